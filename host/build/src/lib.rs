@@ -1,0 +1,29 @@
+//! Builds: from a plan, which is data, to an artifact, which is committed snapshots.
+//!
+//! **Invariant: nothing is decided here.** What is run, copied and kept was decided by a builder and
+//! stands in the [plan](windlass_model::plan::BuildPlan); this crate carries it out, caches by content,
+//! and records what came of it. The name of a step's snapshot *is* its key, so a step that was carried
+//! out before is found by looking its name up.
+//!
+//! Reading order: [`request`] (what goes in and comes out), [`builder`] (one build from end to end),
+//! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from).
+
+pub mod request;
+pub mod builder;
+mod key;
+mod source;
+mod rooted;
+mod ops;
+mod log;
+mod tree;
+pub mod artifact;
+pub mod base;
+pub mod registry;
+mod http;
+pub mod archive;
+
+pub use builder::Builder;
+pub use base::{BaseConfig, BaseImage, BasePolicy, Bases};
+pub use request::{
+    BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests, StepOutcome,
+};
