@@ -1,0 +1,244 @@
+//! Bodies of the HTTP API. Every type here is a promise: fields are only ever added.
+//!
+//! Paths are under `/v1`; the daemon's `api` module holds the routes, and `/v1/openapi.json` is
+//! generated from them. Every error has the body [`ErrorBody`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::deployment::{Deployment, StepName};
+use crate::failure::Failure;
+use crate::id::{DeploymentId, EnvironmentName, HostId, ProjectName, ServiceName};
+use crate::log::LogLine;
+use crate::plugin::PluginInfo;
+use crate::variable::{Scope, VariableName};
+
+/// Body of every error answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What happened, why and how to fix it.
+    pub error: Failure,
+}
+
+/// `POST /v1/projects`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateProject {
+    /// Its name.
+    pub name: ProjectName,
+}
+
+/// A project with its environments.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProjectView {
+    /// Its name.
+    pub name: ProjectName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether a Git token is stored for it; the token itself is never shown.
+    pub has_git_token: bool,
+    /// Its environments.
+    pub environments: Vec<EnvironmentView>,
+}
+
+/// An environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvironmentView {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The deployment that serves, if one does.
+    pub live: Option<DeploymentId>,
+    /// Its number.
+    pub live_number: Option<u64>,
+    /// Addresses it answers under, most useful first.
+    pub urls: Vec<String>,
+}
+
+/// `PUT /v1/projects/{project}/git-token`.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetGitToken {
+    /// HTTPS token for private repositories; stored encrypted, never shown again.
+    pub token: String,
+}
+
+/// `POST /v1/projects/{project}/environments`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEnvironment {
+    /// Its name.
+    pub name: EnvironmentName,
+}
+
+/// One variable of `PUT …/variables`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetVariable {
+    /// Its name.
+    pub name: VariableName,
+    /// Its value.
+    pub value: String,
+    /// When it is given.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Whether it can never be read again.
+    #[serde(default)]
+    pub secret: bool,
+}
+
+/// `PUT /v1/projects/{project}/environments/{environment}/variables`: all or none are set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetVariables {
+    /// The variables.
+    pub variables: Vec<SetVariable>,
+}
+
+/// A variable as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VariableView {
+    /// Its name.
+    pub name: VariableName,
+    /// Its value; absent when it is secret.
+    pub value: Option<String>,
+    /// When it is given.
+    pub scope: Scope,
+    /// Whether it is write-only.
+    pub secret: bool,
+    /// When it was last set.
+    pub updated_at: Timestamp,
+}
+
+/// `POST …/domains`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddDomain {
+    /// Host name, or `*` for every request that no other route takes.
+    pub host: String,
+}
+
+/// A domain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DomainView {
+    /// Host name, or `*`.
+    pub host: String,
+    /// Address to open in a browser.
+    pub url: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// `POST …/services`: something that the environment's variables point at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddService {
+    /// Name.
+    pub name: ServiceName,
+    /// `postgres`, `redis`, ... or empty.
+    #[serde(default)]
+    pub kind: String,
+    /// `host:port` as the application sees it.
+    pub address: String,
+    /// Variables that point at it.
+    #[serde(default)]
+    pub variable_names: Vec<VariableName>,
+}
+
+/// `POST …/deployments`: from a Git repository. An uploaded archive is the body of
+/// `POST …/deployments/archive?name=…` instead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateDeployment {
+    /// Address of the repository; the last one of this environment when absent.
+    #[serde(default)]
+    pub git_url: Option<String>,
+    /// Branch, tag or commit; the remote's default branch when absent.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// HTTPS token, stored for the project as with `PUT …/git-token`.
+    #[serde(default)]
+    pub git_token: Option<String>,
+}
+
+/// `POST …/rollback`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRollback {
+    /// Id or number of the deployment to go back to; the one before the live one when absent.
+    #[serde(default)]
+    pub to: Option<String>,
+}
+
+/// A deployment as it is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentView {
+    /// The record.
+    #[serde(flatten)]
+    pub deployment: Deployment,
+    /// Addresses it answers under; empty unless it is live.
+    pub urls: Vec<String>,
+    /// While queued: how many run or wait before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
+    /// While queued: why it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass as `before` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A log line with where it belongs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// The step that wrote it; absent for the output of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepName>,
+    /// The instance that wrote it, as `web.0`; absent for the log of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The line.
+    #[serde(flatten)]
+    pub line: LogLine,
+}
+
+/// Plugins and what is wrong with those that could not be loaded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PluginsView {
+    /// Loaded.
+    pub plugins: Vec<PluginInfo>,
+    /// Not loaded: file name and failure.
+    pub problems: Vec<(String, Failure)>,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Version of Windlass.
+    pub version: String,
+    /// Id of this host.
+    pub host: HostId,
+    /// Since when `serve` runs.
+    pub since: Timestamp,
+    /// Where the proxy listens.
+    pub proxy: Vec<String>,
+    /// Whether everything needed is there; the same as `/readyz`.
+    pub ready: bool,
+    /// What is not well.
+    pub problems: Vec<Failure>,
+    /// Deployments waiting.
+    pub queued: usize,
+    /// Deployments running.
+    pub running: usize,
+    /// Environments with a live deployment.
+    pub live: usize,
+}

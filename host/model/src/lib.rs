@@ -1,0 +1,27 @@
+//! The nouns of Windlass, as plain data.
+//!
+//! **Invariant: this crate does no I/O and knows no runtime.** It names no tokio, sled, wasmtime or
+//! containerd, so every other crate, the command line included, can depend on it.
+//!
+//! Reading order: [`id`], [`deployment`], [`plan`], [`failure`], [`settings`], [`api`].
+
+pub mod api;
+pub mod deployment;
+pub mod failure;
+pub mod id;
+pub mod limits;
+pub mod log;
+pub mod network;
+pub mod plan;
+pub mod plugin;
+pub mod secret;
+pub mod settings;
+pub mod variable;
+
+pub use deployment::{Deployment, DeploymentStatus, Source, Step, StepName, StepStatus};
+pub use failure::Failure;
+pub use id::{DeploymentId, Digest, EnvironmentName, HostId, ProjectName};
+pub use jiff::Timestamp;
+pub use limits::Limits;
+pub use log::{LogLine, Stream};
+pub use secret::Secret;

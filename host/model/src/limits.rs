@@ -1,0 +1,223 @@
+//! Every limit of Windlass, in one place, each with its unit in its name.
+
+use serde::{Deserialize, Serialize};
+
+/// The limits in force. `Default` gives the values that the documentation states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Longest time of each step, in seconds, before it fails with `<step>.deadline`.
+    pub fetch_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub preflight_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub detect_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub plan_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub provision_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub build_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub validate_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub migrate_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub start_s: u64,
+    /// See [`Limits::fetch_s`]; the health policy's own budget is shorter.
+    pub check_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub switch_s: u64,
+    /// See [`Limits::fetch_s`].
+    pub finish_s: u64,
+    /// Deployments that run at the same time on one host.
+    pub deployments_running_max: usize,
+    /// Deployments that may wait, over all projects.
+    pub deployments_queued_max: usize,
+    /// Grace between SIGTERM and SIGKILL of an instance, in seconds.
+    pub stop_grace_s: u64,
+    /// Free bytes under the data directory below which no deployment starts.
+    pub disk_free_bytes_min: u64,
+    /// Available memory below which no deployment starts, in bytes.
+    pub memory_free_bytes_min: u64,
+    /// Body of an uploaded source archive, in bytes.
+    pub upload_bytes_max: u64,
+    /// Body of any other request, in bytes.
+    pub request_body_bytes_max: u64,
+    /// Unpacked size of a source tree, in bytes.
+    pub source_bytes_max: u64,
+    /// Files in a source tree.
+    pub source_files_max: u64,
+    /// A variable's value, in bytes.
+    pub variable_value_bytes_max: usize,
+    /// Variables in one environment.
+    pub variables_max: usize,
+    /// One line of a log, in bytes; longer ones are split.
+    pub log_line_bytes_max: usize,
+    /// Log of one step, in bytes; what is over is counted and dropped.
+    pub step_log_bytes_max: u64,
+    /// One log file of an instance before it is rotated, in bytes.
+    pub instance_log_file_bytes_max: u64,
+    /// Rotated log files kept of one instance.
+    pub instance_log_files_max: u32,
+    /// Lines of an instance's output a second; more are counted and dropped.
+    pub instance_log_lines_per_s_max: u32,
+    /// Lines shown with a failure.
+    pub failure_log_lines_max: usize,
+    /// Deployments kept in an environment's history.
+    pub keep_deployments: usize,
+    /// Retained artifacts of an environment, the live one not counted.
+    pub keep_artifacts: usize,
+    /// One call of a plugin.
+    pub plugin: PluginLimits,
+    /// One build step.
+    pub build: BuildLimits,
+    /// One instance, where the settings say nothing.
+    pub instance: InstanceLimits,
+}
+
+/// Limits of one call of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginLimits {
+    /// Wall clock of one call, in milliseconds.
+    pub wall_ms: u64,
+    /// CPU time of one call, by epochs, in milliseconds.
+    pub cpu_ms: u64,
+    /// Linear memory of one call, summed over all memories, in bytes.
+    pub memory_bytes_max: u64,
+    /// Bytes that a guest may pass to the host in one host call.
+    pub hostcall_bytes_max: u64,
+    /// Handles in the resource table.
+    pub resources_max: u32,
+    /// Table elements of one call.
+    pub table_elements_max: u32,
+    /// Log bytes kept of one call.
+    pub log_bytes_max: u64,
+    /// The component's file, in bytes.
+    pub component_bytes_max: u64,
+    /// Wall clock of compiling one component, in milliseconds.
+    pub compile_wall_ms: u64,
+    /// CPU time of compiling one component, in seconds.
+    pub compile_cpu_s: u64,
+    /// Address space of the compiling child, in bytes.
+    pub compile_memory_bytes_max: u64,
+    /// Entries that one listing of the source may return.
+    pub list_entries_max: u32,
+    /// Bytes that one batch of reads may return.
+    pub read_bytes_max: u64,
+}
+
+/// Limits of one build step's container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BuildLimits {
+    /// Memory, in bytes.
+    pub memory_bytes_max: u64,
+    /// CPU, in thousandths of a core; 0 means all cores.
+    pub cpu_millis_max: u32,
+    /// Processes and threads.
+    pub pids_max: u32,
+    /// Wall clock of one command, in milliseconds, unless the plan says less.
+    pub command_wall_ms: u64,
+    /// Steps in one plan.
+    pub steps_max: usize,
+}
+
+/// Limits of one instance where `windlass.toml` says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceLimits {
+    /// Memory, in bytes.
+    pub memory_bytes_max: u64,
+    /// CPU, in thousandths of a core; 0 means no limit.
+    pub cpu_millis_max: u32,
+    /// Processes and threads.
+    pub pids_max: u32,
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fetch_s: 600,
+            preflight_s: 60,
+            detect_s: 120,
+            plan_s: 120,
+            provision_s: 600,
+            build_s: 3600,
+            validate_s: 300,
+            migrate_s: 1800,
+            start_s: 120,
+            check_s: 900,
+            switch_s: 60,
+            finish_s: 60,
+            deployments_running_max: 2,
+            deployments_queued_max: 2000,
+            stop_grace_s: 30,
+            disk_free_bytes_min: 2 * GIB,
+            memory_free_bytes_min: 128 * MIB,
+            upload_bytes_max: 512 * MIB,
+            request_body_bytes_max: MIB,
+            source_bytes_max: 4 * GIB,
+            source_files_max: 500_000,
+            variable_value_bytes_max: 32 * 1024,
+            variables_max: 500,
+            log_line_bytes_max: 16 * 1024,
+            step_log_bytes_max: 32 * MIB,
+            instance_log_file_bytes_max: 16 * MIB,
+            instance_log_files_max: 4,
+            instance_log_lines_per_s_max: 10_000,
+            failure_log_lines_max: 20,
+            keep_deployments: 10,
+            keep_artifacts: 3,
+            plugin: PluginLimits::default(),
+            build: BuildLimits::default(),
+            instance: InstanceLimits::default(),
+        }
+    }
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            wall_ms: 10_000,
+            cpu_ms: 5_000,
+            memory_bytes_max: 256 * MIB,
+            hostcall_bytes_max: 4 * MIB,
+            resources_max: 10_000,
+            table_elements_max: 100_000,
+            log_bytes_max: 64 * 1024,
+            component_bytes_max: 32 * MIB,
+            compile_wall_ms: 60_000,
+            compile_cpu_s: 60,
+            compile_memory_bytes_max: 4 * GIB,
+            list_entries_max: 50_000,
+            read_bytes_max: 16 * MIB,
+        }
+    }
+}
+
+impl Default for BuildLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 4 * GIB,
+            cpu_millis_max: 0,
+            pids_max: 4096,
+            command_wall_ms: 30 * 60 * 1000,
+            steps_max: 200,
+        }
+    }
+}
+
+impl Default for InstanceLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 512 * MIB,
+            cpu_millis_max: 0,
+            pids_max: 1024,
+        }
+    }
+}

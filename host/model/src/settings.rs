@@ -1,0 +1,335 @@
+//! `windlass.toml`, read strictly.
+//!
+//! **Invariant: no key is ever ignored.** A key is acted on, or refused as unknown (with the nearest
+//! valid one), or refused as not supported yet.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::id::{EnvironmentName, ProcessName, ProjectName};
+
+mod schema;
+mod secrets;
+mod units;
+
+pub use units::{parse_bytes, parse_duration_ms};
+
+/// Name of the file in the source's root.
+pub const FILE: &str = "windlass.toml";
+
+/// The settings of one environment, with the environment's own tables already laid over the common
+/// ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Project that `windlass deploy` targets.
+    pub name: Option<ProjectName>,
+    /// `[build]`
+    pub build: Build,
+    /// `[run]`
+    pub run: Run,
+    /// `[migrate]`
+    pub migrate: Option<Migrate>,
+    /// `[health]`
+    pub health: Health,
+    /// `[deploy]`
+    pub deploy: Deploy,
+}
+
+/// `[build]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    /// Application's folder inside the source; empty for the root.
+    pub app_dir: String,
+    /// Id of a detection: overrides what is detected.
+    pub framework: Option<String>,
+    /// Toolchain name to requirement.
+    pub toolchain: BTreeMap<String, String>,
+    /// Install command.
+    pub install: Option<String>,
+    /// Build command.
+    pub command: Option<String>,
+    /// Folder of a static tree.
+    pub output: Option<String>,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    /// Command of the web process.
+    pub command: Option<String>,
+    /// Port of the web process.
+    pub port: Option<u16>,
+    /// Memory of each instance, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// CPU of each instance, in thousandths of a core.
+    pub cpu_millis: Option<u32>,
+    /// Other processes.
+    pub processes: BTreeMap<ProcessName, Process>,
+}
+
+/// `[run.processes.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its command.
+    pub command: String,
+}
+
+/// `[migrate]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Migrate {
+    /// Run this command.
+    Command(String),
+    /// Run none.
+    Never,
+}
+
+/// `[health]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Path of the web process.
+    pub path: Option<String>,
+    /// Statuses that pass: `200-299` or `200,204`.
+    pub status: Option<String>,
+    /// Time for all tries, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// `[deploy]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Deploy {
+    /// How long each kind of request may go on after a switch.
+    pub drain: Drain,
+    /// Deployments kept in history.
+    pub keep_deployments: Option<usize>,
+    /// Artifacts kept for rollback, the live one not counted.
+    pub keep_artifacts: Option<usize>,
+}
+
+/// `deploy.drain`, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Drain {
+    /// Plain requests.
+    pub plain_ms: u64,
+    /// Streaming responses.
+    pub streaming_ms: u64,
+    /// Upgraded connections.
+    pub upgraded_ms: u64,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            plain_ms: 30_000,
+            streaming_ms: 300_000,
+            upgraded_ms: 3_600_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file's text for one environment.
+    ///
+    /// # Errors
+    /// `settings.syntax`, `settings.unknown-key`, `settings.not-supported-yet`,
+    /// `settings.wrong-value` or `settings.secret-in-file`, each with the line or the key.
+    pub fn parse(text: &str, environment: &EnvironmentName) -> Result<Self, Failure> {
+        let table: toml::Table = toml::from_str(text).map_err(|e| schema::syntax(text, &e))?;
+        secrets::refuse(&table)?;
+        schema::check(&table)?;
+        schema::read(table, environment)
+    }
+
+    /// The tables that plugins may see, as the JSON that the contract documents in `wit/README.md`.
+    pub fn plugin_config(&self) -> String {
+        let migrate = match &self.migrate {
+            None => serde_json::Value::Null,
+            Some(Migrate::Never) => serde_json::Value::Bool(false),
+            Some(Migrate::Command(command)) => serde_json::json!({ "command": command }),
+        };
+        let processes: BTreeMap<&str, serde_json::Value> = self
+            .run
+            .processes
+            .iter()
+            .map(|(name, p)| (name.as_str(), serde_json::json!({ "command": p.command })))
+            .collect();
+        let config = serde_json::json!({
+            "build": {
+                "framework": self.build.framework,
+                "install": self.build.install,
+                "command": self.build.command,
+                "output": self.build.output,
+                "toolchain": self.build.toolchain,
+            },
+            "run": {
+                "command": self.run.command,
+                "port": self.run.port,
+                "processes": processes,
+            },
+            "migrate": migrate,
+            "health": {
+                "path": self.health.path,
+                "status": self.health.status,
+                "timeout_ms": self.health.timeout_ms,
+            },
+        });
+        without_nulls(config).to_string()
+    }
+}
+
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => serde_json::Value::Object(
+            map.into_iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (k, without_nulls(v)))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, code: &str, says: &str) {
+        let failure = Settings::parse(text, &EnvironmentName::production()).unwrap_err();
+        assert_eq!(failure.code, code, "{failure:?}");
+        let all = format!("{} {} {}", failure.what, failure.why, failure.fix);
+        assert!(all.contains(says), "{all}");
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let settings = Settings::parse("", &EnvironmentName::production()).unwrap();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn everything_supported_is_read() {
+        let text = r#"
+            name = "shop"
+            [build]
+            app_dir = "apps/web"
+            framework = "vite"
+            toolchain = { node = "22" }
+            install = "pnpm install"
+            command = "pnpm build"
+            output = "dist"
+            [run]
+            command = "node server.js"
+            port = 4000
+            memory = "256MiB"
+            cpu = 0.5
+            [run.processes.worker]
+            command = "node worker.js"
+            [migrate]
+            command = "npm run migrate"
+            [health]
+            path = "/up"
+            status = "200-299"
+            timeout = "20s"
+            [deploy]
+            strategy = "blue-green"
+            drain = { plain = "5s", streaming = "1m", upgraded = "1h" }
+            keep_deployments = 5
+            keep_artifacts = 2
+            [environments.staging]
+            run.port = 5000
+        "#;
+        let settings = Settings::parse(text, &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.run.port, Some(4000));
+        assert_eq!(settings.run.memory_bytes, Some(256 << 20));
+        assert_eq!(settings.run.cpu_millis, Some(500));
+        assert_eq!(settings.health.timeout_ms, Some(20_000));
+        assert_eq!(settings.deploy.drain.streaming_ms, 60_000);
+        assert_eq!(
+            settings.migrate,
+            Some(Migrate::Command("npm run migrate".into()))
+        );
+        let staging = Settings::parse(text, &"staging".parse().unwrap()).unwrap();
+        assert_eq!(staging.run.port, Some(5000));
+        assert_eq!(staging.run.command.as_deref(), Some("node server.js"));
+        assert!(settings.plugin_config().contains(r#""framework":"vite""#));
+    }
+
+    #[test]
+    fn migrate_may_be_switched_off() {
+        let settings = Settings::parse("migrate = false", &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.migrate, Some(Migrate::Never));
+        let settings =
+            Settings::parse("[migrate]\ncommand = false", &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.migrate, Some(Migrate::Never));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_valid_one() {
+        refused(
+            "[build]\ncomand = 'x'",
+            "settings.unknown-key",
+            "build.command",
+        );
+        refused("[biuld]\ncommand = 'x'", "settings.unknown-key", "build");
+        refused(
+            "[environments.staging]\nrun.prot = 1",
+            "settings.unknown-key",
+            "run.port",
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_yet_is_refused_by_name() {
+        refused(
+            "[run]\nreplicas = 2",
+            "settings.not-supported-yet",
+            "run.replicas",
+        );
+        refused(
+            "[[cron]]\nschedule = '* * * * *'",
+            "settings.not-supported-yet",
+            "cron",
+        );
+        refused(
+            "[deploy]\nstrategy = 'recreate'",
+            "settings.not-supported-yet",
+            "recreate",
+        );
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_expected() {
+        refused("[run]\nport = 'x'", "settings.wrong-value", "run.port");
+        refused("[run]\nport = 70000", "settings.wrong-value", "65535");
+        refused("[run]\nmemory = 'much'", "settings.wrong-value", "512MiB");
+        refused(
+            "[health]\ntimeout = '5 parsecs'",
+            "settings.wrong-value",
+            "30s",
+        );
+        refused(
+            "[build]\napp_dir = '../x'",
+            "settings.wrong-value",
+            "inside",
+        );
+        refused("name = 'My Shop'", "settings.wrong-value", "lower-case");
+        refused("= 1", "settings.syntax", "line 1");
+    }
+
+    #[test]
+    fn a_secret_in_the_file_is_an_error() {
+        refused(
+            "[run]\ncommand = 'DATABASE_URL=postgres://u:hunter2@db/x node .'",
+            "settings.secret-in-file",
+            "run.command",
+        );
+    }
+}

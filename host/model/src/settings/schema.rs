@@ -1,0 +1,412 @@
+//! The keys of `windlass.toml`: which there are, which are supported, and how they become
+//! [`Settings`].
+
+use toml::{Table, Value};
+
+use super::{Build, Deploy, Drain, Health, Migrate, Process, Run, Settings};
+use super::{parse_bytes, parse_duration_ms};
+use crate::failure::Failure;
+use crate::id::EnvironmentName;
+
+/// Keys that are acted on. `*` stands for one name that the user chooses.
+const SUPPORTED: [&str; 23] = [
+    "name",
+    "build.app_dir",
+    "build.framework",
+    "build.toolchain.*",
+    "build.install",
+    "build.command",
+    "build.output",
+    "run.command",
+    "run.port",
+    "run.memory",
+    "run.cpu",
+    "run.processes.*.command",
+    "migrate",
+    "migrate.command",
+    "health.path",
+    "health.status",
+    "health.timeout",
+    "deploy.strategy",
+    "deploy.drain.plain",
+    "deploy.drain.streaming",
+    "deploy.drain.upgraded",
+    "deploy.keep_deployments",
+    "deploy.keep_artifacts",
+];
+
+/// Keys of the design that this version does not act on.
+const NOT_YET: [&str; 9] = [
+    "build.dockerfile",
+    "build.target",
+    "build.args",
+    "run.replicas",
+    "run.volumes",
+    "run.processes.*.replicas",
+    "network.allow",
+    "stages",
+    "cron",
+];
+
+/// Refuses unknown keys and those that are not supported yet.
+pub(super) fn check(table: &Table) -> Result<(), Failure> {
+    for (key, value) in table {
+        if key == "environments" {
+            check_environments(value)?;
+        } else {
+            check_key(key, value, "")?;
+        }
+    }
+    Ok(())
+}
+
+fn check_environments(value: &Value) -> Result<(), Failure> {
+    let Value::Table(environments) = value else {
+        return Err(wrong(
+            "environments",
+            "a table for each environment, as [environments.staging]",
+        ));
+    };
+    for (name, own) in environments {
+        let prefix = format!("environments.{name}.");
+        if let Err(e) = name.parse::<EnvironmentName>() {
+            return Err(wrong(&format!("environments.{name}"), &e.to_string()));
+        }
+        let Value::Table(own) = own else {
+            return Err(wrong(&format!("environments.{name}"), "a table"));
+        };
+        for (key, value) in own {
+            if key == "name" {
+                return Err(wrong(
+                    &format!("{prefix}name"),
+                    "nothing here: a project has one name",
+                ));
+            }
+            check_key(key, value, &prefix)?;
+        }
+    }
+    Ok(())
+}
+
+/// Walks down to the leaves; `shown` is what stands before the key in messages.
+fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
+    if NOT_YET.iter().any(|key| matches(key, path)) {
+        return Err(not_yet(&format!("{shown}{path}")));
+    }
+    if SUPPORTED.iter().any(|key| matches(key, path)) && !value.is_table() {
+        return Ok(());
+    }
+    let Value::Table(table) = value else {
+        return Err(unknown(path, shown));
+    };
+    let is_parent = |key: &str| {
+        key.split('.').count() > path.split('.').count()
+            && matches(
+                &key.split('.')
+                    .take(path.split('.').count())
+                    .collect::<Vec<_>>()
+                    .join("."),
+                path,
+            )
+    };
+    if !SUPPORTED.into_iter().chain(NOT_YET).any(is_parent) {
+        return Err(unknown(path, shown));
+    }
+    table
+        .iter()
+        .try_for_each(|(key, value)| check_key(&format!("{path}.{key}"), value, shown))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut a, mut b) = (pattern.split('.'), path.split('.'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(x), Some(y)) if x == "*" || x == y => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Lays the environment's tables over the common ones and reads the values.
+pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Settings, Failure> {
+    let own = table.remove("environments").and_then(|value| match value {
+        Value::Table(mut all) => all.remove(environment.as_str()),
+        _ => None,
+    });
+    if let Some(Value::Table(own)) = own {
+        lay_over(&mut table, own);
+    }
+    let root = Value::Table(table);
+    Ok(Settings {
+        name: string(&root, "name")?
+            .map(|name| {
+                name.parse()
+                    .map_err(|e: crate::id::InvalidId| wrong("name", e.rule))
+            })
+            .transpose()?,
+        build: read_build(&root)?,
+        run: read_run(&root)?,
+        migrate: read_migrate(&root)?,
+        health: Health {
+            path: string(&root, "health.path")?
+                .map(|path| match path.starts_with('/') {
+                    true => Ok(path),
+                    false => Err(wrong(
+                        "health.path",
+                        "a path with a leading slash, as \"/up\"",
+                    )),
+                })
+                .transpose()?,
+            status: string(&root, "health.status")?,
+            timeout_ms: duration(&root, "health.timeout")?,
+        },
+        deploy: read_deploy(&root)?,
+    })
+}
+
+fn lay_over(base: &mut Table, own: Table) {
+    for (key, value) in own {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(own)) => lay_over(base, own),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn read_build(root: &Value) -> Result<Build, Failure> {
+    let app_dir = string(root, "build.app_dir")?.unwrap_or_default();
+    let output = string(root, "build.output")?;
+    for (key, path) in [
+        ("build.app_dir", Some(&app_dir)),
+        ("build.output", output.as_ref()),
+    ] {
+        if path.is_some_and(|p| p.starts_with('/') || p.split('/').any(|part| part == "..")) {
+            return Err(wrong(key, "a relative path inside the source"));
+        }
+    }
+    let mut build = Build {
+        app_dir: app_dir
+            .trim_matches('/')
+            .trim_start_matches("./")
+            .to_owned(),
+        framework: string(root, "build.framework")?,
+        install: string(root, "build.install")?,
+        command: string(root, "build.command")?,
+        output,
+        ..Build::default()
+    };
+    if build.app_dir == "." {
+        build.app_dir.clear();
+    }
+    if let Some(table) = get(root, "build.toolchain").and_then(Value::as_table) {
+        for name in table.keys() {
+            let key = format!("build.toolchain.{name}");
+            if let Some(requirement) = string(root, &key)? {
+                build.toolchain.insert(name.clone(), requirement);
+            }
+        }
+    }
+    Ok(build)
+}
+
+fn read_run(root: &Value) -> Result<Run, Failure> {
+    let mut run = Run {
+        command: string(root, "run.command")?,
+        ..Run::default()
+    };
+    if let Some(port) = integer(root, "run.port")? {
+        run.port = match u16::try_from(port) {
+            Ok(port) if port > 0 => Some(port),
+            _ => return Err(wrong("run.port", "a port from 1 to 65535")),
+        };
+    }
+    if let Some(memory) = string(root, "run.memory")? {
+        let bytes = parse_bytes(&memory).filter(|bytes| *bytes >= 4 << 20);
+        run.memory_bytes = Some(
+            bytes.ok_or_else(|| wrong("run.memory", "a size of 4MiB or more, as \"512MiB\""))?,
+        );
+    }
+    run.cpu_millis = read_cpu(root)?;
+    if let Some(table) = get(root, "run.processes").and_then(Value::as_table) {
+        for name in table.keys() {
+            let key = format!("run.processes.{name}");
+            let process = name
+                .parse()
+                .map_err(|e: crate::id::InvalidId| wrong(&key, e.rule))?;
+            if name == "web" {
+                return Err(wrong(&key, "another name: the web process is run.command"));
+            }
+            let command = string(root, &format!("{key}.command"))?
+                .ok_or_else(|| wrong(&key, "a command, as command = \"node worker.js\""))?;
+            run.processes.insert(process, Process { command });
+        }
+    }
+    Ok(run)
+}
+
+fn read_cpu(root: &Value) -> Result<Option<u32>, Failure> {
+    let Some(value) = get(root, "run.cpu") else {
+        return Ok(None);
+    };
+    let cores = match value {
+        Value::Float(cores) => *cores,
+        Value::Integer(cores) => f64::from(i32::try_from(*cores).unwrap_or(0)),
+        _ => 0.0,
+    };
+    if !(0.01..=1024.0).contains(&cores) {
+        return Err(wrong(
+            "run.cpu",
+            "a number of cores from 0.01 to 1024, as 1.5",
+        ));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be between 0.01 and 1024"
+    )]
+    let millis = (cores * 1000.0).round() as u32;
+    Ok(Some(millis))
+}
+
+fn read_migrate(root: &Value) -> Result<Option<Migrate>, Failure> {
+    let value = match get(root, "migrate") {
+        Some(Value::Table(_)) => get(root, "migrate.command"),
+        other => other,
+    };
+    match value {
+        None => Ok(None),
+        Some(Value::Boolean(false)) => Ok(Some(Migrate::Never)),
+        Some(Value::String(command)) if !command.trim().is_empty() => {
+            Ok(Some(Migrate::Command(command.clone())))
+        }
+        Some(_) => Err(wrong("migrate.command", "a command, or false to run none")),
+    }
+}
+
+fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
+    match string(root, "deploy.strategy")?.as_deref() {
+        None | Some("blue-green") => {}
+        Some("recreate") => return Err(not_yet("deploy.strategy = \"recreate\"")),
+        Some(_) => return Err(wrong("deploy.strategy", "\"blue-green\"")),
+    }
+    let default = Drain::default();
+    let count = |key: &str| -> Result<Option<usize>, Failure> {
+        integer(root, key)?
+            .map(|n| usize::try_from(n).ok().filter(|n| (1..=1000).contains(n)))
+            .map(|n| n.ok_or_else(|| wrong(key, "a number from 1 to 1000")))
+            .transpose()
+    };
+    Ok(Deploy {
+        drain: Drain {
+            plain_ms: duration(root, "deploy.drain.plain")?.unwrap_or(default.plain_ms),
+            streaming_ms: duration(root, "deploy.drain.streaming")?.unwrap_or(default.streaming_ms),
+            upgraded_ms: duration(root, "deploy.drain.upgraded")?.unwrap_or(default.upgraded_ms),
+        },
+        keep_deployments: count("deploy.keep_deployments")?,
+        keep_artifacts: count("deploy.keep_artifacts")?,
+    })
+}
+
+fn get<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(root, |value, key| value.get(key))
+}
+
+fn string(root: &Value, path: &str) -> Result<Option<String>, Failure> {
+    match get(root, path) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.contains('\0') => {
+            Err(wrong(path, "text without zero bytes"))
+        }
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(wrong(path, "text in quotes")),
+    }
+}
+
+fn integer(root: &Value, path: &str) -> Result<Option<i64>, Failure> {
+    match get(root, path) {
+        None => Ok(None),
+        Some(Value::Integer(number)) => Ok(Some(*number)),
+        Some(_) => Err(wrong(path, "a whole number")),
+    }
+}
+
+fn duration(root: &Value, path: &str) -> Result<Option<u64>, Failure> {
+    string(root, path)?
+        .map(|text| {
+            parse_duration_ms(&text)
+                .filter(|ms| *ms > 0)
+                .ok_or_else(|| wrong(path, "a duration with its unit, as \"30s\" or \"5m\""))
+        })
+        .transpose()
+}
+
+/// A failure for text that is no TOML.
+pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Failure {
+    let line = error.span().map_or(1, |span| {
+        text[..span.start.min(text.len())].lines().count().max(1)
+    });
+    Failure::app(
+        "settings.syntax",
+        format!("windlass.toml cannot be read, line {line}"),
+        error.message().to_owned(),
+        "correct the line; https://toml.io shows the syntax",
+    )
+}
+
+fn wrong(key: &str, expected: &str) -> Failure {
+    Failure::app(
+        "settings.wrong-value",
+        format!("windlass.toml: the value of `{key}` cannot be used"),
+        format!("expected {expected}"),
+        format!("correct `{key}` in windlass.toml, or remove it to use the default"),
+    )
+}
+
+fn not_yet(key: &str) -> Failure {
+    Failure::app(
+        "settings.not-supported-yet",
+        format!("windlass.toml: `{key}` is not supported yet"),
+        "this version of Windlass cannot act on it, and would rather say so than ignore it",
+        format!("remove `{key}` from windlass.toml"),
+    )
+}
+
+fn unknown(path: &str, shown: &str) -> Failure {
+    let nearest = SUPPORTED
+        .into_iter()
+        .chain(NOT_YET)
+        .flat_map(prefixes)
+        .min_by_key(|key| (distance(path, key), key.len()))
+        .unwrap_or_default();
+    Failure::app(
+        "settings.unknown-key",
+        format!("windlass.toml: there is no key `{shown}{path}`"),
+        format!("the nearest valid key is `{shown}{nearest}`"),
+        format!("rename or remove `{shown}{path}`"),
+    )
+}
+
+fn prefixes(key: &'static str) -> impl Iterator<Item = &'static str> {
+    key.match_indices('.')
+        .map(|(n, _)| &key[..n])
+        .chain(std::iter::once(key))
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
