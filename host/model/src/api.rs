@@ -14,14 +14,14 @@ use crate::plugin::PluginInfo;
 use crate::variable::{Scope, VariableName};
 
 /// Body of every error answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ErrorBody {
     /// What happened, why and how to fix it.
     pub error: Failure,
 }
 
 /// `POST /v1/projects`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateProject {
     /// Its name.
@@ -29,7 +29,7 @@ pub struct CreateProject {
 }
 
 /// A project with its environments.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProjectView {
     /// Its name.
     pub name: ProjectName,
@@ -42,7 +42,7 @@ pub struct ProjectView {
 }
 
 /// An environment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EnvironmentView {
     /// Its name.
     pub name: EnvironmentName,
@@ -57,7 +57,7 @@ pub struct EnvironmentView {
 }
 
 /// `PUT /v1/projects/{project}/git-token`.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetGitToken {
     /// HTTPS token for private repositories; stored encrypted, never shown again.
@@ -65,7 +65,7 @@ pub struct SetGitToken {
 }
 
 /// `POST /v1/projects/{project}/environments`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateEnvironment {
     /// Its name.
@@ -73,7 +73,7 @@ pub struct CreateEnvironment {
 }
 
 /// One variable of `PUT …/variables`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetVariable {
     /// Its name.
@@ -89,7 +89,7 @@ pub struct SetVariable {
 }
 
 /// `PUT /v1/projects/{project}/environments/{environment}/variables`: all or none are set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetVariables {
     /// The variables.
@@ -97,7 +97,7 @@ pub struct SetVariables {
 }
 
 /// A variable as it is shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct VariableView {
     /// Its name.
     pub name: VariableName,
@@ -112,7 +112,7 @@ pub struct VariableView {
 }
 
 /// `POST …/domains`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddDomain {
     /// Host name, or `*` for every request that no other route takes.
@@ -120,7 +120,7 @@ pub struct AddDomain {
 }
 
 /// A domain.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DomainView {
     /// Host name, or `*`.
     pub host: String,
@@ -131,7 +131,7 @@ pub struct DomainView {
 }
 
 /// `POST …/services`: something that the environment's variables point at.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddService {
     /// Name.
@@ -148,7 +148,7 @@ pub struct AddService {
 
 /// `POST …/deployments`: from a Git repository. An uploaded archive is the body of
 /// `POST …/deployments/archive?name=…` instead.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateDeployment {
     /// Address of the repository; the last one of this environment when absent.
@@ -163,7 +163,7 @@ pub struct CreateDeployment {
 }
 
 /// `POST …/rollback`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateRollback {
     /// Id or number of the deployment to go back to; the one before the live one when absent.
@@ -172,7 +172,7 @@ pub struct CreateRollback {
 }
 
 /// A deployment as it is shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeploymentView {
     /// The record.
     #[serde(flatten)]
@@ -188,7 +188,7 @@ pub struct DeploymentView {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
@@ -198,7 +198,7 @@ pub struct Page<T> {
 }
 
 /// A log line with where it belongs.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LogEntry {
     /// The step that wrote it; absent for the output of an instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,7 +212,7 @@ pub struct LogEntry {
 }
 
 /// Plugins and what is wrong with those that could not be loaded.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PluginsView {
     /// Loaded.
     pub plugins: Vec<PluginInfo>,
@@ -221,7 +221,7 @@ pub struct PluginsView {
 }
 
 /// `GET /v1/status`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HostStatus {
     /// Version of Windlass.
     pub version: String,

@@ -12,7 +12,19 @@ use crate::plan::{
 };
 
 /// A row of the pipeline table, in table order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum StepName {
     /// Source to a read-only workspace at an exact commit.
@@ -104,7 +116,7 @@ impl std::str::FromStr for StepName {
 }
 
 /// Status of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepStatus {
     /// Not begun.
@@ -131,7 +143,7 @@ impl StepStatus {
 }
 
 /// A step of a deployment. Its log is a file, its output lies in [`Outputs`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Step {
     /// Which.
     pub name: StepName,
@@ -149,7 +161,7 @@ pub struct Step {
 }
 
 /// Status of a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeploymentStatus {
     /// Waits for a runner.
@@ -204,7 +216,7 @@ impl std::fmt::Display for DeploymentStatus {
 }
 
 /// Where a deployment's source comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Source {
     /// A Git repository. The token, if any, is a secret of the project and not part of this.
@@ -225,7 +237,7 @@ pub enum Source {
 }
 
 /// Why there is a deployment. All kinds run through the same pipeline; some enter it later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Kind {
     /// From its source.
@@ -243,7 +255,7 @@ pub enum Kind {
 }
 
 /// The commit or archive that a deployment was made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Fetched {
     /// Full commit id; absent for archives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -263,7 +275,7 @@ pub struct Fetched {
 }
 
 /// Which plugin decided, and what it said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Chosen {
     /// Name of the plugin.
     pub plugin: String,
@@ -279,7 +291,7 @@ pub struct Chosen {
 }
 
 /// One output of an artifact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ArtifactOutput {
     /// Name in the plan.
     pub name: String,
@@ -290,7 +302,7 @@ pub struct ArtifactOutput {
 }
 
 /// What an output of an artifact is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum ArtifactKind {
     /// A root file system; instances start straight on the snapshot.
@@ -314,7 +326,7 @@ pub enum ArtifactKind {
 }
 
 /// A process of an artifact, with its settings applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ArtifactProcess {
     /// Its name.
     pub name: ProcessName,
@@ -331,7 +343,7 @@ pub struct ArtifactProcess {
 
 /// What a build yields. Also written to containerd's content store, where it is the root that keeps
 /// its snapshots.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Artifact {
     /// Digest of this record as it lies in the content store.
     pub digest: Digest,
@@ -369,7 +381,7 @@ impl Artifact {
 }
 
 /// One running container of one process of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Instance {
     /// Name of the container: derived from the deployment, the process and the ordinal.
     pub id: String,
@@ -389,7 +401,7 @@ pub struct Instance {
 }
 
 /// What became of the migration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MigrationRecord {
     /// What was decided.
     pub migration: Migration,
@@ -402,7 +414,7 @@ pub struct MigrationRecord {
 }
 
 /// Typed output of the steps, filled in as they succeed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outputs {
     /// Of fetch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -434,7 +446,7 @@ pub struct Outputs {
 }
 
 /// What a health check asked and saw.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HealthRecord {
     /// Plugin that gave the policy and judged.
     pub plugin: String,
@@ -445,7 +457,7 @@ pub struct HealthRecord {
 }
 
 /// Something worth saying that stopped nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Warning {
     /// Stable, dot-separated.
     pub code: String,
@@ -454,7 +466,7 @@ pub struct Warning {
 }
 
 /// Why a deployment was cancelled, or is to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum CancelReason {
     /// A person asked.
@@ -471,7 +483,7 @@ pub enum CancelReason {
 
 /// One attempt to make one version live in one environment. Only the runner writes it; handlers store
 /// intents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Deployment {
     /// Its id.
     pub id: DeploymentId,
@@ -578,7 +590,7 @@ impl Deployment {
 }
 
 /// A plan as it is stored, with what it was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StoredPlan {
     /// Plugin that made it.
     pub plugin: String,

@@ -6,7 +6,7 @@ use crate::deployment::StepName;
 use crate::log::LogLine;
 
 /// Whose doing a failure is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "who", content = "plugin")]
 pub enum Fault {
     /// The application, its repository or its settings.
@@ -18,7 +18,9 @@ pub enum Fault {
 }
 
 /// Why a step, a request or a command failed: what happened, why, and how to fix it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, schemars::JsonSchema,
+)]
 #[error("{what}: {why}")]
 pub struct Failure {
     /// Stable, documented, dot-separated: `build.command-failed`.

@@ -41,7 +41,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidId> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
@@ -131,7 +131,9 @@ impl ProcessName {
 
 /// Id of a deployment: 26 characters of lower-case Crockford base 32 (a ULID), so ids sort by time
 /// of creation and fit into every name derived from them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeploymentId(String);
 
@@ -181,7 +183,7 @@ impl fmt::Display for DeploymentId {
 
 /// Id of this Windlass on this machine: eight hexadecimal digits, made at first start. It is part of
 /// every name outside the data directory, so that two hosts on one machine never meet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
 
@@ -236,7 +238,9 @@ impl fmt::Display for HostId {
 }
 
 /// A SHA-256 digest, written `sha256:<64 hexadecimal digits>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 

@@ -13,7 +13,7 @@ pub use check::PlanProblem;
 pub type KeyValues = Vec<(String, String)>;
 
 /// All that a pure call may know. Nothing in it names a deployment, so answers can be cached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Context {
     /// `linux/amd64`
     pub platform: String,
@@ -30,7 +30,7 @@ pub struct Context {
 }
 
 /// A service, as a plugin sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServiceInfo {
     /// Name it resolves under.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct ServiceInfo {
 }
 
 /// A language runtime and which version of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Toolchain {
     /// `node`, `python`, ...
     pub name: String,
@@ -50,7 +50,7 @@ pub struct Toolchain {
 }
 
 /// A sign that was found in the source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Evidence {
     /// File, relative to the source's root.
     pub path: String,
@@ -59,7 +59,7 @@ pub struct Evidence {
 }
 
 /// What a detector recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Detection {
     /// Stable id.
     pub id: String,
@@ -80,7 +80,7 @@ pub struct Detection {
 }
 
 /// What nearly matched, and why it did not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NearMiss {
     /// Id of what was nearly detected.
     pub id: String,
@@ -89,7 +89,7 @@ pub struct NearMiss {
 }
 
 /// A detector's whole answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DetectReport {
     /// What matched.
     pub detections: Vec<Detection>,
@@ -98,7 +98,7 @@ pub struct DetectReport {
 }
 
 /// What a step starts from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// The result of an earlier step.
@@ -112,7 +112,7 @@ pub enum Base {
 }
 
 /// How concurrent builds share a cache mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
     /// At the same time.
@@ -124,7 +124,7 @@ pub enum Sharing {
 }
 
 /// Something mounted while one command runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Mount {
     /// A directory that outlives the build, per project.
@@ -170,7 +170,7 @@ pub enum Mount {
 }
 
 /// Where copied files come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// The source tree.
@@ -182,7 +182,7 @@ pub enum Origin {
 }
 
 /// One operation of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "op")]
 pub enum Op {
     /// Run a command.
@@ -225,7 +225,7 @@ pub enum Op {
 }
 
 /// A command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Run {
     /// Program and arguments; no shell is implied.
     pub argv: Vec<String>,
@@ -244,7 +244,7 @@ pub struct Run {
 }
 
 /// A copy. The matched sources are what the step's key is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Copy {
     /// Where from.
     pub origin: Origin,
@@ -263,7 +263,7 @@ pub struct Copy {
 }
 
 /// A node of the build graph; its result is a committed snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BuildStep {
     /// Id within the plan.
     pub id: String,
@@ -282,7 +282,7 @@ pub struct BuildStep {
 }
 
 /// How an image's process is run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunConfig {
     /// Fixed part of the command.
     pub entrypoint: Vec<String>,
@@ -305,7 +305,7 @@ pub struct RunConfig {
 }
 
 /// What one output of a plan is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputKind {
     /// A root file system with its run configuration.
@@ -329,7 +329,7 @@ pub enum OutputKind {
 }
 
 /// A named result of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Output {
     /// Its name: `app`, `migrate`, `site`.
     pub name: String,
@@ -338,7 +338,7 @@ pub struct Output {
 }
 
 /// What kind of process it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProcessKind {
     /// It listens on `PORT` and gets requests.
@@ -348,7 +348,7 @@ pub enum ProcessKind {
 }
 
 /// A process that a deployment runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProcessPlan {
     /// `web`, `worker`, ...
     pub name: String,
@@ -363,7 +363,7 @@ pub struct ProcessPlan {
 }
 
 /// What a builder returns: data that the host validates, shows, hashes, caches and carries out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BuildPlan {
     /// The steps; a step may only build on earlier ones.
     pub steps: Vec<BuildStep>,
@@ -376,7 +376,7 @@ pub struct BuildPlan {
 }
 
 /// Whether a migration is to be run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MigrationVerdict {
     /// Run it.
@@ -386,7 +386,7 @@ pub enum MigrationVerdict {
 }
 
 /// A migration that a migrator found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Migration {
     /// Which tool.
     pub tool: String,
@@ -403,7 +403,7 @@ pub struct Migration {
 }
 
 /// Statuses `first..=last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StatusRange {
     /// First.
     pub first: u16,
@@ -412,7 +412,7 @@ pub struct StatusRange {
 }
 
 /// One way of asking an application whether it is well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "probe")]
 pub enum Probe {
     /// GET a path.
@@ -464,7 +464,7 @@ impl Probe {
 }
 
 /// What to probe, and how often.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HealthPolicy {
     /// The probes, in order.
     pub probes: Vec<Probe>,
@@ -483,7 +483,7 @@ pub struct HealthPolicy {
 }
 
 /// What one try saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeOutcome {
     /// An HTTP status.
@@ -505,7 +505,7 @@ pub enum ProbeOutcome {
 }
 
 /// One try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Observation {
     /// Index of the probe in the policy.
     pub probe: u32,
@@ -518,7 +518,7 @@ pub struct Observation {
 }
 
 /// A judge's verdict over all that was seen so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Not yet: probe again.

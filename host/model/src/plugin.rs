@@ -5,7 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::id::Digest;
 
 /// A decision point that plugins fill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// What is this application?
@@ -23,7 +35,7 @@ pub enum Stage {
 }
 
 /// The manifest that travels in the component, in the custom section [`Manifest::SECTION`], as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Name: same alphabet as a project's.
@@ -48,7 +60,7 @@ impl Manifest {
 }
 
 /// Something that a plugin asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capability {
     /// Which: `exec`, `http`, ...
@@ -58,7 +70,7 @@ pub struct Capability {
 }
 
 /// A plugin that the host has loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PluginInfo {
     /// Its manifest.
     pub manifest: Manifest,
@@ -73,7 +85,7 @@ pub struct PluginInfo {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallOutcome {
     /// It returned a value.
@@ -93,7 +105,7 @@ pub enum CallOutcome {
 }
 
 /// What a call amounted to. There is one for every call, whatever its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CallReport {
     /// The plugin's name.
     pub plugin: String,

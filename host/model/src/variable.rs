@@ -9,7 +9,9 @@ use crate::id::InvalidId;
 use crate::secret::Secret;
 
 /// When a variable is given to the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// While building: it is part of the key of the steps that see it.
@@ -34,7 +36,9 @@ impl Scope {
 }
 
 /// Name of a variable: a letter or underscore, then letters, digits and underscores; at most 256.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct VariableName(String);
 
