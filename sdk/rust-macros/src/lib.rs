@@ -1,0 +1,169 @@
+//! The export macro of `windlass-sdk`. It has its own crate because procedural macros must.
+
+use proc_macro::TokenStream;
+use proc_macro2::Span;
+use quote::quote;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Ident, LitByteStr, LitStr, Token, Type, bracketed, parenthesized};
+
+const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout", "custom"];
+
+/// Exports a type as a plugin and writes its manifest into the component.
+///
+/// ```text
+/// windlass_sdk::export! {
+///     Node: [detector, builder],
+///     name: "node",                                       // default: the package's name without
+///                                                         // a leading "windlass-plugin-"
+///     version: "1.2.0",                                   // default: the package's
+///     summary: "Builds Node.js applications",             // default: the package's description
+///     licence: "Apache-2.0",                              // default: the package's
+///     capabilities: [("http", "looks up advisories")],    // default: none
+///     options_schema: r#"{"type":"object"}"#,             // default: no options
+/// }
+/// ```
+///
+/// The type implements the trait of each stage it names. Outside `wasm32` nothing is exported, so
+/// that the crate links natively and its logic can be tested.
+#[proc_macro]
+pub fn export(input: TokenStream) -> TokenStream {
+    let export = syn::parse_macro_input!(input as Export);
+    let plugin = &export.plugin;
+    let stages = &export.stages;
+    let json = export.manifest();
+    let bytes = LitByteStr::new(json.as_bytes(), Span::call_site());
+    let length = json.len();
+    quote! {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = "windlass-manifest")]
+            static MANIFEST: [u8; #length] = *#bytes;
+        };
+        #( ::windlass_sdk::__export_stage!(#stages, #plugin); )*
+        // Natively the type and its traits are still checked, and count as used.
+        const _: fn() = || { let _ = ::core::mem::size_of::<#plugin>(); };
+    }
+    .into()
+}
+
+struct Export {
+    plugin: Type,
+    stages: Vec<Ident>,
+    name: String,
+    version: String,
+    summary: String,
+    licence: String,
+    capabilities: Vec<(String, String)>,
+    options_schema: String,
+}
+
+impl Export {
+    fn manifest(&self) -> String {
+        let capabilities: Vec<_> = self
+            .capabilities
+            .iter()
+            .map(|(name, reason)| serde_json::json!({ "name": name, "reason": reason }))
+            .collect();
+        serde_json::json!({
+            "name": self.name,
+            "version": self.version,
+            "summary": self.summary,
+            "licence": self.licence,
+            "capabilities": capabilities,
+            "options_schema": self.options_schema,
+        })
+        .to_string()
+    }
+
+    fn set(&mut self, key: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        let text = |input: ParseStream<'_>| input.parse::<LitStr>().map(|text| text.value());
+        match key.to_string().as_str() {
+            "name" => self.name = text(input)?,
+            "version" => self.version = text(input)?,
+            "summary" => self.summary = text(input)?,
+            "licence" => self.licence = text(input)?,
+            "options_schema" => self.options_schema = text(input)?,
+            "capabilities" => self.capabilities = capabilities(input)?,
+            _ => {
+                return Err(syn::Error::new(
+                    key.span(),
+                    "unknown key; use name, version, summary, licence, capabilities or \
+                     options_schema",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(self) -> syn::Result<Self> {
+        let problem = |text: &str| Err(syn::Error::new(Span::call_site(), text));
+        if self.stages.is_empty() {
+            return problem("name at least one stage: `MyPlugin: [detector]`");
+        }
+        if self.summary.is_empty() {
+            return problem("add `summary: \"...\"`, or a description to the package");
+        }
+        if self.licence.is_empty() {
+            return problem("add `licence: \"...\"` (an SPDX expression), or a license to the package");
+        }
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(letter) {
+            return problem("the name has 1 to 40 lower-case letters, digits and hyphens");
+        }
+        Ok(self)
+    }
+}
+
+impl Parse for Export {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let plugin = input.parse()?;
+        input.parse::<Token![:]>()?;
+        let list;
+        bracketed!(list in input);
+        let stages: Vec<Ident> =
+            Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+        for stage in &stages {
+            if !STAGES.iter().any(|known| stage == known) {
+                let text = format!("no such stage; use one of {}", STAGES.join(", "));
+                return Err(syn::Error::new(stage.span(), text));
+            }
+        }
+        let package = |key: &str| std::env::var(key).unwrap_or_default();
+        let name = package("CARGO_PKG_NAME");
+        let mut export = Self {
+            plugin,
+            stages,
+            name: name.strip_prefix("windlass-plugin-").unwrap_or(&name).to_owned(),
+            version: package("CARGO_PKG_VERSION"),
+            summary: package("CARGO_PKG_DESCRIPTION"),
+            licence: package("CARGO_PKG_LICENSE"),
+            capabilities: Vec::new(),
+            options_schema: String::new(),
+        };
+        while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
+            let key: Ident = input.parse()?;
+            input.parse::<Token![:]>()?;
+            export.set(&key, input)?;
+        }
+        export.check()
+    }
+}
+
+fn capabilities(input: ParseStream<'_>) -> syn::Result<Vec<(String, String)>> {
+    let list;
+    bracketed!(list in input);
+    let mut all = Vec::new();
+    while !list.is_empty() {
+        let pair;
+        parenthesized!(pair in list);
+        let name = pair.parse::<LitStr>()?.value();
+        pair.parse::<Token![,]>()?;
+        let reason = pair.parse::<LitStr>()?.value();
+        pair.parse::<Option<Token![,]>>()?;
+        all.push((name, reason));
+        list.parse::<Option<Token![,]>>()?;
+    }
+    Ok(all)
+}

@@ -1,0 +1,119 @@
+//! Write Windlass plugins in Rust.
+//!
+//! Implement the trait of each stage that the plugin fills, and export the type with [`export!`].
+//! The crate is built for `wasm32-wasip2` as a `cdylib`; add `rlib` and the same code is tested
+//! natively with [`testing::Harness`].
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib", "rlib"]
+//! ```
+//!
+//! ```
+//! use windlass_sdk::{Context, DetectReport, Detection, Detector, PluginError, Source};
+//!
+//! struct Hugo;
+//!
+//! impl Detector for Hugo {
+//!     fn detect(_ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
+//!         if !source.exists("hugo.toml") {
+//!             return Ok(DetectReport::near_miss("hugo", "there is no hugo.toml"));
+//!         }
+//!         let found = Detection::new("hugo", "Hugo", "static")
+//!             .confidence(90)
+//!             .toolchain("hugo", "")
+//!             .evidence("hugo.toml", "")
+//!             .supersedes("static");
+//!         Ok(found.into())
+//!     }
+//! }
+//!
+//! windlass_sdk::export! {
+//!     Hugo: [detector],
+//!     name: "hugo",
+//!     summary: "Builds Hugo sites",
+//! }
+//!
+//! // The same logic, natively, on a folder:
+//! let folder = tempfile::tempdir().unwrap();
+//! std::fs::write(folder.path().join("hugo.toml"), "").unwrap();
+//! let report = windlass_sdk::testing::Harness::new(folder.path()).detect::<Hugo>().unwrap();
+//! assert_eq!(report.detections[0].id, "hugo");
+//! ```
+//!
+//! **Invariant: a plugin is pure.** What a stage returns may depend on its arguments and on the
+//! source alone; the host caches answers by exactly these.
+
+#[doc(hidden)]
+pub mod bindings;
+
+mod answer;
+pub mod config;
+pub mod health;
+pub mod log;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+mod source;
+mod stage;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use source::{Entry, Kind, Listing, ReadError, Source};
+pub use stage::{Builder, Custom, Detector, Health, Migrator, Rollout};
+pub use windlass_sdk_macros::export;
+
+pub use bindings::base::windlass::types::types::{
+    Context, Detection, Evidence, PluginError, Service, Toolchain,
+};
+pub use bindings::detector::exports::windlass::detector::detector::{
+    NearMiss, Report as DetectReport,
+};
+pub use bindings::migrator::exports::windlass::migrator::migrator::{
+    Migration, Verdict as MigrationVerdict,
+};
+
+/// Names and values, in order.
+pub type KeyValues = Vec<(String, String)>;
+
+pub mod plan {
+    //! What a [`Builder`](crate::Builder) returns: steps, outputs, processes.
+    pub use crate::bindings::builder::exports::windlass::builder::builder::{
+        Artifact, Base, BindMount, BuildPlan, CacheMount, Copy, Extract, Fetch, ImageOutput, Mount,
+        Op, Origin, Output, Process, ProcessKind, Run, RunConfig, SecretMount, Sharing,
+        StaticOutput, Step, TmpfsMount, WriteFile,
+    };
+}
+
+pub mod rollout {
+    //! What a [`Rollout`](crate::Rollout) sees and answers.
+    pub use crate::bindings::rollout::exports::windlass::rollout::rollout::{
+        Decision, Sample, State,
+    };
+}
+
+pub mod custom {
+    //! What a [`Custom`](crate::Custom) stage sees and answers. It may also ask to run commands and
+    //! to fetch over HTTP; the host links those only when they were granted.
+    pub use crate::bindings::custom::exports::windlass::custom::custom::{Facts, Outcome};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings::custom::windlass::{exec::exec, http::http};
+}
+
+pub mod images {
+    //! What a base image brings.
+    pub use crate::bindings::base::windlass::images::images::{ImageConfig, ImageError};
+
+    /// The configuration of an image, which the host looks up and pins.
+    ///
+    /// # Errors
+    /// As the contract says; natively always [`ImageError::Unreachable`].
+    pub fn config(reference: &str, platform: &str) -> Result<ImageConfig, ImageError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::base::windlass::images::images::config(reference, platform);
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let _ = (reference, platform);
+            Err(ImageError::Unreachable)
+        }
+    }
+}
