@@ -77,6 +77,25 @@ pub struct Detection {
     pub supersedes: Vec<String>,
     /// The plugin's notes for its builder; opaque to the host.
     pub notes_json: String,
+    /// Recognised, but it cannot be built: if this detection is chosen, the deployment fails with
+    /// this, so that nothing else builds the application as something it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// The contract's error: a plugin's failure on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Refusal {
+    /// Stable, dot-separated: `node.lockfile-missing`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What the person can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whether another try may help; such an answer is never cached.
+    #[serde(default)]
+    pub retryable: bool,
 }
 
 /// What nearly matched, and why it did not.
@@ -472,7 +491,7 @@ pub struct HealthPolicy {
     pub pass_status: Vec<StatusRange>,
     /// Before the first probe, in milliseconds.
     pub first_after_ms: u32,
-    /// First pause between tries, in milliseconds; it doubles.
+    /// First pause between tries, in milliseconds; it grows by a quarter each time.
     pub interval_min_ms: u32,
     /// Longest pause between tries, in milliseconds.
     pub interval_max_ms: u32,
@@ -496,8 +515,10 @@ pub enum ProbeOutcome {
     Reset,
     /// No answer in time.
     Timeout,
-    /// The instance, or the probe's command, ended with this code.
+    /// The instance ended with this code.
     Exited(i32),
+    /// A probe's command ended with this code, which is not 0.
+    CommandFailed(i32),
     /// The instance was killed for its memory.
     OutOfMemory,
     /// It listens, but only on the loopback address or on another port.
@@ -521,8 +542,11 @@ pub struct Observation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Not yet: probe again.
+    /// Not yet: pause, then begin again at the first probe. The pause grows from `interval_min_ms` by
+    /// a quarter each time, up to `interval_max_ms`.
     Wait,
+    /// Not this one: try the next probe at once; behind the last one it means `Wait`.
+    Next,
     /// Healthy.
     Pass,
     /// Not healthy, for this reason.
