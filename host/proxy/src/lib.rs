@@ -12,11 +12,25 @@
 //! - What was acknowledged survives any end of the process: the table file is synced first.
 //! - No request waits for a lock that a publication holds.
 //!
-//! Reading order: [`route`], `table`, `serve`, `forward`, `pool`, `statics`, [`control`], `state`.
+//! Reading order: `role`, [`route`], `table`, `listen`, `serve`, `forward`, `pool`, `statics`,
+//! [`control`], `state`.
 
-pub mod route;
-pub mod limits;
+mod answer;
+mod body;
 pub mod control;
+mod file;
+mod forward;
+mod headers;
+mod hold;
+pub mod limits;
+mod listen;
+mod pool;
+mod role;
+pub mod route;
+mod serve;
+mod state;
+mod statics;
+mod table;
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +79,9 @@ pub enum ProxyError {
         path: PathBuf,
     },
     /// A listener could not be bound.
-    #[error("cannot listen on {addresses}: {source}; free the port, or choose another with --listen")]
+    #[error(
+        "cannot listen on {addresses}: {source}; free the port, or choose another with --listen"
+    )]
     Bind {
         /// What was tried.
         addresses: String,
@@ -116,5 +132,5 @@ pub enum ProxyError {
 /// # Errors
 /// When it cannot start; see [`ProxyError`].
 pub async fn run(config: ProxyConfig) -> Result<(), ProxyError> {
-    control::server::run(config).await
+    role::run(config).await
 }

@@ -89,7 +89,11 @@ impl ProxyClient {
     /// When no proxy answers within ten seconds, the versions do not match, or the epoch is lower
     /// than one that the proxy has seen.
     pub async fn connect(socket: impl Into<PathBuf>, epoch: u64) -> Result<Self, ClientError> {
-        let client = Self { socket: socket.into(), epoch: Some(epoch), patience: PATIENCE };
+        let client = Self {
+            socket: socket.into(),
+            epoch: Some(epoch),
+            patience: PATIENCE,
+        };
         client.welcome().await?;
         Ok(client)
     }
@@ -99,13 +103,22 @@ impl ProxyClient {
     /// # Errors
     /// As [`ProxyClient::connect`], the epoch aside.
     pub async fn observe(socket: impl Into<PathBuf>) -> Result<Self, ClientError> {
-        Self { socket: socket.into(), epoch: None, patience: PATIENCE }.probed().await
+        Self {
+            socket: socket.into(),
+            epoch: None,
+            patience: PATIENCE,
+        }
+        .probed()
+        .await
     }
 
     /// Whether a proxy answers on this socket right now, without waiting for one.
     pub async fn answers(socket: &Path) -> bool {
-        let client =
-            Self { socket: socket.to_owned(), epoch: None, patience: Duration::from_millis(0) };
+        let client = Self {
+            socket: socket.to_owned(),
+            epoch: None,
+            patience: Duration::from_millis(0),
+        };
         client.welcome().await.is_ok()
     }
 
@@ -121,7 +134,8 @@ impl ProxyClient {
     /// # Errors
     /// As [`ProxyClient::connect`].
     pub async fn welcome(&self) -> Result<Welcome, ClientError> {
-        self.until_reached(async || self.open().await.map(|(_, welcome)| welcome)).await
+        self.until_reached(async || self.open().await.map(|(_, welcome)| welcome))
+            .await
     }
 
     /// Publishes a route: `Ok` means that the proxy has synced it to its file and serves it.
@@ -131,7 +145,15 @@ impl ProxyClient {
     /// Refused with [`StaleGeneration`](super::protocol::ErrorCode::StaleGeneration) when a
     /// newer or different route of that generation is in force; see the other codes there.
     pub async fn put_route(&self, route: &Route) -> Result<(), ClientError> {
-        match self.ask(Request::PutRoute { route: route.clone() }, ANSWER).await? {
+        match self
+            .ask(
+                Request::PutRoute {
+                    route: route.clone(),
+                },
+                ANSWER,
+            )
+            .await?
+        {
             Answer::Acknowledged => Ok(()),
             other => Err(self.unexpected(&other)),
         }
@@ -142,7 +164,15 @@ impl ProxyClient {
     /// # Errors
     /// When the proxy cannot be reached or refuses.
     pub async fn remove_route(&self, name: &str) -> Result<(), ClientError> {
-        match self.ask(Request::RemoveRoute { name: name.to_owned() }, ANSWER).await? {
+        match self
+            .ask(
+                Request::RemoveRoute {
+                    name: name.to_owned(),
+                },
+                ANSWER,
+            )
+            .await?
+        {
             Answer::Acknowledged => Ok(()),
             other => Err(self.unexpected(&other)),
         }
@@ -171,7 +201,11 @@ impl ProxyClient {
         wait: Duration,
     ) -> Result<DrainState, ClientError> {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let request = Request::Drained { route: route.to_owned(), generation, wait_ms };
+        let request = Request::Drained {
+            route: route.to_owned(),
+            generation,
+            wait_ms,
+        };
         match self.ask(request, wait.saturating_add(ANSWER)).await? {
             Answer::Drained { drained, in_flight } => Ok(DrainState { drained, in_flight }),
             other => Err(self.unexpected(&other)),
@@ -221,7 +255,9 @@ impl ProxyClient {
         let reply: Reply = self
             .until_reached(async || {
                 let (mut stream, _) = self.open().await?;
-                exchange(&mut stream, &envelope, answer_within).await.map_err(|e| self.lost(e))
+                exchange(&mut stream, &envelope, answer_within)
+                    .await
+                    .map_err(|e| self.lost(e))
             })
             .await?;
         match reply.outcome {
@@ -247,7 +283,9 @@ impl ProxyClient {
     }
 
     async fn open(&self) -> Result<(BufReader<UnixStream>, Welcome), ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.lost(e))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| self.lost(e))?;
         let mut stream = BufReader::new(stream);
         let hello = Hello {
             protocol_min: PROTOCOL_MIN,
@@ -255,7 +293,10 @@ impl ProxyClient {
             epoch: self.epoch,
             client: concat!("windlass/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        match exchange(&mut stream, &hello, ANSWER).await.map_err(|e| self.lost(e))? {
+        match exchange(&mut stream, &hello, ANSWER)
+            .await
+            .map_err(|e| self.lost(e))?
+        {
             HelloReply::Welcome(welcome) => Ok((stream, welcome)),
             HelloReply::Refused(error) => Err(ClientError::Refused(error)),
         }
@@ -263,13 +304,22 @@ impl ProxyClient {
 
     fn lost(&self, source: io::Error) -> ClientError {
         if source.kind() == io::ErrorKind::InvalidData {
-            return ClientError::Protocol { path: self.socket.clone(), what: source.to_string() };
+            return ClientError::Protocol {
+                path: self.socket.clone(),
+                what: source.to_string(),
+            };
         }
-        ClientError::Unreachable { path: self.socket.clone(), source }
+        ClientError::Unreachable {
+            path: self.socket.clone(),
+            source,
+        }
     }
 
     fn unexpected(&self, answer: &Answer) -> ClientError {
-        ClientError::Protocol { path: self.socket.clone(), what: format!("{answer:?}") }
+        ClientError::Protocol {
+            path: self.socket.clone(),
+            what: format!("{answer:?}"),
+        }
     }
 }
 
