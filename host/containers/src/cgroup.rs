@@ -1,0 +1,128 @@
+//! Control groups of containers, of both versions.
+//!
+//! **Invariant: only groups under our own parent group are read, killed in or removed.**
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::runtime::Usage;
+
+/// Where control groups are mounted.
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+
+/// Whether only version 2 is in use. runc decides by the same sign.
+pub(crate) fn is_v2() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
+/// Whether memory and swap can be limited together.
+pub(crate) fn limits_swap() -> bool {
+    if !is_v2() {
+        return Path::new(ROOT).join("memory/memory.memsw.limit_in_bytes").exists();
+    }
+    let groups = std::fs::read_dir(ROOT).into_iter().flatten().flatten();
+    groups.into_iter().any(|group| group.path().join("memory.swap.max").exists())
+}
+
+/// The group of one container, or the parent of all.
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroup {
+    name: String,
+}
+
+impl Cgroup {
+    /// The group with this path below the root, without a leading slash.
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+
+    /// Its directories: one in version 2, one of every controller in version 1.
+    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
+        if is_v2() {
+            return existing(Path::new(ROOT).join(&self.name));
+        }
+        let controllers = std::fs::read_dir(ROOT).into_iter().flatten().flatten();
+        let mut dirs: Vec<PathBuf> =
+            controllers.flat_map(|controller| existing(controller.path().join(&self.name))).collect();
+        dirs.sort();
+        dirs.dedup();
+        dirs
+    }
+
+    /// Processes that the kernel killed in it for want of memory.
+    pub(crate) fn oom_kills(&self) -> u64 {
+        let (controller, file) =
+            if is_v2() { ("", "memory.events") } else { ("memory", "memory.oom_control") };
+        self.keyed(controller, file, "oom_kill").unwrap_or_default()
+    }
+
+    /// What it uses now.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let v2 = is_v2();
+        let memory = if v2 { ("", "memory.current") } else { ("memory", "memory.usage_in_bytes") };
+        let cpu_us = if v2 {
+            self.keyed("", "cpu.stat", "usage_usec")
+        } else {
+            self.number("cpuacct", "cpuacct.usage").map(|ns| ns / 1000)
+        };
+        Some(Usage {
+            memory_bytes: self.number(memory.0, memory.1)?,
+            cpu_us: cpu_us.unwrap_or_default(),
+            pids: self.number(if v2 { "" } else { "pids" }, "pids.current").unwrap_or_default(),
+            oom_kills: self.oom_kills(),
+        })
+    }
+
+    /// Kills what is left in it and removes it, with the groups below it.
+    pub(crate) fn destroy(&self) {
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            let dirs = self.dirs();
+            if dirs.is_empty() {
+                return;
+            }
+            let killed = dirs.iter().map(|dir| kill_and_remove(dir)).sum::<usize>();
+            if killed > 0 {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        tracing::warn!(group = self.name, "a control group could not be removed");
+    }
+
+    fn file(&self, controller: &str, file: &str) -> PathBuf {
+        Path::new(ROOT).join(controller).join(&self.name).join(file)
+    }
+
+    fn number(&self, controller: &str, file: &str) -> Option<u64> {
+        std::fs::read_to_string(self.file(controller, file)).ok()?.trim().parse().ok()
+    }
+
+    fn keyed(&self, controller: &str, file: &str, key: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(self.file(controller, file)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+    }
+}
+
+fn existing(path: PathBuf) -> Vec<PathBuf> {
+    if path.is_dir() { vec![path] } else { Vec::new() }
+}
+
+/// Kills every process below a group and removes the empty groups; how many were killed.
+fn kill_and_remove(dir: &Path) -> usize {
+    let mut killed = 0;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            killed += kill_and_remove(&entry.path());
+        }
+    }
+    for line in std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {
+        if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            killed += 1;
+        }
+    }
+    let _ = std::fs::remove_dir(dir);
+    killed
+}

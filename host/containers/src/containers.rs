@@ -1,0 +1,237 @@
+//! Containers as a whole: record, snapshot, network, files and task, made and deleted together.
+//!
+//! **Invariant: everything of a container is named from its id**, so deleting needs no memory of how
+//! far creating came.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use containerd_client::services::v1::container::Runtime as RuntimeRecord;
+use containerd_client::services::v1::containers_client::ContainersClient;
+use containerd_client::services::v1::{
+    Container as Record, CreateContainerRequest, DeleteContainerRequest, GetContainerRequest,
+    ListContainersRequest, ListTasksRequest,
+};
+use containerd_client::tonic::transport::Channel;
+use containerd_client::types::Mount;
+use containerd_client::types::v1::Process;
+use prost_types::Any;
+
+use crate::cgroup::Cgroup;
+use crate::client::{
+    Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label_filter, to_wire,
+};
+use crate::engine::Engine;
+use crate::error::{Result, RuntimeError};
+use crate::files::{self, Files};
+use crate::logger;
+use crate::network::Attached;
+use crate::runtime::{
+    Access, Container, ContainerSpec, LABEL_GC_ROOT, Labels, Rootfs, Started, TaskStatus,
+};
+use crate::snapshots::blocking;
+use crate::spec::{self, Surroundings};
+use crate::userdb::{self, User};
+use crate::{mount, tasks};
+
+/// Name of the shim that runs runc.
+const RUNTIME: &str = "io.containerd.runc.v2";
+/// Type of the runtime specification in a container's record.
+const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+/// A container's address, as a label of its record.
+const LABEL_ADDRESS: &str = "windlass/address";
+
+impl Engine {
+    pub(crate) fn containers(&self) -> ContainersClient<Channel> {
+        ContainersClient::new(self.client().channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn cgroup(&self, id: &str) -> Cgroup {
+        Cgroup::new(format!("{}/{id}", self.paths().cgroup()))
+    }
+
+    pub(crate) async fn container_ensure(&self, spec: &ContainerSpec) -> Result<Started> {
+        spec::check(spec)?;
+        if let Some(record) = self.container_record(&spec.id).await? {
+            let address = address_of(&record.labels);
+            match self.task_status(&spec.id).await? {
+                TaskStatus::Running { pid } => {
+                    return Ok(Started { pid, address, existed: true });
+                }
+                TaskStatus::Exited(_) => return Ok(Started { pid: 0, address, existed: true }),
+                TaskStatus::Created | TaskStatus::Missing => self.container_delete(&spec.id).await?,
+            }
+        }
+        match self.container_create(spec).await {
+            Ok(started) => Ok(started),
+            Err(error) => {
+                if let Err(left) = self.container_delete(&spec.id).await {
+                    tracing::warn!(id = spec.id, error = %left, "a failed start left something");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn container_create(&self, spec: &ContainerSpec) -> Result<Started> {
+        let (root, attached) = tokio::join!(self.prepare_root(spec), self.attach(spec));
+        let ((mounts, user), attached) = (root?, attached?);
+        let dir = self.paths().containers().join(&spec.id);
+        let (files, log) = {
+            let (spec, attached) = (spec.clone(), attached.clone());
+            blocking(move || {
+                let files = files::write(&dir, &spec, attached.as_ref())?;
+                Ok((files, logger::prepare(&spec.log)?))
+            })
+            .await?
+        };
+        self.create_record(spec, &user, attached.as_ref(), &files).await?;
+        let log = logger::uri(&self.config().logger_exe, &log);
+        let pid = self.task_start(&spec.id, mounts, &log).await?;
+        Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
+    }
+
+    /// The root file system's mounts, and the user as it says.
+    async fn prepare_root(&self, spec: &ContainerSpec) -> Result<(Vec<Mount>, User)> {
+        let mounts = match &spec.rootfs {
+            Rootfs::Active(key) => self.snapshot_mounts(key).await?,
+            Rootfs::Committed(parent) => {
+                let key = ephemeral_key(&spec.id);
+                self.snapshot_remove(&key).await?;
+                let mut labels = spec.labels.clone();
+                labels.insert(LABEL_GC_ROOT.to_owned(), "container".to_owned());
+                self.snapshot_prepare(&key, Some(parent), &labels).await?
+            }
+        };
+        let (of, parent, user) = (mounts.clone(), self.paths().mounts(), spec.user.clone());
+        let user = blocking(move || {
+            let mounted = mount::mount_snapshot(&of, &parent, Access::ReadOnly)?;
+            userdb::resolve(mounted.path(), user.as_deref())
+        })
+        .await?;
+        Ok((mounts, user))
+    }
+
+    async fn attach(&self, spec: &ContainerSpec) -> Result<Option<Attached>> {
+        let Some(attachment) = spec.network.clone() else { return Ok(None) };
+        let (network, id) = (self.network(), spec.id.clone());
+        blocking(move || network.attach(&id, &attachment)).await.map(Some)
+    }
+
+    async fn create_record(
+        &self,
+        spec: &ContainerSpec,
+        user: &User,
+        attached: Option<&Attached>,
+        files: &Files,
+    ) -> Result<()> {
+        let surroundings = Surroundings {
+            user,
+            netns: attached.map(|attached| attached.netns.as_path()),
+            files,
+            cgroup: format!("/{}/{}", self.paths().cgroup(), spec.id),
+            limits_swap: crate::cgroup::limits_swap(),
+        };
+        let mut labels = to_wire(&spec.labels);
+        if let Some(attached) = attached {
+            labels.insert(LABEL_ADDRESS.to_owned(), attached.address.to_string());
+        }
+        let record = Record {
+            id: spec.id.clone(),
+            labels,
+            runtime: Some(RuntimeRecord {
+                name: RUNTIME.to_owned(),
+                options: Some(self.runtime_options()),
+            }),
+            spec: Some(Any {
+                type_url: SPEC_TYPE.to_owned(),
+                value: spec::oci(spec, &surroundings).to_string().into_bytes(),
+            }),
+            snapshotter: SNAPSHOTTER.to_owned(),
+            snapshot_key: match &spec.rootfs {
+                Rootfs::Active(key) => key.clone(),
+                Rootfs::Committed(_) => ephemeral_key(&spec.id),
+            },
+            ..Default::default()
+        };
+        self.containers()
+            .create(self.request(CreateContainerRequest { container: Some(record) }))
+            .await
+            .map_err(self.client().refused("create container", &spec.id))?;
+        Ok(())
+    }
+
+    pub(crate) async fn container_record(&self, id: &str) -> Result<Option<Record>> {
+        let answer = self
+            .containers()
+            .get(self.request(GetContainerRequest { id: id.to_owned() }))
+            .await
+            .unless_gone()
+            .map_err(self.client().refused("look up container", id))?;
+        Ok(answer.and_then(|answer| answer.into_inner().container))
+    }
+
+    pub(crate) async fn container_status(&self, id: &str) -> Result<Option<TaskStatus>> {
+        match self.container_record(id).await? {
+            None => Ok(None),
+            Some(_) => self.task_status(id).await.map(Some),
+        }
+    }
+
+    pub(crate) async fn container_list(&self, labels: &Labels) -> Result<Vec<Container>> {
+        let request = ListContainersRequest { filters: label_filter(labels) };
+        let records = self
+            .containers()
+            .list(self.request(request))
+            .await
+            .map_err(self.client().refused("list", "containers"))?;
+        let tasks = tasks::client(self)
+            .list(self.request(ListTasksRequest::default()))
+            .await
+            .map_err(self.client().refused("list", "tasks"))?;
+        let tasks: HashMap<String, Process> =
+            tasks.into_inner().tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
+        let container = |record: Record| Container {
+            status: match tasks.get(&record.id) {
+                Some(task) => self.status_of(&record.id, task),
+                None => TaskStatus::Missing,
+            },
+            address: address_of(&record.labels),
+            labels: from_wire(record.labels),
+            id: record.id,
+        };
+        Ok(records.into_inner().containers.into_iter().map(container).collect())
+    }
+
+    pub(crate) async fn container_delete(&self, id: &str) -> Result<()> {
+        spec::check_id(id)?;
+        self.task_delete(id).await?;
+        let (network, name, cgroup) = (self.network(), id.to_owned(), self.cgroup(id));
+        blocking(move || {
+            cgroup.destroy();
+            network.detach(&name)
+        })
+        .await?;
+        self.containers()
+            .delete(self.request(DeleteContainerRequest { id: id.to_owned() }))
+            .await
+            .unless_gone()
+            .map_err(self.client().refused("delete container", id))?;
+        self.snapshot_remove(&ephemeral_key(id)).await?;
+        match std::fs::remove_dir_all(self.paths().containers().join(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RuntimeError::io("remove", self.paths().containers().join(id))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Key of the writable snapshot that lives and dies with a container.
+fn ephemeral_key(id: &str) -> String {
+    format!("container-{id}")
+}
+
+fn address_of(labels: &HashMap<String, String>) -> Option<Ipv4Addr> {
+    labels.get(LABEL_ADDRESS)?.parse().ok()
+}

@@ -1,0 +1,179 @@
+//! The engine: one containerd, its own or a given one, in a namespace of this host's id.
+//!
+//! **Invariant: everything the engine makes outside the data directory carries the host id**, so that
+//! two hosts on one machine never meet: namespace, runc's root, sockets, cgroups, bridges, nft table.
+
+mod own;
+mod paths;
+mod runtime;
+mod teardown;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerd_client::tonic::Request;
+use prost_types::Any;
+use windlass_model::network::Addresses;
+use windlass_model::{HostId, Limits};
+
+use crate::client::Client;
+use crate::doctor;
+use crate::error::{Result, RuntimeError};
+use crate::network::{Netavark, Network};
+use crate::runtime::Labels;
+pub use paths::Paths;
+
+/// What the engine needs to know to start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory, for instance `/var/lib/windlass`.
+    pub data_dir: PathBuf,
+    /// Id of this host.
+    pub host_id: HostId,
+    /// Socket of a containerd to use; `None` runs our own.
+    pub containerd: Option<PathBuf>,
+    /// The `windlass` binary, under a path that stays the same across upgrades: containerd's shims
+    /// start it as the logger of every container.
+    pub logger_exe: PathBuf,
+    /// The limits in force.
+    pub limits: Limits,
+}
+
+/// A container runtime on a real containerd. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+    lease: Option<String>,
+}
+
+struct Inner {
+    config: Config,
+    paths: Paths,
+    client: Client,
+    runtime_options: Any,
+    network: Arc<dyn Network>,
+    supervisor: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.abort();
+        }
+    }
+}
+
+/// How long a start or an adoption of containerd may take.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+impl Engine {
+    /// Starts or adopts containerd and connects to it. Containers that run go on undisturbed.
+    ///
+    /// # Errors
+    /// [`RuntimeError::MissingPart`] names the Debian package to install; [`RuntimeError::NotRoot`].
+    pub async fn start(config: Config, addresses: Arc<dyn Addresses>) -> Result<Self> {
+        let parts = doctor::Parts::find()?;
+        let paths = Paths::new(&config);
+        paths.create()?;
+        let network: Arc<dyn Network> =
+            Arc::new(Netavark::new(&config.host_id, paths.network(), addresses, &parts));
+        let namespace = format!("windlass-{}", config.host_id);
+        let (client, supervisor) = match &config.containerd {
+            Some(socket) => (Client::connect(socket, &namespace).await?, None),
+            None => {
+                let own = own::Own::new(&paths, &parts);
+                own.ensure(START_DEADLINE).await?;
+                let client = Client::connect(&paths.socket(), &namespace).await?;
+                (client, Some(tokio::spawn(own.supervise(Arc::clone(&network)))))
+            }
+        };
+        let runtime_options = runc_options(&paths, &parts);
+        let inner = Inner { config, paths, client, runtime_options, network, supervisor };
+        let engine = Self { inner: Arc::new(inner), lease: None };
+        engine.ensure_namespace(&namespace).await?;
+        engine.sweep_temporary().await?;
+        engine.sweep_mounts();
+        Ok(engine)
+    }
+
+    /// Where the engine keeps things.
+    pub fn paths(&self) -> &Paths {
+        &self.inner.paths
+    }
+
+    /// The configuration it was started with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Id of the process of our own containerd; `None` when a given one is used or none lives.
+    pub fn containerd_pid(&self) -> Option<u32> {
+        self.inner.config.containerd.is_none().then(|| own::live_pid(&self.inner.paths)).flatten()
+    }
+
+    pub(crate) fn with_lease(&self, lease: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), lease: Some(lease.to_owned()) }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    pub(crate) fn network(&self) -> Arc<dyn Network> {
+        Arc::clone(&self.inner.network)
+    }
+
+    pub(crate) fn runtime_options(&self) -> Any {
+        self.inner.runtime_options.clone()
+    }
+
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        self.inner.client.request(message, self.lease.as_deref())
+    }
+
+    async fn ensure_namespace(&self, namespace: &str) -> Result<()> {
+        use crate::client::Idempotent;
+        use containerd_client::services::v1::namespaces_client::NamespacesClient;
+        use containerd_client::services::v1::{CreateNamespaceRequest, Namespace};
+        let labels = crate::client::to_wire(&Labels::from([(
+            "windlass/host".to_owned(),
+            self.inner.config.host_id.to_string(),
+        )]));
+        let namespace = Namespace { name: namespace.to_owned(), labels };
+        let name = namespace.name.clone();
+        NamespacesClient::new(self.client().channel())
+            .create(Request::new(CreateNamespaceRequest { namespace: Some(namespace) }))
+            .await
+            .unless_exists()
+            .map_err(self.client().refused("create namespace", name))?;
+        Ok(())
+    }
+
+    /// Unmounts what a killed predecessor had mounted.
+    fn sweep_mounts(&self) {
+        let Ok(entries) = std::fs::read_dir(self.inner.paths.mounts()) else { return };
+        for entry in entries.flatten() {
+            crate::mount::unmount(&entry.path());
+        }
+    }
+}
+
+/// `containerd.runc.v1.Options`, of which the client crate has no copy.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RuncOptions {
+    #[prost(string, tag = "6")]
+    binary_name: String,
+    #[prost(string, tag = "7")]
+    root: String,
+}
+
+/// Without its own root, runc of two containerds share their state and kill each other's containers.
+fn runc_options(paths: &Paths, parts: &doctor::Parts) -> Any {
+    use prost::Message;
+    let options = RuncOptions {
+        binary_name: parts.runc.to_string_lossy().into_owned(),
+        root: paths.runc().to_string_lossy().into_owned(),
+    };
+    Any { type_url: "containerd.runc.v1.Options".to_owned(), value: options.encode_to_vec() }
+}

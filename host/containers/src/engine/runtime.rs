@@ -1,0 +1,168 @@
+//! The [`Runtime`] trait on the engine: each call goes to the module that knows its service.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use windlass_model::Digest;
+
+use super::Engine;
+use crate::error::{Result, RuntimeError};
+use crate::runtime::{
+    Access, Applied, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec, Exit, Labels,
+    Mounted, Reader, Runtime, Snapshot, Started, TaskStatus, Usage,
+};
+use crate::snapshots::blocking;
+
+#[async_trait]
+impl Runtime for Engine {
+    async fn create_lease(&self, name: &str, labels: &Labels, expires_in: Duration) -> Result<()> {
+        self.lease_create(name, labels, expires_in).await
+    }
+
+    async fn delete_lease(&self, name: &str) -> Result<()> {
+        self.lease_delete(name).await
+    }
+
+    async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
+        self.lease_list(labels).await
+    }
+
+    fn leased(&self, lease: &str) -> Arc<dyn Runtime> {
+        Arc::new(self.with_lease(lease))
+    }
+
+    async fn put_blob(
+        &self,
+        body: Reader,
+        expected: Option<&Digest>,
+        labels: &Labels,
+    ) -> Result<Blob> {
+        self.content_put(body, expected, labels).await
+    }
+
+    async fn read_blob(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>> {
+        self.content_read(digest, bytes_max).await
+    }
+
+    async fn blob(&self, digest: &Digest) -> Result<Option<Blob>> {
+        self.content_info(digest).await
+    }
+
+    async fn list_blobs(&self, labels: &Labels) -> Result<Vec<Blob>> {
+        self.content_list(labels).await
+    }
+
+    async fn label_blob(&self, digest: &Digest, labels: &Labels) -> Result<()> {
+        self.content_label(digest, labels).await
+    }
+
+    async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        self.content_delete(digest).await
+    }
+
+    async fn prepare_snapshot(
+        &self,
+        key: &str,
+        parent: Option<&str>,
+        labels: &Labels,
+    ) -> Result<()> {
+        self.snapshot_prepare(key, parent, labels).await.map(drop)
+    }
+
+    async fn commit_snapshot(&self, key: &str, name: &str, labels: &Labels) -> Result<Committed> {
+        self.snapshot_commit(key, name, labels).await
+    }
+
+    async fn snapshot(&self, key: &str) -> Result<Option<Snapshot>> {
+        self.snapshot_stat(key).await
+    }
+
+    async fn list_snapshots(&self, labels: &Labels) -> Result<Vec<Snapshot>> {
+        self.snapshot_list(labels).await
+    }
+
+    async fn label_snapshot(&self, key: &str, labels: &Labels) -> Result<()> {
+        self.snapshot_label(key, labels).await
+    }
+
+    async fn remove_snapshot(&self, key: &str) -> Result<()> {
+        self.snapshot_remove(key).await
+    }
+
+    async fn snapshot_bytes(&self, key: &str) -> Result<u64> {
+        self.snapshot_usage(key).await
+    }
+
+    async fn mount_snapshot(&self, key: &str, access: Access) -> Result<Mounted> {
+        self.snapshot_mount(key, access).await
+    }
+
+    async fn apply_layer(
+        &self,
+        parent: Option<&str>,
+        name: &str,
+        layer: &Digest,
+        labels: &Labels,
+    ) -> Result<Applied> {
+        let Some(blob) = self.content_info(layer).await? else {
+            return Err(RuntimeError::NotFound { what: "blob", name: layer.to_string() });
+        };
+        self.layer_apply(parent, name, &blob, labels).await
+    }
+
+    async fn import_rootfs(&self, name: &str, archive: Reader, labels: &Labels) -> Result<Applied> {
+        self.rootfs_import(name, archive, labels).await
+    }
+
+    async fn ensure_network(&self, name: &str) -> Result<Ipv4Addr> {
+        let (network, name) = (self.network(), name.to_owned());
+        blocking(move || network.ensure(&name)).await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<()> {
+        let (network, name) = (self.network(), name.to_owned());
+        blocking(move || network.remove(&name)).await
+    }
+
+    async fn list_networks(&self) -> Result<Vec<String>> {
+        let network = self.network();
+        blocking(move || network.list()).await
+    }
+
+    async fn create_and_start(&self, spec: &ContainerSpec) -> Result<Started> {
+        self.container_ensure(spec).await
+    }
+
+    async fn wait(&self, id: &str) -> Result<Exit> {
+        self.task_wait(id).await
+    }
+
+    async fn status(&self, id: &str) -> Result<Option<TaskStatus>> {
+        self.container_status(id).await
+    }
+
+    async fn kill(&self, id: &str, signal: i32, all: bool) -> Result<()> {
+        self.task_kill(id, signal, all).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<()> {
+        self.container_delete(id).await
+    }
+
+    async fn list(&self, labels: &Labels) -> Result<Vec<Container>> {
+        self.container_list(labels).await
+    }
+
+    async fn exec(&self, id: &str, command: &ExecSpec) -> Result<ExecResult> {
+        self.task_exec(id, command).await
+    }
+
+    async fn usage(&self, id: &str) -> Result<Option<Usage>> {
+        match self.container_status(id).await? {
+            Some(TaskStatus::Running { .. }) => Ok(self.cgroup(id).usage()),
+            _ => Ok(None),
+        }
+    }
+}

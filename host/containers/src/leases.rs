@@ -1,0 +1,60 @@
+//! Leases: what keeps half-made work from garbage collection until it is done or given up.
+
+use std::time::Duration;
+
+use containerd_client::services::v1::leases_client::LeasesClient;
+use containerd_client::services::v1::{
+    CreateRequest, DeleteRequest, ListRequest as ListLeasesRequest,
+};
+use windlass_model::Timestamp;
+
+use crate::client::{Idempotent, label_filter, to_wire};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::runtime::Labels;
+
+/// containerd's label with the time at which a lease ends by itself.
+const LABEL_EXPIRES: &str = "containerd.io/gc.expire";
+
+impl Engine {
+    fn leases(&self) -> LeasesClient<containerd_client::tonic::transport::Channel> {
+        LeasesClient::new(self.client().channel())
+    }
+
+    pub(crate) async fn lease_create(
+        &self,
+        name: &str,
+        labels: &Labels,
+        expires_in: Duration,
+    ) -> Result<()> {
+        let mut labels = to_wire(labels);
+        labels.insert(LABEL_EXPIRES.to_owned(), (Timestamp::now() + expires_in).to_string());
+        let request = CreateRequest { id: name.to_owned(), labels };
+        self.leases()
+            .create(self.request(request))
+            .await
+            .unless_exists()
+            .map_err(self.client().refused("create lease", name))?;
+        Ok(())
+    }
+
+    pub(crate) async fn lease_delete(&self, name: &str) -> Result<()> {
+        let request = DeleteRequest { id: name.to_owned(), sync: true };
+        self.leases()
+            .delete(self.request(request))
+            .await
+            .unless_gone()
+            .map_err(self.client().refused("delete lease", name))?;
+        Ok(())
+    }
+
+    pub(crate) async fn lease_list(&self, labels: &Labels) -> Result<Vec<String>> {
+        let request = ListLeasesRequest { filters: label_filter(labels) };
+        let answer = self
+            .leases()
+            .list(self.request(request))
+            .await
+            .map_err(self.client().refused("list", "leases"))?;
+        Ok(answer.into_inner().leases.into_iter().map(|lease| lease.id).collect())
+    }
+}

@@ -1,0 +1,323 @@
+//! The logger role: the small process that containerd's shim starts for every container.
+//!
+//! **Invariant: the application never waits for its log.** The logger reads until both streams end,
+//! whatever happens to the disk: what cannot be written, or comes faster than allowed, is counted and the
+//! count is written as a line of its own. It needs no daemon and ends only at the end of both streams.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags};
+use serde::{Deserialize, Serialize};
+use windlass_model::secret::Masker;
+use windlass_model::{LogLine, Stream, Timestamp};
+
+use crate::error::{Result, RuntimeError};
+use crate::logs::{CLOSED, file_name, files};
+use crate::runtime::LogSpec;
+
+/// The command word under which the binary plays this role.
+pub const ROLE: &str = "__logger";
+
+const SETTINGS: &str = "logger.json";
+const MASK: &str = "mask.json";
+/// Bytes read at once of one stream.
+const READ_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Settings {
+    file_bytes_max: u64,
+    files_max: u32,
+    lines_per_s_max: u32,
+    line_bytes_max: usize,
+}
+
+/// Prepares the directory of a log; the answer is its path.
+pub(crate) fn prepare(spec: &LogSpec) -> Result<PathBuf> {
+    std::fs::create_dir_all(&spec.dir).map_err(RuntimeError::io("create directory", &spec.dir))?;
+    let settings = Settings {
+        file_bytes_max: spec.file_bytes_max.max(1024),
+        files_max: spec.files_max.max(1),
+        lines_per_s_max: spec.lines_per_s_max,
+        line_bytes_max: spec.line_bytes_max.max(64),
+    };
+    write_private(&spec.dir.join(SETTINGS), &settings)?;
+    if !spec.mask.is_empty() {
+        write_private(&spec.dir.join(MASK), &spec.mask)?;
+    }
+    let _ = std::fs::remove_file(spec.dir.join(CLOSED));
+    Ok(spec.dir.clone())
+}
+
+fn write_private<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(RuntimeError::io("write", path))?;
+    file.write_all(&bytes).map_err(RuntimeError::io("write", path))
+}
+
+/// The address under which containerd's shim finds the logger: exactly one pair, because several come
+/// in no fixed order.
+pub(crate) fn uri(exe: &Path, dir: &Path) -> String {
+    format!("binary://{}?{ROLE}={}", escape(exe), escape(dir))
+}
+
+/// Percent-encodes what has a meaning in a URI.
+fn escape(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let encode = |byte: &u8| match plain(*byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    path.as_os_str().as_bytes().iter().map(encode).collect()
+}
+
+/// Plays the role and ends the process. To be called first of all, with the arguments
+/// `__logger <directory>`; file descriptors 3 and 4 are the streams, closing 5 says "ready".
+pub fn main() -> ! {
+    ignore_termination();
+    let dir = std::env::args_os().nth(2).map(PathBuf::from).unwrap_or_default();
+    // SAFETY: the shim opened these three for us and nothing else in this process owns them.
+    let (stdout, stderr, ready) = unsafe {
+        (OwnedFd::from_raw_fd(3), OwnedFd::from_raw_fd(4), OwnedFd::from_raw_fd(5))
+    };
+    let log = Log::open(&dir);
+    drop(ready);
+    run(log, stdout.into(), stderr.into());
+    std::process::exit(0)
+}
+
+/// containerd sends SIGTERM together with the end of the streams; the last lines come first.
+fn ignore_termination() {
+    let mask = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+    for signal in mask {
+        // SAFETY: SIG_IGN runs no code of ours.
+        unsafe {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+}
+
+fn run(mut log: Log, stdout: File, stderr: File) {
+    let mut streams = [
+        Some(Source::new(Stream::Stdout, stdout)),
+        Some(Source::new(Stream::Stderr, stderr)),
+    ];
+    let mut buffer = vec![0; READ_BYTES];
+    while streams.iter().any(Option::is_some) {
+        for index in ready(&streams) {
+            let Some(source) = &mut streams[index] else { continue };
+            if !source.read(&mut buffer, &mut log) {
+                streams[index] = None;
+            }
+        }
+        log.flush();
+    }
+    log.close();
+}
+
+/// Which of the open streams have something to read or have ended; waits for at least one.
+fn ready(streams: &[Option<Source>; 2]) -> Vec<usize> {
+    let open: Vec<(usize, &Source)> = streams
+        .iter()
+        .enumerate()
+        .filter_map(|(index, source)| Some((index, source.as_ref()?)))
+        .collect();
+    let mut polled: Vec<PollFd<'_>> =
+        open.iter().map(|(_, source)| PollFd::new(&source.file, PollFlags::IN)).collect();
+    if rustix::event::poll(&mut polled, None).is_err() {
+        return Vec::new();
+    }
+    let is_ready = |poll: &PollFd<'_>| !poll.revents().is_empty();
+    open.iter().zip(&polled).filter(|(_, poll)| is_ready(poll)).map(|(it, _)| it.0).collect()
+}
+
+/// One stream, cut into lines.
+struct Source {
+    stream: Stream,
+    file: File,
+    rest: Vec<u8>,
+}
+
+impl Source {
+    fn new(stream: Stream, file: File) -> Self {
+        Self { stream, file, rest: Vec::new() }
+    }
+
+    /// Reads once; `false` at the end of the stream.
+    fn read(&mut self, buffer: &mut [u8], log: &mut Log) -> bool {
+        let count = match self.file.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return true,
+            Err(_) => 0,
+        };
+        let at = Timestamp::now();
+        for byte in &buffer[..count] {
+            if *byte == b'\n' {
+                self.emit(at, log);
+            } else {
+                self.rest.push(*byte);
+                if self.rest.len() >= log.settings.line_bytes_max {
+                    self.emit(at, log);
+                }
+            }
+        }
+        if count == 0 && !self.rest.is_empty() {
+            self.emit(at, log);
+        }
+        count > 0
+    }
+
+    fn emit(&mut self, at: Timestamp, log: &mut Log) {
+        if self.rest.last() == Some(&b'\r') {
+            self.rest.pop();
+        }
+        let text = String::from_utf8_lossy(&self.rest).into_owned();
+        self.rest.clear();
+        log.write(LogLine { at, stream: self.stream, text });
+    }
+}
+
+/// The files of a log.
+struct Log {
+    dir: PathBuf,
+    settings: Settings,
+    masker: Masker,
+    number: u64,
+    kept: VecDeque<u64>,
+    file: Option<File>,
+    bytes: u64,
+    pending: Vec<u8>,
+    second: i64,
+    lines: u32,
+    dropped: u64,
+}
+
+impl Log {
+    fn open(dir: &Path) -> Self {
+        let settings = read_json(&dir.join(SETTINGS)).unwrap_or(Settings {
+            file_bytes_max: 16 << 20,
+            files_max: 4,
+            lines_per_s_max: 10_000,
+            line_bytes_max: 16 * 1024,
+        });
+        let mask: Vec<String> = read_json(&dir.join(MASK)).unwrap_or_default();
+        let _ = std::fs::remove_file(dir.join(MASK));
+        let kept: VecDeque<u64> = files(dir).into();
+        let mut log = Self {
+            dir: dir.to_owned(),
+            settings,
+            masker: Masker::new(mask.iter().map(String::as_str)),
+            number: kept.back().copied().unwrap_or_default(),
+            kept,
+            file: None,
+            bytes: 0,
+            pending: Vec::new(),
+            second: 0,
+            lines: 0,
+            dropped: 0,
+        };
+        log.rotate();
+        log
+    }
+
+    /// Starts the next file and removes the oldest above the limit.
+    fn rotate(&mut self) {
+        let number = self.number + 1;
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o640)
+            .open(self.dir.join(file_name(number)));
+        if let Ok(file) = file {
+            self.file = Some(file);
+            self.number = number;
+            self.bytes = 0;
+            self.kept.push_back(number);
+        }
+        while self.kept.len() > self.settings.files_max as usize {
+            if let Some(oldest) = self.kept.pop_front() {
+                let _ = std::fs::remove_file(self.dir.join(file_name(oldest)));
+            }
+        }
+    }
+
+    fn write(&mut self, mut line: LogLine) {
+        let second = line.at.as_second();
+        if second != self.second {
+            self.second = second;
+            self.lines = 0;
+        }
+        let limit = self.settings.lines_per_s_max;
+        if limit > 0 && self.lines >= limit {
+            self.dropped += 1;
+            return;
+        }
+        self.lines += 1;
+        self.report_dropped();
+        line.text = self.masker.mask(&line.text);
+        self.push(&line);
+    }
+
+    fn report_dropped(&mut self) {
+        if self.dropped > 0 {
+            let text = format!("{} lines were dropped here", self.dropped);
+            self.dropped = 0;
+            self.push(&LogLine::now(Stream::Host, text));
+        }
+    }
+
+    fn push(&mut self, line: &LogLine) {
+        let _ = serde_json::to_writer(&mut self.pending, line);
+        self.pending.push(b'\n');
+        let full = self.bytes + self.pending.len() as u64 >= self.settings.file_bytes_max;
+        if full {
+            self.flush();
+            self.rotate();
+        } else if self.pending.len() >= READ_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let lines = self.pending.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let written = self.file.as_mut().is_some_and(|file| {
+            let start = file.metadata().map(|meta| meta.len()).unwrap_or_default();
+            let whole = file.write_all(&self.pending).is_ok();
+            if !whole {
+                // Half a line would spoil the file.
+                let _ = file.set_len(start);
+            }
+            whole
+        });
+        if written {
+            self.bytes += self.pending.len() as u64;
+        } else {
+            self.dropped += lines;
+        }
+        self.pending.clear();
+    }
+
+    fn close(&mut self) {
+        self.report_dropped();
+        self.flush();
+        let _ = File::create(self.dir.join(CLOSED));
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

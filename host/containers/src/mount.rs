@@ -1,0 +1,134 @@
+//! Mounts what the snapshotter names, and takes mounts away again.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use containerd_client::types::Mount;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::error::{Result, RuntimeError};
+use crate::runtime::{Access, Mounted};
+
+/// The kernel takes at most a page of mount data; above this we mount with relative paths.
+const DATA_BYTES_MAX: usize = 4000;
+
+/// Mounts a snapshot in a fresh directory under `parent`.
+pub(crate) fn mount_snapshot(mounts: &[Mount], parent: &Path, access: Access) -> Result<Mounted> {
+    let path = parent.join(ulid::Ulid::new().to_string().to_ascii_lowercase());
+    std::fs::create_dir_all(&path).map_err(RuntimeError::io("create directory", &path))?;
+    for mount in mounts {
+        if let Err(error) = mount_one(mount, &path, access) {
+            unmount(&path);
+            return Err(error);
+        }
+    }
+    Ok(Mounted::new(path.clone(), move || unmount(&path)))
+}
+
+/// Takes every mount at a path away, then the directory.
+pub(crate) fn unmount(path: &Path) {
+    while rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
+    if let Err(error) = std::fs::remove_dir(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a mount directory stays behind");
+    }
+}
+
+fn mount_one(mount: &Mount, target: &Path, access: Access) -> Result<()> {
+    let (mut flags, data) = split_options(&mount.options);
+    if access == Access::ReadOnly {
+        flags |= MountFlags::RDONLY;
+    }
+    let fail = || RuntimeError::os("mount a snapshot at", target);
+    if mount.r#type == "bind" {
+        rustix::mount::mount_bind_recursive(mount.source.as_str(), target).map_err(fail())?;
+        if flags.contains(MountFlags::RDONLY) {
+            let flags = MountFlags::BIND | MountFlags::RDONLY;
+            rustix::mount::mount_remount(target, flags, "").map_err(fail())?;
+        }
+        return Ok(());
+    }
+    let base = Path::new(&mount.source);
+    match relative(&data).filter(|_| data.len() > DATA_BYTES_MAX) {
+        Some((dir, data)) => mount_from(dir, mount.r#type.clone(), target.to_owned(), flags, data),
+        None => mount_fs(base, target, &mount.r#type, flags, &data),
+    }
+    .map_err(fail())
+}
+
+fn mount_fs(
+    source: &Path,
+    target: &Path,
+    kind: &str,
+    flags: MountFlags,
+    data: &str,
+) -> rustix::io::Result<()> {
+    let data = CString::new(data).map_err(|_| rustix::io::Errno::INVAL)?;
+    rustix::mount::mount(source, target, kind, flags, data.as_c_str())
+}
+
+/// Mounts from a thread whose working directory is `dir`, so that paths in `data` can be short.
+fn mount_from(
+    dir: PathBuf,
+    kind: String,
+    target: PathBuf,
+    flags: MountFlags,
+    data: String,
+) -> rustix::io::Result<()> {
+    std::thread::spawn(move || {
+        rustix::thread::unshare(rustix::thread::UnshareFlags::FS)?;
+        rustix::process::chdir(&dir)?;
+        mount_fs(Path::new("overlay"), &target, &kind, flags, &data)
+    })
+    .join()
+    .unwrap_or(Err(rustix::io::Errno::IO))
+}
+
+/// Splits mount options into flags and file system data.
+fn split_options(options: &[String]) -> (MountFlags, String) {
+    let mut flags = MountFlags::empty();
+    let mut data = Vec::new();
+    for option in options {
+        match option.as_str() {
+            "ro" => flags |= MountFlags::RDONLY,
+            "rw" | "bind" | "rbind" => {}
+            "nosuid" => flags |= MountFlags::NOSUID,
+            "nodev" => flags |= MountFlags::NODEV,
+            "noexec" => flags |= MountFlags::NOEXEC,
+            other => data.push(other),
+        }
+    }
+    (flags, data.join(","))
+}
+
+/// The directory that all snapshots share, and the data with paths relative to it.
+fn relative(data: &str) -> Option<(PathBuf, String)> {
+    let first = data.split(',').find_map(|option| option.strip_prefix("lowerdir="))?;
+    let first = first.split(':').next()?;
+    let base = Path::new(first).parent()?.parent()?.to_str()?.to_owned();
+    let short = data.replace(&format!("{base}/"), "");
+    Some((PathBuf::from(base), short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_overlay_data_becomes_relative() {
+        let data = "index=off,workdir=/r/snapshots/3/work,upperdir=/r/snapshots/3/fs,\
+                    lowerdir=/r/snapshots/2/fs:/r/snapshots/1/fs";
+        let (dir, short) = relative(data).unwrap();
+        assert_eq!(dir, Path::new("/r/snapshots"));
+        assert_eq!(short, "index=off,workdir=3/work,upperdir=3/fs,lowerdir=2/fs:1/fs");
+    }
+
+    #[test]
+    fn flags_leave_the_data() {
+        let options: Vec<String> = ["ro", "index=off", "nosuid"].map(String::from).to_vec();
+        let (flags, data) = split_options(&options);
+        assert!(flags.contains(MountFlags::RDONLY | MountFlags::NOSUID));
+        assert_eq!(data, "index=off");
+    }
+}

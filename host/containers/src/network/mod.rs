@@ -1,0 +1,51 @@
+//! Networks: one bridge per environment, names inside it, and walls around it.
+//!
+//! **Invariant: the wall stands before the door opens.** The nft table that denies containers the host,
+//! link-local metadata and foreign bridges is in force before a container's interface exists; calls of
+//! all hosts on the machine are serialised by one lock; a broken namespace is recreated, never repaired.
+
+mod iptables;
+pub(crate) mod leftovers;
+mod netavark;
+mod netns;
+mod nft;
+mod routes;
+mod state;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::runtime::Attachment;
+
+pub use netavark::Netavark;
+pub use routes::subnet_in_use;
+
+/// Connects containers. Calls block; all are idempotent.
+pub trait Network: Send + Sync {
+    /// Makes sure that a network exists and returns its gateway.
+    fn ensure(&self, network: &str) -> Result<Ipv4Addr>;
+    /// Removes a network that no container is in.
+    fn remove(&self, network: &str) -> Result<()>;
+    /// Names of the networks.
+    fn list(&self) -> Result<Vec<String>>;
+    /// Gives a container a fresh network namespace with an address in the network.
+    fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached>;
+    /// Takes a container's namespace and address away.
+    fn detach(&self, container: &str) -> Result<()>;
+    /// Restores helpers that died, at intervals.
+    fn heal(&self) -> Result<()>;
+    /// Removes everything of this host from the machine.
+    fn teardown(&self) -> Result<()>;
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its network namespace.
+    pub netns: PathBuf,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The bridge's address, where names are resolved.
+    pub gateway: Ipv4Addr,
+}

@@ -1,0 +1,372 @@
+//! The network driver: netavark and aardvark-dns, told what to do by JSON on standard input.
+//!
+//! **Invariant: what was told is recorded before it is told**, so that a crash in between leaves a record
+//! by which everything can be taken away.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use windlass_model::HostId;
+use windlass_model::network::{AddressError, Addresses};
+
+use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, lock};
+use super::{Attached, Network, iptables, netns, nft};
+use crate::doctor::Parts;
+use crate::error::{Result, RuntimeError};
+use crate::runtime::Attachment;
+
+/// Name of the interface inside of a container.
+const INTERFACE: &str = "eth0";
+
+/// Networks by netavark. See [`Network`].
+pub struct Netavark {
+    host: HostId,
+    state: State,
+    addresses: Arc<dyn Addresses>,
+    netavark: PathBuf,
+    aardvark: PathBuf,
+    nft: PathBuf,
+}
+
+impl Netavark {
+    /// A driver that keeps its records in `dir`.
+    pub(crate) fn new(
+        host: &HostId,
+        dir: PathBuf,
+        addresses: Arc<dyn Addresses>,
+        parts: &Parts,
+    ) -> Self {
+        Self {
+            host: host.clone(),
+            state: State::new(dir),
+            addresses,
+            netavark: parts.netavark.clone(),
+            aardvark: parts.aardvark.clone(),
+            nft: parts.nft.clone(),
+        }
+    }
+
+    /// The record of a network, made at first use, with the walls up.
+    fn ensure_locked(&self, name: &str) -> Result<NetworkRecord> {
+        check_name(name)?;
+        if let Some(record) = self.state.network(name)? {
+            return Ok(record);
+        }
+        let subnet = self.addresses.subnet(name).map_err(no_address(name))?;
+        let bridge = bridge_name(&self.host, name);
+        let record = NetworkRecord { name: name.to_owned(), bridge, subnet };
+        forward_packets()?;
+        let mut networks = self.state.networks()?;
+        networks.push(record.clone());
+        nft::apply(&self.nft, &self.host, &networks)?;
+        self.state.put_network(&record)?;
+        Ok(record)
+    }
+
+    fn attach_locked(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
+        self.detach_locked(container)?;
+        let network = self.ensure_locked(&attachment.network)?;
+        let address = self
+            .addresses
+            .address(&network.name, container)
+            .map_err(no_address(container))?;
+        let record = AttachmentRecord {
+            container: container.to_owned(),
+            network: network.name.clone(),
+            address,
+            request: self.request(&network, container, attachment, address),
+        };
+        self.state.put_attachment(&record)?;
+        let path = self.state.netns(container);
+        netns::create(&path)?;
+        let before = ports(&network.bridge);
+        self.run("setup", &record, &path)?;
+        if attachment.isolated {
+            isolate(&network.bridge, &before)?;
+        }
+        Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
+    }
+
+    fn detach_locked(&self, container: &str) -> Result<()> {
+        let path = self.state.netns(container);
+        let Some(record) = self.state.attachment(container)? else {
+            return netns::remove(&path);
+        };
+        if !netns::is_alive(&path) {
+            // netavark insists on a namespace; in an empty one it takes away what is outside.
+            netns::create(&path)?;
+        }
+        if let Err(error) = self.run("teardown", &record, &path) {
+            tracing::debug!(container, %error, "a network namespace was broken; removing its rest");
+        }
+        netns::remove(&path)?;
+        self.state.remove_attachment(container)?;
+        self.sweep_network(&record.network)?;
+        self.addresses
+            .release_address(&record.network, container)
+            .map_err(no_address(container))
+    }
+
+    /// After the last container: no bridge and no rule of the network stays.
+    fn sweep_network(&self, name: &str) -> Result<()> {
+        let Some(network) = self.state.network(name)? else { return Ok(()) };
+        if self.state.attachments()?.iter().any(|other| other.network == name) {
+            return Ok(());
+        }
+        if bridge_dir(&network.bridge).exists() {
+            delete_link(&network.bridge);
+            iptables::sweep_subnet(&network.subnet.to_string());
+        }
+        let dns = self.state.aardvark().join("aardvark-dns").join(self.network_name(name));
+        if dns.exists() {
+            let _ = std::fs::remove_file(dns);
+        }
+        Ok(())
+    }
+
+    fn remove_locked(&self, name: &str) -> Result<()> {
+        if self.state.network(name)?.is_some() {
+            if let Some(member) =
+                self.state.attachments()?.into_iter().find(|other| other.network == name)
+            {
+                return Err(RuntimeError::Network {
+                    network: name.to_owned(),
+                    operation: "removal",
+                    why: format!("container {} is in it", member.container),
+                });
+            }
+            self.sweep_network(name)?;
+            self.state.remove_network(name)?;
+            let networks = self.state.networks()?;
+            nft::apply(&self.nft, &self.host, &networks)?;
+            iptables::sweep();
+        }
+        self.addresses.release_subnet(name).map_err(no_address(name))
+    }
+
+    /// The network's name as netavark sees it: its rules and files are named from it.
+    fn network_name(&self, name: &str) -> String {
+        format!("wl-{}-{name}", self.host)
+    }
+
+    fn request(
+        &self,
+        network: &NetworkRecord,
+        container: &str,
+        attachment: &Attachment,
+        address: Ipv4Addr,
+    ) -> Value {
+        let name = self.network_name(&network.name);
+        json!({
+            "container_id": hex::encode(Sha256::digest(format!("{}/{container}", self.host))),
+            "container_name": container,
+            "networks": { &name: {
+                "static_ips": [address],
+                "aliases": attachment.aliases,
+                "interface_name": INTERFACE,
+            }},
+            "network_info": { &name: {
+                "name": name,
+                "id": hex::encode(Sha256::digest(&name)),
+                "driver": "bridge",
+                "network_interface": network.bridge,
+                "subnets": [{
+                    "subnet": network.subnet.to_string(),
+                    "gateway": network.subnet.gateway(),
+                }],
+                "ipv6_enabled": false,
+                "internal": false,
+                "dns_enabled": true,
+                "options": { "isolate": "true" },
+                "ipam_options": { "driver": "host-local" },
+            }},
+        })
+    }
+
+    fn run(&self, action: &'static str, record: &AttachmentRecord, netns: &Path) -> Result<()> {
+        let dns = self.state.aardvark();
+        std::fs::create_dir_all(&dns).map_err(RuntimeError::io("create directory", &dns))?;
+        let failed = |why: String| RuntimeError::Network {
+            network: record.network.clone(),
+            operation: action,
+            why,
+        };
+        let mut child = Command::new(&self.netavark)
+            .arg("--config")
+            .arg(dns)
+            .args(["--rootless", "false", "--aardvark-binary"])
+            .arg(&self.aardvark)
+            .arg(action)
+            .arg(netns)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(RuntimeError::io("run", &self.netavark))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let text = record.request.to_string();
+            stdin.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        }
+        let output = child.wait_with_output().map_err(RuntimeError::io("run", &self.netavark))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        // Errors are JSON on standard output.
+        let error: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let why = match error["error"].as_str() {
+            Some(why) => why.to_owned(),
+            None => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        };
+        Err(failed(why))
+    }
+
+    fn aardvark_pid(&self) -> Option<u32> {
+        let path = self.state.aardvark().join("aardvark-dns/aardvark.pid");
+        let pid: u32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        name.starts_with("aardvark").then_some(pid)
+    }
+
+    fn stop_aardvark(&self) {
+        let pid = self.aardvark_pid().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+}
+
+impl Network for Netavark {
+    fn ensure(&self, network: &str) -> Result<Ipv4Addr> {
+        let _lock = lock()?;
+        Ok(self.ensure_locked(network)?.subnet.gateway())
+    }
+
+    fn remove(&self, network: &str) -> Result<()> {
+        let _lock = lock()?;
+        self.remove_locked(network)
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        Ok(self.state.networks()?.into_iter().map(|network| network.name).collect())
+    }
+
+    fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
+        let _lock = lock()?;
+        self.attach_locked(container, attachment).inspect_err(|_| {
+            if let Err(error) = self.detach_locked(container) {
+                tracing::warn!(container, %error, "a failed setup left something");
+            }
+        })
+    }
+
+    fn detach(&self, container: &str) -> Result<()> {
+        let known = self.state.attachment(container)?.is_some();
+        if !known && !self.state.netns(container).exists() {
+            return Ok(());
+        }
+        let _lock = lock()?;
+        self.detach_locked(container)
+    }
+
+    fn heal(&self) -> Result<()> {
+        if self.aardvark_pid().is_some() || self.state.attachments()?.is_empty() {
+            return Ok(());
+        }
+        let _lock = lock()?;
+        if self.aardvark_pid().is_some() {
+            return Ok(());
+        }
+        tracing::warn!("aardvark-dns is gone: starting it again");
+        let dir = self.state.aardvark().join("aardvark-dns");
+        let _ = std::fs::remove_file(dir.join("aardvark.pid"));
+        Command::new(&self.aardvark)
+            .arg("--config")
+            .arg(dir)
+            .args(["--port", "53", "run"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .status()
+            .map(drop)
+            .map_err(RuntimeError::io("run", &self.aardvark))
+    }
+
+    fn teardown(&self) -> Result<()> {
+        let _lock = lock()?;
+        for attachment in self.state.attachments()? {
+            self.detach_locked(&attachment.container)?;
+        }
+        for name in self.state.netns_all() {
+            netns::remove(&self.state.netns(&name))?;
+        }
+        for network in self.state.networks()? {
+            self.remove_locked(&network.name)?;
+        }
+        self.stop_aardvark();
+        nft::apply(&self.nft, &self.host, &[])
+    }
+}
+
+/// Names become file names and names of iptables chains.
+fn check_name(name: &str) -> Result<()> {
+    let fits = (1..=100).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if fits {
+        return Ok(());
+    }
+    Err(RuntimeError::Invalid {
+        what: "network name",
+        given: name.to_owned(),
+        rule: "use 1 to 100 lower-case letters, digits and hyphens",
+    })
+}
+
+fn no_address(name: &str) -> impl FnOnce(AddressError) -> RuntimeError {
+    let name = name.to_owned();
+    move |source| RuntimeError::Address { name, source }
+}
+
+/// Without this the machine drops what containers send to the outside.
+fn forward_packets() -> Result<()> {
+    let path = "/proc/sys/net/ipv4/ip_forward";
+    if std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1") {
+        return Ok(());
+    }
+    std::fs::write(path, "1").map_err(RuntimeError::io("set", path))
+}
+
+fn bridge_dir(bridge: &str) -> PathBuf {
+    Path::new("/sys/class/net").join(bridge)
+}
+
+/// Interfaces on a bridge.
+fn ports(bridge: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(bridge_dir(bridge).join("brif")).into_iter().flatten();
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Cuts the interfaces that are new on a bridge off from its others.
+fn isolate(bridge: &str, before: &[String]) -> Result<()> {
+    for port in ports(bridge).iter().filter(|port| !before.contains(port)) {
+        let path = bridge_dir(bridge).join("brif").join(port).join("isolated");
+        std::fs::write(&path, "1").map_err(RuntimeError::io("isolate", &path))?;
+    }
+    Ok(())
+}
+
+fn delete_link(name: &str) {
+    let _ = Command::new("ip")
+        .args(["link", "delete", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}

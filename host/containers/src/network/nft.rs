@@ -1,0 +1,117 @@
+//! Our own nftables table, one per host.
+//!
+//! **Invariant: the table is replaced in one transaction**, computed from the networks that exist: there
+//! is no moment without walls, and nothing to repair.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use windlass_model::HostId;
+
+use super::state::{NetworkRecord, bridge_prefix};
+use crate::error::{Result, RuntimeError};
+
+/// Name of a host's table in family `inet`.
+pub(crate) fn table_name(host: &HostId) -> String {
+    format!("windlass_{host}")
+}
+
+/// Puts the table for these networks in force; without networks there is none.
+pub(super) fn apply(nft: &Path, host: &HostId, networks: &[NetworkRecord]) -> Result<()> {
+    run(nft, &script(host, networks))
+}
+
+/// The whole transaction.
+fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
+    let table = table_name(host);
+    // Adding before deleting makes the deletion valid when there was none.
+    let reset = format!("table inet {table} {{}}\ndelete table inet {table}\n");
+    if networks.is_empty() {
+        return reset;
+    }
+    let gateways: Vec<String> = networks
+        .iter()
+        .map(|network| format!("\"{}\" . {}", network.bridge, network.subnet.gateway()))
+        .collect();
+    let same_bridge: String = networks
+        .iter()
+        .map(|network| format!("\t\tiifname \"{0}\" oifname \"{0}\" accept\n", network.bridge))
+        .collect();
+    let ours = format!("\"{}*\"", bridge_prefix(host));
+    let gateways = gateways.join(", ");
+    format!(
+        "{reset}table inet {table} {{
+\tset gateways {{
+\t\ttype ifname . ipv4_addr
+\t\telements = {{ {gateways} }}
+\t}}
+\tchain input {{
+\t\ttype filter hook input priority filter - 10; policy accept;
+\t\tiifname != {ours} accept
+\t\tct state established,related accept
+\t\tiifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+\t\tiifname . ip daddr @gateways icmp type echo-request accept
+\t\tdrop
+\t}}
+\tchain forward {{
+\t\ttype filter hook forward priority filter - 10; policy accept;
+\t\tct state established,related accept
+{same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
+\t\tiifname {ours} ip6 daddr fe80::/10 drop
+\t\tiifname {ours} oifkind \"bridge\" drop
+\t\toifname {ours} drop
+\t}}
+}}
+"
+    )
+}
+
+fn run(nft: &Path, script: &str) -> Result<()> {
+    let failed = |why: String| RuntimeError::Network {
+        network: "all".to_owned(),
+        operation: "nft",
+        why,
+    };
+    let mut child = Command::new(nft)
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(RuntimeError::io("run", nft))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(script.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    }
+    let output = child.wait_with_output().map_err(RuntimeError::io("run", nft))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use windlass_model::network::Subnet;
+
+    use super::*;
+
+    #[test]
+    fn the_last_network_takes_the_table_with_it() {
+        let host: HostId = "0011aabb".parse().unwrap();
+        assert_eq!(
+            script(&host, &[]),
+            "table inet windlass_0011aabb {}\ndelete table inet windlass_0011aabb\n"
+        );
+        let network = NetworkRecord {
+            name: "shop".to_owned(),
+            bridge: "wl0011aaxxxxxxx".to_owned(),
+            subnet: Subnet { base: Ipv4Addr::new(10, 1, 2, 0), prefix_bits: 24 },
+        };
+        let script = script(&host, &[network]);
+        assert!(script.contains("\"wl0011aaxxxxxxx\" . 10.1.2.1"));
+        assert!(script.contains("iifname \"wl0011aa*\" oifkind \"bridge\" drop"));
+    }
+}
