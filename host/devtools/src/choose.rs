@@ -1,0 +1,465 @@
+//! Which of all detections wins. One rule, used by the pipeline and by `windlass detect`.
+//!
+//! **Invariant: the choice is a function of the reports and the override alone**, not of the order in
+//! which detectors answered. Nothing is ever chosen on a tie: that is a failure that names both.
+
+use windlass_model::Failure;
+use windlass_model::plan::{DetectReport, Detection};
+use windlass_model::plugin::PluginInfo;
+
+/// The detection that won, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The plugin that gave the detection.
+    pub plugin: PluginInfo,
+    /// What it recognised.
+    pub detection: Detection,
+    /// Ids of the others that matched, strongest first; superseded ones included.
+    pub others: Vec<String>,
+}
+
+/// A match with the plugin that made it.
+struct Candidate<'a> {
+    plugin: &'a PluginInfo,
+    detection: &'a Detection,
+}
+
+/// Chooses among all detectors' reports.
+///
+/// Ids that another detection supersedes are dropped, then the highest confidence wins.
+/// `framework_override` (`build.framework` of `windlass.toml`) picks by id instead, superseded or not.
+///
+/// # Errors
+/// - `detect.tie`: two of the same confidence, neither superseding the other.
+/// - `detect.no-match`: nothing matched; says what was looked for and what nearly matched.
+/// - `detect.unknown-framework`: nothing matched the override.
+/// - the detection's own code, when the winner says that it cannot be built.
+pub fn choose(
+    reports: &[(PluginInfo, DetectReport)],
+    framework_override: Option<&str>,
+) -> Result<Chosen, Failure> {
+    let mut all: Vec<Candidate<'_>> = reports
+        .iter()
+        .flat_map(|(plugin, report)| {
+            report
+                .detections
+                .iter()
+                .map(move |detection| Candidate { plugin, detection })
+        })
+        .collect();
+    all.sort_by(|a, b| {
+        (b.detection.confidence.cmp(&a.detection.confidence))
+            .then_with(|| a.detection.id.cmp(&b.detection.id))
+            .then_with(|| a.plugin.manifest.name.cmp(&b.plugin.manifest.name))
+    });
+    let winner = match framework_override {
+        Some(id) => overridden(&all, id, reports)?,
+        None => strongest(&all, reports)?,
+    };
+    refuse(&winner)?;
+    let others = all
+        .iter()
+        .filter(|other| !std::ptr::eq(other.detection, winner.detection))
+        .map(|other| other.detection.id.clone())
+        .collect();
+    Ok(Chosen {
+        plugin: winner.plugin.clone(),
+        detection: winner.detection.clone(),
+        others,
+    })
+}
+
+fn strongest<'a>(
+    all: &[Candidate<'a>],
+    reports: &[(PluginInfo, DetectReport)],
+) -> Result<Candidate<'a>, Failure> {
+    let superseded = |id: &str| {
+        all.iter().any(|other| {
+            other.detection.id != id && other.detection.supersedes.iter().any(|s| s == id)
+        })
+    };
+    let mut left: Vec<&Candidate<'a>> = all
+        .iter()
+        .filter(|one| !superseded(&one.detection.id))
+        .collect();
+    if left.is_empty() {
+        // A circle of detections that supersede each other: none of them is the special case.
+        left = all.iter().collect();
+    }
+    let first = *left.first().ok_or_else(|| no_match(reports))?;
+    match left.get(1) {
+        Some(second) if second.detection.confidence == first.detection.confidence => {
+            Err(tie(first, second))
+        }
+        _ => Ok(Candidate {
+            plugin: first.plugin,
+            detection: first.detection,
+        }),
+    }
+}
+
+fn overridden<'a>(
+    all: &[Candidate<'a>],
+    id: &str,
+    reports: &[(PluginInfo, DetectReport)],
+) -> Result<Candidate<'a>, Failure> {
+    let mut matching = all.iter().filter(|one| one.detection.id == id);
+    let Some(first) = matching.next() else {
+        return Err(unknown_framework(id, all, reports));
+    };
+    match matching.next() {
+        Some(second) if second.detection.confidence == first.detection.confidence => {
+            Err(tie(first, second))
+        }
+        _ => Ok(Candidate {
+            plugin: first.plugin,
+            detection: first.detection,
+        }),
+    }
+}
+
+fn refuse(winner: &Candidate<'_>) -> Result<(), Failure> {
+    let Some(refusal) = &winner.detection.refusal else {
+        return Ok(());
+    };
+    let why = signs(winner.detection);
+    Err(Failure::app(
+        &refusal.code,
+        format!(
+            "{} was recognised, and cannot be built: {}",
+            winner.detection.name, refusal.message
+        ),
+        why,
+        refusal.hint.clone().unwrap_or_else(|| {
+            "set `build.framework` in windlass.toml to build it as something else".to_owned()
+        }),
+    ))
+}
+
+/// Refuses a choice whose plugin cannot go on: the builder is the plugin that gave the detection.
+///
+/// # Errors
+/// `detect.no-builder`.
+pub fn require_builder(chosen: &Chosen) -> Result<(), Failure> {
+    use windlass_model::plugin::Stage;
+    if chosen.plugin.stages.contains(&Stage::Builder) {
+        return Ok(());
+    }
+    let name = &chosen.plugin.manifest.name;
+    Err(Failure::plugin(
+        name,
+        "detect.no-builder",
+        format!(
+            "plugin {name} recognised {} and cannot build it",
+            chosen.detection.name
+        ),
+        "the plugin exports a detector and no builder",
+        "set `build.framework` in windlass.toml to a detection of another plugin, or report it to \
+         the plugin's author",
+    ))
+}
+
+fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
+    let describe = |one: &Candidate<'_>| {
+        let Detection { name, id, .. } = one.detection;
+        format!("{name} (`{id}`, plugin {})", one.plugin.manifest.name)
+    };
+    let ids = if first.detection.id == second.detection.id {
+        format!(
+            "remove one of the plugins that claim `{}`",
+            first.detection.id
+        )
+    } else {
+        format!(
+            "choose one in windlass.toml: `build.framework = \"{}\"` or `build.framework = \"{}\"`",
+            first.detection.id, second.detection.id
+        )
+    };
+    Failure::app(
+        "detect.tie",
+        format!(
+            "the source is both {} and {}",
+            describe(first),
+            describe(second)
+        ),
+        format!(
+            "both are {}% sure and neither is a special case of the other ({}; {})",
+            first.detection.confidence,
+            signs(first.detection),
+            signs(second.detection)
+        ),
+        ids,
+    )
+}
+
+fn no_match(reports: &[(PluginInfo, DetectReport)]) -> Failure {
+    let plugins: Vec<&str> = reports
+        .iter()
+        .map(|(plugin, _)| plugin.manifest.name.as_str())
+        .collect();
+    let asked = if plugins.is_empty() {
+        "no plugin with a detector is loaded".to_owned()
+    } else {
+        format!("asked: {}", plugins.join(", "))
+    };
+    let near: Vec<String> = reports
+        .iter()
+        .flat_map(|(_, report)| &report.near_misses)
+        .map(|miss| format!("{} ({})", miss.id, miss.reason))
+        .collect();
+    let why = if near.is_empty() {
+        format!("{asked}; nothing in the source was a sign for any of them")
+    } else {
+        format!("{asked}; nearly: {}", near.join("; "))
+    };
+    Failure::app(
+        "detect.no-match",
+        "no plugin recognises this source",
+        why,
+        "if the application lies in a folder of its own, set `build.app_dir`; to choose what it is, \
+         set `build.framework`, both in windlass.toml; `windlass plugin list` shows the plugins",
+    )
+}
+
+fn unknown_framework(
+    id: &str,
+    all: &[Candidate<'_>],
+    reports: &[(PluginInfo, DetectReport)],
+) -> Failure {
+    let found: Vec<String> = all
+        .iter()
+        .map(|one| format!("`{}`", one.detection.id))
+        .collect();
+    let reason = reports
+        .iter()
+        .flat_map(|(_, report)| &report.near_misses)
+        .find(|miss| miss.id == id)
+        .map(|miss| format!(" ({})", miss.reason))
+        .unwrap_or_default();
+    let what_was = if found.is_empty() {
+        "nothing was detected".to_owned()
+    } else {
+        format!("detected: {}", found.join(", "))
+    };
+    Failure::app(
+        "detect.unknown-framework",
+        format!("`build.framework` is \"{id}\", and no plugin recognises the source as that"),
+        format!("{what_was}{reason}"),
+        "correct `build.framework` in windlass.toml, or remove it to take what is detected",
+    )
+}
+
+/// The evidence in one phrase.
+fn signs(detection: &Detection) -> String {
+    let signs: Vec<String> = detection
+        .evidence
+        .iter()
+        .map(|sign| match sign.detail.as_str() {
+            "" => sign.path.clone(),
+            detail => format!("{}: {detail}", sign.path),
+        })
+        .collect();
+    if signs.is_empty() {
+        "no signs given".to_owned()
+    } else {
+        signs.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::Digest;
+    use windlass_model::plan::{Evidence, NearMiss, Refusal};
+    use windlass_model::plugin::{Manifest, Stage};
+
+    use super::*;
+
+    fn plugin(name: &str, detections: Vec<Detection>) -> (PluginInfo, DetectReport) {
+        let manifest = Manifest {
+            name: name.into(),
+            version: "1.0.0".into(),
+            summary: String::new(),
+            licence: "Apache-2.0".into(),
+            capabilities: vec![],
+            options_schema: String::new(),
+        };
+        let info = PluginInfo {
+            manifest,
+            digest: Digest::of(name.as_bytes()),
+            stages: vec![Stage::Detector, Stage::Builder],
+            bundled: true,
+            bytes: 1,
+        };
+        (
+            info,
+            DetectReport {
+                detections,
+                near_misses: vec![],
+            },
+        )
+    }
+
+    fn found(id: &str, confidence: u8, supersedes: &[&str]) -> Detection {
+        Detection {
+            id: id.into(),
+            name: id.to_uppercase(),
+            ecosystem: "x".into(),
+            toolchains: vec![],
+            confidence,
+            evidence: vec![Evidence {
+                path: format!("{id}.json"),
+                detail: "key".into(),
+            }],
+            supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
+            notes_json: String::new(),
+            refusal: None,
+        }
+    }
+
+    /// Each row: detections as (plugin, id, confidence, supersedes), the override, the outcome: an
+    /// id, or `!` and a code.
+    type Row<'a> = (
+        &'a [(&'a str, &'a str, u8, &'a [&'a str])],
+        Option<&'a str>,
+        &'a str,
+    );
+
+    #[test]
+    fn the_rule_holds_for_every_row() {
+        let rows: &[Row<'_>] = &[
+            (&[("p", "a", 50, &[]), ("q", "b", 60, &[])], None, "b"),
+            (&[("p", "a", 90, &[]), ("q", "b", 60, &["a"])], None, "b"),
+            (&[("p", "a", 60, &[]), ("q", "b", 60, &["a"])], None, "b"),
+            (
+                &[("p", "a", 60, &[]), ("q", "b", 60, &[])],
+                None,
+                "!detect.tie",
+            ),
+            (
+                &[
+                    ("p", "a", 60, &[]),
+                    ("q", "b", 60, &[]),
+                    ("r", "c", 70, &[]),
+                ],
+                None,
+                "c",
+            ),
+            (&[("p", "a", 60, &[]), ("q", "b", 60, &[])], Some("b"), "b"),
+            (
+                &[("p", "a", 60, &[]), ("q", "b", 90, &["a"])],
+                Some("a"),
+                "a",
+            ),
+            (
+                &[("p", "a", 60, &[])],
+                Some("z"),
+                "!detect.unknown-framework",
+            ),
+            (
+                &[("p", "a", 60, &[]), ("q", "a", 60, &[])],
+                None,
+                "!detect.tie",
+            ),
+            (&[("p", "a", 60, &["b"]), ("q", "b", 70, &["a"])], None, "b"),
+            (&[], None, "!detect.no-match"),
+        ];
+        for (detections, framework, expected) in rows {
+            let mut reports: Vec<_> = detections
+                .iter()
+                .map(|(name, id, confidence, supersedes)| {
+                    plugin(name, vec![found(id, *confidence, supersedes)])
+                })
+                .collect();
+            for _ in 0..2 {
+                let outcome = match choose(&reports, *framework) {
+                    Ok(chosen) => chosen.detection.id,
+                    Err(failure) => format!("!{}", failure.code),
+                };
+                assert_eq!(outcome, *expected, "{detections:?} {framework:?}");
+                reports.reverse();
+            }
+        }
+    }
+
+    #[test]
+    fn a_tie_names_both_and_the_setting_that_breaks_it() {
+        let reports = [
+            plugin("p", vec![found("a", 60, &[])]),
+            plugin("q", vec![found("b", 60, &[])]),
+        ];
+        let failure = choose(&reports, None).unwrap_err();
+        assert!(failure.what.contains("plugin p") && failure.what.contains("plugin q"));
+        assert!(
+            failure.fix.contains("build.framework = \"a\""),
+            "{}",
+            failure.fix
+        );
+        assert!(
+            failure.fix.contains("build.framework = \"b\""),
+            "{}",
+            failure.fix
+        );
+    }
+
+    #[test]
+    fn no_match_says_what_was_asked_and_what_nearly_matched() {
+        let mut report = plugin("web", vec![]);
+        report.1.near_misses.push(NearMiss {
+            id: "thing".into(),
+            reason: "no start script".into(),
+        });
+        let failure = choose(&[report], None).unwrap_err();
+        assert!(failure.why.contains("asked: web"), "{}", failure.why);
+        assert!(
+            failure.why.contains("thing (no start script)"),
+            "{}",
+            failure.why
+        );
+        assert!(failure.fix.contains("build.framework"), "{}", failure.fix);
+    }
+
+    #[test]
+    fn a_winner_that_cannot_be_built_fails_and_gives_way_to_nobody() {
+        let mut refused = found("special", 90, &[]);
+        refused.refusal = Some(Refusal {
+            code: "special.not-yet".into(),
+            message: "not yet".into(),
+            hint: Some("wait".into()),
+            retryable: false,
+        });
+        let reports = [plugin("p", vec![refused, found("plain", 50, &[])])];
+        let failure = choose(&reports, None).unwrap_err();
+        assert_eq!(
+            (failure.code.as_str(), failure.fix.as_str()),
+            ("special.not-yet", "wait")
+        );
+        assert_eq!(
+            choose(&reports, Some("plain")).unwrap().detection.id,
+            "plain"
+        );
+    }
+
+    #[test]
+    fn the_others_are_listed_strongest_first() {
+        let reports = [plugin(
+            "p",
+            vec![
+                found("a", 10, &[]),
+                found("b", 90, &["a"]),
+                found("c", 50, &[]),
+            ],
+        )];
+        assert_eq!(choose(&reports, None).unwrap().others, ["c", "a"]);
+    }
+
+    #[test]
+    fn a_detector_without_a_builder_is_refused() {
+        let mut report = plugin("eyes-only", vec![found("a", 60, &[])]);
+        report.0.stages = vec![Stage::Detector];
+        let chosen = choose(&[report], None).unwrap();
+        assert_eq!(
+            require_builder(&chosen).unwrap_err().code,
+            "detect.no-builder"
+        );
+    }
+}
