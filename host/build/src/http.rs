@@ -1,1 +1,90 @@
-//! Work in progress.
+//! HTTP requests of the host itself, with the host's own certificate authorities.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::bytes::Bytes;
+use tokio_util::io::StreamReader;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use windlass_containers::runtime::Reader;
+
+/// Where distributions keep the bundle, most usual first.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The host's bundle: the one given, the one of `SSL_CERT_FILE`, or the distribution's.
+pub(crate) fn certificate_bundle(given: Option<&Path>) -> Option<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    given
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(named)
+        .chain(BUNDLES.iter().map(PathBuf::from))
+        .find(|path| path.is_file())
+}
+
+/// Time limits of a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// Until a connection stands.
+    pub(crate) connect: Duration,
+    /// Until the head of the answer is there, and between two reads of its body.
+    pub(crate) silence: Duration,
+}
+
+/// A blocking client. Status codes are answers, not errors.
+pub(crate) fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
+    let mut tls = TlsConfig::builder();
+    if let Some(pem) = certificates.and_then(|path| std::fs::read(path).ok()) {
+        let certs: Vec<_> = parse_pem(&pem)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(cert)) => Some(cert),
+                _ => None,
+            })
+            .collect();
+        if !certs.is_empty() {
+            tls = tls.root_certs(RootCerts::from(certs));
+        }
+    }
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(timeouts.connect))
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_recv_response(Some(timeouts.silence))
+        .timeout_per_read(Some(timeouts.silence))
+        .tls_config(tls.build())
+        .build()
+        .new_agent()
+}
+
+/// A blocking reader as an asynchronous one; it is read on a thread of its own.
+pub(crate) fn into_async(mut reader: impl Read + Send + 'static) -> Reader {
+    let (send, receive) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(8);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut chunk = vec![0_u8; 128 * 1024];
+            let item = match reader.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(n) => {
+                    chunk.truncate(n);
+                    Ok(Bytes::from(chunk))
+                }
+                Err(e) => Err(e),
+            };
+            let failed = item.is_err();
+            if send.blocking_send(item).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let stream = futures::stream::unfold(receive, |mut receive| async move {
+        receive.recv().await.map(|item| (item, receive))
+    });
+    Box::new(StreamReader::new(Box::pin(stream)))
+}

@@ -1,1 +1,346 @@
-//! Work in progress.
+//! File operations that cannot leave a directory.
+//!
+//! **Invariant: no path is ever followed out of a [`Root`].** What lies in a source tree or a snapshot was
+//! made by strangers, so every look-up goes through `openat2` with `RESOLVE_IN_ROOT`: a symbolic link
+//! to `/etc` means the root's own `etc`, as it would inside the container.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
+};
+
+/// Directories below each other that a walk follows.
+const DEPTH_MAX: usize = 256;
+
+/// Numeric owner of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Owner {
+    /// User.
+    pub(crate) uid: u32,
+    /// Group.
+    pub(crate) gid: u32,
+}
+
+/// What a directory entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A directory.
+    Dir,
+    /// A regular file of this size.
+    File {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A symbolic link with its target.
+    Symlink(OsString),
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// An entry of a walk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Path relative to where the walk began.
+    pub(crate) path: PathBuf,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    /// Owner.
+    pub(crate) owner: Owner,
+    /// Last change: seconds and nanoseconds.
+    pub(crate) mtime: (i64, i64),
+}
+
+/// A directory that nothing leaves.
+#[derive(Debug)]
+pub(crate) struct Root {
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// The directory at a path that the host itself chose.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// A directory below, as a root of its own.
+    pub(crate) fn sub(&self, path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { fd: self.lookup(path, flags)? })
+    }
+
+    fn lookup(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let path = relative(path)?;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(rustix::fs::openat2(&self.fd, &path, flags, Mode::empty(), resolve)?)
+    }
+
+    /// A regular file, links followed inside the root.
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(self.lookup(path, flags)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        Ok(file)
+    }
+
+    /// At most `bytes_max` bytes of a regular file.
+    pub(crate) fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open_file(path)?.take(bytes_max).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether there is a directory of this name, links followed inside the root.
+    pub(crate) fn is_dir(&self, path: &Path) -> bool {
+        self.lookup(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC).is_ok()
+    }
+
+    /// Where a path ends on the host, with every link resolved inside the root.
+    pub(crate) fn resolved(&self, path: &Path) -> io::Result<PathBuf> {
+        let fd = self.lookup(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        std::fs::read_link(format!("/proc/self/fd/{number}"))
+    }
+
+    /// Makes a directory with its parents; what is there already is left as it is.
+    pub(crate) fn create_dirs(&self, path: &Path, owner: Owner) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut done = PathBuf::new();
+        let mut parent = self.lookup(&done, flags)?;
+        for part in relative(path)?.components() {
+            let Component::Normal(name) = part else { continue };
+            done.push(name);
+            let next = match self.lookup(&done, flags) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                    chown(&parent, Path::new(name), owner)?;
+                    self.lookup(&done, flags)?
+                }
+                other => other?,
+            };
+            parent = next;
+        }
+        Ok(parent)
+    }
+
+    /// Writes a file, replacing a file or link of that name; parents are made.
+    pub(crate) fn write_file(
+        &self,
+        path: &Path,
+        body: &mut dyn Read,
+        mode: u32,
+        owner: Owner,
+    ) -> io::Result<u64> {
+        let (parent, name) = self.place(path, owner)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o600))?;
+        let mut file = File::from(fd);
+        let bytes = io::copy(body, &mut file)?;
+        file.flush()?;
+        set_owner(&file, owner)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+        Ok(bytes)
+    }
+
+    /// Makes a symbolic link, replacing a file or link of that name; parents are made.
+    pub(crate) fn write_link(&self, path: &Path, target: &Path, owner: Owner) -> io::Result<()> {
+        let (parent, name) = self.place(path, owner)?;
+        rustix::fs::symlinkat(target, &parent, &name)?;
+        chown(&parent, Path::new(&name), owner)
+    }
+
+    /// Makes a directory with this mode and owner, or gives them to the one that is there.
+    pub(crate) fn write_dir(&self, path: &Path, mode: u32, owner: Owner) -> io::Result<()> {
+        let fd = self.create_dirs(path, owner)?;
+        rustix::fs::fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+        Ok(rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777))?)
+    }
+
+    /// Sets the time of last change of what the path itself names.
+    pub(crate) fn set_mtime(&self, path: &Path, mtime: (i64, i64)) -> io::Result<()> {
+        let path = relative(path)?;
+        let parent = self.lookup(path.parent().unwrap_or(Path::new("")), dir_flags())?;
+        let Some(name) = path.file_name() else { return Ok(()) };
+        let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// The parent of a path, made if need be, with nothing but a directory left under the name.
+    fn place(&self, path: &Path, owner: Owner) -> io::Result<(OwnedFd, OsString)> {
+        let path = relative(path)?;
+        let Some(name) = path.file_name() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
+        };
+        let parent = self.create_dirs(path.parent().unwrap_or(Path::new("")), owner)?;
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok((parent, name.to_owned())),
+            Err(rustix::io::Errno::ISDIR) => {
+                let why = "a directory is in the place of the file";
+                Err(io::Error::new(io::ErrorKind::IsADirectory, why))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Everything below, parents first, each directory's entries by name. Links are not followed.
+    pub(crate) fn walk(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let here = self.lookup(Path::new(""), dir_flags())?;
+        walk_dir(&here, Path::new(""), 0, &mut entries)?;
+        Ok(entries)
+    }
+}
+
+fn dir_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
+}
+
+fn walk_dir(
+    dir: &OwnedFd,
+    prefix: &Path,
+    depth: usize,
+    entries: &mut Vec<Entry>,
+) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(io::Error::other("the directories are nested too deeply"));
+    }
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name));
+        }
+    }
+    names.sort();
+    for name in names {
+        let entry = look(dir, prefix, &name)?;
+        let is_dir = entry.kind == Kind::Dir;
+        let path = entry.path.clone();
+        entries.push(entry);
+        if is_dir {
+            let flags = dir_flags() | OFlags::NOFOLLOW;
+            let below = rustix::fs::openat(dir, &name, flags, Mode::empty())?;
+            walk_dir(&below, &path, depth + 1, entries)?;
+        }
+    }
+    Ok(())
+}
+
+fn look(dir: &OwnedFd, prefix: &Path, name: &OsString) -> io::Result<Entry> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Kind::Dir,
+        FileType::RegularFile => Kind::File { bytes: u64::try_from(stat.st_size).unwrap_or(0) },
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(dir, name, Vec::new())?;
+            Kind::Symlink(OsString::from_vec(target.into_bytes()))
+        }
+        _ => Kind::Other,
+    };
+    Ok(Entry {
+        path: prefix.join(name),
+        kind,
+        mode: stat.st_mode & 0o7777,
+        owner: Owner { uid: stat.st_uid, gid: stat.st_gid },
+        mtime: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+    })
+}
+
+fn chown(dir: impl AsFd, name: &Path, owner: Owner) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn set_owner(file: &File, owner: Owner) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    Ok(rustix::fs::fchown(file, Some(uid), Some(gid))?)
+}
+
+/// The path without its leading slash; `.` for the root itself. `..` is refused, even where it would stay
+/// inside.
+fn relative(path: &Path) -> io::Result<PathBuf> {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path contains `..`"));
+            }
+        }
+    }
+    if clean.as_os_str().as_bytes().is_empty() {
+        clean.push(".");
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    fn me() -> Owner {
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        Owner { uid, gid }
+    }
+
+    #[test]
+    fn a_planted_link_leads_nowhere_but_into_the_root() {
+        let (dir, root) = root();
+        let outside = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("app")).unwrap();
+        let written = root.write_file(Path::new("/app/x"), &mut &b"1"[..], 0o644, me());
+        assert!(written.is_err() || dir.path().join("tmp").exists());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_replaced_not_followed() {
+        let (dir, root) = root();
+        let outside = tempfile::tempdir().unwrap();
+        let victim = outside.path().join("victim");
+        std::fs::write(&victim, "old").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("file")).unwrap();
+        root.write_file(Path::new("file"), &mut &b"new"[..], 0o640, me()).unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "old");
+        assert_eq!(std::fs::read_to_string(dir.path().join("file")).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_walk_lists_parents_first_and_does_not_follow_links() {
+        let (dir, root) = root();
+        std::fs::create_dir(dir.path().join("b")).unwrap();
+        std::fs::write(dir.path().join("b/c"), "123").unwrap();
+        std::os::unix::fs::symlink("b", dir.path().join("a")).unwrap();
+        let seen: Vec<_> = root.walk().unwrap().into_iter().map(|e| (e.path, e.kind)).collect();
+        let expected: Vec<(PathBuf, Kind)> = vec![
+            ("a".into(), Kind::Symlink("b".into())),
+            ("b".into(), Kind::Dir),
+            ("b/c".into(), Kind::File { bytes: 3 }),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn dots_are_refused() {
+        let (_dir, root) = root();
+        assert!(root.open_file(Path::new("../etc/passwd")).is_err());
+    }
+}

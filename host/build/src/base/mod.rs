@@ -1,11 +1,37 @@
 //! What a step starts from: images and toolchains, resolved to committed snapshots.
+//!
+//! **Invariant: what was resolved once is looked up.** A base is remembered in the content store under the
+//! name it was asked for, with a reference that keeps its snapshot. One base is made at a time, on a
+//! task of its own: a build that is cancelled stops waiting, the work goes on for the next one.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use windlass_containers::Runtime;
+use tokio::sync::mpsc;
+use windlass_containers::{Labels, Runtime};
 use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
+
+use crate::http::certificate_bundle;
+use crate::registry::{Reference, RegistryError};
+
+mod assemble;
+mod pull;
+mod recipe;
+mod record;
+mod requirement;
+mod toolchain;
+
+use pull::PullError;
+use recipe::Recipe;
+use toolchain::{Origin, settle};
+
+/// How long an unreachable registry is not asked again.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(300);
+/// A pull that takes longer than this loses what it stored.
+const WORK_LEASE: Duration = Duration::from_secs(2 * 3600);
 
 /// Where the bases of toolchains come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,7 +48,7 @@ pub enum BasePolicy {
 /// How bases are resolved on this host.
 #[derive(Debug, Clone)]
 pub struct BaseConfig {
-    /// The data directory: `cache/bases` below it is used for locks and unfinished work.
+    /// The data directory.
     pub data_dir: PathBuf,
     /// Where bases of toolchains come from.
     pub policy: BasePolicy,
@@ -37,9 +63,9 @@ pub struct BaseConfig {
 pub struct BaseImage {
     /// Name of the committed snapshot.
     pub snapshot: String,
-    /// Digest of the image's manifest, or of the recipe of an assembled base.
+    /// Digest of the image's index or manifest, or of the recipe of an assembled base.
     pub digest: Digest,
-    /// What it was asked as: `docker.io/library/node:22.21.1-slim`, `assembled:node-22.21.1`.
+    /// What it is: `docker.io/library/node:22.11.0-slim`, `assembled:node-22.11.0`.
     pub reference: String,
     /// Environment, user, working directory and command of the image.
     pub config: RunConfig,
@@ -50,23 +76,267 @@ pub struct BaseImage {
 /// A line of progress, for the log of the step that waits.
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
+/// Where a task of its own reports to; nobody may listen any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Report(mpsc::UnboundedSender<String>);
+
+impl Report {
+    fn say(&self, line: String) {
+        tracing::info!(target: "windlass::base", "{line}");
+        let _nobody_waits = self.0.send(line);
+    }
+}
+
 /// Resolves bases.
+#[derive(Clone)]
 pub struct Bases {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     runtime: Arc<dyn Runtime>,
     config: BaseConfig,
+    certificates: Option<PathBuf>,
+    one_at_a_time: tokio::sync::Mutex<()>,
+    unreachable: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 impl Bases {
     /// A resolver on this runtime.
     pub fn new(runtime: Arc<dyn Runtime>, config: BaseConfig) -> Self {
-        Self { runtime, config }
+        let certificates = certificate_bundle(config.certificates.as_deref());
+        let inner = Inner {
+            runtime,
+            config,
+            certificates,
+            one_at_a_time: tokio::sync::Mutex::new(()),
+            unreachable: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// The base, pulled, assembled or found. [`Base::Step`] and [`Base::Scratch`] have none.
+    /// The base, pulled, assembled or found.
     ///
     /// # Errors
-    /// `build.toolchain-unsupported`, `registry.*`, `base.*`, with what is available.
+    /// `build.toolchain-unsupported`, `registry.*`, `base.*`, with what is available. A step or nothing
+    /// ([`Base::Step`], [`Base::Scratch`]) is no base to resolve: `base.none`.
     pub async fn resolve(&self, base: &Base, progress: Progress<'_>) -> Result<BaseImage, Failure> {
-        Err(Failure::host("base.unavailable", "", "", ""))
+        let (send, mut lines) = mpsc::unbounded_channel();
+        let (inner, base) = (Arc::clone(&self.inner), base.clone());
+        let report = Report(send);
+        let work = tokio::spawn(async move {
+            match base {
+                Base::Image(text) => inner.named_image(&text, &report).await,
+                Base::Toolchains(list) => inner.toolchains(&list, &report).await,
+                Base::Step(_) | Base::Scratch => Err(Failure::host(
+                    "base.none",
+                    "There is no base to resolve",
+                    "a step of the plan or nothing at all is no image",
+                    "report this as a bug",
+                )),
+            }
+        });
+        while let Some(line) = lines.recv().await {
+            progress(line);
+        }
+        work.await.map_err(|e| {
+            Failure::host("base.interrupted", "The base was not made", e.to_string(), "deploy again")
+        })?
     }
+}
+
+impl Inner {
+    /// An image by its name. A tag is asked for anew; what it meant last is taken when nobody answers.
+    async fn named_image(&self, text: &str, report: &Report) -> Result<BaseImage, Failure> {
+        let reference: Reference = text.parse().map_err(|e: crate::registry::InvalidReference| {
+            let fix = "use name:tag or name@sha256:digest";
+            Failure::app("registry.invalid-reference", "The base image is not valid", e.to_string(), fix)
+        })?;
+        let asked = reference.to_string();
+        if reference.digest.is_some()
+            && let Some(found) = record::find(&*self.runtime, &asked).await?
+        {
+            return Ok(found);
+        }
+        match self.pull(&reference, report).await {
+            Err(PullError::Registry(
+                error @ (RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. }),
+            )) => {
+                let Some(found) = record::find(&*self.runtime, &asked).await? else {
+                    return Err(error.failure(&reference));
+                };
+                report.say(format!("{error}: {asked} is taken as it was pulled last"));
+                Ok(found)
+            }
+            Err(error) => Err(error.failure(&reference)),
+            Ok(image) => Ok(image),
+        }
+    }
+
+    async fn toolchains(&self, list: &[Toolchain], report: &Report) -> Result<BaseImage, Failure> {
+        let policy = self.config.policy;
+        let official = match (policy, list) {
+            (BasePolicy::Assemble, _) => None,
+            (_, [one]) => Some(settle(one, Origin::Registry)?),
+            (BasePolicy::Auto, _) => None,
+            (BasePolicy::Registry, _) => return Err(several(list)),
+        };
+        let parse = |text: String| text.parse::<Reference>().ok();
+        let reference = official.and_then(|settled| parse(settled.image()));
+        if let Some(reference) = &reference
+            && let Some(found) = record::find(&*self.runtime, &reference.to_string()).await?
+        {
+            return Ok(with_toolchain(found, official.map(|s| s.toolchain())));
+        }
+        let recipe = Recipe::new(list);
+        if let (Ok(recipe), true) = (&recipe, policy != BasePolicy::Registry)
+            && let Some(found) = record::find(&*self.runtime, &asked(recipe)).await?
+        {
+            return Ok(found);
+        }
+        if let Some(reference) = &reference {
+            match self.pull_unless_unreachable(reference, report).await {
+                Ok(image) => return Ok(with_toolchain(image, official.map(|s| s.toolchain()))),
+                Err(PullError::Registry(error))
+                    if policy == BasePolicy::Auto && may_assemble_instead(&error) =>
+                {
+                    report.say(format!("{error}: the base is assembled from Debian packages"));
+                }
+                Err(error) => return Err(error.failure(reference)),
+            }
+        }
+        self.assemble(&recipe?, report).await
+    }
+
+    async fn pull_unless_unreachable(
+        &self,
+        reference: &Reference,
+        report: &Report,
+    ) -> Result<BaseImage, PullError> {
+        let host = reference.host().to_owned();
+        let seen = self.unreachable().get(&host).cloned();
+        if let Some((at, why)) = seen
+            && at.elapsed() < UNREACHABLE_FOR
+        {
+            return Err(PullError::Registry(RegistryError::Unreachable { host, why }));
+        }
+        let pulled = self.pull(reference, report).await;
+        if let Err(PullError::Registry(RegistryError::Unreachable { why, .. })) = &pulled {
+            self.unreachable().insert(host, (Instant::now(), why.clone()));
+        }
+        pulled
+    }
+
+    fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pull(&self, reference: &Reference, report: &Report) -> Result<BaseImage, PullError> {
+        let client = pull::client(reference, self.certificates.as_deref());
+        let manifest = pull::manifest(&client).await?;
+        let asked = reference.to_string();
+        let _one = self.one_at_a_time.lock().await;
+        let known = record::find(&*self.runtime, &asked).await.map_err(PullError::Other)?;
+        if let Some(known) = known.filter(|known| known.digest == manifest.digest) {
+            return Ok(known);
+        }
+        let lease = format!("base-{}", manifest.digest.hex());
+        let leased = self.lease(&lease).await.map_err(PullError::Other)?;
+        let work = async {
+            let image = pull::unpack(&*leased, &client, reference, manifest, report).await?;
+            record::remember(&*leased, &asked, &image).await.map_err(PullError::Other)?;
+            Ok(image)
+        };
+        let outcome = work.await;
+        self.release(&lease).await;
+        outcome
+    }
+
+    async fn assemble(&self, recipe: &Recipe, report: &Report) -> Result<BaseImage, Failure> {
+        let _one = self.one_at_a_time.lock().await;
+        let name = asked(recipe);
+        if let Some(found) = record::find(&*self.runtime, &name).await? {
+            return Ok(found);
+        }
+        let own = self.config.data_dir.join("cache/bases");
+        let dir = self.config.cache_dir.as_ref().unwrap_or(&own);
+        let archive =
+            assemble::archive(recipe, dir, self.certificates.as_deref(), report).await?;
+        let lease = format!("base-{}", recipe.digest().hex());
+        let leased = self.lease(&lease).await?;
+        let outcome = self.import(&*leased, recipe, &archive, report).await;
+        self.release(&lease).await;
+        outcome
+    }
+
+    async fn import(
+        &self,
+        leased: &dyn Runtime,
+        recipe: &Recipe,
+        archive: &std::path::Path,
+        report: &Report,
+    ) -> Result<BaseImage, Failure> {
+        report.say(format!("unpacking {}", recipe.reference()));
+        let image = BaseImage {
+            snapshot: format!("base-{}", recipe.digest().hex()),
+            digest: recipe.digest(),
+            reference: recipe.reference(),
+            config: recipe.config(),
+            toolchains: recipe.toolchains(),
+        };
+        let file = tokio::fs::File::open(archive).await.map_err(|e| {
+            let fix = "deploy again; the base is assembled anew";
+            Failure::host("base.io", "The assembled base cannot be read", e.to_string(), fix)
+        })?;
+        leased
+            .import_rootfs(&image.snapshot, Box::new(file), &Labels::new())
+            .await
+            .map_err(|e| e.failure("The assembled base could not be unpacked"))?;
+        record::remember(leased, &asked(recipe), &image).await?;
+        Ok(image)
+    }
+
+    async fn lease(&self, name: &str) -> Result<Arc<dyn Runtime>, Failure> {
+        self.runtime
+            .create_lease(name, &Labels::new(), WORK_LEASE)
+            .await
+            .map_err(|e| e.failure("The base could not be protected from clean-up"))?;
+        Ok(self.runtime.leased(name))
+    }
+
+    async fn release(&self, name: &str) {
+        if let Err(error) = self.runtime.delete_lease(name).await {
+            tracing::warn!(lease = name, %error, "a lease is left until it expires");
+        }
+    }
+}
+
+/// What the record of an assembled base is found by: its recipe, not only its versions.
+fn asked(recipe: &Recipe) -> String {
+    format!("{} {}", recipe.reference(), recipe.digest())
+}
+
+fn may_assemble_instead(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Unreachable { .. }
+            | RegistryError::RateLimited { .. }
+            | RegistryError::NotFound { .. }
+            | RegistryError::UnsupportedPlatform { .. }
+    )
+}
+
+fn with_toolchain(mut image: BaseImage, toolchain: Option<Toolchain>) -> BaseImage {
+    image.toolchains = toolchain.into_iter().collect();
+    image
+}
+
+fn several(list: &[Toolchain]) -> Failure {
+    let names: Vec<_> = list.iter().map(|t| t.name.as_str()).collect();
+    Failure::host(
+        "base.several-toolchains",
+        format!("There is no image with {} together", names.join(" and ")),
+        "this host takes bases from registries only, and official images have one toolchain each",
+        "let the host assemble bases: base policy `auto`",
+    )
 }

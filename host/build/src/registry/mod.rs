@@ -1,1 +1,7 @@
-//! Work in progress.
+//! Reading public images from a registry: names, tokens, manifests, blobs. No push, no credentials.
+
+mod reference;
+mod client;
+
+pub use client::{Client, ImageManifest, Layer, RegistryError};
+pub use reference::{InvalidReference, Reference};

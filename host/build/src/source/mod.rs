@@ -1,0 +1,179 @@
+//! The source tree of a build: listed once, hashed as far as it is asked for.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+use windlass_model::Digest;
+
+use crate::request::SourceDigests;
+use crate::rooted::{Entry, Kind, Root};
+
+mod select;
+pub(crate) use select::{Candidate, Chosen, SelectError, Selection, select};
+
+/// A directory and what is in it.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// The directory.
+    pub(crate) root: Root,
+    /// Everything in it.
+    pub(crate) entries: Vec<Entry>,
+    /// Where it lies on the host.
+    pub(crate) path: PathBuf,
+    prefix: PathBuf,
+    known: SourceDigests,
+    hashed: Mutex<HashMap<PathBuf, String>>,
+}
+
+impl Tree {
+    /// The application's part of a source tree. `known` are Git's ids by path from the tree's root.
+    pub(crate) fn source(
+        dir: &Path,
+        app_dir: &str,
+        known: Option<SourceDigests>,
+    ) -> io::Result<Self> {
+        let whole = Root::open(dir)?;
+        let root = whole.sub(Path::new(app_dir))?;
+        let path = whole.resolved(Path::new(app_dir))?;
+        let prefix = path.strip_prefix(dir.canonicalize()?).unwrap_or(Path::new("")).to_owned();
+        let entries = root.walk()?;
+        let (known, hashed) = (known.unwrap_or_default(), Mutex::default());
+        Ok(Self { root, entries, path, prefix, known, hashed })
+    }
+
+    /// Any directory.
+    pub(crate) fn dir(path: &Path) -> io::Result<Self> {
+        Self::source(path, "", None)
+    }
+
+    /// What a copy of these globs means.
+    pub(crate) fn select(&self, copy: &CopySources<'_>) -> Result<Selection, SelectError> {
+        let candidate = |e: &'_ Entry| e.kind == Kind::Dir;
+        let candidates: Vec<Candidate<'_>> = self
+            .entries
+            .iter()
+            .map(|e| Candidate { path: &e.path, is_dir: candidate(e) })
+            .collect();
+        let CopySources { sources, exclude, dest, parents, without_git } = *copy;
+        select(&candidates, sources, exclude, dest, parents, without_git)
+    }
+
+    /// The digest of what was selected: paths, kinds, executable bits and contents.
+    pub(crate) fn digest(&self, selection: &Selection) -> io::Result<Digest> {
+        let mut sha = Sha256::new();
+        for Chosen { index, to } in &selection.chosen {
+            let entry = &self.entries[*index];
+            sha.update(to.as_os_str().as_bytes());
+            sha.update([0]);
+            sha.update(self.content_id(entry)?.as_bytes());
+            sha.update([0]);
+        }
+        Ok(Digest::from_sha256(sha.finalize().into()))
+    }
+
+    fn content_id(&self, entry: &Entry) -> io::Result<String> {
+        Ok(match &entry.kind {
+            Kind::Dir => "dir".to_owned(),
+            Kind::Other => "other".to_owned(),
+            Kind::Symlink(target) => format!("link:{}", hex::encode(target.as_bytes())),
+            Kind::File { .. } => {
+                let from_root = self.prefix.join(&entry.path);
+                let known = from_root.to_str().and_then(|path| self.known.get(path));
+                if let Some((mode, oid)) = known {
+                    return Ok(format!("git:{mode}:{oid}"));
+                }
+                let executable = entry.mode & 0o111 != 0;
+                format!("file:{executable}:{}", self.file_sha256(&entry.path)?)
+            }
+        })
+    }
+
+    fn hashes(&self) -> MutexGuard<'_, HashMap<PathBuf, String>> {
+        self.hashed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file_sha256(&self, path: &Path) -> io::Result<String> {
+        if let Some(known) = self.hashes().get(path) {
+            return Ok(known.clone());
+        }
+        let mut file = self.root.open_file(path)?;
+        let hash = sha256_of(&mut file)?;
+        self.hashes().insert(path.to_owned(), hash.clone());
+        Ok(hash)
+    }
+}
+
+/// The sources of a copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CopySources<'a> {
+    /// Globs.
+    pub(crate) sources: &'a [String],
+    /// Globs that are left out.
+    pub(crate) exclude: &'a [String],
+    /// Where to.
+    pub(crate) dest: &'a str,
+    /// Whether paths are kept.
+    pub(crate) parents: bool,
+    /// Whether `.git` is left out.
+    pub(crate) without_git: bool,
+}
+
+/// SHA-256 of all that is read, in hexadecimal digits.
+pub(crate) fn sha256_of(reader: &mut dyn Read) -> io::Result<String> {
+    let mut sha = Sha256::new();
+    let mut buffer = vec![0_u8; 128 * 1024];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hex::encode(sha.finalize())),
+            n => sha.update(&buffer[..n]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest_of(dir: &Path, known: Option<SourceDigests>) -> Digest {
+        let tree = Tree::source(dir, "app", known).unwrap();
+        let all = [".".to_owned()];
+        let copy = CopySources {
+            sources: &all,
+            exclude: &[],
+            dest: "/app/",
+            parents: false,
+            without_git: true,
+        };
+        let selection = tree.select(&copy).unwrap();
+        tree.digest(&selection).unwrap()
+    }
+
+    #[test]
+    fn the_digest_follows_contents_and_not_times() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("app")).unwrap();
+        let file = dir.path().join("app/x");
+        std::fs::write(&file, "one").unwrap();
+        let first = digest_of(dir.path(), None);
+        std::fs::write(&file, "two").unwrap();
+        assert_ne!(digest_of(dir.path(), None), first);
+        std::fs::write(&file, "one").unwrap();
+        assert_eq!(digest_of(dir.path(), None), first);
+    }
+
+    #[test]
+    fn known_ids_are_taken_by_the_path_from_the_root_of_the_source() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("app")).unwrap();
+        std::fs::write(dir.path().join("app/x"), "one").unwrap();
+        let known = |oid: &str| {
+            Some(SourceDigests::from([("app/x".into(), ("100644".into(), oid.into()))]))
+        };
+        assert_eq!(digest_of(dir.path(), known("a")), digest_of(dir.path(), known("a")));
+        assert_ne!(digest_of(dir.path(), known("a")), digest_of(dir.path(), known("b")));
+    }
+}
