@@ -1,0 +1,14 @@
+//! What the bundled plugins share: manifests and versions read the same way everywhere, command lines
+//! turned into processes that get their signals, and the pieces that plans have in common.
+//!
+//! **Invariant: decisions in plain functions.** What can be decided from text is a function of text;
+//! only [`package_json::PackageJson::read`] and its like touch the source.
+
+pub mod command;
+pub mod forced;
+pub mod layout;
+pub mod package_json;
+pub mod procfile;
+pub mod python;
+pub mod spelling;
+pub mod version;
