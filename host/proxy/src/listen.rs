@@ -175,6 +175,7 @@ fn builder(limits: &ProxyLimits) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.head_read_ms))
         .max_headers(limits.head_fields_max)
+        .max_header_size(limits.head_bytes_max)
         .max_buf_size(limits.head_bytes_max.max(8 * 1024));
     builder
 }

@@ -134,8 +134,7 @@ impl ProxyClient {
     /// # Errors
     /// As [`ProxyClient::connect`].
     pub async fn welcome(&self) -> Result<Welcome, ClientError> {
-        self.until_reached(async || self.open().await.map(|(_, welcome)| welcome))
-            .await
+        self.reach(None, ANSWER).await.map(|(welcome, _)| welcome)
     }
 
     /// Publishes a route: `Ok` means that the proxy has synced it to its file and serves it.
@@ -252,34 +251,53 @@ impl ProxyClient {
 
     async fn ask(&self, request: Request, answer_within: Duration) -> Result<Answer, ClientError> {
         let envelope = Envelope { id: 1, request };
-        let reply: Reply = self
-            .until_reached(async || {
-                let (mut stream, _) = self.open().await?;
-                exchange(&mut stream, &envelope, answer_within)
-                    .await
-                    .map_err(|e| self.lost(e))
-            })
-            .await?;
-        match reply.outcome {
-            Outcome::Ok(answer) => Ok(answer),
-            Outcome::Error(error) => Err(ClientError::Refused(error)),
+        match self.reach(Some(&envelope), answer_within).await? {
+            (
+                _,
+                Some(Reply {
+                    outcome: Outcome::Ok(answer),
+                    ..
+                }),
+            ) => Ok(answer),
+            (
+                _,
+                Some(Reply {
+                    outcome: Outcome::Error(error),
+                    ..
+                }),
+            ) => Err(ClientError::Refused(error)),
+            (welcome, None) => Err(self.unexpected(&welcome)),
         }
     }
 
-    /// Repeats a try that could not reach the proxy. All requests can be repeated.
-    async fn until_reached<T>(
+    /// Says hello and asks, again and again until the proxy answers: all requests can be repeated.
+    async fn reach(
         &self,
-        attempt: impl AsyncFn() -> Result<T, ClientError>,
-    ) -> Result<T, ClientError> {
+        envelope: Option<&Envelope>,
+        answer_within: Duration,
+    ) -> Result<(Welcome, Option<Reply>), ClientError> {
         let give_up = Instant::now() + self.patience;
         loop {
-            match attempt().await {
+            match self.try_once(envelope, answer_within).await {
                 Err(ClientError::Unreachable { .. }) if Instant::now() < give_up => {
                     sleep(PAUSE).await;
                 }
                 done => return done,
             }
         }
+    }
+
+    async fn try_once(
+        &self,
+        envelope: Option<&Envelope>,
+        answer_within: Duration,
+    ) -> Result<(Welcome, Option<Reply>), ClientError> {
+        let (mut stream, welcome) = self.open().await?;
+        let Some(envelope) = envelope else {
+            return Ok((welcome, None));
+        };
+        let reply = exchange(&mut stream, envelope, answer_within).await;
+        Ok((welcome, Some(reply.map_err(|e| self.lost(e))?)))
     }
 
     async fn open(&self) -> Result<(BufReader<UnixStream>, Welcome), ClientError> {
@@ -315,7 +333,7 @@ impl ProxyClient {
         }
     }
 
-    fn unexpected(&self, answer: &Answer) -> ClientError {
+    fn unexpected(&self, answer: &impl std::fmt::Debug) -> ClientError {
         ClientError::Protocol {
             path: self.socket.clone(),
             what: format!("{answer:?}"),

@@ -117,7 +117,10 @@ impl TreePath {
 pub(super) fn media_type(name: &[u8]) -> HeaderValue {
     let name = String::from_utf8_lossy(name);
     let guess = mime_guess::from_path(name.as_ref()).first_or_octet_stream();
-    let mut text = guess.essence_str().to_owned();
+    let mut text = match guess.essence_str() {
+        "application/javascript" => "text/javascript".to_owned(),
+        essence => essence.to_owned(),
+    };
     if is_text(&text) {
         text.push_str("; charset=utf-8");
     }
