@@ -52,20 +52,21 @@ impl Engine {
             done: false,
         };
         let outcome = self.send_upload(upload.into_stream(), &reference).await;
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = progress.error.take() {
+        let (digest, bytes, error) = {
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            (progress.digest.take(), progress.bytes, progress.error.take())
+        };
+        if let Some(error) = error {
             return Err(error);
         }
         let existed = outcome?;
-        let Some(digest) = progress.digest.take() else {
+        let Some(digest) = digest else {
             return Err(RuntimeError::Refused {
                 operation: "write blob",
                 name: reference,
                 why: "the upload ended early".to_owned(),
             });
         };
-        let bytes = progress.bytes;
-        drop(progress);
         if existed {
             return self.content_relabel(&digest, labels).await;
         }
