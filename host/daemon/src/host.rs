@@ -1,0 +1,370 @@
+//! The host: what every part of the control plane shares.
+//!
+//! The functions here are the pipeline's view of the store, in its words and with its failures; each
+//! says what is durable when it returns.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, OwnedMutexGuard};
+use windlass_build::Builder;
+use windlass_containers::{Runtime, logs as instance_logs};
+use windlass_model::deployment::StoredPlan;
+use windlass_model::plan::BuildPlan;
+use windlass_model::project::{Intent, Service};
+use windlass_model::variable::Variable;
+use windlass_model::{
+    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, LogLine,
+    ProjectName, Secret, Timestamp,
+};
+use windlass_proxy::ProxyClient;
+use windlass_store::{Change, HistoryFilter, Phase, Store, StoreError, Versioned};
+
+use crate::config::ServeConfig;
+use crate::plugins::Plugins;
+use crate::source;
+use crate::steplog::StepLogs;
+
+/// Largest page of a list that the store gives.
+const PAGE: usize = 200;
+
+/// The parts of a running control plane.
+pub struct Host {
+    /// What it was started with.
+    pub config: ServeConfig,
+    /// State.
+    pub store: Store,
+    /// Containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Builds.
+    pub builder: Builder,
+    /// Plugins.
+    pub plugins: Plugins,
+    /// The data plane.
+    pub proxy: ProxyClient,
+    /// Logs of steps.
+    pub logs: StepLogs,
+    /// Wakes the queue: something was stored that it should look at.
+    pub wake: Notify,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// One lock for each name that was ever asked for.
+    pub locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Host {
+    /// The source tree of a deployment, while it is worked on.
+    pub fn source_dir(&self, deployment: &DeploymentId) -> PathBuf {
+        source::workspace_dir(&self.config.data_dir, deployment)
+    }
+
+    /// Removes a deployment's workspace; none is no error.
+    pub(crate) async fn clear_workspace(&self, deployment: &DeploymentId) -> Result<(), Failure> {
+        let (data_dir, id) = (self.config.data_dir.clone(), deployment.clone());
+        let removed = tokio::task::spawn_blocking(move || source::remove(&data_dir, &id)).await;
+        removed.map_err(std::io::Error::other).flatten().map_err(|e| {
+            Failure::host(
+                "fetch.workspace",
+                "the workspace could not be removed",
+                e.to_string(),
+                "check the data directory's disk and permissions",
+            )
+        })
+    }
+
+    /// Where installed plugins lie; bundled ones are beside the binary.
+    pub fn installed_plugins(&self) -> PathBuf {
+        self.config.data_dir.join("plugins")
+    }
+
+    /// The domains of an environment have changed: the proxy is told, before this returns.
+    ///
+    /// # Errors
+    /// `switch.proxy-unreachable` or `switch.proxy-refused`; the change itself is stored.
+    pub async fn routes_changed(
+        self: &Arc<Self>,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<(), Failure> {
+        crate::routes::republish(self, project, environment).await
+    }
+
+    /// Waits for the lock of this name. Locks are held in memory: the process is the only host of its
+    /// data directory.
+    pub(crate) async fn named_lock(&self, name: String) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.entry(name).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
+
+    /// The lock of something of the deployment's environment.
+    pub(crate) async fn environment_lock(
+        &self,
+        deployment: &Deployment,
+        what: &str,
+    ) -> OwnedMutexGuard<()> {
+        self.named_lock(format!("{what}:{}/{}", deployment.project, deployment.environment)).await
+    }
+
+    pub(crate) fn deployment(
+        &self,
+        id: &DeploymentId,
+    ) -> Result<Option<(Deployment, u64)>, Failure> {
+        let found = self.store.find_deployment(id).map_err(|e| e.to_failure())?;
+        Ok(found.map(pair))
+    }
+
+    /// Durable when it returns; a deployment that someone else changed is a failure.
+    pub(crate) async fn save_deployment(
+        &self,
+        deployment: &Deployment,
+        revision: u64,
+    ) -> Result<u64, Failure> {
+        self.store.update_deployment(deployment, revision).await.map_err(|e| e.to_failure())
+    }
+
+    /// Those that a restarted host takes up again.
+    pub(crate) fn unsettled(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.unsettled_deployments().map_err(|e| e.to_failure())?;
+        Ok(found.into_iter().map(pair).collect())
+    }
+
+    pub(crate) fn queued(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.deployments_with_status(DeploymentStatus::Queued);
+        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    }
+
+    /// Every live deployment of this host.
+    pub(crate) fn all_live(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.deployments_with_status(DeploymentStatus::Live);
+        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    }
+
+    /// The deployment that serves an environment.
+    pub(crate) fn live(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Option<(Deployment, u64)>, Failure> {
+        let found =
+            self.store.find_environment(project, environment).map_err(|e| e.to_failure())?;
+        match found.and_then(|environment| environment.value.live) {
+            Some(id) => self.deployment(&id),
+            None => Ok(None),
+        }
+    }
+
+    /// An environment's whole history, newest first.
+    pub(crate) fn history(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let mut history = Vec::new();
+        let mut before = None;
+        loop {
+            let filter = HistoryFilter {
+                project: project.clone(),
+                environment: Some(environment.clone()),
+                before,
+                limit: PAGE,
+            };
+            let page = self.store.deployments(&filter).map_err(|e| e.to_failure())?;
+            for deployment in page.items {
+                history.extend(self.deployment(&deployment.id)?);
+            }
+            before = page.next;
+            if before.is_none() {
+                return Ok(history);
+            }
+        }
+    }
+
+    /// Whether another deployment that keeps its artifact, or is still at work, has the same one.
+    pub(crate) fn artifact_in_use(
+        &self,
+        artifact: &Digest,
+        except: &DeploymentId,
+    ) -> Result<bool, Failure> {
+        let same = |deployment: &Deployment| {
+            deployment.id != *except
+                && deployment.outputs.artifact.as_ref().is_some_and(|a| a.digest == *artifact)
+        };
+        for project in self.store.projects().map_err(|e| e.to_failure())? {
+            for environment in
+                self.store.environments(&project.name).map_err(|e| e.to_failure())?
+            {
+                let kept = self
+                    .store
+                    .deployments_with_artifact(&project.name, &environment.name)
+                    .map_err(|e| e.to_failure())?;
+                if kept.iter().any(|deployment| same(&deployment.value)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the next generation of the deployment's environment, durably, and says which deployment
+    /// is live now. A generation that is taken and not used is skipped.
+    pub(crate) async fn next_generation(
+        &self,
+        deployment: &Deployment,
+    ) -> Result<(u64, Option<DeploymentId>), Failure> {
+        loop {
+            let mut environment = self
+                .store
+                .environment(&deployment.project, &deployment.environment)
+                .map_err(|e| e.to_failure())?;
+            environment.value.generation += 1;
+            let taken = (environment.value.generation, environment.value.live.clone());
+            match self.store.commit(vec![Change::Environment(environment)]).await {
+                Ok(_) => return Ok(taken),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.to_failure()),
+            }
+        }
+    }
+
+    /// In one write: this deployment is live, the one that it replaced drains, and the environment
+    /// points here.
+    pub(crate) async fn go_live(
+        &self,
+        deployment: &Deployment,
+        revision: u64,
+    ) -> Result<(), Failure> {
+        loop {
+            let mut environment = self
+                .store
+                .environment(&deployment.project, &deployment.environment)
+                .map_err(|e| e.to_failure())?;
+            environment.value.live = Some(deployment.id.clone());
+            environment.value.generation += 1;
+            let mut changes = vec![
+                Change::Environment(environment),
+                Change::Deployment(Versioned { value: deployment.clone(), revision }),
+            ];
+            if let Some(old) = &deployment.outputs.replaced
+                && let Some((mut old, revision)) = self.deployment(old)?
+                && old.status == DeploymentStatus::Live
+            {
+                old.status = DeploymentStatus::Draining;
+                changes.push(Change::Deployment(Versioned { value: old, revision }));
+            }
+            match self.store.commit(changes).await {
+                Ok(_) => return Ok(()),
+                // The environment or the old deployment was changed meanwhile: read them again.
+                Err(StoreError::Conflict { .. })
+                    if self.deployment(&deployment.id)?.is_some_and(|(_, now)| now == revision) => {}
+                Err(error) => return Err(error.to_failure()),
+            }
+        }
+    }
+
+    /// Changes a draining deployment; nothing happens to one that is not.
+    pub(crate) async fn settle_draining(
+        &self,
+        id: &DeploymentId,
+        change: impl FnOnce(&mut Deployment),
+    ) {
+        let Ok(Some((mut deployment, revision))) = self.deployment(id) else { return };
+        if deployment.status != DeploymentStatus::Draining {
+            return;
+        }
+        change(&mut deployment);
+        if let Err(failure) = self.save_deployment(&deployment, revision).await {
+            tracing::error!(%failure, deployment = %id, "the end of the drain could not be stored");
+        }
+    }
+
+    /// Deletes a settled deployment's record and logs.
+    pub(crate) async fn forget_deployment(&self, id: &DeploymentId) -> Result<(), Failure> {
+        self.store.delete_deployment(id).await.map_err(|e| e.to_failure())?;
+        if let Err(error) = self.logs.remove(id) {
+            tracing::warn!(%error, deployment = %id, "the logs could not be removed");
+        }
+        Ok(())
+    }
+
+    /// What people asked to be cancelled: the intent's id, the deployment, who asked.
+    pub(crate) fn cancel_intents(&self) -> Result<Vec<(u64, DeploymentId, String)>, Failure> {
+        let intents = self.store.intents().map_err(|e| e.to_failure())?;
+        Ok(intents
+            .into_iter()
+            .map(|stored| match stored.intent {
+                Intent::Cancel { deployment, actor } => (stored.id, deployment, actor),
+            })
+            .collect())
+    }
+
+    pub(crate) async fn remove_intent(&self, id: u64) -> Result<(), Failure> {
+        self.store.remove_intent(id).await.map_err(|e| e.to_failure())
+    }
+
+    pub(crate) fn git_token(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Option<Secret<String>>, Failure> {
+        self.store.git_token(project).map_err(|e| e.to_failure())
+    }
+
+    /// All variables of an environment, with their values.
+    pub(crate) fn variables(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<Variable>, Failure> {
+        self.store.variable_values(project, environment, Phase::Any).map_err(|e| e.to_failure())
+    }
+
+    pub(crate) fn services(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<Service>, Failure> {
+        self.store.services(project, environment).map_err(|e| e.to_failure())
+    }
+
+    /// Host names of an environment; `*` is the default route.
+    pub(crate) fn domains(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<String>, Failure> {
+        let domains = self.store.domains(project, environment).map_err(|e| e.to_failure())?;
+        Ok(domains.into_iter().map(|domain| domain.host).collect())
+    }
+
+    pub(crate) async fn put_plan(&self, digest: &Digest, plan: StoredPlan) -> Result<(), Failure> {
+        self.store.put_plan(digest, &plan).await.map_err(|e| e.to_failure())
+    }
+
+    /// The plan of a deployment.
+    pub(crate) async fn plan(&self, deployment: &Deployment) -> Result<BuildPlan, Failure> {
+        let stored = match &deployment.outputs.plan {
+            Some(digest) => self.store.plan(digest).map_err(|e| e.to_failure())?,
+            None => None,
+        };
+        stored.map(|stored| stored.plan).ok_or_else(|| {
+            Failure::host(
+                "internal.missing-output",
+                "the deployment's plan is not stored",
+                "an earlier step should have stored it",
+                "deploy again; if it happens again, report it",
+            )
+        })
+    }
+
+    /// All that an instance (or the migration) has written so far.
+    pub(crate) fn instance_lines(&self, deployment: &DeploymentId, instance: &str) -> Vec<LogLine> {
+        instance_logs::read(&self.logs.instance_dir(deployment, instance))
+    }
+}
+
+fn pair(doc: Versioned<Deployment>) -> (Deployment, u64) {
+    (doc.value, doc.revision)
+}

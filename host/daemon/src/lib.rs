@@ -1,0 +1,195 @@
+//! The control plane: API, pipeline, plugins, state. `windlass serve`.
+//!
+//! **Invariants**
+//! - Only the pipeline's runner writes a deployment's state; handlers store intents.
+//! - This process may be killed and started again at any moment: what serves goes on serving, and
+//!   what was being done goes on by the pipeline's table.
+//!
+//! Reading order: [`pipeline`] (the whole pipeline is one table), [`host`], `reconcile`, [`control`],
+//! [`api`].
+
+mod pipeline;
+pub mod host;
+mod plugins;
+pub mod source;
+mod probe;
+mod routes;
+mod resolve;
+pub mod steplog;
+mod reconcile;
+mod proxy_process;
+pub mod control;
+pub mod api;
+mod config;
+mod failpoint;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+use tokio::signal::unix::{SignalKind, signal};
+use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder};
+use windlass_containers::{Engine, Runtime};
+use windlass_model::{Failure, Timestamp};
+use windlass_sandbox::{Sandbox, SandboxConfig};
+use windlass_store::{Store, StoreAddresses};
+
+pub use config::ServeConfig;
+pub use host::Host;
+
+/// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
+/// start; live ones are not touched.
+///
+/// # Errors
+/// Why it could not start, as a person can mend it.
+pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = signals()?;
+    let store = open_store(&config).await?;
+    failpoint::arm(&config.data_dir);
+    let token = api::load_or_create_token(&config.data_dir)?;
+    let listener = bind(&config).await?;
+    let host = assemble(config, store).await?;
+    let work = {
+        let host = host.clone();
+        tokio::spawn(async move {
+            reconcile::reconcile(&host).await;
+            pipeline::queue::work(host).await;
+        })
+    };
+    let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
+    announce(&host).await;
+    let served = tokio::select! {
+        served = api::serve(listener, host.clone(), token) => served,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    work.abort();
+    keeper.abort();
+    tracing::info!("stopped; what is live goes on serving");
+    served
+}
+
+fn signals()
+-> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), Failure> {
+    let failed = |e: std::io::Error| {
+        Failure::host("serve.signals", "signals cannot be received", e.to_string(), "restart")
+    };
+    Ok((
+        signal(SignalKind::terminate()).map_err(failed)?,
+        signal(SignalKind::interrupt()).map_err(failed)?,
+    ))
+}
+
+async fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
+    let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open(&data_dir, limits)).await;
+    match opened {
+        Ok(Ok(store)) => Ok(store),
+        Ok(Err(error)) => Err(error.to_failure()),
+        Err(error) => Err(Failure::host(
+            "store.open-failed",
+            "the state could not be opened",
+            error.to_string(),
+            "restore the last backup with `windlass restore`, or report it with the log",
+        )),
+    }
+}
+
+async fn bind(config: &ServeConfig) -> Result<tokio::net::TcpListener, Failure> {
+    tokio::net::TcpListener::bind(config.api_listen).await.map_err(|e| {
+        Failure::host(
+            "serve.api-address",
+            format!("the API cannot listen on {}", config.api_listen),
+            e.to_string(),
+            "free the port, or choose another with `--api-listen`",
+        )
+    })
+}
+
+/// Starts or adopts everything that the host stands on.
+async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failure> {
+    let in_use = Arc::new(|subnet| windlass_containers::subnet_in_use(subnet));
+    let addresses = Arc::new(StoreAddresses::new(store.clone(), in_use));
+    let engine_config = windlass_containers::Config {
+        data_dir: config.data_dir.clone(),
+        host_id: store.host_id().clone(),
+        containerd: config.containerd.clone(),
+        logger_exe: config.exe.clone(),
+        limits: config.limits.clone(),
+    };
+    let epoch = next_epoch(&store).await?;
+    let (engine, proxy) = tokio::join!(
+        Engine::start(engine_config, addresses),
+        proxy_process::ensure(&config, epoch)
+    );
+    let runtime: Arc<dyn Runtime> = Arc::new(engine.map_err(|e| e.to_failure())?);
+    let proxy = proxy?;
+    let builder = builder(&config, runtime.clone());
+    let sandbox = sandbox(&config)?;
+    let installed = config.data_dir.join("plugins");
+    let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
+    Ok(Arc::new(Host {
+        logs: steplog::StepLogs::new(&config.data_dir, &config.limits),
+        store,
+        runtime,
+        builder,
+        plugins,
+        proxy,
+        wake: Notify::new(),
+        since: Timestamp::now(),
+        locks: Mutex::new(HashMap::new()),
+        config,
+    }))
+}
+
+fn builder(config: &ServeConfig, runtime: Arc<dyn Runtime>) -> Builder {
+    let bases = BaseConfig {
+        data_dir: config.data_dir.clone(),
+        policy: BasePolicy::Auto,
+        cache_dir: config.base_cache_dir.clone(),
+        certificates: None,
+    };
+    let bases = Arc::new(Bases::new(runtime.clone(), bases));
+    let build = BuildConfig {
+        data_dir: config.data_dir.clone(),
+        limits: config.limits.clone(),
+        certificates: None,
+    };
+    Builder::new(runtime, bases, build)
+}
+
+fn sandbox(config: &ServeConfig) -> Result<Sandbox, Failure> {
+    let sandbox = SandboxConfig {
+        cache_dir: config.data_dir.join("cache").join("plugins"),
+        limits: config.limits.plugin.clone(),
+        compiler: config.exe.clone(),
+        compiler_args: vec!["__compile".to_owned()],
+        images: None,
+    };
+    Sandbox::new(sandbox).map_err(|e| {
+        Failure::host(
+            "serve.sandbox",
+            "the plugin sandbox could not be set up",
+            e.to_string(),
+            "check the permissions of `cache/plugins` in the data directory",
+        )
+    })
+}
+
+/// A number that grows with every start of this host: an older `serve` can no longer change routes.
+async fn next_epoch(store: &Store) -> Result<u64, Failure> {
+    const KEY: (&str, &str) = ("proxy", "epoch");
+    let last: Option<u64> = store.cache_get_as(KEY.0, KEY.1).map_err(|e| e.to_failure())?;
+    let epoch = last.unwrap_or(0) + 1;
+    store.cache_put_as(KEY.0, KEY.1, &epoch).await.map_err(|e| e.to_failure())?;
+    Ok(epoch)
+}
+
+/// Says aloud where things listen.
+async fn announce(host: &Host) {
+    let listeners = host.proxy.listeners().await.unwrap_or_default();
+    for listener in &listeners {
+        tracing::info!("the proxy serves on http://{listener}");
+    }
+    tracing::info!("the API listens on http://{}", host.config.api_listen);
+}

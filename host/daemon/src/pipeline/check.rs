@@ -1,0 +1,234 @@
+//! check: probe the new instances; the health component judges what was seen: wait, pass, fail.
+//!
+//! Undo: nothing; `start` removes the instances. After a crash: again, with a fresh budget.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::deployment::{HealthRecord, Instance};
+use windlass_model::plan::{HealthPolicy, Observation, ProbeOutcome, Verdict};
+use windlass_model::{Failure, LogLine};
+
+use super::listening::{self, Listening};
+use super::{Done, Run, Work, names};
+use crate::{failpoint, probe};
+
+/// Observations that are kept with the deployment, and shown to the judge.
+const OBSERVATIONS_MAX: usize = 512;
+
+pub(crate) struct Check;
+
+#[async_trait]
+impl Work for Check {
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        if run.deployment.outputs.instances.is_empty() {
+            return Ok(Done::skipped("a static site has nothing to probe"));
+        }
+        let (plugin, policy) = super::plan::health_policy(run).await?;
+        let mut seen = Vec::new();
+        let verdict = observe(run, &plugin, &policy, &mut seen).await;
+        let took = seen.last().map_or(0, |last: &Observation| last.at_ms);
+        let tries = seen.len();
+        seen.drain(..seen.len().saturating_sub(20));
+        run.deployment.outputs.health = Some(HealthRecord { plugin, policy: policy.clone(), seen });
+        match verdict? {
+            None => Ok(Done::new(format!("healthy after {took} ms, {tries} tries"))),
+            Some(reason) => Err(explain(run, &policy, &reason).await),
+        }
+    }
+}
+
+/// Probes until the judge has decided. `Some(reason)` is a failure of the application.
+async fn observe(
+    run: &mut Run,
+    plugin: &str,
+    policy: &HealthPolicy,
+    seen: &mut Vec<Observation>,
+) -> Result<Option<String>, Failure> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(u64::from(policy.interval_min_ms.max(10)));
+    let longest = Duration::from_millis(u64::from(policy.interval_max_ms.max(10)));
+    let budget = Duration::from_millis(u64::from(policy.budget_ms));
+    let mut index = 0;
+    tokio::time::sleep(Duration::from_millis(u64::from(policy.first_after_ms))).await;
+    loop {
+        try_probe(run, policy, index, began, seen).await;
+        failpoint::reached("during:check");
+        let over = began.elapsed() >= budget;
+        match super::plan::judge(run, plugin, policy, seen).await? {
+            Verdict::Pass => return Ok(None),
+            Verdict::Fail(reason) => return Ok(Some(reason)),
+            Verdict::Next | Verdict::Wait if over => {
+                return Ok(Some(format!("it was not healthy within {} s", budget.as_secs())));
+            }
+            Verdict::Next if index + 1 < policy.probes.len() => index += 1,
+            Verdict::Next | Verdict::Wait => {
+                index = 0;
+                tokio::time::sleep(pause.min(budget.saturating_sub(began.elapsed()))).await;
+                pause = (pause + pause / 4).min(longest);
+            }
+        }
+    }
+}
+
+/// One try of one probe.
+async fn try_probe(
+    run: &mut Run,
+    policy: &HealthPolicy,
+    index: usize,
+    began: Instant,
+    seen: &mut Vec<Observation>,
+) {
+    let Some(wanted) = policy.probes.get(index) else { return };
+    let probed = |i: &&Instance| i.process.as_str() == wanted.process();
+    let Some(instance) = run.deployment.outputs.instances.iter().find(probed).cloned() else {
+        return;
+    };
+    let at_ms = millis(began.elapsed());
+    let tried = Instant::now();
+    let outcome = match ended(run, &instance).await {
+        Some(outcome) => outcome,
+        None => refine(
+            &instance,
+            wanted_port(wanted, &instance),
+            probe::once(run.host.runtime.as_ref(), &instance, wanted, policy, began).await,
+        ),
+    };
+    let took_ms = u32::try_from(tried.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let probe = u32::try_from(index).unwrap_or(u32::MAX);
+    if seen.last().is_none_or(|last| last.outcome != outcome || last.probe != probe) {
+        let log = names::instance_log(&instance.process, instance.ordinal);
+        run.log.say(format!("{log}: {} after {at_ms} ms", probe::describe(wanted, outcome)));
+    }
+    seen.push(Observation { probe, at_ms, took_ms, outcome });
+    seen.drain(..seen.len().saturating_sub(OBSERVATIONS_MAX));
+}
+
+fn wanted_port(probe: &windlass_model::plan::Probe, instance: &Instance) -> Option<u16> {
+    use windlass_model::plan::Probe;
+    match probe {
+        Probe::Http { port, .. } | Probe::Tcp { port, .. } => port.or(instance.port),
+        Probe::Command { .. } | Probe::StaysUp { .. } => None,
+    }
+}
+
+/// What a dead instance is observed as.
+async fn ended(run: &Run, instance: &Instance) -> Option<ProbeOutcome> {
+    match run.host.runtime.status(&instance.id).await {
+        Ok(Some(TaskStatus::Exited(exit))) if exit.oom => Some(ProbeOutcome::OutOfMemory),
+        Ok(Some(TaskStatus::Exited(exit))) => {
+            Some(ProbeOutcome::Exited(i32::try_from(exit.code).unwrap_or(i32::MAX)))
+        }
+        _ => None,
+    }
+}
+
+/// "Refused" by an application that listens elsewhere is a wrong address.
+fn refine(instance: &Instance, port: Option<u16>, outcome: ProbeOutcome) -> ProbeOutcome {
+    let (ProbeOutcome::Refused, Some(port)) = (outcome, port) else { return outcome };
+    match listening::judge(&listening::sockets(instance.pid), port) {
+        Listening::LoopbackOnly | Listening::OtherPorts(_) => ProbeOutcome::WrongAddress,
+        Listening::Reachable | Listening::Nowhere => outcome,
+    }
+}
+
+/// The typed failure behind a judge's reason, by what was seen last.
+async fn explain(run: &Run, policy: &HealthPolicy, reason: &str) -> Failure {
+    let record = run.deployment.outputs.health.as_ref();
+    let seen = record.map_or(&[][..], |health| health.seen.as_slice());
+    let last = seen.last().map(|observation| observation.outcome);
+    let unwell = seen.last().and_then(|o| policy.probes.get(o.probe as usize));
+    let instances = &run.deployment.outputs.instances;
+    let instance = instances
+        .iter()
+        .find(|i| unwell.is_none_or(|probe| probe.process() == i.process.as_str()))
+        .or(instances.first());
+    let log = instance.map_or_else(Vec::new, |i| last_lines(run, i));
+    let name = instance.map_or_else(|| "the instance".to_owned(), |i| {
+        names::instance_log(&i.process, i.ordinal)
+    });
+    typed(last, &name, instance, reason).with_log(log)
+}
+
+fn typed(
+    last: Option<ProbeOutcome>,
+    name: &str,
+    instance: Option<&Instance>,
+    reason: &str,
+) -> Failure {
+    let port = instance.and_then(|i| i.port).unwrap_or_default();
+    match last {
+        Some(ProbeOutcome::Exited(code)) => Failure::app(
+            "check.exited",
+            format!("{name} ended with status {code} instead of serving"),
+            reason,
+            "read the lines below; `windlass logs` shows all of them. Correct the cause and deploy \
+             again",
+        ),
+        Some(ProbeOutcome::OutOfMemory) => Failure::app(
+            "check.out-of-memory",
+            format!("{name} was killed for its memory"),
+            "it used more than its limit while starting",
+            "raise `run.memory` in windlass.toml, or make the application use less",
+        ),
+        Some(ProbeOutcome::WrongAddress) => wrong_address(name, instance, port),
+        Some(ProbeOutcome::Refused | ProbeOutcome::Reset | ProbeOutcome::Timeout) => Failure::app(
+            "check.never-listened",
+            format!("{name} never answered on port {port}"),
+            reason,
+            format!(
+                "let the application listen on 0.0.0.0 and the port in the variable PORT ({port}), or \
+                 set `run.port` in windlass.toml; raise `health.timeout` if it starts slowly"
+            ),
+        ),
+        Some(ProbeOutcome::Status(status)) => Failure::app(
+            "check.unhealthy",
+            format!("{name} answered the health check with status {status}"),
+            reason,
+            "set `health.path` in windlass.toml to a path that answers 200 when the application is \
+             well, or `health.status` to the statuses that mean so",
+        ),
+        _ => Failure::app(
+            "check.failed",
+            format!("{name} is not healthy"),
+            reason,
+            "read the lines below and `windlass logs --step check`",
+        ),
+    }
+}
+
+fn wrong_address(name: &str, instance: Option<&Instance>, port: u16) -> Failure {
+    let sockets = instance.map(|i| listening::sockets(i.pid)).unwrap_or_default();
+    match listening::judge(&sockets, port) {
+        Listening::OtherPorts(ports) => {
+            let listed = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            Failure::app(
+                "check.wrong-port",
+                format!("{name} listens on port {listed}, not on {port}"),
+                format!("the variable PORT tells it to listen on {port}"),
+                format!(
+                    "let the application read PORT, or set `run.port = {}` in windlass.toml",
+                    ports.first().copied().unwrap_or(port)
+                ),
+            )
+        }
+        _ => Failure::app(
+            "check.loopback-only",
+            format!("{name} listens on 127.0.0.1 only"),
+            format!("port {port} cannot be reached from outside its container"),
+            "let the application listen on 0.0.0.0 (often a setting called host or bind)",
+        ),
+    }
+}
+
+fn last_lines(run: &Run, instance: &Instance) -> Vec<LogLine> {
+    let log = names::instance_log(&instance.process, instance.ordinal);
+    let lines = run.host.instance_lines(&run.deployment.id, &log);
+    let keep = lines.len().saturating_sub(run.host.config.limits.failure_log_lines_max);
+    lines[keep..].to_vec()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,67 @@
+//! detect: run every detector, choose one.
+//!
+//! Undo: nothing. After a crash: again; the answers are cached.
+
+use async_trait::async_trait;
+use windlass_model::deployment::Chosen;
+use windlass_model::plan::DetectReport;
+use windlass_model::plugin::{PluginInfo, Stage};
+use windlass_model::{Deployment, Failure};
+
+use super::plan::{context, source};
+use super::{Done, Run, Work, has_artifact};
+use crate::plugins;
+
+pub(crate) struct Detect;
+
+#[async_trait]
+impl Work for Detect {
+    fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
+        has_artifact(deployment)
+    }
+
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let context = context(run)?;
+        let source = source(run)?;
+        let host = run.host.clone();
+        let mut reports: Vec<(PluginInfo, DetectReport)> = Vec::new();
+        let mut cached = true;
+        for plugin in host.plugins.of(Stage::Detector) {
+            let call = host.plugins.sandbox.detect(plugin, &source, &context).await;
+            cached &= call.report.cached;
+            let report = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+            say(run, plugin.info(), &report);
+            reports.push((plugin.info().clone(), report));
+        }
+        let wanted = run.settings()?.build.framework.clone();
+        let chosen = windlass_devtools::choose(&reports, wanted.as_deref())?;
+        let detection = &chosen.detection;
+        let summary = format!("{}, {}% sure", detection.name, detection.confidence);
+        run.log.say(format!("chosen: {summary} (by the plugin {})", chosen.plugin.manifest.name));
+        run.deployment.outputs.chosen = Some(Chosen {
+            plugin: chosen.plugin.manifest.name.clone(),
+            version: chosen.plugin.manifest.version.clone(),
+            digest: chosen.plugin.digest.clone(),
+            detection: chosen.detection,
+            others: chosen.others,
+        });
+        Ok(if cached { Done::cached(summary) } else { Done::new(summary) })
+    }
+}
+
+fn say(run: &Run, plugin: &PluginInfo, report: &DetectReport) {
+    for detection in &report.detections {
+        let signs: Vec<String> =
+            detection.evidence.iter().map(|e| format!("{} {}", e.path, e.detail)).collect();
+        run.log.say(format!(
+            "{}: {} with {}% ({})",
+            plugin.manifest.name,
+            detection.name,
+            detection.confidence,
+            signs.join("; ")
+        ));
+    }
+    for miss in &report.near_misses {
+        run.log.say(format!("{}: not {}: {}", plugin.manifest.name, miss.id, miss.reason));
+    }
+}

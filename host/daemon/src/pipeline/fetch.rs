@@ -1,0 +1,45 @@
+//! fetch: source → read-only workspace at an exact commit.
+//!
+//! Undo: drop the workspace. After a crash: again.
+
+use async_trait::async_trait;
+use windlass_model::{Deployment, Failure};
+
+use super::{Done, Run, Work, has_artifact};
+use crate::{failpoint, source};
+
+pub(crate) struct Fetch;
+
+#[async_trait]
+impl Work for Fetch {
+    fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
+        has_artifact(deployment)
+    }
+
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let token = run.host.git_token(&run.deployment.project)?;
+        let request = source::FetchRequest {
+            source: &run.deployment.source,
+            token: token.as_ref(),
+            data_dir: &run.host.config.data_dir,
+            project: &run.deployment.project,
+            deployment: &run.deployment.id,
+            limits: &run.host.config.limits,
+        };
+        let done = source::fetch(request, &run.log, &run.cancel).await?;
+        failpoint::reached("during:fetch");
+        let fetched = done.fetched;
+        let summary = match (&fetched.commit, &fetched.subject) {
+            (Some(commit), Some(subject)) => format!("{} {subject}", &commit[..commit.len().min(8)]),
+            (Some(commit), None) => commit.clone(),
+            (None, _) => format!("{} files, {} bytes", fetched.files, fetched.bytes),
+        };
+        run.deployment.warnings.extend(done.warnings);
+        run.deployment.outputs.fetched = Some(fetched);
+        Ok(Done::new(summary))
+    }
+
+    async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
+        run.host.clear_workspace(&run.deployment.id).await
+    }
+}

@@ -1,0 +1,189 @@
+//! The pipeline: the life of a deployment as one table.
+//!
+//! Every kind of deployment runs through [`TABLE`] in order; a rollback skips the rows whose outcome
+//! it already has. A row is *do* with its *undo* right beneath it, in one file, and both can be
+//! repeated: everything outside is named from the deployment's id.
+//!
+//! **Invariants**
+//! - Only [`runner`] writes a deployment's state.
+//! - A step's output is stored in the same write that marks the step as done.
+//! - Undo runs in reverse order over every step that was begun, and only before the switch.
+//! - The only step that is not simply run again after a crash is `migrate`: see [`migrate`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use windlass_model::deployment::{Artifact, Kind, Warning};
+use windlass_model::secret::Masker;
+use windlass_model::settings::Settings;
+use windlass_model::variable::Variable;
+use windlass_model::{Deployment, Failure, Limits, StepName, StepStatus};
+
+use crate::host::Host;
+use crate::steplog::StepLog;
+
+pub(crate) mod runner;
+pub(crate) mod queue;
+mod fetch;
+mod preflight;
+mod detect;
+mod plan;
+mod provision;
+mod build;
+mod validate;
+mod migrate;
+mod start;
+mod check;
+mod listening;
+mod switch;
+mod finish;
+pub(crate) mod retire;
+pub(crate) mod prune;
+pub(crate) mod names;
+mod runtime_env;
+
+pub(crate) use start::start as start_instance;
+
+/// One row: its step, and its longest time.
+pub(crate) struct Row {
+    pub step: StepName,
+    pub work: &'static dyn Work,
+    pub deadline_s: fn(&Limits) -> u64,
+}
+
+/// The table. Its order is the pipeline.
+pub(crate) const TABLE: [Row; 12] = [
+    Row { step: StepName::Fetch, work: &fetch::Fetch, deadline_s: |l| l.fetch_s },
+    Row { step: StepName::Preflight, work: &preflight::Preflight, deadline_s: |l| l.preflight_s },
+    Row { step: StepName::Detect, work: &detect::Detect, deadline_s: |l| l.detect_s },
+    Row { step: StepName::Plan, work: &plan::Plan, deadline_s: |l| l.plan_s },
+    Row { step: StepName::Provision, work: &provision::Provision, deadline_s: |l| l.provision_s },
+    Row { step: StepName::Build, work: &build::Build, deadline_s: |l| l.build_s },
+    Row { step: StepName::Validate, work: &validate::Validate, deadline_s: |l| l.validate_s },
+    Row { step: StepName::Migrate, work: &migrate::Migrate, deadline_s: |l| l.migrate_s },
+    Row { step: StepName::Start, work: &start::Start, deadline_s: |l| l.start_s },
+    Row { step: StepName::Check, work: &check::Check, deadline_s: |l| l.check_s },
+    Row { step: StepName::Switch, work: &switch::Switch, deadline_s: |l| l.switch_s },
+    Row { step: StepName::Finish, work: &finish::Finish, deadline_s: |l| l.finish_s },
+];
+
+/// What a row does, and how it is undone.
+///
+/// `run` may be dropped at any await (cancellation, deadline): `undo` must cope with whatever was
+/// reached. After a crash `run` is called again from its beginning.
+#[async_trait]
+pub(crate) trait Work: Send + Sync {
+    /// Why this deployment does not need the step, if it does not.
+    fn skip(&self, _deployment: &Deployment) -> Option<&'static str> {
+        None
+    }
+
+    /// Does the step and puts its output into `run.deployment.outputs`.
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure>;
+
+    /// Takes back what `run` did outside, as far as it got.
+    async fn undo(&self, _run: &mut Run) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// How a step ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub status: StepStatus,
+    pub summary: String,
+}
+
+impl Done {
+    pub(crate) fn new(summary: impl Into<String>) -> Self {
+        Self { status: StepStatus::Succeeded, summary: summary.into() }
+    }
+
+    pub(crate) fn cached(summary: impl Into<String>) -> Self {
+        Self { status: StepStatus::Cached, summary: summary.into() }
+    }
+
+    pub(crate) fn skipped(summary: impl Into<String>) -> Self {
+        Self { status: StepStatus::Skipped, summary: summary.into() }
+    }
+}
+
+/// What a step works with: the deployment, and what belongs to it.
+pub(crate) struct Run {
+    pub host: Arc<Host>,
+    pub deployment: Deployment,
+    pub revision: u64,
+    /// The log of the present step.
+    pub log: StepLog,
+    /// Cancelled when the deployment is; passed to what kills process trees.
+    pub cancel: CancellationToken,
+    /// The environment's variables as they were when the runner took the deployment.
+    pub variables: Vec<Variable>,
+}
+
+impl Run {
+    /// The settings in force: preflight has read and stored them.
+    pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
+        self.deployment.outputs.settings.as_ref().ok_or_else(|| missing("settings"))
+    }
+
+    /// The artifact that is being deployed.
+    pub(crate) fn artifact(&self) -> Result<&Artifact, Failure> {
+        self.deployment.outputs.artifact.as_ref().ok_or_else(|| missing("artifact"))
+    }
+
+    /// Keeps something worth saying, once.
+    pub(crate) fn warn(&mut self, code: &str, message: impl Into<String>) {
+        let warning = Warning { code: code.to_owned(), message: message.into() };
+        self.log.say(format!("warning: {}", warning.message));
+        if !self.deployment.warnings.contains(&warning) {
+            self.deployment.warnings.push(warning);
+        }
+    }
+
+    /// Stores the deployment as it is now.
+    pub(crate) async fn save(&mut self) -> Result<(), Failure> {
+        self.revision = self.host.save_deployment(&self.deployment, self.revision).await?;
+        Ok(())
+    }
+
+    /// Masks the values of secret variables.
+    pub(crate) fn masker(variables: &[Variable]) -> Masker {
+        Masker::new(variables.iter().filter(|v| v.secret).map(|v| v.value.expose().as_str()))
+    }
+}
+
+/// Whether a deployment brings an artifact along, and so enters the table behind `build`.
+pub(crate) fn has_artifact(deployment: &Deployment) -> Option<&'static str> {
+    matches!(deployment.kind, Kind::Rollback { .. }).then_some("the artifact is retained")
+}
+
+/// A step was reached without what an earlier one yields: a defect of Windlass.
+fn missing(what: &str) -> Failure {
+    Failure::host(
+        "internal.missing-output",
+        format!("the deployment's record holds no {what}"),
+        "an earlier step should have stored it",
+        "deploy again; if it happens again, report it with the output of `windlass show --json`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_steps() {
+        let order: Vec<StepName> = TABLE.iter().map(|row| row.step).collect();
+        assert_eq!(order, StepName::ALL);
+    }
+
+    #[test]
+    fn every_step_has_a_deadline() {
+        let limits = Limits::default();
+        for row in &TABLE {
+            assert!((row.deadline_s)(&limits) > 0, "{}", row.step);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! plan: the builder plugin of the chosen detection answers with a plan, which is validated, hashed
+//! and stored. The other decisions that plugins make later are asked for here too.
+//!
+//! Undo: nothing. After a crash: again; the answer is cached.
+
+use async_trait::async_trait;
+use windlass_model::deployment::StoredPlan;
+use windlass_model::plan::{
+    Context, HealthPolicy, Migration, Observation, ProcessKind, ServiceInfo, Verdict,
+};
+use windlass_model::plugin::Stage;
+use windlass_model::{Deployment, Digest, Failure};
+use windlass_sandbox::{HealthProcess, Source};
+
+use super::{Done, Run, Work, has_artifact, missing};
+use crate::plugins;
+
+pub(crate) struct Plan;
+
+#[async_trait]
+impl Work for Plan {
+    fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
+        has_artifact(deployment)
+    }
+
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let chosen =
+            run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
+        let host = run.host.clone();
+        let plugin = host.plugins.named(&chosen.plugin, Stage::Builder)?;
+        let call =
+            host.plugins.sandbox.plan(plugin, &source(run)?, &context(run)?, &chosen.detection).await;
+        let cached = call.report.cached;
+        let plan = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+        plan.validate(&host.config.limits.build).map_err(|problem| {
+            Failure::plugin(
+                &chosen.plugin,
+                "plan.invalid",
+                format!("the plugin {} gave a plan that cannot be carried out", chosen.plugin),
+                problem.to_string(),
+                format!(
+                    "report it to the author of {}, or set `build.framework` in windlass.toml to \
+                     choose another plugin",
+                    chosen.plugin
+                ),
+            )
+        })?;
+        let digest = Digest::of_json(&plan);
+        let summary = format!(
+            "{} steps, {} outputs, {} processes ({})",
+            plan.steps.len(),
+            plan.outputs.len(),
+            plan.processes.len(),
+            digest.short()
+        );
+        for step in &plan.steps {
+            run.log.say(format!("step {}: {}", step.id, step.name));
+        }
+        host.put_plan(&digest, StoredPlan { plugin: chosen.plugin, plan }).await?;
+        run.deployment.outputs.plan = Some(digest);
+        Ok(if cached { Done::cached(summary) } else { Done::new(summary) })
+    }
+}
+
+/// What a pure call may know of this deployment's application.
+pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
+    let settings = run.settings()?;
+    let deployment = &run.deployment;
+    let services = run.host.services(&deployment.project, &deployment.environment)?;
+    let services = services
+        .into_iter()
+        .map(|service| ServiceInfo {
+            name: service.name.to_string(),
+            kind: service.kind,
+            variable_names: service.variable_names.iter().map(ToString::to_string).collect(),
+        })
+        .collect();
+    let live = run.host.live(&deployment.project, &deployment.environment)?;
+    let previous_toolchains = live
+        .and_then(|(live, _)| live.outputs.artifact)
+        .map(|artifact| artifact.toolchains)
+        .unwrap_or_default();
+    Ok(Context {
+        platform: plugins::platform(),
+        app_dir: settings.build.app_dir.clone(),
+        config_json: settings.plugin_config(),
+        variable_names: run.variables.iter().map(|v| v.name.to_string()).collect(),
+        services,
+        previous_toolchains,
+    })
+}
+
+/// The workspace, as plugins see it.
+pub(crate) fn source(run: &Run) -> Result<Source, Failure> {
+    let fetched = run.deployment.outputs.fetched.as_ref().ok_or_else(|| missing("source"))?;
+    let root = run.host.source_dir(&run.deployment.id);
+    Source::open(&root, fetched.tree.clone()).map_err(|error| {
+        Failure::host(
+            "detect.workspace",
+            "the source cannot be opened",
+            error.to_string(),
+            "check the data directory's disk, then deploy again",
+        )
+    })
+}
+
+/// Asks every migrator.
+pub(crate) async fn migrations(run: &mut Run) -> Result<Vec<Migration>, Failure> {
+    let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
+    let outputs: Vec<String> = run.artifact()?.outputs.iter().map(|o| o.name.clone()).collect();
+    let (source, context) = (source(run)?, context(run)?);
+    let host = run.host.clone();
+    let mut found = Vec::new();
+    for plugin in host.plugins.of(Stage::Migrator) {
+        let call = host
+            .plugins
+            .sandbox
+            .migrations(plugin, &source, &context, &chosen.detection, &outputs)
+            .await;
+        found.extend(plugins::answer(call, &run.log, &mut run.deployment.warnings)?);
+    }
+    Ok(found)
+}
+
+/// The health policy and the plugin that judges by it: a rollback keeps what its target had.
+pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy), Failure> {
+    if has_artifact(&run.deployment).is_some()
+        && let Some(health) = &run.deployment.outputs.health
+    {
+        return Ok((health.plugin.clone(), health.policy.clone()));
+    }
+    let host = run.host.clone();
+    let Some(plugin) = host.plugins.of(Stage::Health).last() else {
+        return Err(host.plugins.named("health", Stage::Health).err().unwrap_or_else(|| missing("health plugin")));
+    };
+    let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
+    let processes: Vec<HealthProcess> = run
+        .artifact()?
+        .processes
+        .iter()
+        .map(|process| HealthProcess {
+            name: process.name.to_string(),
+            web: process.kind == ProcessKind::Web,
+            port: run
+                .deployment
+                .outputs
+                .instances
+                .iter()
+                .find(|instance| instance.process == process.name)
+                .and_then(|instance| instance.port),
+        })
+        .collect();
+    let call = host
+        .plugins
+        .sandbox
+        .health_policy(plugin, &source(run)?, &context(run)?, &chosen.detection, &processes)
+        .await;
+    let policy = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+    Ok((plugin.info().manifest.name.clone(), policy))
+}
+
+/// Asks the health component what it makes of what was seen.
+pub(crate) async fn judge(
+    run: &mut Run,
+    plugin: &str,
+    policy: &HealthPolicy,
+    seen: &[Observation],
+) -> Result<Verdict, Failure> {
+    let host = run.host.clone();
+    let plugin = host.plugins.named(plugin, Stage::Health)?;
+    let call =
+        host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
+    plugins::answer(call, &run.log, &mut run.deployment.warnings)
+}

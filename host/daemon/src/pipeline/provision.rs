@@ -1,0 +1,36 @@
+//! provision: the services that the environment needs.
+//!
+//! This version starts none: a service is something that the operator runs and names with `windlass
+//! service add`. The step makes the environment's network and says what there is. Undo: the network
+//! and the services stay, they are shared. After a crash: ensure by name.
+
+use async_trait::async_trait;
+use windlass_model::Failure;
+
+use super::{Done, Run, Work, names};
+
+pub(crate) struct Provision;
+
+#[async_trait]
+impl Work for Provision {
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let deployment = &run.deployment;
+        let has_processes = match &deployment.outputs.artifact {
+            Some(artifact) => !artifact.processes.is_empty(),
+            None => !run.host.plan(deployment).await?.processes.is_empty(),
+        };
+        if !has_processes {
+            return Ok(Done::skipped("a static site needs no network"));
+        }
+        let network = names::network(&deployment.project, &deployment.environment);
+        run.host.runtime.ensure_network(&network).await.map_err(|e| e.to_failure())?;
+        let services = run.host.services(&deployment.project, &deployment.environment)?;
+        for service in &services {
+            run.log.say(format!("service {}: {} at {}", service.name, service.kind, service.address));
+        }
+        Ok(match services.len() {
+            0 => Done::new("no services"),
+            n => Done::new(format!("{n} services")),
+        })
+    }
+}

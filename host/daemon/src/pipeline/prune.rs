@@ -1,0 +1,144 @@
+//! prune: what history and rollback no longer need. It never un-deploys anything.
+//!
+//! **Invariant: the live deployment, and the newest `keep_artifacts` beside it, keep their artifact.**
+
+use std::sync::Arc;
+
+use windlass_model::deployment::Artifact;
+use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
+
+use crate::host::Host;
+
+/// Applies an environment's retention. Failures are logged: the next finish tries again.
+pub(crate) async fn environment(
+    host: Arc<Host>,
+    project: ProjectName,
+    environment: EnvironmentName,
+) {
+    if let Err(failure) = prune(&host, &project, &environment).await {
+        tracing::warn!(%failure, %project, %environment, "pruning was not complete");
+    }
+}
+
+async fn prune(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<(), Failure> {
+    let history = host.history(project, environment)?;
+    let limits = &host.config.limits;
+    let settings = history
+        .iter()
+        .find(|(d, _)| d.status == DeploymentStatus::Live)
+        .and_then(|(d, _)| d.outputs.settings.as_ref());
+    let keep_artifacts =
+        settings.and_then(|s| s.deploy.keep_artifacts).unwrap_or(limits.keep_artifacts);
+    let keep_deployments =
+        settings.and_then(|s| s.deploy.keep_deployments).unwrap_or(limits.keep_deployments);
+    let plan = choose(
+        history.iter().map(|(deployment, _)| deployment).collect(),
+        keep_artifacts,
+        keep_deployments,
+    );
+    for (mut deployment, revision) in history.clone() {
+        let Some(artifact) = deployment.outputs.artifact.clone() else { continue };
+        if plan.artifacts.contains(&deployment.id.to_string()) && !deployment.artifact_pruned {
+            deployment.artifact_pruned = true;
+            host.save_deployment(&deployment, revision).await?;
+            release(host, &deployment, &artifact).await?;
+        }
+    }
+    for (deployment, _) in &history {
+        if plan.records.contains(&deployment.id.to_string()) {
+            host.forget_deployment(&deployment.id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes an artifact, unless another deployment that keeps its own has the same.
+async fn release(host: &Host, of: &Deployment, artifact: &Artifact) -> Result<(), Failure> {
+    if host.artifact_in_use(&artifact.digest, &of.id)? {
+        return Ok(());
+    }
+    host.builder.delete_artifact(&artifact.digest).await
+}
+
+/// What is to go, by deployment id.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    artifacts: Vec<String>,
+    records: Vec<String>,
+}
+
+/// Chooses from an environment's history, newest first.
+fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: usize) -> Plan {
+    use DeploymentStatus as S;
+    let mut plan = Plan::default();
+    let mut kept = 0;
+    for (n, deployment) in history.iter().enumerate() {
+        let settled = matches!(deployment.status, S::Retired | S::Stopped | S::Failed | S::Cancelled);
+        let serves = matches!(deployment.status, S::Live | S::Draining);
+        if deployment.outputs.artifact.is_some() && settled && !deployment.artifact_pruned {
+            // Only what was live once is a target for rollback.
+            if deployment.live_at.is_some() && kept < keep_artifacts {
+                kept += 1;
+                continue;
+            }
+            plan.artifacts.push(deployment.id.to_string());
+        }
+        if settled && !serves && n >= keep_deployments {
+            plan.records.push(deployment.id.to_string());
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::deployment::{Kind, Source};
+    use windlass_model::{Digest, Timestamp};
+
+    use super::*;
+
+    fn deployment(number: u64, status: DeploymentStatus) -> Deployment {
+        let mut deployment = Deployment::queued(
+            "shop".parse().unwrap(),
+            EnvironmentName::production(),
+            number,
+            Kind::Deploy,
+            Source::Git { url: "file:///x".into(), reference: None },
+            "test".into(),
+        );
+        deployment.status = status;
+        let was_live = !matches!(status, DeploymentStatus::Failed | DeploymentStatus::Queued);
+        deployment.live_at = was_live.then(Timestamp::now);
+        deployment.outputs.artifact = Some(Artifact {
+            digest: Digest::of(&number.to_be_bytes()),
+            outputs: vec![],
+            processes: vec![],
+            bases: vec![],
+            toolchains: vec![],
+            plan: Digest::of(b"plan"),
+        });
+        deployment
+    }
+
+    #[test]
+    fn the_live_one_and_the_newest_targets_stay() {
+        use DeploymentStatus as S;
+        let all = [
+            deployment(6, S::Queued),
+            deployment(5, S::Live),
+            deployment(4, S::Failed),
+            deployment(3, S::Retired),
+            deployment(2, S::Retired),
+            deployment(1, S::Retired),
+        ];
+        let plan = choose(all.iter().collect(), 2, 10);
+        assert_eq!(plan.artifacts, [all[2].id.to_string(), all[5].id.to_string()]);
+        assert!(plan.records.is_empty());
+        let plan = choose(all.iter().collect(), 1, 3);
+        assert_eq!(plan.records, [all[4].id.to_string(), all[5].id.to_string()]);
+    }
+}

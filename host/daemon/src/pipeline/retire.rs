@@ -1,0 +1,105 @@
+//! retire: the background job of a superseded deployment: drain, then SIGTERM, then SIGKILL, delete.
+//!
+//! **Invariant: SIGTERM goes out only after no request can reach the instance any more.** The job can
+//! be begun again at any point; it never touches a deployment that is not `draining`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use windlass_containers::Runtime;
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Timestamp};
+
+use super::names;
+use crate::failpoint;
+use crate::host::Host;
+
+/// One wait for the proxy's word; it is asked again until the generation is drained.
+const DRAIN_WAIT: Duration = Duration::from_secs(30);
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+/// Retires a draining deployment and stores the outcome: `retired`, or `stuck` with what is left.
+pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
+    let Ok(Some((deployment, _))) = host.deployment(&id) else { return };
+    if deployment.status != DeploymentStatus::Draining {
+        return;
+    }
+    drain(&host, &deployment).await;
+    failpoint::reached("during:retire");
+    let outcome = stop_and_delete(&host, &deployment).await;
+    host.settle_draining(&id, |deployment| {
+        deployment.ended_at = Some(Timestamp::now());
+        match outcome {
+            Ok(()) => deployment.status = DeploymentStatus::Retired,
+            Err(failure) => {
+                deployment.status = DeploymentStatus::Stuck;
+                deployment.failure = Some(failure);
+            }
+        }
+    })
+    .await;
+}
+
+/// Waits until no request uses the old generation. The proxy itself cuts what is over its deadline.
+async fn drain(host: &Host, deployment: &Deployment) {
+    let Some(generation) = deployment.outputs.generation else { return };
+    let route = names::route(&deployment.project, &deployment.environment);
+    loop {
+        match host.proxy.drained(&route, generation, DRAIN_WAIT).await {
+            Ok(state) if state.drained => return,
+            Ok(_) => {}
+            // Refused: the proxy never served this generation, so nothing can be in flight.
+            Err(error) if error.refusal().is_some() => return,
+            Err(error) => {
+                tracing::warn!(%error, deployment = %deployment.id, "the proxy does not answer; \
+                    the superseded deployment waits");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn stop_and_delete(host: &Host, deployment: &Deployment) -> Result<(), Failure> {
+    let grace = Duration::from_secs(host.config.limits.stop_grace_s);
+    stop(host.runtime.as_ref(), &deployment.id, grace).await?;
+    delete_instances(host, &deployment.id).await
+}
+
+/// SIGTERM to all instances at once, SIGKILL to those that are still there after the grace.
+pub(crate) async fn stop(
+    runtime: &dyn Runtime,
+    id: &DeploymentId,
+    grace: Duration,
+) -> Result<(), Failure> {
+    let containers =
+        runtime.list(&names::deployment_labels(id)).await.map_err(|e| e.to_failure())?;
+    let until = Instant::now() + grace;
+    for container in &containers {
+        let signalled = runtime.kill(&container.id, SIGTERM, false).await;
+        if let Err(error) = signalled {
+            tracing::debug!(%error, container = container.id, "SIGTERM was not delivered");
+        }
+    }
+    for container in &containers {
+        if !matches!(container.status, TaskStatus::Running { .. }) {
+            continue;
+        }
+        if tokio::time::timeout_at(until, runtime.wait(&container.id)).await.is_err() {
+            runtime.kill(&container.id, SIGKILL, true).await.map_err(|e| e.to_failure())?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes every container that is labelled with the deployment, also those of a half-made start.
+pub(crate) async fn delete_instances(host: &Host, id: &DeploymentId) -> Result<(), Failure> {
+    let runtime = host.runtime.as_ref();
+    let containers =
+        runtime.list(&names::deployment_labels(id)).await.map_err(|e| e.to_failure())?;
+    for container in containers {
+        runtime.delete(&container.id).await.map_err(|e| e.to_failure())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! The runner takes one deployment through the table, from wherever its record says it is.
+//!
+//! **Invariant: nothing else writes a deployment's state while it runs.** The record is stored before
+//! a step is begun and after it ended, so a crash at any moment leaves a record that says where to go
+//! on: a step that is `running` is run again, and a record with a `failure` or a `cancelled` reason
+//! goes on with the undo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use windlass_model::deployment::{CancelReason, Kind, Outputs};
+use windlass_model::secret::Masker;
+use windlass_model::{
+    Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp,
+};
+
+use super::{Done, Row, Run, TABLE};
+use crate::failpoint;
+use crate::host::Host;
+
+/// A deployment that is being run, as the queue knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    /// Ends the present step.
+    pub cancel: CancellationToken,
+    /// Why, set before the token is cancelled.
+    pub reason: Arc<std::sync::OnceLock<CancelReason>>,
+}
+
+impl Ticket {
+    pub(crate) fn new() -> Self {
+        Self { cancel: CancellationToken::new(), reason: Arc::default() }
+    }
+
+    /// Cancels with this reason, unless another one was first.
+    pub(crate) fn cancel(&self, reason: CancelReason) {
+        let _ = self.reason.set(reason);
+        self.cancel.cancel();
+    }
+}
+
+/// Runs a deployment to its end: live, failed, cancelled or stuck. Returns early only when its state
+/// cannot be stored; then nothing more is done, and the next start of the host goes on.
+pub(crate) async fn run(host: Arc<Host>, deployment: Deployment, revision: u64, ticket: Ticket) {
+    let id = deployment.id.clone();
+    let mut run = match prepare(host, deployment, revision, &ticket).await {
+        Ok(run) => run,
+        Err(failure) => {
+            tracing::error!(deployment = %id, %failure, "the deployment could not be taken up");
+            return;
+        }
+    };
+    if let Err(failure) = drive(&mut run, &ticket).await {
+        tracing::error!(deployment = %id, %failure, "the deployment's state could not be stored");
+    }
+}
+
+async fn prepare(
+    host: Arc<Host>,
+    mut deployment: Deployment,
+    revision: u64,
+    ticket: &Ticket,
+) -> Result<Run, Failure> {
+    let variables = host.variables(&deployment.project, &deployment.environment)?;
+    if deployment.status == DeploymentStatus::Queued {
+        deployment.status = DeploymentStatus::Running;
+        deployment.started_at = Some(Timestamp::now());
+        inherit(&host, &mut deployment)?;
+    }
+    let step = deployment.current_step().unwrap_or(StepName::Finish);
+    let log = open_log(&host, &deployment, step, Run::masker(&variables))?;
+    let cancel = ticket.cancel.clone();
+    let mut run = Run { host, deployment, revision, log, cancel, variables };
+    run.save().await?;
+    Ok(run)
+}
+
+/// What a rollback takes over from the deployment that it goes back to.
+fn inherit(host: &Host, deployment: &mut Deployment) -> Result<(), Failure> {
+    let Kind::Rollback { to } = &deployment.kind else { return Ok(()) };
+    let Some((target, _)) = host.deployment(to)? else { return Ok(()) };
+    deployment.outputs = Outputs {
+        fetched: target.outputs.fetched,
+        settings: target.outputs.settings,
+        chosen: target.outputs.chosen,
+        plan: target.outputs.plan,
+        artifact: target.outputs.artifact,
+        health: target.outputs.health,
+        ..Outputs::default()
+    };
+    Ok(())
+}
+
+/// Goes on from the record: forward through the table, or back through the undo.
+async fn drive(run: &mut Run, ticket: &Ticket) -> Result<(), Failure> {
+    if run.deployment.failure.is_some() || run.deployment.cancelled.is_some() {
+        return unwind(run).await;
+    }
+    while let Some(row) = next_row(&run.deployment) {
+        if let Some(reason) = ticket.reason.get().filter(|_| row.step.cancellable()) {
+            return cancelled(run, row, reason.clone()).await;
+        }
+        match step(run, row).await? {
+            Ended::Well => {}
+            Ended::Failed(failure) => return failed(run, row, *failure).await,
+            Ended::Cancelled => {
+                let reason = ticket.reason.get().cloned();
+                let reason = reason.unwrap_or(CancelReason::Person { actor: String::new() });
+                return cancelled(run, row, reason).await;
+            }
+        }
+    }
+    live(run).await
+}
+
+fn next_row(deployment: &Deployment) -> Option<&'static Row> {
+    let step = deployment.current_step()?;
+    TABLE.iter().find(|row| row.step == step)
+}
+
+enum Ended {
+    Well,
+    Failed(Box<Failure>),
+    Cancelled,
+}
+
+/// One row: recorded as running, done within its deadline, recorded with its outcome.
+async fn step(run: &mut Run, row: &Row) -> Result<Ended, Failure> {
+    let name = row.step;
+    run.log = open_log(&run.host, &run.deployment, name, run.log.masker().clone())?;
+    if let Some(why) = row.work.skip(&run.deployment) {
+        mark(&mut run.deployment, name, StepStatus::Skipped, why);
+        run.save().await?;
+        return Ok(Ended::Well);
+    }
+    failpoint::reached(&format!("before:{name}"));
+    begin(&mut run.deployment, name);
+    run.save().await?;
+    failpoint::reached(&format!("begun:{name}"));
+    let deadline = Duration::from_secs((row.deadline_s)(&run.host.config.limits));
+    let cancel = run.cancel.clone();
+    let outcome = tokio::select! {
+        biased;
+        outcome = tokio::time::timeout(deadline, row.work.run(run)) => outcome,
+        () = cancel.cancelled(), if name.cancellable() => return Ok(Ended::Cancelled),
+    };
+    failpoint::reached(&format!("done:{name}"));
+    match outcome {
+        Ok(Ok(Done { status, summary })) => {
+            mark(&mut run.deployment, name, status, &summary);
+            // The last step is recorded together with the new status, in one write.
+            if name != StepName::Finish {
+                run.save().await?;
+            }
+            failpoint::reached(&format!("after:{name}"));
+            Ok(Ended::Well)
+        }
+        Ok(Err(_)) if run.cancel.is_cancelled() && name.cancellable() => Ok(Ended::Cancelled),
+        Ok(Err(failure)) => Ok(Ended::Failed(Box::new(failure))),
+        Err(_) => Ok(Ended::Failed(Box::new(over_deadline(run, name, deadline)))),
+    }
+}
+
+async fn live(run: &mut Run) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    run.deployment.status = DeploymentStatus::Live;
+    run.deployment.live_at = Some(now);
+    run.host.go_live(&run.deployment, run.revision).await?;
+    tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "live");
+    Ok(())
+}
+
+async fn failed(run: &mut Run, row: &Row, failure: Failure) -> Result<(), Failure> {
+    let mut failure = failure.in_step(row.step);
+    let masker = run.log.masker().clone();
+    mask(&mut failure, &masker);
+    if failure.log.is_empty() {
+        let lines_max = run.host.config.limits.failure_log_lines_max;
+        failure.log = run.host.logs.tail(&run.deployment.id, row.step, lines_max);
+    }
+    run.log.say(format!("failed: {}: {}", failure.what, failure.why));
+    run.log.say(format!("fix: {} ({})", failure.fix, failure.code));
+    mark(&mut run.deployment, row.step, StepStatus::Failed, &failure.what);
+    run.deployment.failure = Some(failure);
+    cancel_rest(&mut run.deployment);
+    run.save().await?;
+    unwind(run).await
+}
+
+async fn cancelled(run: &mut Run, row: &Row, reason: CancelReason) -> Result<(), Failure> {
+    run.log.say("cancelled");
+    mark(&mut run.deployment, row.step, StepStatus::Cancelled, "");
+    run.deployment.cancelled = Some(reason);
+    cancel_rest(&mut run.deployment);
+    run.save().await?;
+    unwind(run).await
+}
+
+/// Undoes every step that was begun, last first, and stores the end. The failure or the reason was
+/// stored before, so a crash in here is gone on with at the next start.
+async fn unwind(run: &mut Run) -> Result<(), Failure> {
+    failpoint::reached("before:undo");
+    let begun = |row: &&Row| {
+        run.deployment.step(row.step).is_some_and(|step| step.started_at.is_some())
+    };
+    let rows: Vec<&Row> = TABLE.iter().filter(begun).collect();
+    let mut left: Option<Failure> = None;
+    for row in rows.into_iter().rev() {
+        if let Err(failure) = row.work.undo(run).await {
+            tracing::error!(deployment = %run.deployment.id, step = %row.step, %failure, "undo failed");
+            left.get_or_insert(failure.in_step(row.step));
+        }
+        failpoint::reached(&format!("undone:{}", row.step));
+    }
+    run.deployment.ended_at = Some(Timestamp::now());
+    run.deployment.status = match (&left, &run.deployment.failure) {
+        (Some(_), _) => DeploymentStatus::Stuck,
+        (None, Some(_)) => DeploymentStatus::Failed,
+        (None, None) => DeploymentStatus::Cancelled,
+    };
+    if let Some(left) = left {
+        run.deployment.failure = Some(stuck(run, left));
+    }
+    run.save().await
+}
+
+fn stuck(run: &Run, left: Failure) -> Failure {
+    Failure::host(
+        "undo.failed",
+        format!("cleaning up after #{} did not succeed", run.deployment.number),
+        format!("{}: {}", left.what, left.why),
+        format!(
+            "{}; then restart `windlass serve`, which tries again. What is left is labelled with \
+             the deployment's id, {}",
+            left.fix, run.deployment.id
+        ),
+    )
+}
+
+fn over_deadline(run: &Run, step: StepName, deadline: Duration) -> Failure {
+    Failure::app(
+        format!("{step}.deadline"),
+        format!("the step {step} took longer than {} s", deadline.as_secs()),
+        "it was ended, with everything that it had started",
+        format!(
+            "read `windlass logs --step {step} {}` for where it hangs, or raise `{step}_s` in the \
+             limits file",
+            run.deployment.id
+        ),
+    )
+}
+
+fn begin(deployment: &mut Deployment, name: StepName) {
+    if let Some(step) = deployment.step_mut(name) {
+        step.status = StepStatus::Running;
+        step.started_at = step.started_at.or_else(|| Some(Timestamp::now()));
+    }
+}
+
+fn mark(deployment: &mut Deployment, name: StepName, status: StepStatus, summary: &str) {
+    if let Some(step) = deployment.step_mut(name) {
+        step.status = status;
+        step.ended_at = Some(Timestamp::now());
+        summary.clone_into(&mut step.summary);
+    }
+}
+
+fn cancel_rest(deployment: &mut Deployment) {
+    for step in &mut deployment.steps {
+        if matches!(step.status, StepStatus::Pending | StepStatus::Running) {
+            step.status = StepStatus::Cancelled;
+        }
+    }
+}
+
+fn mask(failure: &mut Failure, masker: &Masker) {
+    for text in [&mut failure.what, &mut failure.why, &mut failure.fix] {
+        *text = masker.mask(text);
+    }
+    for line in &mut failure.log {
+        line.text = masker.mask(&line.text);
+    }
+}
+
+fn open_log(
+    host: &Host,
+    deployment: &Deployment,
+    step: StepName,
+    masker: Masker,
+) -> Result<crate::steplog::StepLog, Failure> {
+    host.logs.open(&deployment.id, step, masker).map_err(|e| {
+        Failure::host(
+            "logs.not-writable",
+            format!("the log of the step {step} could not be opened"),
+            e.to_string(),
+            "check the data directory's disk and permissions",
+        )
+        .in_step(step)
+    })
+}

@@ -1,0 +1,120 @@
+//! The command, environment and limits of what a deployment runs: instances and migrations.
+
+use windlass_containers::runtime::{Attachment, LogSpec, ResourceLimits, Rootfs};
+use windlass_containers::ContainerSpec;
+use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
+use windlass_model::plan::RunConfig;
+use windlass_model::{Deployment, Failure, Limits, StepName};
+
+use super::{Run, names};
+
+/// The port that a web process is told when neither its plan nor its settings name one.
+pub(crate) const PORT_DEFAULT: u16 = 3000;
+
+/// What is to run, from which output.
+pub(crate) struct Command<'a> {
+    pub id: String,
+    /// Folder of its log, below the deployment's instances.
+    pub log: &'a str,
+    pub step: StepName,
+    pub output: &'a ArtifactOutput,
+    /// Empty takes the output's own command.
+    pub argv: &'a [String],
+    pub cwd: Option<&'a str>,
+    pub port: Option<u16>,
+    pub aliases: Vec<String>,
+}
+
+/// The container of a command in the deployment's environment: its network, its variables.
+///
+/// Later values win: the image's, then Windlass's own, then the environment's variables.
+pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec, Failure> {
+    let ArtifactKind::Image { config } = &command.output.kind else {
+        return Err(Failure::plugin(
+            plugin(&run.deployment),
+            "plan.process-without-image",
+            format!("the output {:?} is a static tree and cannot run a command", command.output.name),
+            "the plan lets a process run from it",
+            "report it to the plugin's author, or set `build.framework` to choose another plugin",
+        ));
+    };
+    let argv = argv(config, command.argv);
+    if argv.is_empty() {
+        return Err(Failure::app(
+            "start.no-command",
+            "there is no command to start",
+            "neither the plan nor the image names one",
+            "set `run.command` in windlass.toml, for instance \"node server.js\"",
+        ));
+    }
+    let deployment = &run.deployment;
+    let limits = &run.host.config.limits;
+    let logs = &run.host.logs;
+    let mask = run.variables.iter().filter(|v| v.secret).map(|v| v.value.expose().clone());
+    let log = LogSpec::instance(
+        logs.instance_dir(&deployment.id, command.log),
+        limits,
+        mask.collect(),
+    );
+    let mut spec =
+        ContainerSpec::new(command.id, Rootfs::Committed(command.output.snapshot.clone()), argv, log);
+    spec.labels = names::labels(deployment, command.step);
+    spec.env = environment(run, config, command.port);
+    spec.cwd = command.cwd.map_or_else(|| config.cwd.clone(), str::to_owned);
+    if spec.cwd.is_empty() {
+        "/".clone_into(&mut spec.cwd);
+    }
+    spec.user = (!config.user.is_empty()).then(|| config.user.clone());
+    spec.network = Some(Attachment::member(
+        names::network(&deployment.project, &deployment.environment),
+        command.aliases,
+    ));
+    spec.limits = resources(run, limits);
+    Ok(spec)
+}
+
+fn argv(config: &RunConfig, own: &[String]) -> Vec<String> {
+    if own.is_empty() {
+        return config.entrypoint.iter().chain(&config.cmd).cloned().collect();
+    }
+    own.to_vec()
+}
+
+fn environment(run: &Run, config: &RunConfig, port: Option<u16>) -> Vec<(String, String)> {
+    let deployment = &run.deployment;
+    let mut env: Vec<(String, String)> = config.env.clone();
+    let mut set = |name: &str, value: String| {
+        env.retain(|(known, _)| known != name);
+        env.push((name.to_owned(), value));
+    };
+    set("WINDLASS_PROJECT", deployment.project.to_string());
+    set("WINDLASS_ENVIRONMENT", deployment.environment.to_string());
+    set("WINDLASS_DEPLOYMENT", deployment.id.to_string());
+    if let Some(commit) = deployment.outputs.fetched.as_ref().and_then(|f| f.commit.clone()) {
+        set("WINDLASS_COMMIT", commit);
+    }
+    for variable in run.variables.iter().filter(|variable| variable.scope.in_run()) {
+        set(variable.name.as_str(), variable.value.expose().clone());
+    }
+    // The proxy dials this port: it is not the user's to change here, but `run.port` is.
+    if let Some(port) = port {
+        set("PORT", port.to_string());
+    }
+    env
+}
+
+fn resources(run: &Run, limits: &Limits) -> ResourceLimits {
+    let settings = run.deployment.outputs.settings.as_ref().map(|settings| &settings.run);
+    ResourceLimits {
+        memory_bytes: settings
+            .and_then(|s| s.memory_bytes)
+            .unwrap_or(limits.instance.memory_bytes_max),
+        cpu_millis: settings.and_then(|s| s.cpu_millis).unwrap_or(limits.instance.cpu_millis_max),
+        pids: limits.instance.pids_max,
+    }
+}
+
+/// The plugin that decided, for messages.
+pub(crate) fn plugin(deployment: &Deployment) -> String {
+    deployment.outputs.chosen.as_ref().map_or_else(|| "builder".to_owned(), |c| c.plugin.clone())
+}

@@ -1,0 +1,106 @@
+//! start: new instances beside the old.
+//!
+//! Undo: stop and delete them. After a crash: ensure by name.
+
+use async_trait::async_trait;
+use windlass_model::deployment::{Artifact, ArtifactProcess, Instance};
+use windlass_model::plan::ProcessKind;
+use windlass_model::{Failure, StepName, Timestamp};
+
+use super::runtime_env::{self, Command, PORT_DEFAULT};
+use super::{Done, Run, Work, names, retire};
+use crate::failpoint;
+
+pub(crate) struct Start;
+
+#[async_trait]
+impl Work for Start {
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let artifact = run.artifact()?.clone();
+        if artifact.processes.is_empty() {
+            return Ok(Done::skipped("a static site: the proxy serves it itself"));
+        }
+        let mut instances = Vec::with_capacity(artifact.processes.len());
+        for process in &artifact.processes {
+            instances.push(start(run, &artifact, process, 0).await?);
+            failpoint::reached("during:start");
+        }
+        let summary = instances
+            .iter()
+            .map(|i| names::instance_log(&i.process, i.ordinal))
+            .collect::<Vec<_>>()
+            .join(", ");
+        run.deployment.outputs.instances = instances;
+        Ok(Done::new(summary))
+    }
+
+    async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
+        retire::delete_instances(&run.host, &run.deployment.id).await?;
+        run.deployment.outputs.instances.clear();
+        Ok(())
+    }
+}
+
+/// Starts one instance, or finds that it was started before.
+pub(crate) async fn start(
+    run: &Run,
+    artifact: &Artifact,
+    process: &ArtifactProcess,
+    ordinal: u32,
+) -> Result<Instance, Failure> {
+    let output = artifact.output(&process.output).ok_or_else(|| {
+        Failure::host(
+            "start.no-such-output",
+            format!("the process {} runs from the output {:?}", process.name, process.output),
+            "the artifact has no output of this name",
+            "deploy again; if it happens again, report it",
+        )
+    })?;
+    let port = web_port(run, process);
+    let id = names::instance(&run.deployment.id, &process.name, ordinal);
+    let log = names::instance_log(&process.name, ordinal);
+    let spec = runtime_env::container(
+        run,
+        Command {
+            id: id.clone(),
+            log: &log,
+            step: StepName::Start,
+            output,
+            argv: &process.argv,
+            cwd: None,
+            port,
+            aliases: vec![process.name.to_string()],
+        },
+    )?;
+    let started = run.host.runtime.create_and_start(&spec).await.map_err(|e| e.to_failure())?;
+    let address = started.address.ok_or_else(|| {
+        Failure::host(
+            "start.no-address",
+            format!("the instance {log} got no address"),
+            "its network could not be set up",
+            "run `windlass doctor`, then deploy again",
+        )
+    })?;
+    match port {
+        Some(port) => run.log.say(format!("{log} started at {address}, PORT={port}")),
+        None => run.log.say(format!("{log} started")),
+    }
+    Ok(Instance {
+        id,
+        process: process.name.clone(),
+        ordinal,
+        address,
+        port,
+        pid: started.pid,
+        started_at: Timestamp::now(),
+    })
+}
+
+/// `run.port` of the settings, else the plan's, else the default; none for a worker.
+fn web_port(run: &Run, process: &ArtifactProcess) -> Option<u16> {
+    if process.kind != ProcessKind::Web {
+        return None;
+    }
+    let set = run.deployment.outputs.settings.as_ref().and_then(|settings| settings.run.port);
+    Some(set.or(process.port).unwrap_or(PORT_DEFAULT))
+}

@@ -1,0 +1,34 @@
+//! switch: store the intent, publish the next generation, wait for the proxy's acknowledgement.
+//!
+//! Undo: the proxy keeps the old table when it refuses, so there is nothing to republish. After a
+//! crash: publish again; the generation is stored first, and publishing it twice is one publication.
+
+use async_trait::async_trait;
+use windlass_model::Failure;
+
+use super::{Done, Run, Work, names};
+use crate::{failpoint, routes};
+
+pub(crate) struct Switch;
+
+#[async_trait]
+impl Work for Switch {
+    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        let _lock = run.host.environment_lock(&run.deployment, "route").await;
+        if run.deployment.outputs.generation.is_none() {
+            let (generation, replaced) = run.host.next_generation(&run.deployment).await?;
+            run.deployment.outputs.generation = Some(generation);
+            run.deployment.outputs.replaced = replaced;
+            run.save().await?;
+        }
+        failpoint::reached("during:switch");
+        let route = routes::of(&run.host, &run.deployment)?;
+        let generation = route.generation;
+        run.host.proxy.put_route(&route).await.map_err(|e| routes::failed(&e))?;
+        run.log.say(format!(
+            "{} now leads here (generation {generation})",
+            names::route(&run.deployment.project, &run.deployment.environment)
+        ));
+        Ok(Done::new(format!("generation {generation}")))
+    }
+}

@@ -1,0 +1,123 @@
+//! reconcile: what a started host does before it takes up work: it compares what the store says should
+//! serve with what runs, and mends the difference.
+//!
+//! - A live deployment whose instances run is left alone; its route is published again.
+//! - One whose instances ended (a reboot, a crash while no host watched) gets them started again.
+//! - A container that belongs to no deployment that should have containers is removed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use windlass_containers::Labels;
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
+use tokio_util::sync::CancellationToken;
+
+use crate::host::Host;
+use crate::pipeline::{self, Run, names};
+use crate::routes;
+
+/// Mends what can be mended; what cannot is logged and shown in the status, and stops nothing.
+pub(crate) async fn reconcile(host: &Arc<Host>) {
+    match host.all_live() {
+        Ok(live) => {
+            for (deployment, revision) in live {
+                let id = deployment.id.clone();
+                if let Err(failure) = restore(host, deployment, revision).await {
+                    tracing::error!(%failure, deployment = %id, "a live deployment is not well");
+                }
+            }
+        }
+        Err(failure) => tracing::error!(%failure, "the live deployments could not be read"),
+    }
+    if let Err(failure) = sweep(host).await {
+        tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
+    }
+}
+
+/// Brings one live deployment back, and publishes it.
+pub(crate) async fn restore(
+    host: &Arc<Host>,
+    deployment: Deployment,
+    revision: u64,
+) -> Result<(), Failure> {
+    let mut ended = Vec::new();
+    for instance in &deployment.outputs.instances {
+        let status = host.runtime.status(&instance.id).await.map_err(|e| e.to_failure())?;
+        match status {
+            Some(TaskStatus::Running { pid }) if pid == instance.pid => {}
+            _ => ended.push(instance.clone()),
+        }
+    }
+    let mut run = run_of(host, deployment, revision)?;
+    for instance in ended {
+        run.log.say(format!("{} does not run and is started again", instance.id));
+        restart(&mut run, &instance.id).await?;
+    }
+    publish(host, &mut run).await
+}
+
+fn run_of(host: &Arc<Host>, deployment: Deployment, revision: u64) -> Result<Run, Failure> {
+    let variables = host.variables(&deployment.project, &deployment.environment)?;
+    let masker = Run::masker(&variables);
+    let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
+        Failure::host(
+            "logs.not-writable",
+            "a log could not be opened",
+            e.to_string(),
+            "check the data directory's disk and permissions",
+        )
+    })?;
+    let cancel = CancellationToken::new();
+    Ok(Run { host: host.clone(), deployment, revision, log, cancel, variables })
+}
+
+/// Deletes an instance's container and starts it anew, in its place.
+pub(crate) async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
+    let Some(place) = run.deployment.outputs.instances.iter().position(|i| i.id == id) else {
+        return Ok(());
+    };
+    run.host.runtime.delete(id).await.map_err(|e| e.to_failure())?;
+    let artifact = run.artifact()?.clone();
+    let old = run.deployment.outputs.instances[place].clone();
+    let Some(process) = artifact.processes.iter().find(|p| p.name == old.process) else {
+        return Ok(());
+    };
+    let started = pipeline::start_instance(run, &artifact, process, old.ordinal).await?;
+    run.deployment.outputs.instances[place] = started;
+    Ok(())
+}
+
+/// Publishes a live deployment under a new generation. The proxy shares it with the old one when the
+/// targets are the same.
+pub(crate) async fn publish(host: &Arc<Host>, run: &mut Run) -> Result<(), Failure> {
+    let _lock = host.environment_lock(&run.deployment, "route").await;
+    let (generation, _) = host.next_generation(&run.deployment).await?;
+    run.deployment.outputs.generation = Some(generation);
+    let route = routes::of(host, &run.deployment)?;
+    host.proxy.put_route(&route).await.map_err(|e| routes::failed(&e))?;
+    run.save().await
+}
+
+/// Removes containers of deployments that should have none, and forgotten workspaces.
+async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
+    use DeploymentStatus as S;
+    let containers = host.runtime.list(&Labels::new()).await.map_err(|e| e.to_failure())?;
+    let mut gone = HashSet::new();
+    for container in containers {
+        let Some(id) = names::labelled_deployment(&container.labels) else { continue };
+        let keeps = host.deployment(&id)?.is_some_and(|(deployment, _)| {
+            matches!(deployment.status, S::Queued | S::Running | S::Paused | S::Live | S::Draining)
+        });
+        if !keeps {
+            tracing::warn!(container = container.id, "a leftover container is removed");
+            host.runtime.delete(&container.id).await.map_err(|e| e.to_failure())?;
+            gone.insert(id);
+        }
+    }
+    for id in gone {
+        host.builder.clean_up(&id).await?;
+        host.clear_workspace(&id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Logs of steps: files of JSON lines, `<data>/logs/<deployment>/<NN>-<step>.jsonl`.
+//!
+//! **Invariant: what is written was masked first.** A log is append-only and outlives its containers;
+//! whatever exceeds the byte limit is counted and said, never silently lost.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use windlass_model::secret::Masker;
+use windlass_model::{DeploymentId, Limits, LogLine, StepName, Stream};
+
+/// Where the logs of this host lie.
+#[derive(Debug, Clone)]
+pub struct StepLogs {
+    root: PathBuf,
+    step_bytes_max: u64,
+    line_bytes_max: usize,
+}
+
+impl StepLogs {
+    /// Logs below a data directory.
+    pub fn new(data_dir: &Path, limits: &Limits) -> Self {
+        Self {
+            root: data_dir.join("logs"),
+            step_bytes_max: limits.step_log_bytes_max,
+            line_bytes_max: limits.log_line_bytes_max,
+        }
+    }
+
+    /// Folder of everything that one deployment logged.
+    pub fn deployment_dir(&self, deployment: &DeploymentId) -> PathBuf {
+        self.root.join(deployment.as_str())
+    }
+
+    /// Folder of the logs of one instance, or of the migration.
+    pub fn instance_dir(&self, deployment: &DeploymentId, instance: &str) -> PathBuf {
+        self.deployment_dir(deployment).join("instances").join(instance)
+    }
+
+    /// File of one step's log. It exists once the step has written something.
+    pub fn step_file(&self, deployment: &DeploymentId, step: StepName) -> PathBuf {
+        let number = StepName::ALL.iter().position(|s| *s == step).unwrap_or_default() + 1;
+        self.deployment_dir(deployment).join(format!("{number:02}-{step}.jsonl"))
+    }
+
+    /// Opens the log of a step, to append to it.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or the file not be opened.
+    pub fn open(
+        &self,
+        deployment: &DeploymentId,
+        step: StepName,
+        masker: Masker,
+    ) -> std::io::Result<StepLog> {
+        let path = self.step_file(deployment, step);
+        std::fs::create_dir_all(self.deployment_dir(deployment))?;
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let written = file.metadata()?.len();
+        Ok(StepLog {
+            inner: Arc::new(Inner {
+                file: Mutex::new(Sink { file, written, dropped: 0 }),
+                masker,
+                bytes_max: self.step_bytes_max,
+                line_bytes_max: self.line_bytes_max,
+            }),
+        })
+    }
+
+    /// All lines of a step from a byte offset on, with the offset behind the last whole one.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read.
+    pub fn read_from(
+        &self,
+        deployment: &DeploymentId,
+        step: StepName,
+        offset: u64,
+    ) -> std::io::Result<(Vec<LogLine>, u64)> {
+        let mut file = match File::open(self.step_file(deployment, step)) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), offset)),
+            Err(e) => return Err(e),
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        let mut reader = BufReader::new(file.take(self.step_bytes_max * 2));
+        let (mut lines, mut end, mut line) = (Vec::new(), offset, Vec::new());
+        while reader.read_until(b'\n', &mut line)? > 0 && line.last() == Some(&b'\n') {
+            end += line.len() as u64;
+            // A line that a crash cut in two is not worth more than the ones around it.
+            lines.extend(serde_json::from_slice::<LogLine>(&line).ok());
+            line.clear();
+        }
+        Ok((lines, end))
+    }
+
+    /// The last lines of a step.
+    pub fn tail(&self, deployment: &DeploymentId, step: StepName, lines_max: usize) -> Vec<LogLine> {
+        let mut lines = self.read_from(deployment, step, 0).map(|(l, _)| l).unwrap_or_default();
+        lines.split_off(lines.len().saturating_sub(lines_max))
+    }
+
+    /// Removes everything that a deployment logged.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed.
+    pub fn remove(&self, deployment: &DeploymentId) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(self.deployment_dir(deployment)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The open log of one step. Clones write to the same file.
+#[derive(Clone)]
+pub struct StepLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    file: Mutex<Sink>,
+    masker: Masker,
+    bytes_max: u64,
+    line_bytes_max: usize,
+}
+
+struct Sink {
+    file: File,
+    written: u64,
+    dropped: u64,
+}
+
+impl StepLog {
+    /// Writes a line of Windlass itself.
+    pub fn say(&self, text: impl Into<String>) {
+        self.write(LogLine::now(Stream::Host, text));
+    }
+
+    /// Writes a line, masked; a long one is split.
+    pub fn write(&self, line: LogLine) {
+        let masked = self.inner.masker.mask(&line.text);
+        let mut sink = self.inner.file.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in split(&masked, self.inner.line_bytes_max) {
+            let record = LogLine { at: line.at, stream: line.stream, text: part.to_owned() };
+            sink.append(&record, self.inner.bytes_max);
+        }
+    }
+
+    /// The masker of this log, for text that goes elsewhere.
+    pub fn masker(&self) -> &Masker {
+        &self.inner.masker
+    }
+}
+
+impl Sink {
+    fn append(&mut self, line: &LogLine, bytes_max: u64) {
+        let Ok(mut bytes) = serde_json::to_vec(line) else { return };
+        bytes.push(b'\n');
+        if self.written + bytes.len() as u64 > bytes_max {
+            self.dropped += bytes.len() as u64;
+            return;
+        }
+        // One write per line: readers never see half a line but after a crash.
+        match self.file.write_all(&bytes) {
+            Ok(()) => self.written += bytes.len() as u64,
+            Err(_) => self.dropped += bytes.len() as u64,
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if self.dropped > 0 {
+            let text = format!("{} bytes of this log were dropped: its limit is reached", self.dropped);
+            let line = LogLine::now(Stream::Host, text);
+            if let Ok(mut bytes) = serde_json::to_vec(&line) {
+                bytes.push(b'\n');
+                // Nothing can be done about a log that cannot be written.
+                let _ = self.file.write_all(&bytes);
+            }
+        }
+    }
+}
+
+/// Cuts text into pieces of at most `bytes_max` bytes, at character boundaries.
+fn split(text: &str, bytes_max: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while rest.len() > bytes_max {
+        let cut = rest.floor_char_boundary(bytes_max.max(4));
+        let (head, tail) = rest.split_at(cut);
+        parts.push(head);
+        rest = tail;
+    }
+    parts.push(rest);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs(limits: &Limits) -> (tempfile::TempDir, StepLogs) {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = StepLogs::new(dir.path(), limits);
+        (dir, logs)
+    }
+
+    #[test]
+    fn lines_come_back_in_order_and_masked() {
+        let (_dir, logs) = logs(&Limits::default());
+        let id = DeploymentId::generate();
+        let log = logs.open(&id, StepName::Build, Masker::new(["hunter2"])).unwrap();
+        log.say("one");
+        log.write(LogLine::now(Stream::Stderr, "the password is hunter2"));
+        let (lines, end) = logs.read_from(&id, StepName::Build, 0).unwrap();
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts, ["one", "the password is [secret]"]);
+        log.say("three");
+        let (more, _) = logs.read_from(&id, StepName::Build, end).unwrap();
+        assert_eq!(more[0].text, "three");
+        assert_eq!(logs.tail(&id, StepName::Build, 1)[0].text, "three");
+    }
+
+    #[test]
+    fn what_is_over_the_limit_is_counted_and_said() {
+        let (_dir, logs) = logs(&Limits { step_log_bytes_max: 200, ..Limits::default() });
+        let id = DeploymentId::generate();
+        let log = logs.open(&id, StepName::Build, Masker::default()).unwrap();
+        for _ in 0..50 {
+            log.say("a line of some length");
+        }
+        drop(log);
+        let (lines, _) = logs.read_from(&id, StepName::Build, 0).unwrap();
+        assert!(lines.len() < 5);
+        assert!(lines.last().unwrap().text.contains("bytes of this log were dropped"));
+    }
+
+    #[test]
+    fn long_lines_are_split_at_characters() {
+        assert_eq!(split("äöü", 4), ["äö", "ü"]);
+        assert_eq!(split("", 4), [""]);
+    }
+}
