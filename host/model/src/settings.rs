@@ -21,7 +21,7 @@ pub const FILE: &str = "windlass.toml";
 
 /// The settings of one environment, with the environment's own tables already laid over the common
 /// ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Settings {
     /// Project that `windlass deploy` targets.
     pub name: Option<ProjectName>,
@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 /// `[build]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Build {
     /// Application's folder inside the source; empty for the root.
@@ -56,7 +56,7 @@ pub struct Build {
 }
 
 /// `[run]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Run {
     /// Command of the web process.
@@ -72,14 +72,14 @@ pub struct Run {
 }
 
 /// `[run.processes.NAME]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Process {
     /// Its command.
     pub command: String,
 }
 
 /// `[migrate]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Migrate {
     /// Run this command.
@@ -89,7 +89,7 @@ pub enum Migrate {
 }
 
 /// `[health]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Health {
     /// Path of the web process.
@@ -101,7 +101,7 @@ pub struct Health {
 }
 
 /// `[deploy]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Deploy {
     /// How long each kind of request may go on after a switch.
@@ -113,7 +113,7 @@ pub struct Deploy {
 }
 
 /// `deploy.drain`, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Drain {
     /// Plain requests.
