@@ -81,6 +81,13 @@ pub(crate) fn broke_off() -> Response<Body> {
     )
 }
 
+pub(crate) fn stalled() -> Response<Body> {
+    text(
+        StatusCode::REQUEST_TIMEOUT,
+        "The request's body did not arrive in time.",
+    )
+}
+
 pub(crate) fn too_slow() -> Response<Body> {
     text(
         StatusCode::GATEWAY_TIMEOUT,

@@ -11,7 +11,9 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
+use crate::limits::ProxyLimits;
 use crate::pool::Busy;
+use crate::stall::StallClock;
 use crate::table::Lease;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -85,17 +87,21 @@ struct Source {
     /// The attempt that may read on; earlier ones are stale.
     attempt: u64,
     answered: bool,
+    clock: StallClock,
+    stalled: bool,
 }
 
 impl Replay {
-    pub(crate) fn new(incoming: Incoming, replay_bytes_max: usize) -> Self {
+    pub(crate) fn new(incoming: Incoming, limits: &ProxyLimits) -> Self {
         Self(Arc::new(Mutex::new(Source {
             incoming,
             kept: VecDeque::new(),
-            kept_bytes_left: replay_bytes_max,
+            kept_bytes_left: limits.replay_bytes_max,
             lost: false,
             attempt: 0,
             answered: false,
+            clock: StallClock::new(limits.stall()),
+            stalled: false,
         })))
     }
 
@@ -107,6 +113,11 @@ impl Replay {
     /// Whether an attempt started now would send the body from its first byte.
     pub(crate) fn is_whole(&self) -> bool {
         !lock(&self.0).lost
+    }
+
+    /// Whether the visitor sent nothing more for too long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        lock(&self.0).stalled
     }
 
     /// The body for one more attempt; earlier attempts end.
@@ -175,7 +186,12 @@ impl HttpBody for Attempt {
             *next += 1;
             return Poll::Ready(Some(Ok(Frame::data(kept.clone()))));
         }
-        let frame = ready!(Pin::new(&mut source.incoming).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut source.incoming).poll_frame(cx) else {
+            ready!(source.clock.poll_stalled(cx));
+            source.stalled = true;
+            return Poll::Ready(Some(Err("the visitor sends nothing more".into())));
+        };
+        source.clock.moved();
         match frame {
             Some(Ok(frame)) => {
                 source.keep(&frame);

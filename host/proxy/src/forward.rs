@@ -69,7 +69,7 @@ impl Outgoing {
         let limits = &connection.plane.limits;
         Self {
             head,
-            body: Replay::new(body, limits.replay_bytes_max),
+            body: Replay::new(body, limits),
             upgrade,
         }
     }
@@ -137,6 +137,9 @@ pub(crate) async fn forward(
             }
             Err(Lost::Unsent) if was_reused => may_reuse = false,
             Err(Lost::Unsent) => refused.push(peer),
+            Err(Lost::BrokeOff) if request.body.is_stalled() => {
+                return Forwarded::Answer(answer::stalled());
+            }
             Err(Lost::BrokeOff) if was_reused && request.may_repeat() => may_reuse = false,
             Err(Lost::BrokeOff) => {
                 lease.generation().count_error();

@@ -28,6 +28,7 @@ mod pool;
 mod role;
 pub mod route;
 mod serve;
+mod stall;
 mod state;
 mod statics;
 mod table;

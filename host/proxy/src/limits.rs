@@ -18,6 +18,9 @@ pub struct ProxyLimits {
     pub head_bytes_max: usize,
     /// Header fields of a request; above them the answer is 431.
     pub head_fields_max: usize,
+    /// How long a visitor may take nothing of an answer, or send nothing of a body that it
+    /// announced, in milliseconds; then the connection is ended, or the answer is 408.
+    pub stall_ms: u64,
     /// Longest wait for an instance to accept a connection, in milliseconds.
     pub connect_ms: u64,
     /// Longest wait for the first byte of an instance's answer, in milliseconds; then 504.
@@ -45,7 +48,7 @@ pub struct ProxyLimits {
     pub control_line_bytes_max: usize,
     /// Control connections open at once.
     pub control_connections_max: usize,
-    /// Longest `wait` that one question for a drain may ask for, in milliseconds.
+    /// Longest wait that one question for a drain may take, in milliseconds; then ask again.
     pub drained_wait_ms_max: u64,
 }
 
@@ -56,6 +59,7 @@ impl Default for ProxyLimits {
             head_read_ms: 60_000,
             head_bytes_max: 64 * 1024,
             head_fields_max: 100,
+            stall_ms: 120_000,
             connect_ms: 2_000,
             answer_ms: 600_000,
             upstream_idle_ms: 4_000,
@@ -76,6 +80,10 @@ impl Default for ProxyLimits {
 impl ProxyLimits {
     pub(crate) fn hold(&self) -> Duration {
         Duration::from_millis(self.hold_ms)
+    }
+
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_millis(self.stall_ms)
     }
 
     pub(crate) fn upstream_idle(&self) -> Duration {

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::headers::Visitor;
 use crate::limits::ProxyLimits;
 use crate::serve::{self, Plane};
+use crate::stall::Patient;
 use crate::table::Lease;
 use crate::{Listen, ProxyError};
 
@@ -67,18 +68,7 @@ impl Drop for Connection {
 /// Binds all listeners.
 pub(crate) async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, ProxyError> {
     match listen {
-        Listen::Auto => {
-            let source = match any_address(80).await {
-                Ok(listener) => return Ok(vec![listener]),
-                Err(source) => source,
-            };
-            tracing::warn!(%source, "port 80 cannot be used, trying 8080");
-            let failed = |source| ProxyError::Bind {
-                addresses: ":80 and :8080".into(),
-                source,
-            };
-            Ok(vec![any_address(8080).await.map_err(failed)?])
-        }
+        Listen::Auto => Ok(vec![first_free(80, 8080).await?]),
         Listen::Addresses(addresses) => {
             let mut listeners = Vec::new();
             for address in addresses {
@@ -89,6 +79,20 @@ pub(crate) async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, ProxyError
                 listeners.push(TcpListener::bind(address).await.map_err(failed)?);
             }
             Ok(listeners)
+        }
+    }
+}
+
+async fn first_free(port: u16, otherwise: u16) -> Result<TcpListener, ProxyError> {
+    match any_address(port).await {
+        Ok(listener) => Ok(listener),
+        Err(source) => {
+            tracing::warn!(%source, "port {port} cannot be used, trying {otherwise}");
+            let failed = |source| {
+                let addresses = format!("port {port} and port {otherwise}");
+                ProxyError::Bind { addresses, source }
+            };
+            any_address(otherwise).await.map_err(failed)
         }
     }
 }
@@ -190,6 +194,7 @@ async fn drive<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let plane = Arc::clone(&connection.plane);
+    let stream = Patient::new(stream, plane.limits.stall());
     let handler = Arc::clone(&connection);
     let service = service_fn(move |request| {
         let connection = Arc::clone(&handler);
@@ -217,5 +222,20 @@ async fn drive<S>(
                 served.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_port_is_taken_when_the_first_is_in_use() {
+        let taken = any_address(0).await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let free = first_free(port, 0).await.unwrap();
+        assert_ne!(free.local_addr().unwrap().port(), port);
+        let refused = first_free(port, port).await.unwrap_err().to_string();
+        assert!(refused.contains("--listen"), "{refused}");
     }
 }

@@ -225,7 +225,7 @@ async fn expect_head_and_trailers_work() {
             match request.path() {
                 "/length" => {
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n")
-                        .await
+                        .await;
                 }
                 "/trailers" => {
                     assert_eq!(request.header("te"), Some("trailers"));
@@ -444,6 +444,41 @@ async fn a_head_that_never_ends_is_ended() {
     let mut wire = Wire::open(proxy.address).await;
     wire.send("GET / HTTP/1.1\r\nHost: sh").await;
     wire.ended().await;
+}
+
+#[tokio::test]
+async fn a_visitor_who_stalls_is_let_go() {
+    let proxy = Proxy::with(ProxyLimits {
+        stall_ms: 100,
+        ..ProxyLimits::default()
+    })
+    .await;
+    let app = instance(|mut wire| async move {
+        let head = wire.head().await.unwrap();
+        if head.path() == "/upload" {
+            return wire.ended().await;
+        }
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await;
+        let piece = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+        loop {
+            use tokio::io::AsyncWriteExt as _;
+            if wire.0.write_all(piece.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    proxy.publish(1, instances(&[app])).await;
+    let upload = "PUT /upload HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 9\r\n\r\nhalf";
+    assert_eq!(ask(proxy.address, upload).await.status(), 408);
+
+    let mut download = Wire::open(proxy.address).await;
+    download
+        .send("GET /flood HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+        .await;
+    download.head().await.unwrap();
+    proxy.until_in_flight(1, 0).await;
 }
 
 #[tokio::test]
