@@ -1,0 +1,98 @@
+//! Every key of the store, in one place.
+//!
+//! Names and ids hold no `/`, so prefixes that end in `/` never run into each other.
+
+use windlass_model::deployment::DeploymentStatus;
+use windlass_model::{Deployment, DeploymentId, Digest, EnvironmentName, ProjectName};
+
+pub(crate) const SCHEMA: &str = "meta/schema";
+pub(crate) const HOST_ID: &str = "meta/host-id";
+pub(crate) const KEY_CHECK: &str = "meta/key-check";
+pub(crate) const PROJECTS: &str = "project/";
+pub(crate) const DOMAINS: &str = "domain/";
+pub(crate) const DEPLOYMENTS: &str = "deployment/";
+pub(crate) const INTENTS: &str = "intent/";
+pub(crate) const NETWORKS: &str = "network/";
+pub(crate) const SUBNETS: &str = "subnet/";
+
+pub(crate) fn project(project: &ProjectName) -> String {
+    format!("project/{project}")
+}
+
+pub(crate) fn git_token(project: &ProjectName) -> String {
+    format!("git-token/{project}")
+}
+
+pub(crate) fn environments(project: &ProjectName) -> String {
+    format!("environment/{project}/")
+}
+
+pub(crate) fn environment(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("environment/{project}/{environment}")
+}
+
+pub(crate) fn variables(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("variable/{project}/{environment}/")
+}
+
+pub(crate) fn services(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("service/{project}/{environment}/")
+}
+
+pub(crate) fn domain(host: &str) -> String {
+    format!("domain/{host}")
+}
+
+pub(crate) fn deployment(id: &DeploymentId) -> String {
+    format!("deployment/{id}")
+}
+
+/// By number within the project, over all environments; the value is the id.
+pub(crate) fn numbers(project: &ProjectName) -> String {
+    format!("number/{project}/")
+}
+
+/// By number within the environment; the value is the id.
+pub(crate) fn history(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("history/{project}/{environment}/")
+}
+
+/// Deployments with an artifact that was not pruned, by number; the value is the id.
+pub(crate) fn artifacts(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("artifact/{project}/{environment}/")
+}
+
+/// Under a prefix that is ordered by number.
+pub(crate) fn numbered(prefix: &str, number: u64) -> String {
+    format!("{prefix}{number:020}")
+}
+
+pub(crate) fn in_status(status: DeploymentStatus) -> String {
+    format!("status/{status}/")
+}
+
+/// By status, oldest first; the value is the id.
+pub(crate) fn status(deployment: &Deployment) -> String {
+    let at_us = deployment.created_at.as_microsecond().max(0);
+    format!("status/{}/{at_us:020}-{}", deployment.status, deployment.id)
+}
+
+pub(crate) fn intent(id: u64) -> String {
+    format!("intent/{id:020}")
+}
+
+pub(crate) fn plan(digest: &Digest) -> String {
+    format!("plan/{}", digest.hex())
+}
+
+pub(crate) fn network(name: &str) -> String {
+    format!("network/{name}")
+}
+
+pub(crate) fn migration_lock(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("migration-lock/{project}/{environment}")
+}
+
+pub(crate) fn cached(kind: &str, key: &str) -> String {
+    format!("cache/{kind}/{}", Digest::of(key.as_bytes()).hex())
+}

@@ -1,0 +1,43 @@
+//! The durable state of one host: projects, environments, variables, domains, deployments, intents,
+//! plans, addresses.
+//!
+//! **Invariants.** This is the only crate that names sled. What an awaited call acknowledged is on
+//! disk. Reads never wait for writes to reach the disk. Values of variables and tokens are encrypted
+//! before they enter the key-value store. Logs and files are not kept here.
+//!
+//! Reading order: [`kv`] (the trait and what is durable when), `kv/sled` (the rules that make sled
+//! keep its word), [`Store`] (everything typed), then a file for each kind of record.
+
+pub mod kv;
+
+mod addresses;
+mod backup;
+mod cache;
+mod change;
+mod cipher;
+mod deployments;
+mod doc;
+mod domains;
+mod environments;
+mod error;
+mod intents;
+mod keys;
+mod lock;
+mod migration_lock;
+mod plans;
+mod projects;
+mod services;
+mod store;
+mod variables;
+
+pub use addresses::{InUse, StoreAddresses};
+pub use backup::{BackupReport, restore_from, verify_backup};
+pub use change::Change;
+pub use deployments::{DeploymentPage, HistoryFilter};
+pub use doc::Versioned;
+pub use error::{Result, StoreError};
+pub use intents::IntentWatch;
+pub use kv::{Health, Revision};
+pub use migration_lock::MigrationLock;
+pub use store::{DeploymentEvent, DeploymentWatch, Store};
+pub use variables::Phase;

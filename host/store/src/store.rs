@@ -1,0 +1,197 @@
+//! The store as the daemon sees it: opening, identity, health, watching.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use windlass_model::{DeploymentId, HostId, Limits};
+
+use crate::cipher::Cipher;
+use crate::doc::{self, Versioned};
+use crate::error::{Result, StoreError};
+use crate::kv::{
+    Expect, Health, Kv, MemoryKv, Page, Revision, SledKv, Transaction, Watch, WatchEvent,
+};
+use crate::{keys, lock::DirLock};
+
+/// Version of the layout of keys and records. A store with a higher one is refused.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The state of one host. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) limits: Limits,
+    pub(crate) cipher: Cipher,
+    /// Held while projects, environments and deployments are made or deleted, so that nothing is
+    /// made in what is being deleted.
+    pub(crate) structure: tokio::sync::Mutex<()>,
+    host_id: HostId,
+    data_dir: Option<PathBuf>,
+    // Last, so that the directory is only given up when the database is closed.
+    _lock: Option<DirLock>,
+}
+
+impl Store {
+    /// Opens the store in a data directory, and makes it at the first start: `store/` (the database),
+    /// `secret.key` (mode 0600), `lock`, `ballast`. Blocks; call it before serving.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::SchemaNewer`], [`StoreError::KeyPermissions`],
+    /// [`StoreError::KeyFile`], [`StoreError::KeyLost`] (another key than the store was made with), or
+    /// the disk's.
+    pub fn open(data_dir: &Path, limits: Limits) -> Result<Self> {
+        std::fs::create_dir_all(data_dir).map_err(StoreError::io("creating", data_dir))?;
+        let lock = DirLock::take(data_dir)?;
+        let kv: Arc<dyn Kv> = Arc::new(SledKv::open(data_dir)?);
+        check_schema(&*kv)?;
+        let is_new = kv.get(keys::KEY_CHECK)?.is_none();
+        let cipher = Cipher::load_or_create(&data_dir.join("secret.key"), is_new)?;
+        Self::build(kv, limits, cipher, Some(data_dir.to_owned()), Some(lock))
+    }
+
+    /// A store that is gone with the process, for tests of what stands on it.
+    pub fn in_memory(limits: Limits) -> Result<Self> {
+        Self::on(Arc::new(MemoryKv::new()), limits)
+    }
+
+    /// A store on any key-value store, with a key that is gone with the process.
+    pub fn on(kv: Arc<dyn Kv>, limits: Limits) -> Result<Self> {
+        check_schema(&*kv)?;
+        Self::build(kv, limits, Cipher::ephemeral()?, None, None)
+    }
+
+    fn build(
+        kv: Arc<dyn Kv>,
+        limits: Limits,
+        cipher: Cipher,
+        data_dir: Option<PathBuf>,
+        lock: Option<DirLock>,
+    ) -> Result<Self> {
+        cipher.check(&*kv)?;
+        let host_id = host_id(&*kv)?;
+        let structure = tokio::sync::Mutex::new(());
+        let inner = Inner { kv, limits, cipher, structure, host_id, data_dir, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Id of this host, made at first start.
+    pub fn host_id(&self) -> &HostId {
+        &self.inner.host_id
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// The data directory; none for a store in memory.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.inner.data_dir.as_deref()
+    }
+
+    /// Whether it takes changes: what `/readyz` asks.
+    pub fn health(&self) -> Health {
+        self.inner.kv.health()
+    }
+
+    /// The key-value store below, for what has no typed call.
+    pub fn kv(&self) -> &Arc<dyn Kv> {
+        &self.inner.kv
+    }
+
+    /// Tells of every deployment that is made, changed or deleted, from now on.
+    pub fn watch_deployments(&self) -> DeploymentWatch {
+        DeploymentWatch(self.inner.kv.watch(keys::DEPLOYMENTS))
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>> {
+        doc::read(&*self.inner.kv, key)
+    }
+
+    pub(crate) fn read_all<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        page: &Page,
+    ) -> Result<Vec<(String, Versioned<T>)>> {
+        doc::read_all(&*self.inner.kv, prefix, page)
+    }
+
+    pub(crate) async fn put<T: Serialize>(
+        &self,
+        key: &str,
+        expect: Expect,
+        value: &T,
+    ) -> Result<Revision> {
+        let bytes = doc::encode(key, value)?;
+        self.submit(Transaction::new().put(key, expect, bytes)).await
+    }
+
+    pub(crate) async fn submit(&self, transaction: Transaction) -> Result<Revision> {
+        self.inner.kv.submit(transaction).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.inner.host_id)
+    }
+}
+
+fn check_schema(kv: &dyn Kv) -> Result<()> {
+    match doc::read::<u32>(kv, keys::SCHEMA)? {
+        Some(found) if found.value > SCHEMA_VERSION => {
+            Err(StoreError::SchemaNewer { found: found.value, supported: SCHEMA_VERSION })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let version = doc::encode(keys::SCHEMA, &SCHEMA_VERSION)?;
+            kv.compare_and_set(keys::SCHEMA, Expect::Absent, version).wait().map(drop)
+        }
+    }
+}
+
+fn host_id(kv: &dyn Kv) -> Result<HostId> {
+    if let Some(found) = doc::read(kv, keys::HOST_ID)? {
+        return Ok(found.value);
+    }
+    let id = HostId::generate();
+    let bytes = doc::encode(keys::HOST_ID, &id)?;
+    kv.compare_and_set(keys::HOST_ID, Expect::Absent, bytes).wait()?;
+    Ok(id)
+}
+
+/// What a [`DeploymentWatch`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeploymentEvent {
+    /// This deployment was made, changed or deleted: read it.
+    Changed(DeploymentId),
+    /// The watcher was too slow and missed some: read everything it cares for.
+    Missed,
+}
+
+/// Changes of deployments, each after it is durable.
+#[derive(Debug)]
+pub struct DeploymentWatch(Watch);
+
+impl DeploymentWatch {
+    /// The next change; `None` when the store is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<DeploymentEvent> {
+        loop {
+            match self.0.next().await? {
+                WatchEvent::Missed => return Some(DeploymentEvent::Missed),
+                WatchEvent::Changed(change) => {
+                    let id = change.key.strip_prefix(keys::DEPLOYMENTS).unwrap_or_default();
+                    if let Ok(id) = id.parse() {
+                        return Some(DeploymentEvent::Changed(id));
+                    }
+                }
+            }
+        }
+    }
+}
