@@ -131,6 +131,7 @@ impl Engine {
             files,
             cgroup: format!("/{}/{}", self.paths().cgroup(), spec.id),
             limits_swap: crate::cgroup::limits_swap(),
+            open_files_max: spec::open_files_max(),
         };
         let mut labels = to_wire(&spec.labels);
         if let Some(attached) = attached {

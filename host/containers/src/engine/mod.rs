@@ -19,7 +19,7 @@ use windlass_model::{HostId, Limits};
 
 use crate::client::Client;
 use crate::doctor;
-use crate::error::{Result, RuntimeError};
+use crate::error::Result;
 use crate::network::{Netavark, Network};
 use crate::runtime::Labels;
 pub use paths::Paths;
@@ -143,7 +143,7 @@ impl Engine {
         let namespace = Namespace { name: namespace.to_owned(), labels };
         let name = namespace.name.clone();
         NamespacesClient::new(self.client().channel())
-            .create(Request::new(CreateNamespaceRequest { namespace: Some(namespace) }))
+            .create(self.request(CreateNamespaceRequest { namespace: Some(namespace) }))
             .await
             .unless_exists()
             .map_err(self.client().refused("create namespace", name))?;

@@ -59,7 +59,7 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 \t\tct state established,related accept
 {same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
 \t\tiifname {ours} ip6 daddr fe80::/10 drop
-\t\tiifname {ours} oifkind \"bridge\" drop
+\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
 \t}}
 }}
@@ -112,6 +112,6 @@ mod tests {
         };
         let script = script(&host, &[network]);
         assert!(script.contains("\"wl0011aaxxxxxxx\" . 10.1.2.1"));
-        assert!(script.contains("iifname \"wl0011aa*\" oifkind \"bridge\" drop"));
+        assert!(script.contains("iifname \"wl0011aa*\" meta oifkind \"bridge\" drop"));
     }
 }

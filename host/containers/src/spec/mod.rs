@@ -67,6 +67,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) files: &'a Files,
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
+    pub(crate) open_files_max: u64,
+}
+
+/// Open files that a container may be given: what common servers ask for, as far as this machine allows
+/// (raising a limit needs a capability that the host itself may lack).
+pub(crate) fn open_files_max() -> u64 {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    own.maximum.unwrap_or(OPEN_FILES_MAX).min(OPEN_FILES_MAX)
 }
 
 /// Refuses what could not work, before anything is made.
@@ -144,7 +152,7 @@ fn process(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
         "noNewPrivileges": true,
         "oomScoreAdj": OOM_SCORE,
         "rlimits": [
-            { "type": "RLIMIT_NOFILE", "soft": OPEN_FILES_MAX, "hard": OPEN_FILES_MAX },
+            { "type": "RLIMIT_NOFILE", "soft": around.open_files_max, "hard": around.open_files_max },
             { "type": "RLIMIT_CORE", "soft": 0, "hard": 0 },
         ],
         "capabilities": {
