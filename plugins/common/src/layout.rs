@@ -41,18 +41,22 @@ pub const NEVER_COPIED: [&str; 14] = [
     "windlass.toml",
 ];
 
-/// The first step: the toolchains, a name for user 1000 (libraries ask for it), and its `/app`.
+/// The toolchains, and [`user`].
 pub fn runtime(toolchains: &[Toolchain]) -> Step {
-    let line = "install -d -o 1000 -g 1000 /app && { grep -q ':x:1000:' /etc/passwd || echo \
-                'app:x:1000:1000::/app:/usr/sbin/nologin' >> /etc/passwd; } && { grep -q \
-                ':x:1000:' /etc/group || echo 'app:x:1000:' >> /etc/group; }";
-    let mut step = Step::new(
-        "runtime",
-        "prepare the runtime",
-        Base::Toolchains(toolchains.to_vec()),
-    );
+    let base = Base::Toolchains(toolchains.to_vec());
+    let mut step = Step::new("runtime", "prepare the runtime", base).op(user());
     "/".clone_into(&mut step.cwd);
-    step.op(Run::shell(line))
+    step
+}
+
+/// Gives `/app` to user 1000, and that user a name: some libraries ask for it.
+pub fn user() -> Run {
+    Run::shell(
+        "install -d -o 1000 -g 1000 /app && \
+         { grep -q ':x:1000:' /etc/passwd || \
+         echo 'app:x:1000:1000::/app:/usr/sbin/nologin' >> /etc/passwd; } && \
+         { grep -q ':x:1000:' /etc/group || echo 'app:x:1000:' >> /etc/group; }",
+    )
 }
 
 /// A step on an earlier one.

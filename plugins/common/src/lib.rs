@@ -7,6 +7,7 @@
 pub mod command;
 pub mod forced;
 pub mod layout;
+pub mod outline;
 pub mod package_json;
 pub mod procfile;
 pub mod python;

@@ -1,1 +1,93 @@
-//! Windlass.
+//! The Node.js plugin: what kind of Node.js application it is, and how it is built.
+//!
+//! Reading order: `facts` (what is known), `framework` (what it is), `start` (how it starts),
+//! `version`, `manager`, `plan`.
+
+mod config;
+mod facts;
+mod framework;
+mod manager;
+mod plan;
+mod start;
+mod version;
+
+use windlass_plugin_common::{forced, spelling};
+use windlass_sdk::plan::BuildPlan;
+use windlass_sdk::{
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+};
+
+use facts::Facts;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Node;
+
+impl Detector for Node {
+    fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        let forced = facts.settings.build.framework.clone();
+        let asked = forced.as_deref().map(forced::canonical);
+        if let Some(broken) = facts.broken.clone() {
+            let found = Detection::new(asked.unwrap_or("node"), "Node.js", "node").confidence(90);
+            let found = found
+                .evidence("package.json", broken.message.clone())
+                .refuse(broken);
+            return Ok(forced::apply(
+                found.supersedes("static").into(),
+                forced.as_deref(),
+            ));
+        }
+        let decision = match framework::decide(&facts, asked) {
+            Ok(decision) => decision,
+            Err(miss) => return Ok(nothing(&facts, miss)),
+        };
+        let mut found = decision.detection;
+        match version::choose(&facts) {
+            Ok(chosen) => {
+                found.toolchains.push(chosen.toolchain);
+                found.evidence.extend(chosen.evidence);
+            }
+            Err(error) => found = found.refuse(error),
+        }
+        Ok(forced::apply(found.into(), forced.as_deref()))
+    }
+}
+
+impl Builder for Node {
+    fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        if let Some(broken) = facts.broken {
+            return Err(broken);
+        }
+        let decision = framework::decide(&facts, Some(chosen.id.as_str()))
+            .map_err(|miss| PluginError::new("node.no-start", miss.reason))?;
+        let version = version::choose(&facts)?;
+        if let Some(warning) = version.warning {
+            windlass_sdk::log::warn(warning);
+        }
+        let planner = plan::Planner {
+            facts: &facts,
+            toolchain: version.toolchain,
+            shape: decision.shape,
+        };
+        planner.plan()
+    }
+}
+
+fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {
+    let mut near_misses =
+        spelling::near_misses(facts.source, "node", &["package.json", "Procfile"]);
+    if facts.package.is_some() {
+        near_misses.push(miss);
+    }
+    DetectReport {
+        detections: Vec::new(),
+        near_misses,
+    }
+}
+
+windlass_sdk::export! {
+    Node: [detector, builder],
+    name: "node",
+}

@@ -1,0 +1,211 @@
+//! What the plugin takes an application for.
+
+use crate::support::app;
+use windlass_sdk::Toolchain;
+
+const LOCK: (&str, &str) = ("package-lock.json", "{}");
+
+#[track_caller]
+fn check(package: &str, files: &[&str], id: &str) {
+    let mut all = vec![("package.json", package)];
+    all.extend(files.iter().map(|file| (*file, "")));
+    let found = app(&all).found();
+    assert_eq!(found.id, id, "{package}");
+    assert_eq!(found.refusal, None);
+    assert!(!found.evidence.is_empty() && !found.toolchains.is_empty());
+}
+
+#[test]
+fn applications_are_told_by_their_dependencies_and_scripts() {
+    let express = r#"{"dependencies":{"express":"4"},"scripts":{"start":"node server.js"}}"#;
+    check(express, &["server.js"], "node");
+    check(
+        r#"{"dependencies":{"next":"15","react":"19"}}"#,
+        &[],
+        "nextjs",
+    );
+    check(
+        r#"{"devDependencies":{"vite":"6"},"scripts":{"build":"vite build"}}"#,
+        &[],
+        "vite",
+    );
+    check(
+        r#"{"devDependencies":{"vite":"6"},"scripts":{"start":"vite"}}"#,
+        &[],
+        "vite",
+    );
+    check(
+        r#"{"dependencies":{"react-scripts":"5"},"scripts":{"start":"react-scripts start"}}"#,
+        &[],
+        "create-react-app",
+    );
+    check(
+        r#"{"dependencies":{"astro":"5"},"scripts":{"start":"astro dev"}}"#,
+        &[],
+        "astro",
+    );
+}
+
+#[test]
+fn a_bundler_under_a_server_is_no_static_site() {
+    let start = r#""scripts":{"build":"x","start":"node build/server.js"}"#;
+    check(
+        &format!(r#"{{"devDependencies":{{"vite":"6"}},{start}}}"#),
+        &[],
+        "node",
+    );
+    check(
+        &format!(r#"{{"dependencies":{{"nuxt":"3"}},"devDependencies":{{"vite":"6"}},{start}}}"#),
+        &[],
+        "node",
+    );
+    let kit =
+        r#"{"devDependencies":{"vite":"6","@sveltejs/kit":"2"},"scripts":{"build":"vite build"}}"#;
+    let report = app(&[("package.json", kit)]).detect();
+    assert!(report.detections.is_empty());
+    assert!(report.near_misses[0].reason.contains("SvelteKit"));
+}
+
+#[test]
+fn libraries_and_tool_folders_are_near_misses_with_a_reason() {
+    for package in [
+        r#"{"name":"lib","main":"index.js","files":["index.js"],"scripts":{"test":"x"}}"#,
+        r#"{"name":"lib","exports":"./index.js","peerDependencies":{"react":"*"}}"#,
+    ] {
+        let report = app(&[
+            ("package.json", package),
+            ("index.js", "module.exports = 1"),
+        ])
+        .detect();
+        assert!(report.detections.is_empty(), "{package}");
+        assert!(report.near_misses[0].reason.contains("run.command"));
+    }
+    let report = app(&[("package.json", r#"{"devDependencies":{"prettier":"3"}}"#)]).detect();
+    assert!(report.near_misses[0].reason.contains("no \"start\" script"));
+    let report = app(&[("packgae.json", "{}")]).detect();
+    assert!(
+        report.near_misses[0]
+            .reason
+            .contains("did you mean \"package.json\"")
+    );
+    assert!(app(&[("README.md", "")]).detect().near_misses.is_empty());
+}
+
+#[test]
+fn an_entry_file_that_opens_a_port_is_an_application_even_in_a_library_s_clothes() {
+    let package = r#"{"main":"index.js","files":["index.js"]}"#;
+    let files = [
+        ("package.json", package),
+        ("index.js", "http.createServer(f).listen(3000)"),
+    ];
+    assert_eq!(app(&files).found().confidence, 70);
+    let bare = [(
+        "server.js",
+        "require('http').createServer(f).listen(process.env.PORT)",
+    )];
+    assert_eq!(app(&bare).found().id, "node");
+    assert!(
+        app(&[("index.js", "alert(1)"), ("index.html", "")])
+            .detect()
+            .detections
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_version_comes_from_the_first_place_that_names_one() {
+    let package = r#"{"scripts":{"start":"node a.js"},"engines":{"node":">=20 <23"}}"#;
+    let version = |files: &[(&str, &str)], settings: &str, previous: &str| {
+        let mut all = vec![("package.json", package)];
+        all.extend(files);
+        let mut app = app(&all).settings(settings);
+        if !previous.is_empty() {
+            app.harness.context.previous_toolchains = vec![Toolchain::new("node", previous)];
+        }
+        app.found().toolchains[0].requirement.clone()
+    };
+    assert_eq!(version(&[], "{}", ""), "22");
+    assert_eq!(
+        version(&[], "{}", "20.11.0"),
+        "20",
+        "what ran before stays while it fits"
+    );
+    assert_eq!(version(&[], "{}", "24.1.0"), "22");
+    assert_eq!(version(&[(".nvmrc", "v20.11.1\n")], "{}", ""), "20.11.1");
+    assert_eq!(version(&[(".nvmrc", "lts/krypton")], "{}", ""), "24");
+    assert_eq!(
+        version(&[(".nvmrc", "lts/*"), (".node-version", "20")], "{}", ""),
+        "22"
+    );
+    assert_eq!(version(&[(".node-version", "24")], "{}", ""), "24");
+    assert_eq!(
+        version(&[(".tool-versions", "ruby 3\nnodejs 24.1.0\n")], "{}", ""),
+        "24.1.0"
+    );
+    let setting = r#"{"build":{"toolchain":{"node":"20"}}}"#;
+    assert_eq!(version(&[(".nvmrc", "24")], setting, ""), "20");
+    assert_eq!(version(&[(".nvmrc", "whatever")], "{}", ""), "22");
+}
+
+#[test]
+fn a_default_that_moved_changes_no_application() {
+    let mut app = app(&[("package.json", r#"{"scripts":{"start":"node a.js"}}"#)]);
+    app.harness.context.previous_toolchains = vec![Toolchain::new("node", "20.11.0")];
+    assert_eq!(app.found().toolchains[0].requirement, "20.11.0");
+}
+
+#[test]
+fn a_version_that_cannot_be_had_is_refused_by_name() {
+    for (files, place, version) in [
+        (&[(".nvmrc", "16")][..], ".nvmrc", "16"),
+        (&[(".node-version", "v12.1")], ".node-version", "v12.1"),
+        (&[(".nvmrc", "lts/hydrogen")], ".nvmrc", "18"),
+    ] {
+        let mut all = vec![("package.json", r#"{"scripts":{"start":"node a.js"}}"#)];
+        all.extend(files);
+        let refusal = app(&all).refusal();
+        assert_eq!(refusal.code, "node.version-unsupported");
+        assert!(refusal.message.contains(place) && refusal.message.contains(version));
+        assert!(
+            refusal.message.contains("20, 22, 24"),
+            "{}",
+            refusal.message
+        );
+        assert!(refusal.hint.unwrap().contains("build.toolchain"));
+    }
+}
+
+#[test]
+fn a_broken_package_json_is_refused_with_its_place_and_nothing_else_is_built() {
+    let app = app(&[
+        (
+            "package.json",
+            "{\n \"scripts\": {\"start\": \"node a.js\",}\n}",
+        ),
+        ("index.html", ""),
+    ]);
+    let refusal = app.refusal();
+    assert_eq!(refusal.code, "node.package-json-invalid");
+    assert!(refusal.message.contains("line 2"), "{}", refusal.message);
+    assert!(app.found().supersedes.contains(&"static".to_owned()));
+}
+
+#[test]
+fn the_framework_setting_overrides() {
+    let next = r#"{"dependencies":{"next":"15"},"scripts":{"start":"node server.js"}}"#;
+    let as_what = |what: &str| {
+        let settings = format!(r#"{{"build":{{"framework":"{what}"}}}}"#);
+        app(&[("package.json", next), LOCK])
+            .settings(&settings)
+            .detect()
+    };
+    assert_eq!(
+        (
+            as_what("node").detections[0].id.as_str(),
+            as_what("node").detections[0].confidence
+        ),
+        ("node", 100)
+    );
+    assert_eq!(as_what("next").detections[0].id, "nextjs");
+    assert!(as_what("django").detections.is_empty());
+}

@@ -1,0 +1,5 @@
+//! The Node.js plugin on folders, natively.
+
+mod detect;
+mod plan;
+mod support;
