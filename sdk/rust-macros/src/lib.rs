@@ -7,7 +7,9 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitByteStr, LitStr, Token, Type, bracketed, parenthesized};
 
-const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout", "custom"];
+const STAGES: [&str; 6] = [
+    "detector", "builder", "migrator", "health", "rollout", "custom",
+];
 
 /// Exports a type as a plugin and writes its manifest into the component.
 ///
@@ -106,7 +108,9 @@ impl Export {
             return problem("add `summary: \"...\"`, or a description to the package");
         }
         if self.licence.is_empty() {
-            return problem("add `licence: \"...\"` (an SPDX expression), or a license to the package");
+            return problem(
+                "add `licence: \"...\"` (an SPDX expression), or a license to the package",
+            );
         }
         let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(letter) {
@@ -122,8 +126,9 @@ impl Parse for Export {
         input.parse::<Token![:]>()?;
         let list;
         bracketed!(list in input);
-        let stages: Vec<Ident> =
-            Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+        let stages: Vec<Ident> = Punctuated::<Ident, Token![,]>::parse_terminated(&list)?
+            .into_iter()
+            .collect();
         for stage in &stages {
             if !STAGES.iter().any(|known| stage == known) {
                 let text = format!("no such stage; use one of {}", STAGES.join(", "));
@@ -135,7 +140,10 @@ impl Parse for Export {
         let mut export = Self {
             plugin,
             stages,
-            name: name.strip_prefix("windlass-plugin-").unwrap_or(&name).to_owned(),
+            name: name
+                .strip_prefix("windlass-plugin-")
+                .unwrap_or(&name)
+                .to_owned(),
             version: package("CARGO_PKG_VERSION"),
             summary: package("CARGO_PKG_DESCRIPTION"),
             licence: package("CARGO_PKG_LICENSE"),

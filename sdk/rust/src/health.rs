@@ -53,7 +53,10 @@ pub fn default_policy(ctx: &Context, processes: &[Process]) -> Result<Policy, Pl
         interval_min_ms: INTERVAL_MIN_MS,
         interval_max_ms: INTERVAL_MAX_MS,
         timeout_ms: TIMEOUT_MS,
-        budget_ms: health.timeout.as_deref().map_or(Ok(BUDGET_MS), duration_ms)?,
+        budget_ms: health
+            .timeout
+            .as_deref()
+            .map_or(Ok(BUDGET_MS), duration_ms)?,
     })
 }
 
@@ -68,29 +71,43 @@ fn http(web: &Process, path: &str) -> Probe {
 }
 
 fn stays_up(worker: &Process) -> Probe {
-    Probe::StaysUp(UpProbe { process: worker.name.clone(), stays_up_ms: STAYS_UP_MS })
+    Probe::StaysUp(UpProbe {
+        process: worker.name.clone(),
+        stays_up_ms: STAYS_UP_MS,
+    })
 }
 
 fn checked_path(path: &str) -> Result<&str, PluginError> {
     if path.starts_with('/') && !path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Ok(path);
     }
-    Err(PluginError::new("health.path-invalid", format!("health.path {path:?} is not a path"))
-        .hint("start it with a slash, for example path = \"/up\""))
+    Err(PluginError::new(
+        "health.path-invalid",
+        format!("health.path {path:?} is not a path"),
+    )
+    .hint("start it with a slash, for example path = \"/up\""))
 }
 
 fn statuses(text: &str) -> Result<Vec<StatusRange>, PluginError> {
     let one = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let range =
-            StatusRange { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? };
+        let range = StatusRange {
+            first: first.trim().parse().ok()?,
+            last: last.trim().parse().ok()?,
+        };
         let fits = 100 <= range.first && range.first <= range.last && range.last <= 599;
         fits.then_some(range)
     };
-    text.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        PluginError::new("health.status-invalid", format!("health.status {text:?} does not read"))
+    text.split(',')
+        .map(one)
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| {
+            PluginError::new(
+                "health.status-invalid",
+                format!("health.status {text:?} does not read"),
+            )
             .hint("write one or more statuses or ranges: status = \"200-299\" or \"200,204\"")
-    })
+        })
 }
 
 fn duration_ms(text: &str) -> Result<u32, PluginError> {
@@ -103,10 +120,18 @@ fn duration_ms(text: &str) -> Result<u32, PluginError> {
         "h" => Some(3_600_000),
         _ => None,
     };
-    let ms = digits.trim().parse().ok().zip(factor).and_then(|(n, f): (u32, u32)| n.checked_mul(f));
+    let ms = digits
+        .trim()
+        .parse()
+        .ok()
+        .zip(factor)
+        .and_then(|(n, f): (u32, u32)| n.checked_mul(f));
     ms.filter(|&ms| ms > 0).ok_or_else(|| {
-        PluginError::new("health.timeout-invalid", format!("health.timeout {text:?} does not read"))
-            .hint("write a number and a unit: timeout = \"300s\" or \"5m\"")
+        PluginError::new(
+            "health.timeout-invalid",
+            format!("health.timeout {text:?} does not read"),
+        )
+        .hint("write a number and a unit: timeout = \"300s\" or \"5m\"")
     })
 }
 
@@ -115,14 +140,18 @@ fn duration_ms(text: &str) -> Result<u32, PluginError> {
 /// Every process that the policy names must have passed one of its probes. The HTTP probes of one
 /// process are alternatives in the order of the policy.
 pub fn default_judge(policy: &Policy, seen: &[Observation]) -> Verdict {
-    let Some(last) = seen.last() else { return Verdict::Wait };
+    let Some(last) = seen.last() else {
+        return Verdict::Wait;
+    };
     let Some(probe) = policy.probes.get(last.probe as usize) else {
         return Verdict::Fail(format!("probe {} is not in the policy", last.probe));
     };
     match last.outcome {
         Outcome::Exited(code) => {
             let process = process_of(probe);
-            return Verdict::Fail(format!("{process} exited with status {code} before it was healthy"));
+            return Verdict::Fail(format!(
+                "{process} exited with status {code} before it was healthy"
+            ));
         }
         Outcome::OutOfMemory => {
             let process = process_of(probe);
@@ -141,7 +170,10 @@ pub fn default_judge(policy: &Policy, seen: &[Observation]) -> Verdict {
     }
     if last.at_ms + u64::from(last.took_ms) >= u64::from(policy.budget_ms) {
         let last = said(probe, last.outcome);
-        return Verdict::Fail(format!("not healthy after {} s: {last}", policy.budget_ms / 1_000));
+        return Verdict::Fail(format!(
+            "not healthy after {} s: {last}",
+            policy.budget_ms / 1_000
+        ));
     }
     Verdict::Wait
 }
@@ -149,9 +181,10 @@ pub fn default_judge(policy: &Policy, seen: &[Observation]) -> Verdict {
 fn passes(policy: &Policy, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Ok => true,
-        Outcome::Status(status) => {
-            policy.pass_status.iter().any(|range| (range.first..=range.last).contains(&status))
-        }
+        Outcome::Status(status) => policy
+            .pass_status
+            .iter()
+            .any(|range| (range.first..=range.last).contains(&status)),
         _ => false,
     }
 }
@@ -200,13 +233,18 @@ fn after_not_found(policy: &Policy, seen: &[Observation], last: &Observation) ->
 }
 
 fn only_wrong_address(seen: &[Observation]) -> bool {
-    let wrong = seen.iter().rev().take_while(|one| one.outcome == Outcome::WrongAddress);
+    let wrong = seen
+        .iter()
+        .rev()
+        .take_while(|one| one.outcome == Outcome::WrongAddress);
     let (mut newest, mut oldest) = (None, None);
     for one in wrong {
         newest = newest.or(Some(one.at_ms));
         oldest = Some(one.at_ms);
     }
-    newest.zip(oldest).is_some_and(|(newest, oldest)| newest - oldest >= WRONG_ADDRESS_MS)
+    newest
+        .zip(oldest)
+        .is_some_and(|(newest, oldest)| newest - oldest >= WRONG_ADDRESS_MS)
 }
 
 fn process_of(probe: &Probe) -> &str {
@@ -229,7 +267,9 @@ fn said(probe: &Probe, outcome: Outcome) -> String {
     let saw = match outcome {
         Outcome::Status(status) => format!("was answered with status {status}"),
         Outcome::Ok => "worked".to_owned(),
-        Outcome::Refused => "was refused: nothing listens on the port it is told in PORT".to_owned(),
+        Outcome::Refused => {
+            "was refused: nothing listens on the port it is told in PORT".to_owned()
+        }
         Outcome::Reset => "was cut off".to_owned(),
         Outcome::Timeout => "had no answer in time".to_owned(),
         Outcome::Exited(code) | Outcome::CommandFailed(code) => format!("ended with status {code}"),

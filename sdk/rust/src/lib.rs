@@ -78,9 +78,9 @@ pub type KeyValues = Vec<(String, String)>;
 pub mod plan {
     //! What a [`Builder`](crate::Builder) returns: steps, outputs, processes.
     pub use crate::bindings::builder::exports::windlass::builder::builder::{
-        Artifact, Base, BindMount, BuildPlan, CacheMount, Copy, Extract, Fetch, ImageOutput, Mount,
-        Op, Origin, Output, Process, ProcessKind, Run, RunConfig, SecretMount, Sharing,
-        StaticOutput, Step, TmpfsMount, WriteFile,
+        Artifact, Base, BindMount, BuildPlan, CacheMount, CopyFiles as Copy, Extract, Fetch,
+        ImageOutput, Mount, Op, Origin, Output, Process, ProcessKind, Run, RunConfig, SecretMount,
+        Sharing, StaticOutput, Step, TmpfsMount, WriteFile,
     };
 }
 

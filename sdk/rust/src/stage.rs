@@ -22,11 +22,7 @@ pub trait Builder {
     ///
     /// # Errors
     /// A [`PluginError`] that says what is missing, with a hint.
-    fn plan(
-        ctx: &Context,
-        source: &Source,
-        chosen: &Detection,
-    ) -> Result<BuildPlan, PluginError>;
+    fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError>;
 }
 
 /// How is its database migrated?
@@ -64,11 +60,7 @@ pub trait Health {
     ///
     /// # Errors
     /// A [`PluginError`] fails the deployment.
-    fn judge(
-        ctx: &Context,
-        policy: &Policy,
-        seen: &[Observation],
-    ) -> Result<Verdict, PluginError> {
+    fn judge(ctx: &Context, policy: &Policy, seen: &[Observation]) -> Result<Verdict, PluginError> {
         let _ = ctx;
         Ok(crate::health::default_judge(policy, seen))
     }
@@ -115,7 +107,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Detector>::detect(&ctx, &source)
                 }
             }
-            world::export_detector!(Shim with_types_in world);
+    world::export_detector!(Shim with_types_in world);
         };
     };
     (builder, $plugin:ty) => {
@@ -132,7 +124,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Builder>::plan(&ctx, &source, &chosen)
                 }
             }
-            world::export_builder!(Shim with_types_in world);
+    world::export_builder!(Shim with_types_in world);
         };
     };
     (migrator, $plugin:ty) => {
@@ -150,7 +142,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Migrator>::plan(&ctx, &source, &chosen, &outputs)
                 }
             }
-            world::export_migrator!(Shim with_types_in world);
+    world::export_migrator!(Shim with_types_in world);
         };
     };
     (health, $plugin:ty) => {
@@ -175,7 +167,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Health>::judge(&ctx, &policy, &seen)
                 }
             }
-            world::export_health!(Shim with_types_in world);
+    world::export_health!(Shim with_types_in world);
         };
     };
     (rollout, $plugin:ty) => {
@@ -191,7 +183,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Rollout>::next(&config_json, &state)
                 }
             }
-            world::export_rollout!(Shim with_types_in world);
+    world::export_rollout!(Shim with_types_in world);
         };
     };
     (custom, $plugin:ty) => {
@@ -209,7 +201,7 @@ macro_rules! __export_stage {
                     <$plugin as $crate::Custom>::run(&stage, &ctx, &facts, &inputs_json)
                 }
             }
-            world::export_custom!(Shim with_types_in world);
+    world::export_custom!(Shim with_types_in world);
         };
     };
 }

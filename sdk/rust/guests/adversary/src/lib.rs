@@ -21,7 +21,10 @@ pub struct TestGuest;
 impl Detector for TestGuest {
     fn detect(_ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let Some(how) = behaviour::of(source, "detect")? else {
-            return Ok(DetectReport::near_miss("test-guest", "there is no file named behave"));
+            return Ok(DetectReport::near_miss(
+                "test-guest",
+                "there is no file named behave",
+            ));
         };
         let found = Detection::new("test-guest", "Test guest", "test")
             .confidence(95)
@@ -46,9 +49,20 @@ impl Builder for TestGuest {
             spa_fallback: None,
             not_found: None,
         };
-        let output = Output { name: "site".into(), artifact: Artifact::StaticTree(site) };
-        let steps = if how == "no-steps" { Vec::new() } else { vec![step] };
-        Ok(BuildPlan { steps, outputs: vec![output], ..BuildPlan::new() })
+        let output = Output {
+            name: "site".into(),
+            artifact: Artifact::StaticTree(site),
+        };
+        let steps = if how == "no-steps" {
+            Vec::new()
+        } else {
+            vec![step]
+        };
+        Ok(BuildPlan {
+            steps,
+            outputs: vec![output],
+            ..BuildPlan::new()
+        })
     }
 }
 
@@ -64,11 +78,7 @@ impl Health for TestGuest {
         windlass_sdk::health::default_policy(ctx, processes)
     }
 
-    fn judge(
-        ctx: &Context,
-        policy: &Policy,
-        seen: &[Observation],
-    ) -> Result<Verdict, PluginError> {
+    fn judge(ctx: &Context, policy: &Policy, seen: &[Observation]) -> Result<Verdict, PluginError> {
         let how = behaviour::of(&Source::of(ctx), "judge")?.unwrap_or_default();
         behaviour::act(&how)?;
         Ok(windlass_sdk::health::default_judge(policy, seen))

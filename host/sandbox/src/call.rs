@@ -1,0 +1,303 @@
+//! One call: a fresh instance, every limit armed before the first instruction, a report in any case.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasmtime::component::{Instance, ResourceTableError};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+use windlass_model::plugin::{CallOutcome, CallReport, Stage};
+
+use crate::answers::{Answer, Key};
+use crate::bindings::types::PluginError;
+use crate::convert;
+use crate::engine::TICK_MS;
+use crate::fault::{Limit, PluginFault};
+use crate::log::{Finished, LogEntry};
+use crate::plugin::{Plugin, Ready};
+use crate::sandbox::{Inner, Sandbox};
+use crate::source::Source;
+use crate::state::CallState;
+
+/// A call that ended, one way or another.
+#[derive(Debug)]
+pub struct Call<T> {
+    /// The answer, or why there is none.
+    pub result: Result<T, PluginFault>,
+    /// What it amounted to.
+    pub report: CallReport,
+    /// What the plugin said, in order.
+    pub log: Vec<LogEntry>,
+}
+
+/// A function of a stage, with its arguments.
+pub(crate) trait Ask: Sync {
+    /// The answer as the rest of Windlass knows it.
+    type Answer: Serialize + DeserializeOwned + Send;
+    /// The answer as the contract knows it.
+    type Raw: Send;
+    /// The stage.
+    const STAGE: Stage;
+    /// The function's name in reports and keys.
+    const FUNCTION: &'static str;
+
+    /// All that the answer may depend on beside component and source; `None` if keeping the answer
+    /// is not worth it.
+    fn arguments(&self) -> Option<impl Serialize>;
+
+    /// Calls the guest.
+    fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> impl Future<Output = wasmtime::Result<Result<Self::Raw, PluginError>>> + Send;
+
+    /// Checks and translates the answer; the error says what the contract does not allow.
+    fn accept(&self, raw: Self::Raw) -> Result<Self::Answer, String>;
+}
+
+/// What was seen of a call beside its answer.
+#[derive(Default)]
+struct Seen {
+    log: Finished,
+    memory_peak_bytes: u64,
+    looked_outside: bool,
+}
+
+impl Sandbox {
+    /// Makes a call, or replays what it once answered.
+    pub(crate) async fn call<A: Ask>(
+        &self,
+        plugin: &Plugin,
+        source: Option<&Source>,
+        ask: A,
+    ) -> Call<A::Answer> {
+        let started = Instant::now();
+        let inner = self.inner();
+        let key = ask.arguments().map(|arguments| {
+            let component = &plugin.info().digest;
+            let tree = source.map(Source::tree_digest);
+            Key {
+                component,
+                tree,
+                function: A::FUNCTION,
+                arguments,
+            }
+            .digest()
+        });
+        if let Some(kept) = key.as_ref().and_then(|key| inner.answers.get(key)) {
+            return replay::<A>(plugin, kept, started);
+        }
+        let (mut result, seen) = inner.make(plugin, source, &ask).await;
+        let mut report = report::<A>(plugin, &result, started);
+        report.memory_peak_bytes = seen.memory_peak_bytes;
+        report.log_bytes = seen.log.bytes;
+        report.log_bytes_dropped = seen.log.dropped;
+        let mut log = seen.log.entries;
+        if let Some(key) = key.filter(|_| !seen.looked_outside) {
+            (result, log) = keep(inner, &key, result, log, &report);
+        }
+        Call {
+            result,
+            report,
+            log,
+        }
+    }
+}
+
+/// Keeps an answer that the same arguments will always get.
+fn keep<T: Serialize>(
+    inner: &Inner,
+    key: &windlass_model::Digest,
+    result: Result<T, PluginFault>,
+    log: Vec<LogEntry>,
+    report: &CallReport,
+) -> (Result<T, PluginFault>, Vec<LogEntry>) {
+    let result = match result {
+        Ok(answer) => Ok(answer),
+        Err(PluginFault::Refused(refusal)) if !refusal.retryable => Err(refusal),
+        other => return (other, log),
+    };
+    let answer = Answer {
+        result,
+        log,
+        log_bytes_dropped: report.log_bytes_dropped,
+        memory_peak_bytes: report.memory_peak_bytes,
+    };
+    inner.answers.put(key, &answer);
+    (answer.result.map_err(PluginFault::Refused), answer.log)
+}
+
+fn replay<A: Ask>(plugin: &Plugin, kept: Answer<A::Answer>, started: Instant) -> Call<A::Answer> {
+    let result = kept.result.map_err(PluginFault::Refused);
+    let mut report = report::<A>(plugin, &result, started);
+    report.cached = true;
+    report.memory_peak_bytes = kept.memory_peak_bytes;
+    report.log_bytes = kept.log.iter().map(|(_, text)| text.len() as u64).sum();
+    report.log_bytes_dropped = kept.log_bytes_dropped;
+    Call {
+        result,
+        report,
+        log: kept.log,
+    }
+}
+
+fn report<A: Ask>(
+    plugin: &Plugin,
+    result: &Result<A::Answer, PluginFault>,
+    started: Instant,
+) -> CallReport {
+    CallReport {
+        plugin: plugin.name().to_owned(),
+        stage: A::STAGE,
+        function: A::FUNCTION.to_owned(),
+        outcome: result
+            .as_ref()
+            .map_or_else(PluginFault::outcome, |_| CallOutcome::Answered),
+        cached: false,
+        took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        memory_peak_bytes: 0,
+        log_bytes: 0,
+        log_bytes_dropped: 0,
+    }
+}
+
+impl Inner {
+    async fn make<A: Ask>(
+        &self,
+        plugin: &Plugin,
+        source: Option<&Source>,
+        ask: &A,
+    ) -> (Result<A::Answer, PluginFault>, Seen) {
+        let failed = |why: String| (Err(PluginFault::HostFailed(why)), Seen::default());
+        if !plugin.fills(A::STAGE) {
+            return failed(format!("{} does not export {:?}", plugin.name(), A::STAGE));
+        }
+        let ready = match self.ready(plugin).await {
+            Ok(ready) => ready,
+            Err(error) => return (Err(PluginFault::Load(error)), Seen::default()),
+        };
+        let Ok(_running) = self.calls.acquire().await else {
+            return failed("shutting down".to_owned());
+        };
+        let mut store = match self.store(source) {
+            Ok(store) => store,
+            Err(why) => return failed(why),
+        };
+        let raw = self.run(&mut store, ready, ask).await;
+        let result = raw.and_then(|raw| match raw {
+            Ok(raw) => ask.accept(raw).map_err(PluginFault::InvalidAnswer),
+            Err(error) => Err(refused(error)),
+        });
+        let state = store.into_data();
+        let seen = Seen {
+            memory_peak_bytes: state.meter.memory_peak_bytes(),
+            looked_outside: state.looked_outside,
+            log: state.into_log(),
+        };
+        (result, seen)
+    }
+
+    /// A store with every limit armed. Guests compute only within epochs, and only as many as the CPU
+    /// limit has; between two of them other tasks get the thread, so the wall clock is looked at.
+    fn store(&self, source: Option<&Source>) -> Result<Store<CallState>, String> {
+        let images = std::sync::Arc::clone(&self.images);
+        let state = CallState::new(source.cloned(), std::sync::Arc::clone(&self.limits), images)?;
+        let mut store = Store::new(&self.running.engine, state);
+        store.limiter(|state| &mut state.meter);
+        let fuel = usize::try_from(self.limits.hostcall_bytes_max).unwrap_or(usize::MAX);
+        store.set_hostcall_fuel(fuel);
+        let mut ticks = self.limits.cpu_ms.div_ceil(TICK_MS);
+        store.epoch_deadline_callback(move |_| {
+            ticks = ticks.saturating_sub(1);
+            if ticks == 0 {
+                Err(CpuUsedUp.into())
+            } else {
+                Ok(UpdateDeadline::Yield(1))
+            }
+        });
+        store.set_epoch_deadline(1);
+        Ok(store)
+    }
+
+    async fn run<A: Ask>(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        ask: &A,
+    ) -> Result<Result<A::Raw, PluginError>, PluginFault> {
+        let _ticking = self.running.ticker.enter();
+        let limit_ms = self.limits.wall_ms;
+        let answer = async {
+            let instance = ready.instance.instantiate_async(&mut *store).await?;
+            ask.ask(store, ready, &instance).await
+        };
+        match tokio::time::timeout(Duration::from_millis(limit_ms), answer).await {
+            Err(_) => Err(PluginFault::WallTimedOut { limit_ms }),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.fault_of(&error, store.data())),
+        }
+    }
+
+    /// Whose fault an error of the runtime is: the plugin's, unless it is plainly the host's.
+    fn fault_of(&self, error: &wasmtime::Error, state: &CallState) -> PluginFault {
+        if let Some(fault) = state.meter.exceeded() {
+            return fault;
+        }
+        if error.is::<CpuUsedUp>() {
+            return PluginFault::CpuTimedOut {
+                limit_ms: self.limits.cpu_ms,
+            };
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return PluginFault::HostFailed(error.to_string());
+        }
+        let over = |which| PluginFault::OverLimit { which };
+        if error
+            .chain()
+            .any(<dyn std::error::Error>::is::<ResourceTableError>)
+        {
+            return over(Limit::Resources);
+        }
+        let said = format!("{error:#}");
+        // The runtime has no public type for these two.
+        if said.contains("fuel allocated for hostcalls has been exhausted") {
+            return over(Limit::HostCallBytes);
+        }
+        if said.contains("resource limit exceeded") {
+            return over(Limit::Instances);
+        }
+        PluginFault::Trapped {
+            reason: reason(error),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU time is used up")]
+struct CpuUsedUp;
+
+/// The innermost cause: the outer ones are backtraces of guest code.
+fn reason(error: &wasmtime::Error) -> String {
+    let root = error.root_cause().to_string();
+    root.lines()
+        .next()
+        .unwrap_or("no reason was given")
+        .to_owned()
+}
+
+fn refused(error: PluginError) -> PluginFault {
+    let refusal = convert::refusal(error);
+    if convert::is_code(&refusal.code) {
+        PluginFault::Refused(refusal)
+    } else {
+        let code = &refusal.code;
+        PluginFault::InvalidAnswer(format!(
+            "the code {code:?} of its error is not dot-separated words of a-z, 0-9 and hyphens \
+             (its message: {})",
+            refusal.message
+        ))
+    }
+}

@@ -1,0 +1,337 @@
+//! Compiled code: made in a limited child, kept in a folder that only we can write, mapped from
+//! there.
+//!
+//! **Invariant: only a file that this crate wrote is ever mapped.** Mapping foreign machine code is
+//! running it. So the folder is ours alone (0700), and each file has a keyed digest beside it whose
+//! key never leaves the folder.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use hmac::{Hmac, Mac as _};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use sha2::Sha256;
+use tokio::io::AsyncReadExt as _;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use windlass_model::Digest;
+use windlass_model::limits::PluginLimits;
+
+use crate::answers::write_atomically;
+use crate::engine;
+
+/// Why a component could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// It took too long.
+    #[error("compiling took longer than {limit_ms} ms")]
+    TimedOut {
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// It used too much CPU time or memory, and its process was ended.
+    #[error(
+        "compiling was ended by signal {signal}: it used more than {limit_bytes} bytes of memory or \
+         {limit_s} s of CPU"
+    )]
+    Killed {
+        /// The signal.
+        signal: i32,
+        /// Memory limit.
+        limit_bytes: u64,
+        /// CPU limit.
+        limit_s: u64,
+    },
+    /// The compiler does not accept it.
+    #[error("{reason}")]
+    Invalid {
+        /// What the compiler says.
+        reason: String,
+    },
+    /// The file was exchanged after it had been looked at.
+    #[error("the file changed while it was being loaded")]
+    Changed,
+    /// The child could not be run or its result not be kept: the host's fault.
+    #[error("the compiler could not be run: {reason}")]
+    Host {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl CompileError {
+    /// Whether another try with the same file can only end the same way.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Invalid { .. } | Self::Killed { .. } | Self::TimedOut { .. }
+        )
+    }
+
+    fn host(what: &str, error: &dyn std::fmt::Display) -> Self {
+        Self::Host {
+            reason: format!("{what}: {error}"),
+        }
+    }
+}
+
+type Code = Hmac<Sha256>;
+
+/// The folder of compiled code.
+pub(crate) struct Compiled {
+    folder: PathBuf,
+    key: [u8; 32],
+    compatibility: String,
+}
+
+impl Compiled {
+    /// Opens the folder, or makes it.
+    pub(crate) fn open(folder: PathBuf, engine: &Engine) -> io::Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        let meta = fs::metadata(&folder)?;
+        if meta.uid() != rustix::process::geteuid().as_raw() {
+            let why = format!("{} belongs to another user", folder.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        if meta.mode() & 0o077 != 0 {
+            // Others could write here: nothing in it can be trusted.
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+            fs::remove_file(folder.join("key")).or_else(ignore_absent)?;
+        }
+        let key = key(&folder)?;
+        Ok(Self {
+            folder,
+            key,
+            compatibility: engine::compatibility(engine),
+        })
+    }
+
+    /// Maps the code of a component, if it was compiled before by this version of the runtime.
+    pub(crate) fn get(&self, engine: &Engine, component: &Digest) -> Option<Component> {
+        let path = self.path(component);
+        let mut file = File::open(&path).ok()?;
+        let recorded = fs::read(path.with_extension("mac")).ok()?;
+        let known = self.mac(&mut file).ok()?.verify_slice(&recorded).is_ok();
+        let mapped = if known {
+            // SAFETY: the keyed digest shows that this crate wrote these bytes, the folder keeps
+            // others from changing them, and the path is the verified descriptor's own.
+            unsafe { Component::deserialize_file(engine, same_file(&file)) }.ok()
+        } else {
+            None
+        };
+        if mapped.is_none() {
+            tracing::warn!(file = %path.display(), "compiled code is not usable; compiling again");
+            self.forget(component);
+        }
+        mapped
+    }
+
+    /// Compiles a component in a child with limits, and keeps the code.
+    pub(crate) async fn compile(
+        &self,
+        compiler: &Path,
+        compiler_args: &[String],
+        file: &Path,
+        component: &Digest,
+        limits: &PluginLimits,
+    ) -> Result<(), CompileError> {
+        let scratch = tempfile::tempdir_in(&self.folder)
+            .map_err(|error| CompileError::host("no room for its output", &error))?;
+        let output = scratch.path().join("out");
+        let mut command = tokio::process::Command::new(compiler);
+        command
+            .args(compiler_args)
+            .arg(file)
+            .arg(&output)
+            .arg(component.as_str())
+            .arg(limits.compile_cpu_s.to_string())
+            .arg(limits.compile_memory_bytes_max.to_string())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        run(command, limits).await?;
+        let keep = || -> io::Result<()> {
+            let mut code = File::open(&output)?;
+            let mac = self.mac(&mut code)?.finalize().into_bytes();
+            let path = self.path(component);
+            self.forget(component);
+            write_atomically(&self.folder, &path.with_extension("mac"), &mac)?;
+            fs::rename(&output, &path)
+        };
+        keep().map_err(|error| CompileError::host("its output cannot be kept", &error))
+    }
+
+    fn forget(&self, component: &Digest) {
+        let path = self.path(component);
+        let _ = fs::remove_file(path.with_extension("mac"));
+        let _ = fs::remove_file(path);
+    }
+
+    fn path(&self, component: &Digest) -> PathBuf {
+        self.folder
+            .join(format!("{}-{}.cwasm", component.hex(), self.compatibility))
+    }
+
+    fn mac(&self, file: &mut File) -> io::Result<Code> {
+        let mut mac = Code::new_from_slice(&self.key).map_err(io::Error::other)?;
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(mac),
+                bytes => mac.update(&buffer[..bytes]),
+            }
+        }
+    }
+}
+
+/// Runs the child and reads how it ended.
+async fn run(
+    mut command: tokio::process::Command,
+    limits: &PluginLimits,
+) -> Result<(), CompileError> {
+    let spawned = command.spawn();
+    let mut child = spawned.map_err(|error| CompileError::host("it does not start", &error))?;
+    let stderr = child.stderr.take();
+    let waited = tokio::time::timeout(Duration::from_millis(limits.compile_wall_ms), async {
+        let mut said = Vec::new();
+        if let Some(stderr) = stderr {
+            stderr.take(16 * 1024).read_to_end(&mut said).await?;
+        }
+        Ok::<_, io::Error>((child.wait().await?, said))
+    });
+    let Ok(ended) = waited.await else {
+        let _ = child.kill().await;
+        return Err(CompileError::TimedOut {
+            limit_ms: limits.compile_wall_ms,
+        });
+    };
+    let (status, said) =
+        ended.map_err(|error| CompileError::host("waiting for it failed", &error))?;
+    outcome(status, &String::from_utf8_lossy(&said), limits)
+}
+
+fn outcome(status: ExitStatus, said: &str, limits: &PluginLimits) -> Result<(), CompileError> {
+    let reason = || {
+        let line = said.lines().rfind(|line| !line.trim().is_empty());
+        line.unwrap_or("it said nothing").to_owned()
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(EXIT_INVALID), _) => Err(CompileError::Invalid { reason: reason() }),
+        (Some(EXIT_CHANGED), _) => Err(CompileError::Changed),
+        (_, Some(signal)) => Err(CompileError::Killed {
+            signal,
+            limit_bytes: limits.compile_memory_bytes_max,
+            limit_s: limits.compile_cpu_s,
+        }),
+        (code, _) => Err(CompileError::Host {
+            reason: format!("exit {code:?}: {}", reason()),
+        }),
+    }
+}
+
+/// A path to the very file that is open, whatever became of its name.
+fn same_file(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+fn key(folder: &Path) -> io::Result<[u8; 32]> {
+    let path = folder.join("key");
+    if let Some(key) = fs::read(&path).ok().and_then(|bytes| bytes.try_into().ok()) {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
+    fs::remove_file(&path).or_else(ignore_absent)?;
+    let made = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path);
+    match made {
+        Ok(mut file) => file.write_all(&key)?,
+        // Another process was first: its key counts.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let theirs = fs::read(&path)?;
+            key = theirs
+                .try_into()
+                .map_err(|_| io::Error::other("the cache key is not whole"))?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(key)
+}
+
+fn ignore_absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+const EXIT_USAGE: i32 = 64;
+const EXIT_INVALID: i32 = 65;
+const EXIT_CHANGED: i32 = 66;
+const EXIT_OUTPUT: i32 = 73;
+
+/// The hidden role that compiles one component: `<component> <output> <digest> <cpu s> <bytes>`.
+///
+/// It limits itself before it reads a byte of the component, so whatever the component does to the
+/// compiler ends with this process. The result is the process's exit code; what went wrong is said on
+/// standard error.
+pub fn compile_main(args: &[String]) -> i32 {
+    let [component, output, digest, cpu_s, memory_bytes] = args else {
+        return complain(EXIT_USAGE, "this command is used by Windlass itself");
+    };
+    let (Ok(cpu_s), Ok(memory_bytes)) = (cpu_s.parse(), memory_bytes.parse()) else {
+        return complain(EXIT_USAGE, "the limits are not numbers");
+    };
+    let limit = |resource, value| {
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(value),
+                maximum: Some(value),
+            },
+        )
+    };
+    let limited = limit(Resource::Cpu, cpu_s)
+        .and_then(|()| limit(Resource::As, memory_bytes))
+        .and_then(|()| limit(Resource::Core, 0));
+    if let Err(errno) = limited {
+        return complain(EXIT_USAGE, &format!("the limits cannot be set: {errno}"));
+    }
+    let bytes = match fs::read(component) {
+        Ok(bytes) => bytes,
+        Err(error) => return complain(EXIT_CHANGED, &error.to_string()),
+    };
+    if Digest::of(&bytes).as_str() != digest {
+        return complain(EXIT_CHANGED, "the file changed");
+    }
+    let code = engine::for_compiling().and_then(|engine| engine.precompile_component(&bytes));
+    match code {
+        Ok(code) => match fs::write(output, code) {
+            Ok(()) => 0,
+            Err(error) => complain(EXIT_OUTPUT, &error.to_string()),
+        },
+        Err(error) => complain(EXIT_INVALID, &format!("{error:#}").replace('\n', " ")),
+    }
+}
+
+fn complain(code: i32, why: &str) -> i32 {
+    let _ = writeln!(io::stderr(), "{why}");
+    code
+}

@@ -1,0 +1,15 @@
+//! Between the contract's records and the model's.
+//!
+//! Nothing is lost and nothing is repaired on the way: what the contract does not allow is an error
+//! that names the place.
+
+mod facts;
+mod health;
+mod plan;
+
+pub(crate) use facts::{context, detection, is_code, refusal, report};
+pub(crate) use health::{
+    check_migration, check_policy, migration, observation, policy, policy_to_guest, process,
+    verdict,
+};
+pub(crate) use plan::plan;

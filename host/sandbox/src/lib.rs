@@ -1,0 +1,38 @@
+//! Runs plugins: loads components, compiles them in a limited child, and makes one call at a time
+//! in a fresh instance with limits on everything.
+//!
+//! **Invariants.** This is the only crate that names wasmtime. A guest gets no environment, no
+//! arguments, no sockets, no clock that moves and no randomness; of files it sees the source, read
+//! only. Whatever a guest does, the host is unharmed, the fault is named as the plugin's, and there
+//! is a report. Code is only ever mapped from files that this crate wrote itself.
+//!
+//! Reading order: [`Sandbox`], `plugin` (what is loaded), `call` (one call), `limits` (what it may
+//! use), `source` (what it sees), `compiled` and `answers` (the two caches).
+
+mod answers;
+mod bindings;
+mod call;
+mod compiled;
+mod convert;
+mod engine;
+mod fault;
+mod images;
+mod inspect;
+mod limits;
+mod log;
+mod plugin;
+mod sandbox;
+mod source;
+mod stages;
+mod state;
+
+pub use call::Call;
+pub use compiled::{CompileError, compile_main};
+pub use fault::{Limit, LoadError, LoadProblem, PluginFault};
+pub use images::{ImageConfig, ImageError, ImageLookup};
+pub use inspect::{Inspected, inspect};
+pub use log::{LogEntry, LogLevel};
+pub use plugin::Plugin;
+pub use sandbox::{Sandbox, SandboxConfig};
+pub use source::{Source, SourceError};
+pub use stages::OBSERVATIONS_MAX;

@@ -1,0 +1,206 @@
+//! The sandbox: engine, caches and limits, and the way from a file to a plugin.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use windlass_model::limits::PluginLimits;
+
+use crate::answers::Answers;
+use crate::compiled::{CompileError, Compiled};
+use crate::engine::{self, CALLS_RUNNING_MAX, Running};
+use crate::fault::{LoadError, LoadProblem};
+use crate::images::{ImageLookup, NoImages};
+use crate::inspect::inspect;
+use crate::plugin::{Plugin, Ready};
+use crate::state::{self, CallState};
+
+/// How a sandbox is set up.
+#[derive(Clone)]
+pub struct SandboxConfig {
+    /// Folder for compiled code and answers. It is made, and belongs to this user alone.
+    pub cache_dir: PathBuf,
+    /// Limits of one call and of compiling.
+    pub limits: PluginLimits,
+    /// Program that compiles: it hands the arguments behind `compiler_args` to
+    /// [`compile_main`](crate::compile_main).
+    pub compiler: PathBuf,
+    /// Its first arguments, that choose this role.
+    pub compiler_args: Vec<String>,
+    /// Answers what builders ask about images; without one, registries are unreachable for them.
+    pub images: Option<Arc<dyn ImageLookup>>,
+}
+
+/// Runs plugins. One for a process is enough; cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) running: Running,
+    linker: Linker<CallState>,
+    compiled: Compiled,
+    pub(crate) answers: Answers,
+    pub(crate) limits: Arc<PluginLimits>,
+    pub(crate) images: Arc<dyn ImageLookup>,
+    pub(crate) calls: Semaphore,
+    compiling: Semaphore,
+    compiler: PathBuf,
+    compiler_args: Vec<String>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sandbox")
+    }
+}
+
+impl Sandbox {
+    /// Sets the sandbox up: engine, epochs, cache folders.
+    ///
+    /// # Errors
+    /// The cache folder cannot be made or belongs to someone else; the machine has no code generator.
+    pub fn new(config: SandboxConfig) -> io::Result<Self> {
+        let running = engine::start(&config.limits).map_err(io::Error::other)?;
+        let mut linker = Linker::new(&running.engine);
+        state::link(&mut linker).map_err(io::Error::other)?;
+        Ok(Self(Arc::new(Inner {
+            compiled: Compiled::open(config.cache_dir.join("code"), &running.engine)?,
+            answers: Answers::open(config.cache_dir.join("answers"))?,
+            limits: Arc::new(config.limits),
+            images: config.images.unwrap_or_else(|| Arc::new(NoImages)),
+            calls: Semaphore::new(CALLS_RUNNING_MAX as usize),
+            compiling: Semaphore::new(1),
+            compiler: config.compiler,
+            compiler_args: config.compiler_args,
+            running,
+            linker,
+        })))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &PluginLimits {
+        &self.0.limits
+    }
+
+    /// Loads one file. Code that was compiled before is mapped at once; anything else waits for the
+    /// first call or for [`Sandbox::prepare`].
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(&self, path: &Path, bundled: bool) -> Result<Plugin, LoadError> {
+        let unreadable = |source| LoadError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+        let limit_bytes = self.0.limits.component_bytes_max;
+        if bytes > limit_bytes {
+            return Err(LoadError::TooLarge { bytes, limit_bytes });
+        }
+        let mut info = inspect(path)?.info;
+        info.bundled = bundled;
+        let plugin = Plugin::new(info, path.to_owned());
+        if let Some(ready) = self.0.mapped(&plugin) {
+            // A fresh plugin's cell is empty: nobody else knows it yet.
+            let _ = plugin.cell().set(ready.map_err(Arc::new));
+        }
+        Ok(plugin)
+    }
+
+    /// Loads every `*.wasm` of a folder, in the order of their names. A file that cannot be loaded
+    /// is a problem of its own and keeps no other from loading; a folder that does not exist holds
+    /// no plugins.
+    pub fn load_dir(&self, folder: &Path, bundled: bool) -> (Vec<Plugin>, Vec<LoadProblem>) {
+        let mut plugins = Vec::new();
+        let mut problems = Vec::new();
+        match wasm_files(folder) {
+            Ok(files) => {
+                for path in files {
+                    match self.load(&path, bundled) {
+                        Ok(plugin) => plugins.push(plugin),
+                        Err(error) => problems.push(LoadProblem { path, error }),
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                let path = folder.to_owned();
+                let error = LoadError::Unreadable {
+                    path: path.clone(),
+                    source,
+                };
+                problems.push(LoadProblem { path, error });
+            }
+        }
+        (plugins, problems)
+    }
+
+    /// Compiles a plugin if that is needed, so that its first call does not wait for it.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub async fn prepare(&self, plugin: &Plugin) -> Result<(), Arc<LoadError>> {
+        self.0.ready(plugin).await.map(|_| ())
+    }
+}
+
+impl Inner {
+    /// The plugin's code, compiled if that is needed.
+    pub(crate) async fn ready<'a>(&self, plugin: &'a Plugin) -> Result<&'a Ready, Arc<LoadError>> {
+        let made = plugin.cell().get_or_try_init(|| async {
+            match self.make_ready(plugin).await {
+                Err(LoadError::Compile(error)) if !error.is_final() => {
+                    Err(Arc::new(LoadError::Compile(error)))
+                }
+                settled => Ok(settled.map_err(Arc::new)),
+            }
+        });
+        made.await?.as_ref().map_err(Arc::clone)
+    }
+
+    async fn make_ready(&self, plugin: &Plugin) -> Result<Ready, LoadError> {
+        if let Some(ready) = self.mapped(plugin) {
+            return ready;
+        }
+        let one = self.compiling.acquire().await;
+        let _one = one.map_err(|_| CompileError::Host {
+            reason: "shutting down".to_owned(),
+        })?;
+        let digest = &plugin.info().digest;
+        let args = &self.compiler_args;
+        self.compiled
+            .compile(&self.compiler, args, plugin.path(), digest, &self.limits)
+            .await?;
+        self.mapped(plugin).unwrap_or_else(|| {
+            let reason = "it was compiled, but this process cannot use the code".to_owned();
+            Err(LoadError::Unusable { reason })
+        })
+    }
+
+    fn mapped(&self, plugin: &Plugin) -> Option<Result<Ready, LoadError>> {
+        let info = plugin.info();
+        let component = self.compiled.get(&self.running.engine, &info.digest)?;
+        Some(Ready::new(&self.linker, &component, &info.stages))
+    }
+}
+
+fn wasm_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,301 @@
+//! The functions of the pure stages.
+
+use serde::Serialize;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+use windlass_model::deployment::ArtifactProcess;
+use windlass_model::limits::BuildLimits;
+use windlass_model::plan::{
+    BuildPlan, Context, DetectReport, Detection, HealthPolicy, Migration, Observation, Verdict,
+};
+use windlass_model::plugin::Stage;
+
+use crate::bindings::types::PluginError;
+use crate::bindings::{builder, detector, health, migrator};
+use crate::call::{Ask, Call};
+use crate::convert;
+use crate::plugin::{Plugin, Ready};
+use crate::sandbox::Sandbox;
+use crate::source::Source;
+use crate::state::CallState;
+
+type Asked<T> = wasmtime::Result<Result<T, PluginError>>;
+
+impl Sandbox {
+    /// Asks a detector what the application is.
+    pub async fn detect(
+        &self,
+        plugin: &Plugin,
+        source: &Source,
+        context: &Context,
+    ) -> Call<DetectReport> {
+        self.call(plugin, Some(source), Detect { context }).await
+    }
+
+    /// Asks a builder for the plan of what was detected. The plan is validated.
+    pub async fn plan(
+        &self,
+        plugin: &Plugin,
+        source: &Source,
+        context: &Context,
+        chosen: &Detection,
+    ) -> Call<BuildPlan> {
+        self.call(plugin, Some(source), Plan { context, chosen })
+            .await
+    }
+
+    /// Asks a migrator for migrations; `outputs` are the names of the plan's outputs.
+    pub async fn migrations(
+        &self,
+        plugin: &Plugin,
+        source: &Source,
+        context: &Context,
+        chosen: &Detection,
+        outputs: &[String],
+    ) -> Call<Vec<Migration>> {
+        self.call(
+            plugin,
+            Some(source),
+            Migrations {
+                context,
+                chosen,
+                outputs,
+            },
+        )
+        .await
+    }
+
+    /// Asks a health component what to probe.
+    pub async fn health_policy(
+        &self,
+        plugin: &Plugin,
+        source: &Source,
+        context: &Context,
+        chosen: &Detection,
+        processes: &[ArtifactProcess],
+    ) -> Call<HealthPolicy> {
+        self.call(
+            plugin,
+            Some(source),
+            Policy {
+                context,
+                chosen,
+                processes,
+            },
+        )
+        .await
+    }
+
+    /// Asks a health component what to make of what was seen, oldest first. Only the newest
+    /// [`OBSERVATIONS_MAX`] are passed on. Never cached.
+    pub async fn judge(
+        &self,
+        plugin: &Plugin,
+        source: &Source,
+        context: &Context,
+        policy: &HealthPolicy,
+        seen: &[Observation],
+    ) -> Call<Verdict> {
+        let seen = &seen[seen.len().saturating_sub(OBSERVATIONS_MAX)..];
+        self.call(
+            plugin,
+            Some(source),
+            Judge {
+                context,
+                policy,
+                seen,
+            },
+        )
+        .await
+    }
+}
+
+/// Observations that a judge is shown.
+pub const OBSERVATIONS_MAX: usize = 1_000;
+
+/// The index of an interface that the plugin was checked to export when it was linked.
+fn exported<T>(indices: Option<&T>) -> wasmtime::Result<&T> {
+    indices.ok_or_else(|| wasmtime::Error::msg("the stage is not exported"))
+}
+
+struct Detect<'a> {
+    context: &'a Context,
+}
+
+impl Ask for Detect<'_> {
+    type Answer = DetectReport;
+    type Raw = detector::Report;
+    const STAGE: Stage = Stage::Detector;
+    const FUNCTION: &'static str = "detect";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        Some(self.context)
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = exported(ready.detector.as_ref())?.load(&mut *store, instance)?;
+        guest
+            .call_detect(store, &convert::context(self.context))
+            .await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<DetectReport, String> {
+        convert::report(raw)
+    }
+}
+
+struct Plan<'a> {
+    context: &'a Context,
+    chosen: &'a Detection,
+}
+
+impl Ask for Plan<'_> {
+    type Answer = BuildPlan;
+    type Raw = builder::BuildPlan;
+    const STAGE: Stage = Stage::Builder;
+    const FUNCTION: &'static str = "plan";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        Some((self.context, self.chosen))
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = exported(ready.builder.as_ref())?.load(&mut *store, instance)?;
+        let context = convert::context(self.context);
+        guest
+            .call_plan(store, &context, &convert::detection(self.chosen))
+            .await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<BuildPlan, String> {
+        let plan = convert::plan(raw);
+        plan.validate(&BuildLimits::default())
+            .map_err(|problem| problem.to_string())?;
+        Ok(plan)
+    }
+}
+
+struct Migrations<'a> {
+    context: &'a Context,
+    chosen: &'a Detection,
+    outputs: &'a [String],
+}
+
+impl Ask for Migrations<'_> {
+    type Answer = Vec<Migration>;
+    type Raw = Vec<migrator::Migration>;
+    const STAGE: Stage = Stage::Migrator;
+    const FUNCTION: &'static str = "migrations";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        Some((self.context, self.chosen, self.outputs))
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = exported(ready.migrator.as_ref())?.load(&mut *store, instance)?;
+        let context = convert::context(self.context);
+        guest
+            .call_plan(
+                store,
+                &context,
+                &convert::detection(self.chosen),
+                self.outputs,
+            )
+            .await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<Vec<Migration>, String> {
+        let migrations: Vec<Migration> = raw.into_iter().map(convert::migration).collect();
+        for migration in &migrations {
+            convert::check_migration(migration, self.outputs)?;
+        }
+        Ok(migrations)
+    }
+}
+
+struct Policy<'a> {
+    context: &'a Context,
+    chosen: &'a Detection,
+    processes: &'a [ArtifactProcess],
+}
+
+impl Ask for Policy<'_> {
+    type Answer = HealthPolicy;
+    type Raw = health::Policy;
+    const STAGE: Stage = Stage::Health;
+    const FUNCTION: &'static str = "policy-for";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        Some((self.context, self.chosen, self.processes))
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = exported(ready.health.as_ref())?.load(&mut *store, instance)?;
+        let context = convert::context(self.context);
+        let chosen = convert::detection(self.chosen);
+        let processes: Vec<_> = self.processes.iter().map(convert::process).collect();
+        guest
+            .call_policy_for(store, &context, &chosen, &processes)
+            .await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<HealthPolicy, String> {
+        let policy = convert::policy(raw);
+        convert::check_policy(&policy, self.processes)?;
+        Ok(policy)
+    }
+}
+
+struct Judge<'a> {
+    context: &'a Context,
+    policy: &'a HealthPolicy,
+    seen: &'a [Observation],
+}
+
+impl Ask for Judge<'_> {
+    type Answer = Verdict;
+    type Raw = health::Verdict;
+    const STAGE: Stage = Stage::Health;
+    const FUNCTION: &'static str = "judge";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        None::<()>
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = exported(ready.health.as_ref())?.load(&mut *store, instance)?;
+        let context = convert::context(self.context);
+        let policy = convert::policy_to_guest(self.policy);
+        let seen: Vec<_> = self.seen.iter().map(convert::observation).collect();
+        guest.call_judge(store, &context, &policy, &seen).await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<Verdict, String> {
+        Ok(convert::verdict(raw))
+    }
+}

@@ -1,0 +1,297 @@
+//! What one call holds, and the interfaces that the host gives to its guest.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{
+    FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
+};
+use windlass_model::limits::PluginLimits;
+
+use crate::bindings::{images, log, source, types};
+use crate::images::{ImageConfig, ImageError, ImageLookup};
+use crate::limits::Meter;
+use crate::log::{CallLog, Finished, LogLevel};
+use crate::source::Source;
+
+/// The moment that every pure call sees: 2000-01-01T00:00:00Z.
+const FIXED_WALL: Duration = Duration::from_secs(946_684_800);
+/// The monotonic clock of every pure call, in nanoseconds.
+const FIXED_MONOTONIC_NS: u64 = 1_000_000_000;
+/// The seed of every pure call.
+const SEED: &[u8] = b"windlass: the same in every call";
+
+/// The store's data for one call.
+pub(crate) struct CallState {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) meter: Meter,
+    pub(crate) log: CallLog,
+    source: Option<Source>,
+    limits: Arc<PluginLimits>,
+    images: Arc<dyn ImageLookup>,
+    /// Whether an image was looked up: such an answer is not the arguments' alone.
+    pub(crate) looked_outside: bool,
+}
+
+impl CallState {
+    pub(crate) fn new(
+        source: Option<Source>,
+        limits: Arc<PluginLimits>,
+        images: Arc<dyn ImageLookup>,
+    ) -> Result<Self, String> {
+        let log = CallLog::new(limits.log_bytes_max);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.resources_max as usize);
+        let wasi = wasi(source.as_ref(), &log)?;
+        let meter = Meter::new(&limits);
+        Ok(Self {
+            wasi,
+            table,
+            meter,
+            log,
+            source,
+            limits,
+            images,
+            looked_outside: false,
+        })
+    }
+
+    /// Ends the streams, so that a last line without an end is in the log too.
+    pub(crate) fn into_log(self) -> Finished {
+        let log = self.log.clone();
+        drop(self);
+        log.finish()
+    }
+}
+
+/// WASI with nothing behind it but the source, read only, and two streams that end in the log.
+fn wasi(source: Option<&Source>, log: &CallLog) -> Result<WasiCtx, String> {
+    let mut builder = WasiCtxBuilder::new();
+    builder
+        .stdout(LogStream::new(log))
+        .stderr(LogStream::new(log))
+        .secure_random(Deterministic::new(SEED.to_vec()))
+        .insecure_random(Deterministic::new(SEED.to_vec()))
+        .insecure_random_seed(0)
+        .wall_clock(Fixed)
+        .monotonic_clock(Fixed)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    if let Some(source) = source {
+        if source.has_special_files() {
+            let why =
+                "the source holds a pipe, a socket or a device: /src is empty for this plugin";
+            log.write(LogLevel::Warn, why);
+        } else {
+            builder
+                .preopened_dir(source.root(), "/src", FsPerms::ReadOnly)
+                .map_err(|error| format!("the source cannot be opened: {error}"))?;
+        }
+    }
+    Ok(builder.build())
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// Links WASI and our own interfaces that need no grant.
+pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    source::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    images::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+}
+
+impl types::Host for CallState {}
+
+impl log::Host for CallState {
+    fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        let mut line = message;
+        for (name, value) in fields {
+            line.push_str(&format!(" {name}={value}"));
+        }
+        self.log.write(level, &line);
+        Ok(())
+    }
+}
+
+impl source::Host for CallState {
+    fn list_entries(
+        &mut self,
+        options: source::ListOptions,
+    ) -> wasmtime::Result<Result<source::Listing, source::ReadError>> {
+        let Some(source) = &self.source else {
+            return Ok(Err(source::ReadError::NotFound));
+        };
+        Ok(source.list(&options, &self.limits))
+    }
+
+    fn read_many(
+        &mut self,
+        paths: Vec<String>,
+        bytes_each_max: u32,
+    ) -> wasmtime::Result<Vec<Result<Vec<u8>, source::ReadError>>> {
+        match &self.source {
+            Some(source) => Ok(source.read_many(&paths, bytes_each_max, &self.limits)),
+            None => Ok(paths
+                .iter()
+                .map(|_| Err(source::ReadError::NotFound))
+                .collect()),
+        }
+    }
+}
+
+impl images::Host for CallState {
+    async fn config(
+        &mut self,
+        reference: String,
+        platform: String,
+    ) -> wasmtime::Result<Result<images::ImageConfig, images::ImageError>> {
+        self.looked_outside = true;
+        let images = Arc::clone(&self.images);
+        let found = images.config(&reference, &platform).await;
+        Ok(found.map(image_config).map_err(|error| match error {
+            ImageError::NotFound => images::ImageError::NotFound,
+            ImageError::Denied => images::ImageError::Denied,
+            ImageError::Unreachable => images::ImageError::Unreachable,
+            ImageError::UnsupportedPlatform => images::ImageError::UnsupportedPlatform,
+        }))
+    }
+}
+
+fn image_config(config: ImageConfig) -> images::ImageConfig {
+    images::ImageConfig {
+        digest: config.digest,
+        env: config.env,
+        entrypoint: config.entrypoint,
+        cmd: config.cmd,
+        user: config.user,
+        cwd: config.cwd,
+        shell: config.shell,
+        onbuild: config.onbuild,
+        exposed: config.exposed,
+        volumes: config.volumes,
+        labels: config.labels,
+        stop_signal: config.stop_signal,
+    }
+}
+
+/// A clock that stands still.
+struct Fixed;
+
+impl HostWallClock for Fixed {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        FIXED_WALL
+    }
+}
+
+impl HostMonotonicClock for Fixed {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        FIXED_MONOTONIC_NS
+    }
+}
+
+/// A standard stream that ends in the call's log.
+#[derive(Clone)]
+struct LogStream {
+    log: CallLog,
+    line: Vec<u8>,
+}
+
+/// A line without an end is cut here.
+const LINE_BYTES_MAX: usize = 16 * 1024;
+
+impl LogStream {
+    fn new(log: &CallLog) -> Self {
+        Self {
+            log: log.clone(),
+            line: Vec::new(),
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.log
+            .write(LogLevel::Debug, &String::from_utf8_lossy(&self.line));
+        self.line.clear();
+    }
+}
+
+impl Drop for LogStream {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for LogStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        for &byte in bytes {
+            if byte != b'\n' {
+                self.line.push(byte);
+            }
+            if byte == b'\n' || self.line.len() >= LINE_BYTES_MAX {
+                self.end_line();
+            }
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
