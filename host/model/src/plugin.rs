@@ -100,6 +100,8 @@ pub enum CallOutcome {
     OutOfMemory,
     /// It passed more to the host than it may, or held too many handles.
     OverLimit,
+    /// It answered something that the contract does not allow.
+    InvalidAnswer,
     /// The host could not make the call.
     HostFailed,
 }
