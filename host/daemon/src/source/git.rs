@@ -1,0 +1,260 @@
+//! Fetching from Git, with the real `git`.
+//!
+//! Exactly one commit is fetched where the server allows it. A bare repository per project and address
+//! is kept as a cache; it may be deleted at any time, and is, when Git finds it damaged.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+use windlass_model::deployment::{Fetched, Warning};
+use windlass_model::{Digest, Failure};
+
+use super::{FetchRequest, Got, Place, Tree, address, blocking, cancelled, remove_tree};
+use crate::steplog::StepLog;
+
+mod export;
+mod failures;
+mod run;
+
+use failures::Asked;
+use run::{Git, GitFailed};
+
+/// Packs in the cache after which it is made anew: each fetch adds one, and old ones hold commits that
+/// nothing points at any more.
+const CACHE_PACKS_MAX: usize = 40;
+
+/// Fetches a reference and writes its tree into the place.
+pub(super) async fn fetch(
+    request: &FetchRequest<'_>,
+    url: &str,
+    reference: Option<&str>,
+    place: &Place,
+    log: &StepLog,
+    cancel: &CancellationToken,
+) -> Result<Got, Failure> {
+    address::check_url(url)?;
+    if let Some(reference) = reference {
+        address::check_reference(reference)?;
+    }
+    let cache = cache_dir(request, url);
+    let turn = turn_of(&cache);
+    let _turn = tokio::select! {
+        turn = turn.lock() => turn,
+        () = cancel.cancelled() => return Err(cancelled()),
+    };
+    let config = write_config(request.data_dir).await?;
+    let bytes_max = request.limits.source_bytes_max;
+    let git = Git::new(&cache, &config, url, request.token, bytes_max, log, cancel);
+    let asked = Asked { url, reference, with_token: git.sends_token() };
+    log.say(format!("fetching {} from {url}", reference.unwrap_or("the default branch")));
+    let commit = match fetch_commit(&git, &asked).await {
+        Err(Trouble::Damaged(_)) => {
+            log.say("the cached repository is damaged: making it anew");
+            remove_cache(&cache).await?;
+            fetch_commit(&git, &asked).await.map_err(Trouble::into_failure)?
+        }
+        other => other.map_err(Trouble::into_failure)?,
+    };
+    let mut warnings = transport_warnings(url, request.token.is_some());
+    let got = export::export(&git, &commit, place, request.limits).await?;
+    log.say(format!("commit {} {}", &commit[..12.min(commit.len())], got.subject));
+    warnings.extend(got.warnings);
+    let fetched = Fetched {
+        tree: Digest::of(format!("git-tree:{}", got.tree_oid).as_bytes()),
+        commit: Some(commit),
+        subject: Some(got.subject),
+        author: Some(got.author),
+        files: got.files,
+        bytes: got.bytes,
+    };
+    Ok(Got { tree: Tree { entries: got.entries }, fetched, warnings })
+}
+
+/// A failure, or a sign that the cache is to blame.
+enum Trouble {
+    Failure(Failure),
+    Damaged(Failure),
+}
+
+impl Trouble {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Failure(failure) | Self::Damaged(failure) => failure,
+        }
+    }
+}
+
+/// Brings the asked commit into the cache and answers its full id.
+async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Trouble> {
+    open_cache(git).await.map_err(Trouble::Failure)?;
+    let failed = |e: GitFailed| {
+        if e.is_damage() {
+            Trouble::Damaged(failures::classify(e, asked))
+        } else {
+            Trouble::Failure(failures::classify(e, asked))
+        }
+    };
+    let reference = asked.reference.unwrap_or("HEAD");
+    if is_full_id(reference) {
+        match git.run(&["fetch", "--depth=1", "--no-tags", "--", asked.url, reference]).await {
+            Ok(_) => return resolve(git, "FETCH_HEAD").await.map_err(failed),
+            Err(e) if e.refused_by_id() => return from_everything(git, asked, reference).await,
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    let (branch, tag) = (format!("refs/heads/{reference}"), format!("refs/tags/{reference}"));
+    let listed = git.run(&["ls-remote", "--", asked.url, &branch, &tag, reference]).await;
+    let listed = listed.map_err(failed)?;
+    let names: Vec<&str> =
+        listed.lines().filter_map(|line| line.split_once('\t')).map(|(_, name)| name).collect();
+    let wanted = [reference, branch.as_str(), tag.as_str()];
+    if let Some(name) = wanted.into_iter().find(|wanted| names.contains(wanted)) {
+        let fetched = git.run(&["fetch", "--depth=1", "--no-tags", "--", asked.url, name]).await;
+        fetched.map_err(failed)?;
+        return resolve(git, "FETCH_HEAD").await.map_err(failed);
+    }
+    if is_abbreviated_id(reference) {
+        return from_everything(git, asked, reference).await;
+    }
+    Err(Trouble::Failure(failures::reference_not_found(asked, &known_names(git, asked.url).await)))
+}
+
+/// Fetches every branch and tag, for a commit that the server does not hand out by its id.
+async fn from_everything(
+    git: &Git<'_>,
+    asked: &Asked<'_>,
+    id: &str,
+) -> Result<String, Trouble> {
+    let mut args = vec!["fetch", "--no-tags", "--prune", "--force"];
+    if git.dir().join("shallow").exists() {
+        args.push("--unshallow");
+    }
+    let specs = ["+refs/heads/*:refs/windlass/heads/*", "+refs/tags/*:refs/windlass/tags/*"];
+    args.extend(["--", asked.url, specs[0], specs[1]]);
+    let fetched = git.run(&args).await;
+    fetched.map_err(|e| Trouble::Failure(failures::classify(e, asked)))?;
+    match resolve(git, id).await {
+        Ok(commit) => Ok(commit),
+        Err(GitFailed::Exited { stderr, .. }) if stderr.contains("ambiguous") => {
+            Err(Trouble::Failure(failures::reference_ambiguous(asked)))
+        }
+        Err(GitFailed::Exited { .. }) => {
+            let names = known_names(git, asked.url).await;
+            Err(Trouble::Failure(failures::reference_not_found(asked, &names)))
+        }
+        Err(other) => Err(Trouble::Failure(failures::classify(other, asked))),
+    }
+}
+
+async fn resolve(git: &Git<'_>, name: &str) -> Result<String, GitFailed> {
+    let commit = format!("{name}^{{commit}}");
+    let out = git.run(&["rev-parse", "--verify", "--end-of-options", &commit]).await?;
+    Ok(out.trim().to_owned())
+}
+
+/// Some branches and tags, to be named when the asked one is missing.
+async fn known_names(git: &Git<'_>, url: &str) -> Vec<String> {
+    let listed = git.run(&["ls-remote", "--heads", "--tags", "--refs", "--", url]).await;
+    let short = |line: &str| {
+        let name = line.split_once('\t')?.1;
+        let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/"));
+        short.map(str::to_owned)
+    };
+    listed.unwrap_or_default().lines().filter_map(short).collect()
+}
+
+/// Makes the cache if there is none, and clears what a killed Git left in it.
+async fn open_cache(git: &Git<'_>) -> Result<(), Failure> {
+    let dir = git.dir().to_owned();
+    let usable = blocking("open the cached repository", move || {
+        if packs(&dir) > CACHE_PACKS_MAX {
+            remove_tree(&dir)?;
+        }
+        for name in ["shallow.lock", "index.lock", "config.lock", "packed-refs.lock", "HEAD.lock"] {
+            let _ = std::fs::remove_file(dir.join(name));
+        }
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir.join("HEAD").exists() && dir.join("objects").is_dir())
+    })
+    .await?;
+    if usable {
+        return Ok(());
+    }
+    let made = git.run(&["init", "--quiet", "--bare", "--template="]).await;
+    made.map(drop).map_err(|e| failures::classify(e, &Asked::nothing()))
+}
+
+fn packs(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("objects/pack"))
+        .map(|entries| {
+            let is_pack = |e: &std::fs::DirEntry| e.path().extension().is_some_and(|x| x == "pack");
+            entries.flatten().filter(is_pack).count()
+        })
+        .unwrap_or_default()
+}
+
+async fn remove_cache(dir: &Path) -> Result<(), Failure> {
+    let dir = dir.to_owned();
+    blocking("remove the cached repository", move || remove_tree(&dir)).await
+}
+
+/// `<data>/cache/git/<project>/<address>.git`
+fn cache_dir(request: &FetchRequest<'_>, url: &str) -> PathBuf {
+    let name = format!("{}.git", Digest::of(url.as_bytes()).short());
+    request.data_dir.join("cache/git").join(request.project.as_str()).join(name)
+}
+
+/// The one configuration file that Git reads. Repositories reached by `file://` often belong to
+/// another user, and the settings of the process are not handed to the other end.
+async fn write_config(data_dir: &Path) -> Result<PathBuf, Failure> {
+    let dir = data_dir.join("cache/git");
+    blocking("write Git's configuration", move || {
+        let path = dir.join("config");
+        std::fs::create_dir_all(&dir)?;
+        let text = "[safe]\n\tdirectory = *\n";
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok(path);
+        }
+        let partial = dir.join(format!("config.{}", windlass_model::DeploymentId::generate()));
+        std::fs::write(&partial, text)?;
+        std::fs::rename(partial, &path)?;
+        Ok(path)
+    })
+    .await
+}
+
+fn transport_warnings(url: &str, has_token: bool) -> Vec<Warning> {
+    if !has_token || url.starts_with("https://") {
+        return Vec::new();
+    }
+    let message = if url.starts_with("http://") {
+        "the token was sent over http:// in clear text; use https://"
+    } else {
+        "the project's Git token was not used: it is for https:// addresses only"
+    };
+    vec![Warning { code: "source.token-transport".to_owned(), message: message.to_owned() }]
+}
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// One fetch at a time per cache. The data directory has one owner, so a lock in memory is enough.
+fn turn_of(cache: &Path) -> Turn {
+    static TURNS: LazyLock<Mutex<HashMap<PathBuf, Turn>>> = LazyLock::new(Mutex::default);
+    let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+    turns.entry(cache.to_owned()).or_default().clone()
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn is_full_id(reference: &str) -> bool {
+    matches!(reference.len(), 40 | 64) && is_hex(reference)
+}
+
+fn is_abbreviated_id(reference: &str) -> bool {
+    (4..64).contains(&reference.len()) && is_hex(reference)
+}

@@ -1,0 +1,156 @@
+//! From a commit in the cache to a tree of files without `.git`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use windlass_model::deployment::Warning;
+use windlass_model::{Failure, Limits};
+
+use super::failures::{Asked, classify};
+use super::run::{Git, GitFailed};
+use crate::source::{Place, TreeEntry, blocking, host_failed, too_large};
+
+/// An LFS pointer is a small text file; only files of these sizes are looked into.
+const LFS_POINTER_BYTES: std::ops::RangeInclusive<u64> = 100..=400;
+const LFS_POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/";
+/// Files looked into for LFS pointers.
+const LFS_CANDIDATES_MAX: usize = 5_000;
+
+/// What was written, and what the commit says of itself.
+pub(super) struct Exported {
+    pub(super) tree_oid: String,
+    pub(super) subject: String,
+    pub(super) author: String,
+    pub(super) entries: BTreeMap<String, TreeEntry>,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// What a tree holds, as `git ls-tree` lists it.
+#[derive(Default)]
+struct Listing {
+    entries: BTreeMap<String, TreeEntry>,
+    submodules: Vec<String>,
+    lfs_candidates: Vec<String>,
+    bytes: u64,
+}
+
+/// Writes the tree of a commit into the place, within the limits.
+pub(super) async fn export(
+    git: &Git<'_>,
+    commit: &str,
+    place: &Place,
+    limits: &Limits,
+) -> Result<Exported, Failure> {
+    let failed = |e: GitFailed| classify(e, &Asked::nothing());
+    let format = "--format=%T%x00%s%x00%an";
+    let said = git.run(&["log", "-1", "--no-show-signature", format, commit]).await.map_err(failed)?;
+    let mut parts = said.trim_end_matches('\n').split('\0').map(str::to_owned);
+    let mut part = || parts.next().unwrap_or_default();
+    let (tree_oid, subject, author) = (part(), part(), part());
+    let listed = git.run_bytes(&["ls-tree", "-r", "-z", "-l", "--full-tree", commit], &[]).await;
+    let listing = parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
+    check_size(&listing, limits)?;
+    let index = place.scratch("index");
+    let env: [(&str, &Path); 1] = [("GIT_INDEX_FILE", &index)];
+    git.run_bytes(&["read-tree", commit], &env).await.map_err(failed)?;
+    let prefix = format!("--prefix={}/", place.partial().display());
+    let args = ["checkout-index", "--all", "--force", "--quiet", &prefix];
+    git.run_bytes(&args, &env).await.map_err(failed)?;
+    let root = place.partial();
+    let candidates = listing.lfs_candidates;
+    let pointers = blocking("look for LFS pointers", move || {
+        let _ = std::fs::remove_file(index);
+        Ok(lfs_pointers(&root, candidates))
+    })
+    .await?;
+    Ok(Exported {
+        tree_oid,
+        subject,
+        author,
+        files: listing.entries.len() as u64,
+        bytes: listing.bytes,
+        warnings: warnings(&listing.submodules, &pointers),
+        entries: listing.entries,
+    })
+}
+
+fn check_size(listing: &Listing, limits: &Limits) -> Result<(), Failure> {
+    if listing.entries.len() as u64 > limits.source_files_max {
+        let why = format!("it has {} files", listing.entries.len());
+        return Err(too_large(why, "source_files_max"));
+    }
+    if listing.bytes > limits.source_bytes_max {
+        return Err(too_large(format!("it has {} bytes", listing.bytes), "source_bytes_max"));
+    }
+    Ok(())
+}
+
+/// Reads `<mode> <type> <oid> <size>\t<path>\0`, as often as there are entries.
+fn parse_listing(bytes: &[u8]) -> Result<Listing, &'static str> {
+    let mut listing = Listing::default();
+    for record in bytes.split(|b| *b == 0).filter(|record| !record.is_empty()) {
+        let tab = record.iter().position(|b| *b == b'\t').ok_or("a record without a path")?;
+        let head = std::str::from_utf8(&record[..tab]).map_err(|_| "a record that is not text")?;
+        let mut fields = head.split_ascii_whitespace();
+        let mut field = || fields.next().ok_or("a record that is cut short");
+        let (mode, _kind, oid, size) = (field()?, field()?, field()?, field()?);
+        let path = path_text(&record[tab + 1..]);
+        if mode == "160000" {
+            listing.submodules.push(path);
+            continue;
+        }
+        let size: u64 = size.parse().map_err(|_| "a size that is no number")?;
+        listing.bytes = listing.bytes.saturating_add(size);
+        if LFS_POINTER_BYTES.contains(&size) && listing.lfs_candidates.len() < LFS_CANDIDATES_MAX {
+            listing.lfs_candidates.push(path.clone());
+        }
+        listing.entries.insert(path, TreeEntry { mode: mode.to_owned(), oid: oid.to_owned() });
+    }
+    Ok(listing)
+}
+
+/// A path as text; one that is not UTF-8 gets its bytes behind it, so that no two become one.
+fn path_text(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{}\u{fffd}{}", String::from_utf8_lossy(path), hex::encode(path)),
+    }
+}
+
+fn lfs_pointers(root: &Path, candidates: Vec<String>) -> Vec<String> {
+    let is_pointer = |path: &String| {
+        let file = root.join(path);
+        file.symlink_metadata().is_ok_and(|meta| meta.is_file())
+            && std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(LFS_POINTER_START))
+    };
+    candidates.into_iter().filter(is_pointer).collect()
+}
+
+fn warnings(submodules: &[String], pointers: &[String]) -> Vec<Warning> {
+    let some = |paths: &[String]| {
+        let shown: Vec<&str> = paths.iter().take(3).map(String::as_str).collect();
+        let more = paths.len().saturating_sub(shown.len());
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{rest}", shown.join(", "))
+    };
+    let mut warnings = Vec::new();
+    if !submodules.is_empty() {
+        let message = format!(
+            "submodules are not fetched yet, so these folders are empty: {}; put their files into \
+             the repository if the application needs them",
+            some(submodules)
+        );
+        warnings.push(Warning { code: "source.submodules".to_owned(), message });
+    }
+    if !pointers.is_empty() {
+        let message = format!(
+            "Git LFS is not supported yet, so these files are only pointers: {}; put their contents \
+             into the repository, or fetch them in the build",
+            some(pointers)
+        );
+        warnings.push(Warning { code: "source.lfs-pointers".to_owned(), message });
+    }
+    warnings
+}
