@@ -11,10 +11,10 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
+use crate::generation::Lease;
 use crate::limits::ProxyLimits;
 use crate::pool::Busy;
 use crate::stall::StallClock;
-use crate::table::Lease;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -4,11 +4,12 @@
 //! never left), or when acting on it twice does no harm (its method is idempotent, and its body can
 //! be sent from its first byte again).
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -18,11 +19,11 @@ use tokio::time::timeout;
 
 use crate::answer;
 use crate::body::{Attempt, Body, Leased, Replay};
+use crate::generation::{Lease, Phase};
 use crate::headers;
 use crate::limits::ProxyLimits;
 use crate::listen::Connection;
 use crate::pool::{Busy, Peer, Sender, Upstream};
-use crate::table::{Lease, Phase};
 
 /// A visitor's request, made fit for an instance.
 pub(crate) struct Outgoing {
@@ -53,7 +54,7 @@ impl Outgoing {
         connection: &Connection,
         authority: &str,
     ) -> Self {
-        let upgrade = (request.version() >= http::Version::HTTP_11)
+        let upgrade = (request.version() >= Version::HTTP_11)
             .then(|| headers::upgrade_to(request.headers()))
             .flatten()
             .map(|_| hyper::upgrade::on(&mut request));
@@ -64,7 +65,7 @@ impl Outgoing {
         let chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
         headers::prepare_request(&mut head.headers, &connection.visitor, authority, chunked);
         head.uri = headers::origin_form(&head.uri);
-        head.version = http::Version::HTTP_11;
+        head.version = Version::HTTP_11;
         head.extensions.clear();
         let limits = &connection.plane.limits;
         Self {
@@ -130,7 +131,7 @@ pub(crate) async fn forward(
             },
         };
         let busy = peer.busy();
-        match send(sender, request.request(lease), &peer, limits).await {
+        match send(sender, request.request(lease), &peer, lease, limits).await {
             Ok(answer) => {
                 request.body.answered();
                 return Forwarded::Answer(pass_back(answer, lease, busy, request, connection));
@@ -157,10 +158,18 @@ async fn send(
     mut sender: Sender,
     request: Request<Attempt>,
     peer: &Arc<Peer>,
+    lease: &Lease,
     limits: &ProxyLimits,
 ) -> Result<Response<Incoming>, Lost> {
-    let answer = sender.try_send_request(request);
-    match timeout(Duration::from_millis(limits.answer_ms), answer).await {
+    let mut answer = pin!(sender.try_send_request(request));
+    let answered = loop {
+        let waited = timeout(Duration::from_millis(limits.answer_ms), answer.as_mut()).await;
+        // While the visitor still sends, the instance owes nothing.
+        if waited.is_ok() || !lease.is_streaming() {
+            break waited;
+        }
+    };
+    match answered {
         Ok(Ok(answer)) => {
             if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 peer.give_back(sender);
@@ -194,8 +203,13 @@ fn pass_back(
         return upgrade(answer, visitor, lease, busy, connection);
     }
     headers::strip_hop_by_hop(answer.headers_mut());
+    // How the instance framed its answer, and in which version, is its connection's business.
+    *answer.version_mut() = Version::HTTP_11;
     if !answer.body().is_end_stream() {
         lease.enter(Phase::Streaming);
+        if answer.body().size_hint().exact().is_none() {
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+        }
     }
     answer.map(|body| Leased::new(body, lease.clone(), Some(busy)).boxed_unsync())
 }

@@ -12,14 +12,15 @@
 //! - What was acknowledged survives any end of the process: the table file is synced first.
 //! - No request waits for a lock that a publication holds.
 //!
-//! Reading order: `role`, [`route`], `table`, `listen`, `serve`, `forward`, `pool`, `statics`,
-//! [`control`], `state`.
+//! Reading order: `role`, [`route`], `generation`, `table`, `listen`, `serve`, `forward`, `pool`,
+//! `statics`, [`control`], `state`.
 
 mod answer;
 mod body;
 pub mod control;
 mod file;
 mod forward;
+mod generation;
 mod headers;
 mod hold;
 pub mod limits;

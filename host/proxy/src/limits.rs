@@ -23,7 +23,8 @@ pub struct ProxyLimits {
     pub stall_ms: u64,
     /// Longest wait for an instance to accept a connection, in milliseconds.
     pub connect_ms: u64,
-    /// Longest wait for the first byte of an instance's answer, in milliseconds; then 504.
+    /// Longest wait for the first byte of an instance's answer once the request was sent, in
+    /// milliseconds; then 504.
     pub answer_ms: u64,
     /// How long an idle connection to an instance is kept, in milliseconds. Smaller than what
     /// servers keep (Node: 5 s), so that they rarely close one under a request.

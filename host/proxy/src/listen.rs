@@ -23,11 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::generation::Lease;
 use crate::headers::Visitor;
 use crate::limits::ProxyLimits;
 use crate::serve::{self, Plane};
 use crate::stall::Patient;
-use crate::table::Lease;
 use crate::{Listen, ProxyError};
 
 /// Pause after the system had no descriptor left for a connection.

@@ -14,13 +14,14 @@ use tokio_util::task::TaskTracker;
 use crate::answer;
 use crate::body::Body;
 use crate::forward::{Forwarded, Outgoing, forward};
+use crate::generation::{Backend, Lease};
 use crate::headers;
 use crate::hold::{Hold, Place};
 use crate::limits::ProxyLimits;
 use crate::listen::Connection;
 use crate::route::{Targets, canonical_host};
 use crate::statics;
-use crate::table::{Backend, Entry, Lease, Routing};
+use crate::table::{Entry, Routing};
 
 /// How often an instance that refused is tried again while a request is held.
 const TRY_AGAIN: Duration = Duration::from_millis(100);

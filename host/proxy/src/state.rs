@@ -11,11 +11,12 @@ use tokio::sync::Mutex;
 use crate::ProxyError;
 use crate::control::protocol::{ControlError, ErrorCode};
 use crate::file::{self, Saved};
+use crate::generation::{Backend, Generation};
 use crate::limits::ProxyLimits;
 use crate::pool::Upstream;
 use crate::route::{Route, Targets};
 use crate::statics::Tree;
-use crate::table::{Backend, Entry, Generation, Routing, Table};
+use crate::table::{Entry, Routing, Table};
 
 /// The publications' side of the routing table.
 pub(crate) struct State {

@@ -27,7 +27,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::answer;
 use crate::body::{Body, BoxError, Leased, full};
-use crate::table::{Lease, Phase};
+use crate::generation::{Lease, Phase};
 use conditions::{Slice, Validators};
 use path::TreePath;
 

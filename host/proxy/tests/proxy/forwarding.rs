@@ -381,6 +381,60 @@ async fn load_is_spread_and_a_dead_instance_passed_over() {
 }
 
 #[tokio::test]
+async fn an_answer_is_framed_anew_for_the_visitor() {
+    let proxy = Proxy::start().await;
+    let app = instance(|mut wire| async move {
+        match wire.message().await.unwrap().path() {
+            "/http10" => wire.send("HTTP/1.0 200 OK\r\n\r\nuntil the end").await,
+            "/both" => {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n").await;
+                wire.send("Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n")
+                    .await;
+            }
+            _ => {
+                wire.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                    .await;
+            }
+        }
+    })
+    .await;
+    proxy.publish(1, instances(&[app])).await;
+    let mut wire = Wire::open(proxy.address).await;
+    for (path, body) in [
+        ("/http10", "until the end"),
+        ("/both", "four"),
+        ("/none", ""),
+    ] {
+        let got = wire.get(path).await;
+        assert!(got.first_line.starts_with("HTTP/1.1 20"), "{path}: {got:?}");
+        assert_eq!(
+            (got.text(), got.header("connection")),
+            (body, None),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_an_answer() {
+    let proxy = Proxy::with(ProxyLimits {
+        answer_ms: 50,
+        ..ProxyLimits::default()
+    })
+    .await;
+    let (app, _) = recording().await;
+    proxy.publish(1, instances(&[app])).await;
+    let mut wire = Wire::open(proxy.address).await;
+    wire.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\n")
+        .await;
+    for letter in ["b", "o", "d", "y"] {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        wire.send(letter).await;
+    }
+    assert_eq!(wire.message().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn an_instance_that_breaks_off_or_is_too_slow_is_named_so() {
     let limits = ProxyLimits {
         answer_ms: 100,
