@@ -216,7 +216,3 @@ fn check_import(import: &str) -> Result<(), LoadError> {
         offered,
     })
 }
-
-#[cfg(test)]
-#[path = "inspect_tests.rs"]
-mod tests;

@@ -1,0 +1,216 @@
+//! What is a plugin, what is not, and that each refusal says why.
+
+use std::path::Path;
+
+use windlass_model::limits::PluginLimits;
+use windlass_model::plugin::Stage;
+use windlass_sandbox::{CompileError, LoadError, inspect};
+
+use crate::support::{Bench, guest, limits};
+
+const MANIFEST: &str = r#"(@custom "windlass-manifest" "{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22}")"#;
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), wat::parse_str(text).unwrap()).unwrap();
+}
+
+#[test]
+fn the_guest_says_what_it_is_before_anything_is_compiled() {
+    let info = inspect(&guest()).unwrap().info;
+    assert_eq!(info.manifest.name, "test-guest");
+    assert_eq!(info.manifest.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(info.manifest.licence, "Apache-2.0");
+    assert!(info.manifest.summary.contains("good or bad"));
+    assert_eq!(
+        info.stages,
+        [Stage::Detector, Stage::Builder, Stage::Health]
+    );
+}
+
+#[test]
+fn the_guest_imports_nothing_that_must_be_granted() {
+    let imports = inspect(&guest()).unwrap().imports;
+    assert!(
+        imports
+            .iter()
+            .any(|name| name.starts_with("windlass:source/")),
+        "{imports:?}"
+    );
+    assert!(
+        !imports
+            .iter()
+            .any(|name| name.contains("exec") || name.contains("http"))
+    );
+}
+
+#[test]
+fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_from_loading() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::copy(guest(), at.join("good.wasm")).unwrap();
+    std::fs::write(at.join("ignored.txt"), "no plugin").unwrap();
+    std::fs::write(at.join("a-text.wasm"), "hello").unwrap();
+    write(at, "b-core.wasm", "(module)");
+    write(at, "c-silent.wasm", "(component)");
+    let bad = r#"(component (@custom "windlass-manifest" "{\22name\22:\22Odd Name\22}"))"#;
+    write(at, "d-manifest.wasm", bad);
+    write(at, "e-stageless.wasm", &format!("(component {MANIFEST})"));
+    let instance = "(instance $i)";
+    let newer = format!(
+        r#"(component {MANIFEST} {instance} (export "windlass:detector/detector@9.0.0" (instance $i)))"#
+    );
+    write(at, "f-newer.wasm", &newer);
+    let with_import = |import: &str| {
+        format!(
+            r#"(component {MANIFEST} (import "{import}" (instance)) {instance}
+               (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+        )
+    };
+    write(at, "g-exec.wasm", &with_import("windlass:exec/exec@0.1.0"));
+    write(at, "h-http.wasm", &with_import("wasi:http/types@0.2.0"));
+    write(at, "i-old.wasm", &with_import("windlass:log/log@0.0.1"));
+    let (plugins, problems) = bench.sandbox.load_dir(at, true);
+    assert_eq!(plugins.len(), 1);
+    assert!(plugins[0].info().bundled);
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        ("a-text.wasm", "not a valid WebAssembly file"),
+        ("b-core.wasm", "core WebAssembly module"),
+        ("c-silent.wasm", "no manifest"),
+        ("d-manifest.wasm", "manifest does not read"),
+        ("e-stageless.wasm", "exports no stage; it exports: nothing"),
+        (
+            "f-newer.wasm",
+            "windlass:detector/detector@9.0.0, and this host offers windlass:detector/detector@0.1.0",
+        ),
+        (
+            "g-exec.wasm",
+            "windlass:exec/exec@0.1.0, which is not granted",
+        ),
+        ("h-http.wasm", "wasi:http/types@0.2.0, which no plugin gets"),
+        ("i-old.wasm", "windlass:log/log@0.0.1, and this host offers"),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (said, (file, reason)) in said.iter().zip(expected) {
+        assert!(said.contains(file) && said.contains(reason), "{said}");
+    }
+    assert!(
+        problems
+            .iter()
+            .all(|problem| !problem.error.fix().is_empty())
+    );
+}
+
+#[test]
+fn a_folder_that_does_not_exist_holds_no_plugins() {
+    let bench = Bench::new();
+    let (plugins, problems) = bench.sandbox.load_dir(Path::new("/nonexistent"), false);
+    assert!(plugins.is_empty() && problems.is_empty());
+}
+
+#[test]
+fn a_file_over_the_limit_is_not_even_read() {
+    let bench = Bench::with(PluginLimits {
+        component_bytes_max: 1_000_000,
+        ..limits()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.wasm");
+    std::fs::File::create(&path)
+        .unwrap()
+        .set_len(1_000_001)
+        .unwrap();
+    let error = bench.sandbox.load(&path, false).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LoadError::TooLarge {
+                bytes: 1_000_001,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_export_of_the_wrong_type_is_found_before_any_call() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        r#"(component {MANIFEST} (instance $i)
+           (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+    );
+    write(folder.path(), "odd.wasm", &text);
+    let plugin = bench
+        .sandbox
+        .load(&folder.path().join("odd.wasm"), false)
+        .unwrap();
+    let error = bench.sandbox.prepare(&plugin).await.unwrap_err();
+    assert!(matches!(*error, LoadError::Mismatch { .. }), "{error}");
+    let source = crate::support::Folder::new("ok");
+    let call = bench
+        .sandbox
+        .detect(&plugin, &source.source(), &crate::support::context())
+        .await;
+    assert_eq!(call.result.unwrap_err().code(), "plugin.not-loadable");
+}
+
+#[tokio::test]
+async fn what_the_compiler_refuses_is_the_plugins_fault() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    // The types do not fit: the parser does not mind, the compiler does.
+    let broken = wat::parse_str(format!(
+        r#"(component {MANIFEST}
+             (core module (func (result i32) i64.const 0)) (instance $i)
+             (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+    ));
+    let path = folder.path().join("broken.wasm");
+    std::fs::write(&path, broken.unwrap()).unwrap();
+    let plugin = bench.sandbox.load(&path, false).unwrap();
+    let error = bench.sandbox.prepare(&plugin).await.unwrap_err();
+    let LoadError::Compile(CompileError::Invalid { reason }) = &*error else {
+        panic!("{error}")
+    };
+    assert!(reason.contains("type mismatch"), "{reason}");
+}
+
+#[tokio::test]
+async fn compiling_has_a_wall_clock_and_a_memory_limit() {
+    let tight = PluginLimits {
+        compile_wall_ms: 1,
+        ..limits()
+    };
+    let bench = Bench::with(tight);
+    let error = bench.sandbox.prepare(&bench.guest).await.unwrap_err();
+    assert!(
+        matches!(
+            *error,
+            LoadError::Compile(CompileError::TimedOut { limit_ms: 1 })
+        ),
+        "{error}"
+    );
+    let tight = PluginLimits {
+        compile_memory_bytes_max: 48 << 20,
+        ..limits()
+    };
+    let bench = Bench::with(tight);
+    let error = bench.sandbox.prepare(&bench.guest).await.unwrap_err();
+    assert!(matches!(*error, LoadError::Compile(_)), "{error}");
+    assert!(!bench.guest.is_ready());
+}
+
+#[tokio::test]
+async fn a_compiler_that_does_not_start_is_the_hosts_fault_and_tried_again() {
+    let mut bench = Bench::new();
+    bench.config.compiler = "/nonexistent/compiler".into();
+    let sandbox = windlass_sandbox::Sandbox::new(bench.config.clone()).unwrap();
+    let plugin = sandbox.load(&guest(), false).unwrap();
+    let error = sandbox.prepare(&plugin).await.unwrap_err();
+    assert!(
+        matches!(*error, LoadError::Compile(CompileError::Host { .. })),
+        "{error}"
+    );
+}

@@ -1,0 +1,144 @@
+//! The guest, a sandbox around it, and a source that tells it what to do.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use windlass_model::Digest;
+use windlass_model::limits::PluginLimits;
+use windlass_model::plan::{Context, DetectReport};
+use windlass_sandbox::{Call, Plugin, Sandbox, SandboxConfig, Source};
+
+/// A sandbox with the guest loaded.
+pub(crate) struct Bench {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) guest: Plugin,
+    pub(crate) cache: TempDir,
+    pub(crate) config: SandboxConfig,
+}
+
+/// Limits that keep the tests short, without being so tight that a busy machine breaks them.
+pub(crate) fn limits() -> PluginLimits {
+    PluginLimits {
+        wall_ms: 4_000,
+        cpu_ms: 1_000,
+        memory_bytes_max: 64 << 20,
+        log_bytes_max: 4_096,
+        ..PluginLimits::default()
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(limits())
+    }
+
+    pub(crate) fn with(limits: PluginLimits) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let config = SandboxConfig {
+            cache_dir: cache.path().to_owned(),
+            limits,
+            compiler: compiler(),
+            compiler_args: vec!["__compile".to_owned()],
+            images: None,
+        };
+        let sandbox = Sandbox::new(config.clone()).unwrap();
+        let guest = sandbox.load(&guest(), false).unwrap();
+        Self {
+            sandbox,
+            guest,
+            cache,
+            config,
+        }
+    }
+
+    /// `detect` on a source that asks for a behaviour.
+    pub(crate) async fn detect(&self, behaviour: &str) -> Call<DetectReport> {
+        let folder = Folder::new(behaviour);
+        self.sandbox
+            .detect(&self.guest, &folder.source(), &context())
+            .await
+    }
+
+    /// That the sandbox still works, whatever happened before.
+    pub(crate) async fn assert_works(&self) {
+        let call = self.detect("ok").await;
+        assert_eq!(call.result.unwrap().detections[0].id, "test-guest");
+    }
+}
+
+pub(crate) fn context() -> Context {
+    Context {
+        platform: "linux/amd64".to_owned(),
+        config_json: "{}".to_owned(),
+        ..Context::default()
+    }
+}
+
+/// A source folder.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    /// With a file that tells the guest what to do.
+    pub(crate) fn new(behaviour: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("behave", behaviour);
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Opened under a digest that only this folder has.
+    pub(crate) fn source(&self) -> Source {
+        let digest = Digest::of(self.0.path().as_os_str().as_encoded_bytes());
+        Source::open(self.0.path(), digest).unwrap()
+    }
+}
+
+/// The guest's file, built on first use; other test processes wait for the one that builds.
+pub(crate) fn guest() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = target_dir();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--package", "windlass-test-guest"])
+        .args([
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "plugin",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .current_dir(root);
+    // What cargo set for this test must not make the guest be built anew each time.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_") || text.starts_with("NEXTEST") || text == "RUSTFLAGS" {
+            if text != "CARGO_HOME" {
+                cargo.env_remove(&name);
+            }
+        }
+    }
+    let status = cargo.status().unwrap();
+    assert!(status.success(), "the guest does not build");
+    target.join("wasm32-wasip2/plugin/windlass_test_guest.wasm")
+}
+
+fn compiler() -> PathBuf {
+    target_dir().join("debug/examples/sandbox")
+}
+
+/// The target directory that this test was built in: `<target>/debug/deps/<test>`.
+fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().to_owned()
+}
