@@ -131,6 +131,9 @@ pub enum ProxyError {
 /// Runs the proxy until SIGTERM or a `shutdown` request, and then until its requests have ended.
 /// The control socket answers only once all listeners are bound.
 ///
+/// Any tokio runtime with I/O, time and signals will do; one thread serves thousands of requests a
+/// second. Static files are read on its blocking threads: allow a handful, not hundreds.
+///
 /// # Errors
 /// When it cannot start; see [`ProxyError`].
 pub async fn run(config: ProxyConfig) -> Result<(), ProxyError> {
