@@ -153,7 +153,7 @@ impl Sink<'_> {
         let mut archive = zip::ZipArchive::new(file).map_err(broken)?;
         for n in 0..archive.len() {
             let mut entry = archive.by_index(n).map_err(broken)?;
-            let path = PathBuf::from(entry.name());
+            let path = PathBuf::from(entry.name().map_err(broken)?.into_owned());
             let mode = entry.unix_mode().unwrap_or(0o644);
             if entry.is_dir() {
                 self.dir(&path)?;

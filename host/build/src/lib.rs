@@ -22,6 +22,7 @@ pub mod registry;
 mod http;
 pub mod archive;
 
+pub use artifact::Pruned;
 pub use builder::Builder;
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases};
 pub use request::{

@@ -176,6 +176,18 @@ impl Root {
         Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
+    /// Removes an empty file or directory of this name; what holds something stays.
+    pub(crate) fn remove_empty(&self, path: &Path) {
+        let Ok(path) = relative(path) else { return };
+        let parent = self.lookup(path.parent().unwrap_or(Path::new("")), dir_flags());
+        let (Ok(parent), Some(name)) = (parent, path.file_name()) else { return };
+        let empty = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_file() && s.st_size == 0);
+        let flags = if empty { AtFlags::empty() } else { AtFlags::REMOVEDIR };
+        // A directory that is not empty is refused by the kernel, which is what is wanted.
+        let _stays = rustix::fs::unlinkat(&parent, name, flags);
+    }
+
     /// The parent of a path, made if need be, with nothing but a directory left under the name.
     fn place(&self, path: &Path, owner: Owner) -> io::Result<(OwnedFd, OsString)> {
         let path = relative(path)?;

@@ -1,1 +1,72 @@
-//! Work in progress.
+//! The operations of a step, each on the step's writable snapshot.
+
+use std::io;
+
+use windlass_model::Failure;
+use windlass_model::plan::{BuildStep, KeyValues, Op};
+
+use crate::builder::Session;
+use crate::source::SelectError;
+
+mod copy;
+mod fetch;
+mod files;
+mod mounts;
+mod owner;
+mod run;
+pub(crate) mod secrets;
+
+pub(crate) use copy::{CopyOptions, copy_selected};
+
+/// What the operations of one step share.
+pub(crate) struct OpContext<'a> {
+    /// The step.
+    pub(crate) step: &'a BuildStep,
+    /// Key of its writable snapshot.
+    pub(crate) active: &'a str,
+    /// Environment of its commands: the base's, then the step's.
+    pub(crate) env: &'a KeyValues,
+    /// Name of this operation, for its container.
+    pub(crate) id: String,
+}
+
+/// Carries one operation out.
+pub(crate) async fn carry_out(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    op: &Op,
+) -> Result<(), Failure> {
+    match op {
+        Op::Run(command) => run::run(session, context, command).await,
+        Op::Copy(copy) => copy::copy(session, context, copy).await,
+        Op::WriteFile { path, content, mode, chown } => {
+            let file = files::NewFile { path, mode: *mode, chown: chown.as_deref() };
+            files::write(session, context, &file, content).await
+        }
+        Op::Fetch { url, sha256, dest, chown, chmod } => {
+            let wanted = fetch::Wanted { url, sha256: sha256.as_deref() };
+            let mode = copy::parse_mode(chmod.as_deref())?.unwrap_or(0o644);
+            let file = files::NewFile { path: dest, mode, chown: chown.as_deref() };
+            fetch::fetch(session, context, &wanted, &file).await
+        }
+        Op::Extract { origin, archive, dest } => {
+            files::extract(session, context, origin, archive, dest).await
+        }
+    }
+}
+
+/// The sources of a copy are not there, or its globs cannot be read.
+pub(crate) fn not_there(error: &SelectError) -> Failure {
+    Failure::app(
+        "build.copy-missing",
+        "A file that the build copies is not in the source",
+        error.to_string(),
+        "check that it is committed and that [build] app_dir is right",
+    )
+}
+
+/// Files cannot be read or written.
+pub(crate) fn unreadable(what: &str, error: &io::Error) -> Failure {
+    let fix = "check the file in the repository; if it looks right, check the host's free space";
+    Failure::app("build.files", what, error.to_string(), fix)
+}

@@ -210,7 +210,7 @@ impl Client {
     ///
     /// # Errors
     /// Every [`RegistryError`] but a digest mismatch.
-    pub fn layer(&self, layer: &Layer) -> Result<impl Read + Send + 'static, RegistryError> {
+    pub fn layer(&self, layer: &Layer) -> Result<impl Read + Send + use<>, RegistryError> {
         let response = self.get("blobs", layer.digest.as_str(), "*/*")?;
         let body = response.into_body().into_with_config().limit(layer.bytes + 1).reader();
         Ok(body)

@@ -1,0 +1,183 @@
+//! One build from end to end: what was left behind goes, a lease is taken, the steps that outputs need are
+//! carried out or looked up, the artifact is recorded, the lease goes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_containers::{Labels, Runtime};
+use windlass_model::deployment::Artifact;
+use windlass_model::{DeploymentId, Digest, Failure};
+
+use crate::artifact::{self, Pruned};
+use crate::base::Bases;
+use crate::http::certificate_bundle;
+use crate::ops::secrets;
+use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
+
+mod needed;
+mod outputs;
+mod session;
+mod steps;
+
+pub(crate) use session::{Session, blocking, cancelled, io_failure};
+
+/// Label of everything that is made while building: the deployment.
+pub const LABEL_BUILD: &str = "windlass.build";
+
+/// A build that takes longer than its limit by this much loses what it made.
+const LEASE_SLACK: Duration = Duration::from_secs(3600);
+
+/// Carries out plans.
+#[derive(Clone)]
+pub struct Builder {
+    runtime: Arc<dyn Runtime>,
+    bases: Bases,
+    config: Arc<BuildConfig>,
+    certificates: Option<PathBuf>,
+}
+
+impl Builder {
+    /// A builder on this runtime.
+    pub fn new(runtime: Arc<dyn Runtime>, bases: Bases, config: BuildConfig) -> Self {
+        let certificates = certificate_bundle(config.certificates.as_deref());
+        Self { runtime, bases, config: Arc::new(config), certificates }
+    }
+
+    /// Carries a plan out, or finds that it was carried out before. What an earlier attempt of the same
+    /// deployment left behind is removed first, so it can be called again after a crash.
+    ///
+    /// # Errors
+    /// A failure with a `build.*`, `base.*` or `registry.*` code; nothing is left of the attempt but
+    /// the steps that succeeded, as cache. A cancelled build fails with `build.cancelled`.
+    pub async fn build(&self, request: BuildRequest) -> Result<BuildOutcome, Failure> {
+        request.plan.validate(&self.config.limits.build).map_err(|problem| {
+            let fix = "report this to the plugin's author";
+            Failure::plugin("builder", "build.plan-invalid", "The plan is not valid", problem.to_string(), fix)
+        })?;
+        let deployment = request.deployment.clone();
+        self.clean_up(&deployment).await?;
+        let lease = lease_name(&deployment);
+        let expires = Duration::from_secs(self.config.limits.build_s) + LEASE_SLACK;
+        self.runtime
+            .create_lease(&lease, &build_labels(&request), expires)
+            .await
+            .map_err(|e| e.failure("The build could not be protected from clean-up"))?;
+        let outcome = self.build_leased(request, &lease).await;
+        let cleaned = self.clean_up(&deployment).await;
+        let outcome = outcome?;
+        cleaned?;
+        Ok(outcome)
+    }
+
+    async fn build_leased(
+        &self,
+        request: BuildRequest,
+        lease: &str,
+    ) -> Result<BuildOutcome, Failure> {
+        let mut session = Session::open(
+            self.runtime.leased(lease),
+            self.bases.clone(),
+            Arc::clone(&self.config),
+            self.certificates.clone(),
+            request,
+        )
+        .await?;
+        session.run_steps().await?;
+        session.finish().await
+    }
+
+    /// Removes what an attempt that was cut off left behind: containers, writable snapshots, lease,
+    /// scratch files, secrets.
+    ///
+    /// # Errors
+    /// What the runtime says; calling it again is safe.
+    pub async fn clean_up(&self, deployment: &DeploymentId) -> Result<(), Failure> {
+        let failed =
+            |e: windlass_containers::RuntimeError| e.failure("A build's remains could not be removed");
+        let labels = Labels::from([(LABEL_BUILD.to_owned(), deployment.to_string())]);
+        for container in self.runtime.list(&labels).await.map_err(failed)? {
+            self.runtime.delete(&container.id).await.map_err(failed)?;
+        }
+        for snapshot in self.runtime.list_snapshots(&labels).await.map_err(failed)? {
+            if !snapshot.committed {
+                self.runtime.remove_snapshot(&snapshot.key).await.map_err(failed)?;
+            }
+        }
+        self.runtime.delete_lease(&lease_name(deployment)).await.map_err(failed)?;
+        remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
+        secrets::remove(deployment)
+    }
+
+    /// Reads an artifact's record; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the content store cannot be read or the record makes no sense.
+    pub async fn load_artifact(&self, digest: &Digest) -> Result<Option<Artifact>, Failure> {
+        artifact::load(&*self.runtime, digest).await
+    }
+
+    /// Whether everything that an artifact consists of is still there.
+    ///
+    /// # Errors
+    /// `artifact.missing`, with what is missing.
+    pub async fn verify_artifact(&self, artifact: &Artifact) -> Result<(), Failure> {
+        artifact::verify(&*self.runtime, &self.config.data_dir, artifact).await
+    }
+
+    /// Deletes an artifact's record, which releases its snapshots, and its static trees unless another
+    /// artifact has them too.
+    ///
+    /// # Errors
+    /// What the runtime or the file system says; calling it again is safe.
+    pub async fn delete_artifact(&self, digest: &Digest) -> Result<(), Failure> {
+        artifact::delete(&*self.runtime, &self.config.data_dir, digest).await
+    }
+
+    /// Removes every artifact that is not to be kept, static trees without an artifact, and cached
+    /// steps that were not used for this long.
+    ///
+    /// # Errors
+    /// What the runtime or the file system says; calling it again is safe.
+    pub async fn prune(
+        &self,
+        keep: &BTreeSet<Digest>,
+        cache_unused_for: Duration,
+    ) -> Result<Pruned, Failure> {
+        artifact::prune(&*self.runtime, &self.config.data_dir, keep, cache_unused_for).await
+    }
+
+    /// The folder of a static tree: `<data>/static/<64 hexadecimal digits>`.
+    pub fn static_tree_dir(&self, tree: &Digest) -> PathBuf {
+        artifact::static_dir(&self.config.data_dir, tree)
+    }
+}
+
+fn lease_name(deployment: &DeploymentId) -> String {
+    format!("build-{deployment}")
+}
+
+/// Labels of everything that a build makes.
+pub(crate) fn build_labels(request: &BuildRequest) -> Labels {
+    let mut labels = request.labels.clone();
+    labels.insert(LABEL_BUILD.to_owned(), request.deployment.to_string());
+    labels
+}
+
+/// Where a build keeps its scratch files: logs of containers, copies for writable mounts.
+pub(crate) fn scratch_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf {
+    data_dir.join("build").join(deployment.as_str())
+}
+
+fn remove_dir(dir: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::host(
+            "build.io",
+            "A build's remains could not be removed",
+            format!("{}: {e}", dir.display()),
+            "check the permissions of the data directory",
+        )),
+        _ => Ok(()),
+    }
+}

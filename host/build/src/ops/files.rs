@@ -1,0 +1,88 @@
+//! Writing one file, and unpacking an archive.
+
+use std::path::Path;
+
+use windlass_containers::runtime::Access;
+use windlass_model::Failure;
+use windlass_model::plan::Origin;
+
+use super::copy::{mount, open_origin};
+use super::{OpContext, owner, unreadable};
+use crate::archive::{ArchiveError, ArchiveLimits, unpack_rooted};
+use crate::builder::{Session, blocking};
+use crate::rooted::{Owner, Root};
+
+/// A file to be.
+pub(super) struct NewFile<'a> {
+    /// Absolute path in the image.
+    pub(super) path: &'a str,
+    /// Its mode.
+    pub(super) mode: u32,
+    /// Its owner.
+    pub(super) chown: Option<&'a str>,
+}
+
+/// Writes a file.
+pub(super) async fn write(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    file: &NewFile<'_>,
+    content: &[u8],
+) -> Result<(), Failure> {
+    let target = mount(session, context.active, Access::ReadWrite).await?;
+    let root = open(target.path())?;
+    let owner = owner::resolve(file.chown, &root)?;
+    let mut body = content;
+    root.write_file(Path::new(file.path), &mut body, file.mode, owner)
+        .map_err(|e| unreadable(&format!("{} cannot be written", file.path), &e))?;
+    Ok(())
+}
+
+/// Unpacks an archive.
+pub(super) async fn extract(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    origin: &Origin,
+    archive: &str,
+    dest: &str,
+) -> Result<(), Failure> {
+    let origin = open_origin(session, origin).await?;
+    let target = mount(session, context.active, Access::ReadWrite).await?;
+    let limits = ArchiveLimits {
+        bytes_max: session.config.limits.source_bytes_max,
+        entries_max: session.config.limits.source_files_max,
+    };
+    let (archive, dest) = (archive.to_owned(), dest.to_owned());
+    blocking(move || -> Result<(), Failure> {
+        let tree = origin.tree()?;
+        let mut file = tree
+            .root
+            .open_file(Path::new(&archive))
+            .map_err(|e| unreadable(&format!("The archive {archive} cannot be read"), &e))?;
+        let root = open(target.path())?;
+        let dest = Path::new(&dest);
+        root.create_dirs(dest, Owner::default())
+            .map_err(|e| unreadable("The archive's directory cannot be made", &e))?;
+        unpack_rooted(&mut file, &root, dest, limits, Owner::default())
+            .map_err(|e| refused(&archive, &e))?;
+        Ok(())
+    })
+    .await?
+}
+
+pub(super) fn open(path: &Path) -> Result<Root, Failure> {
+    Root::open(path).map_err(|e| unreadable("The step's files cannot be opened", &e))
+}
+
+fn refused(archive: &str, error: &ArchiveError) -> Failure {
+    let why = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Failure::app(
+        "build.archive-refused",
+        format!("The archive {archive} was not unpacked"),
+        why,
+        "pack it again with relative paths, regular files and links that stay inside",
+    )
+}

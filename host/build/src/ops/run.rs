@@ -1,0 +1,234 @@
+//! Running one command in a container on the step's writable snapshot.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::StreamExt;
+use windlass_containers::runtime::{
+    Access, Attachment, ContainerSpec, Exit, LogSpec, ResourceLimits, Rootfs,
+};
+use windlass_containers::{RuntimeError, logs};
+use windlass_model::Failure;
+use windlass_model::plan::Run;
+
+use super::OpContext;
+use super::copy::mount;
+use super::files::open;
+use super::mounts::{self, Prepared};
+use crate::builder::{Session, build_labels, cancelled};
+
+/// The logger ends with its container; it is not waited for longer than this.
+const LOG_END_WAIT: Duration = Duration::from_secs(10);
+/// Commands are shown shortened.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// How a command ended.
+enum End {
+    Exited(Exit),
+    TimedOut(Duration),
+    Cancelled,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    command: &Run,
+) -> Result<(), Failure> {
+    let shown = shown(&command.argv);
+    session.log.begin_command();
+    session.log.host(format!("$ {shown}"));
+    let prepared = mounts::prepare(session, context, &command.mounts).await?;
+    let left_behind = absent(session, context, &prepared.targets).await?;
+    let spec = spec(session, context, command, &prepared);
+    let ended = in_container(session, &spec, time_limit(session, command)).await;
+    if !left_behind.is_empty() {
+        let target = mount(session, context.active, Access::ReadWrite).await?;
+        let root = open(target.path())?;
+        left_behind.iter().for_each(|path| root.remove_empty(Path::new(path)));
+    }
+    let ended = ended.map_err(|e| not_started(session, context, &shown, &e))?;
+    verdict(session, context, &shown, &ended)
+}
+
+fn time_limit(session: &Session, command: &Run) -> Duration {
+    let most = session.config.limits.build.command_wall_ms;
+    Duration::from_millis(command.timeout_ms.map_or(most, |ms| u64::from(ms).min(most)))
+}
+
+/// Mount points that are not in the snapshot yet and must not stay in it.
+async fn absent(
+    session: &Session,
+    context: &OpContext<'_>,
+    targets: &[String],
+) -> Result<Vec<String>, Failure> {
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mounted = mount(session, context.active, Access::ReadWrite).await?;
+    let root = open(mounted.path())?;
+    Ok(targets.iter().filter(|path| root.resolved(Path::new(path)).is_err()).cloned().collect())
+}
+
+fn spec(
+    session: &Session,
+    context: &OpContext<'_>,
+    command: &Run,
+    prepared: &Prepared,
+) -> ContainerSpec {
+    let limits = &session.config.limits;
+    let variables = &session.request.variables;
+    let values = variables.iter().map(|v| (v.name.clone(), v.value.expose().clone()));
+    // Later ones win: certificates, variables, the step's own, the command's own.
+    let mut env = prepared.env.clone();
+    for (name, value) in values.chain(context.env.clone()).chain(command.env.clone()) {
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    let log = LogSpec {
+        dir: session.scratch().join(format!("{}-log", context.id)),
+        file_bytes_max: limits.step_log_bytes_max,
+        files_max: 1,
+        lines_per_s_max: 0,
+        line_bytes_max: limits.log_line_bytes_max,
+        mask: variables
+            .iter()
+            .filter(|v| v.secret)
+            .map(|v| v.value.expose().clone())
+            .collect(),
+    };
+    let rootfs = Rootfs::Active(context.active.to_owned());
+    let mut spec = ContainerSpec::new(context.id.clone(), rootfs, command.argv.clone(), log);
+    spec.labels = build_labels(&session.request);
+    spec.env = env;
+    let cwd = command.cwd.as_ref().unwrap_or(&context.step.cwd);
+    spec.cwd = if cwd.is_empty() { "/".to_owned() } else { cwd.clone() };
+    let user = command.user.as_ref().unwrap_or(&context.step.user);
+    spec.user = Some(user.clone()).filter(|user| !user.is_empty());
+    spec.mounts.clone_from(&prepared.mounts);
+    spec.network = command.network.then(Attachment::build);
+    spec.hostname = Some("build".to_owned());
+    spec.limits = ResourceLimits {
+        memory_bytes: limits.build.memory_bytes_max,
+        cpu_millis: limits.build.cpu_millis_max,
+        pids: limits.build.pids_max,
+    };
+    spec
+}
+
+/// Starts the container, passes its output on, waits, and deletes it whatever happens.
+async fn in_container(
+    session: &Session,
+    spec: &ContainerSpec,
+    limit: Duration,
+) -> Result<End, RuntimeError> {
+    let runtime = &session.runtime;
+    let log = session.log.clone();
+    let mut lines = Box::pin(logs::follow(&spec.log.dir));
+    let mut follower = tokio::spawn(async move {
+        while let Some(line) = lines.next().await {
+            log.pass(line);
+        }
+    });
+    let outcome = async {
+        runtime.create_and_start(spec).await?;
+        tokio::select! {
+            exit = runtime.wait(&spec.id) => exit.map(End::Exited),
+            () = tokio::time::sleep(limit) => Ok(End::TimedOut(limit)),
+            () = session.request.cancel.cancelled() => Ok(End::Cancelled),
+        }
+    }
+    .await;
+    let deleted = runtime.delete(&spec.id).await;
+    if outcome.is_err() || tokio::time::timeout(LOG_END_WAIT, &mut follower).await.is_err() {
+        follower.abort();
+    }
+    let outcome = outcome?;
+    deleted?;
+    Ok(outcome)
+}
+
+fn verdict(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    shown: &str,
+    ended: &End,
+) -> Result<(), Failure> {
+    let step = &context.step.name;
+    let failure = match ended {
+        End::Exited(exit) if exit.code == 0 => {
+            if exit.oom {
+                let message = format!("a process of {shown:?} was killed for want of memory");
+                session.warn("build.out-of-memory", message);
+            }
+            return Ok(());
+        }
+        End::Cancelled => return Err(cancelled()),
+        End::TimedOut(limit) => Failure::app(
+            "build.timed-out",
+            format!("{shown:?} in the step {step:?} was stopped"),
+            format!("it ran longer than {} s", limit.as_secs()),
+            "find out what it waits for in the lines below; a build must not ask questions",
+        ),
+        End::Exited(exit) if exit.oom => {
+            let mib = session.config.limits.build.memory_bytes_max >> 20;
+            Failure::app(
+                "build.out-of-memory",
+                format!("{shown:?} in the step {step:?} was killed for want of memory"),
+                format!("a build command may use {mib} MiB"),
+                "make the build need less, or raise the host's limit build.memory_bytes_max",
+            )
+        }
+        End::Exited(exit) => Failure::app(
+            "build.command-failed",
+            format!("{shown:?} in the step {step:?} ended with exit code {}", exit.code),
+            "its last lines say why",
+            "run the same command in a clean checkout, correct what it reports, and deploy again",
+        ),
+    };
+    Err(failure.with_log(session.log.tail()))
+}
+
+fn not_started(
+    session: &Session,
+    context: &OpContext<'_>,
+    shown: &str,
+    error: &RuntimeError,
+) -> Failure {
+    let what = format!("{shown:?} in the step {:?} could not be run", context.step.name);
+    let mut failure = error.failure(what);
+    if matches!(error, RuntimeError::StartFailed { .. }) {
+        failure.code = "build.command-failed".to_owned();
+        failure.fix = "check that the command exists in the base or is installed by an earlier \
+                       step, and that its file is executable"
+            .to_owned();
+    }
+    failure.with_log(session.log.tail())
+}
+
+/// The command as a person would type it, shortened.
+fn shown(argv: &[String]) -> String {
+    let text = match argv {
+        [shell, flag, script] if shell.ends_with("sh") && flag.starts_with('-') => script.clone(),
+        _ => argv.join(" "),
+    };
+    let line = text.replace('\n', "; ");
+    if line.chars().count() <= SHOWN_CHARS_MAX {
+        return line;
+    }
+    let start: String = line.chars().take(SHOWN_CHARS_MAX).collect();
+    format!("{start}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(shown(&own(&["npm", "ci"])), "npm ci");
+        assert_eq!(shown(&own(&["/bin/sh", "-c", "a && b"])), "a && b");
+        assert_eq!(shown(&own(&[&"x".repeat(300)])).len(), SHOWN_CHARS_MAX + 3);
+    }
+}
