@@ -14,6 +14,7 @@ pub mod log;
 pub mod network;
 pub mod plan;
 pub mod plugin;
+pub mod project;
 pub mod secret;
 pub mod settings;
 pub mod variable;
