@@ -14,7 +14,7 @@ use crate::store::Store;
 #[derive(Debug, Clone)]
 pub enum Change {
     /// The new state of a deployment.
-    Deployment(Versioned<Deployment>),
+    Deployment(Box<Versioned<Deployment>>),
     /// The new state of an environment. Its generation must not fall, and must grow when another
     /// deployment becomes live.
     Environment(Versioned<Environment>),
@@ -22,6 +22,18 @@ pub enum Change {
     Plan(Digest, StoredPlan),
     /// An intent that was acted upon.
     IntentDone(u64),
+}
+
+impl Change {
+    /// The new state of a deployment that was read at this revision.
+    pub fn deployment(value: Deployment, revision: Revision) -> Self {
+        Self::Deployment(Box::new(Versioned { value, revision }))
+    }
+
+    /// The new state of an environment that was read at this revision.
+    pub fn environment(value: Environment, revision: Revision) -> Self {
+        Self::Environment(Versioned { value, revision })
+    }
 }
 
 impl Store {

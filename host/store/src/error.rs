@@ -97,7 +97,9 @@ pub enum StoreError {
         rule: &'static str,
     },
     /// The fence held: a change would have taken an environment back.
-    #[error("environment {environment} is at generation {stored}, generation {given} comes too late")]
+    #[error(
+        "environment {environment} is at generation {stored}, generation {given} comes too late"
+    )]
     Fenced {
         /// `project/environment`.
         environment: String,
@@ -168,7 +170,11 @@ impl StoreError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { doing, path, source }
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
@@ -226,15 +232,23 @@ impl StoreError {
             Self::Fenced { .. } => "nothing: a newer deployment has taken over".into(),
             Self::KeyPermissions { path, .. } => format!("chmod 600 {}", path.display()),
             Self::KeyFile { path, .. } => {
-                format!("put the right key file back at {}, from its copy", path.display())
+                format!(
+                    "put the right key file back at {}, from its copy",
+                    path.display()
+                )
             }
             Self::KeyLost { path, .. } => format!(
                 "put the key file that encrypted it back at {}, or set the value again",
                 path.display()
             ),
-            Self::Corrupt { .. } => "restore the newest verified backup (host/OPERATIONS.md)".into(),
+            Self::Corrupt { .. } => {
+                "restore the newest verified backup (host/OPERATIONS.md)".into()
+            }
             Self::Io { path, .. } => {
-                format!("check that {} exists, is writable and has space", path.display())
+                format!(
+                    "check that {} exists, is writable and has space",
+                    path.display()
+                )
             }
             Self::Backend { .. } => {
                 "check the disk; if it persists, restore the newest verified backup".into()
@@ -246,8 +260,14 @@ impl StoreError {
     /// The error as a failure that a person can act on.
     pub fn to_failure(&self) -> Failure {
         use std::error::Error as _;
-        let why = self.source().map_or_else(|| self.reason().to_owned(), ToString::to_string);
-        let build = if self.is_callers() { Failure::app } else { Failure::host };
+        let why = self
+            .source()
+            .map_or_else(|| self.reason().to_owned(), ToString::to_string);
+        let build = if self.is_callers() {
+            Failure::app
+        } else {
+            Failure::host
+        };
         build(self.code(), self.to_string(), why, self.fix())
     }
 
@@ -268,7 +288,9 @@ impl StoreError {
 
     fn reason(&self) -> &str {
         match self {
-            Self::InUse { .. } => "two hosts on one data directory would destroy each other's state",
+            Self::InUse { .. } => {
+                "two hosts on one data directory would destroy each other's state"
+            }
             Self::SchemaNewer { .. } => "an older program would misread what a newer one wrote",
             Self::ReadOnly { why }
             | Self::KeyFile { why, .. }

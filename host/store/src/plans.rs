@@ -14,7 +14,9 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::TooLarge`] over [`crate::kv::VALUE_BYTES_MAX`].
     pub async fn put_plan(&self, digest: &Digest, plan: &StoredPlan) -> Result<()> {
-        self.put(&keys::plan(digest), Expect::Any, plan).await.map(drop)
+        self.put(&keys::plan(digest), Expect::Any, plan)
+            .await
+            .map(drop)
     }
 
     /// The plan of this digest, if there is one.
@@ -24,7 +26,9 @@ impl Store {
 
     /// Deletes a plan that no deployment refers to any more.
     pub async fn delete_plan(&self, digest: &Digest) -> Result<()> {
-        let tx = Transaction::new().delete(keys::plan(digest), Expect::Any).essential();
+        let tx = Transaction::new()
+            .delete(keys::plan(digest), Expect::Any)
+            .essential();
         self.submit(tx).await.map(drop)
     }
 }

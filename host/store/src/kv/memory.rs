@@ -23,7 +23,10 @@ struct State {
 
 impl Default for MemoryKv {
     fn default() -> Self {
-        Self { state: Mutex::default(), watchers: Watchers::new() }
+        Self {
+            state: Mutex::default(),
+            watchers: Watchers::new(),
+        }
     }
 }
 
@@ -55,7 +58,10 @@ impl MemoryKv {
         for op in &transaction.ops {
             match &op.action {
                 Action::Put(value) => {
-                    let entry = Entry { revision, value: value.clone() };
+                    let entry = Entry {
+                        revision,
+                        value: value.clone(),
+                    };
                     state.entries.insert(op.key.clone(), entry);
                 }
                 Action::Delete => {
@@ -77,7 +83,11 @@ impl Kv for MemoryKv {
 
     fn list(&self, prefix: &str, page: &Page) -> Result<Vec<(String, Entry)>> {
         let state = self.state();
-        let limit = if page.limit == 0 { usize::MAX } else { page.limit };
+        let limit = if page.limit == 0 {
+            usize::MAX
+        } else {
+            page.limit
+        };
         let from = Bound::Included(prefix.to_owned());
         let found = state
             .entries

@@ -22,10 +22,10 @@ use crate::error::{Result, StoreError};
 
 pub use memory::MemoryKv;
 pub use reply::Reply;
-pub use sled::SledKv;
 pub(crate) use reply::Responder;
-pub use watch::{Change as WatchChange, Watch, WatchEvent};
+pub use sled::SledKv;
 pub(crate) use watch::Watchers;
+pub use watch::{Change as WatchChange, Watch, WatchEvent};
 
 /// Grows by one with every transaction; a record carries the revision of its last change.
 pub type Revision = u64;
@@ -109,21 +109,33 @@ impl Transaction {
     /// Also sets a value.
     #[must_use]
     pub fn put(mut self, key: impl Into<String>, expect: Expect, value: Vec<u8>) -> Self {
-        self.ops.push(Op { key: key.into(), expect, action: Action::Put(value) });
+        self.ops.push(Op {
+            key: key.into(),
+            expect,
+            action: Action::Put(value),
+        });
         self
     }
 
     /// Also removes a key.
     #[must_use]
     pub fn delete(mut self, key: impl Into<String>, expect: Expect) -> Self {
-        self.ops.push(Op { key: key.into(), expect, action: Action::Delete });
+        self.ops.push(Op {
+            key: key.into(),
+            expect,
+            action: Action::Delete,
+        });
         self
     }
 
     /// Also demands something of a key.
     #[must_use]
     pub fn check(mut self, key: impl Into<String>, expect: Expect) -> Self {
-        self.ops.push(Op { key: key.into(), expect, action: Action::Check });
+        self.ops.push(Op {
+            key: key.into(),
+            expect,
+            action: Action::Check,
+        });
         self
     }
 
@@ -164,7 +176,9 @@ impl Transaction {
     ) -> Result<()> {
         for op in self.ops.iter().filter(|op| op.expect != Expect::Any) {
             if !op.expect.holds(revision_of(&op.key)?) {
-                return Err(StoreError::Conflict { what: op.key.clone() });
+                return Err(StoreError::Conflict {
+                    what: op.key.clone(),
+                });
             }
         }
         Ok(())

@@ -20,7 +20,7 @@
 //! Commits that arrive while another is being written share the next flush (group commit).
 
 mod ballast;
-mod open;
+mod database;
 mod physical;
 mod watchdog;
 mod writer;
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use self::ballast::Ballast;
-use self::open::Open;
+use self::database::Database;
 use self::writer::{Command, Writer};
 use super::{Entry, Health, Kv, Page, Reply, Revision, Transaction, Watch, Watchers};
 use crate::error::{Result, StoreError};
@@ -50,7 +50,7 @@ pub struct SledKv {
 struct Shared {
     /// Read-locked for each read, write-locked while a batch is applied or the database is opened
     /// again. Empty when it could not be opened again.
-    open: RwLock<Option<Arc<Open>>>,
+    open: RwLock<Option<Arc<Database>>>,
     /// Held while a batch is applied, and during a whole export.
     gate: Mutex<()>,
     health: Mutex<Health>,
@@ -64,11 +64,11 @@ impl SledKv {
     pub fn open(data_dir: &Path) -> Result<Self> {
         let dir = data_dir.join("store");
         let ballast = Ballast::new(data_dir);
-        let (open, why) = match Open::open(&dir) {
+        let (open, why) = match Database::open(&dir) {
             Ok(open) => (open, ballast.ensure().err().map(|error| describe(&error))),
             Err(error) if ballast.release() => {
                 tracing::error!(%error, "the store could not be opened; trying without the ballast");
-                (Open::open(&dir)?, Some(describe(&error)))
+                (Database::open(&dir)?, Some(describe(&error)))
             }
             Err(error) => return Err(error),
         };
@@ -87,7 +87,11 @@ impl SledKv {
             .name("store-writer".into())
             .spawn(move || writer.run(&commands))
             .map_err(StoreError::io("starting the writer of", &dir))?;
-        Ok(Self { shared, queue, writer: Some(thread) })
+        Ok(Self {
+            shared,
+            queue,
+            writer: Some(thread),
+        })
     }
 
     /// Closes and opens the database, as after a failed commit; for tests.
@@ -110,7 +114,7 @@ impl Drop for SledKv {
 
 impl Shared {
     /// Runs a read; it sees no half-applied batch.
-    fn read<T>(&self, read: impl FnOnce(&Open) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         match open.as_deref() {
             Some(open) => read(open),
@@ -136,7 +140,8 @@ impl Kv for SledKv {
     }
 
     fn list(&self, prefix: &str, page: &Page) -> Result<Vec<(String, Entry)>> {
-        self.shared.read(|open| physical::list(&open.db, prefix, page))
+        self.shared
+            .read(|open| physical::list(&open.db, prefix, page))
     }
 
     fn submit(&self, transaction: Transaction) -> Reply {
@@ -156,7 +161,10 @@ impl Kv for SledKv {
 
     fn export(&self, each: &mut dyn FnMut(&str, &Entry) -> Result<()>) -> Result<Revision> {
         let _no_commits = self.shared.gate();
-        let mut page = Page { limit: EXPORT_PAGE, ..Page::default() };
+        let mut page = Page {
+            limit: EXPORT_PAGE,
+            ..Page::default()
+        };
         loop {
             let entries = self.list("", &page)?;
             for (key, entry) in &entries {
@@ -179,11 +187,16 @@ impl std::fmt::Debug for SledKv {
 /// An error with its cause, in one line.
 fn describe(error: &StoreError) -> String {
     use std::error::Error as _;
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn backend(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
-    move |error| StoreError::Backend { doing, why: error.to_string() }
+    move |error| StoreError::Backend {
+        doing,
+        why: error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use super::open::Open;
+use super::database::Database;
 use crate::error::{Result, StoreError};
 
 /// How long a flush may take before it is nudged.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Message {
-    Begun(Weak<Open>),
+    Begun(Weak<Database>),
     Ended,
 }
 
@@ -28,7 +28,7 @@ impl Watchdog {
     }
 
     /// Runs a flush under watch.
-    pub(super) fn watch<T>(&self, open: Weak<Open>, flush: impl FnOnce() -> T) -> T {
+    pub(super) fn watch<T>(&self, open: Weak<Database>, flush: impl FnOnce() -> T) -> T {
         let _ = self.0.send(Message::Begun(open));
         let result = flush();
         let _ = self.0.send(Message::Ended);
@@ -39,7 +39,9 @@ impl Watchdog {
 /// Ends when the writer drops its end.
 fn run(messages: &Receiver<Message>) {
     while let Ok(message) = messages.recv() {
-        let Message::Begun(open) = message else { continue };
+        let Message::Begun(open) = message else {
+            continue;
+        };
         while let Err(RecvTimeoutError::Timeout) = messages.recv_timeout(PATIENCE) {
             if let Some(open) = open.upgrade() {
                 // It looks for an earlier error first, and tells everyone who waits.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Health, Responder, Revision, Transaction};
 use super::ballast::Ballast;
-use super::open::{Open, flushers_live};
+use super::database::{Database, flushers_live};
 use super::watchdog::Watchdog;
 use super::{Shared, backend, describe, physical};
 use crate::error::{Result, StoreError};
@@ -49,12 +49,24 @@ impl Writer {
     pub(super) fn new(dir: PathBuf, shared: Arc<Shared>, ballast: Ballast) -> Result<Self> {
         let watchdog = Watchdog::start(&dir)?;
         let checked_at = Instant::now();
-        Ok(Self { dir, shared, ballast, watchdog, checked_at, flusher_missing: false, broken: false })
+        Ok(Self {
+            dir,
+            shared,
+            ballast,
+            watchdog,
+            checked_at,
+            flusher_missing: false,
+            broken: false,
+        })
     }
 
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let pause = if self.is_well() { CHECK_EVERY } else { RECOVER_EVERY };
+            let pause = if self.is_well() {
+                CHECK_EVERY
+            } else {
+                RECOVER_EVERY
+            };
             let go_on = match commands.recv_timeout(pause) {
                 Ok(first) => self.take_group(first, commands),
                 Err(RecvTimeoutError::Timeout) => true,
@@ -88,7 +100,11 @@ impl Writer {
                 #[cfg(test)]
                 Command::Reopen => self.reopen(),
             }
-            next = if go_on && group.len() < GROUP_MAX { commands.try_recv().ok() } else { None };
+            next = if go_on && group.len() < GROUP_MAX {
+                commands.try_recv().ok()
+            } else {
+                None
+            };
         }
         if !group.is_empty() {
             self.commit_group(group);
@@ -100,7 +116,10 @@ impl Writer {
         let mut applied = Vec::with_capacity(group.len());
         let result = catch_unwind(AssertUnwindSafe(|| self.write_group(group, &mut applied)));
         let result = result.unwrap_or_else(|_| {
-            Err(StoreError::Backend { doing: "writing", why: "the database panicked".into() })
+            Err(StoreError::Backend {
+                doing: "writing",
+                why: "the database panicked".into(),
+            })
         });
         if let Err(error) = &result {
             self.fail(error);
@@ -140,17 +159,16 @@ impl Writer {
                 None => self.apply(&transaction),
             };
             wrote |= outcome.is_ok();
-            let is_refusal = |error: &StoreError| error.is_callers();
-            if let Err(error) = &outcome
-                && !is_refusal(error)
-                && !matches!(error, StoreError::ReadOnly { .. })
-            {
+            if let Err(error @ (StoreError::Backend { .. } | StoreError::Io { .. })) = &outcome {
                 failed.get_or_insert_with(|| describe(error));
             }
             applied.push((transaction, respond, outcome));
         }
         match failed {
-            Some(why) => Err(StoreError::Backend { doing: "writing", why }),
+            Some(why) => Err(StoreError::Backend {
+                doing: "writing",
+                why,
+            }),
             None if wrote => self.flush(),
             None => Ok(()),
         }
@@ -160,7 +178,11 @@ impl Writer {
     fn apply(&self, transaction: &Transaction) -> Result<Revision> {
         transaction.validate()?;
         let _gate = self.shared.gate();
-        let guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        let guard = self
+            .shared
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(open) = guard.as_deref() else {
             let why = "the database could not be opened again".into();
             return Err(StoreError::ReadOnly { why });
@@ -181,8 +203,12 @@ impl Writer {
         }
     }
 
-    fn present(&self) -> Option<Arc<Open>> {
-        self.shared.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn present(&self) -> Option<Arc<Database>> {
+        self.shared
+            .open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// A commit failed: read-only from here on, loudly, with the truth of the disk for readers.
@@ -190,28 +216,41 @@ impl Writer {
         let why = describe(error);
         self.broken |= matches!(error, StoreError::Io { source, .. } if !is_full(source));
         let freed = self.ballast.release();
-        tracing::error!(why, freed, "a commit failed: the store is READ-ONLY until it is well again");
+        tracing::error!(
+            why,
+            freed,
+            "a commit failed: the store is READ-ONLY until it is well again"
+        );
         *self.shared.health() = Health::ReadOnly { why };
         self.reopen();
     }
 
     /// Closes the database and opens it again from what is on disk.
     fn reopen(&self) {
-        let mut guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self
+            .shared
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         drop_quietly(guard.take());
         let deadline = Instant::now() + CLOSE_PATIENCE;
         loop {
-            match Open::open(&self.dir) {
+            match Database::open(&self.dir) {
                 Ok(open) => {
                     *guard = Some(Arc::new(open));
                     return;
                 }
                 // Its threads may still hold the old file for a moment.
-                Err(error) if describe(&error).contains("acquire lock") && Instant::now() < deadline => {
+                Err(error)
+                    if describe(&error).contains("acquire lock") && Instant::now() < deadline =>
+                {
                     std::thread::park_timeout(Duration::from_millis(5));
                 }
                 Err(error) => {
-                    tracing::error!(error = describe(&error), "the store could not be opened again");
+                    tracing::error!(
+                        error = describe(&error),
+                        "the store could not be opened again"
+                    );
                     return;
                 }
             }
@@ -230,7 +269,9 @@ impl Writer {
             return;
         }
         let empty = Transaction::new();
-        let tried = catch_unwind(AssertUnwindSafe(|| self.apply(&empty).and_then(|_| self.flush())));
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            self.apply(&empty).and_then(|_| self.flush())
+        }));
         match tried {
             Ok(Ok(())) => {
                 *self.shared.health() = Health::Ok;
@@ -259,13 +300,17 @@ impl Writer {
     }
 
     fn close(&self) {
-        let mut guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self
+            .shared
+            .open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         drop_quietly(guard.take());
     }
 }
 
 /// sled panics in its drop when the last sync fails.
-fn drop_quietly(open: Option<Arc<Open>>) {
+fn drop_quietly(open: Option<Arc<Database>>) {
     if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
         tracing::error!("closing the store's database failed");
     }

@@ -21,7 +21,7 @@ const FLUSHER_NAME: &str = "log flusher";
 /// Databases open in this process; each has one flusher.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-pub(super) struct Open {
+pub(super) struct Database {
     pub(super) db: sled::Db,
     /// Our own handle of sled's `db` file, for fsync: errors of the device reach every handle.
     file: File,
@@ -39,7 +39,7 @@ impl Drop for Counted {
     }
 }
 
-impl Open {
+impl Database {
     pub(super) fn open(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(StoreError::io("creating", dir))?;
         remove_unfinished_snapshots(dir)?;
@@ -82,7 +82,9 @@ impl Open {
     }
 
     fn sync_db(&self) -> Result<()> {
-        self.file.sync_all().map_err(StoreError::io("syncing", &self.path))
+        self.file
+            .sync_all()
+            .map_err(StoreError::io("syncing", &self.path))
     }
 
     /// Everything that was applied before is on disk when this returns `Ok`.
@@ -94,7 +96,10 @@ impl Open {
 
     /// Blobs should not appear, see the module above; if they do, they must not be lost.
     fn sync_blobs(&self) -> Result<()> {
-        let mut synced = self.blobs_synced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut synced = self
+            .blobs_synced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let io = |doing| StoreError::io(doing, &self.blobs);
         let mut any = false;
         for blob in std::fs::read_dir(&self.blobs).map_err(io("listing"))? {
@@ -116,7 +121,9 @@ impl Open {
 
 /// Whether each open database of this process still has its flusher. When nobody can tell, it has.
 pub(super) fn flushers_live() -> bool {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return true };
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return true;
+    };
     let is_flusher = |task: &std::fs::DirEntry| {
         let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         name.trim_end() == FLUSHER_NAME
@@ -137,5 +144,7 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("syncing", path))
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io("syncing", path))
 }
