@@ -4,7 +4,7 @@
 //! a file is only appended to, and only the oldest ones are removed**, so a reader needs no lock.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -132,8 +132,6 @@ impl Cursor {
             self.open = file.map(BufReader::new);
         }
         let Some(open) = &mut self.open else { return Vec::new() };
-        // A reader that has met the end of the file looks again from where it is.
-        let _ = open.seek(SeekFrom::Current(0));
         let mut lines = Vec::new();
         while open.read_until(b'\n', &mut self.rest).unwrap_or_default() > 0 {
             if self.rest.last() != Some(&b'\n') {

@@ -77,7 +77,8 @@ fn mount_from(
     data: String,
 ) -> rustix::io::Result<()> {
     std::thread::spawn(move || {
-        rustix::thread::unshare(rustix::thread::UnshareFlags::FS)?;
+        // SAFETY: only this thread's working directory becomes its own; nothing else depends on it.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? };
         rustix::process::chdir(&dir)?;
         mount_fs(Path::new("overlay"), &target, &kind, flags, &data)
     })

@@ -70,10 +70,15 @@ async fn leases(runtime: &dyn Runtime) {
     let blob = leased.put_blob(reader(b"leased".to_vec()), None, &Labels::new()).await.unwrap();
     let read = runtime.read_blob(&blob.digest, 100).await.unwrap();
     assert_eq!(read.as_deref(), Some(&b"leased"[..]));
-    runtime.delete_blob(&blob.digest).await.unwrap();
+    let rooted = leased.put_blob(reader(b"rooted".to_vec()), None, &kept("x")).await.unwrap();
+    leased.prepare_snapshot("held", Some(ROOTFS), &Labels::new()).await.unwrap();
     for _ in 0..2 {
         runtime.delete_lease("lease-1").await.unwrap();
     }
+    assert!(runtime.blob(&blob.digest).await.unwrap().is_none(), "only the lease kept it");
+    assert!(runtime.snapshot("held").await.unwrap().is_none(), "only the lease kept it");
+    assert!(runtime.blob(&rooted.digest).await.unwrap().is_some());
+    runtime.delete_blob(&rooted.digest).await.unwrap();
     assert!(runtime.list_leases(&Labels::new()).await.unwrap().is_empty());
 }
 

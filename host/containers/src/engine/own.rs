@@ -249,7 +249,8 @@ fn reap(pid: u32) {
 fn watch_process(pid: u32) -> Option<AsyncFd<std::os::fd::OwnedFd>> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
     let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    AsyncFd::with_interest(fd, Interest::READABLE).ok()
+    // SAFETY: the descriptor is owned by the answer and stays the same as long as it lives.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.ok()
 }
 
 fn stat_fields(pid: u32) -> Option<Vec<String>> {

@@ -6,6 +6,7 @@
 
 mod archive;
 mod containers;
+mod leases;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ struct Inner {
 
 #[derive(Default)]
 struct FakeState {
-    leases: BTreeMap<String, Labels>,
+    leases: BTreeMap<String, leases::FakeLease>,
     blobs: BTreeMap<Digest, (Blob, Vec<u8>)>,
     snapshots: BTreeMap<String, FakeSnapshot>,
     networks: BTreeMap<String, u8>,
@@ -186,19 +187,17 @@ fn no_snapshot(key: &str) -> RuntimeError {
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn create_lease(&self, name: &str, labels: &Labels, _: Duration) -> Result<()> {
-        self.state().leases.entry(name.to_owned()).or_insert_with(|| labels.clone());
+        self.lease_create(name, labels);
         Ok(())
     }
 
     async fn delete_lease(&self, name: &str) -> Result<()> {
-        self.state().leases.remove(name);
+        leases::delete(&mut self.state(), name);
         Ok(())
     }
 
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
-        let state = self.state();
-        let found = state.leases.iter().filter(|(_, own)| matches(own, labels));
-        Ok(found.map(|(name, _)| name.clone()).collect())
+        Ok(self.lease_list(labels))
     }
 
     fn leased(&self, lease: &str) -> Arc<dyn Runtime> {
@@ -220,6 +219,7 @@ impl Runtime for FakeRuntime {
             return Err(RuntimeError::DigestMismatch { expected, got });
         }
         let blob = Blob { digest: digest.clone(), bytes: bytes.len() as u64, labels: labels.clone() };
+        self.hold(leases::Held::Blob(digest.clone()))?;
         let mut state = self.state();
         let entry = state.blobs.entry(digest).or_insert((blob, bytes));
         entry.0.labels.extend(labels.clone());
@@ -271,6 +271,7 @@ impl Runtime for FakeRuntime {
         if self.state().snapshots.contains_key(key) {
             return Ok(());
         }
+        self.hold(leases::Held::Snapshot(key.to_owned()))?;
         let path = self.fresh_dir()?;
         if let Some(parent) = parent {
             let from = self.state().snapshots.get(parent).cloned();
@@ -283,6 +284,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn commit_snapshot(&self, key: &str, name: &str, labels: &Labels) -> Result<Committed> {
+        self.hold(leases::Held::Snapshot(name.to_owned()))?;
         let mut state = self.state();
         let work = state.snapshots.remove(key);
         if let Some(there) = state.snapshots.get_mut(name) {

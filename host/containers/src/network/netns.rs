@@ -17,7 +17,8 @@ pub(super) fn create(path: &Path) -> Result<()> {
     let target = path.to_owned();
     // The namespace belongs to a thread of its own, which ends here; the mount keeps it.
     let made = std::thread::spawn(move || {
-        rustix::thread::unshare(UnshareFlags::NEWNET)?;
+        // SAFETY: the thread does nothing else in its new network namespace and ends here.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)? };
         rustix::mount::mount_bind("/proc/thread-self/ns/net", &target)
     })
     .join()
@@ -38,6 +39,6 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 
 /// Whether the file still holds a namespace.
 pub(super) fn is_alive(path: &Path) -> bool {
-    const NSFS_MAGIC: i64 = 0x6e73_6673;
-    rustix::fs::statfs(path).is_ok_and(|stat| i64::from(stat.f_type) == NSFS_MAGIC)
+    const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
+    rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == NSFS_MAGIC)
 }

@@ -1,7 +1,5 @@
 //! What the machine's routes say about a subnet.
 
-use std::net::Ipv4Addr;
-
 use windlass_model::network::Subnet;
 
 /// Whether a route of this machine overlaps the subnet: then it must not be allotted. The default
@@ -27,13 +25,10 @@ fn overlaps(subnet: Subnet, base: u32, mask: u32) -> bool {
     u32::from(subnet.base) & common == base & common
 }
 
-/// Whether an address is inside of a subnet.
-pub(crate) fn contains(subnet: Subnet, address: Ipv4Addr) -> bool {
-    overlaps(subnet, u32::from(address), u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -46,6 +41,5 @@ mod tests {
         assert!(overlaps(subnet, base, mask));
         assert!(!overlaps(subnet, 0, 0));
         assert!(!overlaps(subnet, u32::from(Ipv4Addr::new(10, 213, 5, 0)), 0xFFFF_FF00));
-        assert!(contains(subnet, Ipv4Addr::new(10, 213, 4, 9)));
     }
 }

@@ -1,0 +1,90 @@
+//! The network under stress: in parallel, with broken namespaces, and with its helper killed.
+
+mod common;
+
+use common::{DEADLINE, Host, until};
+use windlass_containers::Runtime;
+use windlass_containers::runtime::ExecSpec;
+
+fn aardvark(host: &Host) -> Option<i32> {
+    let path = format!("/run/windlass/{}/network/dns/aardvark-dns/aardvark.pid", host.config.host_id);
+    let pid: i32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    std::path::Path::new(&format!("/proc/{pid}/cmdline")).exists().then_some(pid)
+}
+
+fn resolve(name: &str) -> ExecSpec {
+    ExecSpec {
+        argv: ["nslookup", name].map(str::to_owned).to_vec(),
+        env: Vec::new(),
+        cwd: None,
+        timeout: DEADLINE,
+        tail_bytes_max: 1000,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn containers_start_and_go_in_parallel() {
+    let host = Host::start(230).await;
+    let starts = (0..8).map(|n| {
+        let spec = host.shell_in(&format!("web-{n}"), &format!("net-{}", n % 2), "exec sleep 1000");
+        let engine = host.engine.clone();
+        tokio::spawn(async move { engine.create_and_start(&spec).await })
+    });
+    let mut addresses = Vec::new();
+    for start in starts.collect::<Vec<_>>() {
+        addresses.push(start.await.unwrap().unwrap().address.unwrap());
+    }
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 8);
+    let found = host.engine.exec("web-0", &resolve("web-2")).await.unwrap();
+    assert_eq!(found.code, 0, "{found:?}");
+    let ends = (0..8).map(|n| {
+        let engine = host.engine.clone();
+        tokio::spawn(async move { engine.delete(&format!("web-{n}")).await })
+    });
+    for end in ends.collect::<Vec<_>>() {
+        end.await.unwrap().unwrap();
+    }
+    for network in ["net-0", "net-1"] {
+        host.engine.remove_network(network).await.unwrap();
+    }
+    let left = host.engine.inventory().await.unwrap();
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_broken_namespace_is_taken_away_whole() {
+    let host = Host::start(231).await;
+    host.engine.create_and_start(&host.shell_in("web", "net", "exec sleep 1000")).await.unwrap();
+    let netns = host.engine.paths().network().join("netns/web");
+    rustix::mount::unmount(&netns, rustix::mount::UnmountFlags::DETACH).unwrap();
+    host.engine.delete("web").await.unwrap();
+    let again = host.shell_in("web", "net", "nslookup web");
+    let (code, text) = host.run(&again).await;
+    assert_eq!(code, 0, "{text}");
+    host.engine.remove_network("net").await.unwrap();
+    let left = host.engine.inventory().await.unwrap();
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn names_resolve_again_after_the_dns_helper_was_killed() {
+    let host = Host::start(232).await;
+    for id in ["web", "db"] {
+        host.engine.create_and_start(&host.shell_in(id, "net", "exec sleep 1000")).await.unwrap();
+    }
+    let killed = aardvark(&host).unwrap();
+    let pid = rustix::process::Pid::from_raw(killed).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the helper is started again", || match aardvark(&host) {
+        Some(pid) if pid != killed => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let found = host.engine.exec("web", &resolve("db")).await.unwrap();
+    assert_eq!(found.code, 0, "{found:?}");
+    host.finish().await;
+}
