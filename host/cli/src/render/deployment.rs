@@ -1,0 +1,369 @@
+//! Deployments for people: the list, one in full, and how one ended.
+
+use jiff::Timestamp;
+use windlass_model::api::DeploymentView;
+use windlass_model::deployment::{
+    ArtifactKind, CancelReason, Deployment, DeploymentStatus, Kind, Source, StepStatus,
+};
+
+use super::{ago, between_ms, bytes, count, cut, date, failure, harmless, table, took};
+use crate::console::{Style, paint};
+
+/// A list, newest first as given.
+pub fn list(views: &[DeploymentView], now: Timestamp) -> String {
+    let rows: Vec<Vec<String>> = views
+        .iter()
+        .map(|view| {
+            let deployment = &view.deployment;
+            vec![
+                format!("#{}", deployment.number),
+                deployment.id.to_string(),
+                deployment.environment.to_string(),
+                status_with_step(deployment),
+                cut(&version(deployment), 40),
+                ago(deployment.created_at, now),
+            ]
+        })
+        .collect();
+    table(
+        &[
+            "number",
+            "id",
+            "environment",
+            "status",
+            "version",
+            "created",
+        ],
+        &rows,
+    )
+}
+
+fn status_with_step(deployment: &Deployment) -> String {
+    match (deployment.status, deployment.current_step()) {
+        (DeploymentStatus::Running, Some(step)) => format!("running ({step})"),
+        (status, _) => status.to_string(),
+    }
+}
+
+/// The version in a few words: commit and subject, or the archive.
+pub fn version(deployment: &Deployment) -> String {
+    let fetched = deployment.outputs.fetched.as_ref();
+    let commit = fetched
+        .and_then(|f| f.commit.as_deref())
+        .map(|c| c.get(..7).unwrap_or(c));
+    let subject = fetched
+        .and_then(|f| f.subject.as_deref())
+        .unwrap_or_default();
+    let text = match (&deployment.source, commit) {
+        (_, Some(commit)) => format!("{commit} {subject}"),
+        (Source::Git { url, reference }, None) => {
+            format!("{url} {}", reference.as_deref().unwrap_or_default())
+        }
+        (Source::Archive { name, digest }, None) => format!("{name} ({})", digest.short()),
+    };
+    harmless(text.trim_end())
+}
+
+/// Everything worth knowing about one deployment.
+pub fn full(view: &DeploymentView, color: bool) -> String {
+    let deployment = &view.deployment;
+    let mut text = format!(
+        "{}/{} #{}  {}\n",
+        deployment.project,
+        deployment.environment,
+        deployment.number,
+        paint(
+            color,
+            style_of(deployment.status),
+            &status_with_step(deployment)
+        ),
+    );
+    for (name, value) in facts(view) {
+        text += &format!("  {name:<11}  {}\n", harmless(&value));
+    }
+    text += "\nsteps\n";
+    text += &steps(deployment, color);
+    text += &instances(deployment);
+    for warning in &deployment.warnings {
+        let name = paint(color, Style::Yellow, "warning");
+        text += &format!(
+            "\n{name}: {} ({})\n",
+            harmless(&warning.message),
+            warning.code
+        );
+    }
+    if let Some(problem) = &deployment.failure {
+        text += &format!("\n{}", failure::block(problem, color));
+    }
+    text
+}
+
+fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
+    let deployment = &view.deployment;
+    let outputs = &deployment.outputs;
+    let mut facts = vec![("id", deployment.id.to_string())];
+    facts.push(("source", source(&deployment.source)));
+    if outputs.fetched.is_some() {
+        facts.push(("version", version(deployment)));
+    }
+    match &deployment.kind {
+        Kind::Deploy => {}
+        Kind::Redeploy { of } => facts.push(("redeploy of", of.to_string())),
+        Kind::Rollback { to } => facts.push(("rollback to", to.to_string())),
+    }
+    facts.push((
+        "created",
+        format!("{} by {}", date(deployment.created_at), deployment.actor),
+    ));
+    if let Some(live) = deployment.live_at {
+        let after = took(between_ms(deployment.created_at, live));
+        facts.push(("live", format!("{}, after {after}", date(live))));
+    }
+    if let Some(chosen) = &outputs.chosen {
+        let detection = &chosen.detection;
+        let by = format!("plugin {} {}", chosen.plugin, chosen.version);
+        facts.push((
+            "detected",
+            format!(
+                "{}, {}% sure, by {by}",
+                detection.name, detection.confidence
+            ),
+        ));
+    }
+    if let Some(artifact) = &outputs.artifact {
+        for output in &artifact.outputs {
+            let what = match &output.kind {
+                ArtifactKind::Image { .. } => {
+                    format!("image on snapshot {}", cut(&output.snapshot, 24))
+                }
+                ArtifactKind::StaticTree {
+                    files, bytes: size, ..
+                } => {
+                    format!("static tree of {}, {}", count(*files, "file"), bytes(*size))
+                }
+            };
+            facts.push(("artifact", format!("{}: {what}", output.name)));
+        }
+    }
+    facts.extend(view.urls.iter().map(|url| ("url", url.clone())));
+    if let Some(reason) = &deployment.cancelled {
+        facts.push(("cancelled", cancelled(reason)));
+    }
+    facts
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::Git {
+            url,
+            reference: Some(reference),
+        } => format!("{url} at {reference}"),
+        Source::Git {
+            url,
+            reference: None,
+        } => url.clone(),
+        Source::Archive { name, digest } => format!("archive {name} ({})", digest.short()),
+    }
+}
+
+fn cancelled(reason: &CancelReason) -> String {
+    match reason {
+        CancelReason::Person { actor } => format!("by {actor}"),
+        CancelReason::Superseded { by } => format!("deployment {by} took its place"),
+    }
+}
+
+fn steps(deployment: &Deployment, color: bool) -> String {
+    let mut text = String::new();
+    for step in &deployment.steps {
+        let time = match (step.started_at, step.ended_at) {
+            (Some(from), Some(to)) => took(between_ms(from, to)),
+            _ => String::new(),
+        };
+        let (word, style) = match step.status {
+            StepStatus::Pending => ("pending", Style::Dim),
+            StepStatus::Running => ("running", Style::Cyan),
+            StepStatus::Succeeded => ("succeeded", Style::Green),
+            StepStatus::Cached => ("cached", Style::Green),
+            StepStatus::Failed => ("failed", Style::Red),
+            StepStatus::Skipped => ("skipped", Style::Dim),
+            StepStatus::Cancelled => ("cancelled", Style::Dim),
+        };
+        let word = paint(color, style, &format!("{word:<9}"));
+        let line = format!(
+            "  {:<9}  {word}  {time:>9}  {}",
+            step.name.as_str(),
+            harmless(&step.summary)
+        );
+        text += line.trim_end();
+        text += "\n";
+    }
+    text
+}
+
+fn instances(deployment: &Deployment) -> String {
+    if deployment.outputs.instances.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = deployment
+        .outputs
+        .instances
+        .iter()
+        .map(|one| {
+            let port = one.port.map(|port| format!(":{port}")).unwrap_or_default();
+            vec![
+                format!("{}.{}", one.process, one.ordinal),
+                format!("{}{port}", one.address),
+                one.pid.to_string(),
+                date(one.started_at),
+            ]
+        })
+        .collect();
+    format!(
+        "\n{}",
+        table(&["instance", "address", "pid", "started"], &rows)
+    )
+}
+
+const fn style_of(status: DeploymentStatus) -> Style {
+    match status {
+        DeploymentStatus::Live => Style::Green,
+        DeploymentStatus::Failed | DeploymentStatus::Stuck => Style::Red,
+        DeploymentStatus::Queued | DeploymentStatus::Running | DeploymentStatus::Draining => {
+            Style::Cyan
+        }
+        _ => Style::Dim,
+    }
+}
+
+/// How a deployment that was waited for ended, when it ended well.
+pub fn success(view: &DeploymentView, color: bool) -> String {
+    let deployment = &view.deployment;
+    let after = deployment
+        .live_at
+        .map(|live| format!(" after {}", took(between_ms(deployment.created_at, live))))
+        .unwrap_or_default();
+    let mut text = String::new();
+    for warning in &deployment.warnings {
+        let name = paint(color, Style::Yellow, "warning");
+        text += &format!(
+            "{name}: {} ({})\n",
+            harmless(&warning.message),
+            warning.code
+        );
+    }
+    let state = paint(color, Style::Green, "live");
+    text += &format!(
+        "{}/{} #{} is {state}{after}\n",
+        deployment.project, deployment.environment, deployment.number
+    );
+    for url in &view.urls {
+        text += &format!("  {}\n", paint(color, Style::Bold, url));
+    }
+    if view.urls.is_empty() && deployment.status == DeploymentStatus::Live {
+        text += &format!(
+            "  it has no address yet: windlass domain add HOST --project {} -e {}\n",
+            deployment.project, deployment.environment
+        );
+    }
+    text
+}
+
+/// How a deployment that was waited for ended, when it did not go live.
+pub fn ending(view: &DeploymentView, color: bool) -> String {
+    let deployment = &view.deployment;
+    let mut text = match (&deployment.failure, &deployment.cancelled) {
+        (Some(problem), _) => failure::block(problem, color),
+        (None, Some(reason)) => format!("cancelled: {}\n", cancelled(reason)),
+        (None, None) => format!("it is {}\n", deployment.status),
+    };
+    if deployment.status == DeploymentStatus::Failed {
+        text += "  note: what was live before goes on serving; visitors notice nothing\n";
+    }
+    text += &format!(
+        "  more: windlass logs --project {} -e {} {}\n",
+        deployment.project, deployment.environment, deployment.number
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::deployment::StepName;
+    use windlass_model::{Digest, Failure};
+
+    use super::*;
+    use crate::progress::tests::{at, view};
+
+    fn live() -> DeploymentView {
+        let mut view = view();
+        view.deployment.status = DeploymentStatus::Live;
+        view.deployment.live_at = Some(at(8250));
+        view.urls = vec!["http://shop.example.com".into()];
+        view
+    }
+
+    #[test]
+    fn a_success_names_the_address_and_the_warnings() {
+        let mut view = live();
+        view.deployment
+            .warnings
+            .push(windlass_model::deployment::Warning {
+                code: "lockfile-missing".into(),
+                message: "no lock file: versions may differ next time".into(),
+            });
+        insta::assert_snapshot!(success(&view, false), @r"
+        warning: no lock file: versions may differ next time (lockfile-missing)
+        shop/production #12 is live after 8.2 s
+          http://shop.example.com
+        ");
+    }
+
+    #[test]
+    fn a_failure_says_that_nothing_changed_and_where_to_read_on() {
+        let mut view = view();
+        view.deployment.status = DeploymentStatus::Failed;
+        view.deployment.failure = Some(
+            Failure::app(
+                "check.exited",
+                "the app ended",
+                "exit code 1",
+                "see its log",
+            )
+            .in_step(StepName::Check),
+        );
+        insta::assert_snapshot!(ending(&view, false), @r"
+        error: the app ended
+          step: check
+          why: exit code 1
+          fix: see its log
+          code: check.exited
+          note: what was live before goes on serving; visitors notice nothing
+          more: windlass logs --project shop -e production 12
+        ");
+    }
+
+    #[test]
+    fn one_in_full_shows_source_steps_and_failure() {
+        let mut view = live();
+        view.deployment.source = Source::Archive {
+            digest: Digest::of(b"x"),
+            name: "shop".into(),
+        };
+        let step = view.deployment.step_mut(StepName::Build).unwrap();
+        step.status = StepStatus::Cached;
+        step.started_at = Some(at(0));
+        step.ended_at = Some(at(70));
+        step.summary = "3 steps, 3 from the cache".into();
+        insta::assert_snapshot!(full(&view, false));
+    }
+
+    #[test]
+    fn the_list_is_a_table() {
+        insta::assert_snapshot!(list(&[live(), view()], at(65_000)), @r"
+        NUMBER  ID                          ENVIRONMENT  STATUS  VERSION                            CREATED
+        #12     01k2v8w0000000000000000000  production   live    https://example.com/me/shop.git    1 min ago
+        #12     01k2v8w0000000000000000000  production   queued  https://example.com/me/shop.git    1 min ago
+        ");
+    }
+}

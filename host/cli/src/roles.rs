@@ -1,0 +1,184 @@
+//! What runs on this machine itself. The binary implements [`Roles`]; the command line only parses
+//! and prints.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use windlass_model::deployment::StoredPlan;
+use windlass_model::plan::{DetectReport, Detection};
+use windlass_model::settings::Settings;
+use windlass_model::{EnvironmentName, Failure, Limits};
+
+/// How log lines of a role are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `windlass serve` is started with.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where the API listens.
+    pub api_listen: SocketAddr,
+    /// Socket of an existing containerd; Windlass runs its own when absent.
+    pub containerd: Option<PathBuf>,
+    /// Where the proxy listens; empty means port 80, or 8080 when that is taken or not permitted.
+    pub proxy_listen: Vec<SocketAddr>,
+    /// Folder of the plugins that came with Windlass; beside the binary when absent.
+    pub plugins_dir: Option<PathBuf>,
+    /// Folder of assembled base images that several hosts on a machine may share.
+    pub base_cache_dir: Option<PathBuf>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// How its log is written.
+    pub log_format: LogFormat,
+}
+
+/// What `windlass proxy` is started with.
+#[derive(Debug, Clone)]
+pub struct ProxyOptions {
+    /// The control socket.
+    pub control_socket: PathBuf,
+    /// The file that keeps the last table.
+    pub table_file: PathBuf,
+    /// Where visitors are accepted; empty means port 80, or 8080.
+    pub listen: Vec<SocketAddr>,
+    /// Proxies in front of this one that are believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// How its log is written.
+    pub log_format: LogFormat,
+}
+
+/// What `windlass detect`, `plan` and `init` look at.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// The source's root.
+    pub path: PathBuf,
+    /// The environment whose settings apply.
+    pub environment: EnvironmentName,
+    /// Overrides `build.app_dir`.
+    pub app_dir: Option<String>,
+    /// Overrides `build.framework`.
+    pub framework: Option<String>,
+    /// Folder of the plugins that came with Windlass; beside the binary when absent.
+    pub plugins_dir: Option<PathBuf>,
+    /// The data directory, for installed plugins.
+    pub data_dir: PathBuf,
+}
+
+/// One plugin's answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct DetectorAnswer {
+    /// The plugin.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// What it said.
+    pub report: DetectReport,
+}
+
+/// What was detected.
+#[derive(Debug, Clone, Serialize)]
+pub struct DetectOutput {
+    /// The plugin that won, absent when none did.
+    pub plugin: Option<String>,
+    /// What it recognised.
+    pub chosen: Option<Detection>,
+    /// Why none was chosen.
+    pub failure: Option<Failure>,
+    /// All answers.
+    pub answers: Vec<DetectorAnswer>,
+    /// Plugins that could not be loaded, or failed: name and failure.
+    pub problems: Vec<(String, Failure)>,
+    /// The settings in force.
+    pub settings: Settings,
+    /// Wall clock of all detectors together, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What would be built.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanOutput {
+    /// What was recognised.
+    pub detection: Detection,
+    /// The plan and whose it is.
+    pub stored: StoredPlan,
+    /// What the plugin logged.
+    pub log: Vec<String>,
+}
+
+/// State of one part that the host needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    /// There, and in force.
+    Ok,
+    /// Works, with less.
+    Warning,
+    /// Missing.
+    Missing,
+}
+
+/// One line of `windlass doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// The part.
+    pub name: String,
+    /// How it stands.
+    pub state: CheckState,
+    /// Version, path, or what is in force.
+    pub found: String,
+    /// What to do about it; empty when nothing is.
+    pub fix: String,
+}
+
+/// What `windlass doctor` looks at.
+#[derive(Debug, Clone)]
+pub struct DoctorOptions {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Socket of an existing containerd; the installed binaries when absent.
+    pub containerd: Option<PathBuf>,
+    /// Folder of the plugins that came with Windlass; beside the binary when absent.
+    pub plugins_dir: Option<PathBuf>,
+}
+
+/// What the binary can be, besides a client.
+pub trait Roles {
+    /// Runs the control plane until it is told to stop.
+    ///
+    /// # Errors
+    /// When it cannot start, or ends because of an error.
+    fn serve(&self, options: ServeOptions) -> Result<(), Failure>;
+
+    /// Runs the data plane until it is told to stop.
+    ///
+    /// # Errors
+    /// When it cannot start, or ends because of an error.
+    fn proxy(&self, options: ProxyOptions) -> Result<(), Failure>;
+
+    /// Says what a folder is. That nothing was recognised is part of the output, not an error.
+    ///
+    /// # Errors
+    /// When the folder, its settings or the plugins cannot be read.
+    fn detect(&self, options: &LocalOptions) -> Result<DetectOutput, Failure>;
+
+    /// Says how a folder would be built.
+    ///
+    /// # Errors
+    /// As [`Roles::detect`], and when nothing is recognised or its plugin makes no valid plan.
+    fn plan(&self, options: &LocalOptions) -> Result<PlanOutput, Failure>;
+
+    /// Looks at every part that a host needs.
+    ///
+    /// # Errors
+    /// Only when it cannot look at all.
+    fn doctor(&self, options: &DoctorOptions) -> Result<Vec<Check>, Failure>;
+}

@@ -1,0 +1,212 @@
+//! `windlass init`: a `windlass.toml` from what is detected.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use windlass_model::settings::{self, Settings};
+use windlass_model::{EnvironmentName, Failure, ProjectName};
+
+use super::detect::Source;
+use crate::exit::{CliError, CliResult, Exit};
+use crate::roles::{DetectOutput, LocalOptions, PlanOutput};
+use crate::session::{Session, project_of_folder};
+
+/// Write windlass.toml from what is detected; never over an existing one unless --force.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  windlass init
+  windlass init ../shop --project shop --force")]
+pub struct Init {
+    #[command(flatten)]
+    source: Source,
+    /// Write over an existing windlass.toml.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    file: String,
+    name: &'a ProjectName,
+    framework: &'a str,
+    content: &'a str,
+}
+
+impl Init {
+    pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
+        let force = self.force;
+        let options = self.source.options(session)?;
+        let file = options.path.join(settings::FILE);
+        if file.exists() && !force {
+            return Err(CliError::new(
+                Exit::Refused,
+                "cli.settings-exist",
+                format!("{} exists already", file.display()),
+                "it may hold settings that are not to be lost",
+                "edit it, or write over it with --force",
+            ));
+        }
+        let name = match &session.common.project {
+            Some(project) => project.clone(),
+            None => project_of_folder(&options.path)?,
+        };
+        let found = session.roles.detect(&options).map_err(CliError::of_role)?;
+        if let Some(failure) = found.failure.clone() {
+            return Err(CliError::of_role(failure));
+        }
+        let plan = session.roles.plan(&options).ok();
+        let content = content(&name, &options, &found, plan.as_ref());
+        // What is written must be read the same way by a deployment.
+        Settings::parse(&content, &EnvironmentName::production()).map_err(CliError::of_role)?;
+        write(&file, &content, force)?;
+        let framework = found
+            .chosen
+            .as_ref()
+            .map(|d| d.id.as_str())
+            .unwrap_or_default();
+        if session.json() {
+            let file = file.display().to_string();
+            session.print_json(&Written {
+                file,
+                name: &name,
+                framework,
+                content: &content,
+            });
+        } else {
+            session.console.line(&format!("wrote {}", file.display()));
+            session
+                .console
+                .line("next: windlass plan, then windlass deploy");
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn write(file: &Path, content: &str, force: bool) -> CliResult<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .write(true)
+        .create_new(!force)
+        .create(force)
+        .truncate(force);
+    options
+        .open(file)
+        .and_then(|mut file| file.write_all(content.as_bytes()))
+        .map_err(|e| {
+            let failure = Failure::host(
+                "cli.write",
+                format!("cannot write {}", file.display()),
+                e.to_string(),
+                "make the folder writable",
+            );
+            CliError::of_role(failure)
+        })
+}
+
+fn content(
+    name: &ProjectName,
+    options: &LocalOptions,
+    found: &DetectOutput,
+    plan: Option<&PlanOutput>,
+) -> String {
+    let mut text =
+        "# Settings of this project; `windlass plan` shows what they lead to.\n".to_owned();
+    text += &format!("name = {}\n", quoted(name.as_str()));
+    if let Some(chosen) = &found.chosen {
+        text += "\n[build]\n";
+        if let Some(app_dir) = &options.app_dir {
+            text += &format!("app_dir = {}\n", quoted(app_dir));
+        }
+        for sign in &chosen.evidence {
+            let sign = format!("{} {}", sign.path, sign.detail);
+            text += &format!("# seen: {}\n", crate::render::harmless(sign.trim_end()));
+        }
+        text += &format!("framework = {}\n", quoted(&chosen.id));
+        let needed: Vec<String> = chosen
+            .toolchains
+            .iter()
+            .filter(|toolchain| !toolchain.requirement.is_empty())
+            .map(|one| format!("{} = {}", quoted(&one.name), quoted(&one.requirement)))
+            .collect();
+        if !needed.is_empty() {
+            text += &format!("toolchain = {{ {} }}\n", needed.join(", "));
+        }
+    }
+    let port = plan
+        .and_then(|plan| {
+            plan.stored
+                .plan
+                .processes
+                .iter()
+                .find(|process| process.name == "web")
+        })
+        .and_then(|web| web.ports.first());
+    if let Some(port) = port {
+        text += &format!("\n[run]\n# The application is told its port in PORT.\nport = {port}\n");
+    }
+    text
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::plan::{Detection, Evidence, Toolchain};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read_again() {
+        let detection = Detection {
+            id: "special".into(),
+            name: "Special".into(),
+            ecosystem: "x".into(),
+            toolchains: vec![
+                Toolchain {
+                    name: "tool".into(),
+                    requirement: ">=2 <3".into(),
+                },
+                Toolchain {
+                    name: "other".into(),
+                    requirement: String::new(),
+                },
+            ],
+            confidence: 90,
+            evidence: vec![Evidence {
+                path: "app.json".into(),
+                detail: "a \"key\"\nb".into(),
+            }],
+            supersedes: vec![],
+            notes_json: String::new(),
+            refusal: None,
+        };
+        let found = DetectOutput {
+            plugin: Some("acme".into()),
+            chosen: Some(detection),
+            failure: None,
+            answers: vec![],
+            problems: vec![],
+            settings: Settings::default(),
+            took_ms: 1,
+        };
+        let options = LocalOptions {
+            path: ".".into(),
+            environment: EnvironmentName::production(),
+            app_dir: Some("apps/\"web".into()),
+            framework: None,
+            plugins_dir: None,
+            data_dir: ".".into(),
+        };
+        let text = content(&"shop".parse().unwrap(), &options, &found, None);
+        let read = Settings::parse(&text, &EnvironmentName::production()).unwrap();
+        assert_eq!(read.name.unwrap().as_str(), "shop");
+        assert_eq!(read.build.framework.as_deref(), Some("special"));
+        assert_eq!(read.build.app_dir, "apps/\"web");
+        assert_eq!(read.build.toolchain["tool"], ">=2 <3");
+        assert!(!read.build.toolchain.contains_key("other"));
+    }
+}

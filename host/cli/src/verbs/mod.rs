@@ -1,0 +1,191 @@
+//! The verbs, one file each: its options, its help, and what it does.
+
+use clap::Subcommand;
+use windlass_model::api::{DeploymentView, Page};
+
+use crate::client::{self, Client};
+use crate::exit::{CliError, CliResult, Exit};
+use crate::session::Session;
+
+mod cancel;
+mod completions;
+mod deploy;
+mod deployments;
+mod detect;
+mod doctor;
+mod domain;
+mod env;
+mod environment;
+mod init;
+mod logs;
+mod plan;
+mod plugin;
+mod project;
+mod proxy;
+mod redeploy;
+mod rollback;
+mod serve;
+mod service;
+mod show;
+mod status;
+mod wait;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "each verb's own type carries its help")]
+pub enum Verb {
+    Serve(serve::Serve),
+    Proxy(proxy::Proxy),
+    Doctor(doctor::Doctor),
+    Init(init::Init),
+    Detect(detect::Detect),
+    Plan(plan::Plan),
+    Deploy(deploy::Deploy),
+    Redeploy(redeploy::Redeploy),
+    Rollback(rollback::Rollback),
+    Deployments(deployments::Deployments),
+    Show(show::Show),
+    Status(status::Status),
+    Logs(logs::Logs),
+    Cancel(cancel::Cancel),
+    Project(project::Project),
+    Environment(environment::Environment),
+    Env(env::Env),
+    Domain(domain::Domain),
+    Service(service::Service),
+    Plugin(plugin::Plugin),
+    Completions(completions::Completions),
+}
+
+impl Verb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the verb could not do, with its exit code.
+    pub fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
+        match self {
+            Self::Serve(verb) => verb.run(session),
+            Self::Proxy(verb) => verb.run(session),
+            Self::Doctor(verb) => verb.run(session),
+            Self::Init(verb) => verb.run(session),
+            Self::Detect(verb) => verb.run(session),
+            Self::Plan(verb) => verb.run(session),
+            Self::Deploy(verb) => verb.run(session),
+            Self::Redeploy(verb) => verb.run(session),
+            Self::Rollback(verb) => verb.run(session),
+            Self::Deployments(verb) => verb.run(session),
+            Self::Show(verb) => verb.run(session),
+            Self::Status(verb) => verb.run(session),
+            Self::Logs(verb) => verb.run(session),
+            Self::Cancel(verb) => verb.run(session),
+            Self::Project(verb) => verb.run(session),
+            Self::Environment(verb) => verb.run(session),
+            Self::Env(verb) => verb.run(session),
+            Self::Domain(verb) => verb.run(session),
+            Self::Service(verb) => verb.run(session),
+            Self::Plugin(verb) => verb.run(session),
+            Self::Completions(verb) => verb.run(session),
+        }
+    }
+}
+
+/// Path below the chosen project and environment.
+fn environment_path(session: &Session<'_, '_>, rest: &[&str]) -> CliResult<String> {
+    let (project, environment) = (session.project()?, session.environment());
+    let mut segments = vec![
+        "v1",
+        "projects",
+        project.as_str(),
+        "environments",
+        environment.as_str(),
+    ];
+    segments.extend(rest);
+    Ok(client::path(&segments))
+}
+
+/// Newest deployments of the chosen project and environment.
+fn recent(
+    session: &Session<'_, '_>,
+    client: &Client,
+    limit: &str,
+) -> CliResult<Page<DeploymentView>> {
+    let (project, environment) = (session.project()?, session.environment());
+    let query = [
+        ("project", project.as_str()),
+        ("environment", environment.as_str()),
+        ("limit", limit),
+    ];
+    client.get(&client::with_query("/v1/deployments", &query))
+}
+
+/// The deployment that a person means: an id, the unique start of one, a number (`12`, `#12`), or,
+/// when nothing is said, the newest of the environment.
+fn resolve(
+    session: &Session<'_, '_>,
+    client: &Client,
+    reference: Option<&str>,
+) -> CliResult<DeploymentView> {
+    let Some(reference) = reference else {
+        return newest(session, client);
+    };
+    let number = reference.trim_start_matches('#');
+    let path = client::path(&["v1", "deployments", number]);
+    if number.bytes().all(|b| b.is_ascii_digit()) {
+        let project = session.project()?;
+        client.get(&client::with_query(&path, &[("project", project.as_str())]))
+    } else {
+        client.get(&path)
+    }
+}
+
+fn newest(session: &Session<'_, '_>, client: &Client) -> CliResult<DeploymentView> {
+    let page = recent(session, client, "1")?;
+    page.items.into_iter().next().ok_or_else(|| {
+        let project = session.project().map(|p| p.to_string()).unwrap_or_default();
+        CliError::new(
+            Exit::NotFound,
+            "cli.no-deployment",
+            format!("{project}/{} has no deployment", session.common.environment),
+            "nothing was deployed there yet",
+            "deploy something with `windlass deploy`, or name another with --project and -e",
+        )
+    })
+}
+
+/// Asks for a name as confirmation, unless `--yes` was given.
+fn confirm(session: &mut Session<'_, '_>, yes: bool, what: &str, name: &str) -> CliResult<()> {
+    if yes {
+        return Ok(());
+    }
+    let declined = |why: &str| {
+        CliError::new(
+            Exit::Refused,
+            "cli.not-confirmed",
+            format!("{what} {name} was not deleted"),
+            why,
+            "type its name when asked, or give --yes",
+        )
+    };
+    if !session.console.stdin_is_terminal() || session.json() {
+        return Err(declined("nobody is there to confirm it"));
+    }
+    session.console.err(&format!(
+        "This deletes {what} {name} with everything in it. Type its name: "
+    ));
+    let typed = session.console.read_line().unwrap_or_default();
+    if typed.trim() == name {
+        Ok(())
+    } else {
+        Err(declined("another name was typed"))
+    }
+}
+
+/// What could not be read from standard input, a file or the environment.
+fn unreadable(what: &str, why: impl std::fmt::Display) -> Box<CliError> {
+    CliError::bad_input(
+        "cli.unreadable",
+        format!("cannot read {what}"),
+        why.to_string(),
+        "check that it is there, readable and UTF-8 text",
+    )
+}
