@@ -2,7 +2,7 @@
 //! plans, addresses.
 //!
 //! **Invariants.** This is the only crate that names sled. What an awaited call acknowledged is on
-//! disk. Reads never wait for writes to reach the disk. Values of variables and tokens are encrypted
+//! disk. Reads do not wait for a flush. Values of variables and tokens are encrypted
 //! before they enter the key-value store. Logs and files are not kept here.
 //!
 //! Reading order: [`kv`] (the trait and what is durable when), `kv/sled` (the rules that make sled

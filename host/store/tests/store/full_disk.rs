@@ -167,34 +167,36 @@ async fn a_store_opens_on_a_full_disk_and_can_be_read() {
     make_shop(&store).await;
     let id = store.host_id().clone();
     drop(store);
-    // The ballast is lost, so that there is no space at all.
-    std::fs::remove_file(data.join("ballast")).unwrap();
     let filler = disk.fill();
-    // One page for the snapshot that opening writes.
-    File::options()
-        .write(true)
-        .open(&filler)
-        .unwrap()
-        .set_len(file_bytes(&filler) - 65_536)
-        .unwrap();
 
     let store = Store::open(&data, Limits::default()).unwrap();
     assert!(matches!(store.health(), Health::ReadOnly { .. }));
     assert_eq!(*store.host_id(), id);
     assert!(store.project(&shop()).is_ok());
+    assert!(!data.join("ballast").exists(), "its space was needed");
     std::fs::remove_file(filler).unwrap();
     wait_until_well(&store).await;
-    make_another(&store).await;
-}
-
-fn file_bytes(path: &Path) -> u64 {
-    path.metadata().unwrap().len()
-}
-
-async fn make_another(store: &Store) {
     store
         .ensure_project(&"other".parse().unwrap())
         .await
         .unwrap();
     assert_eq!(store.projects().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn without_any_space_opening_says_so_and_loses_nothing() {
+    let disk = Disk::mount();
+    let data = disk.path().join("data");
+    let store = Store::open(&data, Limits::default()).unwrap();
+    make_shop(&store).await;
+    drop(store);
+    std::fs::remove_file(data.join("ballast")).unwrap();
+    let filler = disk.fill();
+    let refused = Store::open(&data, Limits::default()).unwrap_err();
+    assert_eq!(refused.code(), "store.io", "{refused}");
+    assert!(refused.fix().contains("has space"), "{}", refused.fix());
+    std::fs::remove_file(filler).unwrap();
+    let store = Store::open(&data, Limits::default()).unwrap();
+    assert_eq!(store.health(), Health::Ok);
+    assert!(store.project(&shop()).is_ok());
 }

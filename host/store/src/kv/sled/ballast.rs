@@ -31,11 +31,22 @@ impl Ballast {
         {
             return Ok(());
         }
-        let written = self.write();
+        let written = self.refuse_if_scarce().and_then(|()| self.write());
         if written.is_err() {
             self.release();
         }
         written.map_err(StoreError::io("writing", &self.path))
+    }
+
+    /// Half of what is free must be left for others, and a disk that is still full is not worn out
+    /// by trying again and again.
+    fn refuse_if_scarce(&self) -> std::io::Result<()> {
+        let disk = rustix::fs::statvfs(self.path.parent().unwrap_or(Path::new(".")))?;
+        if disk.f_bavail * disk.f_frsize < 2 * BYTES as u64 {
+            let why = "less than 16 MiB are free on the disk of the data directory";
+            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why));
+        }
+        Ok(())
     }
 
     fn write(&self) -> std::io::Result<()> {

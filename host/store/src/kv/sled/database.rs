@@ -54,7 +54,10 @@ impl Database {
                 doing: "opening",
                 why: "its files are damaged".into(),
             })?
-            .map_err(backend("opening"))?;
+            .map_err(|error| match error {
+                sled::Error::Io(source) => StoreError::io("opening", dir)(source),
+                other => backend("opening")(other),
+            })?;
         OPEN.fetch_add(1, Ordering::SeqCst);
         let counted = Counted;
         let path = dir.join("db");
