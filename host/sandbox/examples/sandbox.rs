@@ -40,14 +40,8 @@ async fn detect(plugins: PathBuf, source: PathBuf) -> Result<(), Box<dyn std::er
     // The folder may change between two runs: a digest of the moment, so that no answer is replayed.
     let moment = format!("{:?}", std::time::SystemTime::now());
     let source = Source::open(source, Digest::of(moment.as_bytes()))?;
-    let context = Context {
-        platform: "linux/amd64".to_owned(),
-        ..Context::default()
-    };
-    for plugin in plugins
-        .iter()
-        .filter(|plugin| plugin.fills(Stage::Detector))
-    {
+    let context = Context { platform: "linux/amd64".to_owned(), ..Context::default() };
+    for plugin in plugins.iter().filter(|plugin| plugin.fills(Stage::Detector)) {
         let call = sandbox.detect(plugin, &source, &context).await;
         println!("{}", serde_json::to_string_pretty(&call.report)?);
         match call.result {

@@ -58,10 +58,7 @@ pub(crate) struct Answers {
 impl Answers {
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        let answers = Self {
-            folder,
-            written: AtomicUsize::new(0),
-        };
+        let answers = Self { folder, written: AtomicUsize::new(0) };
         answers.prune()?;
         Ok(answers)
     }
@@ -177,13 +174,7 @@ mod tests {
     fn everything_that_an_answer_depends_on_is_in_its_key() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let key = |component, tree, function, arguments: &str| {
-            Key {
-                component,
-                tree,
-                function,
-                arguments,
-            }
-            .digest()
+            Key { component, tree, function, arguments }.digest()
         };
         let one = key(&a, Some(&a), "detect", "x");
         for other in [

@@ -79,13 +79,7 @@ impl Sandbox {
         let key = ask.arguments().map(|arguments| {
             let component = &plugin.info().digest;
             let tree = source.map(Source::tree_digest);
-            Key {
-                component,
-                tree,
-                function: A::FUNCTION,
-                arguments,
-            }
-            .digest()
+            Key { component, tree, function: A::FUNCTION, arguments }.digest()
         });
         if let Some(kept) = key.as_ref().and_then(|key| inner.answers.get(key)) {
             return replay::<A>(plugin, kept, started);
@@ -99,11 +93,7 @@ impl Sandbox {
         if let Some(key) = key.filter(|_| !seen.looked_outside) {
             (result, log) = keep(inner, &key, result, log, &report);
         }
-        Call {
-            result,
-            report,
-            log,
-        }
+        Call { result, report, log }
     }
 }
 
@@ -137,11 +127,7 @@ fn replay<A: Ask>(plugin: &Plugin, kept: Answer<A::Answer>, started: Instant) ->
     report.memory_peak_bytes = kept.memory_peak_bytes;
     report.log_bytes = kept.log.iter().map(|(_, text)| text.len() as u64).sum();
     report.log_bytes_dropped = kept.log_bytes_dropped;
-    Call {
-        result,
-        report,
-        log: kept.log,
-    }
+    Call { result, report, log: kept.log }
 }
 
 fn report<A: Ask>(
@@ -153,9 +139,7 @@ fn report<A: Ask>(
         plugin: plugin.name().to_owned(),
         stage: A::STAGE,
         function: A::FUNCTION.to_owned(),
-        outcome: result
-            .as_ref()
-            .map_or_else(PluginFault::outcome, |_| CallOutcome::Answered),
+        outcome: result.as_ref().map_or_else(PluginFault::outcome, |_| CallOutcome::Answered),
         cached: false,
         took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         memory_peak_bytes: 0,
@@ -212,11 +196,7 @@ impl Inner {
         let mut ticks = self.limits.cpu_ms.div_ceil(TICK_MS);
         store.epoch_deadline_callback(move |_| {
             ticks = ticks.saturating_sub(1);
-            if ticks == 0 {
-                Err(CpuUsedUp.into())
-            } else {
-                Ok(UpdateDeadline::Yield(1))
-            }
+            if ticks == 0 { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
         });
         store.set_epoch_deadline(1);
         Ok(store)
@@ -247,18 +227,13 @@ impl Inner {
             return fault;
         }
         if error.is::<CpuUsedUp>() {
-            return PluginFault::CpuTimedOut {
-                limit_ms: self.limits.cpu_ms,
-            };
+            return PluginFault::CpuTimedOut { limit_ms: self.limits.cpu_ms };
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return PluginFault::HostFailed(error.to_string());
         }
         let over = |which| PluginFault::OverLimit { which };
-        if error
-            .chain()
-            .any(<dyn std::error::Error>::is::<ResourceTableError>)
-        {
+        if error.chain().any(<dyn std::error::Error>::is::<ResourceTableError>) {
             return over(Limit::Resources);
         }
         let said = format!("{error:#}");
@@ -269,9 +244,7 @@ impl Inner {
         if said.contains("resource limit exceeded") {
             return over(Limit::Instances);
         }
-        PluginFault::Trapped {
-            reason: reason(error),
-        }
+        PluginFault::Trapped { reason: reason(error) }
     }
 }
 
@@ -282,10 +255,7 @@ struct CpuUsedUp;
 /// The innermost cause: the outer ones are backtraces of guest code.
 fn reason(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
-    root.lines()
-        .next()
-        .unwrap_or("no reason was given")
-        .to_owned()
+    root.lines().next().unwrap_or("no reason was given").to_owned()
 }
 
 fn refused(error: PluginError) -> PluginFault {

@@ -69,16 +69,11 @@ pub enum CompileError {
 impl CompileError {
     /// Whether another try with the same file can only end the same way.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Invalid { .. } | Self::Killed { .. } | Self::TimedOut { .. }
-        )
+        matches!(self, Self::Invalid { .. } | Self::Killed { .. } | Self::TimedOut { .. })
     }
 
     fn host(what: &str, error: &dyn std::fmt::Display) -> Self {
-        Self::Host {
-            reason: format!("{what}: {error}"),
-        }
+        Self::Host { reason: format!("{what}: {error}") }
     }
 }
 
@@ -94,10 +89,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Opens the folder, or makes it.
     pub(crate) fn open(folder: PathBuf, engine: &Engine) -> io::Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let meta = fs::metadata(&folder)?;
         if meta.uid() != rustix::process::geteuid().as_raw() {
             let why = format!("{} belongs to another user", folder.display());
@@ -109,11 +101,7 @@ impl Compiled {
             fs::remove_file(folder.join("key")).or_else(ignore_absent)?;
         }
         let key = key(&folder)?;
-        Ok(Self {
-            folder,
-            key,
-            compatibility: engine::compatibility(engine),
-        })
+        Ok(Self { folder, key, compatibility: engine::compatibility(engine) })
     }
 
     /// Maps the code of a component, if it was compiled before by this version of the runtime.
@@ -180,8 +168,7 @@ impl Compiled {
     }
 
     fn path(&self, component: &Digest) -> PathBuf {
-        self.folder
-            .join(format!("{}-{}.cwasm", component.hex(), self.compatibility))
+        self.folder.join(format!("{}-{}.cwasm", component.hex(), self.compatibility))
     }
 
     fn mac(&self, file: &mut File) -> io::Result<Code> {
@@ -213,9 +200,7 @@ async fn run(
     });
     let Ok(ended) = waited.await else {
         let _ = child.kill().await;
-        return Err(CompileError::TimedOut {
-            limit_ms: limits.compile_wall_ms,
-        });
+        return Err(CompileError::TimedOut { limit_ms: limits.compile_wall_ms });
     };
     let (status, said) =
         ended.map_err(|error| CompileError::host("waiting for it failed", &error))?;
@@ -236,9 +221,7 @@ fn outcome(status: ExitStatus, said: &str, limits: &PluginLimits) -> Result<(), 
             limit_bytes: limits.compile_memory_bytes_max,
             limit_s: limits.compile_cpu_s,
         }),
-        (code, _) => Err(CompileError::Host {
-            reason: format!("exit {code:?}: {}", reason()),
-        }),
+        (code, _) => Err(CompileError::Host { reason: format!("exit {code:?}: {}", reason()) }),
     }
 }
 
@@ -255,19 +238,13 @@ fn key(folder: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut key)?;
     fs::remove_file(&path).or_else(ignore_absent)?;
-    let made = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path);
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     match made {
         Ok(mut file) => file.write_all(&key)?,
         // Another process was first: its key counts.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let theirs = fs::read(&path)?;
-            key = theirs
-                .try_into()
-                .map_err(|_| io::Error::other("the cache key is not whole"))?;
+            key = theirs.try_into().map_err(|_| io::Error::other("the cache key is not whole"))?;
         }
         Err(error) => return Err(error),
     }
@@ -275,11 +252,7 @@ fn key(folder: &Path) -> io::Result<[u8; 32]> {
 }
 
 fn ignore_absent(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound {
-        Ok(())
-    } else {
-        Err(error)
-    }
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 const EXIT_USAGE: i32 = 64;
@@ -300,13 +273,7 @@ pub fn compile_main(args: &[String]) -> i32 {
         return complain(EXIT_USAGE, "the limits are not numbers");
     };
     let limit = |resource, value| {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(value),
-                maximum: Some(value),
-            },
-        )
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
     };
     let limited = limit(Resource::Cpu, cpu_s)
         .and_then(|()| limit(Resource::As, memory_bytes))

@@ -102,11 +102,7 @@ impl Ticker {
     }
 
     pub(crate) fn enter(&self) -> Ticking<'_> {
-        let mut running = self
-            .0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running += 1;
         self.0.changed.notify_one();
         Ticking(&self.0)
@@ -121,11 +117,7 @@ impl Drop for Ticker {
 
 impl Drop for Ticking<'_> {
     fn drop(&mut self) {
-        *self
-            .0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 
@@ -134,10 +126,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 fn tick(shared: &Weak<Shared>, engine: &Engine) {
     while let Some(shared) = shared.upgrade() {
-        let running = shared
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
         if *running > 0 {
             drop(running);
             drop(shared);

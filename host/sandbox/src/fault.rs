@@ -138,10 +138,7 @@ impl PluginFault {
 /// A refusal as the failure of the application that it is about.
 fn refusal_failure(refusal: &Refusal, plugin: &str) -> Failure {
     let fix = refusal.hint.clone().unwrap_or_else(|| {
-        format!(
-            "the plugin {plugin} gives no hint; see its documentation for {}",
-            refusal.code
-        )
+        format!("the plugin {plugin} gives no hint; see its documentation for {}", refusal.code)
     });
     let what = format!("The plugin {plugin} refused");
     Failure::app(refusal.code.clone(), what, refusal.message.clone(), fix)
@@ -244,10 +241,7 @@ impl LoadError {
     pub fn fix(&self) -> String {
         match self {
             Self::Unreadable { path, .. } => {
-                format!(
-                    "check that {} exists and that Windlass may read it",
-                    path.display()
-                )
+                format!("check that {} exists and that Windlass may read it", path.display())
             }
             Self::TooLarge { .. } => {
                 "build it with `cargo build --profile plugin --target wasm32-wasip2`".to_owned()
@@ -288,9 +282,5 @@ pub struct LoadProblem {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }

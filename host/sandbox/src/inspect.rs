@@ -30,14 +30,8 @@ const ALWAYS: [&str; 4] = [
 /// Interfaces that must be granted.
 const GRANTED: [&str; 2] = ["windlass:exec/exec", "windlass:http/http"];
 /// Packages of WASI that are linked, with nothing behind them.
-const WASI: [&str; 6] = [
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
-];
+const WASI: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 /// A section longer than this is no manifest.
 const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 
@@ -57,37 +51,21 @@ pub struct Inspected {
 /// # Errors
 /// It is unreadable, no component, without a manifest, or does not fit this host's contract.
 pub fn inspect(path: &Path) -> Result<Inspected, LoadError> {
-    let bytes = std::fs::read(path).map_err(|source| LoadError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
     inspect_bytes(&bytes)
 }
 
 pub(crate) fn inspect_bytes(bytes: &[u8]) -> Result<Inspected, LoadError> {
-    let Outline {
-        manifest,
-        imports,
-        exports,
-    } = outline(bytes)?;
+    let Outline { manifest, imports, exports } = outline(bytes)?;
     let manifest = manifest.ok_or(LoadError::NoManifest)?;
     let manifest = parse_manifest(&manifest)?;
     let stages = stages_of(&exports)?;
     imports.iter().try_for_each(|import| check_import(import))?;
     let digest = Digest::of(bytes);
     let bytes = bytes.len() as u64;
-    let info = PluginInfo {
-        manifest,
-        digest,
-        stages,
-        bundled: false,
-        bytes,
-    };
-    Ok(Inspected {
-        info,
-        imports,
-        exports,
-    })
+    let info = PluginInfo { manifest, digest, stages, bundled: false, bytes };
+    Ok(Inspected { info, imports, exports })
 }
 
 #[derive(Default)]
@@ -118,22 +96,16 @@ fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
                     return Err(LoadError::BadManifest { reason });
                 }
                 // The outermost one wins; inside, the module of the plugin comes first.
-                outline
-                    .manifest
-                    .get_or_insert_with(|| section.data().to_vec());
+                outline.manifest.get_or_insert_with(|| section.data().to_vec());
             }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    outline
-                        .imports
-                        .push(import.map_err(not_wasm)?.name.0.to_owned());
+                    outline.imports.push(import.map_err(not_wasm)?.name.0.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    outline
-                        .exports
-                        .push(export.map_err(not_wasm)?.name.0.to_owned());
+                    outline.exports.push(export.map_err(not_wasm)?.name.0.to_owned());
                 }
             }
             _ => {}
@@ -159,12 +131,7 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
 }
 
 fn stages_of(exports: &[String]) -> Result<Vec<Stage>, LoadError> {
-    let offered = || {
-        STAGES
-            .iter()
-            .map(|(name, _)| format!("{name}@{VERSION}"))
-            .collect()
-    };
+    let offered = || STAGES.iter().map(|(name, _)| format!("{name}@{VERSION}")).collect();
     let mut stages = Vec::new();
     for export in exports.iter().filter(|name| name.starts_with("windlass:")) {
         let (name, version) = export.split_once('@').unwrap_or((export, ""));
@@ -172,17 +139,12 @@ fn stages_of(exports: &[String]) -> Result<Vec<Stage>, LoadError> {
             Some((_, stage)) if version == VERSION => stages.push(*stage),
             _ => {
                 let interface = export.clone();
-                return Err(LoadError::UnknownInterface {
-                    interface,
-                    offered: offered(),
-                });
+                return Err(LoadError::UnknownInterface { interface, offered: offered() });
             }
         }
     }
     if stages.is_empty() {
-        return Err(LoadError::NoStage {
-            exports: exports.to_vec(),
-        });
+        return Err(LoadError::NoStage { exports: exports.to_vec() });
     }
     stages.sort_unstable();
     Ok(stages)
@@ -195,24 +157,14 @@ fn check_import(import: &str) -> Result<(), LoadError> {
         return Ok(());
     }
     if !name.starts_with("windlass:") {
-        return Err(LoadError::ForbiddenImport {
-            interface: interface(),
-        });
+        return Err(LoadError::ForbiddenImport { interface: interface() });
     }
     if GRANTED.contains(&name) {
-        return Err(LoadError::NotGranted {
-            interface: interface(),
-        });
+        return Err(LoadError::NotGranted { interface: interface() });
     }
     if ALWAYS.contains(&name) && version == VERSION {
         return Ok(());
     }
-    let offered = ALWAYS
-        .iter()
-        .map(|name| format!("{name}@{VERSION}"))
-        .collect();
-    Err(LoadError::UnknownInterface {
-        interface: interface(),
-        offered,
-    })
+    let offered = ALWAYS.iter().map(|name| format!("{name}@{VERSION}")).collect();
+    Err(LoadError::UnknownInterface { interface: interface(), offered })
 }

@@ -25,6 +25,7 @@ mod sandbox;
 mod source;
 mod stages;
 mod state;
+mod streams;
 
 pub use call::Call;
 pub use compiled::{CompileError, compile_main};

@@ -16,11 +16,7 @@ pub(crate) struct PerCall {
 }
 
 /// See [`PerCall`].
-pub(crate) const PER_CALL: PerCall = PerCall {
-    instances: 16,
-    memories: 4,
-    tables: 16,
-};
+pub(crate) const PER_CALL: PerCall = PerCall { instances: 16, memories: 4, tables: 16 };
 
 /// Counts what a call holds, and ends it when it asks for more than it may.
 #[derive(Debug)]
@@ -94,9 +90,7 @@ impl ResourceLimiter for Meter {
     ) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_add(growth(current, desired));
         if total > self.table_elements_max {
-            return self.exceed(PluginFault::OverLimit {
-                which: Limit::TableElements,
-            });
+            return self.exceed(PluginFault::OverLimit { which: Limit::TableElements });
         }
         self.table_elements = total;
         Ok(true)
@@ -121,27 +115,18 @@ mod tests {
 
     #[test]
     fn memory_is_summed_over_all_memories() {
-        let limits = PluginLimits {
-            memory_bytes_max: 100,
-            ..PluginLimits::default()
-        };
+        let limits = PluginLimits { memory_bytes_max: 100, ..PluginLimits::default() };
         let mut meter = Meter::new(&limits);
         assert!(meter.memory_growing(0, 60, None).unwrap());
         assert!(meter.memory_growing(0, 40, None).unwrap());
         assert!(meter.memory_growing(60, 61, None).is_err());
-        assert!(matches!(
-            meter.exceeded(),
-            Some(PluginFault::OutOfMemory { limit_bytes: 100 })
-        ));
+        assert!(matches!(meter.exceeded(), Some(PluginFault::OutOfMemory { limit_bytes: 100 })));
         assert_eq!(meter.memory_peak_bytes(), 100);
     }
 
     #[test]
     fn table_elements_are_summed_over_all_tables() {
-        let limits = PluginLimits {
-            table_elements_max: 10,
-            ..PluginLimits::default()
-        };
+        let limits = PluginLimits { table_elements_max: 10, ..PluginLimits::default() };
         let mut meter = Meter::new(&limits);
         assert!(meter.table_growing(0, 10, None).unwrap());
         assert!(meter.table_growing(0, 1, None).is_err());

@@ -46,10 +46,7 @@ pub(crate) struct Finished {
 
 impl CallLog {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self(Arc::new(Mutex::new(Lines {
-            bytes_max,
-            ..Lines::default()
-        })))
+        Self(Arc::new(Mutex::new(Lines { bytes_max, ..Lines::default() })))
     }
 
     /// Adds the lines of a message, as long as there is room. A message that does not fit is dropped
@@ -71,11 +68,7 @@ impl CallLog {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = std::mem::take(&mut log.entries);
         let bytes = entries.iter().map(|(_, text)| text.len() as u64).sum();
-        Finished {
-            entries,
-            bytes,
-            dropped: log.dropped,
-        }
+        Finished { entries, bytes, dropped: log.dropped }
     }
 }
 

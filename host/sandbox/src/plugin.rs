@@ -38,11 +38,7 @@ impl std::fmt::Debug for Plugin {
 
 impl Plugin {
     pub(crate) fn new(info: PluginInfo, path: PathBuf) -> Self {
-        Self(Arc::new(Known {
-            info,
-            path,
-            ready: OnceCell::new(),
-        }))
+        Self(Arc::new(Known { info, path, ready: OnceCell::new() }))
     }
 
     /// What it says of itself.
@@ -91,9 +87,8 @@ impl Ready {
         component: &Component,
         stages: &[Stage],
     ) -> Result<Self, LoadError> {
-        let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
-            reason: format!("{error:#}"),
-        };
+        let mismatch =
+            |error: wasmtime::Error| LoadError::Mismatch { reason: format!("{error:#}") };
         let pre = linker.instantiate_pre(component).map_err(mismatch)?;
         let fills = |stage| stages.contains(&stage);
         let detector = fills(Stage::Detector).then(|| detector::GuestIndices::new(&pre));

@@ -94,10 +94,7 @@ impl Sandbox {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, path: &Path, bundled: bool) -> Result<Plugin, LoadError> {
-        let unreadable = |source| LoadError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         let limit_bytes = self.0.limits.component_bytes_max;
         if bytes > limit_bytes {
@@ -131,10 +128,7 @@ impl Sandbox {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => {
                 let path = folder.to_owned();
-                let error = LoadError::Unreadable {
-                    path: path.clone(),
-                    source,
-                };
+                let error = LoadError::Unreadable { path: path.clone(), source };
                 problems.push(LoadProblem { path, error });
             }
         }
@@ -169,14 +163,10 @@ impl Inner {
             return ready;
         }
         let one = self.compiling.acquire().await;
-        let _one = one.map_err(|_| CompileError::Host {
-            reason: "shutting down".to_owned(),
-        })?;
+        let _one = one.map_err(|_| CompileError::Host { reason: "shutting down".to_owned() })?;
         let digest = &plugin.info().digest;
         let args = &self.compiler_args;
-        self.compiled
-            .compile(&self.compiler, args, plugin.path(), digest, &self.limits)
-            .await?;
+        self.compiled.compile(&self.compiler, args, plugin.path(), digest, &self.limits).await?;
         self.mapped(plugin).unwrap_or_else(|| {
             let reason = "it was compiled, but this process cannot use the code".to_owned();
             Err(LoadError::Unusable { reason })
@@ -194,10 +184,7 @@ fn wasm_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-        {
+        if path.extension().is_some_and(|extension| extension == "wasm") {
             files.push(path);
         }
     }

@@ -52,17 +52,9 @@ impl Source {
         match rustix::fs::open(&root, flags, Mode::empty()) {
             Ok(folder) => {
                 let special = OnceLock::new();
-                Ok(Self(Arc::new(Opened {
-                    root,
-                    folder,
-                    tree: tree_digest,
-                    special,
-                })))
+                Ok(Self(Arc::new(Opened { root, folder, tree: tree_digest, special })))
             }
-            Err(errno) => Err(SourceError {
-                path: root,
-                source: errno.into(),
-            }),
+            Err(errno) => Err(SourceError { path: root, source: errno.into() }),
         }
     }
 
@@ -95,26 +87,12 @@ impl Source {
         limits: &PluginLimits,
     ) -> Result<Listing, ReadError> {
         let host = limits.list_entries_max as usize;
-        let limit = if options.limit == 0 {
-            host
-        } else {
-            host.min(options.limit as usize)
-        };
-        let depth_max = if options.max_depth == 0 {
-            u32::MAX
-        } else {
-            options.max_depth
-        };
+        let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
+        let depth_max = if options.max_depth == 0 { u32::MAX } else { options.max_depth };
         let folder = self.open_folder(&options.under)?;
         let under = options.under.trim_matches('/');
         let globs = globs_of(&options.globs)?;
-        let mut lister = Lister {
-            globs,
-            under,
-            depth_max,
-            held_max: host,
-            entries: Vec::new(),
-        };
+        let mut lister = Lister { globs, under, depth_max, held_max: host, entries: Vec::new() };
         let complete = walk(folder.as_fd(), "", 1, &mut lister)?;
         let mut entries = lister.entries;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -131,11 +109,7 @@ impl Source {
         limits: &PluginLimits,
     ) -> Vec<Result<Vec<u8>, ReadError>> {
         let all = limits.read_bytes_max;
-        let each = if bytes_each_max == 0 {
-            all
-        } else {
-            u64::from(bytes_each_max).min(all)
-        };
+        let each = if bytes_each_max == 0 { all } else { u64::from(bytes_each_max).min(all) };
         let mut left = all;
         let mut read = |path: &String| {
             let bytes = self.read(path, each.min(left))?;
@@ -156,11 +130,7 @@ impl Source {
         let mut bytes = Vec::new();
         let mut file = std::fs::File::from(file).take(bytes_max + 1);
         file.read_to_end(&mut bytes).map_err(|_| ReadError::Io)?;
-        if bytes.len() as u64 > bytes_max {
-            Err(ReadError::TooLarge)
-        } else {
-            Ok(bytes)
-        }
+        if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge) } else { Ok(bytes) }
     }
 
     fn open_folder(&self, path: &str) -> Result<OwnedFd, ReadError> {
@@ -213,11 +183,7 @@ fn walk(
             let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
             kind = FileType::from_raw_mode(stat.map_err(read_error)?.st_mode);
         }
-        let path = if below.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{below}/{name}")
-        };
+        let path = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
         if !visitor.entry(folder, name, &path, kind) {
             return Ok(false);
         }
@@ -264,22 +230,14 @@ struct Lister<'a> {
 
 impl Visitor for Lister<'_> {
     fn entry(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: FileType) -> bool {
-        if self
-            .globs
-            .as_ref()
-            .is_some_and(|globs| !globs.is_match(path))
-        {
+        if self.globs.as_ref().is_some_and(|globs| !globs.is_match(path)) {
             return true;
         }
         if self.entries.len() >= self.held_max {
             return false;
         }
         let kind = kind_of(kind);
-        let size = if kind == Kind::File {
-            size_of(at, name)
-        } else {
-            0
-        };
+        let size = if kind == Kind::File { size_of(at, name) } else { 0 };
         let path = match self.under {
             "" => path.to_owned(),
             under => format!("{under}/{path}"),

@@ -40,8 +40,7 @@ impl Sandbox {
         context: &Context,
         chosen: &Detection,
     ) -> Call<BuildPlan> {
-        self.call(plugin, Some(source), Plan { context, chosen })
-            .await
+        self.call(plugin, Some(source), Plan { context, chosen }).await
     }
 
     /// Asks a migrator for migrations; `outputs` are the names of the plan's outputs.
@@ -53,16 +52,7 @@ impl Sandbox {
         chosen: &Detection,
         outputs: &[String],
     ) -> Call<Vec<Migration>> {
-        self.call(
-            plugin,
-            Some(source),
-            Migrations {
-                context,
-                chosen,
-                outputs,
-            },
-        )
-        .await
+        self.call(plugin, Some(source), Migrations { context, chosen, outputs }).await
     }
 
     /// Asks a health component what to probe.
@@ -74,39 +64,20 @@ impl Sandbox {
         chosen: &Detection,
         processes: &[ArtifactProcess],
     ) -> Call<HealthPolicy> {
-        self.call(
-            plugin,
-            Some(source),
-            Policy {
-                context,
-                chosen,
-                processes,
-            },
-        )
-        .await
+        self.call(plugin, Some(source), Policy { context, chosen, processes }).await
     }
 
     /// Asks a health component what to make of what was seen, oldest first. Only the newest
-    /// [`OBSERVATIONS_MAX`] are passed on. Never cached.
+    /// [`OBSERVATIONS_MAX`] are passed on. It sees no source: a rollback has none. Never cached.
     pub async fn judge(
         &self,
         plugin: &Plugin,
-        source: &Source,
         context: &Context,
         policy: &HealthPolicy,
         seen: &[Observation],
     ) -> Call<Verdict> {
         let seen = &seen[seen.len().saturating_sub(OBSERVATIONS_MAX)..];
-        self.call(
-            plugin,
-            Some(source),
-            Judge {
-                context,
-                policy,
-                seen,
-            },
-        )
-        .await
+        self.call(plugin, None, Judge { context, policy, seen }).await
     }
 }
 
@@ -139,9 +110,7 @@ impl Ask for Detect<'_> {
         instance: &Instance,
     ) -> Asked<Self::Raw> {
         let guest = exported(ready.detector.as_ref())?.load(&mut *store, instance)?;
-        guest
-            .call_detect(store, &convert::context(self.context))
-            .await
+        guest.call_detect(store, &convert::context(self.context)).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<DetectReport, String> {
@@ -172,15 +141,12 @@ impl Ask for Plan<'_> {
     ) -> Asked<Self::Raw> {
         let guest = exported(ready.builder.as_ref())?.load(&mut *store, instance)?;
         let context = convert::context(self.context);
-        guest
-            .call_plan(store, &context, &convert::detection(self.chosen))
-            .await
+        guest.call_plan(store, &context, &convert::detection(self.chosen)).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<BuildPlan, String> {
         let plan = convert::plan(raw);
-        plan.validate(&BuildLimits::default())
-            .map_err(|problem| problem.to_string())?;
+        plan.validate(&BuildLimits::default()).map_err(|problem| problem.to_string())?;
         Ok(plan)
     }
 }
@@ -209,14 +175,7 @@ impl Ask for Migrations<'_> {
     ) -> Asked<Self::Raw> {
         let guest = exported(ready.migrator.as_ref())?.load(&mut *store, instance)?;
         let context = convert::context(self.context);
-        guest
-            .call_plan(
-                store,
-                &context,
-                &convert::detection(self.chosen),
-                self.outputs,
-            )
-            .await
+        guest.call_plan(store, &context, &convert::detection(self.chosen), self.outputs).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<Vec<Migration>, String> {
@@ -254,9 +213,7 @@ impl Ask for Policy<'_> {
         let context = convert::context(self.context);
         let chosen = convert::detection(self.chosen);
         let processes: Vec<_> = self.processes.iter().map(convert::process).collect();
-        guest
-            .call_policy_for(store, &context, &chosen, &processes)
-            .await
+        guest.call_policy_for(store, &context, &chosen, &processes).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<HealthPolicy, String> {

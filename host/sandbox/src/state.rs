@@ -1,13 +1,9 @@
 //! What one call holds, and the interfaces that the host gives to its guest.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
@@ -19,6 +15,7 @@ use crate::images::{ImageConfig, ImageError, ImageLookup};
 use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
 use crate::source::Source;
+use crate::streams::LogStream;
 
 /// The moment that every pure call sees: 2000-01-01T00:00:00Z.
 const FIXED_WALL: Duration = Duration::from_secs(946_684_800);
@@ -51,16 +48,7 @@ impl CallState {
         table.set_max_capacity(limits.resources_max as usize);
         let wasi = wasi(source.as_ref(), &log)?;
         let meter = Meter::new(&limits);
-        Ok(Self {
-            wasi,
-            table,
-            meter,
-            log,
-            source,
-            limits,
-            images,
-            looked_outside: false,
-        })
+        Ok(Self { wasi, table, meter, log, source, limits, images, looked_outside: false })
     }
 
     /// Ends the streams, so that a last line without an end is in the log too.
@@ -101,10 +89,7 @@ fn wasi(source: Option<&Source>, log: &CallLog) -> Result<WasiCtx, String> {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
@@ -159,10 +144,7 @@ impl source::Host for CallState {
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, source::ReadError>>> {
         match &self.source {
             Some(source) => Ok(source.read_many(&paths, bytes_each_max, &self.limits)),
-            None => Ok(paths
-                .iter()
-                .map(|_| Err(source::ReadError::NotFound))
-                .collect()),
+            None => Ok(paths.iter().map(|_| Err(source::ReadError::NotFound)).collect()),
         }
     }
 }
@@ -222,76 +204,5 @@ impl HostMonotonicClock for Fixed {
 
     fn now(&self) -> u64 {
         FIXED_MONOTONIC_NS
-    }
-}
-
-/// A standard stream that ends in the call's log.
-#[derive(Clone)]
-struct LogStream {
-    log: CallLog,
-    line: Vec<u8>,
-}
-
-/// A line without an end is cut here.
-const LINE_BYTES_MAX: usize = 16 * 1024;
-
-impl LogStream {
-    fn new(log: &CallLog) -> Self {
-        Self {
-            log: log.clone(),
-            line: Vec::new(),
-        }
-    }
-
-    fn end_line(&mut self) {
-        self.log
-            .write(LogLevel::Debug, &String::from_utf8_lossy(&self.line));
-        self.line.clear();
-    }
-}
-
-impl Drop for LogStream {
-    fn drop(&mut self) {
-        if !self.line.is_empty() {
-            self.end_line();
-        }
-    }
-}
-
-impl IsTerminal for LogStream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for LogStream {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-}
-
-impl AsyncWrite for LogStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        for &byte in bytes {
-            if byte != b'\n' {
-                self.line.push(byte);
-            }
-            if byte == b'\n' || self.line.len() >= LINE_BYTES_MAX {
-                self.end_line();
-            }
-        }
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -56,7 +56,7 @@ pub trait Health {
         crate::health::default_policy(ctx, processes)
     }
 
-    /// The verdict over all that was seen so far, oldest first.
+    /// The verdict over all that was seen so far, oldest first. There is no source to look at.
     ///
     /// # Errors
     /// A [`PluginError`] fails the deployment.

@@ -27,10 +27,7 @@ fn service(service: &model::ServiceInfo) -> types::Service {
 }
 
 fn toolchain(toolchain: &model::Toolchain) -> types::Toolchain {
-    types::Toolchain {
-        name: toolchain.name.clone(),
-        requirement: toolchain.requirement.clone(),
-    }
+    types::Toolchain { name: toolchain.name.clone(), requirement: toolchain.requirement.clone() }
 }
 
 pub(crate) fn toolchains(all: Vec<types::Toolchain>) -> Vec<model::Toolchain> {
@@ -42,10 +39,7 @@ pub(crate) fn toolchains(all: Vec<types::Toolchain>) -> Vec<model::Toolchain> {
 }
 
 pub(crate) fn evidence(all: Vec<types::Evidence>) -> Vec<model::Evidence> {
-    let one = |from: types::Evidence| model::Evidence {
-        path: from.path,
-        detail: from.detail,
-    };
+    let one = |from: types::Evidence| model::Evidence { path: from.path, detail: from.detail };
     all.into_iter().map(one).collect()
 }
 
@@ -63,15 +57,12 @@ pub(crate) fn detection(detection: &Detection) -> types::Detection {
         evidence: detection.evidence.iter().map(evidence).collect(),
         supersedes: detection.supersedes.clone(),
         notes_json: detection.notes_json.clone(),
-        refusal: detection
-            .refusal
-            .as_ref()
-            .map(|refusal| types::PluginError {
-                code: refusal.code.clone(),
-                message: refusal.message.clone(),
-                hint: refusal.hint.clone(),
-                retryable: refusal.retryable,
-            }),
+        refusal: detection.refusal.as_ref().map(|refusal| types::PluginError {
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            hint: refusal.hint.clone(),
+            retryable: refusal.retryable,
+        }),
     }
 }
 
@@ -101,16 +92,9 @@ pub(crate) fn report(report: detector::Report) -> Result<DetectReport, String> {
         let many = report.detections.len();
         return Err(format!("{many} detections are more than {DETECTIONS_MAX}"));
     }
-    let near_miss = |from: detector::NearMiss| NearMiss {
-        id: from.id,
-        reason: from.reason,
-    };
+    let near_miss = |from: detector::NearMiss| NearMiss { id: from.id, reason: from.reason };
     Ok(DetectReport {
-        detections: report
-            .detections
-            .into_iter()
-            .map(checked)
-            .collect::<Result<_, _>>()?,
+        detections: report.detections.into_iter().map(checked).collect::<Result<_, _>>()?,
         near_misses: report.near_misses.into_iter().map(near_miss).collect(),
     })
 }
@@ -122,20 +106,14 @@ fn checked(from: types::Detection) -> Result<Detection, String> {
         return Err(format!("the detection id {id:?} is not {rule}"));
     }
     if from.confidence > 100 {
-        return Err(format!(
-            "{id}: confidence {} is more than 100",
-            from.confidence
-        ));
+        return Err(format!("{id}: confidence {} is more than 100", from.confidence));
     }
     if let Some(bad) = from.supersedes.iter().find(|superseded| **superseded == id) {
         return Err(format!("{bad} supersedes itself"));
     }
     let refusal = from.refusal.map(refusal);
     if let Some(bad) = refusal.as_ref().filter(|refusal| !is_code(&refusal.code)) {
-        return Err(format!(
-            "{id}: the code {:?} of its refusal is not valid",
-            bad.code
-        ));
+        return Err(format!("{id}: the code {:?} of its refusal is not valid", bad.code));
     }
     Ok(Detection {
         id,

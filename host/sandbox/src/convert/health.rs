@@ -35,17 +35,13 @@ pub(crate) fn check_migration(migration: &Migration, outputs: &[String]) -> Resu
     if migration.verdict != MigrationVerdict::Run {
         return Ok(());
     }
-    let Migration {
-        tool, output, argv, ..
-    } = migration;
+    let Migration { tool, output, argv, .. } = migration;
     if argv.first().is_none_or(String::is_empty) {
         return Err(format!("{tool}: a migration to be run has no command"));
     }
     if !outputs.contains(output) {
         let outputs = outputs.join(", ");
-        return Err(format!(
-            "{tool}: there is no output {output:?}; there is: {outputs}"
-        ));
+        return Err(format!("{tool}: there is no output {output:?}; there is: {outputs}"));
     }
     Ok(())
 }
@@ -59,10 +55,7 @@ pub(crate) fn process(process: &ArtifactProcess) -> health::Process {
 }
 
 pub(crate) fn policy(from: health::Policy) -> HealthPolicy {
-    let range = |from: health::StatusRange| StatusRange {
-        first: from.first,
-        last: from.last,
-    };
+    let range = |from: health::StatusRange| StatusRange { first: from.first, last: from.last };
     HealthPolicy {
         probes: from.probes.into_iter().map(probe).collect(),
         pass_status: from.pass_status.into_iter().map(range).collect(),
@@ -83,18 +76,13 @@ fn probe(from: health::Probe) -> Probe {
             headers: http.headers,
             redirects_max: http.redirects_max,
         },
-        health::Probe::Tcp(tcp) => Probe::Tcp {
-            process: tcp.process,
-            port: tcp.port,
-        },
-        health::Probe::Command(command) => Probe::Command {
-            process: command.process,
-            argv: command.argv,
-        },
-        health::Probe::StaysUp(up) => Probe::StaysUp {
-            process: up.process,
-            stays_up_ms: up.stays_up_ms,
-        },
+        health::Probe::Tcp(tcp) => Probe::Tcp { process: tcp.process, port: tcp.port },
+        health::Probe::Command(command) => {
+            Probe::Command { process: command.process, argv: command.argv }
+        }
+        health::Probe::StaysUp(up) => {
+            Probe::StaysUp { process: up.process, stays_up_ms: up.stays_up_ms }
+        }
     }
 }
 
@@ -109,13 +97,8 @@ pub(crate) fn check_policy(
     }
     for probe in &policy.probes {
         let name = probe.process();
-        if !processes
-            .iter()
-            .any(|process| process.name.as_str() == name)
-        {
-            return Err(format!(
-                "a probe asks the process {name:?}, which is not run"
-            ));
+        if !processes.iter().any(|process| process.name.as_str() == name) {
+            return Err(format!("a probe asks the process {name:?}, which is not run"));
         }
         match probe {
             Probe::Http { path, .. } if !path.starts_with('/') => {
@@ -127,12 +110,7 @@ pub(crate) fn check_policy(
             _ => {}
         }
     }
-    let HealthPolicy {
-        interval_min_ms: min,
-        interval_max_ms: max,
-        budget_ms,
-        ..
-    } = *policy;
+    let HealthPolicy { interval_min_ms: min, interval_max_ms: max, budget_ms, .. } = *policy;
     if min < INTERVAL_MS_MIN || max < min {
         return Err(format!(
             "pauses from {min} to {max} ms: at least {INTERVAL_MS_MIN}, the longest not shorter"
@@ -149,10 +127,7 @@ pub(crate) fn check_policy(
 }
 
 pub(crate) fn policy_to_guest(policy: &HealthPolicy) -> health::Policy {
-    let range = |from: &StatusRange| health::StatusRange {
-        first: from.first,
-        last: from.last,
-    };
+    let range = |from: &StatusRange| health::StatusRange { first: from.first, last: from.last };
     health::Policy {
         probes: policy.probes.iter().map(probe_to_guest).collect(),
         pass_status: policy.pass_status.iter().map(range).collect(),
@@ -166,30 +141,16 @@ pub(crate) fn policy_to_guest(policy: &HealthPolicy) -> health::Policy {
 
 fn probe_to_guest(probe: &Probe) -> health::Probe {
     match probe.clone() {
-        Probe::Http {
-            process,
-            port,
-            path,
-            headers,
-            redirects_max,
-        } => health::Probe::Http(health::HttpProbe {
-            process,
-            port,
-            path,
-            headers,
-            redirects_max,
-        }),
+        Probe::Http { process, port, path, headers, redirects_max } => {
+            health::Probe::Http(health::HttpProbe { process, port, path, headers, redirects_max })
+        }
         Probe::Tcp { process, port } => health::Probe::Tcp(health::TcpProbe { process, port }),
         Probe::Command { process, argv } => {
             health::Probe::Command(health::CommandProbe { process, argv })
         }
-        Probe::StaysUp {
-            process,
-            stays_up_ms,
-        } => health::Probe::StaysUp(health::UpProbe {
-            process,
-            stays_up_ms,
-        }),
+        Probe::StaysUp { process, stays_up_ms } => {
+            health::Probe::StaysUp(health::UpProbe { process, stays_up_ms })
+        }
     }
 }
 

@@ -108,19 +108,17 @@ fn mount(mount: builder::Mount) -> Mount {
             mode: secret.mode,
             required: secret.required,
         },
-        builder::Mount::Tmpfs(tmpfs) => Mount::Tmpfs {
-            target: tmpfs.target,
-            bytes_max: tmpfs.bytes_max,
-        },
+        builder::Mount::Tmpfs(tmpfs) => {
+            Mount::Tmpfs { target: tmpfs.target, bytes_max: tmpfs.bytes_max }
+        }
     }
 }
 
 fn output(output: builder::Output) -> Output {
     let artifact = match output.artifact {
-        builder::Artifact::Image(image) => OutputKind::Image {
-            step: image.step,
-            config: config(image.config),
-        },
+        builder::Artifact::Image(image) => {
+            OutputKind::Image { step: image.step, config: config(image.config) }
+        }
         builder::Artifact::StaticTree(tree) => OutputKind::StaticTree {
             step: tree.step,
             root: tree.root,
@@ -128,10 +126,7 @@ fn output(output: builder::Output) -> Output {
             not_found: tree.not_found,
         },
     };
-    Output {
-        name: output.name,
-        artifact,
-    }
+    Output { name: output.name, artifact }
 }
 
 fn config(config: builder::RunConfig) -> RunConfig {

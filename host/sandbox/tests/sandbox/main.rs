@@ -7,4 +7,6 @@ mod faults;
 mod loading;
 mod sights;
 mod stages;
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
 mod support;

@@ -86,16 +86,15 @@ async fn the_batch_interface_never_leaves_the_source() {
         .map(|sign| (sign.path, sign.detail))
         .collect();
     for (path, answer) in [
-        ("/etc/passwd", "ReadError::Denied"),
-        ("../outside", "ReadError::Denied"),
-        ("a/../../outside", "ReadError::NotFound"),
-        ("link-out", "ReadError::Denied"),
+        ("/etc/passwd", "denied"),
+        ("../outside", "denied"),
+        ("a/../../outside", "not-found"),
+        ("link-out", "denied"),
         ("link-in", "5 bytes"),
-        ("fifo", "ReadError::NotAFile"),
-        ("folder", "ReadError::NotAFile"),
-        ("absent", "ReadError::NotFound"),
+        ("fifo", "not-a-file"),
+        ("folder", "not-a-file"),
+        ("absent", "not-found"),
     ] {
-        let answer = answer.trim_start_matches("ReadError::");
         assert!(
             seen[path].contains(answer),
             "{path}: {} instead of {answer}",

@@ -110,7 +110,7 @@ async fn the_policy_and_the_judge_work_together() {
         });
         let call = bench
             .sandbox
-            .judge(&bench.guest, &source, &context(), &policy, &seen)
+            .judge(&bench.guest, &context(), &policy, &seen)
             .await;
         assert_eq!(call.result.unwrap(), verdict);
         assert!(!call.report.cached);

@@ -6,7 +6,7 @@
 //! What is normal: a detection of confidence 95, a plan that serves the source as a static tree, and
 //! the default health judge.
 
-use windlass_sdk::health::{Observation, Policy, Process, Verdict};
+use windlass_sdk::health::{Policy, Process};
 use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Output, StaticOutput, Step};
 use windlass_sdk::{
     Builder, Context, DetectReport, Detection, Detector, Health, PluginError, Source,
@@ -76,12 +76,6 @@ impl Health for TestGuest {
         let how = behaviour::of(source, "policy")?.unwrap_or_default();
         behaviour::act(&how)?;
         windlass_sdk::health::default_policy(ctx, processes)
-    }
-
-    fn judge(ctx: &Context, policy: &Policy, seen: &[Observation]) -> Result<Verdict, PluginError> {
-        let how = behaviour::of(&Source::of(ctx), "judge")?.unwrap_or_default();
-        behaviour::act(&how)?;
-        Ok(windlass_sdk::health::default_judge(policy, seen))
     }
 }
 
