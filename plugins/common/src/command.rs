@@ -29,11 +29,7 @@ pub fn exec(line: &str) -> String {
     }
     match line.rfind("&&") {
         None => exec_one(line),
-        Some(at) => format!(
-            "{} && {}",
-            line[..at].trim_end(),
-            exec_one(line[at + 2..].trim())
-        ),
+        Some(at) => format!("{} && {}", line[..at].trim_end(), exec_one(line[at + 2..].trim())),
     }
 }
 
@@ -51,26 +47,27 @@ fn exec_one(command: &str) -> String {
 
 /// `cross-env A=b command` is what `env A=b command` is everywhere but on Windows.
 fn without_wrapper(line: &str) -> &str {
-    line.strip_prefix("cross-")
-        .filter(|rest| rest.starts_with("env "))
-        .unwrap_or(line)
+    line.strip_prefix("cross-").filter(|rest| rest.starts_with("env ")).unwrap_or(line)
 }
 
 /// Whether the words mean the same without a shell.
 fn is_plain(line: &str) -> bool {
     let special = |c: char| "|&;<>()$`\\\"'*?[]~#!{}\n".contains(c);
     let first = line.split_whitespace().next().unwrap_or_default();
-    let builtin = matches!(
-        first,
-        "cd" | "export" | "exec" | "set" | "." | "source" | "trap" | "if"
-    );
+    let builtin =
+        matches!(first, "cd" | "export" | "exec" | "set" | "." | "source" | "trap" | "if");
     !line.contains(special) && !first.contains('=') && !builtin
 }
 
-/// Whether commands are joined by anything but `&&`, or `&&` stands inside quotes or a group.
+/// Whether commands are joined by anything but `&&`, or the last `&&` stands inside quotes or a group.
 fn joins_otherwise(line: &str) -> bool {
     let bare = line.replace("&&", "");
-    let quoted = line.contains("&&") && line.contains(['"', '\'', '(', '{']);
+    let open = |before: &str| {
+        let odd = |quote| before.matches(quote).count() % 2 == 1;
+        let more = |left, right| before.matches(left).count() != before.matches(right).count();
+        odd('"') || odd('\'') || odd('`') || more('(', ')') || more('{', '}')
+    };
+    let quoted = line.rfind("&&").is_some_and(|at| open(&line[..at]));
     bare.contains(['|', ';', '\n', '&']) && !only_redirections(&bare) || quoted
 }
 
@@ -90,34 +87,22 @@ mod tests {
 
     #[test]
     fn plain_words_need_no_shell() {
-        check(
-            "node  server.js --port 80",
-            &["node", "server.js", "--port", "80"],
-        );
+        check("node  server.js --port 80", &["node", "server.js", "--port", "80"]);
     }
 
     #[test]
     fn the_shell_is_replaced_where_one_is_needed() {
         check("serve -p $PORT", &["/bin/sh", "-c", "exec serve -p $PORT"]);
-        check(
-            "A=b node x.js",
-            &["/bin/sh", "-c", "exec env A=b node x.js"],
-        );
+        check("A=b node x.js", &["/bin/sh", "-c", "exec env A=b node x.js"]);
         check("cross-env A=b node x.js", &["env", "A=b", "node", "x.js"]);
-        check(
-            "node x.js > log 2>&1",
-            &["/bin/sh", "-c", "exec node x.js > log 2>&1"],
-        );
+        check("node x.js > log 2>&1", &["/bin/sh", "-c", "exec node x.js > log 2>&1"]);
         check("exec node $X", &["/bin/sh", "-c", "exec node $X"]);
     }
 
     #[test]
     fn the_last_of_a_chain_gets_the_signals() {
         check("a && node b.js", &["/bin/sh", "-c", "a && exec node b.js"]);
-        check(
-            "cd web && A=b node b.js",
-            &["/bin/sh", "-c", "cd web && exec env A=b node b.js"],
-        );
+        check("cd web && A=b node b.js", &["/bin/sh", "-c", "cd web && exec env A=b node b.js"]);
     }
 
     #[test]

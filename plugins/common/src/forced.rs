@@ -9,32 +9,19 @@ pub fn apply(report: DetectReport, framework: Option<&str>) -> DetectReport {
         return report;
     };
     let mut near_misses = report.near_misses;
-    let (mine, others): (Vec<_>, Vec<_>) = report
-        .detections
-        .into_iter()
-        .partition(|one| one.id == framework);
+    let (mine, others): (Vec<_>, Vec<_>) =
+        report.detections.into_iter().partition(|one| one.id == framework);
     for other in others {
         let reason = format!("build.framework in windlass.toml asks for {framework:?} instead");
-        near_misses.push(windlass_sdk::NearMiss {
-            id: other.id,
-            reason,
-        });
+        near_misses.push(windlass_sdk::NearMiss { id: other.id, reason });
     }
-    let detections = mine
-        .into_iter()
-        .map(|one| certain(one, framework))
-        .collect();
-    DetectReport {
-        detections,
-        near_misses,
-    }
+    let detections = mine.into_iter().map(|one| certain(one, framework)).collect();
+    DetectReport { detections, near_misses }
 }
 
 /// The detection, made certain by the setting.
 pub fn certain(detection: Detection, framework: &str) -> Detection {
-    detection
-        .confidence(100)
-        .evidence("windlass.toml", format!("build.framework = {framework:?}"))
+    detection.confidence(100).evidence("windlass.toml", format!("build.framework = {framework:?}"))
 }
 
 /// The id for the names that people use for it.
@@ -53,10 +40,7 @@ mod tests {
 
     fn report() -> DetectReport {
         let found = |id| Detection::new(id, id, "node").confidence(60);
-        DetectReport {
-            detections: vec![found("node"), found("nextjs")],
-            near_misses: vec![],
-        }
+        DetectReport { detections: vec![found("node"), found("nextjs")], near_misses: vec![] }
     }
 
     #[test]
@@ -64,10 +48,7 @@ mod tests {
         let report = apply(report(), Some("next"));
         assert_eq!(report.detections.len(), 1);
         assert_eq!(
-            (
-                report.detections[0].id.as_str(),
-                report.detections[0].confidence
-            ),
+            (report.detections[0].id.as_str(), report.detections[0].confidence),
             ("nextjs", 100)
         );
         assert_eq!(report.near_misses[0].id, "node");

@@ -66,9 +66,7 @@ pub fn on(base: &Step, id: &str, name: &str) -> Step {
 
 /// The application's source, in `/app`.
 pub fn source() -> Copy {
-    let mut copy = Copy::source(["**"], "/app/")
-        .parents()
-        .exclude(NEVER_COPIED);
+    let mut copy = Copy::source(["**"], "/app/").parents().exclude(NEVER_COPIED);
     copy.chown = Some(USER.to_owned());
     copy
 }
@@ -81,20 +79,12 @@ pub fn files<S: Into<String>>(globs: impl IntoIterator<Item = S>) -> Copy {
 /// An output that runs in `/app`.
 pub fn image(name: &str, step: &Step, env: &[(&str, &str)], cwd: &str) -> Output {
     let mut config = RunConfig::new();
-    config.env = env
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    config.env =
+        env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     config.user = USER.to_owned();
     config.cwd = cwd.to_owned();
-    let artifact = Artifact::Image(ImageOutput {
-        step: step.id.clone(),
-        config,
-    });
-    Output {
-        name: name.to_owned(),
-        artifact,
-    }
+    let artifact = Artifact::Image(ImageOutput { step: step.id.clone(), config });
+    Output { name: name.to_owned(), artifact }
 }
 
 /// An output that the proxy serves.
@@ -105,10 +95,7 @@ pub fn site(step: &Step, root: String, spa: Option<&str>, not_found: Option<&str
         spa_fallback: spa.map(str::to_owned),
         not_found: not_found.map(str::to_owned),
     });
-    Output {
-        name: OUTPUT_SITE.to_owned(),
-        artifact,
-    }
+    Output { name: OUTPUT_SITE.to_owned(), artifact }
 }
 
 /// What people declared to be run: settings before the Procfile.
@@ -133,10 +120,7 @@ impl Declared {
 
     /// The same of what was read already.
     pub fn of(settings: &Settings, procfile: &[procfile::Entry]) -> Self {
-        let mut declared = Self {
-            port: settings.run.port,
-            ..Self::default()
-        };
+        let mut declared = Self { port: settings.run.port, ..Self::default() };
         for entry in procfile {
             let name = procfile::process_name(&entry.name);
             match name.as_str() {
@@ -177,31 +161,19 @@ impl Declared {
     /// The processes of a plan: `web` is what is run where nothing was declared.
     pub fn processes(&self, web: Option<Vec<String>>, port: Option<u16>) -> Vec<Process> {
         let declared = self.web.as_ref().map(|(line, ..)| command::argv(line));
-        let web = if self.only_workers() {
-            None
-        } else {
-            declared.or(web)
-        };
+        let web = if self.only_workers() { None } else { declared.or(web) };
         let port = self.port.or(port);
         let web = web.map(|argv| process("web", ProcessKind::Web, argv, port));
         let worker = |(name, line): &(String, String)| {
             process(name, ProcessKind::Worker, command::argv(line), None)
         };
-        web.into_iter()
-            .chain(self.workers.iter().map(worker))
-            .collect()
+        web.into_iter().chain(self.workers.iter().map(worker)).collect()
     }
 }
 
 fn process(name: &str, kind: ProcessKind, argv: Vec<String>, port: Option<u16>) -> Process {
     let ports = port.into_iter().collect();
-    Process {
-        name: name.to_owned(),
-        output: OUTPUT_APP.to_owned(),
-        kind,
-        argv,
-        ports,
-    }
+    Process { name: name.to_owned(), output: OUTPUT_APP.to_owned(), kind, argv, ports }
 }
 
 #[cfg(test)]
@@ -218,10 +190,7 @@ mod tests {
         let fallback = || Some(vec!["fallback".to_owned()]);
         let web = |d: &Declared| d.processes(fallback(), None)[0].argv.join(" ");
         let procfile = "web: b 1\nrelease: m\nworker: w";
-        assert_eq!(
-            web(&declared(r#"{"run":{"command":"a 1"}}"#, procfile)),
-            "a 1"
-        );
+        assert_eq!(web(&declared(r#"{"run":{"command":"a 1"}}"#, procfile)), "a 1");
         assert_eq!(web(&declared("{}", procfile)), "b 1");
         assert_eq!(web(&declared("{}", "release: m")), "fallback");
     }

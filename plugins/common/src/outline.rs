@@ -7,12 +7,7 @@ use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Mount, Op, Origin, Run
 pub fn outline(plan: &BuildPlan) -> String {
     let mut lines = Vec::new();
     for step in &plan.steps {
-        lines.push(format!(
-            "step {} ({}) on {}",
-            step.id,
-            step.name,
-            base(step)
-        ));
+        lines.push(format!("step {} ({}) on {}", step.id, step.name, base(step)));
         lines.extend(step.ops.iter().map(|op| format!("  {}", operation(op))));
     }
     for output in &plan.outputs {
@@ -33,10 +28,7 @@ pub fn outline(plan: &BuildPlan) -> String {
     }
     for process in &plan.processes {
         let (name, kind, argv) = (&process.name, process.kind, &process.argv);
-        lines.push(format!(
-            "process {name}: {kind:?} {argv:?} ports={:?}",
-            process.ports
-        ));
+        lines.push(format!("process {name}: {kind:?} {argv:?} ports={:?}", process.ports));
     }
     lines.join("\n")
 }
@@ -58,11 +50,7 @@ fn operation(op: &Op) -> String {
         Op::Run(run) => command(run),
         Op::Copy(copy) => copied(copy),
         Op::WriteFile(file) => {
-            format!(
-                "write {}: {}",
-                file.path,
-                String::from_utf8_lossy(&file.content)
-            )
+            format!("write {}: {}", file.path, String::from_utf8_lossy(&file.content))
         }
         Op::Fetch(fetch) => format!("fetch {} to {}", fetch.url, fetch.dest),
         Op::Extract(extract) => format!("extract {} to {}", extract.archive, extract.dest),
@@ -88,20 +76,10 @@ fn copied(copy: &Copy) -> String {
         Origin::Step(step) => step.clone(),
         Origin::Image(image) => image.clone(),
     };
-    let owner = copy
-        .chown
-        .as_ref()
-        .map_or_else(String::new, |owner| format!(" as {owner}"));
-    format!(
-        "copy {} of {from} to {}{owner}",
-        copy.sources.join(" "),
-        copy.dest
-    )
+    let owner = copy.chown.as_ref().map_or_else(String::new, |owner| format!(" as {owner}"));
+    format!("copy {} of {from} to {}{owner}", copy.sources.join(" "), copy.dest)
 }
 
 fn pairs(env: &KeyValues) -> String {
-    env.iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }

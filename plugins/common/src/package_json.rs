@@ -39,10 +39,7 @@ impl PackageJson {
     /// # Errors
     /// Code `node.package-json-invalid` with line and column; `source.unreadable`.
     pub fn read(source: &Source) -> Result<Option<Self>, PluginError> {
-        source
-            .text(FILE)?
-            .map(|text| Self::parse(&text))
-            .transpose()
+        source.text(FILE)?.map(|text| Self::parse(&text)).transpose()
     }
 
     /// Reads the text of a package.json.
@@ -69,10 +66,7 @@ impl PackageJson {
 
     /// The file that `main` names.
     pub fn main(&self) -> Option<&str> {
-        self.main
-            .as_ref()?
-            .as_str()
-            .map(|main| main.trim_start_matches("./"))
+        self.main.as_ref()?.as_str().map(|main| main.trim_start_matches("./"))
     }
 
     /// `pnpm@9.1.0+sha512...` → `("pnpm", "9.1.0")`
@@ -129,34 +123,20 @@ impl PackageJson {
 
     /// Names of the development dependencies.
     pub fn dev_dependencies(&self) -> impl Iterator<Item = &str> {
-        self.dev_dependencies
-            .iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
+        self.dev_dependencies.iter().flatten().map(|(name, _)| name.as_str())
     }
 
     /// Whether it looks like a library or a tool: made to be published, not to be run.
     pub fn is_library(&self) -> bool {
         let private = self.private == Some(Value::Bool(true));
-        let signs = [
-            &self.files,
-            &self.exports,
-            &self.types,
-            &self.publish_config,
-            &self.bin,
-        ];
-        let peers = self
-            .peer_dependencies
-            .as_ref()
-            .is_some_and(|peers| !peers.is_empty());
+        let signs = [&self.files, &self.exports, &self.types, &self.publish_config, &self.bin];
+        let peers = self.peer_dependencies.as_ref().is_some_and(|peers| !peers.is_empty());
         !private && (peers || signs.into_iter().any(Option::is_some))
     }
 }
 
 fn has(table: &Option<BTreeMap<String, Value>>, package: &str) -> bool {
-    table
-        .as_ref()
-        .is_some_and(|table| table.contains_key(package))
+    table.as_ref().is_some_and(|table| table.contains_key(package))
 }
 
 #[cfg(test)]

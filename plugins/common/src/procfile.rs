@@ -21,10 +21,7 @@ pub const FILE: &str = "Procfile";
 /// # Errors
 /// Code `source.unreadable`.
 pub fn read(source: &Source) -> Result<Vec<Entry>, PluginError> {
-    Ok(source
-        .text(FILE)?
-        .map(|text| parse(&text))
-        .unwrap_or_default())
+    Ok(source.text(FILE)?.map(|text| parse(&text)).unwrap_or_default())
 }
 
 /// The entries of a Procfile, in order; comments and lines without a colon are none.
@@ -34,21 +31,14 @@ pub fn parse(text: &str) -> Vec<Entry> {
         let (name, command) = (name.trim(), command.trim());
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let fits = !name.is_empty() && name.chars().all(good) && !command.is_empty();
-        fits.then(|| Entry {
-            name: name.to_owned(),
-            command: command.to_owned(),
-            line: n + 1,
-        })
+        fits.then(|| Entry { name: name.to_owned(), command: command.to_owned(), line: n + 1 })
     };
     text.lines().enumerate().filter_map(entry).collect()
 }
 
 /// A name that the contract takes for a process: lower case, hyphens.
 pub fn process_name(name: &str) -> String {
-    name.to_ascii_lowercase()
-        .replace('_', "-")
-        .trim_matches('-')
-        .to_owned()
+    name.to_ascii_lowercase().replace('_', "-").trim_matches('-').to_owned()
 }
 
 #[cfg(test)]
@@ -60,16 +50,8 @@ mod tests {
         let found = parse(
             "# web: no\nweb: node a.js --x: y\r\n\nrelease:  npm run migrate\nodd line\nx y: z\n",
         );
-        let seen: Vec<_> = found
-            .iter()
-            .map(|e| (e.name.as_str(), e.command.as_str(), e.line))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("web", "node a.js --x: y", 2),
-                ("release", "npm run migrate", 4)
-            ]
-        );
+        let seen: Vec<_> =
+            found.iter().map(|e| (e.name.as_str(), e.command.as_str(), e.line)).collect();
+        assert_eq!(seen, [("web", "node a.js --x: y", 2), ("release", "npm run migrate", 4)]);
     }
 }

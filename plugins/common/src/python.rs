@@ -47,14 +47,8 @@ impl Manifests {
     /// Code `python.pyproject-invalid` with line and column; `source.unreadable`.
     pub fn read(source: &Source) -> Result<Self, PluginError> {
         source.prefetch(&[REQUIREMENTS, PYPROJECT]);
-        let pyproject = source
-            .text(PYPROJECT)?
-            .map(|text| Pyproject::parse(&text))
-            .transpose()?;
-        Ok(Self {
-            requirements: source.text(REQUIREMENTS)?,
-            pyproject,
-        })
+        let pyproject = source.text(PYPROJECT)?.map(|text| Pyproject::parse(&text)).transpose()?;
+        Ok(Self { requirements: source.text(REQUIREMENTS)?, pyproject })
     }
 
     /// Where a package is declared, as file and key; `None` when it is not.
@@ -81,23 +75,12 @@ impl Manifests {
 
     /// Names of all declared packages, normalised.
     pub fn names(&self) -> BTreeSet<String> {
-        let lines = self
-            .requirements
-            .iter()
-            .flat_map(|text| text.lines())
-            .map(str::to_owned);
+        let lines = self.requirements.iter().flat_map(|text| text.lines()).map(str::to_owned);
         let of_project = |p: &Pyproject| {
-            p.dependencies
-                .iter()
-                .chain(p.poetry.iter().flatten())
-                .cloned()
-                .collect::<Vec<_>>()
+            p.dependencies.iter().chain(p.poetry.iter().flatten()).cloned().collect::<Vec<_>>()
         };
         let project = self.pyproject.iter().flat_map(of_project);
-        lines
-            .chain(project)
-            .filter_map(|line| name_of(&line))
-            .collect()
+        lines.chain(project).filter_map(|line| name_of(&line)).collect()
     }
 }
 
@@ -124,34 +107,21 @@ impl Pyproject {
     fn of(table: &Table) -> Self {
         let project = table.get("project").and_then(Value::as_table);
         let texts = |value: &Value| -> Vec<String> {
-            value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(text_of)
-                .collect()
+            value.as_array().into_iter().flatten().filter_map(text_of).collect()
         };
         let of_project = |key: &str| project.and_then(|project| project.get(key));
         let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
-        let poetry = poetry
-            .and_then(|poetry| poetry.get("dependencies"))
-            .and_then(Value::as_table);
+        let poetry = poetry.and_then(|poetry| poetry.get("dependencies")).and_then(Value::as_table);
         let dynamic = of_project("dynamic").map(texts).unwrap_or_default();
         let scripts = of_project("scripts").and_then(Value::as_table);
-        let poetry_python = poetry
-            .and_then(|poetry| poetry.get("python"))
-            .and_then(text_of);
+        let poetry_python = poetry.and_then(|poetry| poetry.get("python")).and_then(text_of);
         Self {
             project: project.is_some(),
             name: of_project("name").and_then(text_of),
             dependencies: of_project("dependencies").map(texts).unwrap_or_default(),
             dynamic: dynamic.iter().any(|key| key == "dependencies"),
-            requires_python: of_project("requires-python")
-                .and_then(text_of)
-                .or(poetry_python),
-            scripts: scripts
-                .map(|table| table.keys().cloned().collect())
-                .unwrap_or_default(),
+            requires_python: of_project("requires-python").and_then(text_of).or(poetry_python),
+            scripts: scripts.map(|table| table.keys().cloned().collect()).unwrap_or_default(),
             build_system: table.contains_key("build-system"),
             poetry: poetry.map(|table| table.keys().cloned().collect()),
         }
@@ -166,11 +136,7 @@ fn text_of(value: &Value) -> Option<String> {
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |last| last.chars().count())
-        + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
     (line, column)
 }
 
@@ -204,10 +170,7 @@ mod tests {
     fn names_are_read_out_of_requirements() {
         for (line, name) in [
             ("Flask==3.0", Some("flask")),
-            (
-                "  Flask_Login[x] >= 1 ; python_version > '3'",
-                Some("flask-login"),
-            ),
+            ("  Flask_Login[x] >= 1 ; python_version > '3'", Some("flask-login")),
             ("zope.interface", Some("zope-interface")),
             ("pkg @ git+https://example.org/pkg", Some("pkg")),
             ("-r base.txt", None),
@@ -238,10 +201,7 @@ mod tests {
         assert_eq!(project.dependencies, ["flask", "gunicorn>=20"]);
         assert_eq!(project.scripts, ["shop"]);
         assert!(project.project && project.build_system && !project.dynamic);
-        let manifests = Manifests {
-            pyproject: Some(project),
-            requirements: None,
-        };
+        let manifests = Manifests { pyproject: Some(project), requirements: None };
         let key = "project.dependencies: gunicorn>=20".to_owned();
         assert_eq!(manifests.declares("gunicorn"), Some((PYPROJECT, key)));
         assert_eq!(manifests.declares("django"), None);

@@ -7,22 +7,14 @@ pub fn near_misses(source: &Source, id: &str, known: &[&str]) -> Vec<NearMiss> {
     let Ok(listing) = source.list(&[], 1, 2_000) else {
         return Vec::new();
     };
-    let names: Vec<&str> = listing
-        .entries
-        .iter()
-        .map(|entry| entry.path.as_str())
-        .collect();
+    let names: Vec<&str> = listing.entries.iter().map(|entry| entry.path.as_str()).collect();
     names
         .iter()
         .filter_map(|name| {
-            let meant = known
-                .iter()
-                .find(|known| nearly(name, known) && !names.contains(*known))?;
+            let meant =
+                known.iter().find(|known| nearly(name, known) && !names.contains(*known))?;
             let reason = format!("there is a file {name:?}: did you mean {meant:?}?");
-            Some(NearMiss {
-                id: id.to_owned(),
-                reason,
-            })
+            Some(NearMiss { id: id.to_owned(), reason })
         })
         .collect()
 }

@@ -14,10 +14,7 @@ pub struct Interval {
 }
 
 const END: Version = (u64::MAX, 0, 0);
-const ALL: Interval = Interval {
-    low: (0, 0, 0),
-    high: END,
-};
+const ALL: Interval = Interval { low: (0, 0, 0), high: END };
 
 impl Interval {
     /// Every version of a line: `22`, `3.11`, `22.11.0`.
@@ -26,10 +23,7 @@ impl Interval {
     }
 
     fn and(self, other: Self) -> Self {
-        Self {
-            low: self.low.max(other.low),
-            high: self.high.min(other.high),
-        }
+        Self { low: self.low.max(other.low), high: self.high.min(other.high) }
     }
 
     /// Whether nothing is in it.
@@ -67,10 +61,7 @@ fn npm_set(set: &str) -> Option<Interval> {
     let set = set.trim();
     if let Some((from, to)) = set.split_once(" - ") {
         let (from, to) = (Interval::line(from)?, Interval::line(to)?);
-        return Some(Interval {
-            low: from.low,
-            high: to.high,
-        });
+        return Some(Interval { low: from.low, high: to.high });
     }
     let mut interval = ALL;
     for (operator, version) in comparators(set) {
@@ -78,34 +69,17 @@ fn npm_set(set: &str) -> Option<Interval> {
         let span = partial.span();
         let next = match operator {
             "" | "=" | "==" => span,
-            ">=" => Interval {
-                low: span.low,
-                high: END,
-            },
-            ">" => Interval {
-                low: span.high,
-                high: END,
-            },
-            "<" => Interval {
-                low: ALL.low,
-                high: span.low,
-            },
-            "<=" => Interval {
-                low: ALL.low,
-                high: span.high,
-            },
-            "^" if span.low.0 == 0 && partial.1.is_some() => Interval {
-                low: span.low,
-                high: (0, span.low.1 + 1, 0),
-            },
-            "^" => Interval {
-                low: span.low,
-                high: (span.low.0 + 1, 0, 0),
-            },
-            "~" if partial.1.is_some() => Interval {
-                low: span.low,
-                high: (span.low.0, span.low.1 + 1, 0),
-            },
+            ">=" => Interval { low: span.low, high: END },
+            ">" => Interval { low: span.high, high: END },
+            "<" => Interval { low: ALL.low, high: span.low },
+            "<=" => Interval { low: ALL.low, high: span.high },
+            "^" if span.low.0 == 0 && partial.1.is_some() => {
+                Interval { low: span.low, high: (0, span.low.1 + 1, 0) }
+            }
+            "^" => Interval { low: span.low, high: (span.low.0 + 1, 0, 0) },
+            "~" if partial.1.is_some() => {
+                Interval { low: span.low, high: (span.low.0, span.low.1 + 1, 0) }
+            }
             "~" => span,
             _ => return None,
         };
@@ -118,49 +92,23 @@ fn npm_set(set: &str) -> Option<Interval> {
 /// excluded with `!=` is not looked at: it never removes a whole line.
 pub fn pep440(specifier: &str) -> Option<Interval> {
     let mut interval = ALL;
-    for part in specifier
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    for part in specifier.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let at = part.find(|c: char| c.is_ascii_digit())?;
         let (operator, version) = (part[..at].trim(), &part[at..]);
         let partial = Partial::parse(version)?;
         let span = partial.span();
         let next = match operator {
             "" | "==" | "===" => span,
-            ">=" => Interval {
-                low: span.low,
-                high: END,
-            },
-            ">" if partial.2.is_none() => Interval {
-                low: span.low,
-                high: END,
-            },
-            ">" => Interval {
-                low: span.high,
-                high: END,
-            },
-            "<" => Interval {
-                low: ALL.low,
-                high: span.low,
-            },
-            "<=" => Interval {
-                low: ALL.low,
-                high: span.high,
-            },
-            "~=" if partial.2.is_some() => Interval {
-                low: span.low,
-                high: (span.low.0, span.low.1 + 1, 0),
-            },
-            "~=" | "^" => Interval {
-                low: span.low,
-                high: (span.low.0 + 1, 0, 0),
-            },
-            "~" => Interval {
-                low: span.low,
-                high: (span.low.0, span.low.1 + 1, 0),
-            },
+            ">=" => Interval { low: span.low, high: END },
+            ">" if partial.2.is_none() => Interval { low: span.low, high: END },
+            ">" => Interval { low: span.high, high: END },
+            "<" => Interval { low: ALL.low, high: span.low },
+            "<=" => Interval { low: ALL.low, high: span.high },
+            "~=" if partial.2.is_some() => {
+                Interval { low: span.low, high: (span.low.0, span.low.1 + 1, 0) }
+            }
+            "~=" | "^" => Interval { low: span.low, high: (span.low.0 + 1, 0, 0) },
+            "~" => Interval { low: span.low, high: (span.low.0, span.low.1 + 1, 0) },
             "!=" => ALL,
             _ => return None,
         };
@@ -174,14 +122,11 @@ fn comparators(set: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut rest = set.trim();
     while !rest.is_empty() {
-        let version_at = rest
-            .find(|c: char| !"<>=^~ ".contains(c))
-            .unwrap_or(rest.len());
+        let version_at = rest.find(|c: char| !"<>=^~ ".contains(c)).unwrap_or(rest.len());
         let operator = rest[..version_at].trim();
         rest = &rest[version_at..];
-        let end = rest
-            .find(|c: char| c.is_whitespace() || "<>=^~,".contains(c))
-            .unwrap_or(rest.len());
+        let end =
+            rest.find(|c: char| c.is_whitespace() || "<>=^~,".contains(c)).unwrap_or(rest.len());
         found.push((operator, &rest[..end]));
         rest = rest[end..].trim_start_matches([' ', ',']);
     }
@@ -204,11 +149,7 @@ impl Partial {
             if n >= 3 || matches!(part, "x" | "X" | "*") {
                 break;
             }
-            numbers[n] = Some(
-                part.parse()
-                    .ok()
-                    .filter(|&number: &u64| number < 1_000_000)?,
-            );
+            numbers[n] = Some(part.parse().ok().filter(|&number: &u64| number < 1_000_000)?);
         }
         Some(Self(numbers[0], numbers[1], numbers[2]))
     }
@@ -216,18 +157,9 @@ impl Partial {
     fn span(self) -> Interval {
         match self {
             Self(None, ..) => ALL,
-            Self(Some(a), None, _) => Interval {
-                low: (a, 0, 0),
-                high: (a + 1, 0, 0),
-            },
-            Self(Some(a), Some(b), None) => Interval {
-                low: (a, b, 0),
-                high: (a, b + 1, 0),
-            },
-            Self(Some(a), Some(b), Some(c)) => Interval {
-                low: (a, b, c),
-                high: (a, b, c + 1),
-            },
+            Self(Some(a), None, _) => Interval { low: (a, 0, 0), high: (a + 1, 0, 0) },
+            Self(Some(a), Some(b), None) => Interval { low: (a, b, 0), high: (a, b + 1, 0) },
+            Self(Some(a), Some(b), Some(c)) => Interval { low: (a, b, c), high: (a, b, c + 1) },
         }
     }
 }

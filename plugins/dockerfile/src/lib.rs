@@ -26,9 +26,7 @@ impl Detector for Dockerfile {
         }
         match found {
             Some(file) => Ok(recognised().evidence(file, "").refuse(refusal(file)).into()),
-            None if asked => Ok(forced::certain(recognised(), ID)
-                .refuse(refusal(FILES[0]))
-                .into()),
+            None if asked => Ok(forced::certain(recognised(), ID).refuse(refusal(FILES[0])).into()),
             None => Ok(DetectReport {
                 detections: Vec::new(),
                 near_misses: spelling::near_misses(source, ID, &FILES),
@@ -71,10 +69,7 @@ mod tests {
     fn detect(file: &str, settings: &str) -> DetectReport {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(file), "FROM scratch\n").unwrap();
-        Harness::new(folder.path())
-            .settings(settings)
-            .detect::<Dockerfile>()
-            .unwrap()
+        Harness::new(folder.path()).settings(settings).detect::<Dockerfile>().unwrap()
     }
 
     #[test]
@@ -109,10 +104,6 @@ mod tests {
     fn other_folders_are_not_its_business_but_a_slip_is_named() {
         assert_eq!(detect("README.md", "{}"), DetectReport::nothing());
         let report = detect("dockerfile", "{}");
-        assert!(
-            report.near_misses[0]
-                .reason
-                .contains("did you mean \"Dockerfile\"")
-        );
+        assert!(report.near_misses[0].reason.contains("did you mean \"Dockerfile\""));
     }
 }

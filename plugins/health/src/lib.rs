@@ -28,11 +28,7 @@ mod tests {
     }
 
     fn web() -> Process {
-        Process {
-            name: "web".into(),
-            web: true,
-            port: Some(3000),
-        }
+        Process { name: "web".into(), web: true, port: Some(3000) }
     }
 
     fn app() -> Detection {
@@ -44,24 +40,15 @@ mod tests {
         let policy = harness("{}").policy::<Default>(&app(), &[web()]).unwrap();
         assert_eq!(policy.probes.len(), health::PATHS.len());
         let settings = r#"{"health":{"path":"/up","status":"204","timeout":"10s"}}"#;
-        let policy = harness(settings)
-            .policy::<Default>(&app(), &[web()])
-            .unwrap();
+        let policy = harness(settings).policy::<Default>(&app(), &[web()]).unwrap();
         assert!(matches!(&policy.probes[..], [Probe::Http(http)] if http.path == "/up"));
         assert_eq!(policy.budget_ms, 10_000);
-        assert_eq!(
-            (policy.pass_status[0].first, policy.pass_status[0].last),
-            (204, 204)
-        );
+        assert_eq!((policy.pass_status[0].first, policy.pass_status[0].last), (204, 204));
     }
 
     #[test]
     fn a_worker_has_to_stay_up() {
-        let worker = Process {
-            name: "worker".into(),
-            web: false,
-            port: None,
-        };
+        let worker = Process { name: "worker".into(), web: false, port: None };
         let policy = harness("{}").policy::<Default>(&app(), &[worker]).unwrap();
         assert!(matches!(&policy.probes[..], [Probe::StaysUp(up)] if up.process == "worker"));
     }
@@ -70,14 +57,7 @@ mod tests {
     fn the_default_judge_judges() {
         let harness = harness("{}");
         let policy = harness.policy::<Default>(&app(), &[web()]).unwrap();
-        let saw = |outcome| {
-            [Observation {
-                probe: 0,
-                at_ms: 50,
-                took_ms: 1,
-                outcome,
-            }]
-        };
+        let saw = |outcome| [Observation { probe: 0, at_ms: 50, took_ms: 1, outcome }];
         let verdict = |outcome| harness.judge::<Default>(&policy, &saw(outcome)).unwrap();
         assert_eq!(verdict(Outcome::Status(200)), Verdict::Pass);
         assert_eq!(verdict(Outcome::Refused), Verdict::Wait);

@@ -1,1 +1,98 @@
-//! Windlass.
+//! The migration plugin: the command that brings the database up to date, and whether to run it.
+//!
+//! In this order: the setting, the Procfile's `release:`, the tools that were found. All tools that were
+//! found are returned: which one is meant when there are several is not this plugin's to guess.
+//!
+//! **Invariant: what the application does itself at its start is never done twice.**
+
+mod facts;
+mod tools;
+
+use windlass_plugin_common::layout::{APP, OUTPUT_APP, OUTPUT_MIGRATE};
+use windlass_plugin_common::{command, procfile};
+use windlass_sdk::config::Migrate as Setting;
+use windlass_sdk::{
+    Context, Detection, Evidence, Migration, MigrationVerdict, Migrator, PluginError, Source,
+};
+
+use facts::Facts;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Migrate;
+
+impl Migrator for Migrate {
+    fn plan(
+        ctx: &Context,
+        source: &Source,
+        chosen: &Detection,
+        outputs: &[String],
+    ) -> Result<Vec<Migration>, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        let mut found = match declared(&facts) {
+            Some(declared) => vec![declared],
+            None => tools::found(&facts, chosen)?,
+        };
+        let output = output(outputs);
+        for migration in &mut found {
+            match output {
+                Some(output) => output.clone_into(&mut migration.output),
+                None => leave(
+                    migration,
+                    "the application is a static site: there is nothing to run it in",
+                ),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What people declared themselves.
+fn declared(facts: &Facts) -> Option<Migration> {
+    let of = |tool: &str, line: &str, evidence| migration(tool, command::argv(line), evidence);
+    match &facts.settings.migrate {
+        Setting::Off => {
+            let evidence = Evidence::new("windlass.toml", "migrate = false");
+            let mut migration = of("windlass.toml", "true", evidence);
+            leave(&mut migration, "windlass.toml says migrate = false");
+            return Some(migration);
+        }
+        Setting::Command(line) => {
+            let evidence = Evidence::new("windlass.toml", format!("migrate.command: {line}"));
+            return Some(of("windlass.toml", line, evidence));
+        }
+        Setting::Unset => {}
+    }
+    let release = facts.procfile.iter().find(|entry| entry.name == "release")?;
+    let sign = format!("line {}: release: {}", release.line, release.command);
+    Some(of(procfile::FILE, &release.command, Evidence::new(procfile::FILE, sign)))
+}
+
+/// The output that still has the tools, else the application's.
+fn output(outputs: &[String]) -> Option<&str> {
+    let has = |name: &&str| outputs.iter().any(|output| output == name);
+    [OUTPUT_MIGRATE, OUTPUT_APP].into_iter().find(has)
+}
+
+fn migration(tool: &str, argv: Vec<String>, evidence: Evidence) -> Migration {
+    Migration {
+        tool: tool.to_owned(),
+        output: OUTPUT_APP.to_owned(),
+        argv,
+        cwd: APP.to_owned(),
+        evidence: vec![evidence],
+        verdict: MigrationVerdict::Run,
+    }
+}
+
+fn leave(migration: &mut Migration, why: &str) {
+    migration.verdict = MigrationVerdict::Leave(why.to_owned());
+}
+
+windlass_sdk::export! {
+    Migrate: [migrator],
+    name: "migrate",
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,7 @@
 
 use crate::facts::Facts;
 
-const NEXT: [&str; 4] = [
-    "next.config.js",
-    "next.config.mjs",
-    "next.config.ts",
-    "next.config.cjs",
-];
+const NEXT: [&str; 4] = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
 const VITE: [&str; 6] = [
     "vite.config.ts",
     "vite.config.js",
@@ -32,19 +27,12 @@ pub(crate) fn next_output(facts: &Facts) -> Option<String> {
 pub(crate) fn vite_output(facts: &Facts) -> String {
     let script = facts.script("build").unwrap_or_default();
     let words: Vec<&str> = script.split([' ', '=']).collect();
-    let after = |flag: &str| {
-        words
-            .iter()
-            .position(|word| *word == flag)
-            .and_then(|n| words.get(n + 1))
-    };
+    let after =
+        |flag: &str| words.iter().position(|word| *word == flag).and_then(|n| words.get(n + 1));
     if let Some(folder) = after("--outDir") {
         return normal(folder);
     }
-    let text = facts
-        .first(&VITE)
-        .and_then(|file| facts.text(file))
-        .unwrap_or_default();
+    let text = facts.first(&VITE).and_then(|file| facts.text(file)).unwrap_or_default();
     let root = value(&text, "root").unwrap_or_default();
     let folder = value(&text, "outDir").unwrap_or_else(|| "dist".to_owned());
     normal(&format!("{root}/{folder}"))
@@ -52,20 +40,14 @@ pub(crate) fn vite_output(facts: &Facts) -> String {
 
 /// The text that a key is set to, outside of comments: `key: 'text'`.
 fn value(text: &str, key: &str) -> Option<String> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with(['/', '*']));
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['/', '*']));
     for line in lines {
         let mut rest = line;
         while let Some(at) = rest.find(key) {
             let own =
                 !rest[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
             rest = &rest[at + key.len()..];
-            let set = rest
-                .trim_start_matches(['"', '\''])
-                .trim_start()
-                .strip_prefix(':');
+            let set = rest.trim_start_matches(['"', '\'']).trim_start().strip_prefix(':');
             let Some(set) = set.map(str::trim_start).filter(|_| own) else {
                 continue;
             };
@@ -103,14 +85,8 @@ mod tests {
         let text =
             "// output: 'export'\nmodule.exports = { myoutput: 'x', \"output\": `standalone` }";
         assert_eq!(value(text, "output").as_deref(), Some("standalone"));
-        assert_eq!(
-            value("export default { output: process.env.X }", "output"),
-            None
-        );
-        assert_eq!(
-            value("build: { outDir: '../dist' }", "outDir").as_deref(),
-            Some("../dist")
-        );
+        assert_eq!(value("export default { output: process.env.X }", "output"), None);
+        assert_eq!(value("build: { outDir: '../dist' }", "outDir").as_deref(), Some("../dist"));
     }
 
     #[test]

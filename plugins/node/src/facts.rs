@@ -47,22 +47,10 @@ impl<'a> Facts<'a> {
             Err(error) => (None, Some(error)),
         };
         let listing = source.list(&[], DEPTH, ENTRIES_MAX)?;
-        let files = listing
-            .entries
-            .into_iter()
-            .map(|entry| entry.path)
-            .collect();
+        let files = listing.entries.into_iter().map(|entry| entry.path).collect();
         let declared = Declared::read(&settings, source)?;
         let previous = &ctx.previous_toolchains;
-        Ok(Self {
-            settings,
-            package,
-            broken,
-            declared,
-            source,
-            files,
-            previous,
-        })
+        Ok(Self { settings, package, broken, declared, source, files, previous })
     }
 
     /// Whether the file or folder exists, at most two levels deep.
@@ -82,10 +70,7 @@ impl<'a> Facts<'a> {
 
     /// Version of a toolchain that the application ran with before.
     pub(crate) fn previous(&self, name: &str) -> Option<&str> {
-        let found = self
-            .previous
-            .iter()
-            .find(|toolchain| toolchain.name == name)?;
+        let found = self.previous.iter().find(|toolchain| toolchain.name == name)?;
         Some(found.requirement.as_str()).filter(|version| !version.is_empty())
     }
 

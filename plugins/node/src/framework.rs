@@ -55,40 +55,15 @@ const fn builds(
     single_page: bool,
     build: &'static str,
 ) -> Builds {
-    Builds {
-        id,
-        name,
-        package,
-        output,
-        single_page,
-        build,
-    }
+    Builds { id, name, package, output, single_page, build }
 }
 
 /// The first whose package is a dependency is taken.
 const TREES: [Builds; 6] = [
-    builds(
-        ("docusaurus", "Docusaurus"),
-        "@docusaurus/core",
-        "build",
-        false,
-        "docusaurus build",
-    ),
-    builds(
-        ("gatsby", "Gatsby"),
-        "gatsby",
-        "public",
-        false,
-        "gatsby build",
-    ),
+    builds(("docusaurus", "Docusaurus"), "@docusaurus/core", "build", false, "docusaurus build"),
+    builds(("gatsby", "Gatsby"), "gatsby", "public", false, "gatsby build"),
     builds(("astro", "Astro"), "astro", "dist", false, "astro build"),
-    builds(
-        ("eleventy", "Eleventy"),
-        "@11ty/eleventy",
-        "_site",
-        false,
-        "eleventy",
-    ),
+    builds(("eleventy", "Eleventy"), "@11ty/eleventy", "_site", false, "eleventy"),
     builds(
         ("create-react-app", "Create React App"),
         "react-scripts",
@@ -146,22 +121,12 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> Result<Decision, Ne
 }
 
 fn found(id: &str, name: &str, confidence: u8) -> Detection {
-    let detection = Detection::new(id, name, "node")
-        .confidence(confidence)
-        .supersedes("static");
-    if id == "node" {
-        detection
-    } else {
-        detection.supersedes("node")
-    }
+    let detection = Detection::new(id, name, "node").confidence(confidence).supersedes("static");
+    if id == "node" { detection } else { detection.supersedes("node") }
 }
 
 fn next(facts: &Facts) -> Decision {
-    let key = facts
-        .package
-        .as_ref()
-        .map(|package| package.key_of("next"))
-        .unwrap_or_default();
+    let key = facts.package.as_ref().map(|package| package.key_of("next")).unwrap_or_default();
     let detection = found("nextjs", "Next.js", 95).evidence("package.json", key);
     let own = start::script(facts).filter(|start| !start.line.contains("next start"));
     let own = own.filter(|start| !start::is_for_development(&start.line));
@@ -173,27 +138,16 @@ fn next(facts: &Facts) -> Decision {
     match (facts.declared.web.is_some(), mode.as_deref()) {
         (false, Some("export")) => {
             let build = "next build";
-            let tree = Tree {
-                output: "out".into(),
-                single_page: false,
-                build,
-            };
-            Decision {
-                detection: shown(detection, "export"),
-                shape: Shape::Tree(tree),
-            }
+            let tree = Tree { output: "out".into(), single_page: false, build };
+            Decision { detection: shown(detection, "export"), shape: Shape::Tree(tree) }
         }
-        (false, Some("standalone")) if own.is_none() => Decision {
-            detection: shown(detection, "standalone"),
-            shape: Shape::Standalone,
-        },
+        (false, Some("standalone")) if own.is_none() => {
+            Decision { detection: shown(detection, "standalone"), shape: Shape::Standalone }
+        }
         _ => {
             let start = own.unwrap_or_else(next_start);
             let detection = detection.evidence(&start.evidence.path, &start.evidence.detail);
-            Decision {
-                detection,
-                shape: Shape::Server(Some(start)),
-            }
+            Decision { detection, shape: Shape::Server(Some(start)) }
         }
     }
 }
@@ -202,12 +156,7 @@ fn next_start() -> Start {
     let line = "next start -H 0.0.0.0 -p \"$PORT\"".to_owned();
     let evidence = windlass_sdk::Evidence::new("package.json", "started with next start");
     let argv = windlass_plugin_common::command::argv(&line);
-    Start {
-        line,
-        argv,
-        evidence,
-        confidence: 95,
-    }
+    Start { line, argv, evidence, confidence: 95 }
 }
 
 fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
@@ -216,9 +165,7 @@ fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
     let asked = forced == Some(known.id);
     let serves = facts.declared.web.is_some() || facts.declared.only_workers();
     let own = start::script(facts).filter(|start| !start::is_for_development(&start.line));
-    let renders = RENDERS_ON_SERVER
-        .iter()
-        .any(|(package, _)| facts.uses(package));
+    let renders = RENDERS_ON_SERVER.iter().any(|(package, _)| facts.uses(package));
     if !asked && (serves || own.is_some() || renders) {
         return None;
     }
@@ -237,15 +184,8 @@ fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
                 None => format!("no build script: {} is run", known.build),
             },
         );
-    let tree = Tree {
-        output,
-        single_page: known.single_page,
-        build: known.build,
-    };
-    Some(Decision {
-        detection,
-        shape: Shape::Tree(tree),
-    })
+    let tree = Tree { output, single_page: known.single_page, build: known.build };
+    Some(Decision { detection, shape: Shape::Tree(tree) })
 }
 
 /// A server of no particular framework.
@@ -264,17 +204,10 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     } else if facts.declared.only_workers() {
         (None, 80, Some(("Procfile", "only workers".to_owned())))
     } else if let Some(output) = &facts.settings.build.output {
-        let tree = Tree {
-            output: config::normal(output),
-            single_page: true,
-            build: "",
-        };
+        let tree = Tree { output: config::normal(output), single_page: true, build: "" };
         let sign = format!("build.output = {output:?}");
         let detection = found("node", name, 85).evidence("windlass.toml", sign);
-        return Ok(Decision {
-            detection,
-            shape: Shape::Tree(tree),
-        });
+        return Ok(Decision { detection, shape: Shape::Tree(tree) });
     } else {
         let start = start::find(facts).ok_or_else(|| no_start(facts, name))?;
         let sure = if framework.is_some() { 8 } else { 0 };
@@ -291,32 +224,20 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     if let Some(start) = &start {
         detection.evidence.push(start.evidence.clone());
     }
-    Ok(Decision {
-        detection,
-        shape: Shape::Server(start),
-    })
+    Ok(Decision { detection, shape: Shape::Server(start) })
 }
 
 /// No package.json.
 fn bare(facts: &Facts) -> Result<Decision, NearMiss> {
-    let reason = || NearMiss {
-        id: "node".into(),
-        reason: "there is no package.json".into(),
-    };
+    let reason = || NearMiss { id: "node".into(), reason: "there is no package.json".into() };
     let start = start::bare_entry(facts).ok_or_else(reason)?;
     let mut detection = found("node", "Node.js", start.confidence);
     detection.evidence.push(start.evidence.clone());
-    Ok(Decision {
-        detection,
-        shape: Shape::Server(Some(start)),
-    })
+    Ok(Decision { detection, shape: Shape::Server(Some(start)) })
 }
 
 fn no_start(facts: &Facts, name: &str) -> NearMiss {
-    let library = facts
-        .package
-        .as_ref()
-        .is_some_and(|package| package.is_library());
+    let library = facts.package.as_ref().is_some_and(|package| package.is_library());
     let reason = if library {
         "package.json looks like a library's: it has no start script, and its main file opens no \
          port; if it is an application, add a \"start\" script or set run.command in windlass.toml"
@@ -328,8 +249,5 @@ fn no_start(facts: &Facts, name: &str) -> NearMiss {
              build.output if the build leaves a static site"
         )
     };
-    NearMiss {
-        id: "node".into(),
-        reason,
-    }
+    NearMiss { id: "node".into(), reason }
 }

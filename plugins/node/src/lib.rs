@@ -29,14 +29,9 @@ impl Detector for Node {
         let forced = facts.settings.build.framework.clone();
         let asked = forced.as_deref().map(forced::canonical);
         if let Some(broken) = facts.broken.clone() {
-            let found = Detection::new(asked.unwrap_or("node"), "Node.js", "node").confidence(90);
-            let found = found
-                .evidence("package.json", broken.message.clone())
-                .refuse(broken);
-            return Ok(forced::apply(
-                found.supersedes("static").into(),
-                forced.as_deref(),
-            ));
+            let found = Detection::new(own_id(asked), "Node.js", "node").confidence(90);
+            let found = found.evidence("package.json", broken.message.clone()).refuse(broken);
+            return Ok(forced::apply(found.supersedes("static").into(), forced.as_deref()));
         }
         let decision = match framework::decide(&facts, asked) {
             Ok(decision) => decision,
@@ -54,6 +49,17 @@ impl Detector for Node {
     }
 }
 
+/// The id under which a broken manifest is reported: what the settings ask for, if it is this plugin's.
+fn own_id(asked: Option<&str>) -> &str {
+    match asked {
+        Some(
+            id @ ("nextjs" | "vite" | "astro" | "gatsby" | "docusaurus" | "eleventy"
+            | "create-react-app"),
+        ) => id,
+        _ => "node",
+    }
+}
+
 impl Builder for Node {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
@@ -66,11 +72,8 @@ impl Builder for Node {
         if let Some(warning) = version.warning {
             windlass_sdk::log::warn(warning);
         }
-        let planner = plan::Planner {
-            facts: &facts,
-            toolchain: version.toolchain,
-            shape: decision.shape,
-        };
+        let planner =
+            plan::Planner { facts: &facts, toolchain: version.toolchain, shape: decision.shape };
         planner.plan()
     }
 }
@@ -81,10 +84,7 @@ fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {
     if facts.package.is_some() {
         near_misses.push(miss);
     }
-    DetectReport {
-        detections: Vec::new(),
-        near_misses,
-    }
+    DetectReport { detections: Vec::new(), near_misses }
 }
 
 windlass_sdk::export! {

@@ -38,45 +38,22 @@ const BUN_LOCKS: [&str; 2] = ["bun.lock", "bun.lockb"];
 impl Manager {
     /// The field `packageManager` decides, else the lock file.
     pub(crate) fn of(facts: &Facts) -> Self {
-        let named = facts
-            .package
-            .as_ref()
-            .and_then(|package| package.package_manager());
+        let named = facts.package.as_ref().and_then(|package| package.package_manager());
         let known = |name: &str| matches!(name, "npm" | "pnpm" | "yarn");
-        let locks: Vec<_> = LOCKS
-            .into_iter()
-            .filter(|(file, _)| facts.has(file))
-            .collect();
+        let locks: Vec<_> = LOCKS.into_iter().filter(|(file, _)| facts.has(file)).collect();
         let name = named.map(|(name, _)| name).filter(|name| known(name));
-        let name = name
-            .or(locks.first().map(|(_, name)| *name))
-            .unwrap_or("npm");
-        let lock = locks
-            .iter()
-            .find(|(_, manager)| *manager == name)
-            .map(|(file, _)| *file);
-        let version = named
-            .filter(|(named, _)| *named == name)
-            .map(|(_, version)| version);
-        let text = lock
-            .filter(|_| name != "npm")
-            .and_then(|lock| facts.text(lock))
-            .unwrap_or_default();
+        let name = name.or(locks.first().map(|(_, name)| *name)).unwrap_or("npm");
+        let lock = locks.iter().find(|(_, manager)| *manager == name).map(|(file, _)| *file);
+        let version = named.filter(|(named, _)| *named == name).map(|(_, version)| version);
+        let text =
+            lock.filter(|_| name != "npm").and_then(|lock| facts.text(lock)).unwrap_or_default();
         let (kind, version) = match name {
-            "pnpm" => (
-                Kind::Pnpm,
-                version.map_or_else(|| pnpm_version(&text), str::to_owned),
-            ),
+            "pnpm" => (Kind::Pnpm, version.map_or_else(|| pnpm_version(&text), str::to_owned)),
             "yarn" => yarn(facts, version, &text),
             _ => (Kind::Npm, String::new()),
         };
         let warnings = warnings(facts, name, lock, &locks);
-        Self {
-            kind,
-            version,
-            lock,
-            warnings,
-        }
+        Self { kind, version, lock, warnings }
     }
 
     /// The command that fetches it.
@@ -89,32 +66,18 @@ impl Manager {
         };
         let package = format!("{package}@{}", self.version);
         // Bases may bring one already: the wanted version takes its place.
-        Some(
-            npm_cache(Run::new([
-                "npm", "install", "--global", "--force", &package,
-            ]))
-            .network(),
-        )
+        Some(npm_cache(Run::new(["npm", "install", "--global", "--force", &package])).network())
     }
 
     /// Files that an installation needs, as far as they exist.
     pub(crate) fn manifests(&self, facts: &Facts) -> Vec<String> {
         let mut files: Vec<String> = vec!["package.json".into()];
         files.extend(self.lock.map(str::to_owned));
-        for file in [
-            ".npmrc",
-            ".pnpmfile.cjs",
-            "pnpm-workspace.yaml",
-            ".yarnrc",
-            ".yarnrc.yml",
-        ] {
+        for file in [".npmrc", ".pnpmfile.cjs", "pnpm-workspace.yaml", ".yarnrc", ".yarnrc.yml"] {
             files.extend(facts.has(file).then(|| file.to_owned()));
         }
         for (folder, globs) in [
-            (
-                ".yarn",
-                &[".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"][..],
-            ),
+            (".yarn", &[".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"][..]),
             ("patches", &["patches/**"]),
             ("prisma", &["prisma/**"]),
         ] {
@@ -147,8 +110,7 @@ impl Manager {
             Kind::Yarn => Some("--production"),
             Kind::Berry => None,
         };
-        self.cached(Run::new(words.iter().copied().chain(omit)))
-            .network()
+        self.cached(Run::new(words.iter().copied().chain(omit))).network()
     }
 
     /// Removes what only the build needed.
@@ -212,10 +174,7 @@ impl Manager {
 
 /// Whether several packages are installed at once.
 pub(crate) fn is_workspace(facts: &Facts) -> bool {
-    let declared = facts
-        .package
-        .as_ref()
-        .is_some_and(|package| package.workspaces.is_some());
+    let declared = facts.package.as_ref().is_some_and(|package| package.workspaces.is_some());
     declared || facts.has("pnpm-workspace.yaml")
 }
 
@@ -225,9 +184,7 @@ fn npm_cache(run: Run) -> Run {
 
 /// The oldest pnpm that reads the lock file as it was written.
 fn pnpm_version(lock: &str) -> String {
-    let line = lock
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("lockfileVersion:"));
+    let line = lock.lines().find_map(|line| line.trim().strip_prefix("lockfileVersion:"));
     let version = line.unwrap_or_default().trim().trim_matches(['\'', '"']);
     match version.split('.').next() {
         Some("5") => "7",
@@ -247,35 +204,22 @@ fn yarn(facts: &Facts, version: Option<&str>, lock: &str) -> (Kind, String) {
     }
     let settings = facts.text(".yarnrc.yml").unwrap_or_default();
     let release = settings.lines().find_map(|line| {
-        let file = line
-            .trim()
-            .strip_prefix("yarnPath:")?
-            .trim()
-            .rsplit('/')
-            .next()?;
+        let file = line.trim().strip_prefix("yarnPath:")?.trim().rsplit('/').next()?;
         file.strip_prefix("yarn-")?.strip_suffix(".cjs")
     });
     let metadata = lock.split("__metadata:").nth(1).unwrap_or_default();
-    let format = metadata
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("version:"));
+    let format = metadata.lines().find_map(|line| line.trim().strip_prefix("version:"));
     let by_lock = match format.and_then(|format| format.trim().parse::<u32>().ok()) {
         Some(..=7) => "3",
         _ => "4",
     };
-    (
-        Kind::Berry,
-        version.or(release).unwrap_or(by_lock).to_owned(),
-    )
+    (Kind::Berry, version.or(release).unwrap_or(by_lock).to_owned())
 }
 
 fn warnings(facts: &Facts, name: &str, lock: Option<&str>, locks: &[(&str, &str)]) -> Vec<String> {
     let mut warnings = Vec::new();
     let bun = BUN_LOCKS.into_iter().find(|file| facts.has(file));
-    let installs = facts
-        .package
-        .as_ref()
-        .is_some_and(|package| package.installs_anything());
+    let installs = facts.package.as_ref().is_some_and(|package| package.installs_anything());
     match (lock, bun) {
         (None, Some(bun)) if installs => warnings.push(format!(
             "{bun} is not read by this version: dependencies are installed with npm, in the newest \

@@ -30,11 +30,8 @@ const QUIET: [(&str, &str); 9] = [
     ("DO_NOT_TRACK", "1"),
 ];
 /// Left behind by builds, of no use to the running application.
-const BUILD_CACHES: [&str; 3] = [
-    "app/.next/cache/**",
-    "app/node_modules/.cache/**",
-    "app/.turbo/**",
-];
+const BUILD_CACHES: [&str; 3] =
+    ["app/.next/cache/**", "app/node_modules/.cache/**", "app/.turbo/**"];
 const STANDALONE: &str = "/app/.next/standalone";
 
 /// Writes the plan of what was decided.
@@ -59,7 +56,7 @@ impl Planner<'_> {
         match &self.shape {
             Shape::Tree(tree) => self.tree(&mut plan, &manager, tree),
             Shape::Server(start) => self.server(&mut plan, &manager, start.as_ref())?,
-            Shape::Standalone => self.standalone(&mut plan, &manager),
+            Shape::Standalone => self.standalone(&mut plan, &manager)?,
         }
         Ok(plan)
     }
@@ -68,13 +65,9 @@ impl Planner<'_> {
         let deps = self.dependencies(plan, manager, false, None);
         let build = self.build(plan, manager, &deps, Some(tree.build));
         let root = format!("{APP}/{}", tree.output);
-        let (spa, not_found) = if tree.single_page {
-            (Some("index.html"), None)
-        } else {
-            (None, Some("404.html"))
-        };
-        plan.outputs
-            .push(layout::site(&build, root, spa, not_found));
+        let (spa, not_found) =
+            if tree.single_page { (Some("index.html"), None) } else { (None, Some("404.html")) };
+        plan.outputs.push(layout::site(&build, root, spa, not_found));
     }
 
     fn server(
@@ -90,8 +83,7 @@ impl Planner<'_> {
             let migrates = self.migrates_with_development()?;
             let pruned = self.prune(plan, manager, &build, &line);
             if migrates && pruned.id != build.id {
-                plan.outputs
-                    .push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
+                plan.outputs.push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
             }
             self.slim(plan, &pruned, "app/**")
         } else {
@@ -102,8 +94,7 @@ impl Planner<'_> {
             plan.steps.push(app.clone());
             app
         };
-        plan.outputs
-            .insert(0, layout::image(OUTPUT_APP, &app, &self.run_env(), APP));
+        plan.outputs.insert(0, layout::image(OUTPUT_APP, &app, &self.run_env(), APP));
         let port = start::fixed_port(self.facts, &line);
         if let Some((port, sign)) = port.as_ref().filter(|_| self.declared().port.is_none()) {
             log::info(format!("the port is {port}: {} {}", sign.path, sign.detail));
@@ -114,7 +105,7 @@ impl Planner<'_> {
     }
 
     /// The server that Next.js itself cut down to what it needs.
-    fn standalone(&self, plan: &mut BuildPlan, manager: &Manager) {
+    fn standalone(&self, plan: &mut BuildPlan, manager: &Manager) -> Result<(), PluginError> {
         let deps = self.dependencies(plan, manager, false, None);
         let build = self.build(plan, manager, &deps, Some("next build"));
         let collect = Run::shell(
@@ -126,14 +117,15 @@ impl Planner<'_> {
         let app = self.slim(plan, &collected, "app/.next/standalone/**");
         let mut env = self.run_env();
         env.push(("HOSTNAME", "0.0.0.0"));
-        plan.outputs
-            .push(layout::image(OUTPUT_APP, &app, &env, STANDALONE));
-        if self.migrates_with_development().unwrap_or(false) {
-            plan.outputs
-                .push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
+        plan.outputs.push(layout::image(OUTPUT_APP, &app, &env, STANDALONE));
+        // The cut-down server has no tools at all, of either kind of dependency.
+        let prisma = self.facts.uses("prisma") && self.facts.has("prisma");
+        if prisma || self.migrates_with_development()? {
+            plan.outputs.push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
         }
         let argv = ["node", "server.js"].map(str::to_owned).to_vec();
         plan.processes = self.declared().processes(Some(argv), None);
+        Ok(())
     }
 
     /// Manifests, then the installation; behind it `last`, if anything.
@@ -148,10 +140,7 @@ impl Planner<'_> {
         let mut deps = Step::new("dependencies", "install the dependencies", base);
         if let Some(fetch) = manager.fetch() {
             let base = Base::Toolchains(vec![self.toolchain.clone()]);
-            let tool = self.quiet(
-                Step::new("manager", "fetch the package manager", base),
-                manager,
-            );
+            let tool = self.quiet(Step::new("manager", "fetch the package manager", base), manager);
             let tool = tool.op(fetch.env("HOME", "/root"));
             deps.base = Base::Step(tool.id.clone());
             plan.steps.push(tool);
@@ -193,11 +182,7 @@ impl Planner<'_> {
         if self.generates_prisma_client() {
             build = build.op(home(Run::new(["prisma", "generate"])));
         }
-        let run = match (
-            &self.facts.settings.build.command,
-            self.facts.script("build"),
-            fallback,
-        ) {
+        let run = match (&self.facts.settings.build.command, self.facts.script("build"), fallback) {
             (Some(line), ..) => Some(Run::shell(line)),
             (None, Some(_), _) => Some(manager.script("build")),
             (None, None, Some(line)) if !line.is_empty() => Some(Run::new(line.split_whitespace())),
@@ -211,9 +196,8 @@ impl Planner<'_> {
     }
 
     fn prune(&self, plan: &mut BuildPlan, manager: &Manager, build: &Step, line: &str) -> Step {
-        let nothing = self
-            .package()
-            .is_none_or(|package| package.dev_dependencies().next().is_none());
+        let nothing =
+            self.package().is_none_or(|package| package.dev_dependencies().next().is_none());
         let own = self.facts.settings.build.install.is_some();
         if nothing || own || self.keeps_development(line) {
             return build.clone();
@@ -221,10 +205,7 @@ impl Planner<'_> {
         let Some(prune) = manager.prune() else {
             return build.clone();
         };
-        let step = self.quiet(
-            on(build, "prune", "remove development dependencies"),
-            manager,
-        );
+        let step = self.quiet(on(build, "prune", "remove development dependencies"), manager);
         let step = step.op(prune.env("HOME", "/root"));
         plan.steps.push(step.clone());
         step
@@ -232,10 +213,8 @@ impl Planner<'_> {
 
     /// Onto a bare runtime, without what the build left behind.
     fn slim(&self, plan: &mut BuildPlan, from: &Step, glob: &str) -> Step {
-        let runtime = layout::runtime(&[self.toolchain.clone()]);
-        let mut copy = Copy::step(&from.id, [glob], "/")
-            .parents()
-            .exclude(BUILD_CACHES);
+        let runtime = layout::runtime(std::slice::from_ref(&self.toolchain));
+        let mut copy = Copy::step(&from.id, [glob], "/").parents().exclude(BUILD_CACHES);
         copy.chown = Some(USER.to_owned());
         let app = on(&runtime, "app", "collect the application").op(copy);
         plan.steps.extend([runtime, app.clone()]);
@@ -253,10 +232,7 @@ impl Planner<'_> {
     /// The command line of the web process.
     fn line(&self, start: Option<&Start>) -> String {
         let declared = self.declared().web.as_ref().map(|(line, ..)| line.as_str());
-        declared
-            .or(start.map(|start| start.line.as_str()))
-            .unwrap_or_default()
-            .to_owned()
+        declared.or(start.map(|start| start.line.as_str())).unwrap_or_default().to_owned()
     }
 
     fn builds(&self) -> bool {
@@ -269,14 +245,8 @@ impl Planner<'_> {
         let Some(package) = self.package() else {
             return false;
         };
-        let workers = self
-            .declared()
-            .workers
-            .iter()
-            .map(|(_, line)| line.as_str());
-        let needed = workers
-            .chain([line])
-            .find_map(|line| start::needs_development(package, line));
+        let workers = self.declared().workers.iter().map(|(_, line)| line.as_str());
+        let needed = workers.chain([line]).find_map(|line| start::needs_development(package, line));
         if let Some(needed) = needed {
             log::warn(format!(
                 "the start command needs {needed}, which is a development dependency, so all of \
@@ -303,9 +273,7 @@ impl Planner<'_> {
 
     fn has_install_scripts(&self) -> bool {
         let hooks = ["preinstall", "install", "postinstall", "prepare"];
-        hooks
-            .into_iter()
-            .any(|hook| self.facts.script(hook).is_some())
+        hooks.into_iter().any(|hook| self.facts.script(hook).is_some())
     }
 
     /// Whether a script of the installation may read anything of the source.
@@ -322,10 +290,7 @@ impl Planner<'_> {
 
     fn generates_prisma_client(&self) -> bool {
         let scripts = ["build", "prebuild", "postinstall"].map(|name| self.facts.script(name));
-        let already = scripts
-            .iter()
-            .flatten()
-            .any(|line| line.contains("prisma generate"));
+        let already = scripts.iter().flatten().any(|line| line.contains("prisma generate"));
         let both = self.facts.uses("prisma") && self.facts.uses("@prisma/client");
         both && !already && self.facts.has("prisma/schema.prisma")
     }
@@ -358,7 +323,5 @@ fn search_path() -> &'static str {
 }
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -75,26 +75,16 @@ pub(crate) fn script(facts: &Facts) -> Option<Start> {
         line.is_some_and(|line| !is_for_development(&line))
     };
     let known = |name: &&&str| package.script(name).is_some();
-    let name = SCRIPTS
-        .iter()
-        .find(usable)
-        .or_else(|| SCRIPTS.iter().find(known))?;
+    let name = SCRIPTS.iter().find(usable).or_else(|| SCRIPTS.iter().find(known))?;
     let line = resolve(package, package.script(name)?);
-    let before = package
-        .script(&format!("pre{name}"))
-        .map(|line| resolve(package, line));
+    let before = package.script(&format!("pre{name}")).map(|line| resolve(package, line));
     let before = before.filter(|before| Some(before.as_str()) != package.script("build"));
     let argv = match before {
         None => command::argv(&line),
         Some(before) => command::shell(&format!("{before} && {}", command::exec(&line))),
     };
     let evidence = Evidence::new("package.json", format!("scripts.{name}: {line}"));
-    Some(Start {
-        line,
-        argv,
-        evidence,
-        confidence: 80,
-    })
+    Some(Start { line, argv, evidence, confidence: 80 })
 }
 
 /// `npm run serve` → the command of the script `serve`: npm as the first process would keep the
@@ -113,18 +103,13 @@ fn resolve(package: &PackageJson, line: &str) -> String {
             None => break,
         }
     }
-    line.strip_prefix("npx ")
-        .filter(|rest| !rest.starts_with('-'))
-        .unwrap_or(&line)
-        .to_owned()
+    line.strip_prefix("npx ").filter(|rest| !rest.starts_with('-')).unwrap_or(&line).to_owned()
 }
 
 /// The entry file: `main`, or one of the usual names.
 fn entry(facts: &Facts) -> Option<Start> {
     let package = facts.package.as_ref()?;
-    let main = package
-        .main()
-        .filter(|main| facts.has(main) || package.script("build").is_some());
+    let main = package.main().filter(|main| facts.has(main) || package.script("build").is_some());
     let file = main.or_else(|| facts.first(&ENTRIES))?;
     let listens = facts.text(file).is_some_and(|text| opens_a_port(&text));
     let confidence = match (listens, package.is_library()) {
@@ -132,19 +117,10 @@ fn entry(facts: &Facts) -> Option<Start> {
         (false, false) => 50,
         (false, true) => return None,
     };
-    let key = if main.is_some() {
-        format!("main: {file}")
-    } else {
-        format!("entry file {file}")
-    };
+    let key = if main.is_some() { format!("main: {file}") } else { format!("entry file {file}") };
     let line = format!("node {file}");
     let evidence = Evidence::new("package.json", key);
-    Some(Start {
-        argv: command::argv(&line),
-        line,
-        evidence,
-        confidence,
-    })
+    Some(Start { argv: command::argv(&line), line, evidence, confidence })
 }
 
 /// An entry file that opens a port, in a folder without a package.json.
@@ -153,26 +129,18 @@ pub(crate) fn bare_entry(facts: &Facts) -> Option<Start> {
     let file = ENTRIES.iter().filter(|file| facts.has(file)).find(opens)?;
     let line = format!("node {file}");
     let evidence = Evidence::new(*file, "opens a port");
-    Some(Start {
-        argv: command::argv(&line),
-        line,
-        evidence,
-        confidence: 50,
-    })
+    Some(Start { argv: command::argv(&line), line, evidence, confidence: 50 })
 }
 
 fn opens_a_port(text: &str) -> bool {
-    [".listen(", "createServer(", "serve("]
-        .iter()
-        .any(|sign| text.contains(sign))
+    [".listen(", "createServer(", "serve("].iter().any(|sign| text.contains(sign))
 }
 
 /// Whether a command only serves a folder or is a development server.
 pub(crate) fn is_for_development(line: &str) -> bool {
     let words = line.split_whitespace().filter(|word| !word.contains('='));
-    let first = words
-        .map(program)
-        .find(|word| !matches!(*word, "npx" | "cross-env" | "env" | "exec"));
+    let first =
+        words.map(program).find(|word| !matches!(*word, "npx" | "cross-env" | "env" | "exec"));
     let development = first.is_some_and(|first| DEVELOPMENT.contains(&first));
     development || line.contains("next dev") || line.contains("nuxt dev")
 }
@@ -183,10 +151,8 @@ fn program(word: &str) -> &str {
 
 /// The development dependency that a start command needs, so that it must not be removed.
 pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Option<&'p str> {
-    let words: Vec<&str> = line
-        .split(|c: char| c.is_whitespace() || c == '=')
-        .map(program)
-        .collect();
+    let words: Vec<&str> =
+        line.split(|c: char| c.is_whitespace() || c == '=').map(program).collect();
     let provides = |dependency: &str| match dependency {
         "typescript" => "tsc".to_owned(),
         "@nestjs/cli" => "nest".to_owned(),
@@ -195,25 +161,16 @@ pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Opt
     };
     let needed = |name: &&str| {
         let command = provides(name);
-        words
-            .iter()
-            .any(|word| *word == command || word.starts_with(&format!("{command}/")))
+        words.iter().any(|word| *word == command || word.starts_with(&format!("{command}/")))
     };
-    package
-        .dev_dependencies()
-        .filter(|name| !package.depends_on(name))
-        .find(needed)
+    package.dev_dependencies().filter(|name| !package.depends_on(name)).find(needed)
 }
 
 /// The port that the application insists on: in its start command, or written into its entry file.
 pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
-    let words: Vec<&str> = line
-        .split(|c: char| c.is_whitespace() || c == '=')
-        .collect();
+    let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || c == '=').collect();
     let flag = |pair: &[&str]| {
-        matches!(pair[0], "--port" | "-p" | "-l" | "PORT")
-            .then(|| pair[1].parse().ok())
-            .flatten()
+        matches!(pair[0], "--port" | "-p" | "-l" | "PORT").then(|| pair[1].parse().ok()).flatten()
     };
     if let Some(port) = words.windows(2).find_map(flag) {
         return Some((
@@ -221,22 +178,13 @@ pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
             Evidence::new("package.json", format!("{line:?} names the port {port}")),
         ));
     }
-    let file = words
-        .iter()
-        .find(|word| facts.has(word) && word.contains(".js"))?;
+    let file = words.iter().find(|word| facts.has(word) && word.contains(".js"))?;
     let text = facts.text(file)?;
     if text.contains("PORT") {
         return None;
     }
     let after = text.split(".listen(").nth(1)?;
-    let digits: String = after
-        .trim_start()
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
+    let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
     let port = digits.parse().ok()?;
-    Some((
-        port,
-        Evidence::new(*file, format!("listens on {port}, and does not read PORT")),
-    ))
+    Some((port, Evidence::new(*file, format!("listens on {port}, and does not read PORT"))))
 }

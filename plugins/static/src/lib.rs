@@ -83,30 +83,16 @@ impl Builder for Static {
     fn plan(ctx: &Context, source: &Source, _: &Detection) -> Result<BuildPlan, PluginError> {
         let settings = Settings::of(ctx)?;
         let root = root(&settings, source)?.ok_or_else(no_index)?;
-        let not_found = if root.is_empty() {
-            "404.html".into()
-        } else {
-            format!("{root}/404.html")
-        };
-        let sources = if root.is_empty() {
-            "**".into()
-        } else {
-            format!("{root}/**")
-        };
-        let copy = Copy::source([sources], "/site/")
-            .parents()
-            .exclude(NOT_SERVED);
+        let not_found =
+            if root.is_empty() { "404.html".into() } else { format!("{root}/404.html") };
+        let sources = if root.is_empty() { "**".into() } else { format!("{root}/**") };
+        let copy = Copy::source([sources], "/site/").parents().exclude(NOT_SERVED);
         let mut step = Step::new("site", "collect the files", Base::Scratch).op(copy);
         "/".clone_into(&mut step.cwd);
         let folder = format!("/site/{root}");
         let not_found = source.is_file(&not_found).then_some("404.html");
         let mut plan = BuildPlan::new();
-        let site = layout::site(
-            &step,
-            folder.trim_end_matches('/').to_owned(),
-            None,
-            not_found,
-        );
+        let site = layout::site(&step, folder.trim_end_matches('/').to_owned(), None, not_found);
         plan.outputs.push(site);
         plan.steps.push(step);
         Ok(plan)
@@ -119,9 +105,7 @@ fn root(settings: &Settings, source: &Source) -> Result<Option<String>, PluginEr
         return Ok(Some(folder(output)));
     }
     let staticfile = source.text("Staticfile")?.unwrap_or_default();
-    let named = staticfile
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("root:"));
+    let named = staticfile.lines().find_map(|line| line.trim().strip_prefix("root:"));
     if let Some(named) = named.map(folder).filter(|named| !named.is_empty()) {
         return Ok(Some(named));
     }
@@ -131,19 +115,13 @@ fn root(settings: &Settings, source: &Source) -> Result<Option<String>, PluginEr
     };
     let indices: Vec<String> = ROOTS.iter().map(|root| index(root)).collect();
     source.prefetch(&indices.iter().map(String::as_str).collect::<Vec<_>>());
-    let found = ROOTS
-        .iter()
-        .zip(&indices)
-        .find(|(_, index)| source.is_file(index));
+    let found = ROOTS.iter().zip(&indices).find(|(_, index)| source.is_file(index));
     Ok(found.map(|(root, _)| (*root).to_owned()))
 }
 
 fn folder(path: &str) -> String {
     let parts = path.trim().trim_matches(['"', '\'']).split('/');
-    parts
-        .filter(|part| !matches!(*part, "" | "." | ".."))
-        .collect::<Vec<_>>()
-        .join("/")
+    parts.filter(|part| !matches!(*part, "" | "." | "..")).collect::<Vec<_>>().join("/")
 }
 
 /// Why the `index.html` is not the application.
@@ -161,9 +139,7 @@ fn another_plugins(source: &Source) -> Result<Option<String>, PluginError> {
     let Ok(Some(package)) = PackageJson::read(source) else {
         return Ok(None);
     };
-    let script = ["build", "start"]
-        .into_iter()
-        .find(|name| package.script(name).is_some());
+    let script = ["build", "start"].into_iter().find(|name| package.script(name).is_some());
     Ok(script.map(|script| {
         format!(
             "there is an index.html, but package.json has a {script:?} script; to serve the files \
@@ -177,31 +153,16 @@ fn nothing(source: &Source, asked: bool) -> DetectReport {
     if asked {
         let error = no_index();
         let reason = format!("{}; {}", error.message, error.hint.unwrap_or_default());
-        near_misses.push(NearMiss {
-            id: ID.to_owned(),
-            reason,
-        });
+        near_misses.push(NearMiss { id: ID.to_owned(), reason });
     }
-    DetectReport {
-        detections: Vec::new(),
-        near_misses,
-    }
+    DetectReport { detections: Vec::new(), near_misses }
 }
 
 fn no_index() -> PluginError {
-    let looked = ROOTS.map(|root| {
-        if root.is_empty() {
-            "the application's folder"
-        } else {
-            root
-        }
-    });
+    let looked = ROOTS.map(|root| if root.is_empty() { "the application's folder" } else { root });
     let looked = looked.join(", ");
-    PluginError::new(
-        "static.no-index",
-        format!("there is no index.html in {looked}"),
-    )
-    .hint("name the folder: build.output = \"htdocs\" in windlass.toml")
+    PluginError::new("static.no-index", format!("there is no index.html in {looked}"))
+        .hint("name the folder: build.output = \"htdocs\" in windlass.toml")
 }
 
 windlass_sdk::export! {

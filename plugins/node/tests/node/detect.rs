@@ -19,41 +19,21 @@ fn check(package: &str, files: &[&str], id: &str) {
 fn applications_are_told_by_their_dependencies_and_scripts() {
     let express = r#"{"dependencies":{"express":"4"},"scripts":{"start":"node server.js"}}"#;
     check(express, &["server.js"], "node");
-    check(
-        r#"{"dependencies":{"next":"15","react":"19"}}"#,
-        &[],
-        "nextjs",
-    );
-    check(
-        r#"{"devDependencies":{"vite":"6"},"scripts":{"build":"vite build"}}"#,
-        &[],
-        "vite",
-    );
-    check(
-        r#"{"devDependencies":{"vite":"6"},"scripts":{"start":"vite"}}"#,
-        &[],
-        "vite",
-    );
+    check(r#"{"dependencies":{"next":"15","react":"19"}}"#, &[], "nextjs");
+    check(r#"{"devDependencies":{"vite":"6"},"scripts":{"build":"vite build"}}"#, &[], "vite");
+    check(r#"{"devDependencies":{"vite":"6"},"scripts":{"start":"vite"}}"#, &[], "vite");
     check(
         r#"{"dependencies":{"react-scripts":"5"},"scripts":{"start":"react-scripts start"}}"#,
         &[],
         "create-react-app",
     );
-    check(
-        r#"{"dependencies":{"astro":"5"},"scripts":{"start":"astro dev"}}"#,
-        &[],
-        "astro",
-    );
+    check(r#"{"dependencies":{"astro":"5"},"scripts":{"start":"astro dev"}}"#, &[], "astro");
 }
 
 #[test]
 fn a_bundler_under_a_server_is_no_static_site() {
     let start = r#""scripts":{"build":"x","start":"node build/server.js"}"#;
-    check(
-        &format!(r#"{{"devDependencies":{{"vite":"6"}},{start}}}"#),
-        &[],
-        "node",
-    );
+    check(&format!(r#"{{"devDependencies":{{"vite":"6"}},{start}}}"#), &[], "node");
     check(
         &format!(r#"{{"dependencies":{{"nuxt":"3"}},"devDependencies":{{"vite":"6"}},{start}}}"#),
         &[],
@@ -72,44 +52,25 @@ fn libraries_and_tool_folders_are_near_misses_with_a_reason() {
         r#"{"name":"lib","main":"index.js","files":["index.js"],"scripts":{"test":"x"}}"#,
         r#"{"name":"lib","exports":"./index.js","peerDependencies":{"react":"*"}}"#,
     ] {
-        let report = app(&[
-            ("package.json", package),
-            ("index.js", "module.exports = 1"),
-        ])
-        .detect();
+        let report = app(&[("package.json", package), ("index.js", "module.exports = 1")]).detect();
         assert!(report.detections.is_empty(), "{package}");
         assert!(report.near_misses[0].reason.contains("run.command"));
     }
     let report = app(&[("package.json", r#"{"devDependencies":{"prettier":"3"}}"#)]).detect();
     assert!(report.near_misses[0].reason.contains("no \"start\" script"));
     let report = app(&[("packgae.json", "{}")]).detect();
-    assert!(
-        report.near_misses[0]
-            .reason
-            .contains("did you mean \"package.json\"")
-    );
+    assert!(report.near_misses[0].reason.contains("did you mean \"package.json\""));
     assert!(app(&[("README.md", "")]).detect().near_misses.is_empty());
 }
 
 #[test]
 fn an_entry_file_that_opens_a_port_is_an_application_even_in_a_library_s_clothes() {
     let package = r#"{"main":"index.js","files":["index.js"]}"#;
-    let files = [
-        ("package.json", package),
-        ("index.js", "http.createServer(f).listen(3000)"),
-    ];
+    let files = [("package.json", package), ("index.js", "http.createServer(f).listen(3000)")];
     assert_eq!(app(&files).found().confidence, 70);
-    let bare = [(
-        "server.js",
-        "require('http').createServer(f).listen(process.env.PORT)",
-    )];
+    let bare = [("server.js", "require('http').createServer(f).listen(process.env.PORT)")];
     assert_eq!(app(&bare).found().id, "node");
-    assert!(
-        app(&[("index.js", "alert(1)"), ("index.html", "")])
-            .detect()
-            .detections
-            .is_empty()
-    );
+    assert!(app(&[("index.js", "alert(1)"), ("index.html", "")]).detect().detections.is_empty());
 }
 
 #[test]
@@ -125,23 +86,13 @@ fn the_version_comes_from_the_first_place_that_names_one() {
         app.found().toolchains[0].requirement.clone()
     };
     assert_eq!(version(&[], "{}", ""), "22");
-    assert_eq!(
-        version(&[], "{}", "20.11.0"),
-        "20",
-        "what ran before stays while it fits"
-    );
+    assert_eq!(version(&[], "{}", "20.11.0"), "20", "what ran before stays while it fits");
     assert_eq!(version(&[], "{}", "24.1.0"), "22");
     assert_eq!(version(&[(".nvmrc", "v20.11.1\n")], "{}", ""), "20.11.1");
     assert_eq!(version(&[(".nvmrc", "lts/krypton")], "{}", ""), "24");
-    assert_eq!(
-        version(&[(".nvmrc", "lts/*"), (".node-version", "20")], "{}", ""),
-        "22"
-    );
+    assert_eq!(version(&[(".nvmrc", "lts/*"), (".node-version", "20")], "{}", ""), "22");
     assert_eq!(version(&[(".node-version", "24")], "{}", ""), "24");
-    assert_eq!(
-        version(&[(".tool-versions", "ruby 3\nnodejs 24.1.0\n")], "{}", ""),
-        "24.1.0"
-    );
+    assert_eq!(version(&[(".tool-versions", "ruby 3\nnodejs 24.1.0\n")], "{}", ""), "24.1.0");
     let setting = r#"{"build":{"toolchain":{"node":"20"}}}"#;
     assert_eq!(version(&[(".nvmrc", "24")], setting, ""), "20");
     assert_eq!(version(&[(".nvmrc", "whatever")], "{}", ""), "22");
@@ -166,11 +117,7 @@ fn a_version_that_cannot_be_had_is_refused_by_name() {
         let refusal = app(&all).refusal();
         assert_eq!(refusal.code, "node.version-unsupported");
         assert!(refusal.message.contains(place) && refusal.message.contains(version));
-        assert!(
-            refusal.message.contains("20, 22, 24"),
-            "{}",
-            refusal.message
-        );
+        assert!(refusal.message.contains("20, 22, 24"), "{}", refusal.message);
         assert!(refusal.hint.unwrap().contains("build.toolchain"));
     }
 }
@@ -178,10 +125,7 @@ fn a_version_that_cannot_be_had_is_refused_by_name() {
 #[test]
 fn a_broken_package_json_is_refused_with_its_place_and_nothing_else_is_built() {
     let app = app(&[
-        (
-            "package.json",
-            "{\n \"scripts\": {\"start\": \"node a.js\",}\n}",
-        ),
+        ("package.json", "{\n \"scripts\": {\"start\": \"node a.js\",}\n}"),
         ("index.html", ""),
     ]);
     let refusal = app.refusal();
@@ -195,15 +139,10 @@ fn the_framework_setting_overrides() {
     let next = r#"{"dependencies":{"next":"15"},"scripts":{"start":"node server.js"}}"#;
     let as_what = |what: &str| {
         let settings = format!(r#"{{"build":{{"framework":"{what}"}}}}"#);
-        app(&[("package.json", next), LOCK])
-            .settings(&settings)
-            .detect()
+        app(&[("package.json", next), LOCK]).settings(&settings).detect()
     };
     assert_eq!(
-        (
-            as_what("node").detections[0].id.as_str(),
-            as_what("node").detections[0].confidence
-        ),
+        (as_what("node").detections[0].id.as_str(), as_what("node").detections[0].confidence),
         ("node", 100)
     );
     assert_eq!(as_what("next").detections[0].id, "nextjs");

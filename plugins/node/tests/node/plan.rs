@@ -4,10 +4,7 @@ use crate::support::app;
 use windlass_plugin_common::outline::outline;
 
 const EXPRESS: &str = r#"{"dependencies":{"express":"^4"},"scripts":{"start":"node server.js"}}"#;
-const SERVER: (&str, &str) = (
-    "server.js",
-    "require('express')().listen(process.env.PORT || 3000)",
-);
+const SERVER: (&str, &str) = ("server.js", "require('express')().listen(process.env.PORT || 3000)");
 const LOCK: (&str, &str) = ("package-lock.json", "{}");
 
 #[test]
@@ -34,10 +31,7 @@ fn a_typescript_server_is_built_and_freed_of_its_tools() {
 fn next_as_a_server() {
     let package = r#"{"dependencies":{"next":"15"},"devDependencies":{"eslint":"9"},
         "scripts":{"dev":"next dev","build":"next build","start":"next start"}}"#;
-    let files = [
-        ("package.json", package),
-        ("yarn.lock", "# yarn lockfile v1\n"),
-    ];
+    let files = [("package.json", package), ("yarn.lock", "# yarn lockfile v1\n")];
     insta::assert_snapshot!(outline(&app(&files).plan()));
 }
 
@@ -45,13 +39,8 @@ fn next_as_a_server() {
 fn next_standalone() {
     let package =
         r#"{"dependencies":{"next":"15"},"scripts":{"build":"next build","start":"next start"}}"#;
-    let config = (
-        "next.config.ts",
-        "export default {\n  output: 'standalone',\n}",
-    );
-    insta::assert_snapshot!(outline(
-        &app(&[("package.json", package), LOCK, config]).plan()
-    ));
+    let config = ("next.config.ts", "export default {\n  output: 'standalone',\n}");
+    insta::assert_snapshot!(outline(&app(&[("package.json", package), LOCK, config]).plan()));
 }
 
 #[test]
@@ -77,36 +66,16 @@ fn vite_says_where_it_writes() {
             format!(r#"{{"devDependencies":{{"vite":"6"}},"scripts":{{"build":"{build}"}}}}"#);
         let app = app(&[("package.json", &package), LOCK, ("vite.config.ts", config)]);
         let text = outline(&app.settings(settings).plan());
-        text.split(" in ")
-            .nth(1)
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap()
-            .to_owned()
+        text.split(" in ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
     };
     assert_eq!(root("vite build", "", "{}"), "/app/dist");
+    assert_eq!(root("vite build", "export default { build: { outDir: 'web' } }", "{}"), "/app/web");
     assert_eq!(
-        root(
-            "vite build",
-            "export default { build: { outDir: 'web' } }",
-            "{}"
-        ),
-        "/app/web"
-    );
-    assert_eq!(
-        root(
-            "vite build",
-            "x = { root: 'client', build: {\n outDir: '../out' } }",
-            "{}"
-        ),
+        root("vite build", "x = { root: 'client', build: {\n outDir: '../out' } }", "{}"),
         "/app/out"
     );
     assert_eq!(root("vite build --outDir public", "", "{}"), "/app/public");
-    assert_eq!(
-        root("vite build", "", r#"{"build":{"output":"./site/"}}"#),
-        "/app/site"
-    );
+    assert_eq!(root("vite build", "", r#"{"build":{"output":"./site/"}}"#), "/app/site");
 }
 
 #[test]
@@ -116,17 +85,11 @@ fn signals_reach_the_application() {
         app(&[("package.json", &package), LOCK]).web()
     };
     assert_eq!(web(r#""start":"node server.js""#), ["node", "server.js"]);
-    assert_eq!(
-        web(r#""start":"npm run serve","serve":"node s.js""#),
-        ["node", "s.js"]
-    );
+    assert_eq!(web(r#""start":"npm run serve","serve":"node s.js""#), ["node", "s.js"]);
     let shell = ["/bin/sh", "-c", "exec env NODE_ENV=production node s.js"];
     assert_eq!(web(r#""start":"NODE_ENV=production node s.js""#), shell);
     let before = ["/bin/sh", "-c", "node prepare.js && exec node s.js"];
-    assert_eq!(
-        web(r#""prestart":"node prepare.js","start":"node s.js""#),
-        before
-    );
+    assert_eq!(web(r#""prestart":"node prepare.js","start":"node s.js""#), before);
     assert_eq!(
         web(r#""build":"tsc","prestart":"npm run build","start":"node s.js""#),
         ["node", "s.js"]
@@ -139,24 +102,11 @@ fn settings_come_before_the_procfile_and_that_before_the_script() {
         ("package.json", EXPRESS),
         LOCK,
         SERVER,
-        (
-            "Procfile",
-            "web: node p.js\nworker: node w.js\nrelease: x\n",
-        ),
+        ("Procfile", "web: node p.js\nworker: node w.js\nrelease: x\n"),
     ];
     let plan = app(&files).plan();
-    let seen: Vec<_> = plan
-        .processes
-        .iter()
-        .map(|p| (p.name.as_str(), p.argv.join(" ")))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("web", "node p.js".to_owned()),
-            ("worker", "node w.js".to_owned())
-        ]
-    );
+    let seen: Vec<_> = plan.processes.iter().map(|p| (p.name.as_str(), p.argv.join(" "))).collect();
+    assert_eq!(seen, [("web", "node p.js".to_owned()), ("worker", "node w.js".to_owned())]);
     let settings = r#"{"run":{"command":"node t.js","port":8080}}"#;
     let plan = app(&files).settings(settings).plan();
     assert_eq!(plan.processes[0].argv, ["node", "t.js"]);
@@ -167,16 +117,9 @@ fn settings_come_before_the_procfile_and_that_before_the_script() {
 fn a_port_that_the_application_insists_on_is_used() {
     let port = |start: &str, server: &str| {
         let package = format!(r#"{{"scripts":{{"start":"{start}"}}}}"#);
-        app(&[("package.json", &package), ("s.js", server)])
-            .plan()
-            .processes[0]
-            .ports
-            .clone()
+        app(&[("package.json", &package), ("s.js", server)]).plan().processes[0].ports.clone()
     };
-    assert_eq!(
-        port("node s.js", "app.listen(process.env.PORT || 3000)"),
-        [0_u16; 0]
-    );
+    assert_eq!(port("node s.js", "app.listen(process.env.PORT || 3000)"), [0_u16; 0]);
     assert_eq!(port("node s.js", "app.listen(8080, () => {})"), [8080]);
     assert_eq!(port("tool --port 4000", ""), [4000]);
     assert_eq!(port("PORT=5000 node s.js", ""), [5000]);
@@ -186,36 +129,16 @@ fn a_port_that_the_application_insists_on_is_used() {
 fn the_package_manager_is_the_lock_file_s() {
     for (lock, text, named, install) in [
         ("package-lock.json", "{}", "", "run npm ci --omit=dev"),
-        (
-            "yarn.lock",
-            "# yarn lockfile v1",
-            "",
-            "run yarn install --frozen-lockfile",
-        ),
-        (
-            "yarn.lock",
-            "__metadata:\n  version: 8\n",
-            "",
-            "run yarn install --immutable",
-        ),
-        (
-            "pnpm-lock.yaml",
-            "lockfileVersion: '6.0'",
-            "",
-            "run npm install --global --force pnpm@8",
-        ),
+        ("yarn.lock", "# yarn lockfile v1", "", "run yarn install --frozen-lockfile"),
+        ("yarn.lock", "__metadata:\n  version: 8\n", "", "run yarn install --immutable"),
+        ("pnpm-lock.yaml", "lockfileVersion: '6.0'", "", "run npm install --global --force pnpm@8"),
         (
             "pnpm-lock.yaml",
             "",
             "pnpm@10.2.0+sha512.x",
             "run npm install --global --force pnpm@10.2.0",
         ),
-        (
-            "yarn.lock",
-            "",
-            "yarn@4.5.0",
-            "run npm install --global --force @yarnpkg/cli-dist@4.5.0",
-        ),
+        ("yarn.lock", "", "yarn@4.5.0", "run npm install --global --force @yarnpkg/cli-dist@4.5.0"),
     ] {
         let named = if named.is_empty() {
             String::new()
@@ -233,11 +156,7 @@ fn the_package_manager_is_the_lock_file_s() {
 fn a_missing_lock_file_works_with_a_warning() {
     let app = app(&[("package.json", EXPRESS), SERVER]);
     assert!(outline(&app.plan()).contains("run npm install --omit=dev"));
-    assert!(
-        app.warnings()[0].contains("there is no lock file"),
-        "{:?}",
-        app.warnings()
-    );
+    assert!(app.warnings()[0].contains("there is no lock file"), "{:?}", app.warnings());
 }
 
 #[test]
@@ -263,14 +182,7 @@ fn a_script_of_the_installation_gets_the_source() {
 #[test]
 fn the_settings_replace_install_and_build() {
     let settings = r#"{"build":{"install":"npm ci --legacy-peer-deps","command":"make all"}}"#;
-    let text = outline(
-        &app(&[("package.json", EXPRESS), LOCK, SERVER])
-            .settings(settings)
-            .plan(),
-    );
-    assert!(
-        text.contains("run /bin/sh -c npm ci --legacy-peer-deps +network"),
-        "{text}"
-    );
+    let text = outline(&app(&[("package.json", EXPRESS), LOCK, SERVER]).settings(settings).plan());
+    assert!(text.contains("run /bin/sh -c npm ci --legacy-peer-deps +network"), "{text}");
     assert!(text.contains("run /bin/sh -c make all"), "{text}");
 }

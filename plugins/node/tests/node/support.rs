@@ -19,10 +19,7 @@ pub(crate) fn app(files: &[(&str, &str)]) -> App {
         std::fs::write(path, text).unwrap();
     }
     let harness = Harness::new(folder.path());
-    App {
-        _folder: folder,
-        harness,
-    }
+    App { _folder: folder, harness }
 }
 
 impl App {
@@ -37,11 +34,7 @@ impl App {
 
     pub(crate) fn found(&self) -> Detection {
         let report = self.detect();
-        report
-            .detections
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| panic!("{:?}", report.near_misses))
+        report.detections.into_iter().next().unwrap_or_else(|| panic!("{:?}", report.near_misses))
     }
 
     pub(crate) fn refusal(&self) -> PluginError {
@@ -61,12 +54,8 @@ impl App {
     pub(crate) fn warnings(&self) -> Vec<String> {
         use windlass_sdk::{Builder, log::Level};
         let chosen = self.found();
-        let (_, log) = self
-            .harness
-            .run(|source| Node::plan(&self.harness.context, source, &chosen));
-        log.into_iter()
-            .filter(|(level, _)| *level == Level::Warn)
-            .map(|(_, line)| line)
-            .collect()
+        let (_, log) =
+            self.harness.run(|source| Node::plan(&self.harness.context, source, &chosen));
+        log.into_iter().filter(|(level, _)| *level == Level::Warn).map(|(_, line)| line).collect()
     }
 }
