@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use windlass_model::Limits;
+use windlass_model::{HostId, Limits};
 
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
@@ -30,6 +30,17 @@ impl ServeConfig {
     /// The proxy's control socket.
     pub fn proxy_socket(&self) -> PathBuf {
         self.data_dir.join("proxy.sock")
+    }
+
+    /// How the container runtime is started.
+    pub(crate) fn engine(&self, host_id: HostId) -> windlass_containers::Config {
+        windlass_containers::Config {
+            data_dir: self.data_dir.clone(),
+            host_id,
+            containerd: self.containerd.clone(),
+            logger_exe: self.exe.clone(),
+            limits: self.limits.clone(),
+        }
     }
 
     /// The file in which the proxy keeps its table.

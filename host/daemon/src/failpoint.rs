@@ -23,7 +23,9 @@ pub(crate) fn arm(data_dir: &Path) {
 
 /// Dies here if this place is armed.
 pub(crate) fn reached(place: &str) {
-    let Some(Some((armed, hit))) = ARMED.get() else { return };
+    let Some(Some((armed, hit))) = ARMED.get() else {
+        return;
+    };
     if armed != place {
         return;
     }
@@ -32,9 +34,7 @@ pub(crate) fn reached(place: &str) {
         file.sync_all()
     });
     if written.is_ok() {
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }

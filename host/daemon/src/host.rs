@@ -194,9 +194,7 @@ impl Host {
                 && deployment.outputs.artifact.as_ref().is_some_and(|a| a.digest == *artifact)
         };
         for project in self.store.projects().map_err(|e| e.to_failure())? {
-            for environment in
-                self.store.environments(&project.name).map_err(|e| e.to_failure())?
-            {
+            for environment in self.store.environments(&project.name).map_err(|e| e.to_failure())? {
                 let kept = self
                     .store
                     .deployments_with_artifact(&project.name, &environment.name)
@@ -246,20 +244,21 @@ impl Host {
             environment.value.generation += 1;
             let mut changes = vec![
                 Change::Environment(environment),
-                Change::Deployment(Versioned { value: deployment.clone(), revision }),
+                Change::Deployment(Box::new(Versioned { value: deployment.clone(), revision })),
             ];
             if let Some(old) = &deployment.outputs.replaced
                 && let Some((mut old, revision)) = self.deployment(old)?
                 && old.status == DeploymentStatus::Live
             {
                 old.status = DeploymentStatus::Draining;
-                changes.push(Change::Deployment(Versioned { value: old, revision }));
+                changes.push(Change::Deployment(Box::new(Versioned { value: old, revision })));
             }
             match self.store.commit(changes).await {
                 Ok(_) => return Ok(()),
                 // The environment or the old deployment was changed meanwhile: read them again.
                 Err(StoreError::Conflict { .. })
-                    if self.deployment(&deployment.id)?.is_some_and(|(_, now)| now == revision) => {}
+                    if self.deployment(&deployment.id)?.is_some_and(|(_, now)| now == revision) => {
+                }
                 Err(error) => return Err(error.to_failure()),
             }
         }
@@ -271,7 +270,9 @@ impl Host {
         id: &DeploymentId,
         change: impl FnOnce(&mut Deployment),
     ) {
-        let Ok(Some((mut deployment, revision))) = self.deployment(id) else { return };
+        let Ok(Some((mut deployment, revision))) = self.deployment(id) else {
+            return;
+        };
         if deployment.status != DeploymentStatus::Draining {
             return;
         }

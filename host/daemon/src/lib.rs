@@ -8,26 +8,27 @@
 //! Reading order: [`pipeline`] (the whole pipeline is one table), [`host`], `reconcile`, [`control`],
 //! [`api`].
 
-mod pipeline;
-pub mod host;
-mod plugins;
-pub mod source;
-mod probe;
-mod routes;
-mod resolve;
-pub mod steplog;
-mod reconcile;
-mod proxy_process;
-pub mod control;
 pub mod api;
 mod config;
+pub mod control;
 mod failpoint;
+pub mod host;
+mod pipeline;
+mod plugins;
+mod probe;
+mod proxy_process;
+mod reconcile;
+mod resolve;
+mod routes;
+pub mod source;
+pub mod steplog;
+mod teardown;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Notify;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder};
 use windlass_containers::{Engine, Runtime};
 use windlass_model::{Failure, Timestamp};
@@ -36,6 +37,7 @@ use windlass_store::{Store, StoreAddresses};
 
 pub use config::ServeConfig;
 pub use host::Host;
+pub use teardown::teardown;
 
 /// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
 /// start; live ones are not touched.
@@ -69,8 +71,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     served
 }
 
-fn signals()
--> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), Failure> {
+fn signals() -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), Failure> {
     let failed = |e: std::io::Error| {
         Failure::host("serve.signals", "signals cannot be received", e.to_string(), "restart")
     };
@@ -110,19 +111,13 @@ async fn bind(config: &ServeConfig) -> Result<tokio::net::TcpListener, Failure> 
 async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failure> {
     let in_use = Arc::new(|subnet| windlass_containers::subnet_in_use(subnet));
     let addresses = Arc::new(StoreAddresses::new(store.clone(), in_use));
-    let engine_config = windlass_containers::Config {
-        data_dir: config.data_dir.clone(),
-        host_id: store.host_id().clone(),
-        containerd: config.containerd.clone(),
-        logger_exe: config.exe.clone(),
-        limits: config.limits.clone(),
-    };
+    let engine_config = config.engine(store.host_id().clone());
     let epoch = next_epoch(&store).await?;
     let (engine, proxy) = tokio::join!(
         Engine::start(engine_config, addresses),
         proxy_process::ensure(&config, epoch)
     );
-    let runtime: Arc<dyn Runtime> = Arc::new(engine.map_err(|e| e.to_failure())?);
+    let runtime: Arc<dyn Runtime> = Arc::new(engine.map_err(|e| e.failure("the container runtime could not be started"))?);
     let proxy = proxy?;
     let builder = builder(&config, runtime.clone());
     let sandbox = sandbox(&config)?;
@@ -149,7 +144,7 @@ fn builder(config: &ServeConfig, runtime: Arc<dyn Runtime>) -> Builder {
         cache_dir: config.base_cache_dir.clone(),
         certificates: None,
     };
-    let bases = Arc::new(Bases::new(runtime.clone(), bases));
+    let bases = Bases::new(runtime.clone(), bases);
     let build = BuildConfig {
         data_dir: config.data_dir.clone(),
         limits: config.limits.clone(),

@@ -7,7 +7,7 @@ use windlass_model::deployment::Warning;
 use windlass_model::plan::Context;
 use windlass_model::plugin::{CallOutcome, CallReport, PluginInfo, Stage};
 use windlass_model::{Failure, LogLine, Stream};
-use windlass_sandbox::{Call, LogLevel, Plugin, PluginFault, Sandbox};
+use windlass_sandbox::{Call, LoadProblem, LogLevel, Plugin, PluginFault, Sandbox};
 
 use crate::steplog::StepLog;
 
@@ -30,7 +30,7 @@ impl Plugins {
             .iter()
             .map(|problem| {
                 let file = problem.path.file_name().unwrap_or_default().to_string_lossy();
-                (file.into_owned(), problem.to_failure())
+                (file.into_owned(), not_loaded(problem))
             })
             .collect();
         Self { sandbox, loaded, problems }
@@ -59,6 +59,17 @@ impl Plugins {
         let plugins: Vec<PluginInfo> = self.loaded.iter().map(|p| p.info().clone()).collect();
         PluginsView { plugins, problems: self.problems.clone() }
     }
+}
+
+fn not_loaded(problem: &LoadProblem) -> Failure {
+    let name = problem.path.file_stem().unwrap_or_default().to_string_lossy();
+    Failure::plugin(
+        name.clone(),
+        "plugin.not-loadable",
+        format!("the plugin {name} was not loaded"),
+        problem.error.to_string(),
+        problem.error.fix(),
+    )
 }
 
 /// Writes a call's log and report into the step's log and gives the answer, or the failure that the

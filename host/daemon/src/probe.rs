@@ -142,19 +142,12 @@ async fn command(
     argv: &[String],
     timeout: Duration,
 ) -> ProbeOutcome {
-    let spec = ExecSpec {
-        argv: argv.to_vec(),
-        env: Vec::new(),
-        cwd: None,
-        timeout,
-        tail_bytes_max: 4096,
-    };
+    let spec =
+        ExecSpec { argv: argv.to_vec(), env: Vec::new(), cwd: None, timeout, tail_bytes_max: 4096 };
     match runtime.exec(&instance.id, &spec).await {
         Ok(result) if result.timed_out => ProbeOutcome::Timeout,
         Ok(result) if result.code == 0 => ProbeOutcome::Ok,
-        Ok(result) => {
-            ProbeOutcome::CommandFailed(i32::try_from(result.code).unwrap_or(i32::MAX))
-        }
+        Ok(result) => ProbeOutcome::CommandFailed(i32::try_from(result.code).unwrap_or(i32::MAX)),
         Err(_) => ProbeOutcome::Reset,
     }
 }

@@ -23,11 +23,9 @@ pub(crate) async fn ensure(config: &ServeConfig, epoch: u64) -> Result<ProxyClie
     if !ProxyClient::answers(&config.proxy_socket()).await {
         start(config)?;
     }
-    let client = tokio::time::timeout(
-        START_WITHIN,
-        ProxyClient::connect(config.proxy_socket(), epoch),
-    )
-    .await;
+    let client =
+        tokio::time::timeout(START_WITHIN, ProxyClient::connect(config.proxy_socket(), epoch))
+            .await;
     match client {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => Err(no_proxy(config, &error.to_string())),

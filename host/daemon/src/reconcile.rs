@@ -8,10 +8,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
-use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
 use crate::pipeline::{self, Run, names};
@@ -43,7 +43,11 @@ pub(crate) async fn restore(
 ) -> Result<(), Failure> {
     let mut ended = Vec::new();
     for instance in &deployment.outputs.instances {
-        let status = host.runtime.status(&instance.id).await.map_err(|e| e.to_failure())?;
+        let status = host
+            .runtime
+            .status(&instance.id)
+            .await
+            .map_err(|e| e.failure("the state of a container could not be read"))?;
         match status {
             Some(TaskStatus::Running { pid }) if pid == instance.pid => {}
             _ => ended.push(instance.clone()),
@@ -77,7 +81,7 @@ pub(crate) async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
     let Some(place) = run.deployment.outputs.instances.iter().position(|i| i.id == id) else {
         return Ok(());
     };
-    run.host.runtime.delete(id).await.map_err(|e| e.to_failure())?;
+    run.host.runtime.delete(id).await.map_err(|e| e.failure("a container could not be deleted"))?;
     let artifact = run.artifact()?.clone();
     let old = run.deployment.outputs.instances[place].clone();
     let Some(process) = artifact.processes.iter().find(|p| p.name == old.process) else {
@@ -102,16 +106,25 @@ pub(crate) async fn publish(host: &Arc<Host>, run: &mut Run) -> Result<(), Failu
 /// Removes containers of deployments that should have none, and forgotten workspaces.
 async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
     use DeploymentStatus as S;
-    let containers = host.runtime.list(&Labels::new()).await.map_err(|e| e.to_failure())?;
+    let containers = host
+        .runtime
+        .list(&Labels::new())
+        .await
+        .map_err(|e| e.failure("the containers could not be listed"))?;
     let mut gone = HashSet::new();
     for container in containers {
-        let Some(id) = names::labelled_deployment(&container.labels) else { continue };
+        let Some(id) = names::labelled_deployment(&container.labels) else {
+            continue;
+        };
         let keeps = host.deployment(&id)?.is_some_and(|(deployment, _)| {
             matches!(deployment.status, S::Queued | S::Running | S::Paused | S::Live | S::Draining)
         });
         if !keeps {
             tracing::warn!(container = container.id, "a leftover container is removed");
-            host.runtime.delete(&container.id).await.map_err(|e| e.to_failure())?;
+            host.runtime
+                .delete(&container.id)
+                .await
+                .map_err(|e| e.failure("a container could not be deleted"))?;
             gone.insert(id);
         }
     }

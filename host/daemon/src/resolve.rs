@@ -30,9 +30,8 @@ pub(crate) enum ResolveError {
 pub(crate) async fn address(server: Ipv4Addr, host: &str) -> Result<Ipv4Addr, ResolveError> {
     let name = || host.to_owned();
     let asked = Name::from_str(host).map_err(|_| ResolveError::NoName { name: name() })?;
-    let answer = ask(server, asked)
-        .await
-        .map_err(|source| ResolveError::Server { name: name(), source })?;
+    let answer =
+        ask(server, asked).await.map_err(|source| ResolveError::Server { name: name(), source })?;
     let first = answer.answers.iter().find_map(|record| match &record.data {
         RData::A(address) => Some(address.0),
         _ => None,

@@ -66,7 +66,9 @@ pub(crate) async fn republish(
     environment: &EnvironmentName,
 ) -> Result<(), Failure> {
     let _lock = host.named_lock(format!("route:{project}/{environment}")).await;
-    let Some((mut live, revision)) = host.live(project, environment)? else { return Ok(()) };
+    let Some((mut live, revision)) = host.live(project, environment)? else {
+        return Ok(());
+    };
     let (generation, _) = host.next_generation(&live).await?;
     live.outputs.generation = Some(generation);
     host.proxy.put_route(&of(host, &live)?).await.map_err(|e| failed(&e))?;

@@ -97,7 +97,12 @@ impl StepLogs {
     }
 
     /// The last lines of a step.
-    pub fn tail(&self, deployment: &DeploymentId, step: StepName, lines_max: usize) -> Vec<LogLine> {
+    pub fn tail(
+        &self,
+        deployment: &DeploymentId,
+        step: StepName,
+        lines_max: usize,
+    ) -> Vec<LogLine> {
         let mut lines = self.read_from(deployment, step, 0).map(|(l, _)| l).unwrap_or_default();
         lines.split_off(lines.len().saturating_sub(lines_max))
     }
@@ -157,7 +162,9 @@ impl StepLog {
 
 impl Sink {
     fn append(&mut self, line: &LogLine, bytes_max: u64) {
-        let Ok(mut bytes) = serde_json::to_vec(line) else { return };
+        let Ok(mut bytes) = serde_json::to_vec(line) else {
+            return;
+        };
         bytes.push(b'\n');
         if self.written + bytes.len() as u64 > bytes_max {
             self.dropped += bytes.len() as u64;
@@ -174,7 +181,8 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         if self.dropped > 0 {
-            let text = format!("{} bytes of this log were dropped: its limit is reached", self.dropped);
+            let text =
+                format!("{} bytes of this log were dropped: its limit is reached", self.dropped);
             let line = LogLine::now(Stream::Host, text);
             if let Ok(mut bytes) = serde_json::to_vec(&line) {
                 bytes.push(b'\n');

@@ -45,8 +45,7 @@ impl Work for Build {
         }
         let cached = outcome.steps.iter().filter(|step| step.cached).count();
         let summary = format!("{} steps, {cached} from the cache", outcome.steps.len());
-        let status =
-            if outcome.all_cached() { StepStatus::Cached } else { StepStatus::Succeeded };
+        let status = if outcome.all_cached() { StepStatus::Cached } else { StepStatus::Succeeded };
         run.deployment.outputs.artifact = Some(outcome.artifact);
         Ok(Done { status, summary })
     }
@@ -66,7 +65,8 @@ impl Work for Build {
 
 /// What fetch wrote down of the files, so that they need not be hashed again.
 fn digests(run: &Run) -> Option<SourceDigests> {
-    let file = source::work_dir(&run.host.config.data_dir, &run.deployment.id).join(source::TREE_FILE);
+    let file =
+        source::work_dir(&run.host.config.data_dir, &run.deployment.id).join(source::TREE_FILE);
     let tree = source::Tree::read(&file).ok()?;
     Some(tree.entries.into_iter().map(|(path, entry)| (path, (entry.mode, entry.oid))).collect())
 }

@@ -80,7 +80,9 @@ async fn try_probe(
     began: Instant,
     seen: &mut Vec<Observation>,
 ) {
-    let Some(wanted) = policy.probes.get(index) else { return };
+    let Some(wanted) = policy.probes.get(index) else {
+        return;
+    };
     let probed = |i: &&Instance| i.process.as_str() == wanted.process();
     let Some(instance) = run.deployment.outputs.instances.iter().find(probed).cloned() else {
         return;
@@ -126,7 +128,9 @@ async fn ended(run: &Run, instance: &Instance) -> Option<ProbeOutcome> {
 
 /// "Refused" by an application that listens elsewhere is a wrong address.
 fn refine(instance: &Instance, port: Option<u16>, outcome: ProbeOutcome) -> ProbeOutcome {
-    let (ProbeOutcome::Refused, Some(port)) = (outcome, port) else { return outcome };
+    let (ProbeOutcome::Refused, Some(port)) = (outcome, port) else {
+        return outcome;
+    };
     match listening::judge(&listening::sockets(instance.pid), port) {
         Listening::LoopbackOnly | Listening::OtherPorts(_) => ProbeOutcome::WrongAddress,
         Listening::Reachable | Listening::Nowhere => outcome,
@@ -145,9 +149,8 @@ async fn explain(run: &Run, policy: &HealthPolicy, reason: &str) -> Failure {
         .find(|i| unwell.is_none_or(|probe| probe.process() == i.process.as_str()))
         .or(instances.first());
     let log = instance.map_or_else(Vec::new, |i| last_lines(run, i));
-    let name = instance.map_or_else(|| "the instance".to_owned(), |i| {
-        names::instance_log(&i.process, i.ordinal)
-    });
+    let name = instance
+        .map_or_else(|| "the instance".to_owned(), |i| names::instance_log(&i.process, i.ordinal));
     typed(last, &name, instance, reason).with_log(log)
 }
 

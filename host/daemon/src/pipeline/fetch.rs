@@ -30,7 +30,9 @@ impl Work for Fetch {
         failpoint::reached("during:fetch");
         let fetched = done.fetched;
         let summary = match (&fetched.commit, &fetched.subject) {
-            (Some(commit), Some(subject)) => format!("{} {subject}", &commit[..commit.len().min(8)]),
+            (Some(commit), Some(subject)) => {
+                format!("{} {subject}", &commit[..commit.len().min(8)])
+            }
             (Some(commit), None) => commit.clone(),
             (None, _) => format!("{} files, {} bytes", fetched.files, fetched.bytes),
         };

@@ -51,7 +51,9 @@ impl Work for Migrate {
     }
 
     async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
-        let Some(record) = run.deployment.outputs.migration.clone() else { return Ok(()) };
+        let Some(record) = run.deployment.outputs.migration.clone() else {
+            return Ok(());
+        };
         let cut = matches!(
             run.host.runtime.status(&record.container).await,
             Ok(Some(TaskStatus::Running { .. }))
@@ -66,7 +68,11 @@ impl Work for Migrate {
                 ),
             );
         }
-        run.host.runtime.delete(&record.container).await.map_err(|e| e.to_failure())
+        run.host
+            .runtime
+            .delete(&record.container)
+            .await
+            .map_err(|e| e.failure("a container could not be deleted"))
     }
 }
 
@@ -121,7 +127,11 @@ async fn start(run: &mut Run, record: &MigrationRecord) -> Result<(), Failure> {
             aliases: Vec::new(),
         },
     )?;
-    run.host.runtime.create_and_start(&spec).await.map_err(|e| e.to_failure())?;
+    run.host
+        .runtime
+        .create_and_start(&spec)
+        .await
+        .map_err(|e| e.failure("a container could not be started"))?;
     Ok(())
 }
 
@@ -130,7 +140,12 @@ async fn adopt(run: &mut Run, record: MigrationRecord) -> Result<Done, Failure> 
     if record.exit_code == Some(0) {
         return Ok(Done::new(format!("{} had ended well", record.migration.tool)));
     }
-    let status = run.host.runtime.status(&record.container).await.map_err(|e| e.to_failure())?;
+    let status = run
+        .host
+        .runtime
+        .status(&record.container)
+        .await
+        .map_err(|e| e.failure("the state of a container could not be read"))?;
     match status {
         Some(TaskStatus::Running { .. } | TaskStatus::Exited(_)) => {
             run.log.say("the host was restarted; the migration's container was found again");
@@ -141,11 +156,20 @@ async fn adopt(run: &mut Run, record: MigrationRecord) -> Result<Done, Failure> 
 }
 
 async fn finish(run: &mut Run, mut record: MigrationRecord) -> Result<Done, Failure> {
-    let exit = run.host.runtime.wait(&record.container).await.map_err(|e| e.to_failure())?;
+    let exit = run
+        .host
+        .runtime
+        .wait(&record.container)
+        .await
+        .map_err(|e| e.failure("the end of a container could not be waited for"))?;
     record.exit_code = Some(i32::try_from(exit.code).unwrap_or(i32::MAX));
     run.deployment.outputs.migration = Some(record.clone());
     run.save().await?;
-    run.host.runtime.delete(&record.container).await.map_err(|e| e.to_failure())?;
+    run.host
+        .runtime
+        .delete(&record.container)
+        .await
+        .map_err(|e| e.failure("a container could not be deleted"))?;
     let lines = run.host.instance_lines(&run.deployment.id, names::MIGRATION_LOG);
     for line in &lines {
         run.log.write(line.clone());

@@ -5,12 +5,10 @@
 
 use async_trait::async_trait;
 use windlass_model::deployment::StoredPlan;
-use windlass_model::plan::{
-    Context, HealthPolicy, Migration, Observation, ProcessKind, ServiceInfo, Verdict,
-};
+use windlass_model::plan::{Context, HealthPolicy, Migration, Observation, ServiceInfo, Verdict};
 use windlass_model::plugin::Stage;
 use windlass_model::{Deployment, Digest, Failure};
-use windlass_sandbox::{HealthProcess, Source};
+use windlass_sandbox::Source;
 
 use super::{Done, Run, Work, has_artifact, missing};
 use crate::plugins;
@@ -24,12 +22,14 @@ impl Work for Plan {
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        let chosen =
-            run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
+        let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
         let host = run.host.clone();
         let plugin = host.plugins.named(&chosen.plugin, Stage::Builder)?;
-        let call =
-            host.plugins.sandbox.plan(plugin, &source(run)?, &context(run)?, &chosen.detection).await;
+        let call = host
+            .plugins
+            .sandbox
+            .plan(plugin, &source(run)?, &context(run)?, &chosen.detection)
+            .await;
         let cached = call.report.cached;
         let plan = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
         plan.validate(&host.config.limits.build).map_err(|problem| {
@@ -131,25 +131,19 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     }
     let host = run.host.clone();
     let Some(plugin) = host.plugins.of(Stage::Health).last() else {
-        return Err(host.plugins.named("health", Stage::Health).err().unwrap_or_else(|| missing("health plugin")));
+        return Err(host
+            .plugins
+            .named("health", Stage::Health)
+            .err()
+            .unwrap_or_else(|| missing("health plugin")));
     };
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
-    let processes: Vec<HealthProcess> = run
-        .artifact()?
-        .processes
-        .iter()
-        .map(|process| HealthProcess {
-            name: process.name.to_string(),
-            web: process.kind == ProcessKind::Web,
-            port: run
-                .deployment
-                .outputs
-                .instances
-                .iter()
-                .find(|instance| instance.process == process.name)
-                .and_then(|instance| instance.port),
-        })
-        .collect();
+    // The ports as they are in force: settings come before the plan.
+    let mut processes = run.artifact()?.processes.clone();
+    for process in &mut processes {
+        let instance = run.deployment.outputs.instances.iter().find(|i| i.process == process.name);
+        process.port = instance.and_then(|instance| instance.port);
+    }
     let call = host
         .plugins
         .sandbox
@@ -168,7 +162,6 @@ pub(crate) async fn judge(
 ) -> Result<Verdict, Failure> {
     let host = run.host.clone();
     let plugin = host.plugins.named(plugin, Stage::Health)?;
-    let call =
-        host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
+    let call = host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
     plugins::answer(call, &run.log, &mut run.deployment.warnings)
 }

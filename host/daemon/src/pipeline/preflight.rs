@@ -71,7 +71,10 @@ fn memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure>
         Some(available) if available < floor_bytes => Err(Failure::host(
             "preflight.memory-floor",
             format!("only {} MiB of memory are available", available >> 20),
-            format!("no deployment starts below {} MiB, so that what runs is safe", floor_bytes >> 20),
+            format!(
+                "no deployment starts below {} MiB, so that what runs is safe",
+                floor_bytes >> 20
+            ),
             "stop something, add memory, or lower `memory_free_bytes_min` in the limits file",
         )),
         _ => Ok(()),

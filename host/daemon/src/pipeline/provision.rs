@@ -23,10 +23,15 @@ impl Work for Provision {
             return Ok(Done::skipped("a static site needs no network"));
         }
         let network = names::network(&deployment.project, &deployment.environment);
-        run.host.runtime.ensure_network(&network).await.map_err(|e| e.to_failure())?;
+        run.host
+            .runtime
+            .ensure_network(&network)
+            .await
+            .map_err(|e| e.failure("the environment's network could not be made"))?;
         let services = run.host.services(&deployment.project, &deployment.environment)?;
         for service in &services {
-            run.log.say(format!("service {}: {} at {}", service.name, service.kind, service.address));
+            run.log
+                .say(format!("service {}: {} at {}", service.name, service.kind, service.address));
         }
         Ok(match services.len() {
             0 => Done::new("no services"),

@@ -41,7 +41,9 @@ async fn prune(
         keep_deployments,
     );
     for (mut deployment, revision) in history.clone() {
-        let Some(artifact) = deployment.outputs.artifact.clone() else { continue };
+        let Some(artifact) = deployment.outputs.artifact.clone() else {
+            continue;
+        };
         if plan.artifacts.contains(&deployment.id.to_string()) && !deployment.artifact_pruned {
             deployment.artifact_pruned = true;
             host.save_deployment(&deployment, revision).await?;
@@ -77,7 +79,8 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
     let mut plan = Plan::default();
     let mut kept = 0;
     for (n, deployment) in history.iter().enumerate() {
-        let settled = matches!(deployment.status, S::Retired | S::Stopped | S::Failed | S::Cancelled);
+        let settled =
+            matches!(deployment.status, S::Retired | S::Stopped | S::Failed | S::Cancelled);
         let serves = matches!(deployment.status, S::Live | S::Draining);
         if deployment.outputs.artifact.is_some() && settled && !deployment.artifact_pruned {
             // Only what was live once is a target for rollback.

@@ -72,7 +72,8 @@ impl Queue {
         // Oldest first; ids sort by time.
         waiting.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
         let waiting = self.supersede(waiting).await?;
-        let free = self.host.config.limits.deployments_running_max.saturating_sub(self.running.len());
+        let free =
+            self.host.config.limits.deployments_running_max.saturating_sub(self.running.len());
         for (deployment, revision) in self.choose(waiting, free) {
             self.spawn(deployment, revision);
         }
@@ -145,7 +146,9 @@ impl Queue {
     fn ended(&mut self, ended: Result<DeploymentId, tokio::task::JoinError>) {
         let Ok(id) = ended else { return };
         self.running.remove(&id);
-        let Ok(Some((deployment, _))) = self.host.deployment(&id) else { return };
+        let Ok(Some((deployment, _))) = self.host.deployment(&id) else {
+            return;
+        };
         if deployment.status != DeploymentStatus::Live {
             return;
         }

@@ -22,7 +22,9 @@ const SIGKILL: i32 = 9;
 
 /// Retires a draining deployment and stores the outcome: `retired`, or `stuck` with what is left.
 pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
-    let Ok(Some((deployment, _))) = host.deployment(&id) else { return };
+    let Ok(Some((deployment, _))) = host.deployment(&id) else {
+        return;
+    };
     if deployment.status != DeploymentStatus::Draining {
         return;
     }
@@ -44,7 +46,9 @@ pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
 
 /// Waits until no request uses the old generation. The proxy itself cuts what is over its deadline.
 async fn drain(host: &Host, deployment: &Deployment) {
-    let Some(generation) = deployment.outputs.generation else { return };
+    let Some(generation) = deployment.outputs.generation else {
+        return;
+    };
     let route = names::route(&deployment.project, &deployment.environment);
     loop {
         match host.proxy.drained(&route, generation, DRAIN_WAIT).await {
@@ -73,8 +77,10 @@ pub(crate) async fn stop(
     id: &DeploymentId,
     grace: Duration,
 ) -> Result<(), Failure> {
-    let containers =
-        runtime.list(&names::deployment_labels(id)).await.map_err(|e| e.to_failure())?;
+    let containers = runtime
+        .list(&names::deployment_labels(id))
+        .await
+        .map_err(|e| e.failure("the containers could not be listed"))?;
     let until = Instant::now() + grace;
     for container in &containers {
         let signalled = runtime.kill(&container.id, SIGTERM, false).await;
@@ -87,7 +93,10 @@ pub(crate) async fn stop(
             continue;
         }
         if tokio::time::timeout_at(until, runtime.wait(&container.id)).await.is_err() {
-            runtime.kill(&container.id, SIGKILL, true).await.map_err(|e| e.to_failure())?;
+            runtime
+                .kill(&container.id, SIGKILL, true)
+                .await
+                .map_err(|e| e.failure("a container could not be stopped"))?;
         }
     }
     Ok(())
@@ -96,10 +105,15 @@ pub(crate) async fn stop(
 /// Deletes every container that is labelled with the deployment, also those of a half-made start.
 pub(crate) async fn delete_instances(host: &Host, id: &DeploymentId) -> Result<(), Failure> {
     let runtime = host.runtime.as_ref();
-    let containers =
-        runtime.list(&names::deployment_labels(id)).await.map_err(|e| e.to_failure())?;
+    let containers = runtime
+        .list(&names::deployment_labels(id))
+        .await
+        .map_err(|e| e.failure("the containers could not be listed"))?;
     for container in containers {
-        runtime.delete(&container.id).await.map_err(|e| e.to_failure())?;
+        runtime
+            .delete(&container.id)
+            .await
+            .map_err(|e| e.failure("a container could not be deleted"))?;
     }
     Ok(())
 }

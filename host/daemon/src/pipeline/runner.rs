@@ -11,9 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{CancelReason, Kind, Outputs};
 use windlass_model::secret::Masker;
-use windlass_model::{
-    Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp,
-};
+use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp};
 
 use super::{Done, Row, Run, TABLE};
 use crate::failpoint;
@@ -78,8 +76,12 @@ async fn prepare(
 
 /// What a rollback takes over from the deployment that it goes back to.
 fn inherit(host: &Host, deployment: &mut Deployment) -> Result<(), Failure> {
-    let Kind::Rollback { to } = &deployment.kind else { return Ok(()) };
-    let Some((target, _)) = host.deployment(to)? else { return Ok(()) };
+    let Kind::Rollback { to } = &deployment.kind else {
+        return Ok(());
+    };
+    let Some((target, _)) = host.deployment(to)? else {
+        return Ok(());
+    };
     deployment.outputs = Outputs {
         fetched: target.outputs.fetched,
         settings: target.outputs.settings,
@@ -201,9 +203,8 @@ async fn cancelled(run: &mut Run, row: &Row, reason: CancelReason) -> Result<(),
 /// stored before, so a crash in here is gone on with at the next start.
 async fn unwind(run: &mut Run) -> Result<(), Failure> {
     failpoint::reached("before:undo");
-    let begun = |row: &&Row| {
-        run.deployment.step(row.step).is_some_and(|step| step.started_at.is_some())
-    };
+    let begun =
+        |row: &&Row| run.deployment.step(row.step).is_some_and(|step| step.started_at.is_some());
     let rows: Vec<&Row> = TABLE.iter().filter(begun).collect();
     let mut left: Option<Failure> = None;
     for row in rows.into_iter().rev() {

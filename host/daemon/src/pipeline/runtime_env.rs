@@ -1,7 +1,7 @@
 //! The command, environment and limits of what a deployment runs: instances and migrations.
 
-use windlass_containers::runtime::{Attachment, LogSpec, ResourceLimits, Rootfs};
 use windlass_containers::ContainerSpec;
+use windlass_containers::runtime::{Attachment, LogSpec, ResourceLimits, Rootfs};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
 use windlass_model::plan::RunConfig;
 use windlass_model::{Deployment, Failure, Limits, StepName};
@@ -33,7 +33,10 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
         return Err(Failure::plugin(
             plugin(&run.deployment),
             "plan.process-without-image",
-            format!("the output {:?} is a static tree and cannot run a command", command.output.name),
+            format!(
+                "the output {:?} is a static tree and cannot run a command",
+                command.output.name
+            ),
             "the plan lets a process run from it",
             "report it to the plugin's author, or set `build.framework` to choose another plugin",
         ));
@@ -51,13 +54,14 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
     let limits = &run.host.config.limits;
     let logs = &run.host.logs;
     let mask = run.variables.iter().filter(|v| v.secret).map(|v| v.value.expose().clone());
-    let log = LogSpec::instance(
-        logs.instance_dir(&deployment.id, command.log),
-        limits,
-        mask.collect(),
+    let log =
+        LogSpec::instance(logs.instance_dir(&deployment.id, command.log), limits, mask.collect());
+    let mut spec = ContainerSpec::new(
+        command.id,
+        Rootfs::Committed(command.output.snapshot.clone()),
+        argv,
+        log,
     );
-    let mut spec =
-        ContainerSpec::new(command.id, Rootfs::Committed(command.output.snapshot.clone()), argv, log);
     spec.labels = names::labels(deployment, command.step);
     spec.env = environment(run, config, command.port);
     spec.cwd = command.cwd.map_or_else(|| config.cwd.clone(), str::to_owned);

@@ -72,7 +72,12 @@ pub(crate) async fn start(
             aliases: vec![process.name.to_string()],
         },
     )?;
-    let started = run.host.runtime.create_and_start(&spec).await.map_err(|e| e.to_failure())?;
+    let started = run
+        .host
+        .runtime
+        .create_and_start(&spec)
+        .await
+        .map_err(|e| e.failure("a container could not be started"))?;
     let address = started.address.ok_or_else(|| {
         Failure::host(
             "start.no-address",

@@ -29,8 +29,12 @@ impl Work for Validate {
             return Ok(Done::skipped("no services to reach"));
         }
         let network = names::network(&deployment.project, &deployment.environment);
-        let gateway =
-            run.host.runtime.ensure_network(&network).await.map_err(|e| e.to_failure())?;
+        let gateway = run
+            .host
+            .runtime
+            .ensure_network(&network)
+            .await
+            .map_err(|e| e.failure("the environment's network could not be made"))?;
         for service in &services {
             let address = reach(service, gateway).await?;
             run.log.say(format!("{} answers at {address}", service.name));

@@ -1,0 +1,57 @@
+//! Removes a host from its machine: everything that runs, and everything outside the data directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_containers::Engine;
+use windlass_model::Failure;
+use windlass_proxy::ProxyClient;
+use windlass_store::StoreAddresses;
+
+use crate::config::ServeConfig;
+use crate::open_store;
+
+/// How long the proxy may take to end its requests.
+const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Stops the proxy, every container and Windlass's own containerd, and removes networks, rules and
+/// control groups. The data directory stays, so `windlass serve` on it starts from the same state;
+/// its live deployments are started again then.
+///
+/// # Errors
+/// `store.in-use` while `windlass serve` runs on the data directory, or what could not be removed.
+pub async fn teardown(config: ServeConfig) -> Result<(), Failure> {
+    let store = open_store(&config).await?;
+    stop_proxy(&config, &store).await?;
+    let addresses = StoreAddresses::new(store.clone(), Arc::new(|_| false));
+    let engine = Engine::start(config.engine(store.host_id().clone()), Arc::new(addresses))
+        .await
+        .map_err(|e| e.failure("the container runtime could not be reached"))?;
+    engine.teardown_host().await.map_err(|e| e.failure("not everything could be removed"))
+}
+
+async fn stop_proxy(config: &ServeConfig, store: &windlass_store::Store) -> Result<(), Failure> {
+    let socket = config.proxy_socket();
+    if !ProxyClient::answers(&socket).await {
+        return Ok(());
+    }
+    let failed = |why: String| {
+        Failure::host(
+            "teardown.proxy",
+            "the proxy could not be stopped",
+            why,
+            "find it with `pgrep -f 'windlass proxy'`, stop it, and run this again",
+        )
+    };
+    let epoch = crate::next_epoch(store).await?;
+    let client = ProxyClient::connect(&socket, epoch).await.map_err(|e| failed(e.to_string()))?;
+    client.shutdown().await.map_err(|e| failed(e.to_string()))?;
+    let gone = async {
+        while ProxyClient::answers(&socket).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PROXY_ENDS_WITHIN, gone)
+        .await
+        .map_err(|_| failed(format!("it still answers after {} s", PROXY_ENDS_WITHIN.as_secs())))
+}

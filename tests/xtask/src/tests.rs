@@ -1,0 +1,64 @@
+//! `test`, `soak` and `bench`.
+
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::build::{self, Profile};
+use crate::process::{self, cargo};
+use crate::setup;
+
+/// How much of each long matrix is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// A seeded sample.
+    Sample,
+    /// All of it.
+    Full,
+}
+
+/// Runs the tests: first those that need no host, then the end-to-end tests.
+pub(crate) fn run(extent: Extent, filter: &[&str]) -> Result<()> {
+    setup::all()?;
+    let binary = build::all(Profile::Debug)?;
+    let seed = std::env::var("WINDLASS_TEST_SEED").unwrap_or_else(|_| fresh_seed());
+    println!("seed of the sampled matrices: WINDLASS_TEST_SEED={seed}");
+    let mut command = runner();
+    command
+        .args(["--workspace", "--exclude", "windlass-bench"])
+        .args(filter)
+        .env("WINDLASS_BIN", &binary)
+        .env("WINDLASS_TEST_SEED", seed)
+        .env("WINDLASS_TEST_EXTENT", if extent == Extent::Full { "full" } else { "sample" });
+    process::run(&mut command)
+}
+
+/// Measures, with everything built for release.
+pub(crate) fn bench(names: &[&str]) -> Result<()> {
+    setup::all()?;
+    let binary = build::all(Profile::Release)?;
+    let mut command = cargo();
+    command
+        .args(["run", "--release", "--quiet", "--package", "windlass-bench", "--"])
+        .args(names)
+        .env("WINDLASS_BIN", binary);
+    process::run(&mut command)
+}
+
+/// `cargo nextest` where it is installed, else `cargo test`: both print a summary at the end.
+fn runner() -> Command {
+    let mut command = cargo();
+    let nextest = cargo().args(["nextest", "--version"]).output();
+    if nextest.is_ok_and(|output| output.status.success()) {
+        command.args(["nextest", "run", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--no-fail-fast"]);
+    }
+    command
+}
+
+fn fresh_seed() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() % 1_000_000_007).to_string()
+}
