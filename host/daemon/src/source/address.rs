@@ -89,7 +89,9 @@ pub fn base_name(url: &str) -> &str {
 
 /// An address fit to be shown: without a password, should it have one.
 pub(super) fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let end = rest.find('/').unwrap_or(rest.len());
     match rest[..end].rfind('@') {
         Some(at) if rest[..at].contains(':') => {
@@ -100,7 +102,9 @@ pub(super) fn without_credentials(url: &str) -> String {
 }
 
 fn is_scp_like(url: &str) -> bool {
-    let Some((host, path)) = url.split_once(':') else { return false };
+    let Some((host, path)) = url.split_once(':') else {
+        return false;
+    };
     let host_char = |c: char| c.is_ascii_alphanumeric() || ".-_@".contains(c);
     !host.is_empty()
         && host.chars().all(host_char)

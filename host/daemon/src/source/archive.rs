@@ -52,7 +52,8 @@ pub(super) fn unpack(
         _ => Box::new(reader),
     };
     let writer = Writer::open(into).map_err(|e| host_failed("open the workspace", &e))?;
-    let mut unpacking = Unpacking { writer, limits, next: Extensions::default(), entries: 0, bytes: 0 };
+    let mut unpacking =
+        Unpacking { writer, limits, next: Extensions::default(), entries: 0, bytes: 0 };
     let mut archive = Archive::new(source);
     for entry in archive.entries().map_err(|e| invalid(e.to_string()))?.raw(true) {
         if cancel.is_cancelled() {
@@ -88,8 +89,12 @@ impl Unpacking<'_> {
         }
         match entry.header().entry_type() {
             EntryType::XGlobalHeader => read_extension(&mut entry).map(drop),
-            EntryType::GNULongName => once(&mut self.next.path, trim_nul(read_extension(&mut entry)?)),
-            EntryType::GNULongLink => once(&mut self.next.link, trim_nul(read_extension(&mut entry)?)),
+            EntryType::GNULongName => {
+                once(&mut self.next.path, trim_nul(read_extension(&mut entry)?))
+            }
+            EntryType::GNULongLink => {
+                once(&mut self.next.link, trim_nul(read_extension(&mut entry)?))
+            }
             EntryType::XHeader => {
                 let records = read_extension(&mut entry)?;
                 self.next.read_pax(&records)
@@ -127,9 +132,7 @@ impl Unpacking<'_> {
                 let mode = entry.header().mode().map_err(|e| invalid(e.to_string()))?;
                 self.writer.file(&path, mode & 0o111 != 0, size, entry)
             }
-            EntryType::Symlink => {
-                self.writer.symlink(&path, &link_target(&shown, link)?)
-            }
+            EntryType::Symlink => self.writer.symlink(&path, &link_target(&shown, link)?),
             EntryType::Link => {
                 let target = clean_path(&link.unwrap_or_default())?;
                 let size = self.writer.file_size(&path, &target)?;
@@ -140,7 +143,8 @@ impl Unpacking<'_> {
             EntryType::Fifo => Err(unsafe_entry(&shown, "it is a named pipe")),
             EntryType::GNUSparse => Err(unsafe_entry(&shown, "sparse files are not accepted")),
             other => {
-                let why = format!("entries of type {:?} are not accepted", char::from(other.as_byte()));
+                let why =
+                    format!("entries of type {:?} are not accepted", char::from(other.as_byte()));
                 Err(unsafe_entry(&shown, &why))
             }
         }?;
@@ -196,7 +200,8 @@ impl Extensions {
                 b"linkpath" => once(&mut self.link, value)?,
                 b"size" => {
                     let size = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-                    self.size = Some(size.ok_or_else(|| invalid("a size in it is no number".into()))?);
+                    self.size =
+                        Some(size.ok_or_else(|| invalid("a size in it is no number".into()))?);
                 }
                 key if key.starts_with(b"GNU.sparse") => {
                     return Err(unsafe_entry("", "sparse files are not accepted"));
@@ -243,7 +248,9 @@ fn trim_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 fn clean_path(raw: &[u8]) -> Result<String, Failure> {
     let text = String::from_utf8_lossy(raw);
     let refuse = |why| Err(unsafe_entry(&text, why));
-    let Ok(path) = std::str::from_utf8(raw) else { return refuse("its name is not UTF-8") };
+    let Ok(path) = std::str::from_utf8(raw) else {
+        return refuse("its name is not UTF-8");
+    };
     if path.is_empty() || path.len() > PATH_BYTES_MAX {
         return refuse("its name is empty or too long");
     }

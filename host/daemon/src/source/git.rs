@@ -122,11 +122,7 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
 }
 
 /// Fetches every branch and tag, for a commit that the server does not hand out by its id.
-async fn from_everything(
-    git: &Git<'_>,
-    asked: &Asked<'_>,
-    id: &str,
-) -> Result<String, Trouble> {
+async fn from_everything(git: &Git<'_>, asked: &Asked<'_>, id: &str) -> Result<String, Trouble> {
     let mut args = vec!["fetch", "--no-tags", "--prune", "--force"];
     if git.dir().join("shallow").exists() {
         args.push("--unshallow");

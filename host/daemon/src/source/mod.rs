@@ -153,10 +153,7 @@ pub fn remove(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<()>
 ///
 /// # Errors
 /// Those of [`Settings::parse`], `settings.unreadable` when it is no readable file of text.
-pub fn read_settings(
-    workspace: &Path,
-    environment: &EnvironmentName,
-) -> Result<Settings, Failure> {
+pub fn read_settings(workspace: &Path, environment: &EnvironmentName) -> Result<Settings, Failure> {
     const BYTES_MAX: u64 = 256 * 1024;
     let unreadable = |why: String| {
         Failure::app(

@@ -45,12 +45,14 @@ pub(super) async fn export(
 ) -> Result<Exported, Failure> {
     let failed = |e: GitFailed| classify(e, &Asked::nothing());
     let format = "--format=%T%x00%s%x00%an";
-    let said = git.run(&["log", "-1", "--no-show-signature", format, commit]).await.map_err(failed)?;
+    let said =
+        git.run(&["log", "-1", "--no-show-signature", format, commit]).await.map_err(failed)?;
     let mut parts = said.trim_end_matches('\n').split('\0').map(str::to_owned);
     let mut part = || parts.next().unwrap_or_default();
     let (tree_oid, subject, author) = (part(), part(), part());
     let listed = git.run_bytes(&["ls-tree", "-r", "-z", "-l", "--full-tree", commit], &[]).await;
-    let listing = parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
+    let listing =
+        parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
     check_size(&listing, limits)?;
     let index = place.scratch("index");
     let env: [(&str, &Path); 1] = [("GIT_INDEX_FILE", &index)];

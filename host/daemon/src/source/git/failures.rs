@@ -75,7 +75,11 @@ pub(super) fn classify(failed: GitFailed, asked: &Asked<'_>) -> Failure {
 fn from_text(stderr: &str, asked: &Asked<'_>) -> Failure {
     let says = |signs: &[&str]| signs.iter().any(|sign| stderr.contains(sign));
     if says(UNAUTHORISED) {
-        return if asked.with_token { token_rejected(asked) } else { authentication_required(asked) };
+        return if asked.with_token {
+            token_rejected(asked)
+        } else {
+            authentication_required(asked)
+        };
     }
     if says(TIMED_OUT) {
         return timed_out(asked, cause(stderr));

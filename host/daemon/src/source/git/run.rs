@@ -13,14 +13,27 @@ use tokio_util::sync::CancellationToken;
 use windlass_model::secret::Masker;
 use windlass_model::{LogLine, Secret, Stream};
 
-use crate::steplog::StepLog;
 use crate::source::address;
+use crate::steplog::StepLog;
 
 /// Of the surroundings only these reach Git: where programs are, and how the network is reached.
 const ENV_KEPT: [&str; 16] = [
-    "PATH", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY",
-    "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
-    "SSH_AUTH_SOCK", "HOME", "TMPDIR",
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "SSH_AUTH_SOCK",
+    "HOME",
+    "TMPDIR",
 ];
 
 /// Bytes kept of what Git answers.
@@ -48,22 +61,37 @@ pub(super) enum GitFailed {
 impl GitFailed {
     /// Whether the server refused a commit only because it was asked for by its id.
     pub(super) fn refused_by_id(&self) -> bool {
-        let signs = ["not our ref", "unadvertised object", "no such remote ref", "couldn't find remote ref"];
+        let signs = [
+            "not our ref",
+            "unadvertised object",
+            "no such remote ref",
+            "couldn't find remote ref",
+        ];
         self.says_any(&signs)
     }
 
     /// Whether the cached repository is to blame, not the other end.
     pub(super) fn is_damage(&self) -> bool {
         let signs = [
-            "not a git repository", "bad object", "is corrupt", "loose object", "missing blob",
-            "File exists", "unable to read tree", "did not send all necessary objects",
-            "shallow file has changed", "invalid index-pack", "index-pack failed",
+            "not a git repository",
+            "bad object",
+            "is corrupt",
+            "loose object",
+            "missing blob",
+            "File exists",
+            "unable to read tree",
+            "did not send all necessary objects",
+            "shallow file has changed",
+            "invalid index-pack",
+            "index-pack failed",
         ];
         self.says_any(&signs) && !self.says_any(&["does not appear to be a git repository"])
     }
 
     fn says_any(&self, signs: &[&str]) -> bool {
-        let Self::Exited { stderr } = self else { return false };
+        let Self::Exited { stderr } = self else {
+            return false;
+        };
         signs.iter().any(|sign| stderr.contains(sign))
     }
 }
@@ -95,7 +123,10 @@ impl<'a> Git<'a> {
         let mut masked = Vec::new();
         if let Some((origin, token)) = token.and_then(|t| Some((http_origin(url)?, t))) {
             let basic = basic_credentials(token.expose());
-            settings.push((format!("http.{origin}/.extraHeader"), format!("Authorization: Basic {basic}")));
+            settings.push((
+                format!("http.{origin}/.extraHeader"),
+                format!("Authorization: Basic {basic}"),
+            ));
             masked = vec![token.expose().clone(), basic];
         }
         let sends_token = !masked.is_empty();
@@ -155,7 +186,9 @@ impl<'a> Git<'a> {
 
     /// Passes complaints on to the step's log, masked, and keeps the last of them.
     async fn read_lines(&self, from: Option<impl AsyncRead + Unpin>) -> String {
-        let Some(from) = from else { return String::new() };
+        let Some(from) = from else {
+            return String::new();
+        };
         let mut lines = BufReader::new(from).split(b'\n');
         let mut kept: Vec<String> = Vec::new();
         while let Ok(Some(line)) = lines.next_segment().await {
@@ -278,6 +311,7 @@ fn http_origin(url: &str) -> Option<String> {
 
 /// Most services take any user name beside a token; GitHub documents this one.
 fn basic_credentials(token: &str) -> String {
-    let pair = if token.contains(':') { token.to_owned() } else { format!("x-access-token:{token}") };
+    let pair =
+        if token.contains(':') { token.to_owned() } else { format!("x-access-token:{token}") };
     base64::engine::general_purpose::STANDARD.encode(pair)
 }

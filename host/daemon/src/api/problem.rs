@@ -1,0 +1,106 @@
+//! Failures as answers: one table from codes to statuses.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use windlass_model::Failure;
+use windlass_model::api::ErrorBody;
+use windlass_model::failure::Fault;
+
+/// What a handler answers.
+pub(super) type Answer<T> = Result<T, Problem>;
+
+/// A failure as an answer.
+#[derive(Debug)]
+pub(super) struct Problem(pub(super) Failure);
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+/// Statuses by code. A code that is not here is 400 when the asker is at fault, else 500.
+const STATUSES: &[(&str, StatusCode)] = &[
+    ("auth.token-missing", StatusCode::UNAUTHORIZED),
+    ("auth.token-wrong", StatusCode::UNAUTHORIZED),
+    ("request.path-unknown", StatusCode::NOT_FOUND),
+    ("request.method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
+    ("request.body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
+    ("store.too-large", StatusCode::PAYLOAD_TOO_LARGE),
+    ("store.too-many", StatusCode::TOO_MANY_REQUESTS),
+    ("store.conflict", StatusCode::CONFLICT),
+    ("store.read-only", StatusCode::SERVICE_UNAVAILABLE),
+    ("store.closed", StatusCode::SERVICE_UNAVAILABLE),
+    ("project.not-found", StatusCode::NOT_FOUND),
+    ("project.exists", StatusCode::CONFLICT),
+    ("project.has-live", StatusCode::CONFLICT),
+    ("environment.not-found", StatusCode::NOT_FOUND),
+    ("environment.has-live", StatusCode::CONFLICT),
+    ("variable.not-found", StatusCode::NOT_FOUND),
+    ("domain.not-found", StatusCode::NOT_FOUND),
+    ("domain.taken", StatusCode::CONFLICT),
+    ("service.not-found", StatusCode::NOT_FOUND),
+    ("deployment.not-found", StatusCode::NOT_FOUND),
+    ("deployment.ambiguous", StatusCode::CONFLICT),
+    ("deployment.no-plan", StatusCode::NOT_FOUND),
+    ("deployment.no-source", StatusCode::CONFLICT),
+    ("deployment.upload-gone", StatusCode::CONFLICT),
+    ("deployment.past-switch", StatusCode::CONFLICT),
+    ("deployment.live", StatusCode::CONFLICT),
+    ("deployment.over", StatusCode::CONFLICT),
+    ("rollback.nothing-before", StatusCode::CONFLICT),
+    ("rollback.never-live", StatusCode::CONFLICT),
+    ("rollback.already-live", StatusCode::CONFLICT),
+    ("rollback.other-environment", StatusCode::CONFLICT),
+    ("rollback.artifact-pruned", StatusCode::CONFLICT),
+    ("switch.proxy-unreachable", StatusCode::BAD_GATEWAY),
+    ("switch.proxy-refused", StatusCode::BAD_GATEWAY),
+];
+
+/// The status of a failure.
+pub(super) fn status(failure: &Failure) -> StatusCode {
+    let listed = STATUSES.iter().find(|(code, _)| *code == failure.code);
+    listed.map_or_else(
+        || match failure.fault {
+            Fault::App => StatusCode::BAD_REQUEST,
+            Fault::Host | Fault::Plugin(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+        |(_, status)| *status,
+    )
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = status(&self.0);
+        if status.is_server_error() {
+            tracing::error!(code = self.0.code, failure = %self.0, "a request failed");
+        }
+        let mut response = (status, Json(ErrorBody { error: self.0 })).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"windlass\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// The answer where no route is.
+pub(super) async fn unknown_path(uri: Uri) -> Problem {
+    Problem(Failure::app(
+        "request.path-unknown",
+        format!("there is nothing at {}", uri.path()),
+        "the API has no such path",
+        "GET /v1/openapi.json lists every path",
+    ))
+}
+
+/// The answer where a route has other methods.
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem(Failure::app(
+        "request.method-not-allowed",
+        format!("{method} is not possible at {}", uri.path()),
+        "the path exists with other methods",
+        "GET /v1/openapi.json lists the methods of every path; the header Allow names them here",
+    ))
+}

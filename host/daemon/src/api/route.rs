@@ -1,0 +1,133 @@
+//! One row of the route table.
+
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::App;
+
+/// A method, in the three notations that are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Verb {
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+
+    /// As OpenAPI writes it.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Post => "post",
+            Self::Put => "put",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What a body is.
+#[derive(Clone, Copy)]
+pub(super) enum Content {
+    /// Nothing.
+    Empty,
+    /// JSON of this type.
+    Json(fn(&mut SchemaGenerator) -> Schema),
+    /// Bytes of an archive.
+    Archive,
+    /// JSON of this type, or server-sent events with these names when the query asks for them.
+    Events(fn(&mut SchemaGenerator) -> Schema, &'static str),
+}
+
+/// A route and what is said of it.
+pub(super) struct Row {
+    pub(super) verb: Verb,
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    /// Name and meaning of each query parameter.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    pub(super) takes: Content,
+    pub(super) answers: Content,
+    pub(super) status: u16,
+    /// Statuses of its errors, beside 401 and 500.
+    pub(super) errors: &'static [u16],
+    /// Whether it needs no token.
+    pub(super) is_open: bool,
+    pub(super) handler: MethodRouter<App>,
+}
+
+/// A row that takes and answers nothing yet.
+pub(super) fn row<H, T>(verb: Verb, path: &'static str, summary: &'static str, handler: H) -> Row
+where
+    H: Handler<T, App>,
+    T: 'static,
+{
+    Row {
+        verb,
+        path,
+        summary,
+        query: &[],
+        takes: Content::Empty,
+        answers: Content::Empty,
+        status: 204,
+        errors: &[],
+        is_open: false,
+        handler: on(verb.filter(), handler),
+    }
+}
+
+impl Row {
+    /// Takes JSON.
+    pub(super) fn takes<T: JsonSchema>(mut self) -> Self {
+        self.takes = Content::Json(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// Takes an archive.
+    pub(super) fn takes_archive(mut self) -> Self {
+        self.takes = Content::Archive;
+        self
+    }
+
+    /// Answers JSON with this status.
+    pub(super) fn answers<T: JsonSchema>(mut self, status: u16) -> Self {
+        self.answers = Content::Json(SchemaGenerator::subschema_for::<T>);
+        self.status = status;
+        self
+    }
+
+    /// Answers JSON, or a stream of events.
+    pub(super) fn streams<T: JsonSchema>(mut self, events: &'static str) -> Self {
+        self.answers = Content::Events(SchemaGenerator::subschema_for::<T>, events);
+        self.status = 200;
+        self
+    }
+
+    /// Takes these query parameters.
+    pub(super) fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// Answers these statuses for its errors.
+    pub(super) fn errors(mut self, errors: &'static [u16]) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Needs no token.
+    pub(super) fn open(mut self) -> Self {
+        self.is_open = true;
+        self
+    }
+}

@@ -1,0 +1,326 @@
+//! Asking for deployments, showing them, and asking for their end.
+
+use std::sync::Arc;
+
+use windlass_model::api::{CreateDeployment, DeploymentView, Page};
+use windlass_model::deployment::{Kind, StoredPlan};
+use windlass_model::project::Intent;
+use windlass_model::{
+    Deployment, DeploymentId, DeploymentStatus, Digest, Failure, Source, StepName,
+};
+
+use super::find::{self, Wanted};
+use super::{Target, ensure, projects, require, stored, views};
+use crate::host::Host;
+use crate::source::{address, uploads};
+
+/// Who asks, and whether what is missing is to be made.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who.
+    pub actor: String,
+    /// Whether a missing project or environment is made.
+    pub create: bool,
+}
+
+/// Queues a deployment from a Git repository.
+///
+/// # Errors
+/// `project.not-found`, `environment.not-found`, `deployment.no-source`, `source.url-invalid`,
+/// `source.url-has-credentials`, `source.reference-invalid`, `git-token.invalid`, `store.too-many`.
+pub async fn from_git(
+    host: &Arc<Host>,
+    target: &Target,
+    body: CreateDeployment,
+    request: &Request,
+) -> Result<DeploymentView, Failure> {
+    if let Some(url) = &body.git_url {
+        address::check_url(url)?;
+    }
+    if let Some(reference) = &body.reference {
+        address::check_reference(reference)?;
+    }
+    let token = body.git_token.as_deref().map(projects::check_token).transpose()?;
+    prepare(host, target, request).await?;
+    let source = match body.git_url {
+        Some(url) => Source::Git { url, reference: body.reference },
+        None => last_git_source(host, target, body.reference)?,
+    };
+    if let Some(token) = token {
+        host.store.set_git_token(&target.project, &token).await.map_err(stored)?;
+    }
+    queue(host, target, Kind::Deploy, source, &request.actor).await
+}
+
+/// Queues a deployment from an archive that was uploaded.
+///
+/// # Errors
+/// `project.not-found`, `environment.not-found`, `archive.name-invalid`, `store.too-many`.
+pub async fn from_archive(
+    host: &Arc<Host>,
+    target: &Target,
+    digest: Digest,
+    name: String,
+    request: &Request,
+) -> Result<DeploymentView, Failure> {
+    check_archive_name(&name)?;
+    prepare(host, target, request).await?;
+    queue(host, target, Kind::Deploy, Source::Archive { digest, name }, &request.actor).await
+}
+
+/// Makes what is missing, or refuses: asked before an upload is read, too.
+///
+/// # Errors
+/// `project.not-found`, `environment.not-found`.
+pub async fn prepare(host: &Arc<Host>, target: &Target, request: &Request) -> Result<(), Failure> {
+    if request.create {
+        return ensure(host, target).await;
+    }
+    require(host, target).map_err(|mut failure| {
+        failure.fix = format!("{}; or let it be made: ?create=true", failure.fix);
+        failure
+    })
+}
+
+/// The name of an archive is shown, so it is text of one line.
+///
+/// # Errors
+/// `archive.name-invalid`.
+pub fn check_archive_name(name: &str) -> Result<(), Failure> {
+    if (1..=255).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "archive.name-invalid",
+        "the archive's name cannot be shown",
+        "it must have 1 to 255 characters, none of them a control character",
+        "pass ?name= with the file's or the folder's name",
+    ))
+}
+
+/// Queues the same source again: of the live deployment, or of the newest when none is live.
+///
+/// # Errors
+/// `environment.not-found`, `deployment.no-source`, `deployment.upload-gone`, `store.too-many`.
+pub async fn redeploy(
+    host: &Arc<Host>,
+    target: &Target,
+    actor: &str,
+) -> Result<DeploymentView, Failure> {
+    let Target { project, environment } = target;
+    let found = host.store.environment(project, environment).map_err(stored)?.value;
+    let live = match &found.live {
+        Some(id) => host.store.find_deployment(id).map_err(stored)?.map(|found| found.value),
+        None => None,
+    };
+    let of = match live {
+        Some(live) => live,
+        None => newest(host, target, |_| true)?.ok_or_else(|| no_source(target))?,
+    };
+    redeploy_of(host, of, actor).await
+}
+
+/// Queues the source of a deployment again. A branch is looked up anew.
+///
+/// # Errors
+/// `deployment.upload-gone`, `store.too-many`.
+pub async fn redeploy_of(
+    host: &Arc<Host>,
+    of: Deployment,
+    actor: &str,
+) -> Result<DeploymentView, Failure> {
+    if let Source::Archive { digest, name } = &of.source
+        && !uploads::path(&host.config.data_dir, digest).exists()
+    {
+        return Err(Failure::app(
+            "deployment.upload-gone",
+            format!("the archive {name} of deployment #{} is not kept any more", of.number),
+            "uploaded archives are removed with the deployments that used them",
+            "deploy the folder again: windlass deploy",
+        ));
+    }
+    let target = Target { project: of.project, environment: of.environment };
+    queue(host, &target, Kind::Redeploy { of: of.id }, of.source, actor).await
+}
+
+/// Stores a queued deployment and wakes the queue.
+pub(super) async fn queue(
+    host: &Arc<Host>,
+    target: &Target,
+    kind: Kind,
+    source: Source,
+    actor: &str,
+) -> Result<DeploymentView, Failure> {
+    let (project, environment) = (target.project.clone(), target.environment.clone());
+    // The store gives it its number.
+    let deployment = Deployment::queued(project, environment, 0, kind, source, actor.to_owned());
+    let stored_one = host.store.create_deployment(deployment).await.map_err(stored)?;
+    host.wake.notify_one();
+    let id = &stored_one.value.id;
+    tracing::info!(deployment = %id, project = %target.project, number = stored_one.value.number, "queued");
+    show(host, stored_one.value).await
+}
+
+fn last_git_source(
+    host: &Host,
+    target: &Target,
+    reference: Option<String>,
+) -> Result<Source, Failure> {
+    let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
+    match newest(host, target, is_git)?.map(|deployment| deployment.source) {
+        Some(Source::Git { url, reference: last }) => {
+            Ok(Source::Git { url, reference: reference.or(last) })
+        }
+        _ => Err(no_source(target)),
+    }
+}
+
+/// The newest deployment of an environment that fits.
+fn newest(
+    host: &Host,
+    target: &Target,
+    fits: impl Fn(&Deployment) -> bool,
+) -> Result<Option<Deployment>, Failure> {
+    let wanted = Wanted {
+        project: Some(target.project.clone()),
+        environment: Some(target.environment.clone()),
+        limit: find::PAGE_MAX,
+        ..Wanted::default()
+    };
+    let (newest_first, _) = find::page(host, &wanted)?;
+    Ok(newest_first.into_iter().find(fits))
+}
+
+fn no_source(target: &Target) -> Failure {
+    Failure::app(
+        "deployment.no-source",
+        format!("there is nothing to deploy in {}/{} yet", target.project, target.environment),
+        "no repository was named, and none was deployed here before",
+        "name one: windlass deploy https://… , or deploy the current folder: windlass deploy",
+    )
+}
+
+/// A deployment as it is shown.
+///
+/// # Errors
+/// The store's.
+pub async fn show(host: &Arc<Host>, deployment: Deployment) -> Result<DeploymentView, Failure> {
+    let addresses = views::Addresses::of(host).await;
+    views::deployment(host, deployment, &views::Queue::of(host)?, &addresses)
+}
+
+/// A page of deployments, newest first.
+///
+/// # Errors
+/// `project.not-found`.
+pub async fn list(host: &Arc<Host>, wanted: &Wanted) -> Result<Page<DeploymentView>, Failure> {
+    let addresses = views::Addresses::of(host).await;
+    let queue = views::Queue::of(host)?;
+    let (found, next) = find::page(host, wanted)?;
+    let shown = found.into_iter().map(|one| views::deployment(host, one, &queue, &addresses));
+    Ok(Page { items: shown.collect::<Result<_, _>>()?, next: next.map(String::from) })
+}
+
+/// Asks for the end of a deployment that is queued or running. The runner ends it; this returns at
+/// once.
+///
+/// # Errors
+/// `deployment.past-switch`, `deployment.live`, `deployment.over`.
+pub async fn cancel(
+    host: &Arc<Host>,
+    id: &DeploymentId,
+    actor: &str,
+) -> Result<DeploymentView, Failure> {
+    let deployment = host.store.deployment(id).map_err(stored)?.value;
+    refuse_cancel(&deployment)?;
+    let intent = Intent::Cancel { deployment: id.clone(), actor: actor.to_owned() };
+    host.store.put_intent(intent).await.map_err(stored)?;
+    host.wake.notify_one();
+    show(host, deployment).await
+}
+
+fn refuse_cancel(deployment: &Deployment) -> Result<(), Failure> {
+    use DeploymentStatus as S;
+    let number = deployment.number;
+    let step = deployment.current_step().unwrap_or(StepName::Finish);
+    let (code, why) = match deployment.status {
+        S::Queued | S::Paused => return Ok(()),
+        S::Running if step.cancellable() => return Ok(()),
+        S::Running => {
+            ("deployment.past-switch", format!("it is in {step}: traffic already moves to it"))
+        }
+        S::Live => ("deployment.live", "it is live".to_owned()),
+        other => ("deployment.over", format!("it is {other}")),
+    };
+    let fix = if code == "deployment.over" {
+        "nothing is left to cancel; `windlass deployments` shows what runs"
+    } else {
+        "go back to the version before it with `windlass rollback`, or take it out of service with \
+         `stop`"
+    };
+    Err(Failure::app(code, format!("deployment #{number} cannot be cancelled"), why, fix))
+}
+
+/// The plan that a deployment was built by.
+///
+/// # Errors
+/// `deployment.no-plan`.
+pub fn plan(host: &Host, deployment: &Deployment) -> Result<StoredPlan, Failure> {
+    let found = match &deployment.outputs.plan {
+        Some(digest) => host.store.plan(digest).map_err(stored)?,
+        None => None,
+    };
+    found.ok_or_else(|| {
+        Failure::app(
+            "deployment.no-plan",
+            format!("deployment #{} has no plan", deployment.number),
+            "it has not come as far as the step `plan`, or it is a rollback",
+            "`windlass show` tells how far it came",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::{EnvironmentName, StepStatus};
+
+    use super::*;
+
+    fn in_step(step: StepName) -> Deployment {
+        let mut deployment = Deployment::queued(
+            "shop".parse().unwrap(),
+            EnvironmentName::production(),
+            7,
+            Kind::Deploy,
+            Source::Git { url: "file:///x".into(), reference: None },
+            "test".into(),
+        );
+        deployment.status = DeploymentStatus::Running;
+        for row in deployment.steps.iter_mut().take_while(|row| row.name != step) {
+            row.status = StepStatus::Succeeded;
+        }
+        deployment
+    }
+
+    #[test]
+    fn cancel_is_refused_from_the_switch_on_and_names_what_to_do_instead() {
+        assert!(refuse_cancel(&in_step(StepName::Check)).is_ok());
+        assert!(refuse_cancel(&in_step(StepName::Migrate)).is_ok());
+        let failure = refuse_cancel(&in_step(StepName::Switch)).unwrap_err();
+        assert_eq!(failure.code, "deployment.past-switch");
+        assert!(failure.fix.contains("rollback") && failure.fix.contains("stop"));
+    }
+
+    #[test]
+    fn what_is_over_cannot_be_cancelled() {
+        let mut deployment = in_step(StepName::Fetch);
+        for (status, code) in [
+            (DeploymentStatus::Live, "deployment.live"),
+            (DeploymentStatus::Failed, "deployment.over"),
+            (DeploymentStatus::Cancelled, "deployment.over"),
+        ] {
+            deployment.status = status;
+            assert_eq!(refuse_cancel(&deployment).unwrap_err().code, code);
+        }
+    }
+}

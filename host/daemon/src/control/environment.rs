@@ -1,0 +1,169 @@
+//! Variables, domains and services of an environment.
+
+use std::sync::Arc;
+
+use windlass_model::api::{AddDomain, AddService, DomainView, SetVariables, VariableView};
+use windlass_model::id::ServiceName;
+use windlass_model::project::Service;
+use windlass_model::variable::{Variable, VariableName};
+use windlass_model::{Failure, Secret, Timestamp};
+
+use super::{Target, require, stored, views};
+use crate::host::Host;
+
+/// Sets variables: all or none. A running deployment sees them from its next deployment on.
+///
+/// # Errors
+/// `environment.not-found`, `variable.repeated`, `store.too-large`, `store.too-many`.
+pub async fn set_variables(
+    host: &Arc<Host>,
+    target: &Target,
+    body: SetVariables,
+) -> Result<Vec<VariableView>, Failure> {
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(twice) = body.variables.iter().find(|v| !names.insert(v.name.clone())) {
+        return Err(Failure::app(
+            "variable.repeated",
+            format!("the variable {} is set twice in one request", twice.name),
+            "one of the values would be lost",
+            "give each name once",
+        ));
+    }
+    let variables: Vec<Variable> = body
+        .variables
+        .into_iter()
+        .map(|v| Variable {
+            name: v.name,
+            value: Secret::new(v.value),
+            scope: v.scope,
+            secret: v.secret,
+        })
+        .collect();
+    let Target { project, environment } = target;
+    host.store.set_variables(project, environment, &variables).await.map_err(stored)?;
+    self::variables(host, target)
+}
+
+/// The variables, secret ones without their values.
+///
+/// # Errors
+/// `environment.not-found`.
+pub fn variables(host: &Host, target: &Target) -> Result<Vec<VariableView>, Failure> {
+    require(host, target)?;
+    host.store.variables(&target.project, &target.environment).map_err(stored)
+}
+
+/// Removes a variable.
+///
+/// # Errors
+/// `environment.not-found`, `variable.not-found`.
+pub async fn unset_variable(
+    host: &Arc<Host>,
+    target: &Target,
+    name: &VariableName,
+) -> Result<(), Failure> {
+    let Target { project, environment } = target;
+    let names = std::slice::from_ref(name);
+    let removed = host.store.unset_variables(project, environment, names).await.map_err(stored)?;
+    if removed == 0 {
+        return Err(Failure::app(
+            "variable.not-found",
+            format!("the variable {name} is not set in {project}/{environment}"),
+            "there is nothing to remove",
+            "`windlass env list` shows what is set",
+        ));
+    }
+    Ok(())
+}
+
+/// Leads a host name to the environment, and tells the proxy.
+///
+/// # Errors
+/// `environment.not-found`, `domain.taken`, `store.invalid`; the proxy's, with the domain stored.
+pub async fn add_domain(
+    host: &Arc<Host>,
+    target: &Target,
+    body: AddDomain,
+) -> Result<DomainView, Failure> {
+    let Target { project, environment } = target;
+    let domain = host.store.add_domain(project, environment, &body.host).await.map_err(stored)?;
+    host.routes_changed(project, environment).await?;
+    Ok(views::Addresses::of(host).await.domain(&domain))
+}
+
+/// The domains of the environment.
+///
+/// # Errors
+/// `environment.not-found`.
+pub async fn domains(host: &Arc<Host>, target: &Target) -> Result<Vec<DomainView>, Failure> {
+    require(host, target)?;
+    let addresses = views::Addresses::of(host).await;
+    let domains = host.store.domains(&target.project, &target.environment).map_err(stored)?;
+    Ok(domains.iter().map(|domain| addresses.domain(domain)).collect())
+}
+
+/// Removes a domain of the environment, and tells the proxy.
+///
+/// # Errors
+/// `environment.not-found`, `domain.not-found`; the proxy's, with the domain removed.
+pub async fn remove_domain(host: &Arc<Host>, target: &Target, name: &str) -> Result<(), Failure> {
+    require(host, target)?;
+    let Target { project, environment } = target;
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let found = host.store.domain(&name).map_err(stored)?;
+    let is_ours = found.is_some_and(|d| d.project == *project && d.environment == *environment);
+    if !is_ours {
+        return Err(Failure::app(
+            "domain.not-found",
+            format!("{name} does not lead to {project}/{environment}"),
+            "there is nothing to remove",
+            "`windlass domain list` shows the domains of the environment",
+        ));
+    }
+    host.store.remove_domain(&name).await.map_err(stored)?;
+    host.routes_changed(project, environment).await
+}
+
+/// Adds a service, or replaces the one of this name.
+///
+/// # Errors
+/// `environment.not-found`, `store.invalid`.
+pub async fn add_service(
+    host: &Arc<Host>,
+    target: &Target,
+    body: AddService,
+) -> Result<Service, Failure> {
+    let service = Service {
+        name: body.name,
+        kind: body.kind,
+        address: body.address,
+        variable_names: body.variable_names,
+        created_at: Timestamp::now(),
+    };
+    let Target { project, environment } = target;
+    host.store.put_service(project, environment, &service).await.map_err(stored)?;
+    Ok(service)
+}
+
+/// The services of the environment.
+///
+/// # Errors
+/// `environment.not-found`.
+pub fn services(host: &Host, target: &Target) -> Result<Vec<Service>, Failure> {
+    require(host, target)?;
+    host.store.services(&target.project, &target.environment).map_err(stored)
+}
+
+/// Removes a service.
+///
+/// # Errors
+/// `environment.not-found`, `service.not-found`.
+pub async fn remove_service(
+    host: &Arc<Host>,
+    target: &Target,
+    name: &ServiceName,
+) -> Result<(), Failure> {
+    require(host, target)?;
+    let Target { project, environment } = target;
+    host.store.remove_service(project, environment, name).await.map_err(stored)
+}

@@ -1,0 +1,82 @@
+//! What can be asked of the control plane. The API calls it, and so will everything else that asks.
+//!
+//! **Invariant: nothing here does a deployment's work or writes its state.** Functions store records
+//! and intents, wake the queue and return; only the pipeline's runner writes a deployment after it was
+//! made. The one thing outside the store that changes here is the proxy's routes, when domains do.
+
+use std::sync::Arc;
+
+use windlass_model::{EnvironmentName, Failure, ProjectName};
+use windlass_store::StoreError;
+
+use crate::host::Host;
+
+pub mod deployments;
+pub mod environment;
+pub mod find;
+pub mod projects;
+pub mod rollback;
+pub mod status;
+pub mod views;
+
+/// An environment, named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its project.
+    pub project: ProjectName,
+    /// Its name.
+    pub environment: EnvironmentName,
+}
+
+/// The store's error in the words of what was asked for: `project.not-found`.
+pub(crate) fn stored(error: StoreError) -> Failure {
+    let mut failure = error.to_failure();
+    let subject = |what: &str| what.split(' ').next().unwrap_or("store").to_owned();
+    match &error {
+        StoreError::NotFound { what } => failure.code = format!("{}.not-found", subject(what)),
+        StoreError::Exists { what } => failure.code = format!("{}.exists", subject(what)),
+        StoreError::DomainTaken { .. } => failure.code = "domain.taken".to_owned(),
+        StoreError::Busy { what, .. } => {
+            let kind = subject(what);
+            failure.fix = format!(
+                "a {kind} can be deleted once nothing in it is live, queued or running: cancel what \
+                 runs first (`windlass cancel`)"
+            );
+            failure.code = format!("{kind}.has-live");
+        }
+        _ => {}
+    }
+    failure
+}
+
+/// Fails unless the environment is there.
+pub(crate) fn require(host: &Host, target: &Target) -> Result<(), Failure> {
+    host.store.environment(&target.project, &target.environment).map(drop).map_err(stored)
+}
+
+/// Makes project and environment unless they are there. A new environment gets the host name
+/// [`local_host_name`], so that there is an address to open from the first deployment on.
+///
+/// # Errors
+/// The store's.
+pub async fn ensure(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
+    let Target { project, environment } = target;
+    host.store.ensure_project(project).await.map_err(stored)?;
+    if host.store.find_environment(project, environment).map_err(stored)?.is_some() {
+        return Ok(());
+    }
+    host.store.ensure_environment(project, environment).await.map_err(stored)?;
+    match host.store.add_domain(project, environment, &local_host_name(target)).await {
+        Ok(_) | Err(StoreError::DomainTaken { .. }) => Ok(()),
+        Err(error) => Err(stored(error)),
+    }
+}
+
+/// `shop.localhost`, or `staging.shop.localhost`: browsers and curl resolve these to this machine.
+fn local_host_name(target: &Target) -> String {
+    if target.environment == EnvironmentName::production() {
+        format!("{}.localhost", target.project)
+    } else {
+        format!("{}.{}.localhost", target.environment, target.project)
+    }
+}

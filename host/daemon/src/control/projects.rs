@@ -1,0 +1,141 @@
+//! Projects, their environments and their Git token.
+
+use std::sync::Arc;
+
+use windlass_model::api::{
+    CreateEnvironment, CreateProject, EnvironmentView, ProjectView, SetGitToken,
+};
+use windlass_model::project::Project;
+use windlass_model::{Failure, ProjectName, Secret};
+
+use super::{Target, ensure, require, stored, views};
+use crate::host::Host;
+
+/// Longest Git token, in bytes.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Makes a project.
+///
+/// # Errors
+/// `project.exists`.
+pub async fn create(host: &Arc<Host>, body: CreateProject) -> Result<ProjectView, Failure> {
+    let made = host.store.create_project(&Project::new(body.name)).await.map_err(stored)?;
+    show(host, &made.value.name).await
+}
+
+/// A project with its environments.
+///
+/// # Errors
+/// `project.not-found`.
+pub async fn show(host: &Arc<Host>, name: &ProjectName) -> Result<ProjectView, Failure> {
+    let project = host.store.project(name).map_err(stored)?.value;
+    views::project(host, &project, &views::Addresses::of(host).await)
+}
+
+/// All projects, by name.
+///
+/// # Errors
+/// The store's.
+pub async fn list(host: &Arc<Host>) -> Result<Vec<ProjectView>, Failure> {
+    let addresses = views::Addresses::of(host).await;
+    let projects = host.store.projects().map_err(stored)?;
+    projects.iter().map(|project| views::project(host, project, &addresses)).collect()
+}
+
+/// Deletes a project with all that it has.
+///
+/// # Errors
+/// `project.not-found`; `project.has-live` while anything of it is live, queued or running.
+pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure> {
+    host.store.delete_project(name).await.map_err(stored)?;
+    let cache = host.config.data_dir.join("cache/git").join(name.as_str());
+    // A cache that stays costs space and nothing else.
+    let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
+    Ok(())
+}
+
+/// Stores the token for private repositories.
+///
+/// # Errors
+/// `project.not-found`, `git-token.invalid`.
+pub async fn set_git_token(
+    host: &Arc<Host>,
+    name: &ProjectName,
+    body: SetGitToken,
+) -> Result<(), Failure> {
+    let token = check_token(&body.token)?;
+    host.store.project(name).map_err(stored)?;
+    host.store.set_git_token(name, &token).await.map_err(stored)
+}
+
+/// A token that fits into a header.
+pub(super) fn check_token(token: &str) -> Result<Secret<String>, Failure> {
+    let token = token.trim();
+    let fits =
+        (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.chars().all(|c| c.is_ascii_graphic());
+    if fits {
+        return Ok(Secret::new(token.to_owned()));
+    }
+    Err(Failure::app(
+        "git-token.invalid",
+        "this cannot be a Git token",
+        format!("a token has 1 to {TOKEN_BYTES_MAX} printable characters and no white space"),
+        "copy it again from where it was made",
+    ))
+}
+
+/// Forgets the token.
+///
+/// # Errors
+/// `project.not-found`.
+pub async fn remove_git_token(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure> {
+    host.store.project(name).map_err(stored)?;
+    host.store.remove_git_token(name).await.map_err(stored)
+}
+
+/// Makes an environment; one that is there already is no error.
+///
+/// # Errors
+/// `project.not-found`.
+pub async fn create_environment(
+    host: &Arc<Host>,
+    project: &ProjectName,
+    body: CreateEnvironment,
+) -> Result<EnvironmentView, Failure> {
+    host.store.project(project).map_err(stored)?;
+    let target = Target { project: project.clone(), environment: body.name };
+    ensure(host, &target).await?;
+    show_environment(host, &target).await
+}
+
+/// An environment.
+///
+/// # Errors
+/// `project.not-found`, `environment.not-found`.
+pub async fn show_environment(
+    host: &Arc<Host>,
+    target: &Target,
+) -> Result<EnvironmentView, Failure> {
+    let found = host.store.environment(&target.project, &target.environment).map_err(stored)?;
+    views::environment(host, &found.value, &views::Addresses::of(host).await)
+}
+
+/// A project's environments, by name.
+///
+/// # Errors
+/// `project.not-found`.
+pub async fn environments(
+    host: &Arc<Host>,
+    project: &ProjectName,
+) -> Result<Vec<EnvironmentView>, Failure> {
+    Ok(show(host, project).await?.environments)
+}
+
+/// Deletes an environment with all that it has.
+///
+/// # Errors
+/// `environment.not-found`; `environment.has-live` while anything of it is live, queued or running.
+pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
+    require(host, target)?;
+    host.store.delete_environment(&target.project, &target.environment).await.map_err(stored)
+}
