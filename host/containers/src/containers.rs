@@ -18,9 +18,7 @@ use containerd_client::types::v1::Process;
 use prost_types::Any;
 
 use crate::cgroup::Cgroup;
-use crate::client::{
-    Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label_filter, to_wire,
-};
+use crate::client::{Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label_filter, to_wire};
 use crate::engine::Engine;
 use crate::error::{Result, RuntimeError};
 use crate::files::{self, Files};
@@ -56,10 +54,22 @@ impl Engine {
             let address = address_of(&record.labels);
             match self.task_status(&spec.id).await? {
                 TaskStatus::Running { pid } => {
-                    return Ok(Started { pid, address, existed: true });
+                    return Ok(Started {
+                        pid,
+                        address,
+                        existed: true,
+                    });
                 }
-                TaskStatus::Exited(_) => return Ok(Started { pid: 0, address, existed: true }),
-                TaskStatus::Created | TaskStatus::Missing => self.container_delete(&spec.id).await?,
+                TaskStatus::Exited(_) => {
+                    return Ok(Started {
+                        pid: 0,
+                        address,
+                        existed: true,
+                    });
+                }
+                TaskStatus::Created | TaskStatus::Missing => {
+                    self.container_delete(&spec.id).await?
+                }
             }
         }
         match self.container_create(spec).await {
@@ -85,10 +95,15 @@ impl Engine {
             })
             .await?
         };
-        self.create_record(spec, &user, attached.as_ref(), &files).await?;
+        self.create_record(spec, &user, attached.as_ref(), &files)
+            .await?;
         let log = logger::uri(&self.config().logger_exe, &log);
         let pid = self.task_start(&spec.id, mounts, &log).await?;
-        Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
+        Ok(Started {
+            pid,
+            address: attached.map(|attached| attached.address),
+            existed: false,
+        })
     }
 
     /// The root file system's mounts, and the user as it says.
@@ -113,9 +128,13 @@ impl Engine {
     }
 
     async fn attach(&self, spec: &ContainerSpec) -> Result<Option<Attached>> {
-        let Some(attachment) = spec.network.clone() else { return Ok(None) };
+        let Some(attachment) = spec.network.clone() else {
+            return Ok(None);
+        };
         let (network, id) = (self.network(), spec.id.clone());
-        blocking(move || network.attach(&id, &attachment)).await.map(Some)
+        blocking(move || network.attach(&id, &attachment))
+            .await
+            .map(Some)
     }
 
     async fn create_record(
@@ -156,7 +175,9 @@ impl Engine {
             ..Default::default()
         };
         self.containers()
-            .create(self.request(CreateContainerRequest { container: Some(record) }))
+            .create(self.request(CreateContainerRequest {
+                container: Some(record),
+            }))
             .await
             .map_err(self.client().refused("create container", &spec.id))?;
         Ok(())
@@ -180,7 +201,9 @@ impl Engine {
     }
 
     pub(crate) async fn container_list(&self, labels: &Labels) -> Result<Vec<Container>> {
-        let request = ListContainersRequest { filters: label_filter(labels) };
+        let request = ListContainersRequest {
+            filters: label_filter(labels),
+        };
         let records = self
             .containers()
             .list(self.request(request))
@@ -190,8 +213,12 @@ impl Engine {
             .list(self.request(ListTasksRequest::default()))
             .await
             .map_err(self.client().refused("list", "tasks"))?;
-        let tasks: HashMap<String, Process> =
-            tasks.into_inner().tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
+        let tasks: HashMap<String, Process> = tasks
+            .into_inner()
+            .tasks
+            .into_iter()
+            .map(|task| (task.id.clone(), task))
+            .collect();
         let container = |record: Record| Container {
             status: match tasks.get(&record.id) {
                 Some(task) => self.status_of(&record.id, task),
@@ -201,7 +228,12 @@ impl Engine {
             labels: from_wire(record.labels),
             id: record.id,
         };
-        Ok(records.into_inner().containers.into_iter().map(container).collect())
+        Ok(records
+            .into_inner()
+            .containers
+            .into_iter()
+            .map(container)
+            .collect())
     }
 
     pub(crate) async fn container_delete(&self, id: &str) -> Result<()> {
@@ -220,9 +252,10 @@ impl Engine {
             .map_err(self.client().refused("delete container", id))?;
         self.snapshot_remove(&ephemeral_key(id)).await?;
         match std::fs::remove_dir_all(self.paths().containers().join(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RuntimeError::io("remove", self.paths().containers().join(id))(error))
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RuntimeError::io(
+                "remove",
+                self.paths().containers().join(id),
+            )(error)),
             _ => Ok(()),
         }
     }

@@ -6,27 +6,27 @@
 //!
 //! Reading order: [`runtime`] (the trait and its plain data), [`engine`], [`network`], [`logs`].
 
-pub mod runtime;
-mod error;
-pub mod engine;
-mod client;
-mod leases;
-mod content;
-mod snapshots;
-mod mount;
-mod containers;
-mod tasks;
-mod exec;
-mod files;
-mod userdb;
 mod cgroup;
-pub mod network;
-pub mod spec;
+mod client;
+mod containers;
+mod content;
+pub mod doctor;
+pub mod engine;
+mod error;
+mod exec;
+pub mod fake;
+mod files;
+pub mod leak;
+mod leases;
 pub mod logger;
 pub mod logs;
-pub mod doctor;
-pub mod leak;
-pub mod fake;
+mod mount;
+pub mod network;
+pub mod runtime;
+mod snapshots;
+pub mod spec;
+mod tasks;
+mod userdb;
 
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};

@@ -62,7 +62,8 @@ fn write_private<T: Serialize>(path: &Path, value: &T) -> Result<()> {
         .mode(0o600)
         .open(path)
         .map_err(RuntimeError::io("write", path))?;
-    file.write_all(&bytes).map_err(RuntimeError::io("write", path))
+    file.write_all(&bytes)
+        .map_err(RuntimeError::io("write", path))
 }
 
 /// The address under which containerd's shim finds the logger: exactly one pair, because several come
@@ -86,10 +87,17 @@ fn escape(path: &Path) -> String {
 /// `__logger <directory>`; file descriptors 3 and 4 are the streams, closing 5 says "ready".
 pub fn main() -> ! {
     ignore_termination();
-    let dir = std::env::args_os().nth(2).map(PathBuf::from).unwrap_or_default();
+    let dir = std::env::args_os()
+        .nth(2)
+        .map(PathBuf::from)
+        .unwrap_or_default();
     // SAFETY: the shim opened these three for us and nothing else in this process owns them.
     let (stdout, stderr, ready) = unsafe {
-        (OwnedFd::from_raw_fd(3), OwnedFd::from_raw_fd(4), OwnedFd::from_raw_fd(5))
+        (
+            OwnedFd::from_raw_fd(3),
+            OwnedFd::from_raw_fd(4),
+            OwnedFd::from_raw_fd(5),
+        )
     };
     let log = Log::open(&dir);
     drop(ready);
@@ -116,7 +124,9 @@ fn run(mut log: Log, stdout: File, stderr: File) {
     let mut buffer = vec![0; READ_BYTES];
     while streams.iter().any(Option::is_some) {
         for index in ready(&streams) {
-            let Some(source) = &mut streams[index] else { continue };
+            let Some(source) = &mut streams[index] else {
+                continue;
+            };
             if !source.read(&mut buffer, &mut log) {
                 streams[index] = None;
             }
@@ -133,13 +143,19 @@ fn ready(streams: &[Option<Source>; 2]) -> Vec<usize> {
         .enumerate()
         .filter_map(|(index, source)| Some((index, source.as_ref()?)))
         .collect();
-    let mut polled: Vec<PollFd<'_>> =
-        open.iter().map(|(_, source)| PollFd::new(&source.file, PollFlags::IN)).collect();
+    let mut polled: Vec<PollFd<'_>> = open
+        .iter()
+        .map(|(_, source)| PollFd::new(&source.file, PollFlags::IN))
+        .collect();
     if rustix::event::poll(&mut polled, None).is_err() {
         return Vec::new();
     }
     let is_ready = |poll: &PollFd<'_>| !poll.revents().is_empty();
-    open.iter().zip(&polled).filter(|(_, poll)| is_ready(poll)).map(|(it, _)| it.0).collect()
+    open.iter()
+        .zip(&polled)
+        .filter(|(_, poll)| is_ready(poll))
+        .map(|(it, _)| it.0)
+        .collect()
 }
 
 /// One stream, cut into lines.
@@ -151,7 +167,11 @@ struct Source {
 
 impl Source {
     fn new(stream: Stream, file: File) -> Self {
-        Self { stream, file, rest: Vec::new() }
+        Self {
+            stream,
+            file,
+            rest: Vec::new(),
+        }
     }
 
     /// Reads once; `false` at the end of the stream.
@@ -184,7 +204,11 @@ impl Source {
         }
         let text = String::from_utf8_lossy(&self.rest).into_owned();
         self.rest.clear();
-        log.write(LogLine { at, stream: self.stream, text });
+        log.write(LogLine {
+            at,
+            stream: self.stream,
+            text,
+        });
     }
 }
 
@@ -320,4 +344,160 @@ impl Log {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs;
+
+    fn spec(dir: &Path) -> LogSpec {
+        LogSpec {
+            dir: dir.join("log"),
+            file_bytes_max: 2048,
+            files_max: 3,
+            lines_per_s_max: 0,
+            line_bytes_max: 100,
+            mask: Vec::new(),
+        }
+    }
+
+    /// Plays the role on two pipes; the answer are the ends to write to and the running role.
+    fn play(spec: &LogSpec) -> (File, File, std::thread::JoinHandle<()>) {
+        let dir = prepare(spec).unwrap();
+        let (out_read, out_write) = rustix::pipe::pipe().unwrap();
+        let (err_read, err_write) = rustix::pipe::pipe().unwrap();
+        let log = Log::open(&dir);
+        let role = std::thread::spawn(move || run(log, out_read.into(), err_read.into()));
+        (out_write.into(), err_write.into(), role)
+    }
+
+    fn texts(dir: &Path) -> Vec<(Stream, String)> {
+        logs::read(dir)
+            .into_iter()
+            .map(|line| (line.stream, line.text))
+            .collect()
+    }
+
+    #[test]
+    fn streams_stay_apart_and_lines_are_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec(dir.path());
+        let (mut out, mut err, role) = play(&spec);
+        out.write_all(b"first\r\nsec").unwrap();
+        out.write_all(b"ond\n\xff\n").unwrap();
+        drop(out);
+        err.write_all(&[b'x'; 250]).unwrap();
+        drop(err);
+        role.join().unwrap();
+        let (mut stdout, stderr): (Vec<_>, Vec<_>) = texts(&spec.dir)
+            .into_iter()
+            .partition(|line| line.0 == Stream::Stdout);
+        assert_eq!(stdout.pop().unwrap().1, "\u{fffd}");
+        assert_eq!(
+            stdout.iter().map(|it| it.1.as_str()).collect::<Vec<_>>(),
+            ["first", "second"]
+        );
+        assert_eq!(
+            stderr.iter().map(|it| it.1.len()).collect::<Vec<_>>(),
+            [100, 100, 50]
+        );
+        assert!(logs::is_closed(&spec.dir));
+    }
+
+    #[test]
+    fn files_rotate_by_size_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec(dir.path());
+        let (mut out, err, role) = play(&spec);
+        drop(err);
+        for n in 0..500 {
+            writeln!(out, "line {n}").unwrap();
+        }
+        drop(out);
+        role.join().unwrap();
+        assert_eq!(files(&spec.dir).len(), 3);
+        for number in files(&spec.dir) {
+            let bytes = std::fs::metadata(spec.dir.join(file_name(number)))
+                .unwrap()
+                .len();
+            assert!(bytes < 2048 + 100, "{bytes}");
+        }
+        let kept = texts(&spec.dir);
+        assert_eq!(kept.last().unwrap().1, "line 499");
+        let first: usize = kept[0].1.strip_prefix("line ").unwrap().parse().unwrap();
+        assert_eq!(kept.len(), 500 - first, "no gap in what is kept");
+        assert_eq!(logs::tail(&spec.dir, 40).len(), 40);
+    }
+
+    #[test]
+    fn what_comes_too_fast_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = LogSpec {
+            lines_per_s_max: 10,
+            file_bytes_max: 1 << 20,
+            ..spec(dir.path())
+        };
+        let (mut out, err, role) = play(&spec);
+        drop(err);
+        out.write_all("line\n".repeat(1000).as_bytes()).unwrap();
+        drop(out);
+        role.join().unwrap();
+        let lines = texts(&spec.dir);
+        let (own, app): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.0 == Stream::Host);
+        let dropped: usize = own
+            .iter()
+            .map(|line| line.1.split(' ').next().unwrap().parse::<usize>().unwrap())
+            .sum();
+        assert!(
+            app.len() < 50 && app.len() + dropped == 1000,
+            "{} and {dropped}",
+            app.len()
+        );
+    }
+
+    #[test]
+    fn secrets_are_masked_and_their_file_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = LogSpec {
+            mask: vec!["hunter22".to_owned()],
+            ..spec(dir.path())
+        };
+        let (mut out, err, role) = play(&spec);
+        drop(err);
+        assert!(!spec.dir.join(MASK).exists());
+        out.write_all(b"password=hunter22\n").unwrap();
+        drop(out);
+        role.join().unwrap();
+        assert_eq!(texts(&spec.dir)[0].1, "password=[secret]");
+    }
+
+    #[test]
+    fn a_path_with_spaces_survives_the_uri() {
+        let uri = uri(Path::new("/opt/wind lass"), Path::new("/data/a&b"));
+        assert_eq!(uri, "binary:///opt/wind%20lass?__logger=/data/a%26b");
+    }
+
+    #[tokio::test]
+    async fn a_follower_sees_every_line_through_rotations() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = LogSpec {
+            files_max: 100,
+            ..spec(dir.path())
+        };
+        let (mut out, err, role) = play(&spec);
+        drop(err);
+        let follow = logs::follow(&spec.dir);
+        let writer = std::thread::spawn(move || {
+            for n in 0..300 {
+                writeln!(out, "{n}").unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let lines: Vec<LogLine> = futures::StreamExt::collect(follow).await;
+        writer.join().unwrap();
+        role.join().unwrap();
+        let seen: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+        assert_eq!(seen, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
 }

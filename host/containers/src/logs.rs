@@ -26,7 +26,14 @@ pub(crate) fn file_name(number: u64) -> String {
 pub(crate) fn files(dir: &Path) -> Vec<u64> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut numbers: Vec<u64> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".jsonl")?.parse().ok())
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".jsonl")?
+                .parse()
+                .ok()
+        })
         .collect();
     numbers.sort_unstable();
     numbers
@@ -104,14 +111,21 @@ impl Cursor {
     }
 
     fn at(dir: &Path, number: u64) -> Self {
-        Self { dir: dir.to_owned(), number, open: None, rest: Vec::new() }
+        Self {
+            dir: dir.to_owned(),
+            number,
+            open: None,
+            rest: Vec::new(),
+        }
     }
 
     /// Every complete line that is there, over all files.
     fn read_available(&mut self) -> Vec<LogLine> {
         let mut lines = Vec::new();
         loop {
-            let next = files(&self.dir).into_iter().find(|number| *number > self.number);
+            let next = files(&self.dir)
+                .into_iter()
+                .find(|number| *number > self.number);
             // Read again after the next file was seen: the last lines of this one are there then.
             lines.extend(self.read_file());
             match next {
@@ -131,7 +145,9 @@ impl Cursor {
             let file = File::open(self.dir.join(file_name(self.number))).ok();
             self.open = file.map(BufReader::new);
         }
-        let Some(open) = &mut self.open else { return Vec::new() };
+        let Some(open) = &mut self.open else {
+            return Vec::new();
+        };
         let mut lines = Vec::new();
         while open.read_until(b'\n', &mut self.rest).unwrap_or_default() > 0 {
             if self.rest.last() != Some(&b'\n') {

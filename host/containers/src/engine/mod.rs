@@ -76,8 +76,12 @@ impl Engine {
         let parts = doctor::Parts::find()?;
         let paths = Paths::new(&config);
         paths.create()?;
-        let network: Arc<dyn Network> =
-            Arc::new(Netavark::new(&config.host_id, paths.network(), addresses, &parts));
+        let network: Arc<dyn Network> = Arc::new(Netavark::new(
+            &config.host_id,
+            paths.network(),
+            addresses,
+            &parts,
+        ));
         let namespace = format!("windlass-{}", config.host_id);
         let (client, supervisor) = match &config.containerd {
             Some(socket) => (Client::connect(socket, &namespace).await?, None),
@@ -85,12 +89,25 @@ impl Engine {
                 let own = own::Own::new(&paths, &parts);
                 own.ensure(START_DEADLINE).await?;
                 let client = Client::connect(&paths.socket(), &namespace).await?;
-                (client, Some(tokio::spawn(own.supervise(Arc::clone(&network)))))
+                (
+                    client,
+                    Some(tokio::spawn(own.supervise(Arc::clone(&network)))),
+                )
             }
         };
         let runtime_options = runc_options(&paths, &parts);
-        let inner = Inner { config, paths, client, runtime_options, network, supervisor };
-        let engine = Self { inner: Arc::new(inner), lease: None };
+        let inner = Inner {
+            config,
+            paths,
+            client,
+            runtime_options,
+            network,
+            supervisor,
+        };
+        let engine = Self {
+            inner: Arc::new(inner),
+            lease: None,
+        };
         engine.ensure_namespace(&namespace).await?;
         engine.sweep_temporary().await?;
         engine.sweep_mounts();
@@ -109,11 +126,19 @@ impl Engine {
 
     /// Id of the process of our own containerd; `None` when a given one is used or none lives.
     pub fn containerd_pid(&self) -> Option<u32> {
-        self.inner.config.containerd.is_none().then(|| own::live_pid(&self.inner.paths)).flatten()
+        self.inner
+            .config
+            .containerd
+            .is_none()
+            .then(|| own::live_pid(&self.inner.paths))
+            .flatten()
     }
 
     pub(crate) fn with_lease(&self, lease: &str) -> Self {
-        Self { inner: Arc::clone(&self.inner), lease: Some(lease.to_owned()) }
+        Self {
+            inner: Arc::clone(&self.inner),
+            lease: Some(lease.to_owned()),
+        }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -140,10 +165,15 @@ impl Engine {
             "windlass/host".to_owned(),
             self.inner.config.host_id.to_string(),
         )]));
-        let namespace = Namespace { name: namespace.to_owned(), labels };
+        let namespace = Namespace {
+            name: namespace.to_owned(),
+            labels,
+        };
         let name = namespace.name.clone();
         NamespacesClient::new(self.client().channel())
-            .create(self.request(CreateNamespaceRequest { namespace: Some(namespace) }))
+            .create(self.request(CreateNamespaceRequest {
+                namespace: Some(namespace),
+            }))
             .await
             .unless_exists()
             .map_err(self.client().refused("create namespace", name))?;
@@ -152,7 +182,9 @@ impl Engine {
 
     /// Unmounts what a killed predecessor had mounted.
     fn sweep_mounts(&self) {
-        let Ok(entries) = std::fs::read_dir(self.inner.paths.mounts()) else { return };
+        let Ok(entries) = std::fs::read_dir(self.inner.paths.mounts()) else {
+            return;
+        };
         for entry in entries.flatten() {
             crate::mount::unmount(&entry.path());
         }
@@ -175,5 +207,8 @@ fn runc_options(paths: &Paths, parts: &doctor::Parts) -> Any {
         binary_name: parts.runc.to_string_lossy().into_owned(),
         root: paths.runc().to_string_lossy().into_owned(),
     };
-    Any { type_url: "containerd.runc.v1.Options".to_owned(), value: options.encode_to_vec() }
+    Any {
+        type_url: "containerd.runc.v1.Options".to_owned(),
+        value: options.encode_to_vec(),
+    }
 }

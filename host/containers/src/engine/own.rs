@@ -77,8 +77,12 @@ impl Own {
     }
 
     async fn until_exit(&self, network: &Arc<dyn Network>) {
-        let Some(pid) = live_pid(&self.paths) else { return };
-        let Some(watch) = watch_process(pid) else { return };
+        let Some(pid) = live_pid(&self.paths) else {
+            return;
+        };
+        let Some(watch) = watch_process(pid) else {
+            return;
+        };
         loop {
             match tokio::time::timeout(TICK, watch.readable()).await {
                 Ok(_) => break,
@@ -99,7 +103,9 @@ impl Own {
         let socket = self.paths.socket();
         let _ = std::fs::remove_file(&socket);
         let log = self.open_log()?;
-        let errors = log.try_clone().map_err(RuntimeError::io("open", self.paths.containerd_log()))?;
+        let errors = log
+            .try_clone()
+            .map_err(RuntimeError::io("open", self.paths.containerd_log()))?;
         let mut command = Command::new(&self.containerd);
         command
             .arg("--config")
@@ -114,7 +120,9 @@ impl Own {
         unsafe {
             command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
         }
-        let child = command.spawn().map_err(RuntimeError::io("start", &self.containerd))?;
+        let child = command
+            .spawn()
+            .map_err(RuntimeError::io("start", &self.containerd))?;
         let pid = child.id();
         tracing::info!(pid, "started containerd");
         self.write_pidfile(pid)
@@ -122,7 +130,12 @@ impl Own {
 
     /// The shim is looked up in PATH, and so is `mkfs` and the like.
     fn search_path(&self) -> String {
-        let dir = |path: &Path| path.parent().unwrap_or(Path::new("/")).display().to_string();
+        let dir = |path: &Path| {
+            path.parent()
+                .unwrap_or(Path::new("/"))
+                .display()
+                .to_string()
+        };
         format!(
             "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             dir(&self.containerd),
@@ -193,7 +206,9 @@ impl Own {
 
 /// Whether containerd at this socket serves requests.
 async fn answers(socket: &Path) -> Result<(), String> {
-    let channel = containerd_client::connect(socket).await.map_err(|error| error.to_string())?;
+    let channel = containerd_client::connect(socket)
+        .await
+        .map_err(|error| error.to_string())?;
     let mut client = containerd_client::Client::from(channel).version();
     let ask = client.version(());
     match tokio::time::timeout(Duration::from_secs(2), ask).await {
@@ -225,7 +240,9 @@ pub(super) async fn stop(paths: &Paths) {
     let watch = watch_process(pid);
     signal(pid, Signal::TERM);
     if let Some(watch) = watch
-        && tokio::time::timeout(Duration::from_secs(5), watch.readable()).await.is_err()
+        && tokio::time::timeout(Duration::from_secs(5), watch.readable())
+            .await
+            .is_err()
     {
         signal(pid, Signal::KILL);
         let _ = tokio::time::timeout(Duration::from_secs(5), watch.readable()).await;
@@ -270,5 +287,8 @@ fn is_zombie(pid: u32) -> bool {
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

@@ -34,7 +34,10 @@ impl Engine {
         let paths = self.paths().clone();
         blocking(move || {
             Cgroup::new(paths.cgroup()).destroy();
-            for mounted in mounts_below(paths.run()).into_iter().chain(mounts_below(paths.data())) {
+            for mounted in mounts_below(paths.run())
+                .into_iter()
+                .chain(mounts_below(paths.data()))
+            {
                 mount::unmount(&mounted);
             }
             remove_tree(paths.run())
@@ -47,8 +50,10 @@ impl Engine {
 pub(crate) fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(1));
-    let mut points: Vec<PathBuf> =
-        points.map(PathBuf::from).filter(|point| point.starts_with(dir)).collect();
+    let mut points: Vec<PathBuf> = points
+        .map(PathBuf::from)
+        .filter(|point| point.starts_with(dir))
+        .collect();
     points.sort();
     points.reverse();
     points

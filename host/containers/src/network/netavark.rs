@@ -60,7 +60,11 @@ impl Netavark {
         }
         let subnet = self.addresses.subnet(name).map_err(no_address(name))?;
         let bridge = bridge_name(&self.host, name);
-        let record = NetworkRecord { name: name.to_owned(), bridge, subnet };
+        let record = NetworkRecord {
+            name: name.to_owned(),
+            bridge,
+            subnet,
+        };
         forward_packets()?;
         let mut networks = self.state.networks()?;
         networks.push(record.clone());
@@ -90,7 +94,11 @@ impl Netavark {
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
         }
-        Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
+        Ok(Attached {
+            netns: path,
+            address,
+            gateway: network.subnet.gateway(),
+        })
     }
 
     fn detach_locked(&self, container: &str) -> Result<()> {
@@ -115,15 +123,26 @@ impl Netavark {
 
     /// After the last container: no bridge and no rule of the network stays.
     fn sweep_network(&self, name: &str) -> Result<()> {
-        let Some(network) = self.state.network(name)? else { return Ok(()) };
-        if self.state.attachments()?.iter().any(|other| other.network == name) {
+        let Some(network) = self.state.network(name)? else {
+            return Ok(());
+        };
+        if self
+            .state
+            .attachments()?
+            .iter()
+            .any(|other| other.network == name)
+        {
             return Ok(());
         }
         if bridge_dir(&network.bridge).exists() {
             delete_link(&network.bridge);
             iptables::sweep_subnet(&network.subnet.to_string());
         }
-        let dns = self.state.aardvark().join("aardvark-dns").join(self.network_name(name));
+        let dns = self
+            .state
+            .aardvark()
+            .join("aardvark-dns")
+            .join(self.network_name(name));
         if dns.exists() {
             let _ = std::fs::remove_file(dns);
         }
@@ -132,8 +151,11 @@ impl Netavark {
 
     fn remove_locked(&self, name: &str) -> Result<()> {
         if self.state.network(name)?.is_some() {
-            if let Some(member) =
-                self.state.attachments()?.into_iter().find(|other| other.network == name)
+            if let Some(member) = self
+                .state
+                .attachments()?
+                .into_iter()
+                .find(|other| other.network == name)
             {
                 return Err(RuntimeError::Network {
                     network: name.to_owned(),
@@ -147,7 +169,9 @@ impl Netavark {
             nft::apply(&self.nft, &self.host, &networks)?;
             iptables::sweep();
         }
-        self.addresses.release_subnet(name).map_err(no_address(name))
+        self.addresses
+            .release_subnet(name)
+            .map_err(no_address(name))
     }
 
     /// The network's name as netavark sees it: its rules and files are named from it.
@@ -212,9 +236,13 @@ impl Netavark {
             .map_err(RuntimeError::io("run", &self.netavark))?;
         if let Some(mut stdin) = child.stdin.take() {
             let text = record.request.to_string();
-            stdin.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))?;
+            stdin
+                .write_all(text.as_bytes())
+                .map_err(|error| failed(error.to_string()))?;
         }
-        let output = child.wait_with_output().map_err(RuntimeError::io("run", &self.netavark))?;
+        let output = child
+            .wait_with_output()
+            .map_err(RuntimeError::io("run", &self.netavark))?;
         if output.status.success() {
             return Ok(());
         }
@@ -254,7 +282,12 @@ impl Network for Netavark {
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        Ok(self.state.networks()?.into_iter().map(|network| network.name).collect())
+        Ok(self
+            .state
+            .networks()?
+            .into_iter()
+            .map(|network| network.name)
+            .collect())
     }
 
     fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
@@ -318,7 +351,9 @@ impl Network for Netavark {
 /// Names become file names and names of iptables chains.
 fn check_name(name: &str) -> Result<()> {
     let fits = (1..=100).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if fits {
         return Ok(());
     }
@@ -349,8 +384,13 @@ fn bridge_dir(bridge: &str) -> PathBuf {
 
 /// Interfaces on a bridge.
 fn ports(bridge: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(bridge_dir(bridge).join("brif")).into_iter().flatten();
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    let entries = std::fs::read_dir(bridge_dir(bridge).join("brif"))
+        .into_iter()
+        .flatten();
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// Cuts the interfaces that are new on a bridge off from its others.

@@ -127,13 +127,38 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         for denied in [
-            "mount", "umount2", "unshare", "setns", "bpf", "init_module", "kexec_load", "reboot",
-            "keyctl", "add_key", "io_uring_setup", "open_by_handle_at", "userfaultfd", "clone",
-            "clone3", "socket", "perf_event_open", "swapon", "pivot_root", "personality",
+            "mount",
+            "umount2",
+            "unshare",
+            "setns",
+            "bpf",
+            "init_module",
+            "kexec_load",
+            "reboot",
+            "keyctl",
+            "add_key",
+            "io_uring_setup",
+            "open_by_handle_at",
+            "userfaultfd",
+            "clone",
+            "clone3",
+            "socket",
+            "perf_event_open",
+            "swapon",
+            "pivot_root",
+            "personality",
         ] {
             assert!(!names.contains(&denied), "{denied}");
         }
-        for needed in ["read", "execve", "futex", "epoll_pwait2", "openat2", "rseq", "statx"] {
+        for needed in [
+            "read",
+            "execve",
+            "futex",
+            "epoll_pwait2",
+            "openat2",
+            "rseq",
+            "statx",
+        ] {
             assert!(names.contains(&needed), "{needed}");
         }
     }

@@ -2,6 +2,7 @@
 //! system of busybox alone.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -18,12 +19,12 @@ use windlass_model::network::{AddressError, Addresses, Subnet};
 use windlass_model::{HostId, Limits};
 
 /// Name of the committed root file system.
-pub const ROOTFS: &str = "test-rootfs";
+pub(crate) const ROOTFS: &str = "test-rootfs";
 /// Longest wait for anything.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Addresses in memory, from a pool that no route of this machine uses.
-pub struct TestAddresses {
+pub(crate) struct TestAddresses {
     pool: u8,
     state: Mutex<AddressState>,
 }
@@ -36,8 +37,11 @@ struct AddressState {
 
 impl TestAddresses {
     /// A pool of its own for each second byte.
-    pub fn new(pool: u8) -> Arc<Self> {
-        Arc::new(Self { pool, state: Mutex::default() })
+    pub(crate) fn new(pool: u8) -> Arc<Self> {
+        Arc::new(Self {
+            pool,
+            state: Mutex::default(),
+        })
     }
 }
 
@@ -48,11 +52,16 @@ impl Addresses for TestAddresses {
             return Ok(*subnet);
         }
         let subnet = (0..=255)
-            .map(|third| Subnet { base: Ipv4Addr::new(10, self.pool, third, 0), prefix_bits: 24 })
+            .map(|third| Subnet {
+                base: Ipv4Addr::new(10, self.pool, third, 0),
+                prefix_bits: 24,
+            })
             .find(|subnet| {
                 !state.subnets.values().any(|other| other == subnet) && !subnet_in_use(*subnet)
             })
-            .ok_or_else(|| AddressError::Exhausted { pool: format!("10.{}.0.0/16", self.pool) })?;
+            .ok_or_else(|| AddressError::Exhausted {
+                pool: format!("10.{}.0.0/16", self.pool),
+            })?;
         state.subnets.insert(network.to_owned(), subnet);
         Ok(subnet)
     }
@@ -74,7 +83,9 @@ impl Addresses for TestAddresses {
         let address = (0..)
             .map_while(|n| subnet.host(n))
             .find(|address| !state.addresses.values().any(|other| other == address))
-            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
+            .ok_or_else(|| AddressError::Exhausted {
+                pool: subnet.to_string(),
+            })?;
         state.addresses.insert(key, address);
         Ok(address)
     }
@@ -88,22 +99,24 @@ impl Addresses for TestAddresses {
     fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
         let state = self.state.lock().unwrap();
         let all = state.addresses.iter();
-        Ok(all.map(|((network, container), ip)| (network.clone(), container.clone(), *ip)).collect())
+        Ok(all
+            .map(|((network, container), ip)| (network.clone(), container.clone(), *ip))
+            .collect())
     }
 }
 
 /// One Windlass host for one test.
-pub struct Host {
-    pub engine: Engine,
-    pub config: Config,
-    pub addresses: Arc<TestAddresses>,
-    pub dir: PathBuf,
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) config: Config,
+    pub(crate) addresses: Arc<TestAddresses>,
+    pub(crate) dir: PathBuf,
     data: Option<tempfile::TempDir>,
 }
 
 impl Host {
     /// Starts a host with a containerd of its own; `pool` keeps the subnets of tests apart.
-    pub async fn start(pool: u8) -> Self {
+    pub(crate) async fn start(pool: u8) -> Self {
         let data = tempfile::tempdir().unwrap();
         let config = Config {
             data_dir: data.path().to_owned(),
@@ -113,38 +126,50 @@ impl Host {
             limits: Limits::default(),
         };
         let addresses = TestAddresses::new(pool);
-        let engine = Engine::start(config.clone(), addresses.clone()).await.unwrap();
-        let host =
-            Self { engine, config, addresses, dir: data.path().to_owned(), data: Some(data) };
+        let engine = Engine::start(config.clone(), addresses.clone())
+            .await
+            .unwrap();
+        let host = Self {
+            engine,
+            config,
+            addresses,
+            dir: data.path().to_owned(),
+            data: Some(data),
+        };
         host.import().await;
         host
     }
 
     /// The same host as after a restart of `serve`.
-    pub async fn restart(&mut self) {
-        self.engine = Engine::start(self.config.clone(), self.addresses.clone()).await.unwrap();
+    pub(crate) async fn restart(&mut self) {
+        self.engine = Engine::start(self.config.clone(), self.addresses.clone())
+            .await
+            .unwrap();
     }
 
     async fn import(&self) {
         let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
         let archive = reader(busybox_tar());
-        self.engine.import_rootfs(ROOTFS, archive, &labels).await.unwrap();
+        self.engine
+            .import_rootfs(ROOTFS, archive, &labels)
+            .await
+            .unwrap();
     }
 
     /// A container that runs a shell script.
-    pub fn shell(&self, id: &str, script: &str) -> ContainerSpec {
+    pub(crate) fn shell(&self, id: &str, script: &str) -> ContainerSpec {
         shell(&self.dir, id, script)
     }
 
     /// The same, in a network.
-    pub fn shell_in(&self, id: &str, network: &str, script: &str) -> ContainerSpec {
+    pub(crate) fn shell_in(&self, id: &str, network: &str, script: &str) -> ContainerSpec {
         let mut spec = self.shell(id, script);
         spec.network = Some(Attachment::member(network, vec![id.to_owned()]));
         spec
     }
 
     /// Runs a container to its end, deletes it, and returns its exit code and output.
-    pub async fn run(&self, spec: &ContainerSpec) -> (u32, String) {
+    pub(crate) async fn run(&self, spec: &ContainerSpec) -> (u32, String) {
         self.engine.create_and_start(spec).await.unwrap();
         let exit = tokio::time::timeout(DEADLINE, self.engine.wait(&spec.id)).await;
         let exit = exit.expect("the container ends in time").unwrap();
@@ -153,12 +178,16 @@ impl Host {
     }
 
     /// Ends the host and proves that nothing is left of it.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         let id = self.config.host_id.clone();
         self.engine.clone().teardown_host().await.unwrap();
         until("nothing is left of the host", || {
             let left = windlass_containers::leak::machine(&id);
-            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
         })
         .await;
         self.data.take();
@@ -166,20 +195,23 @@ impl Host {
 }
 
 /// A container that runs a shell script.
-pub fn shell(dir: &Path, id: &str, script: &str) -> ContainerSpec {
+pub(crate) fn shell(dir: &Path, id: &str, script: &str) -> ContainerSpec {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
     let log = LogSpec::instance(dir.join("logs").join(id), &Limits::default(), Vec::new());
     ContainerSpec::new(id, Rootfs::Committed(ROOTFS.to_owned()), argv, log)
 }
 
 /// The text of a log, one line each.
-pub fn output(dir: &Path) -> String {
+pub(crate) fn output(dir: &Path) -> String {
     let lines = windlass_containers::logs::read(dir);
-    lines.iter().map(|line| format!("{}\n", line.text)).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}\n", line.text))
+        .collect()
 }
 
 /// Waits for a condition; its last complaint is the panic's message.
-pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match condition() {
@@ -191,22 +223,42 @@ pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Result<T, Strin
 }
 
 /// Bytes as a stream.
-pub fn reader(bytes: Vec<u8>) -> Reader {
+pub(crate) fn reader(bytes: Vec<u8>) -> Reader {
     Box::new(Cursor::new(bytes))
 }
 
 /// A root file system of busybox with its links, users and the usual directories.
-pub fn busybox_tar() -> Vec<u8> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|it| std::fs::read(it).ok());
+pub(crate) fn busybox_tar() -> Vec<u8> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .iter()
+        .find_map(|it| std::fs::read(it).ok());
     let busybox = busybox.expect("busybox is missing: run `apt-get install busybox-static`");
     let mut tar = tar::Builder::new(Vec::new());
     for dir in ["bin", "etc", "proc", "sys", "dev", "tmp", "home"] {
         put(&mut tar, dir, tar::EntryType::Directory, 0o755, b"");
     }
-    put(&mut tar, "bin/busybox", tar::EntryType::Regular, 0o755, &busybox);
+    put(
+        &mut tar,
+        "bin/busybox",
+        tar::EntryType::Regular,
+        0o755,
+        &busybox,
+    );
     let passwd = b"root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home:/bin/sh\n";
-    put(&mut tar, "etc/passwd", tar::EntryType::Regular, 0o644, passwd);
-    put(&mut tar, "etc/group", tar::EntryType::Regular, 0o644, b"root:x:0:\napp:x:1000:\n");
+    put(
+        &mut tar,
+        "etc/passwd",
+        tar::EntryType::Regular,
+        0o644,
+        passwd,
+    );
+    put(
+        &mut tar,
+        "etc/group",
+        tar::EntryType::Regular,
+        0o644,
+        b"root:x:0:\napp:x:1000:\n",
+    );
     let names = [
         "sh", "cat", "echo", "ls", "sleep", "grep", "id", "nc", "wget", "nslookup", "ping", "head",
         "dd", "true", "false", "touch", "mkdir", "mount", "unshare", "kill", "printf", "tr", "env",
@@ -217,13 +269,14 @@ pub fn busybox_tar() -> Vec<u8> {
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         header.set_mode(0o777);
-        tar.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
+        tar.append_link(&mut header, format!("bin/{name}"), "busybox")
+            .unwrap();
     }
     tar.into_inner().unwrap()
 }
 
 /// Adds an entry to an archive.
-pub fn put(
+pub(crate) fn put(
     tar: &mut tar::Builder<Vec<u8>>,
     path: &str,
     kind: tar::EntryType,
