@@ -46,11 +46,7 @@ struct Network {
 impl StoreAddresses {
     /// Addresses of this store; `in_use` is asked before a subnet is allotted.
     pub fn new(store: Store, in_use: InUse) -> Self {
-        Self {
-            store,
-            in_use,
-            turn: Arc::default(),
-        }
+        Self { store, in_use, turn: Arc::default() }
     }
 
     fn network(&self, name: &str) -> Result<Option<Versioned<Network>>> {
@@ -72,20 +68,11 @@ impl StoreAddresses {
         let start = first_candidate(self.store.host_id().as_str());
         for offset in 0..SUBNETS_MAX {
             let subnet = candidate(start.wrapping_add(offset) % SUBNETS_MAX);
-            let taken = self
-                .store
-                .kv()
-                .get(&subnet_key(subnet))
-                .map_err(recorded)?
-                .is_some();
+            let taken = self.store.kv().get(&subnet_key(subnet)).map_err(recorded)?.is_some();
             if taken || (self.in_use)(subnet) {
                 continue;
             }
-            let network = Network {
-                subnet,
-                containers: BTreeMap::new(),
-                next_host: 0,
-            };
+            let network = Network { subnet, containers: BTreeMap::new(), next_host: 0 };
             match self.put_network(name, Expect::Absent, &network) {
                 Ok(()) | Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(recorded(error)),
@@ -94,9 +81,7 @@ impl StoreAddresses {
                 return Ok(network);
             }
         }
-        Err(AddressError::Exhausted {
-            pool: POOL.to_owned(),
-        })
+        Err(AddressError::Exhausted { pool: POOL.to_owned() })
     }
 
     fn network_or_allot(&self, name: &str) -> Result<Versioned<Network>, AddressError> {
@@ -126,12 +111,7 @@ impl Addresses for StoreAddresses {
             .delete(keys::network(network), found.expect())
             .delete(subnet_key(found.value.subnet), Expect::Any)
             .essential();
-        self.store
-            .kv()
-            .submit(tx)
-            .wait()
-            .map(drop)
-            .map_err(recorded)
+        self.store.kv().submit(tx).wait().map(drop).map_err(recorded)
     }
 
     fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
@@ -142,9 +122,7 @@ impl Addresses for StoreAddresses {
                 return Ok(*address);
             }
             let Some(address) = found.value.allot(container) else {
-                return Err(AddressError::Exhausted {
-                    pool: found.value.subnet.to_string(),
-                });
+                return Err(AddressError::Exhausted { pool: found.value.subnet.to_string() });
             };
             match self.put_network(network, found.expect(), &found.value) {
                 Ok(()) => return Ok(address),
@@ -152,9 +130,7 @@ impl Addresses for StoreAddresses {
                 Err(error) => return Err(recorded(error)),
             }
         }
-        Err(AddressError::Store(format!(
-            "network {network} keeps changing"
-        )))
+        Err(AddressError::Store(format!("network {network} keeps changing")))
     }
 
     fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
@@ -171,16 +147,12 @@ impl Addresses for StoreAddresses {
                 other => return other.map_err(recorded),
             }
         }
-        Err(AddressError::Store(format!(
-            "network {network} keeps changing"
-        )))
+        Err(AddressError::Store(format!("network {network} keeps changing")))
     }
 
     fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
-        let docs = self
-            .store
-            .read_all::<Network>(keys::NETWORKS, &Page::all())
-            .map_err(recorded)?;
+        let docs =
+            self.store.read_all::<Network>(keys::NETWORKS, &Page::all()).map_err(recorded)?;
         let mut all = Vec::new();
         for (key, network) in docs {
             let name = key.strip_prefix(keys::NETWORKS).unwrap_or_default();
@@ -195,13 +167,10 @@ impl Addresses for StoreAddresses {
 impl Network {
     fn allot(&mut self, container: &str) -> Option<Ipv4Addr> {
         let hosts = (1_u32 << (32 - u32::from(self.subnet.prefix_bits))) - 3;
-        let free = (0..hosts)
-            .map(|offset| (self.next_host + offset) % hosts)
-            .find(|host| {
-                let address = self.subnet.host(*host);
-                address
-                    .is_some_and(|address| !self.containers.values().any(|used| *used == address))
-            })?;
+        let free = (0..hosts).map(|offset| (self.next_host + offset) % hosts).find(|host| {
+            let address = self.subnet.host(*host);
+            address.is_some_and(|address| !self.containers.values().any(|used| *used == address))
+        })?;
         let address = self.subnet.host(free)?;
         self.next_host = free + 1;
         self.containers.insert(container.to_owned(), address);
@@ -219,10 +188,7 @@ fn subnet_key(subnet: Subnet) -> String {
 
 fn candidate(index: u32) -> Subnet {
     let base = u32::from(Ipv4Addr::new(10, 128, 0, 0)) + (index << 8);
-    Subnet {
-        base: Ipv4Addr::from(base),
-        prefix_bits: 24,
-    }
+    Subnet { base: Ipv4Addr::from(base), prefix_bits: 24 }
 }
 
 fn first_candidate(host_id: &str) -> u32 {
@@ -242,11 +208,8 @@ mod tests {
 
     #[test]
     fn the_last_address_of_a_subnet_can_be_had_and_then_none() {
-        let mut network = Network {
-            subnet: candidate(0),
-            containers: BTreeMap::new(),
-            next_host: 0,
-        };
+        let mut network =
+            Network { subnet: candidate(0), containers: BTreeMap::new(), next_host: 0 };
         let mut given = std::collections::BTreeSet::new();
         for n in 0..253 {
             assert!(given.insert(network.allot(&format!("c{n}")).unwrap()));

@@ -144,11 +144,7 @@ fn fill(backup: &Path, work: &Path) -> Result<BackupReport> {
 fn write_backup(kv: &dyn Kv, path: &Path) -> Result<Revision> {
     let io = || StoreError::io("writing", path);
     let file = File::create(path).map_err(io())?;
-    let mut out = Hashed {
-        inner: BufWriter::new(file),
-        sha: Sha256::new(),
-        bytes: 0,
-    };
+    let mut out = Hashed { inner: BufWriter::new(file), sha: Sha256::new(), bytes: 0 };
     out.write_all(MAGIC).map_err(io())?;
     let mut keys = 0_u64;
     let revision = kv.export(&mut |key, entry| {
@@ -187,11 +183,7 @@ fn read_backup(
     };
     let cut = |_| damaged("it ends too early");
     let file = File::open(path).map_err(StoreError::io("opening", path))?;
-    let mut input = Hashed {
-        inner: BufReader::new(file),
-        sha: Sha256::new(),
-        bytes: 0,
-    };
+    let mut input = Hashed { inner: BufReader::new(file), sha: Sha256::new(), bytes: 0 };
     let mut magic = [0; MAGIC.len()];
     input.read_exact(&mut magic).map_err(cut)?;
     if magic != MAGIC {
@@ -222,13 +214,7 @@ fn read_backup(
         return Err(damaged("its checksum is wrong"));
     }
     let digest = Digest::from_sha256(stored);
-    Ok(BackupReport {
-        path: path.to_owned(),
-        revision,
-        keys,
-        bytes: input.bytes,
-        digest,
-    })
+    Ok(BackupReport { path: path.to_owned(), revision, keys, bytes: input.bytes, digest })
 }
 
 /// Deletes all but the newest; the time in their names is their order.
@@ -251,9 +237,7 @@ fn prune(dir: &Path, keep: usize) -> Result<()> {
 }
 
 fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(StoreError::io("syncing", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("syncing", dir))
 }
 
 /// Hashes and counts what passes.

@@ -11,9 +11,7 @@ use crate::store::Store;
 impl Store {
     /// Keeps an answer. `kind` is a short word without `/`, `key` any text.
     pub async fn cache_put(&self, kind: &str, key: &str, answer: &Value) -> Result<()> {
-        self.put(&keys::cached(kind, key), Expect::Any, answer)
-            .await
-            .map(drop)
+        self.put(&keys::cached(kind, key), Expect::Any, answer).await.map(drop)
     }
 
     /// The answer, if it was kept.
@@ -25,10 +23,8 @@ impl Store {
     pub async fn cache_trim(&self, kind: &str, keep: usize) -> Result<usize> {
         let prefix = format!("cache/{kind}/");
         let found = self.inner.kv.list(&prefix, &Page::all())?;
-        let mut by_age: Vec<_> = found
-            .into_iter()
-            .map(|(key, entry)| (entry.revision, key))
-            .collect();
+        let mut by_age: Vec<_> =
+            found.into_iter().map(|(key, entry)| (entry.revision, key)).collect();
         by_age.sort_unstable();
         by_age.truncate(by_age.len().saturating_sub(keep));
         if by_age.is_empty() {
@@ -51,9 +47,7 @@ impl Store {
     ) -> Result<()> {
         let key = keys::cached(kind, key);
         let bytes = encode(&key, answer)?;
-        self.submit(Transaction::new().put(key, Expect::Any, bytes))
-            .await
-            .map(drop)
+        self.submit(Transaction::new().put(key, Expect::Any, bytes)).await.map(drop)
     }
 
     /// The answer as a type; an answer that an older version wrote differently counts as not kept.

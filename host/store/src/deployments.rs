@@ -51,8 +51,7 @@ impl Store {
         let _structure = self.inner.structure.lock().await;
         let (project, environment) = (deployment.project.clone(), deployment.environment.clone());
         self.refuse_full_queue()?;
-        self.ensure_environment_locked(&project, &environment)
-            .await?;
+        self.ensure_environment_locked(&project, &environment).await?;
         for _ in 0..CREATE_TRIES_MAX {
             let mut record = self.project(&project)?;
             deployment.number = record.value.next_number;
@@ -63,35 +62,21 @@ impl Store {
             let tx = self.writing(tx, None, &deployment, Expect::Absent)?;
             match self.submit(tx).await {
                 Ok(revision) => {
-                    return Ok(Versioned {
-                        value: deployment,
-                        revision,
-                    });
+                    return Ok(Versioned { value: deployment, revision });
                 }
                 Err(StoreError::Conflict { what }) if what == key => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(StoreError::Conflict {
-            what: keys::project(&project),
-        })
+        Err(StoreError::Conflict { what: keys::project(&project) })
     }
 
     fn refuse_full_queue(&self) -> Result<()> {
         let count_max = self.inner.limits.deployments_queued_max;
-        let page = Page {
-            limit: count_max.max(1),
-            ..Page::default()
-        };
-        let queued = self
-            .inner
-            .kv
-            .list(&keys::in_status(DeploymentStatus::Queued), &page)?;
+        let page = Page { limit: count_max.max(1), ..Page::default() };
+        let queued = self.inner.kv.list(&keys::in_status(DeploymentStatus::Queued), &page)?;
         if queued.len() >= count_max {
-            return Err(StoreError::TooMany {
-                what: "queued deployments".into(),
-                count_max,
-            });
+            return Err(StoreError::TooMany { what: "queued deployments".into(), count_max });
         }
         Ok(())
     }
@@ -133,19 +118,12 @@ impl Store {
         };
         let limit = filter.limit.clamp(1, PAGE_MAX);
         let after = filter.before.map(|before| keys::numbered(&prefix, before));
-        let page = Page {
-            after,
-            limit: limit + 1,
-            reverse: true,
-        };
+        let page = Page { after, limit: limit + 1, reverse: true };
         let mut items = self.deployments_in(&prefix, &page)?;
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(|last| last.value.number);
-        Ok(DeploymentPage {
-            items: items.into_iter().map(|item| item.value).collect(),
-            next,
-        })
+        Ok(DeploymentPage { items: items.into_iter().map(|item| item.value).collect(), next })
     }
 
     /// Every deployment that is not settled (queued, running, draining) or is paused, oldest first
@@ -169,10 +147,7 @@ impl Store {
 
     /// The deployment that has been queued longest.
     pub fn next_queued_deployment(&self) -> Result<Option<Versioned<Deployment>>> {
-        let page = Page {
-            limit: 1,
-            ..Page::default()
-        };
+        let page = Page { limit: 1, ..Page::default() };
         let queued = self.deployments_in(&keys::in_status(DeploymentStatus::Queued), &page)?;
         Ok(queued.into_iter().next())
     }
@@ -183,10 +158,7 @@ impl Store {
         project: &ProjectName,
         environment: &EnvironmentName,
     ) -> Result<Vec<Versioned<Deployment>>> {
-        let page = Page {
-            reverse: true,
-            ..Page::default()
-        };
+        let page = Page { reverse: true, ..Page::default() };
         self.deployments_in(&keys::artifacts(project, environment), &page)
     }
 
@@ -222,14 +194,9 @@ impl Store {
         let in_use = matches!(status, DeploymentStatus::Live | DeploymentStatus::Paused);
         if in_use || !status.is_settled() {
             let what = format!("deployment #{}", found.value.number);
-            return Err(StoreError::Busy {
-                what,
-                why: format!("it is {status}"),
-            });
+            return Err(StoreError::Busy { what, why: format!("it is {status}") });
         }
-        self.submit(self.deleting(Transaction::new().essential(), &found))
-            .await
-            .map(drop)
+        self.submit(self.deleting(Transaction::new().essential(), &found)).await.map(drop)
     }
 
     /// Adds the change of a deployment, with its indexes.
@@ -244,16 +211,9 @@ impl Store {
             && before.value.environment == deployment.environment
             && before.value.number == deployment.number;
         if before.revision != expected || !same_place {
-            return Err(StoreError::Conflict {
-                what: format!("deployment {}", deployment.id),
-            });
+            return Err(StoreError::Conflict { what: format!("deployment {}", deployment.id) });
         }
-        self.writing(
-            tx,
-            Some(&before.value),
-            deployment,
-            Expect::Revision(expected),
-        )
+        self.writing(tx, Some(&before.value), deployment, Expect::Revision(expected))
     }
 
     fn writing(
@@ -290,22 +250,14 @@ impl Store {
 
 /// Every index key under which this deployment is to be found.
 fn index_keys(deployment: &Deployment) -> Vec<String> {
-    let Deployment {
-        project,
-        environment,
-        number,
-        ..
-    } = deployment;
+    let Deployment { project, environment, number, .. } = deployment;
     let mut found = vec![
         keys::numbered(&keys::numbers(project), *number),
         keys::numbered(&keys::history(project, environment), *number),
         keys::status(deployment),
     ];
     if deployment.outputs.artifact.is_some() && !deployment.artifact_pruned {
-        found.push(keys::numbered(
-            &keys::artifacts(project, environment),
-            *number,
-        ));
+        found.push(keys::numbered(&keys::artifacts(project, environment), *number));
     }
     found
 }

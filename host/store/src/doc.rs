@@ -23,21 +23,14 @@ impl<T> Versioned<T> {
 }
 
 pub(crate) fn encode<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| StoreError::Corrupt {
-        what: what.to_owned(),
-        why: error.to_string(),
-    })
+    serde_json::to_vec(value)
+        .map_err(|error| StoreError::Corrupt { what: what.to_owned(), why: error.to_string() })
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, entry: &Entry) -> Result<Versioned<T>> {
-    let value = serde_json::from_slice(&entry.value).map_err(|error| StoreError::Corrupt {
-        what: what.to_owned(),
-        why: error.to_string(),
-    })?;
-    Ok(Versioned {
-        value,
-        revision: entry.revision,
-    })
+    let value = serde_json::from_slice(&entry.value)
+        .map_err(|error| StoreError::Corrupt { what: what.to_owned(), why: error.to_string() })?;
+    Ok(Versioned { value, revision: entry.revision })
 }
 
 pub(crate) fn read<T: DeserializeOwned>(kv: &dyn Kv, key: &str) -> Result<Option<Versioned<T>>> {

@@ -31,11 +31,7 @@ impl Store {
                 return Ok(taken);
             }
             let (project, environment) = (taken.project.into(), taken.environment.into());
-            return Err(StoreError::DomainTaken {
-                host,
-                project,
-                environment,
-            });
+            return Err(StoreError::DomainTaken { host, project, environment });
         }
         let domain = Domain {
             is_default: host == "*",
@@ -44,8 +40,7 @@ impl Store {
             created_at: Timestamp::now(),
             host,
         };
-        self.put(&keys::domain(&domain.host), Expect::Absent, &domain)
-            .await?;
+        self.put(&keys::domain(&domain.host), Expect::Absent, &domain).await?;
         Ok(domain)
     }
 
@@ -58,8 +53,7 @@ impl Store {
         let key = keys::domain(&host);
         let found = self.read::<Domain>(&key)?;
         let found = found.ok_or_else(|| StoreError::not_found(format!("domain {host}")))?;
-        self.submit(Transaction::new().delete(key, found.expect()).essential())
-            .await?;
+        self.submit(Transaction::new().delete(key, found.expect()).essential()).await?;
         Ok(found.value)
     }
 
@@ -92,20 +86,14 @@ fn normalise(host: &str) -> Result<String> {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
     if name == "*" || (name.len() <= 253 && name.split('.').all(is_label)) {
         Ok(name)
     } else {
-        Err(StoreError::Invalid {
-            what: "domain",
-            given: host.to_owned(),
-            rule: RULE,
-        })
+        Err(StoreError::Invalid { what: "domain", given: host.to_owned(), rule: RULE })
     }
 }
 
@@ -122,9 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_no_host_name_is_refused() {
-        for bad in [
-            "", ".", "a..b", "http://a", "a:80", "a/b", "*.a", "-a.b", "a_b", "ä.de",
-        ] {
+        for bad in ["", ".", "a..b", "http://a", "a:80", "a/b", "*.a", "-a.b", "a_b", "ä.de"] {
             assert!(normalise(bad).is_err(), "{bad}");
         }
         assert!(normalise(&"a".repeat(64)).is_err());

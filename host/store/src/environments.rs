@@ -88,24 +88,14 @@ impl Store {
     }
 
     pub(crate) fn refuse_if_busy(&self, environment: &Environment) -> Result<()> {
-        let what = format!(
-            "environment {} of project {}",
-            environment.name, environment.project
-        );
+        let what = format!("environment {} of project {}", environment.name, environment.project);
         if let Some(live) = &environment.live {
-            return Err(StoreError::Busy {
-                what,
-                why: format!("deployment {live} is live"),
-            });
+            return Err(StoreError::Busy { what, why: format!("deployment {live} is live") });
         }
-        let busy = self
-            .unsettled_deployments()?
-            .into_iter()
-            .find(|deployment| {
-                let deployment = &deployment.value;
-                deployment.project == environment.project
-                    && deployment.environment == environment.name
-            });
+        let busy = self.unsettled_deployments()?.into_iter().find(|deployment| {
+            let deployment = &deployment.value;
+            deployment.project == environment.project && deployment.environment == environment.name
+        });
         match busy {
             Some(deployment) => {
                 let deployment = deployment.value;
@@ -125,10 +115,7 @@ impl Store {
     ) -> Result<()> {
         let history = keys::history(project, name);
         loop {
-            let page = Page {
-                limit: DELETE_BATCH / 8,
-                ..Page::default()
-            };
+            let page = Page { limit: DELETE_BATCH / 8, ..Page::default() };
             let ids = self.read_all::<windlass_model::DeploymentId>(&history, &page)?;
             if ids.is_empty() {
                 break;
@@ -143,10 +130,7 @@ impl Store {
             self.submit(tx).await?;
         }
         let mut tx = Transaction::new().essential();
-        for prefix in [
-            keys::variables(project, name),
-            keys::services(project, name),
-        ] {
+        for prefix in [keys::variables(project, name), keys::services(project, name)] {
             for (key, _) in self.inner.kv.list(&prefix, &Page::all())? {
                 tx = tx.delete(key, Expect::Any);
             }

@@ -170,11 +170,7 @@ impl StoreError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::Io { doing, path, source }
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
@@ -232,10 +228,7 @@ impl StoreError {
             Self::Fenced { .. } => "nothing: a newer deployment has taken over".into(),
             Self::KeyPermissions { path, .. } => format!("chmod 600 {}", path.display()),
             Self::KeyFile { path, .. } => {
-                format!(
-                    "put the right key file back at {}, from its copy",
-                    path.display()
-                )
+                format!("put the right key file back at {}, from its copy", path.display())
             }
             Self::KeyLost { path, .. } => format!(
                 "put the key file that encrypted it back at {}, or set the value again",
@@ -245,10 +238,7 @@ impl StoreError {
                 "restore the newest verified backup (host/OPERATIONS.md)".into()
             }
             Self::Io { path, .. } => {
-                format!(
-                    "check that {} exists, is writable and has space",
-                    path.display()
-                )
+                format!("check that {} exists, is writable and has space", path.display())
             }
             Self::Backend { .. } => {
                 "check the disk; if it persists, restore the newest verified backup".into()
@@ -260,14 +250,8 @@ impl StoreError {
     /// The error as a failure that a person can act on.
     pub fn to_failure(&self) -> Failure {
         use std::error::Error as _;
-        let why = self
-            .source()
-            .map_or_else(|| self.reason().to_owned(), ToString::to_string);
-        let build = if self.is_callers() {
-            Failure::app
-        } else {
-            Failure::host
-        };
+        let why = self.source().map_or_else(|| self.reason().to_owned(), ToString::to_string);
+        let build = if self.is_callers() { Failure::app } else { Failure::host };
         build(self.code(), self.to_string(), why, self.fix())
     }
 

@@ -15,16 +15,10 @@ impl Store {
         loop {
             let created_at = Timestamp::now();
             let id = self.next_intent_id(created_at)?;
-            let stored = StoredIntent {
-                id,
-                created_at,
-                intent: intent.clone(),
-            };
+            let stored = StoredIntent { id, created_at, intent: intent.clone() };
             let key = keys::intent(id);
             let bytes = encode(&key, &stored)?;
-            let tx = Transaction::new()
-                .put(key, Expect::Absent, bytes)
-                .essential();
+            let tx = Transaction::new().put(key, Expect::Absent, bytes).essential();
             match self.submit(tx).await {
                 Ok(_) => return Ok(id),
                 // Another one took the id at the same moment.
@@ -36,16 +30,10 @@ impl Store {
 
     /// By the clock, and behind the last one even when the clock was set back.
     fn next_intent_id(&self, now: Timestamp) -> Result<u64> {
-        let page = Page {
-            limit: 1,
-            reverse: true,
-            ..Page::default()
-        };
+        let page = Page { limit: 1, reverse: true, ..Page::default() };
         let last = self.read_all::<StoredIntent>(keys::INTENTS, &page)?;
         let last = last.first().map_or(0, |(_, doc)| doc.value.id);
-        Ok(u64::try_from(now.as_microsecond())
-            .unwrap_or(0)
-            .max(last + 1))
+        Ok(u64::try_from(now.as_microsecond()).unwrap_or(0).max(last + 1))
     }
 
     /// All intents, oldest first.
@@ -56,9 +44,7 @@ impl Store {
 
     /// Removes an intent that was acted upon; removing it again is no error.
     pub async fn remove_intent(&self, id: u64) -> Result<()> {
-        let tx = Transaction::new()
-            .delete(keys::intent(id), Expect::Any)
-            .essential();
+        let tx = Transaction::new().delete(keys::intent(id), Expect::Any).essential();
         self.submit(tx).await.map(drop)
     }
 

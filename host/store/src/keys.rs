@@ -13,6 +13,7 @@ pub(crate) const DOMAINS: &str = "domain/";
 pub(crate) const DEPLOYMENTS: &str = "deployment/";
 pub(crate) const INTENTS: &str = "intent/";
 pub(crate) const NETWORKS: &str = "network/";
+pub(crate) const PLANS: &str = "plan/";
 pub(crate) const SUBNETS: &str = "subnet/";
 
 pub(crate) fn project(project: &ProjectName) -> String {

@@ -34,10 +34,7 @@ impl DirLock {
             let _ = file.read_to_string(&mut pid);
             let pid = pid.trim();
             let pid = if pid.is_empty() { "unknown" } else { pid };
-            return Err(StoreError::InUse {
-                dir: dir.to_owned(),
-                pid: pid.to_owned(),
-            });
+            return Err(StoreError::InUse { dir: dir.to_owned(), pid: pid.to_owned() });
         }
         let mut write = || {
             file.set_len(0)?;

@@ -32,10 +32,7 @@ impl Store {
             if let Some(held) = self.read::<MigrationLock>(&key)? {
                 return Ok(held.value);
             }
-            let lock = MigrationLock {
-                deployment: deployment.clone(),
-                since: Timestamp::now(),
-            };
+            let lock = MigrationLock { deployment: deployment.clone(), since: Timestamp::now() };
             let tx = Transaction::new().put(&key, Expect::Absent, encode(&key, &lock)?);
             match self.submit(tx).await {
                 Ok(_) => return Ok(lock),

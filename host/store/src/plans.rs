@@ -1,12 +1,17 @@
 //! Plans, under their digest. They can be large; the key-value store splits what it must.
 
-use windlass_model::Digest;
-use windlass_model::deployment::StoredPlan;
+use std::collections::BTreeSet;
 
-use crate::error::Result;
+use windlass_model::deployment::StoredPlan;
+use windlass_model::{Deployment, Digest};
+
+use crate::error::{Result, StoreError};
 use crate::keys;
-use crate::kv::{Expect, Transaction};
+use crate::kv::{Expect, Page, Transaction};
 use crate::store::Store;
+
+/// Deployments looked at in one step.
+const PAGE: usize = 200;
 
 impl Store {
     /// Stores a plan; storing it again is no error.
@@ -14,9 +19,7 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::TooLarge`] over [`crate::kv::VALUE_BYTES_MAX`].
     pub async fn put_plan(&self, digest: &Digest, plan: &StoredPlan) -> Result<()> {
-        self.put(&keys::plan(digest), Expect::Any, plan)
-            .await
-            .map(drop)
+        self.put(&keys::plan(digest), Expect::Any, plan).await.map(drop)
     }
 
     /// The plan of this digest, if there is one.
@@ -24,11 +27,40 @@ impl Store {
         Ok(self.read(&keys::plan(digest))?.map(|doc| doc.value))
     }
 
+    /// Deletes the plans that no deployment refers to any more, unless a deployment is unsettled; returns
+    /// how many. A plan that is stored again in the meantime stays. Reads every deployment: background
+    /// work on a thread that may block.
+    pub async fn prune_plans(&self) -> Result<usize> {
+        let _structure = self.inner.structure.lock().await;
+        // The plans first: who stored one of them and has not referred to it yet is unsettled below.
+        let plans = self.inner.kv.list(keys::PLANS, &Page::all())?;
+        if !self.unsettled_deployments()?.is_empty() {
+            return Ok(0);
+        }
+        let mut used = BTreeSet::new();
+        let mut page = Page { limit: PAGE, ..Page::default() };
+        loop {
+            let deployments = self.read_all::<Deployment>(keys::DEPLOYMENTS, &page)?;
+            let Some((last, _)) = deployments.last() else { break };
+            page.after = Some(last.clone());
+            used.extend(deployments.into_iter().filter_map(|(_, doc)| doc.value.outputs.plan));
+        }
+        let used: BTreeSet<String> = used.iter().map(keys::plan).collect();
+        let mut deleted = 0;
+        for (key, entry) in plans.into_iter().filter(|(key, _)| !used.contains(key)) {
+            let expect = Expect::Revision(entry.revision);
+            match self.submit(Transaction::new().delete(key, expect).essential()).await {
+                Ok(_) => deleted += 1,
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+
     /// Deletes a plan that no deployment refers to any more.
     pub async fn delete_plan(&self, digest: &Digest) -> Result<()> {
-        let tx = Transaction::new()
-            .delete(keys::plan(digest), Expect::Any)
-            .essential();
+        let tx = Transaction::new().delete(keys::plan(digest), Expect::Any).essential();
         self.submit(tx).await.map(drop)
     }
 }

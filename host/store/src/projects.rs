@@ -19,13 +19,10 @@ impl Store {
         let _structure = self.inner.structure.lock().await;
         let key = keys::project(&project.name);
         match self.put(&key, Expect::Absent, project).await {
-            Ok(revision) => Ok(Versioned {
-                value: project.clone(),
-                revision,
-            }),
-            Err(StoreError::Conflict { .. }) => Err(StoreError::Exists {
-                what: named(&project.name),
-            }),
+            Ok(revision) => Ok(Versioned { value: project.clone(), revision }),
+            Err(StoreError::Conflict { .. }) => {
+                Err(StoreError::Exists { what: named(&project.name) })
+            }
             Err(error) => Err(error),
         }
     }
@@ -51,8 +48,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub fn project(&self, name: &ProjectName) -> Result<Versioned<Project>> {
-        self.find_project(name)?
-            .ok_or_else(|| StoreError::not_found(named(name)))
+        self.find_project(name)?.ok_or_else(|| StoreError::not_found(named(name)))
     }
 
     /// All projects, by name.
@@ -68,10 +64,7 @@ impl Store {
     pub async fn update_project(&self, project: Versioned<Project>) -> Result<Versioned<Project>> {
         let key = keys::project(&project.value.name);
         let revision = self.put(&key, project.expect(), &project.value).await?;
-        Ok(Versioned {
-            value: project.value,
-            revision,
-        })
+        Ok(Versioned { value: project.value, revision })
     }
 
     /// Deletes a project with its environments, variables, domains, services and history.
@@ -85,10 +78,7 @@ impl Store {
         for environment in &environments {
             self.refuse_if_busy(environment)?;
         }
-        for Environment {
-            name: environment, ..
-        } in &environments
-        {
+        for Environment { name: environment, .. } in &environments {
             self.delete_environment_records(name, environment).await?;
         }
         let last = Transaction::new()
@@ -104,11 +94,7 @@ impl Store {
         let bytes_max = self.inner.limits.variable_value_bytes_max;
         let bytes = token.expose().len();
         if bytes > bytes_max {
-            return Err(StoreError::TooLarge {
-                what: token_of(name),
-                bytes,
-                bytes_max,
-            });
+            return Err(StoreError::TooLarge { what: token_of(name), bytes, bytes_max });
         }
         let key = keys::git_token(name);
         let sealed = self.inner.cipher.seal(&key, token)?;
@@ -118,9 +104,7 @@ impl Store {
 
     /// Removes the project's token.
     pub async fn remove_git_token(&self, name: &ProjectName) -> Result<()> {
-        let tx = Transaction::new()
-            .delete(keys::git_token(name), Expect::Any)
-            .essential();
+        let tx = Transaction::new().delete(keys::git_token(name), Expect::Any).essential();
         self.submit(tx).await.map(drop)
     }
 
@@ -138,10 +122,7 @@ impl Store {
         let Some(sealed) = self.read::<Sealed>(&key)? else {
             return Ok(None);
         };
-        self.inner
-            .cipher
-            .open(&key, &sealed.value, || token_of(name))
-            .map(Some)
+        self.inner.cipher.open(&key, &sealed.value, || token_of(name)).map(Some)
     }
 }
 

@@ -44,9 +44,7 @@ impl Store {
             let what = format!("service {name} of {project}/{environment}");
             return Err(StoreError::NotFound { what });
         }
-        self.submit(Transaction::new().delete(key, Expect::Any).essential())
-            .await
-            .map(drop)
+        self.submit(Transaction::new().delete(key, Expect::Any).essential()).await.map(drop)
     }
 
     /// The services of an environment, by name.
@@ -65,11 +63,7 @@ fn check_address(address: &str) -> Result<()> {
     let has_port = port.parse::<u16>().is_ok_and(|port| port != 0);
     if host.is_empty() || host.contains(['/', '@', ' ']) || !has_port {
         let given = address.to_owned();
-        return Err(StoreError::Invalid {
-            what: "service address",
-            given,
-            rule: RULE,
-        });
+        return Err(StoreError::Invalid { what: "service address", given, rule: RULE });
     }
     Ok(())
 }

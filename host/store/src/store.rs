@@ -76,18 +76,8 @@ impl Store {
         cipher.check(&*kv)?;
         let host_id = host_id(&*kv)?;
         let structure = tokio::sync::Mutex::new(());
-        let inner = Inner {
-            kv,
-            limits,
-            cipher,
-            structure,
-            host_id,
-            data_dir,
-            _lock: lock,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { kv, limits, cipher, structure, host_id, data_dir, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Id of this host, made at first start.
@@ -139,8 +129,7 @@ impl Store {
         value: &T,
     ) -> Result<Revision> {
         let bytes = doc::encode(key, value)?;
-        self.submit(Transaction::new().put(key, expect, bytes))
-            .await
+        self.submit(Transaction::new().put(key, expect, bytes)).await
     }
 
     pub(crate) async fn submit(&self, transaction: Transaction) -> Result<Revision> {
@@ -156,16 +145,13 @@ impl std::fmt::Debug for Store {
 
 fn check_schema(kv: &dyn Kv) -> Result<()> {
     match doc::read::<u32>(kv, keys::SCHEMA)? {
-        Some(found) if found.value > SCHEMA_VERSION => Err(StoreError::SchemaNewer {
-            found: found.value,
-            supported: SCHEMA_VERSION,
-        }),
+        Some(found) if found.value > SCHEMA_VERSION => {
+            Err(StoreError::SchemaNewer { found: found.value, supported: SCHEMA_VERSION })
+        }
         Some(_) => Ok(()),
         None => {
             let version = doc::encode(keys::SCHEMA, &SCHEMA_VERSION)?;
-            kv.compare_and_set(keys::SCHEMA, Expect::Absent, version)
-                .wait()
-                .map(drop)
+            kv.compare_and_set(keys::SCHEMA, Expect::Absent, version).wait().map(drop)
         }
     }
 }
@@ -176,8 +162,7 @@ fn host_id(kv: &dyn Kv) -> Result<HostId> {
     }
     let id = HostId::generate();
     let bytes = doc::encode(keys::HOST_ID, &id)?;
-    kv.compare_and_set(keys::HOST_ID, Expect::Absent, bytes)
-        .wait()?;
+    kv.compare_and_set(keys::HOST_ID, Expect::Absent, bytes).wait()?;
     Ok(id)
 }
 
@@ -201,10 +186,7 @@ impl DeploymentWatch {
             match self.0.next().await? {
                 WatchEvent::Missed => return Some(DeploymentEvent::Missed),
                 WatchEvent::Changed(change) => {
-                    let id = change
-                        .key
-                        .strip_prefix(keys::DEPLOYMENTS)
-                        .unwrap_or_default();
+                    let id = change.key.strip_prefix(keys::DEPLOYMENTS).unwrap_or_default();
                     if let Ok(id) = id.parse() {
                         return Some(DeploymentEvent::Changed(id));
                     }

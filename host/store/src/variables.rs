@@ -59,31 +59,16 @@ impl Store {
         self.refuse_too_many_variables(&prefix, variables)?;
         let updated_at = Timestamp::now();
         let mut tx = Transaction::new();
-        for Variable {
-            name,
-            value,
-            scope,
-            secret,
-        } in variables
-        {
+        for Variable { name, value, scope, secret } in variables {
             let bytes = value.expose().len();
             let bytes_max = self.inner.limits.variable_value_bytes_max;
             if bytes > bytes_max {
                 let what = format!("the value of {name}");
-                return Err(StoreError::TooLarge {
-                    what,
-                    bytes,
-                    bytes_max,
-                });
+                return Err(StoreError::TooLarge { what, bytes, bytes_max });
             }
             let key = format!("{prefix}{name}");
             let sealed = self.inner.cipher.seal(&key, value)?;
-            let stored = Stored {
-                scope: *scope,
-                secret: *secret,
-                updated_at,
-                sealed,
-            };
+            let stored = Stored { scope: *scope, secret: *secret, updated_at, sealed };
             tx = tx.put(&key, Expect::Any, encode(&key, &stored)?);
         }
         self.submit(tx).await.map(drop)
@@ -91,17 +76,12 @@ impl Store {
 
     fn refuse_too_many_variables(&self, prefix: &str, new: &[Variable]) -> Result<()> {
         let present = self.inner.kv.list(prefix, &Page::all())?;
-        let mut names: std::collections::BTreeSet<&str> = present
-            .iter()
-            .filter_map(|(key, _)| key.strip_prefix(prefix))
-            .collect();
+        let mut names: std::collections::BTreeSet<&str> =
+            present.iter().filter_map(|(key, _)| key.strip_prefix(prefix)).collect();
         names.extend(new.iter().map(|variable| variable.name.as_str()));
         let count_max = self.inner.limits.variables_max;
         if names.len() > count_max {
-            return Err(StoreError::TooMany {
-                what: "variables".into(),
-                count_max,
-            });
+            return Err(StoreError::TooMany { what: "variables".into(), count_max });
         }
         Ok(())
     }
@@ -138,30 +118,14 @@ impl Store {
         let prefix = keys::variables(project, environment);
         let mut views = Vec::new();
         for (key, name, stored) in self.stored_variables(&prefix)? {
-            let Stored {
-                scope,
-                secret,
-                updated_at,
-                ..
-            } = stored;
+            let Stored { scope, secret, updated_at, .. } = stored;
             let value = if secret {
                 None
             } else {
                 let what = || format!("variable {name} of {project}/{environment}");
-                Some(
-                    self.inner
-                        .cipher
-                        .open(&key, &stored.sealed, what)?
-                        .into_inner(),
-                )
+                Some(self.inner.cipher.open(&key, &stored.sealed, what)?.into_inner())
             };
-            views.push(VariableView {
-                name,
-                value,
-                scope,
-                secret,
-                updated_at,
-            });
+            views.push(VariableView { name, value, scope, secret, updated_at });
         }
         Ok(views)
     }
@@ -179,21 +143,11 @@ impl Store {
         let prefix = keys::variables(project, environment);
         let mut values = Vec::new();
         for (key, name, stored) in self.stored_variables(&prefix)? {
-            let Stored {
-                scope,
-                secret,
-                sealed,
-                ..
-            } = stored;
+            let Stored { scope, secret, sealed, .. } = stored;
             if phase.takes(scope) {
                 let what = || format!("variable {name} of {project}/{environment}");
                 let value = self.inner.cipher.open(&key, &sealed, what)?;
-                values.push(Variable {
-                    name,
-                    value,
-                    scope,
-                    secret,
-                });
+                values.push(Variable { name, value, scope, secret });
             }
         }
         Ok(values)
@@ -204,11 +158,9 @@ impl Store {
         docs.into_iter()
             .map(|(key, doc)| {
                 let name = key.strip_prefix(prefix).unwrap_or_default().parse();
-                let name =
-                    name.map_err(|error: windlass_model::id::InvalidId| StoreError::Corrupt {
-                        what: key.clone(),
-                        why: error.to_string(),
-                    })?;
+                let name = name.map_err(|error: windlass_model::id::InvalidId| {
+                    StoreError::Corrupt { what: key.clone(), why: error.to_string() }
+                })?;
                 Ok((key, name, doc.value))
             })
             .collect()

@@ -23,10 +23,7 @@ struct State {
 
 impl Default for MemoryKv {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            watchers: Watchers::new(),
-        }
+        Self { state: Mutex::default(), watchers: Watchers::new() }
     }
 }
 
@@ -58,10 +55,7 @@ impl MemoryKv {
         for op in &transaction.ops {
             match &op.action {
                 Action::Put(value) => {
-                    let entry = Entry {
-                        revision,
-                        value: value.clone(),
-                    };
+                    let entry = Entry { revision, value: value.clone() };
                     state.entries.insert(op.key.clone(), entry);
                 }
                 Action::Delete => {
@@ -83,11 +77,7 @@ impl Kv for MemoryKv {
 
     fn list(&self, prefix: &str, page: &Page) -> Result<Vec<(String, Entry)>> {
         let state = self.state();
-        let limit = if page.limit == 0 {
-            usize::MAX
-        } else {
-            page.limit
-        };
+        let limit = if page.limit == 0 { usize::MAX } else { page.limit };
         let from = Bound::Included(prefix.to_owned());
         let found = state
             .entries
@@ -115,10 +105,7 @@ impl Kv for MemoryKv {
     }
 
     fn health(&self) -> Health {
-        self.state()
-            .read_only
-            .clone()
-            .map_or(Health::Ok, |why| Health::ReadOnly { why })
+        self.state().read_only.clone().map_or(Health::Ok, |why| Health::ReadOnly { why })
     }
 
     fn export(&self, each: &mut dyn FnMut(&str, &Entry) -> Result<()>) -> Result<Revision> {

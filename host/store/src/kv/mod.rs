@@ -109,33 +109,21 @@ impl Transaction {
     /// Also sets a value.
     #[must_use]
     pub fn put(mut self, key: impl Into<String>, expect: Expect, value: Vec<u8>) -> Self {
-        self.ops.push(Op {
-            key: key.into(),
-            expect,
-            action: Action::Put(value),
-        });
+        self.ops.push(Op { key: key.into(), expect, action: Action::Put(value) });
         self
     }
 
     /// Also removes a key.
     #[must_use]
     pub fn delete(mut self, key: impl Into<String>, expect: Expect) -> Self {
-        self.ops.push(Op {
-            key: key.into(),
-            expect,
-            action: Action::Delete,
-        });
+        self.ops.push(Op { key: key.into(), expect, action: Action::Delete });
         self
     }
 
     /// Also demands something of a key.
     #[must_use]
     pub fn check(mut self, key: impl Into<String>, expect: Expect) -> Self {
-        self.ops.push(Op {
-            key: key.into(),
-            expect,
-            action: Action::Check,
-        });
+        self.ops.push(Op { key: key.into(), expect, action: Action::Check });
         self
     }
 
@@ -176,9 +164,7 @@ impl Transaction {
     ) -> Result<()> {
         for op in self.ops.iter().filter(|op| op.expect != Expect::Any) {
             if !op.expect.holds(revision_of(&op.key)?) {
-                return Err(StoreError::Conflict {
-                    what: op.key.clone(),
-                });
+                return Err(StoreError::Conflict { what: op.key.clone() });
             }
         }
         Ok(())

@@ -78,10 +78,7 @@ impl Watchers {
     }
 
     pub(crate) fn watch(&self, prefix: &str) -> Watch {
-        Watch {
-            prefix: prefix.to_owned(),
-            receiver: self.0.subscribe(),
-        }
+        Watch { prefix: prefix.to_owned(), receiver: self.0.subscribe() }
     }
 
     /// Tells of a transaction that is durable.
@@ -96,11 +93,7 @@ impl Watchers {
                 Action::Check => continue,
             };
             // An error only says that the last watcher has just gone.
-            let _ = self.0.send(Change {
-                key: op.key.clone(),
-                revision,
-                deleted,
-            });
+            let _ = self.0.send(Change { key: op.key.clone(), revision, deleted });
         }
     }
 }

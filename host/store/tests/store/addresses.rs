@@ -33,17 +33,10 @@ fn the_same_key_gets_the_same_answer_across_restarts_until_it_is_released() {
     let mut all = addresses.allotted().unwrap();
     all.sort();
     let network = "shop-production".to_owned();
-    let expected = [
-        (network.clone(), "web-0".into(), web),
-        (network, "worker-0".into(), worker),
-    ];
+    let expected = [(network.clone(), "web-0".into(), web), (network, "worker-0".into(), worker)];
     assert_eq!(all, expected);
-    addresses
-        .release_address("shop-production", "web-0")
-        .unwrap();
-    addresses
-        .release_address("shop-production", "web-0")
-        .unwrap();
+    addresses.release_address("shop-production", "web-0").unwrap();
+    addresses.release_address("shop-production", "web-0").unwrap();
     let other = addresses.address("shop-production", "web-1").unwrap();
     assert_ne!(other, web, "an address is used again as late as possible");
     addresses.release_subnet("shop-production").unwrap();
@@ -62,10 +55,7 @@ fn networks_never_share_a_subnet_however_many_ask_at_once() {
                 scope.spawn(move || addresses.subnet(&format!("network-{n}")).unwrap())
             })
             .collect();
-        asking
-            .into_iter()
-            .map(|asked| asked.join().unwrap())
-            .collect()
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
     });
     let different: BTreeSet<_> = subnets.iter().map(|subnet| subnet.base).collect();
     assert_eq!(different.len(), 32);

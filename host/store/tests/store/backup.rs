@@ -14,17 +14,10 @@ async fn a_backup_restores_everything_and_keeps_what_it_replaces() {
     let backups = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Limits::default()).unwrap();
     make_shop(&store).await;
-    store
-        .set_git_token(&shop(), &Secret::new("token".into()))
-        .await
-        .unwrap();
+    store.set_git_token(&shop(), &Secret::new("token".into())).await.unwrap();
     let large = vec![5; 3_000_000];
     let expect = windlass_store::kv::Expect::Absent;
-    store
-        .kv()
-        .compare_and_set("large", expect, large.clone())
-        .await
-        .unwrap();
+    store.kv().compare_and_set("large", expect, large.clone()).await.unwrap();
     let before = store.kv().list("", &Page::all()).unwrap();
     let report = store.backup_to(backups.path(), 3).unwrap();
     assert_eq!(report.keys, before.len() as u64);
@@ -32,35 +25,23 @@ async fn a_backup_restores_everything_and_keeps_what_it_replaces() {
     store.delete_project(&shop()).await.unwrap();
 
     let refused = restore_from(&report.path, dir.path());
-    assert!(
-        matches!(refused, Err(StoreError::InUse { .. })),
-        "a host runs on it"
-    );
+    assert!(matches!(refused, Err(StoreError::InUse { .. })), "a host runs on it");
     let host_id = store.host_id().clone();
     drop(store);
     restore_from(&report.path, dir.path()).unwrap();
     let store = Store::open(dir.path(), Limits::default()).unwrap();
     let contents = |list: Vec<(String, windlass_store::kv::Entry)>| {
-        list.into_iter()
-            .map(|(key, entry)| (key, entry.value))
-            .collect::<Vec<_>>()
+        list.into_iter().map(|(key, entry)| (key, entry.value)).collect::<Vec<_>>()
     };
     let after = store.kv().list("", &Page::all()).unwrap();
     assert_eq!(contents(after), contents(before));
     assert_eq!(*store.host_id(), host_id);
     assert_eq!(store.git_token(&shop()).unwrap().unwrap().expose(), "token");
     let names = std::fs::read_dir(dir.path()).unwrap();
-    let names: Vec<_> = names
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(
-        names.iter().any(|name| name.starts_with("store.replaced-")),
-        "{names:?}"
-    );
-    assert!(
-        !names.iter().any(|name| name == "restore.partial"),
-        "{names:?}"
-    );
+    let names: Vec<_> =
+        names.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.starts_with("store.replaced-")), "{names:?}");
+    assert!(!names.iter().any(|name| name == "restore.partial"), "{names:?}");
 }
 
 #[tokio::test]
@@ -68,9 +49,7 @@ async fn only_the_newest_backups_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("data"), Limits::default()).unwrap();
     let backups = dir.path().join("backups");
-    let made: Vec<_> = (0..4)
-        .map(|_| store.backup_to(&backups, 2).unwrap().path)
-        .collect();
+    let made: Vec<_> = (0..4).map(|_| store.backup_to(&backups, 2).unwrap().path).collect();
     let kept: Vec<_> = made.iter().map(|path| path.exists()).collect();
     assert_eq!(kept, [false, false, true, true]);
 }
@@ -91,20 +70,11 @@ async fn a_damaged_backup_is_never_restored() {
         bytes[at] ^= 1;
         std::fs::write(&damaged, &bytes).unwrap();
         let refused = verify_backup(&damaged);
-        assert!(
-            matches!(refused, Err(StoreError::Corrupt { .. })),
-            "byte {at}"
-        );
+        assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "byte {at}");
         std::fs::write(&damaged, &good[..at]).unwrap();
-        assert!(
-            matches!(verify_backup(&damaged), Err(StoreError::Corrupt { .. })),
-            "cut at {at}"
-        );
+        assert!(matches!(verify_backup(&damaged), Err(StoreError::Corrupt { .. })), "cut at {at}");
     }
-    assert!(matches!(
-        restore_from(&damaged, &data),
-        Err(StoreError::Corrupt { .. })
-    ));
+    assert!(matches!(restore_from(&damaged, &data), Err(StoreError::Corrupt { .. })));
     let store = Store::open(&data, Limits::default()).unwrap();
     assert!(store.project(&shop()).is_ok(), "nothing was changed");
 }

@@ -38,17 +38,11 @@ conformance!(
 );
 
 fn put(kv: &dyn Kv, key: &str, value: &str) -> u64 {
-    kv.compare_and_set(key, Expect::Any, value.into())
-        .wait()
-        .unwrap()
+    kv.compare_and_set(key, Expect::Any, value.into()).wait().unwrap()
 }
 
 fn keys(kv: &dyn Kv, prefix: &str, page: &Page) -> Vec<String> {
-    kv.list(prefix, page)
-        .unwrap()
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect()
+    kv.list(prefix, page).unwrap().into_iter().map(|(key, _)| key).collect()
 }
 
 fn is_conflict(result: Result<u64, StoreError>, key: &str) -> bool {
@@ -58,49 +52,23 @@ fn is_conflict(result: Result<u64, StoreError>, key: &str) -> bool {
 fn a_value_comes_back_with_its_revision(kv: &dyn Kv) {
     assert_eq!(kv.get("a").unwrap(), None);
     let first = put(kv, "a", "1");
-    assert_eq!(
-        kv.get("a").unwrap(),
-        Some(Entry {
-            revision: first,
-            value: b"1".to_vec()
-        })
-    );
+    assert_eq!(kv.get("a").unwrap(), Some(Entry { revision: first, value: b"1".to_vec() }));
     let second = put(kv, "a", "2");
     assert_eq!(second, first + 1);
-    assert_eq!(
-        kv.get("a").unwrap(),
-        Some(Entry {
-            revision: second,
-            value: b"2".to_vec()
-        })
-    );
+    assert_eq!(kv.get("a").unwrap(), Some(Entry { revision: second, value: b"2".to_vec() }));
     assert_eq!(kv.health(), Health::Ok);
 }
 
 fn compare_and_set_keeps_its_word(kv: &dyn Kv) {
     let set = |expect| kv.compare_and_set("a", expect, b"x".to_vec()).wait();
-    assert!(
-        is_conflict(set(Expect::Revision(1)), "a"),
-        "it is not there yet"
-    );
+    assert!(is_conflict(set(Expect::Revision(1)), "a"), "it is not there yet");
     let first = set(Expect::Absent).unwrap();
     assert!(is_conflict(set(Expect::Absent), "a"));
     let second = set(Expect::Revision(first)).unwrap();
-    assert!(
-        is_conflict(set(Expect::Revision(first)), "a"),
-        "the old revision"
-    );
-    kv.submit(Transaction::new().delete("a", Expect::Revision(second)))
-        .wait()
-        .unwrap();
-    assert!(
-        is_conflict(set(Expect::Revision(second)), "a"),
-        "it is gone"
-    );
-    assert!(
-        set(Expect::Absent).unwrap() > second,
-        "revisions are never used again"
-    );
+    assert!(is_conflict(set(Expect::Revision(first)), "a"), "the old revision");
+    kv.submit(Transaction::new().delete("a", Expect::Revision(second))).wait().unwrap();
+    assert!(is_conflict(set(Expect::Revision(second)), "a"), "it is gone");
+    assert!(set(Expect::Absent).unwrap() > second, "revisions are never used again");
 }
 
 fn a_transaction_is_applied_completely_or_not_at_all(kv: &dyn Kv) {
@@ -110,13 +78,7 @@ fn a_transaction_is_applied_completely_or_not_at_all(kv: &dyn Kv) {
         .delete("a", Expect::Revision(a))
         .check("c", Expect::Absent);
     let revision = kv.submit(tx).wait().unwrap();
-    assert_eq!(
-        kv.get("b").unwrap(),
-        Some(Entry {
-            revision,
-            value: vec![1; 40_000]
-        })
-    );
+    assert_eq!(kv.get("b").unwrap(), Some(Entry { revision, value: vec![1; 40_000] }));
     assert_eq!(kv.get("a").unwrap(), None);
 
     let tx = Transaction::new()
@@ -137,37 +99,19 @@ fn lists_are_ordered_and_paged_both_ways(kv: &dyn Kv) {
         limit,
         reverse,
     };
-    assert_eq!(
-        keys(kv, "l/", &Page::all()),
-        ["l/0", "l/1", "l/2", "l/3", "l/4"]
-    );
+    assert_eq!(keys(kv, "l/", &Page::all()), ["l/0", "l/1", "l/2", "l/3", "l/4"]);
     assert_eq!(keys(kv, "l/", &page(None, 2, false)), ["l/0", "l/1"]);
     assert_eq!(keys(kv, "l/", &page(Some("l/1"), 2, false)), ["l/2", "l/3"]);
-    assert_eq!(
-        keys(kv, "l/", &page(Some("l/4"), 2, false)),
-        Vec::<String>::new()
-    );
+    assert_eq!(keys(kv, "l/", &page(Some("l/4"), 2, false)), Vec::<String>::new());
     assert_eq!(keys(kv, "l/", &page(None, 2, true)), ["l/4", "l/3"]);
     assert_eq!(keys(kv, "l/", &page(Some("l/3"), 2, true)), ["l/2", "l/1"]);
-    assert_eq!(
-        keys(kv, "l/", &page(Some("l/0"), 2, true)),
-        Vec::<String>::new()
-    );
+    assert_eq!(keys(kv, "l/", &page(Some("l/0"), 2, true)), Vec::<String>::new());
     // A cursor need not exist, nor lie inside the prefix.
-    assert_eq!(
-        keys(kv, "l/", &page(Some("l/25"), 0, false)),
-        ["l/3", "l/4"]
-    );
+    assert_eq!(keys(kv, "l/", &page(Some("l/25"), 0, false)), ["l/3", "l/4"]);
     assert_eq!(keys(kv, "l/", &page(Some("a"), 1, false)), ["l/0"]);
     assert_eq!(keys(kv, "l/", &page(Some("z"), 1, true)), ["l/4"]);
-    assert_eq!(
-        keys(kv, "l/", &page(Some("a"), 1, true)),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        keys(kv, "l/", &page(Some("z"), 1, false)),
-        Vec::<String>::new()
-    );
+    assert_eq!(keys(kv, "l/", &page(Some("a"), 1, true)), Vec::<String>::new());
+    assert_eq!(keys(kv, "l/", &page(Some("z"), 1, false)), Vec::<String>::new());
 }
 
 fn a_prefix_does_not_take_its_neighbours(kv: &dyn Kv) {
@@ -189,18 +133,10 @@ fn what_is_too_large_is_refused_and_nothing_changes(kv: &dyn Kv) {
     assert_eq!(kv.get("small").unwrap(), None);
     for key in ["", "a\0b", &"k".repeat(513)] {
         let refused = kv.compare_and_set(key, Expect::Any, vec![]).wait();
-        assert!(
-            matches!(refused, Err(StoreError::Invalid { .. })),
-            "{key:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{key:?}");
     }
-    kv.compare_and_set("just", Expect::Any, vec![9; VALUE_BYTES_MAX])
-        .wait()
-        .unwrap();
-    assert_eq!(
-        kv.get("just").unwrap().unwrap().value.len(),
-        VALUE_BYTES_MAX
-    );
+    kv.compare_and_set("just", Expect::Any, vec![9; VALUE_BYTES_MAX]).wait().unwrap();
+    assert_eq!(kv.get("just").unwrap().unwrap().value.len(), VALUE_BYTES_MAX);
 }
 
 fn a_watch_tells_of_its_prefix_in_order(kv: &dyn Kv) {
@@ -208,9 +144,7 @@ fn a_watch_tells_of_its_prefix_in_order(kv: &dyn Kv) {
     let mut watch = kv.watch("w/");
     put(kv, "w/a", "");
     put(kv, "other", "");
-    let gone = Transaction::new()
-        .delete("w/a", Expect::Any)
-        .check("w/before", Expect::Any);
+    let gone = Transaction::new().delete("w/a", Expect::Any).check("w/before", Expect::Any);
     let last = kv.submit(gone).wait().unwrap();
     let mut seen = Vec::new();
     while let Some(event) = watch.try_next() {
@@ -219,10 +153,7 @@ fn a_watch_tells_of_its_prefix_in_order(kv: &dyn Kv) {
             WatchEvent::Missed => panic!("nothing was missed"),
         }
     }
-    assert_eq!(
-        seen,
-        [("w/a".into(), false, last - 2), ("w/a".into(), true, last)]
-    );
+    assert_eq!(seen, [("w/a".into(), false, last - 2), ("w/a".into(), true, last)]);
 }
 
 fn a_slow_watcher_is_told_that_it_missed_something(kv: &dyn Kv) {
@@ -262,17 +193,11 @@ fn one_of_many_rivals_wins(kv: &dyn Kv) {
         let rivals: Vec<_> = (0..8)
             .map(|n| {
                 scope.spawn(move || {
-                    kv.compare_and_set("prize", Expect::Absent, vec![n])
-                        .wait()
-                        .is_ok()
+                    kv.compare_and_set("prize", Expect::Absent, vec![n]).wait().is_ok()
                 })
             })
             .collect();
-        rivals
-            .into_iter()
-            .map(|rival| rival.join().unwrap())
-            .filter(|won| *won)
-            .count()
+        rivals.into_iter().map(|rival| rival.join().unwrap()).filter(|won| *won).count()
     });
     assert_eq!(winners, 1);
 }
@@ -281,19 +206,11 @@ fn one_of_many_rivals_wins(kv: &dyn Kv) {
 async fn a_reply_can_be_awaited_and_waited_for_inside_a_runtime() {
     let dir = tempfile::tempdir().unwrap();
     let kv: Arc<dyn Kv> = Arc::new(SledKv::open(dir.path()).unwrap());
-    let awaited = kv
-        .compare_and_set("a", Expect::Absent, vec![])
-        .await
-        .unwrap();
-    let waited = kv
-        .compare_and_set("b", Expect::Absent, vec![])
-        .wait()
-        .unwrap();
+    let awaited = kv.compare_and_set("a", Expect::Absent, vec![]).await.unwrap();
+    let waited = kv.compare_and_set("b", Expect::Absent, vec![]).wait().unwrap();
     assert_eq!(waited, awaited + 1);
     // A dropped reply cancels nothing: what is behind it in the queue is written after it.
     drop(kv.compare_and_set("c", Expect::Absent, vec![]));
-    kv.compare_and_set("d", Expect::Absent, vec![])
-        .await
-        .unwrap();
+    kv.compare_and_set("d", Expect::Absent, vec![]).await.unwrap();
     assert!(kv.get("c").unwrap().is_some());
 }

@@ -37,14 +37,7 @@ impl Disk {
         mount_change("/", all).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let size = CString::new(format!("size={DISK_BYTES}")).unwrap();
-        mount(
-            "none",
-            dir.path(),
-            "tmpfs",
-            MountFlags::empty(),
-            size.as_c_str(),
-        )
-        .unwrap();
+        mount("none", dir.path(), "tmpfs", MountFlags::empty(), size.as_c_str()).unwrap();
         Self { dir }
     }
 
@@ -55,11 +48,7 @@ impl Disk {
     /// Takes all the space that is left and returns the file that holds it.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .unwrap();
+        let mut file = File::options().create(true).append(true).open(&path).unwrap();
         for size in [1 << 20, 4096, 1] {
             let block = vec![0xaa; size];
             while file.write_all(&block).is_ok() {}
@@ -87,9 +76,7 @@ async fn write_until_refused(store: &Store, disk: &Disk) -> (u64, StoreError) {
     for n in 0_u64.. {
         disk.fill();
         let key = format!("filler/{n:06}");
-        let put = store
-            .kv()
-            .compare_and_set(&key, Expect::Any, vec![n.to_le_bytes()[0]; 60_000]);
+        let put = store.kv().compare_and_set(&key, Expect::Any, vec![n.to_le_bytes()[0]; 60_000]);
         if let Err(error) = put.await {
             return (n, error);
         }
@@ -99,11 +86,7 @@ async fn write_until_refused(store: &Store, disk: &Disk) -> (u64, StoreError) {
 
 fn assert_all_there(store: &Store, written: u64) {
     for n in 0..written {
-        let entry = store
-            .kv()
-            .get(&format!("filler/{n:06}"))
-            .unwrap()
-            .expect("acknowledged");
+        let entry = store.kv().get(&format!("filler/{n:06}")).unwrap().expect("acknowledged");
         assert_eq!(entry.value, vec![n.to_le_bytes()[0]; 60_000]);
     }
 }
@@ -123,32 +106,21 @@ async fn a_full_disk_makes_the_store_read_only_until_there_is_space() {
 
     // Reads work, new work is refused, cancelling and settling are not.
     assert_all_there(&store, written);
-    let refused = store
-        .create_deployment(deployment(&production(), DeploymentStatus::Queued))
-        .await;
+    let refused =
+        store.create_deployment(deployment(&production(), DeploymentStatus::Queued)).await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.code(), "store.read-only");
     assert!(refused.fix().contains("free space"));
-    let intent = Intent::Cancel {
-        deployment: DeploymentId::generate(),
-        actor: "ann".into(),
-    };
+    let intent = Intent::Cancel { deployment: DeploymentId::generate(), actor: "ann".into() };
     let id = store.put_intent(intent).await.unwrap();
     queued.value.status = DeploymentStatus::Cancelled;
-    store
-        .update_deployment(&queued.value, queued.revision)
-        .await
-        .unwrap();
+    store.update_deployment(&queued.value, queued.revision).await.unwrap();
     store.remove_intent(id).await.unwrap();
     assert!(matches!(store.health(), Health::ReadOnly { .. }), "still");
 
     std::fs::remove_file(disk.path().join("filler")).unwrap();
     wait_until_well(&store).await;
-    store
-        .kv()
-        .compare_and_set("after", Expect::Absent, vec![1])
-        .await
-        .unwrap();
+    store.kv().compare_and_set("after", Expect::Absent, vec![1]).await.unwrap();
     drop(store);
 
     let store = Store::open(&data, Limits::default()).unwrap();
@@ -176,10 +148,7 @@ async fn a_store_opens_on_a_full_disk_and_can_be_read() {
     assert!(!data.join("ballast").exists(), "its space was needed");
     std::fs::remove_file(filler).unwrap();
     wait_until_well(&store).await;
-    store
-        .ensure_project(&"other".parse().unwrap())
-        .await
-        .unwrap();
+    store.ensure_project(&"other".parse().unwrap()).await.unwrap();
     assert_eq!(store.projects().unwrap().len(), 2);
 }
 

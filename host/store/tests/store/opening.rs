@@ -38,21 +38,10 @@ fn a_newer_schema_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let kv = SledKv::open(dir.path()).unwrap();
-    kv.compare_and_set("meta/schema", Expect::Any, b"2".to_vec())
-        .wait()
-        .unwrap();
+    kv.compare_and_set("meta/schema", Expect::Any, b"2".to_vec()).wait().unwrap();
     drop(kv);
     let refused = open(dir.path()).unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            StoreError::SchemaNewer {
-                found: 2,
-                supported: 1
-            }
-        ),
-        "{refused}"
-    );
+    assert!(matches!(refused, StoreError::SchemaNewer { found: 2, supported: 1 }), "{refused}");
 }
 
 #[tokio::test]
@@ -66,11 +55,7 @@ async fn a_snapshot_that_was_never_finished_is_removed_and_sled_alone_would_not_
 
     let control = tempfile::tempdir().unwrap();
     for file in ["conf", "db", "snap.00000000FFFFFFFF.generating"] {
-        std::fs::copy(
-            dir.path().join("store").join(file),
-            control.path().join(file),
-        )
-        .unwrap();
+        std::fs::copy(dir.path().join("store").join(file), control.path().join(file)).unwrap();
     }
     let alone = std::panic::catch_unwind(|| sled::open(control.path()).map(drop));
     assert!(!matches!(alone, Ok(Ok(()))), "the control opened");
@@ -88,10 +73,7 @@ fn a_key_that_others_can_read_is_refused() {
     assert_eq!(key.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
     let refused = open(dir.path()).unwrap_err();
-    assert!(
-        matches!(refused, StoreError::KeyPermissions { mode: 0o640, .. }),
-        "{refused}"
-    );
+    assert!(matches!(refused, StoreError::KeyPermissions { mode: 0o640, .. }), "{refused}");
     assert!(refused.fix().starts_with("chmod 600 "));
 }
 
@@ -111,15 +93,9 @@ fn a_lost_key_is_not_replaced_and_a_strange_one_is_refused() {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     };
     write("ab".repeat(32).as_bytes());
-    assert!(matches!(
-        open(dir.path()).unwrap_err(),
-        StoreError::KeyLost { .. }
-    ));
+    assert!(matches!(open(dir.path()).unwrap_err(), StoreError::KeyLost { .. }));
     write(b"not a key");
-    assert!(matches!(
-        open(dir.path()).unwrap_err(),
-        StoreError::KeyFile { .. }
-    ));
+    assert!(matches!(open(dir.path()).unwrap_err(), StoreError::KeyFile { .. }));
     write(&right);
     open(dir.path()).unwrap();
 }

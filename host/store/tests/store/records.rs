@@ -19,36 +19,21 @@ async fn a_project_is_made_once_changed_and_deleted_with_everything() {
     project.value.app_dir = Some("apps/web".into());
     let stale = project.clone();
     store.update_project(project).await.unwrap();
-    assert!(matches!(
-        store.update_project(stale).await,
-        Err(StoreError::Conflict { .. })
-    ));
+    assert!(matches!(store.update_project(stale).await, Err(StoreError::Conflict { .. })));
 
     let variables = [variable("A", "1", Scope::Both, true)];
-    store
-        .set_variables(&shop(), &production(), &variables)
-        .await
-        .unwrap();
-    store
-        .add_domain(&shop(), &production(), "shop.example.com")
-        .await
-        .unwrap();
+    store.set_variables(&shop(), &production(), &variables).await.unwrap();
+    store.add_domain(&shop(), &production(), "shop.example.com").await.unwrap();
     for _ in 0..60 {
         let settled = deployment(&production(), DeploymentStatus::Failed);
         store.create_deployment(settled).await.unwrap();
     }
-    store
-        .set_git_token(&shop(), &windlass_model::Secret::new("t".into()))
-        .await
-        .unwrap();
+    store.set_git_token(&shop(), &windlass_model::Secret::new("t".into())).await.unwrap();
     store.delete_project(&shop()).await.unwrap();
     let left = store.kv().list("", &Page::all()).unwrap();
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["meta/host-id", "meta/key-check", "meta/schema"]);
-    assert!(matches!(
-        store.project(&shop()),
-        Err(StoreError::NotFound { .. })
-    ));
+    assert!(matches!(store.project(&shop()), Err(StoreError::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -56,44 +41,23 @@ async fn what_still_works_is_not_deleted() {
     let store = with_shop().await;
     let queued = deployment(&production(), DeploymentStatus::Queued);
     store.create_deployment(queued).await.unwrap();
-    let refused = store
-        .delete_environment(&shop(), &production())
-        .await
-        .unwrap_err();
+    let refused = store.delete_environment(&shop(), &production()).await.unwrap_err();
     assert!(matches!(refused, StoreError::Busy { .. }));
-    assert!(
-        refused.to_string().contains("deployment #1 is queued"),
-        "{refused}"
-    );
-    assert!(matches!(
-        store.delete_project(&shop()).await,
-        Err(StoreError::Busy { .. })
-    ));
+    assert!(refused.to_string().contains("deployment #1 is queued"), "{refused}");
+    assert!(matches!(store.delete_project(&shop()).await, Err(StoreError::Busy { .. })));
 }
 
 #[tokio::test]
 async fn an_environment_is_made_on_demand_of_a_known_project() {
     let store = with_shop().await;
     let staging = "staging".parse().unwrap();
-    assert!(matches!(
-        store.environment(&shop(), &staging),
-        Err(StoreError::NotFound { .. })
-    ));
+    assert!(matches!(store.environment(&shop(), &staging), Err(StoreError::NotFound { .. })));
     let made = store.ensure_environment(&shop(), &staging).await.unwrap();
-    assert_eq!(
-        store.ensure_environment(&shop(), &staging).await.unwrap(),
-        made
-    );
-    let names: Vec<_> = store
-        .environments(&shop())
-        .unwrap()
-        .into_iter()
-        .map(|found| found.name)
-        .collect();
+    assert_eq!(store.ensure_environment(&shop(), &staging).await.unwrap(), made);
+    let names: Vec<_> =
+        store.environments(&shop()).unwrap().into_iter().map(|found| found.name).collect();
     assert_eq!(names, [production(), staging.clone()]);
-    let unknown = store
-        .ensure_environment(&"none".parse().unwrap(), &staging)
-        .await;
+    let unknown = store.ensure_environment(&"none".parse().unwrap(), &staging).await;
     assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
     store.delete_environment(&shop(), &staging).await.unwrap();
     assert_eq!(store.environments(&shop()).unwrap().len(), 1);
@@ -102,55 +66,26 @@ async fn an_environment_is_made_on_demand_of_a_known_project() {
 #[tokio::test]
 async fn a_domain_leads_to_one_environment() {
     let store = with_shop().await;
-    store
-        .ensure_project(&"blog".parse().unwrap())
-        .await
-        .unwrap();
-    store
-        .ensure_environment(&"blog".parse().unwrap(), &production())
-        .await
-        .unwrap();
-    let first = store
-        .add_domain(&shop(), &production(), "Shop.example.com")
-        .await
-        .unwrap();
+    store.ensure_project(&"blog".parse().unwrap()).await.unwrap();
+    store.ensure_environment(&"blog".parse().unwrap(), &production()).await.unwrap();
+    let first = store.add_domain(&shop(), &production(), "Shop.example.com").await.unwrap();
     assert_eq!(first.host, "shop.example.com");
-    assert_eq!(
-        store
-            .add_domain(&shop(), &production(), "shop.example.com.")
-            .await
-            .unwrap(),
-        first
-    );
+    assert_eq!(store.add_domain(&shop(), &production(), "shop.example.com.").await.unwrap(), first);
     let blog = "blog".parse().unwrap();
-    let taken = store
-        .add_domain(&blog, &production(), "shop.example.com")
-        .await
-        .unwrap_err();
+    let taken = store.add_domain(&blog, &production(), "shop.example.com").await.unwrap_err();
     assert!(taken.to_string().contains("project shop"), "{taken}");
     assert!(matches!(taken, StoreError::DomainTaken { .. }));
 
-    assert!(
-        store
-            .add_domain(&shop(), &production(), "*")
-            .await
-            .unwrap()
-            .is_default
-    );
+    assert!(store.add_domain(&shop(), &production(), "*").await.unwrap().is_default);
     let second_default = store.add_domain(&blog, &production(), "*").await;
-    assert!(matches!(
-        second_default,
-        Err(StoreError::DomainTaken { .. })
-    ));
+    assert!(matches!(second_default, Err(StoreError::DomainTaken { .. })));
     assert_eq!(store.domains(&shop(), &production()).unwrap().len(), 2);
     assert!(store.domains(&blog, &production()).unwrap().is_empty());
     store.remove_domain("SHOP.example.com").await.unwrap();
     assert_eq!(store.domain("shop.example.com").unwrap(), None);
     let again = store.remove_domain("shop.example.com").await;
     assert!(matches!(again, Err(StoreError::NotFound { .. })));
-    let invalid = store
-        .add_domain(&shop(), &production(), "http://shop")
-        .await;
+    let invalid = store.add_domain(&shop(), &production(), "http://shop").await;
     assert!(matches!(invalid, Err(StoreError::Invalid { .. })));
 }
 
@@ -165,29 +100,15 @@ async fn services_are_put_listed_and_removed() {
         created_at: Timestamp::now(),
     };
     for bad in ["db", "db:", "db:0", "db:99999", ":5432", "http://db:80"] {
-        let refused = store
-            .put_service(&shop(), &production(), &service(bad))
-            .await;
+        let refused = store.put_service(&shop(), &production(), &service(bad)).await;
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{bad}");
     }
-    store
-        .put_service(&shop(), &production(), &service("db:5432"))
-        .await
-        .unwrap();
-    store
-        .put_service(&shop(), &production(), &service("db:5433"))
-        .await
-        .unwrap();
+    store.put_service(&shop(), &production(), &service("db:5432")).await.unwrap();
+    store.put_service(&shop(), &production(), &service("db:5433")).await.unwrap();
     let found = store.services(&shop(), &production()).unwrap();
-    assert_eq!(
-        found.iter().map(|found| &found.address).collect::<Vec<_>>(),
-        ["db:5433"]
-    );
+    assert_eq!(found.iter().map(|found| &found.address).collect::<Vec<_>>(), ["db:5433"]);
     let name = "db".parse().unwrap();
-    store
-        .remove_service(&shop(), &production(), &name)
-        .await
-        .unwrap();
+    store.remove_service(&shop(), &production(), &name).await.unwrap();
     let again = store.remove_service(&shop(), &production(), &name).await;
     assert!(matches!(again, Err(StoreError::NotFound { .. })));
 }
@@ -197,10 +118,8 @@ async fn intents_wait_in_order_across_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Limits::default()).unwrap();
     let mut watch = store.watch_intents();
-    let intent = |actor: &str| Intent::Cancel {
-        deployment: DeploymentId::generate(),
-        actor: actor.into(),
-    };
+    let intent =
+        |actor: &str| Intent::Cancel { deployment: DeploymentId::generate(), actor: actor.into() };
     let ids = [
         store.put_intent(intent("a")).await.unwrap(),
         store.put_intent(intent("b")).await.unwrap(),
@@ -212,12 +131,7 @@ async fn intents_wait_in_order_across_restarts() {
     store.remove_intent(ids[1]).await.unwrap();
     drop(store);
     let store = Store::open(dir.path(), Limits::default()).unwrap();
-    let left: Vec<_> = store
-        .intents()
-        .unwrap()
-        .into_iter()
-        .map(|intent| intent.id)
-        .collect();
+    let left: Vec<_> = store.intents().unwrap().into_iter().map(|intent| intent.id).collect();
     assert_eq!(left, [ids[0], ids[2]]);
 }
 
@@ -225,10 +139,7 @@ async fn intents_wait_in_order_across_restarts() {
 async fn a_large_plan_comes_back_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Limits::default()).unwrap();
-    let mut plan = StoredPlan {
-        plugin: "node".into(),
-        plan: BuildPlan::default(),
-    };
+    let mut plan = StoredPlan { plugin: "node".into(), plan: BuildPlan::default() };
     plan.plan.toolchains = (0..5000)
         .map(|n| windlass_model::plan::Toolchain {
             name: format!("tool-{n}"),
@@ -243,13 +154,29 @@ async fn a_large_plan_comes_back_as_it_was() {
 }
 
 #[tokio::test]
+async fn plans_that_nothing_refers_to_are_pruned_when_nothing_is_under_way() {
+    let store = with_shop().await;
+    let plan = StoredPlan { plugin: "node".into(), plan: BuildPlan::default() };
+    let (used, unused) = (Digest::of(b"used"), Digest::of(b"unused"));
+    for digest in [&used, &unused] {
+        store.put_plan(digest, &plan).await.unwrap();
+    }
+    let mut running = deployment(&production(), DeploymentStatus::Running);
+    running.outputs.plan = Some(used.clone());
+    let mut running = store.create_deployment(running).await.unwrap();
+    assert_eq!(store.prune_plans().await.unwrap(), 0, "one is under way");
+    running.value.status = DeploymentStatus::Live;
+    store.update_deployment(&running.value, running.revision).await.unwrap();
+    assert_eq!(store.prune_plans().await.unwrap(), 1);
+    assert!(store.plan(&used).unwrap().is_some());
+    assert!(store.plan(&unused).unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_cache_keeps_the_newest() {
     let store = with_shop().await;
     for n in 0..5 {
-        store
-            .cache_put("call", &format!("key {n}"), &serde_json::json!({ "n": n }))
-            .await
-            .unwrap();
+        store.cache_put("call", &format!("key {n}"), &serde_json::json!({ "n": n })).await.unwrap();
     }
     assert_eq!(store.cache_trim("call", 2).await.unwrap(), 3);
     assert_eq!(store.cache_get("call", "key 2").unwrap(), None);
@@ -265,28 +192,13 @@ async fn one_deployment_at_a_time_may_migrate() {
     let store = Store::in_memory(Limits::default()).unwrap();
     make_shop(&store).await;
     let (first, second) = (DeploymentId::generate(), DeploymentId::generate());
-    let take = async |id| {
-        store
-            .take_migration_lock(&shop(), &production(), id)
-            .await
-            .unwrap()
-            .deployment
-    };
+    let take =
+        async |id| store.take_migration_lock(&shop(), &production(), id).await.unwrap().deployment;
     assert_eq!(take(&first).await, first);
     assert_eq!(take(&second).await, first, "who holds it is named");
-    assert_eq!(
-        take(&first).await,
-        first,
-        "a resumed deployment still has it"
-    );
-    store
-        .release_migration_lock(&shop(), &production(), &second)
-        .await
-        .unwrap();
+    assert_eq!(take(&first).await, first, "a resumed deployment still has it");
+    store.release_migration_lock(&shop(), &production(), &second).await.unwrap();
     assert_eq!(take(&second).await, first, "only its holder gives it back");
-    store
-        .release_migration_lock(&shop(), &production(), &first)
-        .await
-        .unwrap();
+    store.release_migration_lock(&shop(), &production(), &first).await.unwrap();
     assert_eq!(take(&second).await, second);
 }

@@ -17,18 +17,12 @@ pub(super) struct Ballast {
 
 impl Ballast {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self {
-            path: data_dir.join("ballast"),
-        }
+        Self { path: data_dir.join("ballast") }
     }
 
     /// Makes the file if it is not there in full.
     pub(super) fn ensure(&self) -> Result<()> {
-        if self
-            .path
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() == BYTES as u64)
-        {
+        if self.path.metadata().is_ok_and(|metadata| metadata.len() == BYTES as u64) {
             return Ok(());
         }
         let written = self.refuse_if_scarce().and_then(|()| self.write());

@@ -19,7 +19,7 @@ const FLUSHER_EVERY_MS: u64 = 1000;
 const FLUSHER_NAME: &str = "log flusher";
 
 /// Databases open in this process; each has one flusher.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
+pub(super) static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) struct Database {
     pub(super) db: sled::Db,
@@ -85,9 +85,7 @@ impl Database {
     }
 
     fn sync_db(&self) -> Result<()> {
-        self.file
-            .sync_all()
-            .map_err(StoreError::io("syncing", &self.path))
+        self.file.sync_all().map_err(StoreError::io("syncing", &self.path))
     }
 
     /// Everything that was applied before is on disk when this returns `Ok`.
@@ -99,10 +97,7 @@ impl Database {
 
     /// Blobs should not appear, see the module above; if they do, they must not be lost.
     fn sync_blobs(&self) -> Result<()> {
-        let mut synced = self
-            .blobs_synced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut synced = self.blobs_synced.lock().unwrap_or_else(PoisonError::into_inner);
         let io = |doing| StoreError::io(doing, &self.blobs);
         let mut any = false;
         for blob in std::fs::read_dir(&self.blobs).map_err(io("listing"))? {
@@ -147,7 +142,5 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(StoreError::io("syncing", path))
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("syncing", path))
 }

@@ -87,17 +87,7 @@ impl SledKv {
             .name("store-writer".into())
             .spawn(move || writer.run(&commands))
             .map_err(StoreError::io("starting the writer of", &dir))?;
-        Ok(Self {
-            shared,
-            queue,
-            writer: Some(thread),
-        })
-    }
-
-    /// Closes and opens the database, as after a failed commit; for tests.
-    #[cfg(test)]
-    pub(crate) fn reopen(&self) {
-        let _ = self.queue.send(Command::Reopen);
+        Ok(Self { shared, queue, writer: Some(thread) })
     }
 }
 
@@ -140,8 +130,7 @@ impl Kv for SledKv {
     }
 
     fn list(&self, prefix: &str, page: &Page) -> Result<Vec<(String, Entry)>> {
-        self.shared
-            .read(|open| physical::list(&open.db, prefix, page))
+        self.shared.read(|open| physical::list(&open.db, prefix, page))
     }
 
     fn submit(&self, transaction: Transaction) -> Reply {
@@ -161,10 +150,7 @@ impl Kv for SledKv {
 
     fn export(&self, each: &mut dyn FnMut(&str, &Entry) -> Result<()>) -> Result<Revision> {
         let _no_commits = self.shared.gate();
-        let mut page = Page {
-            limit: EXPORT_PAGE,
-            ..Page::default()
-        };
+        let mut page = Page { limit: EXPORT_PAGE, ..Page::default() };
         loop {
             let entries = self.list("", &page)?;
             for (key, entry) in &entries {
@@ -187,16 +173,11 @@ impl std::fmt::Debug for SledKv {
 /// An error with its cause, in one line.
 fn describe(error: &StoreError) -> String {
     use std::error::Error as _;
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn backend(doing: &'static str) -> impl Fn(::sled::Error) -> StoreError {
-    move |error| StoreError::Backend {
-        doing,
-        why: error.to_string(),
-    }
+    move |error| StoreError::Backend { doing, why: error.to_string() }
 }
 
 #[cfg(test)]

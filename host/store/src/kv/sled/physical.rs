@@ -20,18 +20,14 @@ const HEAD_BYTES: usize = 12;
 pub(super) fn revision(tree: &Tree) -> Result<Revision> {
     let found = tree.get(REVISION_KEY).map_err(backend("reading"))?;
     let Some(found) = found else { return Ok(0) };
-    let bytes = found
-        .as_ref()
-        .try_into()
-        .map_err(|_| damaged("meta", "the last revision"))?;
+    let bytes = found.as_ref().try_into().map_err(|_| damaged("meta", "the last revision"))?;
     Ok(Revision::from_be_bytes(bytes))
 }
 
 /// The revision of a key.
 pub(super) fn revision_of(tree: &Tree, key: &str) -> Result<Option<Revision>> {
     let head = tree.get(head_key(key)).map_err(backend("reading"))?;
-    head.map(|head| Ok(parse_head(key, &head)?.revision))
-        .transpose()
+    head.map(|head| Ok(parse_head(key, &head)?.revision)).transpose()
 }
 
 pub(super) fn get(tree: &Tree, key: &str) -> Result<Option<Entry>> {
@@ -53,11 +49,7 @@ pub(super) fn list(tree: &Tree, prefix: &str, page: &Page) -> Result<Vec<(String
     if bound_key(&from) >= bound_key(&to) {
         return Ok(Vec::new());
     }
-    let limit = if page.limit == 0 {
-        usize::MAX
-    } else {
-        page.limit
-    };
+    let limit = if page.limit == 0 { usize::MAX } else { page.limit };
     let items = tree.range((from, to));
     let read = |item: sled::Result<(IVec, IVec)>| {
         let (key, head) = item.map_err(backend("reading"))?;
@@ -129,21 +121,13 @@ fn parse_head<'a>(key: &str, bytes: &'a [u8]) -> Result<Head<'a>> {
         let (revision, rest) = bytes.split_first_chunk::<8>()?;
         let (total, first) = rest.split_first_chunk::<4>()?;
         let total = usize::try_from(u32::from_be_bytes(*total)).ok()?;
-        Some(Head {
-            revision: Revision::from_be_bytes(*revision),
-            total,
-            first,
-        })
+        Some(Head { revision: Revision::from_be_bytes(*revision), total, first })
     };
     parsed().ok_or_else(|| damaged(key, "its head is too short"))
 }
 
 fn assemble(tree: &Tree, key: &str, head: &[u8]) -> Result<Entry> {
-    let Head {
-        revision,
-        total,
-        first,
-    } = parse_head(key, head)?;
+    let Head { revision, total, first } = parse_head(key, head)?;
     let mut value = Vec::with_capacity(total);
     value.extend_from_slice(first);
     for n in 1..total.div_ceil(PART_BYTES) {
@@ -194,8 +178,5 @@ fn bound_key(bound: &Bound<Vec<u8>>) -> &[u8] {
 }
 
 fn damaged(key: &str, why: &str) -> StoreError {
-    StoreError::Corrupt {
-        what: key.to_owned(),
-        why: why.to_owned(),
-    }
+    StoreError::Corrupt { what: key.to_owned(), why: why.to_owned() }
 }

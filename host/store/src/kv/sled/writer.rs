@@ -27,6 +27,8 @@ pub(super) enum Command {
     Commit(Transaction, Responder),
     #[cfg(test)]
     Reopen,
+    #[cfg(test)]
+    CheckFlusher,
     Stop,
 }
 
@@ -62,11 +64,7 @@ impl Writer {
 
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let pause = if self.is_well() {
-                CHECK_EVERY
-            } else {
-                RECOVER_EVERY
-            };
+            let pause = if self.is_well() { CHECK_EVERY } else { RECOVER_EVERY };
             let go_on = match commands.recv_timeout(pause) {
                 Ok(first) => self.take_group(first, commands),
                 Err(RecvTimeoutError::Timeout) => true,
@@ -99,12 +97,10 @@ impl Writer {
                 Command::Stop => go_on = false,
                 #[cfg(test)]
                 Command::Reopen => self.reopen(),
+                #[cfg(test)]
+                Command::CheckFlusher => self.check_flusher(),
             }
-            next = if go_on && group.len() < GROUP_MAX {
-                commands.try_recv().ok()
-            } else {
-                None
-            };
+            next = if go_on && group.len() < GROUP_MAX { commands.try_recv().ok() } else { None };
         }
         if !group.is_empty() {
             self.commit_group(group);
@@ -116,10 +112,7 @@ impl Writer {
         let mut applied = Vec::with_capacity(group.len());
         let result = catch_unwind(AssertUnwindSafe(|| self.write_group(group, &mut applied)));
         let result = result.unwrap_or_else(|_| {
-            Err(StoreError::Backend {
-                doing: "writing",
-                why: "the database panicked".into(),
-            })
+            Err(StoreError::Backend { doing: "writing", why: "the database panicked".into() })
         });
         if let Err(error) = &result {
             self.fail(error);
@@ -165,10 +158,7 @@ impl Writer {
             applied.push((transaction, respond, outcome));
         }
         match failed {
-            Some(why) => Err(StoreError::Backend {
-                doing: "writing",
-                why,
-            }),
+            Some(why) => Err(StoreError::Backend { doing: "writing", why }),
             None if wrote => self.flush(),
             None => Ok(()),
         }
@@ -178,11 +168,7 @@ impl Writer {
     fn apply(&self, transaction: &Transaction) -> Result<Revision> {
         transaction.validate()?;
         let _gate = self.shared.gate();
-        let guard = self
-            .shared
-            .open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = guard.as_deref() else {
             let why = "the database could not be opened again".into();
             return Err(StoreError::ReadOnly { why });
@@ -204,11 +190,7 @@ impl Writer {
     }
 
     fn present(&self) -> Option<Arc<Database>> {
-        self.shared
-            .open
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A commit failed: read-only from here on, loudly, with the truth of the disk for readers.
@@ -227,11 +209,7 @@ impl Writer {
 
     /// Closes the database and opens it again from what is on disk.
     fn reopen(&self) {
-        let mut guard = self
-            .shared
-            .open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
         drop_quietly(guard.take());
         let deadline = Instant::now() + CLOSE_PATIENCE;
         loop {
@@ -269,9 +247,8 @@ impl Writer {
             return;
         }
         let empty = Transaction::new();
-        let tried = catch_unwind(AssertUnwindSafe(|| {
-            self.apply(&empty).and_then(|_| self.flush())
-        }));
+        let tried =
+            catch_unwind(AssertUnwindSafe(|| self.apply(&empty).and_then(|_| self.flush())));
         match tried {
             Ok(Ok(())) => {
                 *self.shared.health() = Health::Ok;
@@ -300,11 +277,7 @@ impl Writer {
     }
 
     fn close(&self) {
-        let mut guard = self
-            .shared
-            .open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
         drop_quietly(guard.take());
     }
 }
