@@ -20,14 +20,10 @@ pub(crate) fn is_v2() -> bool {
 /// Whether memory and swap can be limited together.
 pub(crate) fn limits_swap() -> bool {
     if !is_v2() {
-        return Path::new(ROOT)
-            .join("memory/memory.memsw.limit_in_bytes")
-            .exists();
+        return Path::new(ROOT).join("memory/memory.memsw.limit_in_bytes").exists();
     }
     let groups = std::fs::read_dir(ROOT).into_iter().flatten().flatten();
-    groups
-        .into_iter()
-        .any(|group| group.path().join("memory.swap.max").exists())
+    groups.into_iter().any(|group| group.path().join("memory.swap.max").exists())
 }
 
 /// The group of one container, or the parent of all.
@@ -58,22 +54,15 @@ impl Cgroup {
 
     /// Processes that the kernel killed in it for want of memory.
     pub(crate) fn oom_kills(&self) -> u64 {
-        let (controller, file) = if is_v2() {
-            ("", "memory.events")
-        } else {
-            ("memory", "memory.oom_control")
-        };
+        let (controller, file) =
+            if is_v2() { ("", "memory.events") } else { ("memory", "memory.oom_control") };
         self.keyed(controller, file, "oom_kill").unwrap_or_default()
     }
 
     /// What it uses now.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let v2 = is_v2();
-        let memory = if v2 {
-            ("", "memory.current")
-        } else {
-            ("memory", "memory.usage_in_bytes")
-        };
+        let memory = if v2 { ("", "memory.current") } else { ("memory", "memory.usage_in_bytes") };
         let cpu_us = if v2 {
             self.keyed("", "cpu.stat", "usage_usec")
         } else {
@@ -82,9 +71,7 @@ impl Cgroup {
         Some(Usage {
             memory_bytes: self.number(memory.0, memory.1)?,
             cpu_us: cpu_us.unwrap_or_default(),
-            pids: self
-                .number(if v2 { "" } else { "pids" }, "pids.current")
-                .unwrap_or_default(),
+            pids: self.number(if v2 { "" } else { "pids" }, "pids.current").unwrap_or_default(),
             oom_kills: self.oom_kills(),
         })
     }
@@ -110,26 +97,17 @@ impl Cgroup {
     }
 
     fn number(&self, controller: &str, file: &str) -> Option<u64> {
-        std::fs::read_to_string(self.file(controller, file))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        std::fs::read_to_string(self.file(controller, file)).ok()?.trim().parse().ok()
     }
 
     fn keyed(&self, controller: &str, file: &str, key: &str) -> Option<u64> {
         let text = std::fs::read_to_string(self.file(controller, file)).ok()?;
-        text.lines()
-            .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+        text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
     }
 }
 
 fn existing(path: PathBuf) -> Vec<PathBuf> {
-    if path.is_dir() {
-        vec![path]
-    } else {
-        Vec::new()
-    }
+    if path.is_dir() { vec![path] } else { Vec::new() }
 }
 
 /// Kills every process below a group and removes the empty groups; how many were killed.
@@ -140,10 +118,7 @@ fn kill_and_remove(dir: &Path) -> usize {
             killed += kill_and_remove(&entry.path());
         }
     }
-    for line in std::fs::read_to_string(dir.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-    {
+    for line in std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default().lines() {
         if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
             killed += 1;

@@ -30,21 +30,14 @@ impl Client {
     /// Connects; the channel reconnects by itself afterwards.
     pub(crate) async fn connect(socket: &Path, namespace: &str) -> Result<Self> {
         let channel = containerd_client::connect(socket).await.map_err(|error| {
-            RuntimeError::Unavailable {
-                socket: socket.to_owned(),
-                why: chain(&error),
-            }
+            RuntimeError::Unavailable { socket: socket.to_owned(), why: chain(&error) }
         })?;
         let namespace = namespace.parse().map_err(|_| RuntimeError::Invalid {
             what: "namespace",
             given: namespace.to_owned(),
             rule: "use ASCII letters, digits and hyphens",
         })?;
-        Ok(Self {
-            channel,
-            namespace,
-            socket: socket.to_owned(),
-        })
+        Ok(Self { channel, namespace, socket: socket.to_owned() })
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -54,9 +47,7 @@ impl Client {
     /// A request in our namespace, under the lease if there is one.
     pub(crate) fn request<T>(&self, message: T, lease: Option<&str>) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("containerd-namespace", self.namespace.clone());
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
         if let Some(Ok(lease)) = lease.map(str::parse) {
             request.metadata_mut().insert("containerd-lease", lease);
         }
@@ -71,19 +62,11 @@ impl Client {
     ) -> impl FnOnce(Status) -> RuntimeError {
         let (name, socket) = (name.into(), self.socket.clone());
         move |status| match status.code() {
-            Code::NotFound => RuntimeError::NotFound {
-                what: "resource",
-                name,
-            },
-            _ if is_transport(&status) => RuntimeError::Unavailable {
-                socket,
-                why: status.message().to_owned(),
-            },
-            _ => RuntimeError::Refused {
-                operation,
-                name,
-                why: status.message().to_owned(),
-            },
+            Code::NotFound => RuntimeError::NotFound { what: "resource", name },
+            _ if is_transport(&status) => {
+                RuntimeError::Unavailable { socket, why: status.message().to_owned() }
+            }
+            _ => RuntimeError::Refused { operation, name, why: status.message().to_owned() },
         }
     }
 }
@@ -126,19 +109,14 @@ pub(crate) fn label_filter(labels: &Labels) -> Vec<String> {
     if labels.is_empty() {
         return Vec::new();
     }
-    let parts: Vec<String> = labels
-        .iter()
-        .map(|(key, value)| format!("labels.{key:?}=={value:?}"))
-        .collect();
+    let parts: Vec<String> =
+        labels.iter().map(|(key, value)| format!("labels.{key:?}=={value:?}")).collect();
     vec![parts.join(",")]
 }
 
 /// Labels as containerd's messages hold them.
 pub(crate) fn to_wire(labels: &Labels) -> std::collections::HashMap<String, String> {
-    labels
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// The other way.

@@ -54,18 +54,10 @@ impl Engine {
             let address = address_of(&record.labels);
             match self.task_status(&spec.id).await? {
                 TaskStatus::Running { pid } => {
-                    return Ok(Started {
-                        pid,
-                        address,
-                        existed: true,
-                    });
+                    return Ok(Started { pid, address, existed: true });
                 }
                 TaskStatus::Exited(_) => {
-                    return Ok(Started {
-                        pid: 0,
-                        address,
-                        existed: true,
-                    });
+                    return Ok(Started { pid: 0, address, existed: true });
                 }
                 TaskStatus::Created | TaskStatus::Missing => {
                     self.container_delete(&spec.id).await?
@@ -95,15 +87,10 @@ impl Engine {
             })
             .await?
         };
-        self.create_record(spec, &user, attached.as_ref(), &files)
-            .await?;
+        self.create_record(spec, &user, attached.as_ref(), &files).await?;
         let log = logger::uri(&self.config().logger_exe, &log);
         let pid = self.task_start(&spec.id, mounts, &log).await?;
-        Ok(Started {
-            pid,
-            address: attached.map(|attached| attached.address),
-            existed: false,
-        })
+        Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
     }
 
     /// The root file system's mounts, and the user as it says.
@@ -132,9 +119,7 @@ impl Engine {
             return Ok(None);
         };
         let (network, id) = (self.network(), spec.id.clone());
-        blocking(move || network.attach(&id, &attachment))
-            .await
-            .map(Some)
+        blocking(move || network.attach(&id, &attachment)).await.map(Some)
     }
 
     async fn create_record(
@@ -175,9 +160,7 @@ impl Engine {
             ..Default::default()
         };
         self.containers()
-            .create(self.request(CreateContainerRequest {
-                container: Some(record),
-            }))
+            .create(self.request(CreateContainerRequest { container: Some(record) }))
             .await
             .map_err(self.client().refused("create container", &spec.id))?;
         Ok(())
@@ -201,9 +184,7 @@ impl Engine {
     }
 
     pub(crate) async fn container_list(&self, labels: &Labels) -> Result<Vec<Container>> {
-        let request = ListContainersRequest {
-            filters: label_filter(labels),
-        };
+        let request = ListContainersRequest { filters: label_filter(labels) };
         let records = self
             .containers()
             .list(self.request(request))
@@ -213,12 +194,8 @@ impl Engine {
             .list(self.request(ListTasksRequest::default()))
             .await
             .map_err(self.client().refused("list", "tasks"))?;
-        let tasks: HashMap<String, Process> = tasks
-            .into_inner()
-            .tasks
-            .into_iter()
-            .map(|task| (task.id.clone(), task))
-            .collect();
+        let tasks: HashMap<String, Process> =
+            tasks.into_inner().tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
         let container = |record: Record| Container {
             status: match tasks.get(&record.id) {
                 Some(task) => self.status_of(&record.id, task),
@@ -228,12 +205,30 @@ impl Engine {
             labels: from_wire(record.labels),
             id: record.id,
         };
-        Ok(records
-            .into_inner()
-            .containers
-            .into_iter()
-            .map(container)
-            .collect())
+        Ok(records.into_inner().containers.into_iter().map(container).collect())
+    }
+
+    /// Takes away what a start that was cut off left behind before there was a record of the container.
+    /// Only at start, when no other call can run.
+    pub(crate) async fn sweep_orphans(&self) -> Result<()> {
+        let none = Labels::new();
+        let known: Vec<String> =
+            self.container_list(&none).await?.into_iter().map(|it| it.id).collect();
+        let network = self.network();
+        let mut found = blocking(move || network.attached()).await?;
+        let snapshots = self.snapshot_list(&none).await?;
+        found.extend(
+            snapshots.iter().filter_map(|it| it.key.strip_prefix(EPHEMERAL)).map(str::to_owned),
+        );
+        let dirs = std::fs::read_dir(self.paths().containers()).into_iter().flatten().flatten();
+        found.extend(dirs.filter_map(|entry| entry.file_name().into_string().ok()));
+        found.sort();
+        found.dedup();
+        for id in found.into_iter().filter(|id| !known.contains(id)) {
+            tracing::info!(id, "taking away what an unfinished start left");
+            self.container_delete(&id).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn container_delete(&self, id: &str) -> Result<()> {
@@ -252,18 +247,19 @@ impl Engine {
             .map_err(self.client().refused("delete container", id))?;
         self.snapshot_remove(&ephemeral_key(id)).await?;
         match std::fs::remove_dir_all(self.paths().containers().join(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(RuntimeError::io(
-                "remove",
-                self.paths().containers().join(id),
-            )(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RuntimeError::io("remove", self.paths().containers().join(id))(error))
+            }
             _ => Ok(()),
         }
     }
 }
 
+const EPHEMERAL: &str = "container-";
+
 /// Key of the writable snapshot that lives and dies with a container.
 fn ephemeral_key(id: &str) -> String {
-    format!("container-{id}")
+    format!("{EPHEMERAL}{id}")
 }
 
 fn address_of(labels: &HashMap<String, String>) -> Option<Ipv4Addr> {

@@ -54,11 +54,7 @@ impl Engine {
         let outcome = self.send_upload(upload.into_stream(), &reference).await;
         let (digest, bytes, error) = {
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            (
-                progress.digest.take(),
-                progress.bytes,
-                progress.error.take(),
-            )
+            (progress.digest.take(), progress.bytes, progress.error.take())
         };
         if let Some(error) = error {
             return Err(error);
@@ -74,11 +70,7 @@ impl Engine {
         if existed {
             return self.content_relabel(&digest, labels).await;
         }
-        Ok(Blob {
-            digest,
-            bytes,
-            labels: labels.clone(),
-        })
+        Ok(Blob { digest, bytes, labels: labels.clone() })
     }
 
     /// Sends the chunks and reads the answers; whether the content was there already.
@@ -89,11 +81,8 @@ impl Engine {
     ) -> Result<bool> {
         let mut client = self.content();
         let refused = |status| self.client().refused("write blob", reference)(status);
-        let Some(answers) = client
-            .write(self.request(chunks))
-            .await
-            .unless_exists()
-            .map_err(refused)?
+        let Some(answers) =
+            client.write(self.request(chunks)).await.unless_exists().map_err(refused)?
         else {
             return Ok(true);
         };
@@ -113,25 +102,18 @@ impl Engine {
         }
         self.content_info(digest)
             .await?
-            .ok_or_else(|| RuntimeError::NotFound {
-                what: "blob",
-                name: digest.to_string(),
-            })
+            .ok_or_else(|| RuntimeError::NotFound { what: "blob", name: digest.to_string() })
     }
 
     pub(crate) async fn content_info(&self, digest: &Digest) -> Result<Option<Blob>> {
-        let request = InfoRequest {
-            digest: digest.to_string(),
-        };
+        let request = InfoRequest { digest: digest.to_string() };
         let answer = self
             .content()
             .info(self.request(request))
             .await
             .unless_gone()
             .map_err(self.client().refused("look up", digest.as_str()))?;
-        Ok(answer
-            .and_then(|answer| answer.into_inner().info)
-            .and_then(to_blob))
+        Ok(answer.and_then(|answer| answer.into_inner().info).and_then(to_blob))
     }
 
     pub(crate) async fn content_read(
@@ -144,23 +126,11 @@ impl Engine {
         };
         if blob.bytes > bytes_max {
             let name = digest.to_string();
-            return Err(RuntimeError::TooLarge {
-                name,
-                bytes: blob.bytes,
-                bytes_max,
-            });
+            return Err(RuntimeError::TooLarge { name, bytes: blob.bytes, bytes_max });
         }
-        let request = ReadContentRequest {
-            digest: digest.to_string(),
-            offset: 0,
-            size: 0,
-        };
+        let request = ReadContentRequest { digest: digest.to_string(), offset: 0, size: 0 };
         let refused = |status| self.client().refused("read blob", digest.as_str())(status);
-        let answer = self
-            .content()
-            .read(self.request(request))
-            .await
-            .map_err(refused)?;
+        let answer = self.content().read(self.request(request)).await.map_err(refused)?;
         let mut chunks = answer.into_inner();
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.message().await.map_err(refused)? {
@@ -171,23 +141,10 @@ impl Engine {
 
     /// The OCI media type of a layer, by its first bytes.
     pub(crate) async fn media_type(&self, digest: &Digest) -> Result<&'static str> {
-        let request = ReadContentRequest {
-            digest: digest.to_string(),
-            offset: 0,
-            size: 4,
-        };
+        let request = ReadContentRequest { digest: digest.to_string(), offset: 0, size: 4 };
         let refused = |status| self.client().refused("read blob", digest.as_str())(status);
-        let answer = self
-            .content()
-            .read(self.request(request))
-            .await
-            .map_err(refused)?;
-        let first = answer
-            .into_inner()
-            .message()
-            .await
-            .map_err(refused)?
-            .unwrap_or_default();
+        let answer = self.content().read(self.request(request)).await.map_err(refused)?;
+        let first = answer.into_inner().message().await.map_err(refused)?.unwrap_or_default();
         Ok(match first.data.as_slice() {
             [0x1f, 0x8b, ..] => "application/vnd.oci.image.layer.v1.tar+gzip",
             [0x28, 0xb5, 0x2f, 0xfd, ..] => "application/vnd.oci.image.layer.v1.tar+zstd",
@@ -196,15 +153,9 @@ impl Engine {
     }
 
     pub(crate) async fn content_list(&self, labels: &Labels) -> Result<Vec<Blob>> {
-        let request = ListContentRequest {
-            filters: label_filter(labels),
-        };
+        let request = ListContentRequest { filters: label_filter(labels) };
         let refused = |status| self.client().refused("list", "blobs")(status);
-        let answer = self
-            .content()
-            .list(self.request(request))
-            .await
-            .map_err(refused)?;
+        let answer = self.content().list(self.request(request)).await.map_err(refused)?;
         let mut pages = answer.into_inner();
         let mut blobs = Vec::new();
         while let Some(page) = pages.message().await.map_err(refused)? {
@@ -215,15 +166,10 @@ impl Engine {
 
     pub(crate) async fn content_label(&self, digest: &Digest, labels: &Labels) -> Result<()> {
         let paths = labels.keys().map(|key| format!("labels.{key}")).collect();
-        let info = Info {
-            digest: digest.to_string(),
-            labels: to_wire(labels),
-            ..Default::default()
-        };
-        let request = UpdateRequest {
-            info: Some(info),
-            update_mask: Some(prost_types::FieldMask { paths }),
-        };
+        let info =
+            Info { digest: digest.to_string(), labels: to_wire(labels), ..Default::default() };
+        let request =
+            UpdateRequest { info: Some(info), update_mask: Some(prost_types::FieldMask { paths }) };
         self.content()
             .update(self.request(request))
             .await
@@ -232,9 +178,7 @@ impl Engine {
     }
 
     pub(crate) async fn content_delete(&self, digest: &Digest) -> Result<()> {
-        let request = DeleteContentRequest {
-            digest: digest.to_string(),
-        };
+        let request = DeleteContentRequest { digest: digest.to_string() };
         self.content()
             .delete(self.request(request))
             .await
@@ -315,11 +259,7 @@ impl Upload {
 
     fn commit(&mut self) -> Option<WriteContentRequest> {
         let digest = Digest::from_sha256(self.hash.finalize_reset().into());
-        if let Some(expected) = self
-            .expected
-            .as_ref()
-            .filter(|expected| **expected != digest)
-        {
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != digest) {
             let (expected, got) = (expected.to_string(), digest.to_string());
             self.fail(RuntimeError::DigestMismatch { expected, got });
             return None;
@@ -351,9 +291,6 @@ impl Upload {
 
     fn fail(&mut self, error: RuntimeError) {
         self.done = true;
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .error = Some(error);
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).error = Some(error);
     }
 }

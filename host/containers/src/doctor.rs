@@ -93,18 +93,8 @@ pub struct Check {
 
 impl Check {
     fn new(name: &str, state: State, in_force: impl Into<String>, fix: impl Into<String>) -> Self {
-        let fix = if state == State::Ok {
-            String::new()
-        } else {
-            fix.into()
-        };
-        Self {
-            name: name.to_owned(),
-            version: None,
-            state,
-            in_force: in_force.into(),
-            fix,
-        }
+        let fix = if state == State::Ok { String::new() } else { fix.into() };
+        Self { name: name.to_owned(), version: None, state, in_force: in_force.into(), fix }
     }
 
     fn with_version(mut self, version: Option<String>) -> Self {
@@ -117,13 +107,7 @@ impl Check {
 pub fn inspect(config: &Config) -> Vec<Check> {
     let mut checks = vec![user(), kernel()];
     checks.extend(programs(config));
-    checks.extend([
-        control_groups(),
-        overlay(),
-        seccomp(),
-        forwarding(),
-        disk(&config.data_dir),
-    ]);
+    checks.extend([control_groups(), overlay(), seccomp(), forwarding(), disk(&config.data_dir)]);
     checks
 }
 
@@ -139,10 +123,8 @@ fn programs(config: &Config) -> Vec<Check> {
         ("git", "git", "--version"),
         ("mmdebstrap", "mmdebstrap", "--version"),
     ];
-    let mut checks: Vec<Check> = required
-        .iter()
-        .map(|(name, package, flag)| program(name, package, flag))
-        .collect();
+    let mut checks: Vec<Check> =
+        required.iter().map(|(name, package, flag)| program(name, package, flag)).collect();
     let (socket, whose) = match &config.containerd {
         Some(socket) => (socket.clone(), "given"),
         None => (Paths::new(config).socket(), "our own"),
@@ -154,12 +136,7 @@ fn programs(config: &Config) -> Vec<Check> {
         (false, Some(_)) => (State::Missing, "does not answer"),
     };
     let in_force = format!("{whose} at {}: {how}", socket.display());
-    checks.push(Check::new(
-        "containerd socket",
-        state,
-        in_force,
-        "start that containerd",
-    ));
+    checks.push(Check::new("containerd socket", state, in_force, "start that containerd"));
     checks
 }
 
@@ -168,11 +145,7 @@ fn program(name: &str, package: &str, flag: &str) -> Check {
     match find_program(name) {
         None => {
             // Assembling base images is needed only where no registry can be reached.
-            let state = if name == "mmdebstrap" {
-                State::Warn
-            } else {
-                State::Missing
-            };
+            let state = if name == "mmdebstrap" { State::Warn } else { State::Missing };
             Check::new(name, state, "not installed", fix)
         }
         Some(path) => Check::new(name, State::Ok, path.display().to_string(), fix)
@@ -182,24 +155,16 @@ fn program(name: &str, package: &str, flag: &str) -> Check {
 
 /// The first word with a digit and a dot of what a program says about itself.
 fn version(path: &Path, flag: &str) -> Option<String> {
-    let output = Command::new(path)
-        .arg(flag)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(path).arg(flag).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     version_in(&text)
 }
 
 fn version_in(text: &str) -> Option<String> {
     let digit = |word: &&str| {
-        word.trim_start_matches('v')
-            .starts_with(|c: char| c.is_ascii_digit())
-            && word.contains('.')
+        word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')
     };
-    text.split_whitespace()
-        .find(digit)
-        .map(|word| word.trim_start_matches('v').to_owned())
+    text.split_whitespace().find(digit).map(|word| word.trim_start_matches('v').to_owned())
 }
 
 fn user() -> Check {
@@ -210,51 +175,30 @@ fn user() -> Check {
 }
 
 fn kernel() -> Check {
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let number = |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(0_u32);
     let mut parts = release.split(['.', '-']);
     let version = (number(parts.next()), number(parts.next()));
-    let state = if version >= (5, 10) {
-        State::Ok
-    } else {
-        State::Warn
-    };
+    let state = if version >= (5, 10) { State::Ok } else { State::Warn };
     Check::new("kernel", state, "Linux", "use Linux 5.10 or newer").with_version(Some(release))
 }
 
 fn control_groups() -> Check {
     let fix = "boot with `cgroup_enable=memory systemd.unified_cgroup_hierarchy=1`";
     let (version, names) = if cgroup::is_v2() {
-        (
-            2,
-            std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default(),
-        )
+        (2, std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default())
     } else {
         let table = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
         let mounted = |name: &&str| Path::new(cgroup::ROOT).join(name).is_dir();
-        let names = table
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_whitespace().next());
+        let names = table.lines().skip(1).filter_map(|line| line.split_whitespace().next());
         (1, names.filter(mounted).collect::<Vec<_>>().join(" "))
     };
     let missing: Vec<&str> = ["memory", "cpu", "pids"]
         .into_iter()
         .filter(|needed| !names.split_whitespace().any(|name| name == *needed))
         .collect();
-    let state = if missing.is_empty() {
-        State::Ok
-    } else {
-        State::Missing
-    };
-    let swap = if cgroup::limits_swap() {
-        "limited with memory"
-    } else {
-        "not limited"
-    };
+    let state = if missing.is_empty() { State::Ok } else { State::Missing };
+    let swap = if cgroup::limits_swap() { "limited with memory" } else { "not limited" };
     let in_force = match missing.is_empty() {
         true => format!("memory, cpu and pids limits hold; swap is {swap}"),
         false => format!("no limits for {}", missing.join(", ")),
@@ -264,75 +208,37 @@ fn control_groups() -> Check {
 
 fn overlay() -> Check {
     let table = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let there = table
-        .lines()
-        .any(|line| line.trim_start_matches("nodev").trim() == "overlay");
+    let there = table.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay");
     let state = if there { State::Ok } else { State::Warn };
-    let in_force = if there {
-        "known to the kernel"
-    } else {
-        "not loaded (yet)"
-    };
+    let in_force = if there { "known to the kernel" } else { "not loaded (yet)" };
     Check::new("overlayfs", state, in_force, "modprobe overlay")
 }
 
 fn seccomp() -> Check {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let there = status
-        .lines()
-        .any(|line| line.starts_with("Seccomp_filters:"))
+    let there = status.lines().any(|line| line.starts_with("Seccomp_filters:"))
         || Path::new("/proc/sys/kernel/seccomp/actions_avail").exists();
     let state = if there { State::Ok } else { State::Missing };
-    let in_force = if there {
-        "default profile for every container"
-    } else {
-        "no filters"
-    };
-    Check::new(
-        "seccomp",
-        state,
-        in_force,
-        "use a kernel with CONFIG_SECCOMP_FILTER",
-    )
+    let in_force = if there { "default profile for every container" } else { "no filters" };
+    Check::new("seccomp", state, in_force, "use a kernel with CONFIG_SECCOMP_FILTER")
 }
 
 fn forwarding() -> Check {
     let value = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
     let on = value.trim() == "1";
     let state = if on { State::Ok } else { State::Warn };
-    let in_force = if on {
-        "on"
-    } else {
-        "off; the first network switches it on"
-    };
-    Check::new(
-        "net.ipv4.ip_forward",
-        state,
-        in_force,
-        "sysctl -w net.ipv4.ip_forward=1",
-    )
+    let in_force = if on { "on" } else { "off; the first network switches it on" };
+    Check::new("net.ipv4.ip_forward", state, in_force, "sysctl -w net.ipv4.ip_forward=1")
 }
 
 fn disk(data_dir: &Path) -> Check {
     const FLOOR_BYTES: u64 = 2 << 30;
-    let there = data_dir
-        .ancestors()
-        .find(|dir| dir.exists())
-        .unwrap_or(Path::new("/"));
+    let there = data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let free = rustix::fs::statvfs(there).map(|stat| stat.f_bavail * stat.f_frsize);
     let free = free.unwrap_or_default();
-    let state = if free > FLOOR_BYTES {
-        State::Ok
-    } else {
-        State::Warn
-    };
+    let state = if free > FLOOR_BYTES { State::Ok } else { State::Warn };
     let in_force = format!("{} MiB free for {}", free >> 20, data_dir.display());
-    Check::new(
-        "disk",
-        state,
-        in_force,
-        "free at least 2 GiB, or use another --data-dir",
-    )
+    Check::new("disk", state, in_force, "free at least 2 GiB, or use another --data-dir")
 }
 
 #[cfg(test)]
@@ -342,10 +248,7 @@ mod tests {
     #[test]
     fn versions_are_read_from_what_programs_say() {
         for (said, version) in [
-            (
-                "containerd containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3",
-                "1.6.20~ds1",
-            ),
+            ("containerd containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3", "1.6.20~ds1"),
             ("runc version 1.1.5+ds1\ncommit: x", "1.1.5+ds1"),
             ("nftables v1.0.6 (Lester Gooch #5)", "1.0.6"),
             ("iptables v1.8.9 (nf_tables)", "1.8.9"),

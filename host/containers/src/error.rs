@@ -142,11 +142,7 @@ impl RuntimeError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            operation,
-            path,
-            source,
-        }
+        move |source| Self::Io { operation, path, source }
     }
 
     /// The same for the raw system calls.
@@ -155,11 +151,7 @@ impl RuntimeError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.into();
-        move |errno| Self::Io {
-            operation,
-            path,
-            source: errno.into(),
-        }
+        move |errno| Self::Io { operation, path, source: errno.into() }
     }
 
     /// Stable, documented code.

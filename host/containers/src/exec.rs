@@ -49,14 +49,9 @@ impl Engine {
             .await
             .map_err(self.client().refused("run a command in", id))?;
         let ended = self.exec_run(id, &exec_id, command.timeout).await;
-        let request = DeleteProcessRequest {
-            container_id: id.to_owned(),
-            exec_id: exec_id.clone(),
-        };
-        let deletion = client(self)
-            .delete_process(self.request(request))
-            .await
-            .unless_gone();
+        let request =
+            DeleteProcessRequest { container_id: id.to_owned(), exec_id: exec_id.clone() };
+        let deletion = client(self).delete_process(self.request(request)).await.unless_gone();
         let (code, timed_out) = ended?;
         deletion.map_err(self.client().refused("end a command in", id))?;
         Ok(ExecResult {
@@ -69,10 +64,7 @@ impl Engine {
 
     /// The container's own process with the command in its place.
     async fn exec_process(&self, id: &str, command: &ExecSpec) -> Result<Value> {
-        let not_found = || RuntimeError::NotFound {
-            what: "container",
-            name: id.to_owned(),
-        };
+        let not_found = || RuntimeError::NotFound { what: "container", name: id.to_owned() };
         let record = self.container_record(id).await?.ok_or_else(not_found)?;
         let spec = record.spec.ok_or_else(not_found)?;
         let spec: Value = serde_json::from_slice(&spec.value).map_err(|_| not_found())?;
@@ -82,34 +74,19 @@ impl Engine {
             process["cwd"] = json!(cwd);
         }
         let mut env: Vec<Value> = process["env"].as_array().cloned().unwrap_or_default();
-        env.extend(
-            command
-                .env
-                .iter()
-                .map(|(name, value)| json!(format!("{name}={value}"))),
-        );
+        env.extend(command.env.iter().map(|(name, value)| json!(format!("{name}={value}"))));
         process["env"] = Value::Array(env);
         Ok(process)
     }
 
     /// Starts the command and waits for its end; kills it when the time is up.
     async fn exec_run(&self, id: &str, exec_id: &str, limit: Duration) -> Result<(u32, bool)> {
-        let request = StartRequest {
-            container_id: id.to_owned(),
-            exec_id: exec_id.to_owned(),
-        };
-        client(self)
-            .start(self.request(request))
-            .await
-            .map_err(|status| RuntimeError::StartFailed {
-                id: id.to_owned(),
-                why: status.message().to_owned(),
-            })?;
+        let request = StartRequest { container_id: id.to_owned(), exec_id: exec_id.to_owned() };
+        client(self).start(self.request(request)).await.map_err(|status| {
+            RuntimeError::StartFailed { id: id.to_owned(), why: status.message().to_owned() }
+        })?;
         let wait = async {
-            let request = WaitRequest {
-                container_id: id.to_owned(),
-                exec_id: exec_id.to_owned(),
-            };
+            let request = WaitRequest { container_id: id.to_owned(), exec_id: exec_id.to_owned() };
             client(self)
                 .wait(self.request(request))
                 .await

@@ -43,13 +43,7 @@ fn hostname(spec: &ContainerSpec) -> String {
     let name = spec.hostname.as_deref().unwrap_or(&spec.id);
     let name: String = name
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '.' {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' })
         .take(63)
         .collect();
     name.trim_matches(['-', '.']).to_owned()

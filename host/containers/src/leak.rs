@@ -22,21 +22,9 @@ pub fn machine(host: &HostId) -> Inventory {
     add(&mut found, "processes", processes(host, &run));
     add(&mut found, "mounts", mounts(&run));
     add(&mut found, "cgroups", cgroups(host));
-    add(
-        &mut found,
-        "network namespaces",
-        entries(&run.join("network/netns")),
-    );
-    add(
-        &mut found,
-        "network attachments",
-        entries(&run.join("network/attachments")),
-    );
-    add(
-        &mut found,
-        "networks",
-        entries(&run.join("network/networks")),
-    );
+    add(&mut found, "network namespaces", entries(&run.join("network/netns")));
+    add(&mut found, "network attachments", entries(&run.join("network/attachments")));
+    add(&mut found, "networks", entries(&run.join("network/networks")));
     add(&mut found, "bridges", leftovers::bridges(host));
     add(&mut found, "nft tables", leftovers::tables(host));
     add(&mut found, "iptables rules", leftovers::iptables(host));
@@ -58,24 +46,12 @@ impl Engine {
         }
         found.retain(|_, names| !names.is_empty());
         let containers = self.container_list(&none).await?;
-        add(
-            &mut found,
-            "containers",
-            containers.into_iter().map(|it| it.id).collect(),
-        );
+        add(&mut found, "containers", containers.into_iter().map(|it| it.id).collect());
         let snapshots = self.snapshot_list(&none).await?;
-        add(
-            &mut found,
-            "snapshots",
-            snapshots.into_iter().map(|it| it.key).collect(),
-        );
+        add(&mut found, "snapshots", snapshots.into_iter().map(|it| it.key).collect());
         add(&mut found, "leases", self.lease_list(&none).await?);
         let blobs = self.content_list(&none).await?;
-        add(
-            &mut found,
-            "blobs",
-            blobs.into_iter().map(|it| it.digest.to_string()).collect(),
-        );
+        add(&mut found, "blobs", blobs.into_iter().map(|it| it.digest.to_string()).collect());
         Ok(found)
     }
 }
@@ -88,9 +64,8 @@ fn add(found: &mut Inventory, kind: &'static str, names: Vec<String>) {
 
 fn entries(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -107,9 +82,7 @@ fn processes(host: &HostId, run: &Path) -> Vec<String> {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let is_part = ["containerd", "aardvark", "runc"]
-            .iter()
-            .any(|it| name.starts_with(it));
+        let is_part = ["containerd", "aardvark", "runc"].iter().any(|it| name.starts_with(it));
         let is_logger = line.contains(crate::logger::ROLE);
         if (is_part || is_logger) && marks.iter().any(|mark| line.contains(mark)) {
             found.push(format!("{pid} {}", line.trim()));
@@ -121,10 +94,7 @@ fn processes(host: &HostId, run: &Path) -> Vec<String> {
 fn mounts(run: &Path) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(1));
-    points
-        .filter(|point| Path::new(point).starts_with(run))
-        .map(str::to_owned)
-        .collect()
+    points.filter(|point| Path::new(point).starts_with(run)).map(str::to_owned).collect()
 }
 
 /// Groups of containers; the empty parent of all of them does not count.
@@ -132,22 +102,14 @@ fn cgroups(host: &HostId) -> Vec<String> {
     let parents = Cgroup::new(format!("windlass-{host}")).dirs();
     let children = parents.iter().flat_map(|parent| {
         let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        entries
-            .filter(|entry| entry.path().is_dir())
-            .map(|entry| entry.path())
+        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path())
     });
     children.map(|path| path.display().to_string()).collect()
 }
 
 /// Output of a command as lines; none when it fails.
 pub(crate) fn lines_of(program: &str, arguments: &[&str]) -> Vec<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&text)
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
 }

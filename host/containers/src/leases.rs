@@ -28,14 +28,8 @@ impl Engine {
         expires_in: Duration,
     ) -> Result<()> {
         let mut labels = to_wire(labels);
-        labels.insert(
-            LABEL_EXPIRES.to_owned(),
-            (Timestamp::now() + expires_in).to_string(),
-        );
-        let request = CreateRequest {
-            id: name.to_owned(),
-            labels,
-        };
+        labels.insert(LABEL_EXPIRES.to_owned(), (Timestamp::now() + expires_in).to_string());
+        let request = CreateRequest { id: name.to_owned(), labels };
         self.leases()
             .create(self.request(request))
             .await
@@ -45,10 +39,7 @@ impl Engine {
     }
 
     pub(crate) async fn lease_delete(&self, name: &str) -> Result<()> {
-        let request = DeleteRequest {
-            id: name.to_owned(),
-            sync: true,
-        };
+        let request = DeleteRequest { id: name.to_owned(), sync: true };
         self.leases()
             .delete(self.request(request))
             .await
@@ -58,19 +49,12 @@ impl Engine {
     }
 
     pub(crate) async fn lease_list(&self, labels: &Labels) -> Result<Vec<String>> {
-        let request = ListLeasesRequest {
-            filters: label_filter(labels),
-        };
+        let request = ListLeasesRequest { filters: label_filter(labels) };
         let answer = self
             .leases()
             .list(self.request(request))
             .await
             .map_err(self.client().refused("list", "leases"))?;
-        Ok(answer
-            .into_inner()
-            .leases
-            .into_iter()
-            .map(|lease| lease.id)
-            .collect())
+        Ok(answer.into_inner().leases.into_iter().map(|lease| lease.id).collect())
     }
 }

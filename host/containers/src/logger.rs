@@ -62,8 +62,7 @@ fn write_private<T: Serialize>(path: &Path, value: &T) -> Result<()> {
         .mode(0o600)
         .open(path)
         .map_err(RuntimeError::io("write", path))?;
-    file.write_all(&bytes)
-        .map_err(RuntimeError::io("write", path))
+    file.write_all(&bytes).map_err(RuntimeError::io("write", path))
 }
 
 /// The address under which containerd's shim finds the logger: exactly one pair, because several come
@@ -87,18 +86,10 @@ fn escape(path: &Path) -> String {
 /// `__logger <directory>`; file descriptors 3 and 4 are the streams, closing 5 says "ready".
 pub fn main() -> ! {
     ignore_termination();
-    let dir = std::env::args_os()
-        .nth(2)
-        .map(PathBuf::from)
-        .unwrap_or_default();
+    let dir = std::env::args_os().nth(2).map(PathBuf::from).unwrap_or_default();
     // SAFETY: the shim opened these three for us and nothing else in this process owns them.
-    let (stdout, stderr, ready) = unsafe {
-        (
-            OwnedFd::from_raw_fd(3),
-            OwnedFd::from_raw_fd(4),
-            OwnedFd::from_raw_fd(5),
-        )
-    };
+    let (stdout, stderr, ready) =
+        unsafe { (OwnedFd::from_raw_fd(3), OwnedFd::from_raw_fd(4), OwnedFd::from_raw_fd(5)) };
     let log = Log::open(&dir);
     drop(ready);
     run(log, stdout.into(), stderr.into());
@@ -117,10 +108,8 @@ fn ignore_termination() {
 }
 
 fn run(mut log: Log, stdout: File, stderr: File) {
-    let mut streams = [
-        Some(Source::new(Stream::Stdout, stdout)),
-        Some(Source::new(Stream::Stderr, stderr)),
-    ];
+    let mut streams =
+        [Some(Source::new(Stream::Stdout, stdout)), Some(Source::new(Stream::Stderr, stderr))];
     let mut buffer = vec![0; READ_BYTES];
     while streams.iter().any(Option::is_some) {
         for index in ready(&streams) {
@@ -143,19 +132,13 @@ fn ready(streams: &[Option<Source>; 2]) -> Vec<usize> {
         .enumerate()
         .filter_map(|(index, source)| Some((index, source.as_ref()?)))
         .collect();
-    let mut polled: Vec<PollFd<'_>> = open
-        .iter()
-        .map(|(_, source)| PollFd::new(&source.file, PollFlags::IN))
-        .collect();
+    let mut polled: Vec<PollFd<'_>> =
+        open.iter().map(|(_, source)| PollFd::new(&source.file, PollFlags::IN)).collect();
     if rustix::event::poll(&mut polled, None).is_err() {
         return Vec::new();
     }
     let is_ready = |poll: &PollFd<'_>| !poll.revents().is_empty();
-    open.iter()
-        .zip(&polled)
-        .filter(|(_, poll)| is_ready(poll))
-        .map(|(it, _)| it.0)
-        .collect()
+    open.iter().zip(&polled).filter(|(_, poll)| is_ready(poll)).map(|(it, _)| it.0).collect()
 }
 
 /// One stream, cut into lines.
@@ -167,11 +150,7 @@ struct Source {
 
 impl Source {
     fn new(stream: Stream, file: File) -> Self {
-        Self {
-            stream,
-            file,
-            rest: Vec::new(),
-        }
+        Self { stream, file, rest: Vec::new() }
     }
 
     /// Reads once; `false` at the end of the stream.
@@ -204,11 +183,7 @@ impl Source {
         }
         let text = String::from_utf8_lossy(&self.rest).into_owned();
         self.rest.clear();
-        log.write(LogLine {
-            at,
-            stream: self.stream,
-            text,
-        });
+        log.write(LogLine { at, stream: self.stream, text });
     }
 }
 
@@ -373,10 +348,7 @@ mod tests {
     }
 
     fn texts(dir: &Path) -> Vec<(Stream, String)> {
-        logs::read(dir)
-            .into_iter()
-            .map(|line| (line.stream, line.text))
-            .collect()
+        logs::read(dir).into_iter().map(|line| (line.stream, line.text)).collect()
     }
 
     #[test]
@@ -390,18 +362,11 @@ mod tests {
         err.write_all(&[b'x'; 250]).unwrap();
         drop(err);
         role.join().unwrap();
-        let (mut stdout, stderr): (Vec<_>, Vec<_>) = texts(&spec.dir)
-            .into_iter()
-            .partition(|line| line.0 == Stream::Stdout);
+        let (mut stdout, stderr): (Vec<_>, Vec<_>) =
+            texts(&spec.dir).into_iter().partition(|line| line.0 == Stream::Stdout);
         assert_eq!(stdout.pop().unwrap().1, "\u{fffd}");
-        assert_eq!(
-            stdout.iter().map(|it| it.1.as_str()).collect::<Vec<_>>(),
-            ["first", "second"]
-        );
-        assert_eq!(
-            stderr.iter().map(|it| it.1.len()).collect::<Vec<_>>(),
-            [100, 100, 50]
-        );
+        assert_eq!(stdout.iter().map(|it| it.1.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(stderr.iter().map(|it| it.1.len()).collect::<Vec<_>>(), [100, 100, 50]);
         assert!(logs::is_closed(&spec.dir));
     }
 
@@ -418,9 +383,7 @@ mod tests {
         role.join().unwrap();
         assert_eq!(files(&spec.dir).len(), 3);
         for number in files(&spec.dir) {
-            let bytes = std::fs::metadata(spec.dir.join(file_name(number)))
-                .unwrap()
-                .len();
+            let bytes = std::fs::metadata(spec.dir.join(file_name(number))).unwrap().len();
             assert!(bytes < 2048 + 100, "{bytes}");
         }
         let kept = texts(&spec.dir);
@@ -433,11 +396,7 @@ mod tests {
     #[test]
     fn what_comes_too_fast_is_counted() {
         let dir = tempfile::tempdir().unwrap();
-        let spec = LogSpec {
-            lines_per_s_max: 10,
-            file_bytes_max: 1 << 20,
-            ..spec(dir.path())
-        };
+        let spec = LogSpec { lines_per_s_max: 10, file_bytes_max: 1 << 20, ..spec(dir.path()) };
         let (mut out, err, role) = play(&spec);
         drop(err);
         out.write_all("line\n".repeat(1000).as_bytes()).unwrap();
@@ -449,20 +408,13 @@ mod tests {
             .iter()
             .map(|line| line.1.split(' ').next().unwrap().parse::<usize>().unwrap())
             .sum();
-        assert!(
-            app.len() < 50 && app.len() + dropped == 1000,
-            "{} and {dropped}",
-            app.len()
-        );
+        assert!(app.len() < 50 && app.len() + dropped == 1000, "{} and {dropped}", app.len());
     }
 
     #[test]
     fn secrets_are_masked_and_their_file_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let spec = LogSpec {
-            mask: vec!["hunter22".to_owned()],
-            ..spec(dir.path())
-        };
+        let spec = LogSpec { mask: vec!["hunter22".to_owned()], ..spec(dir.path()) };
         let (mut out, err, role) = play(&spec);
         drop(err);
         assert!(!spec.dir.join(MASK).exists());
@@ -481,10 +433,7 @@ mod tests {
     #[tokio::test]
     async fn a_follower_sees_every_line_through_rotations() {
         let dir = tempfile::tempdir().unwrap();
-        let spec = LogSpec {
-            files_max: 100,
-            ..spec(dir.path())
-        };
+        let spec = LogSpec { files_max: 100, ..spec(dir.path()) };
         let (mut out, err, role) = play(&spec);
         drop(err);
         let follow = logs::follow(&spec.dir);

@@ -26,14 +26,7 @@ pub(crate) fn file_name(number: u64) -> String {
 pub(crate) fn files(dir: &Path) -> Vec<u64> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let mut numbers: Vec<u64> = entries
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_suffix(".jsonl")?
-                .parse()
-                .ok()
-        })
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".jsonl")?.parse().ok())
         .collect();
     numbers.sort_unstable();
     numbers
@@ -111,21 +104,14 @@ impl Cursor {
     }
 
     fn at(dir: &Path, number: u64) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            number,
-            open: None,
-            rest: Vec::new(),
-        }
+        Self { dir: dir.to_owned(), number, open: None, rest: Vec::new() }
     }
 
     /// Every complete line that is there, over all files.
     fn read_available(&mut self) -> Vec<LogLine> {
         let mut lines = Vec::new();
         loop {
-            let next = files(&self.dir)
-                .into_iter()
-                .find(|number| *number > self.number);
+            let next = files(&self.dir).into_iter().find(|number| *number > self.number);
             // Read again after the next file was seen: the last lines of this one are there then.
             lines.extend(self.read_file());
             match next {

@@ -105,9 +105,7 @@ fn split_options(options: &[String]) -> (MountFlags, String) {
 
 /// The directory that all snapshots share, and the data with paths relative to it.
 fn relative(data: &str) -> Option<(PathBuf, String)> {
-    let first = data
-        .split(',')
-        .find_map(|option| option.strip_prefix("lowerdir="))?;
+    let first = data.split(',').find_map(|option| option.strip_prefix("lowerdir="))?;
     let first = first.split(':').next()?;
     let base = Path::new(first).parent()?.parent()?.to_str()?.to_owned();
     let short = data.replace(&format!("{base}/"), "");
@@ -124,10 +122,7 @@ mod tests {
                     lowerdir=/r/snapshots/2/fs:/r/snapshots/1/fs";
         let (dir, short) = relative(data).unwrap();
         assert_eq!(dir, Path::new("/r/snapshots"));
-        assert_eq!(
-            short,
-            "index=off,workdir=3/work,upperdir=3/fs,lowerdir=2/fs:1/fs"
-        );
+        assert_eq!(short, "index=off,workdir=3/work,upperdir=3/fs,lowerdir=2/fs:1/fs");
     }
 
     #[test]

@@ -48,30 +48,18 @@ impl Engine {
             labels: to_wire(labels),
         };
         let answer = self.snapshots().prepare(self.request(request)).await;
-        if answer
-            .as_ref()
-            .is_err_and(|status| status.code() == Code::NotFound)
-        {
+        if answer.as_ref().is_err_and(|status| status.code() == Code::NotFound) {
             let name = parent.unwrap_or_default().to_owned();
-            return Err(RuntimeError::NotFound {
-                what: "snapshot",
-                name,
-            });
+            return Err(RuntimeError::NotFound { what: "snapshot", name });
         }
-        match answer
-            .unless_exists()
-            .map_err(self.client().refused("prepare snapshot", key))?
-        {
+        match answer.unless_exists().map_err(self.client().refused("prepare snapshot", key))? {
             Some(answer) => Ok(answer.into_inner().mounts),
             None => self.snapshot_mounts(key).await,
         }
     }
 
     pub(crate) async fn snapshot_mounts(&self, key: &str) -> Result<Vec<Mount>> {
-        let request = MountsRequest {
-            snapshotter: SNAPSHOTTER.to_owned(),
-            key: key.to_owned(),
-        };
+        let request = MountsRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
         let answer = self
             .snapshots()
             .mounts(self.request(request))
@@ -93,23 +81,14 @@ impl Engine {
             labels: to_wire(labels),
         };
         let answer = self.snapshots().commit(self.request(request)).await;
-        if answer
-            .as_ref()
-            .is_err_and(|status| status.code() == Code::NotFound)
-        {
+        if answer.as_ref().is_err_and(|status| status.code() == Code::NotFound) {
             // A call that was cut off may have committed it: then the key is gone and the name there.
             return match self.snapshot_stat(name).await? {
                 Some(snapshot) if snapshot.committed => Ok(Committed::Existed),
-                _ => Err(RuntimeError::NotFound {
-                    what: "snapshot",
-                    name: key.to_owned(),
-                }),
+                _ => Err(RuntimeError::NotFound { what: "snapshot", name: key.to_owned() }),
             };
         }
-        match answer
-            .unless_exists()
-            .map_err(self.client().refused("commit snapshot", name))?
-        {
+        match answer.unless_exists().map_err(self.client().refused("commit snapshot", name))? {
             Some(_) => Ok(Committed::New),
             None => {
                 self.snapshot_remove(key).await?;
@@ -122,19 +101,15 @@ impl Engine {
     }
 
     pub(crate) async fn snapshot_stat(&self, key: &str) -> Result<Option<Snapshot>> {
-        let request = StatSnapshotRequest {
-            snapshotter: SNAPSHOTTER.to_owned(),
-            key: key.to_owned(),
-        };
+        let request =
+            StatSnapshotRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
         let answer = self
             .snapshots()
             .stat(self.request(request))
             .await
             .unless_gone()
             .map_err(self.client().refused("look up snapshot", key))?;
-        Ok(answer
-            .and_then(|answer| answer.into_inner().info)
-            .map(to_snapshot))
+        Ok(answer.and_then(|answer| answer.into_inner().info).map(to_snapshot))
     }
 
     pub(crate) async fn snapshot_list(&self, labels: &Labels) -> Result<Vec<Snapshot>> {
@@ -143,11 +118,7 @@ impl Engine {
             filters: label_filter(labels),
         };
         let refused = |status| self.client().refused("list", "snapshots")(status);
-        let answer = self
-            .snapshots()
-            .list(self.request(request))
-            .await
-            .map_err(refused)?;
+        let answer = self.snapshots().list(self.request(request)).await.map_err(refused)?;
         let mut pages = answer.into_inner();
         let mut all = Vec::new();
         while let Some(page) = pages.message().await.map_err(refused)? {
@@ -157,15 +128,8 @@ impl Engine {
     }
 
     pub(crate) async fn snapshot_label(&self, key: &str, labels: &Labels) -> Result<()> {
-        let paths = labels
-            .keys()
-            .map(|label| format!("labels.{label}"))
-            .collect();
-        let info = Info {
-            name: key.to_owned(),
-            labels: to_wire(labels),
-            ..Default::default()
-        };
+        let paths = labels.keys().map(|label| format!("labels.{label}")).collect();
+        let info = Info { name: key.to_owned(), labels: to_wire(labels), ..Default::default() };
         let request = UpdateSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             info: Some(info),
@@ -179,10 +143,8 @@ impl Engine {
     }
 
     pub(crate) async fn snapshot_remove(&self, key: &str) -> Result<()> {
-        let request = RemoveSnapshotRequest {
-            snapshotter: SNAPSHOTTER.to_owned(),
-            key: key.to_owned(),
-        };
+        let request =
+            RemoveSnapshotRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
         self.snapshots()
             .remove(self.request(request))
             .await
@@ -192,10 +154,7 @@ impl Engine {
     }
 
     pub(crate) async fn snapshot_usage(&self, key: &str) -> Result<u64> {
-        let request = UsageRequest {
-            snapshotter: SNAPSHOTTER.to_owned(),
-            key: key.to_owned(),
-        };
+        let request = UsageRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
         let answer = self
             .snapshots()
             .usage(self.request(request))
@@ -206,10 +165,7 @@ impl Engine {
 
     pub(crate) async fn snapshot_mount(&self, key: &str, access: Access) -> Result<Mounted> {
         let Some(snapshot) = self.snapshot_stat(key).await? else {
-            return Err(RuntimeError::NotFound {
-                what: "snapshot",
-                name: key.to_owned(),
-            });
+            return Err(RuntimeError::NotFound { what: "snapshot", name: key.to_owned() });
         };
         let mounts = match (snapshot.committed, access) {
             (false, _) => self.snapshot_mounts(key).await?,
@@ -252,26 +208,16 @@ impl Engine {
         layer: &Blob,
         labels: &Labels,
     ) -> Result<Applied> {
-        if self
-            .snapshot_stat(name)
-            .await?
-            .is_some_and(|snapshot| snapshot.committed)
-        {
+        if self.snapshot_stat(name).await?.is_some_and(|snapshot| snapshot.committed) {
             if !labels.is_empty() {
                 self.snapshot_label(name, labels).await?;
             }
-            return Ok(Applied {
-                committed: Committed::Existed,
-                diff_id: None,
-            });
+            return Ok(Applied { committed: Committed::Existed, diff_id: None });
         }
         let key = format!("apply-{}", ulid::Ulid::new());
         let mounts = self.snapshot_prepare(&key, parent, &temporary()).await?;
         let applied = match self.diff_apply(layer, mounts).await {
-            Ok(digest) => self
-                .snapshot_commit(&key, name, labels)
-                .await
-                .map(|it| (it, digest)),
+            Ok(digest) => self.snapshot_commit(&key, name, labels).await.map(|it| (it, digest)),
             Err(error) => Err(error),
         };
         match applied {
@@ -291,19 +237,12 @@ impl Engine {
             size: i64::try_from(layer.bytes).unwrap_or(i64::MAX),
             annotations: std::collections::HashMap::default(),
         };
-        let request = ApplyRequest {
-            diff: Some(descriptor),
-            mounts,
-            ..Default::default()
-        };
+        let request = ApplyRequest { diff: Some(descriptor), mounts, ..Default::default() };
         let answer = DiffClient::new(self.client().channel())
             .apply(self.request(request))
             .await
             .map_err(self.client().refused("unpack layer", layer.digest.as_str()))?;
-        Ok(answer
-            .into_inner()
-            .applied
-            .and_then(|applied| applied.digest.parse().ok()))
+        Ok(answer.into_inner().applied.and_then(|applied| applied.digest.parse().ok()))
     }
 
     pub(crate) async fn rootfs_import(
@@ -312,15 +251,8 @@ impl Engine {
         archive: Reader,
         labels: &Labels,
     ) -> Result<Applied> {
-        if self
-            .snapshot_stat(name)
-            .await?
-            .is_some_and(|snapshot| snapshot.committed)
-        {
-            return Ok(Applied {
-                committed: Committed::Existed,
-                diff_id: None,
-            });
+        if self.snapshot_stat(name).await?.is_some_and(|snapshot| snapshot.committed) {
+            return Ok(Applied { committed: Committed::Existed, diff_id: None });
         }
         let blob = self.content_put(archive, None, &temporary()).await?;
         let applied = self.layer_apply(None, name, &blob, labels).await;
@@ -344,10 +276,7 @@ impl Engine {
 /// Labels of what lives as long as one call.
 pub(crate) fn temporary() -> Labels {
     Labels::from([
-        (
-            LABEL_GC_ROOT.to_owned(),
-            windlass_model::Timestamp::now().to_string(),
-        ),
+        (LABEL_GC_ROOT.to_owned(), windlass_model::Timestamp::now().to_string()),
         (LABEL_TEMPORARY.to_owned(), "1".to_owned()),
     ])
 }

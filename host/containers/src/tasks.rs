@@ -55,38 +55,20 @@ impl Engine {
             stderr: log_uri.to_owned(),
             ..Default::default()
         };
-        client(self)
-            .create(self.request(request))
-            .await
-            .map_err(failed)?;
-        let request = StartRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let answer = client(self)
-            .start(self.request(request))
-            .await
-            .map_err(failed)?;
+        client(self).create(self.request(request)).await.map_err(failed)?;
+        let request = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
+        let answer = client(self).start(self.request(request)).await.map_err(failed)?;
         Ok(answer.into_inner().pid)
     }
 
     async fn task_get(&self, id: &str) -> Result<Option<Process>, Status> {
-        let request = GetRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
-        let answer = client(self)
-            .get(self.request(request))
-            .await
-            .unless_gone()?;
+        let request = GetRequest { container_id: id.to_owned(), exec_id: String::new() };
+        let answer = client(self).get(self.request(request)).await.unless_gone()?;
         Ok(answer.and_then(|answer| answer.into_inner().process))
     }
 
     pub(crate) async fn task_status(&self, id: &str) -> Result<TaskStatus> {
-        let task = self
-            .task_get(id)
-            .await
-            .map_err(self.client().refused("look up task", id))?;
+        let task = self.task_get(id).await.map_err(self.client().refused("look up task", id))?;
         Ok(task.map_or(TaskStatus::Missing, |task| self.status_of(id, &task)))
     }
 
@@ -116,10 +98,7 @@ impl Engine {
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    return Err(RuntimeError::NotFound {
-                        what: "task",
-                        name: id.to_owned(),
-                    });
+                    return Err(RuntimeError::NotFound { what: "task", name: id.to_owned() });
                 }
                 Err(status) if is_transport(&status) => {
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -133,10 +112,7 @@ impl Engine {
 
     /// Waits until the task has exited, or until it is time to ask for its state again.
     async fn task_wait_once(&self, id: &str) -> Result<()> {
-        let request = WaitRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-        };
+        let request = WaitRequest { container_id: id.to_owned(), exec_id: String::new() };
         let mut tasks = client(self);
         let wait = tasks.wait(self.request(request));
         match tokio::time::timeout(ASK_EVERY, wait).await {
@@ -155,12 +131,8 @@ impl Engine {
             given: signal.to_string(),
             rule: "use a signal number of this system",
         })?;
-        let request = KillRequest {
-            container_id: id.to_owned(),
-            exec_id: String::new(),
-            signal,
-            all,
-        };
+        let request =
+            KillRequest { container_id: id.to_owned(), exec_id: String::new(), signal, all };
         match client(self).kill(self.request(request)).await {
             Ok(_) => Ok(()),
             Err(status) if status.code() == Code::NotFound => Ok(()),
@@ -190,14 +162,8 @@ impl Engine {
                 }
                 TaskStatus::Exited(_) | TaskStatus::Missing => {}
             }
-            let request = DeleteTaskRequest {
-                container_id: id.to_owned(),
-            };
-            match client(self)
-                .delete(self.request(request))
-                .await
-                .unless_gone()
-            {
+            let request = DeleteTaskRequest { container_id: id.to_owned() };
+            match client(self).delete(self.request(request)).await.unless_gone() {
                 Ok(_) => return Ok(()),
                 Err(status) if status.code() == Code::FailedPrecondition => {
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -210,11 +176,7 @@ impl Engine {
 
 /// The telling part of an error that came through containerd, the shim and runc.
 fn runc_words(message: &str) -> &str {
-    let marks = [
-        "exec: ",
-        "error during container init: ",
-        "runc create failed: ",
-    ];
+    let marks = ["exec: ", "error during container init: ", "runc create failed: "];
     let found = marks.iter().find_map(|mark| message.find(mark));
     message[found.unwrap_or_default()..].trim_end_matches(": unknown")
 }

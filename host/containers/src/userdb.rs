@@ -41,29 +41,17 @@ fn find(passwd: &str, group: &str, wanted: &str) -> Result<User> {
             uid: number(entry, 2).unwrap_or_default(),
             gid: number(entry, 3).unwrap_or_default(),
             groups: Vec::new(),
-            home: entry
-                .get(5)
-                .filter(|home| !home.is_empty())
-                .unwrap_or(&"/")
-                .to_string(),
+            home: entry.get(5).filter(|home| !home.is_empty()).unwrap_or(&"/").to_string(),
         },
         None => match name.parse() {
             Ok(uid) => {
                 let home = if uid == 0 { "/root" } else { "/" };
-                User {
-                    uid,
-                    gid: 0,
-                    groups: Vec::new(),
-                    home: home.to_owned(),
-                }
+                User { uid, gid: 0, groups: Vec::new(), home: home.to_owned() }
             }
             Err(_) => return Err(no_such("user", name)),
         },
     };
-    let login = entry
-        .as_ref()
-        .and_then(|entry| entry.first().copied())
-        .unwrap_or(name);
+    let login = entry.as_ref().and_then(|entry| entry.first().copied()).unwrap_or(name);
     match group_name {
         Some(wanted) => user.gid = find_group(group, wanted)?,
         None => user.groups = supplementary(group, login, user.gid),
@@ -72,10 +60,7 @@ fn find(passwd: &str, group: &str, wanted: &str) -> Result<User> {
 }
 
 fn find_group(group: &str, wanted: &str) -> Result<u32> {
-    let entry = group
-        .lines()
-        .map(fields)
-        .find(|entry| entry.first() == Some(&wanted));
+    let entry = group.lines().map(fields).find(|entry| entry.first() == Some(&wanted));
     match entry.and_then(|entry| number(&entry, 2).ok()) {
         Some(gid) => Ok(gid),
         None => wanted.parse().map_err(|_| no_such("group", wanted)),
@@ -84,15 +69,10 @@ fn find_group(group: &str, wanted: &str) -> Result<u32> {
 
 fn supplementary(group: &str, login: &str, primary: u32) -> Vec<u32> {
     let member = |entry: &Vec<&str>| {
-        entry
-            .get(3)
-            .is_some_and(|members| members.split(',').any(|name| name == login))
+        entry.get(3).is_some_and(|members| members.split(',').any(|name| name == login))
     };
     let entries = group.lines().map(fields).filter(member);
-    entries
-        .filter_map(|entry| number(&entry, 2).ok())
-        .filter(|gid| *gid != primary)
-        .collect()
+    entries.filter_map(|entry| number(&entry, 2).ok()).filter(|gid| *gid != primary).collect()
 }
 
 fn fields(line: &str) -> Vec<&str> {
@@ -104,10 +84,7 @@ fn number(entry: &[&str], field: usize) -> Result<u32, std::num::ParseIntError> 
 }
 
 fn no_such(what: &'static str, name: &str) -> RuntimeError {
-    RuntimeError::NoSuchUser {
-        what,
-        name: name.to_owned(),
-    }
+    RuntimeError::NoSuchUser { what, name: name.to_owned() }
 }
 
 /// A file of the root file system as text; empty when it is absent or leads outside.
@@ -117,13 +94,8 @@ fn read_inside(root: &Path, path: &str) -> String {
         let root = rustix::fs::openat(CWD, root, directory, Mode::empty())?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = std::fs::File::from(rustix::fs::openat2(
-            root,
-            path,
-            flags,
-            Mode::empty(),
-            inside,
-        )?);
+        let file =
+            std::fs::File::from(rustix::fs::openat2(root, path, flags, Mode::empty(), inside)?);
         let mut bytes = Vec::new();
         if file.metadata()?.is_file() {
             file.take(DATABASE_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -142,12 +114,7 @@ mod tests {
 
     #[test]
     fn names_numbers_and_groups_resolve() {
-        let node = User {
-            uid: 1000,
-            gid: 1001,
-            groups: vec![29],
-            home: "/home/node".to_owned(),
-        };
+        let node = User { uid: 1000, gid: 1001, groups: vec![29], home: "/home/node".to_owned() };
         assert_eq!(find(PASSWD, GROUP, "node").unwrap(), node);
         assert_eq!(find(PASSWD, GROUP, "1000").unwrap(), node);
         let other = find(PASSWD, GROUP, "4711:audio").unwrap();

@@ -47,8 +47,7 @@ async fn the_fake_conforms() {
         _ => Behaviour::default(),
     })
     .unwrap();
-    fake.add_rootfs(ROOTFS, &[("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")])
-        .unwrap();
+    fake.add_rootfs(ROOTFS, &[("etc/passwd", b"root:x:0:0::/root:/bin/sh\n")]).unwrap();
     suite(&fake, dir.path()).await;
 }
 
@@ -65,90 +64,42 @@ async fn suite(runtime: &dyn Runtime, dir: &Path) {
 async fn leases(runtime: &dyn Runtime) {
     let hour = Duration::from_secs(3600);
     for _ in 0..2 {
-        runtime
-            .create_lease("lease-1", &only("lease"), hour)
-            .await
-            .unwrap();
+        runtime.create_lease("lease-1", &only("lease"), hour).await.unwrap();
     }
-    assert_eq!(
-        runtime.list_leases(&only("lease")).await.unwrap(),
-        ["lease-1"]
-    );
-    assert!(
-        runtime
-            .list_leases(&only("other"))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(runtime.list_leases(&only("lease")).await.unwrap(), ["lease-1"]);
+    assert!(runtime.list_leases(&only("other")).await.unwrap().is_empty());
     let leased = runtime.leased("lease-1");
-    let blob = leased
-        .put_blob(reader(b"leased".to_vec()), None, &Labels::new())
-        .await
-        .unwrap();
+    let blob = leased.put_blob(reader(b"leased".to_vec()), None, &Labels::new()).await.unwrap();
     let read = runtime.read_blob(&blob.digest, 100).await.unwrap();
     assert_eq!(read.as_deref(), Some(&b"leased"[..]));
-    let rooted = leased
-        .put_blob(reader(b"rooted".to_vec()), None, &kept("x"))
-        .await
-        .unwrap();
-    leased
-        .prepare_snapshot("held", Some(ROOTFS), &Labels::new())
-        .await
-        .unwrap();
+    let rooted = leased.put_blob(reader(b"rooted".to_vec()), None, &kept("x")).await.unwrap();
+    leased.prepare_snapshot("held", Some(ROOTFS), &Labels::new()).await.unwrap();
     for _ in 0..2 {
         runtime.delete_lease("lease-1").await.unwrap();
     }
-    assert!(
-        runtime.blob(&blob.digest).await.unwrap().is_none(),
-        "only the lease kept it"
-    );
-    assert!(
-        runtime.snapshot("held").await.unwrap().is_none(),
-        "only the lease kept it"
-    );
+    assert!(runtime.blob(&blob.digest).await.unwrap().is_none(), "only the lease kept it");
+    assert!(runtime.snapshot("held").await.unwrap().is_none(), "only the lease kept it");
     assert!(runtime.blob(&rooted.digest).await.unwrap().is_some());
     runtime.delete_blob(&rooted.digest).await.unwrap();
-    assert!(
-        runtime
-            .list_leases(&Labels::new())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(runtime.list_leases(&Labels::new()).await.unwrap().is_empty());
 }
 
 async fn blobs(runtime: &dyn Runtime) {
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let digest = Digest::of(&body);
     for _ in 0..2 {
-        let blob = runtime
-            .put_blob(reader(body.clone()), Some(&digest), &kept("blob"))
-            .await
-            .unwrap();
+        let blob =
+            runtime.put_blob(reader(body.clone()), Some(&digest), &kept("blob")).await.unwrap();
         assert_eq!((blob.digest, blob.bytes), (digest.clone(), 3_000_000));
     }
-    assert_eq!(
-        runtime
-            .read_blob(&digest, 4_000_000)
-            .await
-            .unwrap()
-            .unwrap(),
-        body
-    );
+    assert_eq!(runtime.read_blob(&digest, 4_000_000).await.unwrap().unwrap(), body);
     let too_large = runtime.read_blob(&digest, 10).await.unwrap_err();
     assert_eq!(too_large.code(), "content.too-large");
     let other = Digest::of(b"other");
-    let wrong = runtime
-        .put_blob(reader(body), Some(&other), &kept("blob"))
-        .await
-        .unwrap_err();
+    let wrong = runtime.put_blob(reader(body), Some(&other), &kept("blob")).await.unwrap_err();
     assert_eq!(wrong.code(), "content.digest-mismatch");
     assert!(runtime.blob(&other).await.unwrap().is_none());
-    runtime
-        .label_blob(&digest, &[("more".to_owned(), "1".to_owned())].into())
-        .await
-        .unwrap();
+    runtime.label_blob(&digest, &[("more".to_owned(), "1".to_owned())].into()).await.unwrap();
     let listed = runtime.list_blobs(&only("blob")).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].labels.get("more").map(String::as_str), Some("1"));
@@ -160,79 +111,42 @@ async fn blobs(runtime: &dyn Runtime) {
 
 async fn snapshots(runtime: &dyn Runtime) {
     for key in ["work-1", "work-1", "work-2"] {
-        runtime
-            .prepare_snapshot(key, Some(ROOTFS), &kept("work"))
-            .await
-            .unwrap();
+        runtime.prepare_snapshot(key, Some(ROOTFS), &kept("work")).await.unwrap();
     }
     for key in ["work-1", "work-2"] {
-        let mounted = runtime
-            .mount_snapshot(key, Access::ReadWrite)
-            .await
-            .unwrap();
+        let mounted = runtime.mount_snapshot(key, Access::ReadWrite).await.unwrap();
         assert!(mounted.path().join("etc/passwd").is_file());
         std::fs::write(mounted.path().join("made"), key).unwrap();
     }
     assert!(runtime.snapshot_bytes("work-1").await.unwrap() > 0);
     let labels = kept("step");
-    let first = runtime
-        .commit_snapshot("work-1", "step-1", &labels)
-        .await
-        .unwrap();
+    let first = runtime.commit_snapshot("work-1", "step-1", &labels).await.unwrap();
     assert_eq!(first, Committed::New);
-    let second = runtime
-        .commit_snapshot("work-2", "step-1", &labels)
-        .await
-        .unwrap();
+    let second = runtime.commit_snapshot("work-2", "step-1", &labels).await.unwrap();
     assert_eq!(second, Committed::Existed);
-    let again = runtime
-        .commit_snapshot("work-1", "step-1", &labels)
-        .await
-        .unwrap();
+    let again = runtime.commit_snapshot("work-1", "step-1", &labels).await.unwrap();
     assert_eq!(again, Committed::Existed);
     assert!(runtime.snapshot("work-2").await.unwrap().is_none());
 
     let step = runtime.snapshot("step-1").await.unwrap().unwrap();
-    assert_eq!(
-        (step.committed, step.parent.as_deref()),
-        (true, Some(ROOTFS))
-    );
+    assert_eq!((step.committed, step.parent.as_deref()), (true, Some(ROOTFS)));
     runtime
         .label_snapshot("step-1", &[("used".to_owned(), "now".to_owned())].into())
         .await
         .unwrap();
     let listed = runtime.list_snapshots(&only("step")).await.unwrap();
-    assert_eq!(
-        listed[0].labels.get("used").map(String::as_str),
-        Some("now")
-    );
+    assert_eq!(listed[0].labels.get("used").map(String::as_str), Some("now"));
     {
-        let mounted = runtime
-            .mount_snapshot("step-1", Access::ReadOnly)
-            .await
-            .unwrap();
-        assert_eq!(
-            std::fs::read_to_string(mounted.path().join("made")).unwrap(),
-            "work-1"
-        );
+        let mounted = runtime.mount_snapshot("step-1", Access::ReadOnly).await.unwrap();
+        assert_eq!(std::fs::read_to_string(mounted.path().join("made")).unwrap(), "work-1");
     }
-    assert!(
-        runtime
-            .mount_snapshot("step-1", Access::ReadWrite)
-            .await
-            .is_err()
-    );
-    runtime
-        .prepare_snapshot("child", Some("step-1"), &kept("work"))
-        .await
-        .unwrap();
+    assert!(runtime.mount_snapshot("step-1", Access::ReadWrite).await.is_err());
+    runtime.prepare_snapshot("child", Some("step-1"), &kept("work")).await.unwrap();
     assert!(runtime.remove_snapshot("step-1").await.is_err());
     for key in ["child", "child", "step-1", "step-1"] {
         runtime.remove_snapshot(key).await.unwrap();
     }
-    let missing = runtime
-        .prepare_snapshot("work-3", Some("nowhere"), &kept("work"))
-        .await;
+    let missing = runtime.prepare_snapshot("work-3", Some("nowhere"), &kept("work")).await;
     assert_eq!(missing.unwrap_err().code(), "containers.not-found");
 }
 
@@ -248,34 +162,15 @@ async fn layers(runtime: &dyn Runtime) {
     std::io::Write::write_all(&mut zip, &file("dir/.wh.kept-not", b"")).unwrap();
     let whiteout = zip.finish().unwrap();
 
-    let base = runtime
-        .import_rootfs("base", reader(plain.clone()), &kept("layer"))
-        .await
-        .unwrap();
-    assert_eq!(
-        (base.committed, base.diff_id),
-        (Committed::New, Some(Digest::of(&plain)))
-    );
-    let base = runtime
-        .import_rootfs("base", reader(plain), &kept("layer"))
-        .await
-        .unwrap();
+    let base = runtime.import_rootfs("base", reader(plain.clone()), &kept("layer")).await.unwrap();
+    assert_eq!((base.committed, base.diff_id), (Committed::New, Some(Digest::of(&plain))));
+    let base = runtime.import_rootfs("base", reader(plain), &kept("layer")).await.unwrap();
     assert_eq!(base.committed, Committed::Existed);
-    let layer = runtime
-        .put_blob(reader(whiteout), None, &kept("layer"))
-        .await
-        .unwrap()
-        .digest;
-    let top = runtime
-        .apply_layer(Some("base"), "top", &layer, &kept("layer"))
-        .await
-        .unwrap();
+    let layer = runtime.put_blob(reader(whiteout), None, &kept("layer")).await.unwrap().digest;
+    let top = runtime.apply_layer(Some("base"), "top", &layer, &kept("layer")).await.unwrap();
     assert_eq!(top.committed, Committed::New);
     {
-        let mounted = runtime
-            .mount_snapshot("top", Access::ReadOnly)
-            .await
-            .unwrap();
+        let mounted = runtime.mount_snapshot("top", Access::ReadOnly).await.unwrap();
         assert!(mounted.path().join("dir").is_dir());
         assert!(!mounted.path().join("dir/kept-not").exists());
     }
@@ -283,10 +178,7 @@ async fn layers(runtime: &dyn Runtime) {
         runtime.remove_snapshot(key).await.unwrap();
     }
     runtime.delete_blob(&layer).await.unwrap();
-    let none = runtime
-        .apply_layer(None, "none", &layer, &kept("layer"))
-        .await
-        .unwrap_err();
+    let none = runtime.apply_layer(None, "none", &layer, &kept("layer")).await.unwrap_err();
     assert_eq!(none.code(), "containers.not-found");
 }
 
@@ -309,17 +201,11 @@ async fn a_life(runtime: &dyn Runtime, dir: &Path) {
     };
     assert_eq!(runtime.exec("runs", &probe).await.unwrap().code, 0);
     let listed = runtime.list(&only("run")).await.unwrap();
-    assert_eq!(
-        listed.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(),
-        ["runs"]
-    );
+    assert_eq!(listed.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["runs"]);
     runtime.kill("runs", 9, true).await.unwrap();
     assert_eq!(runtime.wait("runs").await.unwrap().code, 137);
     runtime.kill("runs", 9, true).await.unwrap();
-    assert!(matches!(
-        runtime.status("runs").await.unwrap(),
-        Some(TaskStatus::Exited(_))
-    ));
+    assert!(matches!(runtime.status("runs").await.unwrap(), Some(TaskStatus::Exited(_))));
     let ended = runtime.create_and_start(&runs).await.unwrap();
     assert!(ended.existed, "what has run is not run again");
     assert!(!logs::is_closed(&runs.log.dir));
@@ -335,18 +221,12 @@ async fn a_life(runtime: &dyn Runtime, dir: &Path) {
     assert_eq!(runtime.wait("tells").await.unwrap().code, 7);
     runtime.delete("tells").await.unwrap();
     assert_eq!(common::output(&tells.log.dir), "told [secret]\n");
-    assert_eq!(
-        runtime.wait("tells").await.unwrap_err().code(),
-        "containers.not-found"
-    );
+    assert_eq!(runtime.wait("tells").await.unwrap_err().code(), "containers.not-found");
 }
 
 async fn refusals(runtime: &dyn Runtime, dir: &Path) {
     let bad = shell(dir, "../up", "true");
-    assert_eq!(
-        runtime.create_and_start(&bad).await.unwrap_err().code(),
-        "containers.invalid"
-    );
+    assert_eq!(runtime.create_and_start(&bad).await.unwrap_err().code(), "containers.invalid");
     let mut bad = shell(dir, "no-command", "true");
     bad.argv = vec!["/no/such/command".to_owned()];
     let error = runtime.create_and_start(&bad).await.unwrap_err();
@@ -356,15 +236,9 @@ async fn refusals(runtime: &dyn Runtime, dir: &Path) {
 
 async fn networks(runtime: &dyn Runtime, dir: &Path) {
     let gateway = runtime.ensure_network("shop-production").await.unwrap();
-    assert_eq!(
-        runtime.ensure_network("shop-production").await.unwrap(),
-        gateway
-    );
+    assert_eq!(runtime.ensure_network("shop-production").await.unwrap(), gateway);
     let mut member = shell(dir, "member", "sleep 1000");
-    member.network = Some(Attachment::member(
-        "shop-production",
-        vec!["web".to_owned()],
-    ));
+    member.network = Some(Attachment::member("shop-production", vec!["web".to_owned()]));
     let started = runtime.create_and_start(&member).await.unwrap();
     let listed = runtime.list(&Labels::new()).await.unwrap();
     assert!(started.address.is_some());

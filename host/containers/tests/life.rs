@@ -11,6 +11,7 @@ use windlass_containers::runtime::{
     Access, ExecSpec, LABEL_GC_REF_SNAPSHOT, LABEL_GC_ROOT, Labels, Rootfs, TaskStatus,
 };
 use windlass_containers::{Runtime, logs};
+use windlass_model::network::Addresses;
 
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -39,11 +40,7 @@ async fn a_container_lives_in_a_network_logs_and_leaves_nothing() {
     assert!(text.contains(&address), "{address} is not in {text}");
     host.engine.remove_network("shop-production").await.unwrap();
     let left = host.engine.inventory().await.unwrap();
-    assert_eq!(
-        left.keys().copied().collect::<Vec<_>>(),
-        ["snapshots"],
-        "{left:?}"
-    );
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
     assert_eq!(left["snapshots"], [ROOTFS]);
     host.finish().await;
 }
@@ -51,14 +48,8 @@ async fn a_container_lives_in_a_network_logs_and_leaves_nothing() {
 #[tokio::test]
 async fn the_leak_check_sees_what_is_there() {
     let host = Host::start(202).await;
-    host.engine
-        .create_and_start(&host.shell_in("web", "net", "sleep 1000"))
-        .await
-        .unwrap();
-    host.engine
-        .create_lease("left", &Labels::new(), DEADLINE)
-        .await
-        .unwrap();
+    host.engine.create_and_start(&host.shell_in("web", "net", "sleep 1000")).await.unwrap();
+    host.engine.create_lease("left", &Labels::new(), DEADLINE).await.unwrap();
     let found = host.engine.inventory().await.unwrap();
     for kind in [
         "containers",
@@ -82,22 +73,14 @@ async fn the_leak_check_sees_what_is_there() {
 #[tokio::test]
 async fn containers_outlive_containerd_and_are_adopted() {
     let host = Host::start(203).await;
-    host.engine
-        .create_and_start(&host.shell_in("web", "net", "sleep 1000"))
-        .await
-        .unwrap();
-    let (pid, containerd) = (
-        running_pid(&host, "web").await,
-        host.engine.containerd_pid(),
-    );
+    host.engine.create_and_start(&host.shell_in("web", "net", "sleep 1000")).await.unwrap();
+    let (pid, containerd) = (running_pid(&host, "web").await, host.engine.containerd_pid());
     let engine = host.engine.clone();
     let waiting = tokio::spawn(async move { engine.wait("web").await });
     kill(containerd.unwrap());
-    until("containerd is started again", || {
-        match host.engine.containerd_pid() {
-            now if now.is_some() && now != containerd => Ok(()),
-            now => Err(format!("{now:?}")),
-        }
+    until("containerd is started again", || match host.engine.containerd_pid() {
+        now if now.is_some() && now != containerd => Ok(()),
+        now => Err(format!("{now:?}")),
     })
     .await;
     let mut adopted = host.engine.status("web").await;
@@ -107,11 +90,7 @@ async fn containers_outlive_containerd_and_are_adopted() {
     assert_eq!(adopted.unwrap(), Some(TaskStatus::Running { pid }));
     assert!(!waiting.is_finished(), "the wait goes on");
     host.engine.kill("web", 9, true).await.unwrap();
-    let exit = tokio::time::timeout(DEADLINE, waiting)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let exit = tokio::time::timeout(DEADLINE, waiting).await.unwrap().unwrap().unwrap();
     assert_eq!(exit.code, 137);
     host.engine.delete("web").await.unwrap();
     host.finish().await;
@@ -120,30 +99,16 @@ async fn containers_outlive_containerd_and_are_adopted() {
 #[tokio::test]
 async fn a_restarted_host_finds_its_containerd_and_containers() {
     let mut host = Host::start(204).await;
-    host.engine
-        .create_and_start(&host.shell("web", "sleep 1000"))
-        .await
-        .unwrap();
-    let (pid, containerd) = (
-        running_pid(&host, "web").await,
-        host.engine.containerd_pid(),
-    );
-    let left = host
-        .engine
-        .mount_snapshot(ROOTFS, Access::ReadOnly)
-        .await
-        .unwrap();
+    host.engine.create_and_start(&host.shell("web", "sleep 1000")).await.unwrap();
+    let (pid, containerd) = (running_pid(&host, "web").await, host.engine.containerd_pid());
+    let left = host.engine.mount_snapshot(ROOTFS, Access::ReadOnly).await.unwrap();
     let left_at = left.path().to_owned();
     std::mem::forget(left);
     host.restart().await;
     assert_eq!(host.engine.containerd_pid(), containerd);
     assert_eq!(running_pid(&host, "web").await, pid);
     assert!(!left_at.exists(), "mounts of a killed host are taken away");
-    let again = host
-        .engine
-        .create_and_start(&host.shell("web", "sleep 1000"))
-        .await
-        .unwrap();
+    let again = host.engine.create_and_start(&host.shell("web", "sleep 1000")).await.unwrap();
     assert_eq!((again.pid, again.existed), (pid, true));
     host.finish().await;
 }
@@ -152,10 +117,7 @@ async fn a_restarted_host_finds_its_containerd_and_containers() {
 async fn two_hosts_with_equal_names_do_not_touch_each_other() {
     let (one, two) = (Host::start(205).await, Host::start(206).await);
     for host in [&one, &two] {
-        host.engine
-            .create_and_start(&host.shell_in("web", "net", "sleep 1000"))
-            .await
-            .unwrap();
+        host.engine.create_and_start(&host.shell_in("web", "net", "sleep 1000")).await.unwrap();
     }
     let pid = running_pid(&two, "web").await;
     one.engine.delete("web").await.unwrap();
@@ -183,21 +145,10 @@ async fn commands_run_in_a_container_within_their_time() {
         tail_bytes_max: 32,
     };
     let script = "seq 1 100000; echo $COLOUR $SHAPE $(pwd); echo bad >&2; exit 4";
-    let ended = host
-        .engine
-        .exec("web", &command(script, DEADLINE))
-        .await
-        .unwrap();
+    let ended = host.engine.exec("web", &command(script, DEADLINE)).await.unwrap();
     assert_eq!((ended.code, ended.timed_out), (4, false));
-    assert!(
-        ended.stdout_tail.ends_with("blue round /tmp\n"),
-        "{}",
-        ended.stdout_tail
-    );
-    assert_eq!(
-        (ended.stdout_tail.len(), ended.stderr_tail.as_str()),
-        (32, "bad\n")
-    );
+    assert!(ended.stdout_tail.ends_with("blue round /tmp\n"), "{}", ended.stdout_tail);
+    assert_eq!((ended.stdout_tail.len(), ended.stderr_tail.as_str()), (32, "bad\n"));
     let slow = command("echo begun; sleep 1000", Duration::from_millis(300));
     let ended = host.engine.exec("web", &slow).await.unwrap();
     assert_eq!((ended.code, ended.timed_out), (137, true));
@@ -209,42 +160,21 @@ async fn commands_run_in_a_container_within_their_time() {
 async fn a_record_keeps_its_snapshot_and_releases_it() {
     let host = Host::start(208).await;
     let engine = &host.engine;
-    engine
-        .create_lease("build", &Labels::new(), DEADLINE)
-        .await
-        .unwrap();
+    engine.create_lease("build", &Labels::new(), DEADLINE).await.unwrap();
     let build = engine.leased("build");
-    build
-        .prepare_snapshot("work", Some(ROOTFS), &Labels::new())
-        .await
-        .unwrap();
-    build
-        .commit_snapshot("work", "artifact", &Labels::new())
-        .await
-        .unwrap();
+    build.prepare_snapshot("work", Some(ROOTFS), &Labels::new()).await.unwrap();
+    build.commit_snapshot("work", "artifact", &Labels::new()).await.unwrap();
     let labels = Labels::from([
         (LABEL_GC_ROOT.to_owned(), "artifact".to_owned()),
         (format!("{LABEL_GC_REF_SNAPSHOT}/0"), "artifact".to_owned()),
     ]);
-    let record = build
-        .put_blob(common::reader(b"{}".to_vec()), None, &labels)
-        .await
-        .unwrap();
+    let record = build.put_blob(common::reader(b"{}".to_vec()), None, &labels).await.unwrap();
     engine.delete_lease("build").await.unwrap();
-    assert!(
-        engine.snapshot("artifact").await.unwrap().is_some(),
-        "the record keeps it"
-    );
+    assert!(engine.snapshot("artifact").await.unwrap().is_some(), "the record keeps it");
     engine.delete_blob(&record.digest).await.unwrap();
-    engine
-        .create_lease("collect", &Labels::new(), DEADLINE)
-        .await
-        .unwrap();
+    engine.create_lease("collect", &Labels::new(), DEADLINE).await.unwrap();
     engine.delete_lease("collect").await.unwrap();
-    assert!(
-        engine.snapshot("artifact").await.unwrap().is_none(),
-        "nothing keeps it any more"
-    );
+    assert!(engine.snapshot("artifact").await.unwrap().is_none(), "nothing keeps it any more");
     host.finish().await;
 }
 
@@ -252,10 +182,7 @@ async fn a_record_keeps_its_snapshot_and_releases_it() {
 async fn build_steps_write_into_their_own_snapshot() {
     let host = Host::start(209).await;
     let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
-    host.engine
-        .prepare_snapshot("step", Some(ROOTFS), &labels)
-        .await
-        .unwrap();
+    host.engine.prepare_snapshot("step", Some(ROOTFS), &labels).await.unwrap();
     let mut spec = host.shell("step-1", "id -u; pwd; echo made > /home/made");
     spec.rootfs = Rootfs::Active("step".to_owned());
     spec.cwd = "/new/dir".to_owned();
@@ -264,21 +191,137 @@ async fn build_steps_write_into_their_own_snapshot() {
         async move { futures::StreamExt::collect::<Vec<_>>(logs::follow(&dir)).await }
     });
     assert_eq!(host.run(&spec).await, (0, "0\n/new/dir\n".to_owned()));
-    let followed = tokio::time::timeout(DEADLINE, following)
-        .await
-        .unwrap()
-        .unwrap();
+    let followed = tokio::time::timeout(DEADLINE, following).await.unwrap().unwrap();
     assert_eq!(followed, logs::read(&spec.log.dir));
     assert_eq!(logs::tail(&spec.log.dir, 1)[0].text, "/new/dir");
-    let mounted = host
-        .engine
-        .mount_snapshot("step", Access::ReadOnly)
-        .await
-        .unwrap();
-    assert_eq!(
-        std::fs::read_to_string(mounted.path().join("home/made")).unwrap(),
-        "made\n"
-    );
+    let mounted = host.engine.mount_snapshot("step", Access::ReadOnly).await.unwrap();
+    assert_eq!(std::fs::read_to_string(mounted.path().join("home/made")).unwrap(), "made\n");
     drop(mounted);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_reboot_leaves_is_seen_and_made_anew() {
+    let mut host = Host::start(211).await;
+    let spec = host.shell_in("web", "net", "exec sleep 1000");
+    host.engine.create_and_start(&spec).await.unwrap();
+    reboot(&host).await;
+    host.restart().await;
+    assert_eq!(host.engine.status("web").await.unwrap(), Some(TaskStatus::Missing));
+    let again = host.engine.create_and_start(&spec).await.unwrap();
+    assert!(!again.existed && again.pid > 0);
+    reboot(&host).await;
+    host.restart().await;
+    host.engine.delete("web").await.unwrap();
+    assert!(host.addresses.allotted().unwrap().is_empty());
+    host.finish().await;
+}
+
+/// Ends every process of the host and empties its part of `/run`, as a reboot does.
+async fn reboot(host: &Host) {
+    let run = host.engine.paths().run().to_owned();
+    until("the host's processes are gone", || {
+        let found = windlass_containers::leak::machine(&host.config.host_id);
+        for process in found.get("processes").into_iter().flatten() {
+            let pid = process.split(' ').next().unwrap().parse().unwrap();
+            let _ = rustix::process::Pid::from_raw(pid)
+                .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+        for group in found.get("cgroups").into_iter().flatten() {
+            let procs =
+                std::fs::read_to_string(format!("{group}/cgroup.procs")).unwrap_or_default();
+            procs.lines().for_each(|pid| kill(pid.parse().unwrap()));
+        }
+        for mounted in found.get("mounts").into_iter().flatten() {
+            let _ = rustix::mount::unmount(mounted, rustix::mount::UnmountFlags::DETACH);
+        }
+        let quiet = ["processes", "mounts"].iter().all(|kind| !found.contains_key(kind));
+        if quiet { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    std::fs::remove_dir_all(&run).unwrap();
+}
+
+#[tokio::test]
+async fn an_unfinished_start_is_taken_away_at_the_next_start() {
+    let mut host = Host::start(212).await;
+    let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "container".to_owned())]);
+    host.engine.prepare_snapshot("container-half", Some(ROOTFS), &labels).await.unwrap();
+    host.addresses.address("net", "half").unwrap();
+    std::fs::create_dir_all(host.engine.paths().run().join("containers/half")).unwrap();
+    host.restart().await;
+    let left = host.engine.inventory().await.unwrap();
+    assert_eq!(left["snapshots"], [ROOTFS], "{left:?}");
+    assert!(host.addresses.allotted().unwrap().is_empty());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_given_containerd_is_used_and_left_alone() {
+    let giver = Host::start(213).await;
+    let config = windlass_containers::Config {
+        host_id: windlass_model::HostId::generate(),
+        containerd: Some(giver.engine.paths().socket()),
+        ..giver.config.clone()
+    };
+    let id = config.host_id.clone();
+    let guest = windlass_containers::Engine::start(config, common::TestAddresses::new(214));
+    let guest = guest.await.unwrap();
+    assert_eq!(guest.containerd_pid(), None);
+    giver.engine.create_and_start(&giver.shell("web", "exec sleep 1000")).await.unwrap();
+    assert_eq!(guest.status("web").await.unwrap(), None, "namespaces keep them apart");
+    let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
+    let archive = common::reader(common::busybox_tar());
+    guest.import_rootfs(ROOTFS, archive, &labels).await.unwrap();
+    guest.create_and_start(&giver.shell("web", "exec sleep 1000")).await.unwrap();
+    guest.remove_snapshot(ROOTFS).await.unwrap_err();
+    guest.shutdown_all().await.unwrap();
+    guest.remove_snapshot(ROOTFS).await.unwrap();
+    guest.teardown_host().await.unwrap();
+    assert!(windlass_containers::leak::machine(&id).is_empty());
+    assert!(running_pid(&giver, "web").await > 0);
+    giver.finish().await;
+}
+
+#[tokio::test]
+async fn layers_may_be_packed_with_zstd() {
+    let host = Host::start(215).await;
+    let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
+    let mut tar = tar::Builder::new(Vec::new());
+    common::put(&mut tar, "file", tar::EntryType::Regular, 0o644, b"packed");
+    let archive = common::reader(zstd_raw(&tar.into_inner().unwrap()));
+    host.engine.import_rootfs("packed", archive, &labels).await.unwrap();
+    let mounted = host.engine.mount_snapshot("packed", Access::ReadOnly).await.unwrap();
+    assert_eq!(std::fs::read(mounted.path().join("file")).unwrap(), b"packed");
+    drop(mounted);
+    host.finish().await;
+}
+
+/// A zstd frame of raw blocks: magic, a header with a window of 1 MiB, blocks with their sizes.
+fn zstd_raw(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50];
+    let mut blocks = bytes.chunks(64 * 1024).peekable();
+    while let Some(block) = blocks.next() {
+        let last = u32::from(blocks.peek().is_none());
+        let header = u32::try_from(block.len()).unwrap() << 3 | last;
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.extend_from_slice(block);
+    }
+    frame
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_in_force() {
+    use windlass_containers::doctor::{State, inspect};
+    let host = Host::start(216).await;
+    let checks = inspect(&host.config);
+    for name in ["containerd", "runc", "netavark", "aardvark-dns", "nft", "seccomp", "user"] {
+        let check = checks.iter().find(|check| check.name == name).unwrap();
+        assert_eq!((check.state, check.fix.as_str()), (State::Ok, ""), "{check:?}");
+    }
+    let socket = checks.iter().find(|check| check.name == "containerd socket").unwrap();
+    assert!(socket.in_force.ends_with("answers"), "{socket:?}");
+    let version = checks.iter().find(|check| check.name == "runc").unwrap().version.clone();
+    assert!(version.unwrap().starts_with("1."));
     host.finish().await;
 }

@@ -7,14 +7,10 @@ use windlass_containers::Runtime;
 use windlass_containers::runtime::ExecSpec;
 
 fn aardvark(host: &Host) -> Option<i32> {
-    let path = format!(
-        "/run/windlass/{}/network/dns/aardvark-dns/aardvark.pid",
-        host.config.host_id
-    );
+    let path =
+        format!("/run/windlass/{}/network/dns/aardvark-dns/aardvark.pid", host.config.host_id);
     let pid: i32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    std::path::Path::new(&format!("/proc/{pid}/cmdline"))
-        .exists()
-        .then_some(pid)
+    std::path::Path::new(&format!("/proc/{pid}/cmdline")).exists().then_some(pid)
 }
 
 fn resolve(name: &str) -> ExecSpec {
@@ -31,11 +27,7 @@ fn resolve(name: &str) -> ExecSpec {
 async fn containers_start_and_go_in_parallel() {
     let host = Host::start(230).await;
     let starts = (0..8).map(|n| {
-        let spec = host.shell_in(
-            &format!("web-{n}"),
-            &format!("net-{}", n % 2),
-            "exec sleep 1000",
-        );
+        let spec = host.shell_in(&format!("web-{n}"), &format!("net-{}", n % 2), "exec sleep 1000");
         let engine = host.engine.clone();
         tokio::spawn(async move { engine.create_and_start(&spec).await })
     });
@@ -59,21 +51,14 @@ async fn containers_start_and_go_in_parallel() {
         host.engine.remove_network(network).await.unwrap();
     }
     let left = host.engine.inventory().await.unwrap();
-    assert_eq!(
-        left.keys().copied().collect::<Vec<_>>(),
-        ["snapshots"],
-        "{left:?}"
-    );
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
     host.finish().await;
 }
 
 #[tokio::test]
 async fn a_broken_namespace_is_taken_away_whole() {
     let host = Host::start(231).await;
-    host.engine
-        .create_and_start(&host.shell_in("web", "net", "exec sleep 1000"))
-        .await
-        .unwrap();
+    host.engine.create_and_start(&host.shell_in("web", "net", "exec sleep 1000")).await.unwrap();
     let netns = host.engine.paths().network().join("netns/web");
     rustix::mount::unmount(&netns, rustix::mount::UnmountFlags::DETACH).unwrap();
     host.engine.delete("web").await.unwrap();
@@ -82,11 +67,7 @@ async fn a_broken_namespace_is_taken_away_whole() {
     assert_eq!(code, 0, "{text}");
     host.engine.remove_network("net").await.unwrap();
     let left = host.engine.inventory().await.unwrap();
-    assert_eq!(
-        left.keys().copied().collect::<Vec<_>>(),
-        ["snapshots"],
-        "{left:?}"
-    );
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
     host.finish().await;
 }
 
@@ -94,10 +75,7 @@ async fn a_broken_namespace_is_taken_away_whole() {
 async fn names_resolve_again_after_the_dns_helper_was_killed() {
     let host = Host::start(232).await;
     for id in ["web", "db"] {
-        host.engine
-            .create_and_start(&host.shell_in(id, "net", "exec sleep 1000"))
-            .await
-            .unwrap();
+        host.engine.create_and_start(&host.shell_in(id, "net", "exec sleep 1000")).await.unwrap();
     }
     let killed = aardvark(&host).unwrap();
     let pid = rustix::process::Pid::from_raw(killed).unwrap();

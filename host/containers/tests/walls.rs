@@ -27,10 +27,7 @@ async fn limits_hold_and_running_out_of_memory_is_named() {
     let mut forks = host.shell("forks", "for i in $(seq 40); do sleep 5 & done; echo never");
     forks.limits.pids = 10;
     let (code, text) = host.run(&forks).await;
-    assert!(
-        code != 0 && text.contains("can't fork") && !text.contains("never"),
-        "{text}"
-    );
+    assert!(code != 0 && text.contains("can't fork") && !text.contains("never"), "{text}");
 
     let mut spins = host.shell("spins", "while true; do true; done");
     spins.limits.cpu_millis = 100;
@@ -41,10 +38,7 @@ async fn limits_hold_and_running_out_of_memory_is_named() {
     while start.elapsed() < Duration::from_secs(1) {
         used = host.engine.usage("spins").await.unwrap().unwrap().cpu_us - at_first;
     }
-    assert!(
-        (20_000..300_000).contains(&used),
-        "{used} us of CPU in a second"
-    );
+    assert!((20_000..300_000).contains(&used), "{used} us of CPU in a second");
     host.finish().await;
 }
 
@@ -66,36 +60,17 @@ async fn privileges_are_dropped() {
         "0",
         "touch: /sys/x: Read-only file system",
     ] {
-        assert!(
-            text.lines().any(|it| it.contains(line)),
-            "{line} is not in:\n{text}"
-        );
+        assert!(text.lines().any(|it| it.contains(line)), "{line} is not in:\n{text}");
     }
-    assert!(
-        !text
-            .lines()
-            .any(|it| it == "sda" || it == "vda" || it == "mem"),
-        "{text}"
-    );
+    assert!(!text.lines().any(|it| it == "sda" || it == "vda" || it == "mem"), "{text}");
 
-    let mut app = host.shell(
-        "app",
-        "id; echo $HOME; echo x > /data/x; cat /memory/x; touch /up",
-    );
+    let mut app = host.shell("app", "id; echo $HOME; echo x > /data/x; cat /memory/x; touch /up");
     app.user = Some("app".to_owned());
     let shared = host.dir.join("shared");
     std::fs::create_dir(&shared).unwrap();
     app.mounts = vec![
-        Mount::Bind {
-            source: shared,
-            target: "/data".to_owned(),
-            read_only: true,
-        },
-        Mount::Tmpfs {
-            target: "/memory".to_owned(),
-            bytes_max: 4096,
-            mode: 0o1777,
-        },
+        Mount::Bind { source: shared, target: "/data".to_owned(), read_only: true },
+        Mount::Tmpfs { target: "/memory".to_owned(), bytes_max: 4096, mode: 0o1777 },
     ];
     let (_, text) = host.run(&app).await;
     for line in [
@@ -125,26 +100,13 @@ impl Neighbour {
     /// Its network is `198.51.<third>.0/24`.
     fn new(third: u8) -> Self {
         let name = format!("wlt{}", std::process::id());
-        let neighbour = Self {
-            name: name.clone(),
-            address: format!("198.51.{third}.2"),
-        };
+        let neighbour = Self { name: name.clone(), address: format!("198.51.{third}.2") };
         let peer = format!("{name}p");
         ip(&["netns", "add", &name]);
-        ip(&[
-            "link", "add", &name, "type", "veth", "peer", "name", &peer, "netns", &name,
-        ]);
+        ip(&["link", "add", &name, "type", "veth", "peer", "name", &peer, "netns", &name]);
         ip(&["addr", "add", &format!("198.51.{third}.1/24"), "dev", &name]);
         ip(&["link", "set", &name, "up"]);
-        ip(&[
-            "-n",
-            &name,
-            "addr",
-            "add",
-            &format!("198.51.{third}.2/24"),
-            "dev",
-            &peer,
-        ]);
+        ip(&["-n", &name, "addr", "add", &format!("198.51.{third}.2/24"), "dev", &peer]);
         ip(&["-n", &name, "link", "set", &peer, "up"]);
         let served = std::env::temp_dir();
         ip(&[
@@ -165,44 +127,25 @@ impl Neighbour {
     fn with_metadata(self) -> Self {
         let metadata = format!("{METADATA}/32");
         ip(&["route", "add", &metadata, "dev", &self.name]);
-        ip(&[
-            "-n",
-            &self.name,
-            "addr",
-            "add",
-            &metadata,
-            "dev",
-            &format!("{}p", self.name),
-        ]);
+        ip(&["-n", &self.name, "addr", "add", &metadata, "dev", &format!("{}p", self.name)]);
         self
     }
 }
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        let pids = Command::new("ip")
-            .args(["netns", "pids", &self.name])
-            .output()
-            .unwrap();
+        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output().unwrap();
         for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
             let _ = Command::new("kill").arg(pid).status();
         }
-        let _ = Command::new("ip")
-            .args(["netns", "delete", &self.name])
-            .status();
-        let _ = Command::new("ip")
-            .args(["link", "delete", &self.name])
-            .output();
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let _ = Command::new("ip").args(["link", "delete", &self.name]).output();
     }
 }
 
 fn ip(arguments: &[&str]) {
     let done = Command::new("ip").args(arguments).output().unwrap();
-    assert!(
-        done.status.success(),
-        "ip {arguments:?}: {}",
-        String::from_utf8_lossy(&done.stderr)
-    );
+    assert!(done.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Script lines that say for each target whether a TCP connection opens.
@@ -246,9 +189,7 @@ async fn a_container_reaches_its_network_and_the_outside_but_not_the_host() {
     ];
     let script = format!("{}nslookup other || echo unknown other", reach(&targets));
     let (_, text) = host.run(&host.shell_in("web", "shop", &script)).await;
-    for (target, open) in targets
-        .iter()
-        .zip([true, true, false, false, false, false, false, false])
+    for (target, open) in targets.iter().zip([true, true, false, false, false, false, false, false])
     {
         let line = format!("{} {target}\n", if open { "open" } else { "shut" });
         assert!(text.contains(&line), "{line} is not in:\n{text}");
@@ -266,13 +207,7 @@ async fn builds_reach_the_outside_and_not_each_other() {
     let port = listener.local_addr().unwrap().port();
     let mut serves = host.shell("serves", SERVE);
     serves.network = Some(Attachment::build());
-    let address = host
-        .engine
-        .create_and_start(&serves)
-        .await
-        .unwrap()
-        .address
-        .unwrap();
+    let address = host.engine.create_and_start(&serves).await.unwrap().address.unwrap();
     until("the host reaches the build", || get(address)).await;
     let gateway = host.engine.ensure_network("windlass-build").await.unwrap();
     let targets = [
@@ -302,9 +237,5 @@ fn get(address: Ipv4Addr) -> Result<(), String> {
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").map_err(fail)?;
     let mut text = String::new();
     stream.read_to_string(&mut text).map_err(fail)?;
-    if text.contains("hello") {
-        Ok(())
-    } else {
-        Err(text)
-    }
+    if text.contains("hello") { Ok(()) } else { Err(text) }
 }

@@ -53,19 +53,22 @@ struct Inner {
     client: Client,
     runtime_options: Any,
     network: Arc<dyn Network>,
-    supervisor: Option<tokio::task::JoinHandle<()>>,
+    /// Tasks in the background; they end with the engine.
+    background: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(supervisor) = self.supervisor.take() {
-            supervisor.abort();
+        for task in &self.background {
+            task.abort();
         }
     }
 }
 
 /// How long a start or an adoption of containerd may take.
 const START_DEADLINE: Duration = Duration::from_secs(20);
+/// How often the network is looked after.
+const HEAL_EVERY: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Starts or adopts containerd and connects to it. Containers that run go on undisturbed.
@@ -76,41 +79,26 @@ impl Engine {
         let parts = doctor::Parts::find()?;
         let paths = Paths::new(&config);
         paths.create()?;
-        let network: Arc<dyn Network> = Arc::new(Netavark::new(
-            &config.host_id,
-            paths.network(),
-            addresses,
-            &parts,
-        ));
+        let network: Arc<dyn Network> =
+            Arc::new(Netavark::new(&config.host_id, paths.network(), addresses, &parts));
         let namespace = format!("windlass-{}", config.host_id);
-        let (client, supervisor) = match &config.containerd {
-            Some(socket) => (Client::connect(socket, &namespace).await?, None),
+        let mut background = vec![tokio::spawn(heal(Arc::clone(&network)))];
+        let client = match &config.containerd {
+            Some(socket) => Client::connect(socket, &namespace).await?,
             None => {
                 let own = own::Own::new(&paths, &parts);
                 own.ensure(START_DEADLINE).await?;
-                let client = Client::connect(&paths.socket(), &namespace).await?;
-                (
-                    client,
-                    Some(tokio::spawn(own.supervise(Arc::clone(&network)))),
-                )
+                background.push(tokio::spawn(own.supervise()));
+                Client::connect(&paths.socket(), &namespace).await?
             }
         };
         let runtime_options = runc_options(&paths, &parts);
-        let inner = Inner {
-            config,
-            paths,
-            client,
-            runtime_options,
-            network,
-            supervisor,
-        };
-        let engine = Self {
-            inner: Arc::new(inner),
-            lease: None,
-        };
+        let inner = Inner { config, paths, client, runtime_options, network, background };
+        let engine = Self { inner: Arc::new(inner), lease: None };
         engine.ensure_namespace(&namespace).await?;
         engine.sweep_temporary().await?;
         engine.sweep_mounts();
+        engine.sweep_orphans().await?;
         Ok(engine)
     }
 
@@ -126,19 +114,11 @@ impl Engine {
 
     /// Id of the process of our own containerd; `None` when a given one is used or none lives.
     pub fn containerd_pid(&self) -> Option<u32> {
-        self.inner
-            .config
-            .containerd
-            .is_none()
-            .then(|| own::live_pid(&self.inner.paths))
-            .flatten()
+        self.inner.config.containerd.is_none().then(|| own::live_pid(&self.inner.paths)).flatten()
     }
 
     pub(crate) fn with_lease(&self, lease: &str) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            lease: Some(lease.to_owned()),
-        }
+        Self { inner: Arc::clone(&self.inner), lease: Some(lease.to_owned()) }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -165,15 +145,10 @@ impl Engine {
             "windlass/host".to_owned(),
             self.inner.config.host_id.to_string(),
         )]));
-        let namespace = Namespace {
-            name: namespace.to_owned(),
-            labels,
-        };
+        let namespace = Namespace { name: namespace.to_owned(), labels };
         let name = namespace.name.clone();
         NamespacesClient::new(self.client().channel())
-            .create(self.request(CreateNamespaceRequest {
-                namespace: Some(namespace),
-            }))
+            .create(self.request(CreateNamespaceRequest { namespace: Some(namespace) }))
             .await
             .unless_exists()
             .map_err(self.client().refused("create namespace", name))?;
@@ -188,6 +163,17 @@ impl Engine {
         for entry in entries.flatten() {
             crate::mount::unmount(&entry.path());
         }
+    }
+}
+
+/// Looks after the network's helper and walls, now and at intervals.
+async fn heal(network: Arc<dyn Network>) {
+    loop {
+        let network = Arc::clone(&network);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || network.heal()).await {
+            tracing::warn!(%error, "the network could not be looked after");
+        }
+        tokio::time::sleep(HEAL_EVERY).await;
     }
 }
 
@@ -207,8 +193,5 @@ fn runc_options(paths: &Paths, parts: &doctor::Parts) -> Any {
         binary_name: parts.runc.to_string_lossy().into_owned(),
         root: paths.runc().to_string_lossy().into_owned(),
     };
-    Any {
-        type_url: "containerd.runc.v1.Options".to_owned(),
-        value: options.encode_to_vec(),
-    }
+    Any { type_url: "containerd.runc.v1.Options".to_owned(), value: options.encode_to_vec() }
 }

@@ -6,7 +6,6 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -17,12 +16,11 @@ use tokio::io::unix::AsyncFd;
 use super::Paths;
 use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
-use crate::network::Network;
 
 /// containerd's log is started anew above this size, the one before is kept.
 const LOG_BYTES_MAX: u64 = 16 << 20;
-/// How often the network's helper is looked after, and how long after a crash containerd is restarted.
-const TICK: Duration = Duration::from_secs(2);
+/// Between two attempts to start a containerd that does not start.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a living containerd may be silent before it is replaced.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -65,36 +63,21 @@ impl Own {
     }
 
     /// Starts it again whenever it exits. Containers go on meanwhile: their shims hold them.
-    pub(super) async fn supervise(self, network: Arc<dyn Network>) {
+    pub(super) async fn supervise(self) {
         loop {
-            self.until_exit(&network).await;
+            self.until_exit().await;
             tracing::warn!("containerd exited: starting it again");
             if let Err(error) = self.ensure(super::START_DEADLINE).await {
                 tracing::error!(%error, "containerd could not be started");
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }
 
-    async fn until_exit(&self, network: &Arc<dyn Network>) {
-        let Some(pid) = live_pid(&self.paths) else {
-            return;
-        };
-        let Some(watch) = watch_process(pid) else {
-            return;
-        };
-        loop {
-            match tokio::time::timeout(TICK, watch.readable()).await {
-                Ok(_) => break,
-                Err(_) => {
-                    let network = Arc::clone(network);
-                    let healed = tokio::task::spawn_blocking(move || network.heal()).await;
-                    if let Ok(Err(error)) = healed {
-                        tracing::warn!(%error, "the network's helper could not be restored");
-                    }
-                }
-            }
-        }
+    async fn until_exit(&self) {
+        let Some(pid) = live_pid(&self.paths) else { return };
+        let Some(watch) = watch_process(pid) else { return };
+        let _ = watch.readable().await;
         reap(pid);
     }
 
@@ -103,9 +86,8 @@ impl Own {
         let socket = self.paths.socket();
         let _ = std::fs::remove_file(&socket);
         let log = self.open_log()?;
-        let errors = log
-            .try_clone()
-            .map_err(RuntimeError::io("open", self.paths.containerd_log()))?;
+        let errors =
+            log.try_clone().map_err(RuntimeError::io("open", self.paths.containerd_log()))?;
         let mut command = Command::new(&self.containerd);
         command
             .arg("--config")
@@ -120,9 +102,7 @@ impl Own {
         unsafe {
             command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
         }
-        let child = command
-            .spawn()
-            .map_err(RuntimeError::io("start", &self.containerd))?;
+        let child = command.spawn().map_err(RuntimeError::io("start", &self.containerd))?;
         let pid = child.id();
         tracing::info!(pid, "started containerd");
         self.write_pidfile(pid)
@@ -130,12 +110,7 @@ impl Own {
 
     /// The shim is looked up in PATH, and so is `mkfs` and the like.
     fn search_path(&self) -> String {
-        let dir = |path: &Path| {
-            path.parent()
-                .unwrap_or(Path::new("/"))
-                .display()
-                .to_string()
-        };
+        let dir = |path: &Path| path.parent().unwrap_or(Path::new("/")).display().to_string();
         format!(
             "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             dir(&self.containerd),
@@ -176,11 +151,8 @@ impl Own {
 
     fn write_pidfile(&self, pid: u32) -> Result<()> {
         let path = self.paths.pidfile();
-        let record = PidFile {
-            pid,
-            start_ticks: start_ticks(pid).unwrap_or_default(),
-            boot: boot_id(),
-        };
+        let record =
+            PidFile { pid, start_ticks: start_ticks(pid).unwrap_or_default(), boot: boot_id() };
         let text = serde_json::to_vec(&record).unwrap_or_default();
         let fresh = path.with_extension("new");
         std::fs::write(&fresh, text).map_err(RuntimeError::io("write", &fresh))?;
@@ -206,9 +178,7 @@ impl Own {
 
 /// Whether containerd at this socket serves requests.
 async fn answers(socket: &Path) -> Result<(), String> {
-    let channel = containerd_client::connect(socket)
-        .await
-        .map_err(|error| error.to_string())?;
+    let channel = containerd_client::connect(socket).await.map_err(|error| error.to_string())?;
     let mut client = containerd_client::Client::from(channel).version();
     let ask = client.version(());
     match tokio::time::timeout(Duration::from_secs(2), ask).await {
@@ -240,9 +210,7 @@ pub(super) async fn stop(paths: &Paths) {
     let watch = watch_process(pid);
     signal(pid, Signal::TERM);
     if let Some(watch) = watch
-        && tokio::time::timeout(Duration::from_secs(5), watch.readable())
-            .await
-            .is_err()
+        && tokio::time::timeout(Duration::from_secs(5), watch.readable()).await.is_err()
     {
         signal(pid, Signal::KILL);
         let _ = tokio::time::timeout(Duration::from_secs(5), watch.readable()).await;
@@ -287,8 +255,5 @@ fn is_zombie(pid: u32) -> bool {
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

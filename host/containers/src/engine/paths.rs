@@ -36,12 +36,7 @@ impl Paths {
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
                 .map_err(RuntimeError::io("restrict directory", dir))?;
         }
-        for dir in [
-            self.mounts(),
-            self.network(),
-            self.containers(),
-            self.runc(),
-        ] {
+        for dir in [self.mounts(), self.network(), self.containers(), self.runc()] {
             std::fs::create_dir_all(&dir).map_err(RuntimeError::io("create directory", &dir))?;
         }
         Ok(())

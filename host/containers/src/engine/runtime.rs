@@ -107,10 +107,7 @@ impl Runtime for Engine {
         labels: &Labels,
     ) -> Result<Applied> {
         let Some(blob) = self.content_info(layer).await? else {
-            return Err(RuntimeError::NotFound {
-                what: "blob",
-                name: layer.to_string(),
-            });
+            return Err(RuntimeError::NotFound { what: "blob", name: layer.to_string() });
         };
         self.layer_apply(parent, name, &blob, labels).await
     }

@@ -23,21 +23,18 @@ impl Engine {
     /// nft table, control groups, mounts, helpers and our own containerd.
     pub async fn teardown_host(self) -> Result<()> {
         self.shutdown_all().await?;
+        for task in &self.inner.background {
+            task.abort();
+        }
         let network = self.network();
         blocking(move || network.teardown()).await?;
-        if let Some(supervisor) = &self.inner.supervisor {
-            supervisor.abort();
-        }
         if self.inner.config.containerd.is_none() {
             own::stop(self.paths()).await;
         }
         let paths = self.paths().clone();
         blocking(move || {
             Cgroup::new(paths.cgroup()).destroy();
-            for mounted in mounts_below(paths.run())
-                .into_iter()
-                .chain(mounts_below(paths.data()))
-            {
+            for mounted in mounts_below(paths.run()).into_iter().chain(mounts_below(paths.data())) {
                 mount::unmount(&mounted);
             }
             remove_tree(paths.run())
@@ -50,10 +47,8 @@ impl Engine {
 pub(crate) fn mounts_below(dir: &Path) -> Vec<PathBuf> {
     let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = table.lines().filter_map(|line| line.split(' ').nth(1));
-    let mut points: Vec<PathBuf> = points
-        .map(PathBuf::from)
-        .filter(|point| point.starts_with(dir))
-        .collect();
+    let mut points: Vec<PathBuf> =
+        points.map(PathBuf::from).filter(|point| point.starts_with(dir)).collect();
     points.sort();
     points.reverse();
     points

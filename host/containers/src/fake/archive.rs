@@ -16,9 +16,7 @@ pub(super) fn apply(bytes: &[u8], root: &Path) -> Result<Digest> {
     let broken = || RuntimeError::io("unpack", "layer");
     let mut plain = Vec::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(bytes)
-            .read_to_end(&mut plain)
-            .map_err(broken())?;
+        flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).map_err(broken())?;
     } else {
         plain.extend_from_slice(bytes);
     }
@@ -30,11 +28,8 @@ pub(super) fn apply(bytes: &[u8], root: &Path) -> Result<Digest> {
 }
 
 fn place<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path) -> std::io::Result<()> {
-    let inside: PathBuf = entry
-        .path()?
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_)))
-        .collect();
+    let inside: PathBuf =
+        entry.path()?.components().filter(|part| matches!(part, Component::Normal(_))).collect();
     let target = root.join(&inside);
     let Some(name) = inside.file_name().and_then(|name| name.to_str()) else {
         return Ok(());

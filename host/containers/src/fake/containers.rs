@@ -41,12 +41,7 @@ impl FakeContainer {
 /// A container in the network, if there is one.
 pub(super) fn member(state: &FakeState, network: &str) -> Option<String> {
     let mut all = state.containers.values();
-    let found = all.find(|it| {
-        it.spec
-            .network
-            .as_ref()
-            .is_some_and(|it| it.network == network)
-    });
+    let found = all.find(|it| it.spec.network.as_ref().is_some_and(|it| it.network == network));
     found.map(|it| it.spec.id.clone())
 }
 
@@ -70,15 +65,7 @@ pub(super) fn signal(state: &mut FakeState, id: &str, signal: i32) {
         return;
     }
     let code = 128 + u32::try_from(signal).unwrap_or_default();
-    end(
-        state,
-        id,
-        Exit {
-            code,
-            oom: false,
-            at: Timestamp::now(),
-        },
-    );
+    end(state, id, Exit { code, oom: false, at: Timestamp::now() });
 }
 
 impl FakeRuntime {
@@ -87,18 +74,10 @@ impl FakeRuntime {
         if let Some(found) = self.state().containers.get(&spec.id) {
             match found.status {
                 TaskStatus::Running { pid } => {
-                    return Ok(Started {
-                        pid,
-                        address: found.address(),
-                        existed: true,
-                    });
+                    return Ok(Started { pid, address: found.address(), existed: true });
                 }
                 TaskStatus::Exited(_) => {
-                    return Ok(Started {
-                        pid: 0,
-                        address: found.address(),
-                        existed: true,
-                    });
+                    return Ok(Started { pid: 0, address: found.address(), existed: true });
                 }
                 TaskStatus::Created | TaskStatus::Missing => {}
             }
@@ -112,10 +91,7 @@ impl FakeRuntime {
         }
         let behaviour = (self.inner.script)(spec);
         if let Some(why) = behaviour.start_error {
-            return Err(RuntimeError::StartFailed {
-                id: spec.id.clone(),
-                why,
-            });
+            return Err(RuntimeError::StartFailed { id: spec.id.clone(), why });
         }
         write_log(spec, &behaviour)?;
         Ok(self.record_start(spec, behaviour))
@@ -125,9 +101,7 @@ impl FakeRuntime {
         let mut state = self.state();
         state.next_pid += 1;
         let pid = 1_000_000 + state.next_pid;
-        let exit = behaviour
-            .exit
-            .map(|(after, code)| (after, code, behaviour.oom));
+        let exit = behaviour.exit.map(|(after, code)| (after, code, behaviour.oom));
         let container = FakeContainer {
             spec: spec.clone(),
             status: TaskStatus::Running { pid },
@@ -142,37 +116,19 @@ impl FakeRuntime {
             let (fake, id) = (self.clone(), spec.id.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                end(
-                    &mut fake.state(),
-                    &id,
-                    Exit {
-                        code,
-                        oom,
-                        at: Timestamp::now(),
-                    },
-                );
+                end(&mut fake.state(), &id, Exit { code, oom, at: Timestamp::now() });
             });
         }
-        Started {
-            pid,
-            address,
-            existed: false,
-        }
+        Started { pid, address, existed: false }
     }
 
     pub(super) async fn wait_container(&self, id: &str) -> Result<Exit> {
-        let missing = || RuntimeError::NotFound {
-            what: "task",
-            name: id.to_owned(),
-        };
+        let missing = || RuntimeError::NotFound { what: "task", name: id.to_owned() };
         let mut exited = match self.state().containers.get(id) {
             Some(it) if it.status != TaskStatus::Missing => it.exited.subscribe(),
             _ => return Err(missing()),
         };
-        let exit = exited
-            .wait_for(Option::is_some)
-            .await
-            .map_err(|_| missing())?;
+        let exit = exited.wait_for(Option::is_some).await.map_err(|_| missing())?;
         exit.ok_or_else(missing)
     }
 
@@ -194,10 +150,7 @@ impl FakeRuntime {
                 stdout_tail: String::new(),
                 stderr_tail: String::new(),
             }),
-            _ => Err(RuntimeError::NotFound {
-                what: "container",
-                name: id.to_owned(),
-            }),
+            _ => Err(RuntimeError::NotFound { what: "container", name: id.to_owned() }),
         }
     }
 }
@@ -214,8 +167,6 @@ fn write_log(spec: &ContainerSpec, behaviour: &Behaviour) -> Result<()> {
         text.push_str(&serde_json::to_string(&line).unwrap_or_default());
         text.push('\n');
     }
-    let path = dir.join(file_name(
-        files(dir).last().copied().unwrap_or_default() + 1,
-    ));
+    let path = dir.join(file_name(files(dir).last().copied().unwrap_or_default() + 1));
     std::fs::write(&path, text).map_err(RuntimeError::io("write", &path))
 }

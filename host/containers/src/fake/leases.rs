@@ -20,22 +20,13 @@ pub(super) enum Held {
 
 impl FakeRuntime {
     pub(super) fn lease_create(&self, name: &str, labels: &Labels) {
-        let fresh = || FakeLease {
-            labels: labels.clone(),
-            held: Vec::new(),
-        };
-        self.state()
-            .leases
-            .entry(name.to_owned())
-            .or_insert_with(fresh);
+        let fresh = || FakeLease { labels: labels.clone(), held: Vec::new() };
+        self.state().leases.entry(name.to_owned()).or_insert_with(fresh);
     }
 
     pub(super) fn lease_list(&self, labels: &Labels) -> Vec<String> {
         let state = self.state();
-        let found = state
-            .leases
-            .iter()
-            .filter(|(_, lease)| matches(&lease.labels, labels));
+        let found = state.leases.iter().filter(|(_, lease)| matches(&lease.labels, labels));
         found.map(|(name, _)| name.clone()).collect()
     }
 
@@ -49,10 +40,7 @@ impl FakeRuntime {
                 lease.held.push(held);
                 Ok(())
             }
-            None => Err(RuntimeError::NotFound {
-                what: "resource",
-                name: name.clone(),
-            }),
+            None => Err(RuntimeError::NotFound { what: "resource", name: name.clone() }),
         }
     }
 }
@@ -66,11 +54,7 @@ pub(super) fn delete(state: &mut FakeState, name: &str) {
         match held {
             Held::Blob(digest) => {
                 let rooted = |labels: &Labels| labels.contains_key(LABEL_GC_ROOT);
-                if state
-                    .blobs
-                    .get(&digest)
-                    .is_some_and(|(blob, _)| !rooted(&blob.labels))
-                {
+                if state.blobs.get(&digest).is_some_and(|(blob, _)| !rooted(&blob.labels)) {
                     state.blobs.remove(&digest);
                 }
             }
@@ -90,10 +74,7 @@ fn is_kept(state: &FakeState, key: &str) -> bool {
         .snapshots
         .get(key)
         .is_some_and(|snapshot| snapshot.info.labels.contains_key(LABEL_GC_ROOT));
-    let built_on = state
-        .snapshots
-        .values()
-        .any(|other| other.info.parent.as_deref() == Some(key));
+    let built_on = state.snapshots.values().any(|other| other.info.parent.as_deref() == Some(key));
     let named = state.blobs.values().any(|(blob, _)| {
         let mut labels = blob.labels.iter();
         labels.any(|(label, value)| label.starts_with(LABEL_GC_REF_SNAPSHOT) && value == key)

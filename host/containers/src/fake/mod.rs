@@ -58,10 +58,7 @@ impl Default for Behaviour {
 impl Behaviour {
     /// Ends at once with this status.
     pub fn exits(code: u32) -> Self {
-        Self {
-            exit: Some((Duration::ZERO, code)),
-            ..Self::default()
-        }
+        Self { exit: Some((Duration::ZERO, code)), ..Self::default() }
     }
 }
 
@@ -114,15 +111,8 @@ impl FakeRuntime {
         script: impl Fn(&ContainerSpec) -> Behaviour + Send + Sync + 'static,
     ) -> Result<Self> {
         let dir = tempfile::tempdir().map_err(RuntimeError::io("create", "temporary directory"))?;
-        let inner = Inner {
-            dir,
-            script: Box::new(script),
-            state: Mutex::default(),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-            lease: None,
-        })
+        let inner = Inner { dir, script: Box::new(script), state: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner), lease: None })
     }
 
     /// Every container that was started, in order.
@@ -132,15 +122,7 @@ impl FakeRuntime {
 
     /// Ends a running container from the outside, as a crash of the application would.
     pub fn crash(&self, id: &str, code: u32) {
-        containers::end(
-            &mut self.state(),
-            id,
-            Exit {
-                code,
-                oom: false,
-                at: Timestamp::now(),
-            },
-        );
+        containers::end(&mut self.state(), id, Exit { code, oom: false, at: Timestamp::now() });
     }
 
     /// Forgets a container's task, as a restart of the machine would.
@@ -164,21 +146,12 @@ impl FakeRuntime {
             std::fs::write(&target, bytes).map_err(RuntimeError::io("write", &target))?;
         }
         let snapshot = new_snapshot(name, None, true, &Labels::new());
-        self.state().snapshots.insert(
-            name.to_owned(),
-            FakeSnapshot {
-                info: snapshot,
-                path,
-            },
-        );
+        self.state().snapshots.insert(name.to_owned(), FakeSnapshot { info: snapshot, path });
         Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, FakeState> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fresh_dir(&self) -> Result<PathBuf> {
@@ -199,14 +172,9 @@ fn new_snapshot(key: &str, parent: Option<&str>, committed: bool, labels: &Label
 }
 
 fn matches(labels: &Labels, wanted: &Labels) -> bool {
-    wanted
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 fn no_snapshot(key: &str) -> RuntimeError {
-    RuntimeError::NotFound {
-        what: "snapshot",
-        name: key.to_owned(),
-    }
+    RuntimeError::NotFound { what: "snapshot", name: key.to_owned() }
 }

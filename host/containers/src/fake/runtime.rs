@@ -36,10 +36,7 @@ impl Runtime for FakeRuntime {
     }
 
     fn leased(&self, lease: &str) -> Arc<dyn Runtime> {
-        Arc::new(Self {
-            inner: Arc::clone(&self.inner),
-            lease: Some(lease.to_owned()),
-        })
+        Arc::new(Self { inner: Arc::clone(&self.inner), lease: Some(lease.to_owned()) })
     }
 
     async fn put_blob(
@@ -56,11 +53,8 @@ impl Runtime for FakeRuntime {
             let (expected, got) = (expected.to_string(), digest.to_string());
             return Err(RuntimeError::DigestMismatch { expected, got });
         }
-        let blob = Blob {
-            digest: digest.clone(),
-            bytes: bytes.len() as u64,
-            labels: labels.clone(),
-        };
+        let blob =
+            Blob { digest: digest.clone(), bytes: bytes.len() as u64, labels: labels.clone() };
         self.hold(leases::Held::Blob(digest.clone()))?;
         let mut state = self.state();
         let entry = state.blobs.entry(digest).or_insert((blob, bytes));
@@ -86,20 +80,14 @@ impl Runtime for FakeRuntime {
     async fn list_blobs(&self, labels: &Labels) -> Result<Vec<Blob>> {
         let state = self.state();
         let blobs = state.blobs.values().map(|(blob, _)| blob);
-        Ok(blobs
-            .filter(|blob| matches(&blob.labels, labels))
-            .cloned()
-            .collect())
+        Ok(blobs.filter(|blob| matches(&blob.labels, labels)).cloned().collect())
     }
 
     async fn label_blob(&self, digest: &Digest, labels: &Labels) -> Result<()> {
         match self.state().blobs.get_mut(digest) {
             Some((blob, _)) => blob.labels.extend(labels.clone()),
             None => {
-                return Err(RuntimeError::NotFound {
-                    what: "resource",
-                    name: digest.to_string(),
-                });
+                return Err(RuntimeError::NotFound { what: "resource", name: digest.to_string() });
             }
         }
         Ok(())
@@ -123,15 +111,11 @@ impl Runtime for FakeRuntime {
         let path = self.fresh_dir()?;
         if let Some(parent) = parent {
             let from = self.state().snapshots.get(parent).cloned();
-            let from = from
-                .filter(|it| it.info.committed)
-                .ok_or_else(|| no_snapshot(parent))?;
+            let from = from.filter(|it| it.info.committed).ok_or_else(|| no_snapshot(parent))?;
             tree::copy(&from.path, &path)?;
         }
         let info = new_snapshot(key, parent, false, labels);
-        self.state()
-            .snapshots
-            .insert(key.to_owned(), FakeSnapshot { info, path });
+        self.state().snapshots.insert(key.to_owned(), FakeSnapshot { info, path });
         Ok(())
     }
 
@@ -145,13 +129,7 @@ impl Runtime for FakeRuntime {
         }
         let work = work.ok_or_else(|| no_snapshot(key))?;
         let info = new_snapshot(name, work.info.parent.as_deref(), true, labels);
-        state.snapshots.insert(
-            name.to_owned(),
-            FakeSnapshot {
-                info,
-                path: work.path,
-            },
-        );
+        state.snapshots.insert(name.to_owned(), FakeSnapshot { info, path: work.path });
         Ok(Committed::New)
     }
 
@@ -162,10 +140,7 @@ impl Runtime for FakeRuntime {
     async fn list_snapshots(&self, labels: &Labels) -> Result<Vec<Snapshot>> {
         let state = self.state();
         let all = state.snapshots.values().map(|it| &it.info);
-        Ok(all
-            .filter(|info| matches(&info.labels, labels))
-            .cloned()
-            .collect())
+        Ok(all.filter(|info| matches(&info.labels, labels)).cloned().collect())
     }
 
     async fn label_snapshot(&self, key: &str, labels: &Labels) -> Result<()> {
@@ -173,21 +148,14 @@ impl Runtime for FakeRuntime {
         let snapshot = state
             .snapshots
             .get_mut(key)
-            .ok_or_else(|| RuntimeError::NotFound {
-                what: "resource",
-                name: key.to_owned(),
-            })?;
+            .ok_or_else(|| RuntimeError::NotFound { what: "resource", name: key.to_owned() })?;
         snapshot.info.labels.extend(labels.clone());
         Ok(())
     }
 
     async fn remove_snapshot(&self, key: &str) -> Result<()> {
         let mut state = self.state();
-        if state
-            .snapshots
-            .values()
-            .any(|it| it.info.parent.as_deref() == Some(key))
-        {
+        if state.snapshots.values().any(|it| it.info.parent.as_deref() == Some(key)) {
             return Err(RuntimeError::Refused {
                 operation: "remove snapshot",
                 name: key.to_owned(),
@@ -206,12 +174,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn mount_snapshot(&self, key: &str, access: Access) -> Result<Mounted> {
-        let found = self
-            .state()
-            .snapshots
-            .get(key)
-            .cloned()
-            .ok_or_else(|| no_snapshot(key))?;
+        let found = self.state().snapshots.get(key).cloned().ok_or_else(|| no_snapshot(key))?;
         if found.info.committed && access == Access::ReadWrite {
             return Err(RuntimeError::Invalid {
                 what: "snapshot to write",
@@ -230,26 +193,17 @@ impl Runtime for FakeRuntime {
         labels: &Labels,
     ) -> Result<Applied> {
         if self.snapshot(name).await?.is_some() {
-            return Ok(Applied {
-                committed: Committed::Existed,
-                diff_id: None,
-            });
+            return Ok(Applied { committed: Committed::Existed, diff_id: None });
         }
         let Some(bytes) = self.read_blob(layer, u64::MAX).await? else {
-            return Err(RuntimeError::NotFound {
-                what: "blob",
-                name: layer.to_string(),
-            });
+            return Err(RuntimeError::NotFound { what: "blob", name: layer.to_string() });
         };
         let key = format!("apply-{}", ulid::Ulid::new());
         self.prepare_snapshot(&key, parent, labels).await?;
         let mounted = self.mount_snapshot(&key, Access::ReadWrite).await?;
         let diff_id = archive::apply(&bytes, mounted.path())?;
         let committed = self.commit_snapshot(&key, name, labels).await?;
-        Ok(Applied {
-            committed,
-            diff_id: Some(diff_id),
-        })
+        Ok(Applied { committed, diff_id: Some(diff_id) })
     }
 
     async fn import_rootfs(&self, name: &str, archive: Reader, labels: &Labels) -> Result<Applied> {
@@ -306,10 +260,7 @@ impl Runtime for FakeRuntime {
 
     async fn list(&self, labels: &Labels) -> Result<Vec<Container>> {
         let state = self.state();
-        let all = state
-            .containers
-            .values()
-            .filter(|it| matches(&it.spec.labels, labels));
+        let all = state.containers.values().filter(|it| matches(&it.spec.labels, labels));
         Ok(all.map(containers::FakeContainer::public).collect())
     }
 
@@ -319,11 +270,6 @@ impl Runtime for FakeRuntime {
 
     async fn usage(&self, id: &str) -> Result<Option<Usage>> {
         let running = matches!(self.status(id).await?, Some(TaskStatus::Running { .. }));
-        Ok(running.then_some(Usage {
-            memory_bytes: 1 << 20,
-            cpu_us: 0,
-            pids: 1,
-            oom_kills: 0,
-        }))
+        Ok(running.then_some(Usage { memory_bytes: 1 << 20, cpu_us: 0, pids: 1, oom_kills: 0 }))
     }
 }

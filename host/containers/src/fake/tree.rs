@@ -8,9 +8,7 @@ use crate::error::{Result, RuntimeError};
 pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in entries(from)? {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry
-            .file_type()
-            .map_err(RuntimeError::io("look at", &source))?;
+        let kind = entry.file_type().map_err(RuntimeError::io("look at", &source))?;
         if kind.is_dir() {
             std::fs::create_dir_all(&target).map_err(RuntimeError::io("create", &target))?;
             copy(&source, &target)?;
@@ -28,20 +26,13 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
 pub(super) fn bytes(dir: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in entries(dir)? {
-        let meta = entry
-            .metadata()
-            .map_err(RuntimeError::io("look at", entry.path()))?;
-        sum += if meta.is_dir() {
-            bytes(&entry.path())?
-        } else {
-            meta.len()
-        };
+        let meta = entry.metadata().map_err(RuntimeError::io("look at", entry.path()))?;
+        sum += if meta.is_dir() { bytes(&entry.path())? } else { meta.len() };
     }
     Ok(sum)
 }
 
 fn entries(dir: &Path) -> Result<Vec<std::fs::DirEntry>> {
     let read = std::fs::read_dir(dir).map_err(RuntimeError::io("read", dir))?;
-    read.collect::<std::io::Result<_>>()
-        .map_err(RuntimeError::io("read", dir))
+    read.collect::<std::io::Result<_>>().map_err(RuntimeError::io("read", dir))
 }

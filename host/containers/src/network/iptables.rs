@@ -61,11 +61,9 @@ pub(crate) fn per_network_chains() -> Vec<String> {
 
 /// Every chain and rule of netavark, for the leak check.
 pub(crate) fn netavark_rules() -> Vec<String> {
-    let all = ["filter", "nat"].into_iter().flat_map(|table| {
-        save(table)
-            .into_iter()
-            .map(move |rule| format!("{table}: {rule}"))
-    });
+    let all = ["filter", "nat"]
+        .into_iter()
+        .flat_map(|table| save(table).into_iter().map(move |rule| format!("{table}: {rule}")));
     all.filter(|rule| rule.contains("NETAVARK")).collect()
 }
 
@@ -74,8 +72,7 @@ fn is_per_network(chain: &str) -> bool {
 }
 
 fn chain_of(rule: &str) -> Option<&str> {
-    rule.strip_prefix("-N ")
-        .filter(|chain| chain.starts_with("NETAVARK"))
+    rule.strip_prefix("-N ").filter(|chain| chain.starts_with("NETAVARK"))
 }
 
 fn jumps_to(rule: &str, chains: &[&str]) -> bool {
@@ -93,10 +90,7 @@ fn save(table: &str) -> Vec<String> {
         .stdin(Stdio::null())
         .output();
     match output {
-        Ok(output) => String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect(),
+        Ok(output) => String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect(),
         Err(_) => Vec::new(),
     }
 }

@@ -33,8 +33,11 @@ pub trait Network: Send + Sync {
     fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached>;
     /// Takes a container's namespace and address away.
     fn detach(&self, container: &str) -> Result<()>;
-    /// Restores helpers that died, at intervals.
+    /// Restores what others took away: a helper that died, walls that a reload of the machine's firewall
+    /// has flushed. To be called at intervals.
     fn heal(&self) -> Result<()>;
+    /// Containers that have a namespace or an address.
+    fn attached(&self) -> Result<Vec<String>>;
     /// Removes everything of this host from the machine.
     fn teardown(&self) -> Result<()>;
 }

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +24,8 @@ use crate::runtime::Attachment;
 
 /// Name of the interface inside of a container.
 const INTERFACE: &str = "eth0";
+/// The walls are put up again at every so many looks.
+const WALLS_EVERY: u32 = 10;
 
 /// Networks by netavark. See [`Network`].
 pub struct Netavark {
@@ -32,6 +35,8 @@ pub struct Netavark {
     netavark: PathBuf,
     aardvark: PathBuf,
     nft: PathBuf,
+    /// How often it was looked after.
+    beats: AtomicU32,
 }
 
 impl Netavark {
@@ -49,6 +54,7 @@ impl Netavark {
             netavark: parts.netavark.clone(),
             aardvark: parts.aardvark.clone(),
             nft: parts.nft.clone(),
+            beats: AtomicU32::new(0),
         }
     }
 
@@ -60,11 +66,7 @@ impl Netavark {
         }
         let subnet = self.addresses.subnet(name).map_err(no_address(name))?;
         let bridge = bridge_name(&self.host, name);
-        let record = NetworkRecord {
-            name: name.to_owned(),
-            bridge,
-            subnet,
-        };
+        let record = NetworkRecord { name: name.to_owned(), bridge, subnet };
         forward_packets()?;
         let mut networks = self.state.networks()?;
         networks.push(record.clone());
@@ -76,10 +78,8 @@ impl Netavark {
     fn attach_locked(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
         self.detach_locked(container)?;
         let network = self.ensure_locked(&attachment.network)?;
-        let address = self
-            .addresses
-            .address(&network.name, container)
-            .map_err(no_address(container))?;
+        let address =
+            self.addresses.address(&network.name, container).map_err(no_address(container))?;
         let record = AttachmentRecord {
             container: container.to_owned(),
             network: network.name.clone(),
@@ -94,17 +94,14 @@ impl Netavark {
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
         }
-        Ok(Attached {
-            netns: path,
-            address,
-            gateway: network.subnet.gateway(),
-        })
+        Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
     }
 
     fn detach_locked(&self, container: &str) -> Result<()> {
         let path = self.state.netns(container);
         let Some(record) = self.state.attachment(container)? else {
-            return netns::remove(&path);
+            netns::remove(&path)?;
+            return self.release_all(container);
         };
         if !netns::is_alive(&path) {
             // netavark insists on a namespace; in an empty one it takes away what is outside.
@@ -116,9 +113,17 @@ impl Netavark {
         netns::remove(&path)?;
         self.state.remove_attachment(container)?;
         self.sweep_network(&record.network)?;
-        self.addresses
-            .release_address(&record.network, container)
-            .map_err(no_address(container))
+        self.addresses.release_address(&record.network, container).map_err(no_address(container))
+    }
+
+    /// Gives back what a container without a record holds: the records die with a reboot, the allotment
+    /// does not.
+    fn release_all(&self, container: &str) -> Result<()> {
+        let allotted = self.addresses.allotted().map_err(no_address(container))?;
+        for (network, _, _) in allotted.into_iter().filter(|(_, holder, _)| holder == container) {
+            self.addresses.release_address(&network, container).map_err(no_address(container))?;
+        }
+        Ok(())
     }
 
     /// After the last container: no bridge and no rule of the network stays.
@@ -126,23 +131,14 @@ impl Netavark {
         let Some(network) = self.state.network(name)? else {
             return Ok(());
         };
-        if self
-            .state
-            .attachments()?
-            .iter()
-            .any(|other| other.network == name)
-        {
+        if self.state.attachments()?.iter().any(|other| other.network == name) {
             return Ok(());
         }
         if bridge_dir(&network.bridge).exists() {
             delete_link(&network.bridge);
             iptables::sweep_subnet(&network.subnet.to_string());
         }
-        let dns = self
-            .state
-            .aardvark()
-            .join("aardvark-dns")
-            .join(self.network_name(name));
+        let dns = self.state.aardvark().join("aardvark-dns").join(self.network_name(name));
         if dns.exists() {
             let _ = std::fs::remove_file(dns);
         }
@@ -151,11 +147,8 @@ impl Netavark {
 
     fn remove_locked(&self, name: &str) -> Result<()> {
         if self.state.network(name)?.is_some() {
-            if let Some(member) = self
-                .state
-                .attachments()?
-                .into_iter()
-                .find(|other| other.network == name)
+            if let Some(member) =
+                self.state.attachments()?.into_iter().find(|other| other.network == name)
             {
                 return Err(RuntimeError::Network {
                     network: name.to_owned(),
@@ -169,9 +162,7 @@ impl Netavark {
             nft::apply(&self.nft, &self.host, &networks)?;
             iptables::sweep();
         }
-        self.addresses
-            .release_subnet(name)
-            .map_err(no_address(name))
+        self.addresses.release_subnet(name).map_err(no_address(name))
     }
 
     /// The network's name as netavark sees it: its rules and files are named from it.
@@ -236,13 +227,9 @@ impl Netavark {
             .map_err(RuntimeError::io("run", &self.netavark))?;
         if let Some(mut stdin) = child.stdin.take() {
             let text = record.request.to_string();
-            stdin
-                .write_all(text.as_bytes())
-                .map_err(|error| failed(error.to_string()))?;
+            stdin.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))?;
         }
-        let output = child
-            .wait_with_output()
-            .map_err(RuntimeError::io("run", &self.netavark))?;
+        let output = child.wait_with_output().map_err(RuntimeError::io("run", &self.netavark))?;
         if output.status.success() {
             return Ok(());
         }
@@ -260,6 +247,22 @@ impl Netavark {
         let pid: u32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         name.starts_with("aardvark").then_some(pid)
+    }
+
+    fn start_aardvark(&self) -> Result<()> {
+        let dir = self.state.aardvark().join("aardvark-dns");
+        let _ = std::fs::remove_file(dir.join("aardvark.pid"));
+        Command::new(&self.aardvark)
+            .arg("--config")
+            .arg(dir)
+            .args(["--port", "53", "run"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .status()
+            .map(drop)
+            .map_err(RuntimeError::io("run", &self.aardvark))
     }
 
     fn stop_aardvark(&self) {
@@ -282,12 +285,7 @@ impl Network for Netavark {
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        Ok(self
-            .state
-            .networks()?
-            .into_iter()
-            .map(|network| network.name)
-            .collect())
+        Ok(self.state.networks()?.into_iter().map(|network| network.name).collect())
     }
 
     fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
@@ -302,13 +300,20 @@ impl Network for Netavark {
     fn detach(&self, container: &str) -> Result<()> {
         let known = self.state.attachment(container)?.is_some();
         if !known && !self.state.netns(container).exists() {
-            return Ok(());
+            return self.release_all(container);
         }
         let _lock = lock()?;
         self.detach_locked(container)
     }
 
     fn heal(&self) -> Result<()> {
+        if self.beats.fetch_add(1, Ordering::Relaxed).is_multiple_of(WALLS_EVERY) {
+            let _lock = lock()?;
+            let networks = self.state.networks()?;
+            if !networks.is_empty() {
+                nft::apply(&self.nft, &self.host, &networks)?;
+            }
+        }
         if self.aardvark_pid().is_some() || self.state.attachments()?.is_empty() {
             return Ok(());
         }
@@ -317,19 +322,17 @@ impl Network for Netavark {
             return Ok(());
         }
         tracing::warn!("aardvark-dns is gone: starting it again");
-        let dir = self.state.aardvark().join("aardvark-dns");
-        let _ = std::fs::remove_file(dir.join("aardvark.pid"));
-        Command::new(&self.aardvark)
-            .arg("--config")
-            .arg(dir)
-            .args(["--port", "53", "run"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .status()
-            .map(drop)
-            .map_err(RuntimeError::io("run", &self.aardvark))
+        self.start_aardvark()
+    }
+
+    fn attached(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.state.netns_all();
+        names.extend(self.state.attachments()?.into_iter().map(|it| it.container));
+        let allotted = self.addresses.allotted().map_err(no_address("all"))?;
+        names.extend(allotted.into_iter().map(|(_, container, _)| container));
+        names.sort();
+        names.dedup();
+        Ok(names)
     }
 
     fn teardown(&self) -> Result<()> {
@@ -351,9 +354,7 @@ impl Network for Netavark {
 /// Names become file names and names of iptables chains.
 fn check_name(name: &str) -> Result<()> {
     let fits = (1..=100).contains(&name.len())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if fits {
         return Ok(());
     }
@@ -384,13 +385,8 @@ fn bridge_dir(bridge: &str) -> PathBuf {
 
 /// Interfaces on a bridge.
 fn ports(bridge: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(bridge_dir(bridge).join("brif"))
-        .into_iter()
-        .flatten();
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    let entries = std::fs::read_dir(bridge_dir(bridge).join("brif")).into_iter().flatten();
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Cuts the interfaces that are new on a bridge off from its others.

@@ -36,12 +36,7 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
         .collect();
     let same_bridge: String = networks
         .iter()
-        .map(|network| {
-            format!(
-                "\t\tiifname \"{0}\" oifname \"{0}\" accept\n",
-                network.bridge
-            )
-        })
+        .map(|network| format!("\t\tiifname \"{0}\" oifname \"{0}\" accept\n", network.bridge))
         .collect();
     let ours = format!("\"{}*\"", bridge_prefix(host));
     let gateways = gateways.join(", ");
@@ -73,11 +68,8 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 }
 
 fn run(nft: &Path, script: &str) -> Result<()> {
-    let failed = |why: String| RuntimeError::Network {
-        network: "all".to_owned(),
-        operation: "nft",
-        why,
-    };
+    let failed =
+        |why: String| RuntimeError::Network { network: "all".to_owned(), operation: "nft", why };
     let mut child = Command::new(nft)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -86,19 +78,13 @@ fn run(nft: &Path, script: &str) -> Result<()> {
         .spawn()
         .map_err(RuntimeError::io("run", nft))?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(script.as_bytes())
-            .map_err(|error| failed(error.to_string()))?;
+        stdin.write_all(script.as_bytes()).map_err(|error| failed(error.to_string()))?;
     }
-    let output = child
-        .wait_with_output()
-        .map_err(RuntimeError::io("run", nft))?;
+    let output = child.wait_with_output().map_err(RuntimeError::io("run", nft))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(failed(
-        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    ))
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -119,10 +105,7 @@ mod tests {
         let network = NetworkRecord {
             name: "shop".to_owned(),
             bridge: "wl0011aaxxxxxxx".to_owned(),
-            subnet: Subnet {
-                base: Ipv4Addr::new(10, 1, 2, 0),
-                prefix_bits: 24,
-            },
+            subnet: Subnet { base: Ipv4Addr::new(10, 1, 2, 0), prefix_bits: 24 },
         };
         let script = script(&host, &[network]);
         assert!(script.contains("\"wl0011aaxxxxxxx\" . 10.1.2.1"));

@@ -110,9 +110,8 @@ impl State {
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.retain(|name| !name.starts_with(".new-"));
     names.sort();
     names
@@ -159,15 +158,9 @@ pub(crate) fn bridge_prefix(host: &HostId) -> String {
 /// A bridge's name, 15 characters: the host's prefix and seven of the network's digest.
 pub(super) fn bridge_name(host: &HostId, network: &str) -> String {
     const LETTERS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    let digest = Sha256::new()
-        .chain_update(host.as_str())
-        .chain_update(network)
-        .finalize();
-    let tail: String = digest
-        .iter()
-        .take(7)
-        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
-        .collect();
+    let digest = Sha256::new().chain_update(host.as_str()).chain_update(network).finalize();
+    let tail: String =
+        digest.iter().take(7).map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
     format!("{}{tail}", bridge_prefix(host))
 }
 

@@ -56,20 +56,12 @@ pub struct Attachment {
 impl Attachment {
     /// Member of an environment's network.
     pub fn member(network: impl Into<String>, aliases: Vec<String>) -> Self {
-        Self {
-            network: network.into(),
-            aliases,
-            isolated: false,
-        }
+        Self { network: network.into(), aliases, isolated: false }
     }
 
     /// The network of builds: egress and names of the outside, no other container.
     pub fn build() -> Self {
-        Self {
-            network: "windlass-build".to_owned(),
-            aliases: Vec::new(),
-            isolated: true,
-        }
+        Self { network: "windlass-build".to_owned(), aliases: Vec::new(), isolated: true }
     }
 }
 
@@ -117,12 +109,7 @@ impl LogSpec {
 
 impl fmt::Debug for LogSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "LogSpec({}, {} masked values)",
-            self.dir.display(),
-            self.mask.len()
-        )
+        write!(f, "LogSpec({}, {} masked values)", self.dir.display(), self.mask.len())
     }
 }
 

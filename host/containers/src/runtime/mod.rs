@@ -204,10 +204,7 @@ pub struct Mounted {
 impl Mounted {
     /// A mount at `path` that `unmount` ends.
     pub fn new(path: PathBuf, unmount: impl FnOnce() + Send + 'static) -> Self {
-        Self {
-            path,
-            unmount: Some(Box::new(unmount)),
-        }
+        Self { path, unmount: Some(Box::new(unmount)) }
     }
 
     /// Where it is mounted. Symbolic links inside belong to the snapshot: never follow one from here.

@@ -46,13 +46,8 @@ const MASKED_PATHS: [&str; 11] = [
     "/sys/firmware",
 ];
 
-const READ_ONLY_PATHS: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
+const READ_ONLY_PATHS: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -86,11 +81,7 @@ pub(crate) fn open_files_max() -> u64 {
 pub(crate) fn check(spec: &ContainerSpec) -> Result<()> {
     check_id(&spec.id)?;
     let invalid = |what, given: &str, rule| {
-        Err(RuntimeError::Invalid {
-            what,
-            given: given.to_owned(),
-            rule,
-        })
+        Err(RuntimeError::Invalid { what, given: given.to_owned(), rule })
     };
     if spec.argv.first().is_none_or(String::is_empty) {
         return invalid("command", "", "name a command to run");
@@ -121,9 +112,7 @@ pub(crate) fn check_id(id: &str) -> Result<()> {
         && id.chars().all(inner)
         && edge(id.chars().next())
         && edge(id.chars().last())
-        && !["..", "._", "_.", "-.", ".-"]
-            .iter()
-            .any(|pair| id.contains(pair));
+        && !["..", "._", "_.", "-.", ".-"].iter().any(|pair| id.contains(pair));
     if fits {
         return Ok(());
     }
@@ -175,11 +164,8 @@ fn process(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
 }
 
 fn environment(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<String> {
-    let mut env: Vec<String> = spec
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let mut env: Vec<String> =
+        spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let defaults = [
         ("PATH", DEFAULT_PATH),
         ("HOME", around.user.home.as_str()),
@@ -228,59 +214,27 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
     let shm = format!("size={SHM_BYTES}");
     let mut all = vec![
         special("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        special(
-            "/dev",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
+        special("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         special(
             "/dev/pts",
             "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5",
-            ],
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        special(
-            "/dev/shm",
-            "tmpfs",
-            &["nosuid", "noexec", "nodev", "mode=1777", &shm],
-        ),
+        special("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
         special("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         special("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-        special(
-            "/sys/fs/cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", "ro"],
-        ),
+        special("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
     ];
     for (source, target) in &around.files.mounts {
         all.push(bind(source, target, false));
     }
     for mount in &spec.mounts {
         all.push(match mount {
-            Mount::Bind {
-                source,
-                target,
-                read_only,
-            } => bind(source, target, *read_only),
-            Mount::Tmpfs {
-                target,
-                bytes_max,
-                mode,
-            } => special(
+            Mount::Bind { source, target, read_only } => bind(source, target, *read_only),
+            Mount::Tmpfs { target, bytes_max, mode } => special(
                 target,
                 "tmpfs",
-                &[
-                    "nosuid",
-                    "nodev",
-                    &format!("size={bytes_max}"),
-                    &format!("mode={mode:o}"),
-                ],
+                &["nosuid", "nodev", &format!("size={bytes_max}"), &format!("mode={mode:o}")],
             ),
         });
     }
@@ -314,15 +268,8 @@ mod tests {
     #[test]
     fn limits_of_zero_are_no_limits() {
         let none = resources(&ResourceLimits::default(), true);
-        assert_eq!(
-            none,
-            json!({ "devices": [{ "allow": false, "access": "rwm" }] })
-        );
-        let some = ResourceLimits {
-            memory_bytes: 1 << 20,
-            cpu_millis: 500,
-            pids: 7,
-        };
+        assert_eq!(none, json!({ "devices": [{ "allow": false, "access": "rwm" }] }));
+        let some = ResourceLimits { memory_bytes: 1 << 20, cpu_millis: 500, pids: 7 };
         let some = resources(&some, true);
         assert_eq!(some["memory"], json!({ "limit": 1 << 20, "swap": 1 << 20 }));
         assert_eq!(some["cpu"], json!({ "quota": 50_000, "period": 100_000 }));

@@ -150,15 +150,7 @@ mod tests {
         ] {
             assert!(!names.contains(&denied), "{denied}");
         }
-        for needed in [
-            "read",
-            "execve",
-            "futex",
-            "epoll_pwait2",
-            "openat2",
-            "rseq",
-            "statx",
-        ] {
+        for needed in ["read", "execve", "futex", "epoll_pwait2", "openat2", "rseq", "statx"] {
             assert!(names.contains(&needed), "{needed}");
         }
     }

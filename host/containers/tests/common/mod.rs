@@ -38,10 +38,7 @@ struct AddressState {
 impl TestAddresses {
     /// A pool of its own for each second byte.
     pub(crate) fn new(pool: u8) -> Arc<Self> {
-        Arc::new(Self {
-            pool,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { pool, state: Mutex::default() })
     }
 }
 
@@ -52,16 +49,11 @@ impl Addresses for TestAddresses {
             return Ok(*subnet);
         }
         let subnet = (0..=255)
-            .map(|third| Subnet {
-                base: Ipv4Addr::new(10, self.pool, third, 0),
-                prefix_bits: 24,
-            })
+            .map(|third| Subnet { base: Ipv4Addr::new(10, self.pool, third, 0), prefix_bits: 24 })
             .find(|subnet| {
                 !state.subnets.values().any(|other| other == subnet) && !subnet_in_use(*subnet)
             })
-            .ok_or_else(|| AddressError::Exhausted {
-                pool: format!("10.{}.0.0/16", self.pool),
-            })?;
+            .ok_or_else(|| AddressError::Exhausted { pool: format!("10.{}.0.0/16", self.pool) })?;
         state.subnets.insert(network.to_owned(), subnet);
         Ok(subnet)
     }
@@ -83,9 +75,7 @@ impl Addresses for TestAddresses {
         let address = (0..)
             .map_while(|n| subnet.host(n))
             .find(|address| !state.addresses.values().any(|other| other == address))
-            .ok_or_else(|| AddressError::Exhausted {
-                pool: subnet.to_string(),
-            })?;
+            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
         state.addresses.insert(key, address);
         Ok(address)
     }
@@ -126,34 +116,22 @@ impl Host {
             limits: Limits::default(),
         };
         let addresses = TestAddresses::new(pool);
-        let engine = Engine::start(config.clone(), addresses.clone())
-            .await
-            .unwrap();
-        let host = Self {
-            engine,
-            config,
-            addresses,
-            dir: data.path().to_owned(),
-            data: Some(data),
-        };
+        let engine = Engine::start(config.clone(), addresses.clone()).await.unwrap();
+        let host =
+            Self { engine, config, addresses, dir: data.path().to_owned(), data: Some(data) };
         host.import().await;
         host
     }
 
     /// The same host as after a restart of `serve`.
     pub(crate) async fn restart(&mut self) {
-        self.engine = Engine::start(self.config.clone(), self.addresses.clone())
-            .await
-            .unwrap();
+        self.engine = Engine::start(self.config.clone(), self.addresses.clone()).await.unwrap();
     }
 
     async fn import(&self) {
         let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
         let archive = reader(busybox_tar());
-        self.engine
-            .import_rootfs(ROOTFS, archive, &labels)
-            .await
-            .unwrap();
+        self.engine.import_rootfs(ROOTFS, archive, &labels).await.unwrap();
     }
 
     /// A container that runs a shell script.
@@ -183,11 +161,7 @@ impl Host {
         self.engine.clone().teardown_host().await.unwrap();
         until("nothing is left of the host", || {
             let left = windlass_containers::leak::machine(&id);
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{left:?}"))
-            }
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
         .await;
         self.data.take();
@@ -204,10 +178,7 @@ pub(crate) fn shell(dir: &Path, id: &str, script: &str) -> ContainerSpec {
 /// The text of a log, one line each.
 pub(crate) fn output(dir: &Path) -> String {
     let lines = windlass_containers::logs::read(dir);
-    lines
-        .iter()
-        .map(|line| format!("{}\n", line.text))
-        .collect()
+    lines.iter().map(|line| format!("{}\n", line.text)).collect()
 }
 
 /// Waits for a condition; its last complaint is the panic's message.
@@ -229,36 +200,16 @@ pub(crate) fn reader(bytes: Vec<u8>) -> Reader {
 
 /// A root file system of busybox with its links, users and the usual directories.
 pub(crate) fn busybox_tar() -> Vec<u8> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .iter()
-        .find_map(|it| std::fs::read(it).ok());
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|it| std::fs::read(it).ok());
     let busybox = busybox.expect("busybox is missing: run `apt-get install busybox-static`");
     let mut tar = tar::Builder::new(Vec::new());
     for dir in ["bin", "etc", "proc", "sys", "dev", "tmp", "home"] {
         put(&mut tar, dir, tar::EntryType::Directory, 0o755, b"");
     }
-    put(
-        &mut tar,
-        "bin/busybox",
-        tar::EntryType::Regular,
-        0o755,
-        &busybox,
-    );
+    put(&mut tar, "bin/busybox", tar::EntryType::Regular, 0o755, &busybox);
     let passwd = b"root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home:/bin/sh\n";
-    put(
-        &mut tar,
-        "etc/passwd",
-        tar::EntryType::Regular,
-        0o644,
-        passwd,
-    );
-    put(
-        &mut tar,
-        "etc/group",
-        tar::EntryType::Regular,
-        0o644,
-        b"root:x:0:\napp:x:1000:\n",
-    );
+    put(&mut tar, "etc/passwd", tar::EntryType::Regular, 0o644, passwd);
+    put(&mut tar, "etc/group", tar::EntryType::Regular, 0o644, b"root:x:0:\napp:x:1000:\n");
     let names = [
         "sh", "cat", "echo", "ls", "sleep", "grep", "id", "nc", "wget", "nslookup", "ping", "head",
         "dd", "true", "false", "touch", "mkdir", "mount", "unshare", "kill", "printf", "tr", "env",
@@ -269,8 +220,7 @@ pub(crate) fn busybox_tar() -> Vec<u8> {
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         header.set_mode(0o777);
-        tar.append_link(&mut header, format!("bin/{name}"), "busybox")
-            .unwrap();
+        tar.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
     }
     tar.into_inner().unwrap()
 }
