@@ -81,7 +81,7 @@ pub(crate) async fn write(runtime: &dyn Runtime, record: Record) -> Result<Artif
     let mut labels = kind(KIND_ARTIFACT);
     labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
     for (n, output) in record.outputs.iter().enumerate() {
-        labels.insert(format!("{LABEL_GC_REF_SNAPSHOT}.{n}"), output.snapshot.clone());
+        labels.insert(format!("{LABEL_GC_REF_SNAPSHOT}/{n}"), output.snapshot.clone());
     }
     let blob = runtime
         .put_blob(Box::new(std::io::Cursor::new(bytes)), None, &labels)

@@ -50,20 +50,17 @@ pub(crate) const fn architecture() -> &'static str {
 mod tests {
     use super::*;
 
-    fn key(change: impl FnOnce(&mut KeyInput<'_>)) -> String {
-        let env = KeyValues::new();
-        let mut input = KeyInput {
+    fn plain() -> KeyInput<'static> {
+        KeyInput {
             parent: "base",
             platform: "linux/amd64",
-            env: &env,
+            env: const { &KeyValues::new() },
             cwd: "/app",
             user: "root",
             variables: &[],
             ops: &[],
             inputs: &[],
-        };
-        change(&mut input);
-        input.key()
+        }
     }
 
     #[test]
@@ -71,15 +68,15 @@ mod tests {
         let variables = [("A".to_owned(), Digest::of(b"1"))];
         let inputs = [vec!["sha256:1".to_owned()]];
         let keys = std::collections::BTreeSet::from([
-            key(|_| {}),
-            key(|k| k.parent = "other"),
-            key(|k| k.platform = "linux/arm64"),
-            key(|k| k.cwd = "/"),
-            key(|k| k.user = "node"),
-            key(|k| k.variables = &variables),
-            key(|k| k.inputs = &inputs),
+            plain().key(),
+            KeyInput { parent: "other", ..plain() }.key(),
+            KeyInput { platform: "linux/arm64", ..plain() }.key(),
+            KeyInput { cwd: "/", ..plain() }.key(),
+            KeyInput { user: "node", ..plain() }.key(),
+            KeyInput { variables: &variables, ..plain() }.key(),
+            KeyInput { inputs: &inputs, ..plain() }.key(),
         ]);
         assert_eq!(keys.len(), 7);
-        assert_eq!(key(|_| {}), key(|_| {}));
+        assert_eq!(plain().key(), plain().key());
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn remember(
     let bytes = serde_json::to_vec(&record).unwrap_or_default();
     let mut labels = labels(asked);
     labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
-    labels.insert(format!("{LABEL_GC_REF_SNAPSHOT}.0"), image.snapshot.clone());
+    labels.insert(format!("{LABEL_GC_REF_SNAPSHOT}/0"), image.snapshot.clone());
     runtime
         .put_blob(Box::new(std::io::Cursor::new(bytes)), None, &labels)
         .await

@@ -27,11 +27,6 @@ impl Requirement {
         Some(Self { alternatives: alternatives? })
     }
 
-    /// Whether it allows everything.
-    pub(crate) fn is_any(&self) -> bool {
-        self.alternatives.iter().any(|a| a.within.is_empty() && a.without.is_empty())
-    }
-
     /// Whether it allows this version.
     pub(crate) fn allows(&self, version: Version) -> bool {
         let inside = |(low, high): &Range| *low <= version && version < *high;

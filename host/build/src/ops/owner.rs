@@ -48,7 +48,7 @@ fn unknown(what: &str, name: &str) -> Failure {
     Failure::app(
         "build.no-such-user",
         format!("There is no {what} {name:?} in the base"),
-        format!("a copy gives files to it, and /etc/passwd or /etc/group does not list it"),
+        "a copy gives files to it, and /etc/passwd or /etc/group does not list it",
         "name one that exists, create it in an earlier command, or give its number",
     )
 }

@@ -79,8 +79,9 @@ impl std::str::FromStr for Reference {
             Some(at) => (&name[..after_slash + at], Some(&name[after_slash + at + 1..])),
             None => (name, None),
         };
-        let is_registry =
-            |part: &str| part.contains(['.', ':']) || part == "localhost" || part.starts_with('[');
+        let is_registry = |part: &str| {
+            !part.starts_with('.') && (part.contains(['.', ':']) || part == "localhost")
+        };
         let (registry, path) = match name.split_once('/') {
             Some((first, rest)) if is_registry(first) => (first, rest.to_owned()),
             Some(_) => (DEFAULT_REGISTRY.0, name.to_owned()),

@@ -1,0 +1,5 @@
+//! The logger role alone, for tests.
+
+fn main() {
+    windlass_containers::logger::main()
+}

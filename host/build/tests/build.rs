@@ -1,0 +1,220 @@
+//! Builds on a real containerd.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{Host, busybox, copy, plan, script, scripted, step, variable};
+use windlass_containers::runtime::Access;
+use windlass_model::deployment::ArtifactKind;
+use windlass_model::plan::{Base, Mount, Op, Output, OutputKind, Sharing};
+use windlass_model::{Limits, Stream};
+
+fn on_base(ops: Vec<Op>) -> windlass_model::plan::BuildPlan {
+    plan(vec![busybox(), step("app", Base::Step("base".to_owned()), ops)])
+}
+
+#[tokio::test]
+async fn a_plan_is_carried_out_once_recorded_and_found_again() {
+    let host = Host::start(221).await;
+    let ops = || {
+        let run = "cat /app/app.txt; echo warned >&2; echo made > /app/made; ls -a /app";
+        vec![copy("app.txt", "/app/"), Op::Run(script(run))]
+    };
+    let first = host.build(on_base(ops())).await.unwrap();
+    assert!(first.steps.iter().all(|step| !step.cached), "{:?}", first.steps);
+    let lines = host.lines.lock().unwrap().clone();
+    let has = |stream, text: &str| lines.iter().any(|l| l.stream == stream && l.text == text);
+    assert!(has(Stream::Stdout, "version 1") && has(Stream::Stderr, "warned"), "{lines:?}");
+
+    let again = host.build(on_base(ops())).await.unwrap();
+    assert!(again.all_cached(), "{:?}", again.steps);
+    assert_eq!(again.artifact, first.artifact);
+    let ran = host.log().matches("$ ").count();
+    assert_eq!(ran, 1, "the second build ran a command: {}", host.log());
+
+    std::fs::write(host.source.path().join("app.txt"), "version 2\n").unwrap();
+    let changed = host.build(on_base(ops())).await.unwrap();
+    let cached: Vec<bool> = changed.steps.iter().map(|step| step.cached).collect();
+    assert_eq!(cached, [true, false]);
+    let snapshot = &changed.artifact.outputs[0].snapshot;
+    {
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        let read = |path: &str| std::fs::read_to_string(mounted.path().join(path)).unwrap();
+        assert_eq!((read("app/app.txt").as_str(), read("app/made").as_str()), ("version 2\n", "made\n"));
+        assert!(!mounted.path().join("dev/windlass").exists());
+    }
+    let loaded = host.builder.load_artifact(&changed.artifact.digest).await.unwrap();
+    assert_eq!(loaded.as_ref(), Some(&changed.artifact));
+    host.builder.verify_artifact(&changed.artifact).await.unwrap();
+
+    let keep = BTreeSet::from([changed.artifact.digest.clone()]);
+    let pruned = host.builder.prune(&keep, Duration::ZERO).await.unwrap();
+    assert_eq!((pruned.artifacts, pruned.snapshots), (1, 1));
+    host.builder.verify_artifact(&changed.artifact).await.unwrap();
+    let gone = host.builder.verify_artifact(&first.artifact).await.unwrap_err();
+    assert_eq!(gone.code, "artifact.missing");
+    host.builder.prune(&BTreeSet::new(), Duration::ZERO).await.unwrap();
+    assert_eq!(host.engine.inventory().await.unwrap().keys().next(), None);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_failing_command_is_named_with_its_last_lines_and_leaves_nothing() {
+    let host = Host::start(222).await;
+    let failure = host.build(scripted(script("echo first; echo why >&2; exit 7"))).await.unwrap_err();
+    assert_eq!(failure.code, "build.command-failed");
+    assert!(failure.what.contains("exit code 7") && failure.what.contains("the step app"));
+    assert!(failure.log.iter().any(|line| line.text == "why"), "{:?}", failure.log);
+    let mut absent = script("");
+    absent.argv = vec!["no-such-command".to_owned()];
+    let failure = host.build(scripted(absent)).await.unwrap_err();
+    assert_eq!(failure.code, "build.command-failed", "{failure:?}");
+    let failure = host.build(on_base(vec![copy("absent.txt", "/")])).await.unwrap_err();
+    assert_eq!(failure.code, "build.copy-missing");
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    let active = host.runtime.list_snapshots(&Default::default()).await.unwrap();
+    assert!(active.iter().all(|snapshot| snapshot.committed), "{active:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn memory_and_time_are_limited_and_cancel_kills_at_once() {
+    let mut limits = Limits::default();
+    limits.build.memory_bytes_max = 64 << 20;
+    let host = Host::with_limits(223, limits).await;
+    let hog = "x=a; while true; do x=$x$x; done";
+    let failure = host.build(scripted(script(hog))).await.unwrap_err();
+    assert_eq!(failure.code, "build.out-of-memory", "{failure:?}");
+
+    let mut slow = script("sleep 1000");
+    slow.timeout_ms = Some(300);
+    let failure = host.build(scripted(slow)).await.unwrap_err();
+    assert_eq!(failure.code, "build.timed-out", "{failure:?}");
+
+    let request = host.request(scripted(script("echo begun; sleep 1000 & sleep 1000")));
+    let cancel = request.cancel.clone();
+    let builder = host.builder.clone();
+    let build = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while !host.log().lines().any(|line| line == "begun") {
+        assert!(start.elapsed() < common::DEADLINE, "{}", host.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = Instant::now();
+    cancel.cancel();
+    let failure = build.await.unwrap().unwrap_err();
+    assert_eq!(failure.code, "build.cancelled");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn only_a_command_that_asks_for_it_has_a_network() {
+    let host = Host::start(224).await;
+    let look = "ls /sys/class/net; cat /proc/net/route";
+    host.build(scripted(script(look))).await.unwrap();
+    assert!(!host.log().contains("eth0"), "{}", host.log());
+    let mut networked = script(look);
+    networked.network = true;
+    host.build(scripted(networked)).await.unwrap();
+    assert!(host.log().contains("eth0"), "{}", host.log());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
+    let host = Host::start(225).await;
+    let mounts = vec![
+        Mount::Secret {
+            name: "TOKEN".to_owned(),
+            target: Some("/secrets/token".to_owned()),
+            env: None,
+            mode: 0o400,
+            required: true,
+        },
+        Mount::Cache {
+            id: "store".to_owned(),
+            target: "/cache".to_owned(),
+            sharing: Sharing::Locked,
+        },
+        Mount::Bind {
+            from_step: String::new(),
+            path: "app.txt".to_owned(),
+            target: "/bound.txt".to_owned(),
+            writable: false,
+        },
+        Mount::Tmpfs { target: "/scratch".to_owned(), bytes_max: None },
+    ];
+    let run = |text: &str| {
+        let mut run = script(text);
+        run.mounts.clone_from(&mounts);
+        let mut request = host.request(scripted(run));
+        request.variables = vec![variable("TOKEN", "hunter2-and-more", true)];
+        request
+    };
+    let missing = host.build(scripted({
+        let mut run = script("true");
+        run.mounts.clone_from(&mounts);
+        run
+    }));
+    assert_eq!(missing.await.unwrap_err().code, "build.secret-missing");
+    let text = "cat /secrets/token; cat /bound.txt; echo kept > /cache/file; touch /scratch/x; \
+                echo $TOKEN; mount | grep secrets";
+    let built = host.builder.build(run(text)).await.unwrap();
+    assert!(!host.log().contains("hunter2"), "{}", host.log());
+    assert!(host.log().contains("[secret]") && host.log().contains("version 1"));
+    {
+        let snapshot = &built.artifact.outputs[0].snapshot;
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        for path in ["secrets/token", "cache/file", "bound.txt", "scratch/x", "dev/windlass"] {
+            assert!(!mounted.path().join(path).exists(), "{path} stayed");
+        }
+    }
+    host.builder.build(run("echo found $(cat /cache/file)")).await.unwrap();
+    assert!(host.log().contains("found kept"), "the cache was lost: {}", host.log());
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    let secrets = std::fs::read_dir("/run").unwrap().chain(std::fs::read_dir("/dev/shm").unwrap());
+    let left = secrets.flatten().filter(|e| {
+        e.file_name().to_string_lossy().contains(built.artifact.digest.short())
+            || e.file_name().to_string_lossy().starts_with("windlass-secrets")
+    });
+    assert_eq!(left.count(), 0);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_static_tree_is_exported_for_the_proxy() {
+    let host = Host::start(226).await;
+    let make = "mkdir -p /out/assets; echo home > /out/index.html; echo 1 > /out/assets/a.js";
+    let site = |root: &str| {
+        let mut plan = scripted(script(make));
+        let artifact = OutputKind::StaticTree {
+            step: "app".to_owned(),
+            root: root.to_owned(),
+            spa_fallback: Some("index.html".to_owned()),
+            not_found: None,
+        };
+        plan.outputs = vec![Output { name: "site".to_owned(), artifact }];
+        plan
+    };
+    let built = host.build(site("/out")).await.unwrap();
+    let ArtifactKind::StaticTree { tree, files, .. } = &built.artifact.outputs[0].kind else {
+        panic!("{:?}", built.artifact.outputs);
+    };
+    assert_eq!(*files, 2);
+    let dir = host.builder.static_tree_dir(tree);
+    assert_eq!(std::fs::read_to_string(dir.join("index.html")).unwrap(), "home\n");
+    let again = host.build(site("/out")).await.unwrap();
+    assert!(again.all_cached());
+    assert_eq!(again.artifact, built.artifact);
+    let failure = host.build(site("/dist")).await.unwrap_err();
+    assert_eq!(failure.code, "build.no-output");
+    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    assert!(!dir.exists());
+    assert!(Path::new(host.data.path()).join("static").read_dir().unwrap().next().is_none());
+    host.finish().await;
+}

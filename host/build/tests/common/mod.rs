@@ -1,0 +1,362 @@
+//! What the tests on a real containerd share: a host of its own for each test, a source tree with a root
+//! file system of busybox, plans made of shell scripts, and a registry on the loopback address.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use windlass_build::{
+    BaseConfig, BasePolicy, Bases, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, Builder,
+};
+use windlass_containers::{Config, Engine, Runtime, subnet_in_use};
+use windlass_model::network::{AddressError, Addresses, Subnet};
+use windlass_model::plan::{
+    Base, BuildPlan, BuildStep, Copy, Op, Origin, Output, OutputKind, Run, RunConfig,
+};
+use windlass_model::{DeploymentId, Digest, Failure, HostId, Limits, LogLine, Secret};
+
+/// Longest wait for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Addresses in memory, from a pool that no route of this machine uses.
+pub(crate) struct TestAddresses {
+    pool: u8,
+    given: Mutex<(BTreeMap<String, Subnet>, BTreeMap<(String, String), Ipv4Addr>)>,
+}
+
+impl Addresses for TestAddresses {
+    fn subnet(&self, network: &str) -> Result<Subnet, AddressError> {
+        let subnets = &mut self.given.lock().unwrap().0;
+        if let Some(subnet) = subnets.get(network) {
+            return Ok(*subnet);
+        }
+        let subnet = (0..=255)
+            .map(|third| Subnet { base: Ipv4Addr::new(10, self.pool, third, 0), prefix_bits: 24 })
+            .find(|s| !subnets.values().any(|other| other == s) && !subnet_in_use(*s))
+            .ok_or_else(|| AddressError::Exhausted { pool: self.pool.to_string() })?;
+        subnets.insert(network.to_owned(), subnet);
+        Ok(subnet)
+    }
+
+    fn release_subnet(&self, network: &str) -> Result<(), AddressError> {
+        let mut given = self.given.lock().unwrap();
+        given.0.remove(network);
+        given.1.retain(|(of, _), _| of != network);
+        Ok(())
+    }
+
+    fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
+        let subnet = self.subnet(network)?;
+        let addresses = &mut self.given.lock().unwrap().1;
+        let key = (network.to_owned(), container.to_owned());
+        if let Some(address) = addresses.get(&key) {
+            return Ok(*address);
+        }
+        let address = (0..)
+            .map_while(|n| subnet.host(n))
+            .find(|address| !addresses.values().any(|other| other == address))
+            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
+        addresses.insert(key, address);
+        Ok(address)
+    }
+
+    fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
+        self.given.lock().unwrap().1.remove(&(network.to_owned(), container.to_owned()));
+        Ok(())
+    }
+
+    fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
+        let given = self.given.lock().unwrap();
+        Ok(given.1.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
+    }
+}
+
+/// One Windlass host with its builder.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) builder: Builder,
+    pub(crate) bases: Bases,
+    pub(crate) host_id: HostId,
+    pub(crate) data: tempfile::TempDir,
+    pub(crate) source: tempfile::TempDir,
+    pub(crate) lines: Arc<Mutex<Vec<LogLine>>>,
+}
+
+impl Host {
+    /// A host with the usual limits.
+    pub(crate) async fn start(pool: u8) -> Self {
+        Self::with_limits(pool, Limits::default()).await
+    }
+
+    /// A host with a containerd of its own; `pool` keeps the subnets of tests apart.
+    pub(crate) async fn with_limits(pool: u8, limits: Limits) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let host_id = HostId::generate();
+        let config = Config {
+            data_dir: data.path().to_owned(),
+            host_id: host_id.clone(),
+            containerd: None,
+            logger_exe: PathBuf::from(env!("CARGO_BIN_EXE_windlass-build-test-logger")),
+            limits: limits.clone(),
+        };
+        let addresses = Arc::new(TestAddresses { pool, given: Mutex::default() });
+        let engine = Engine::start(config, addresses).await.unwrap();
+        let runtime: Arc<dyn Runtime> = Arc::new(engine.clone());
+        let bases = Bases::new(
+            Arc::clone(&runtime),
+            BaseConfig {
+                data_dir: data.path().to_owned(),
+                policy: BasePolicy::Registry,
+                cache_dir: None,
+                certificates: None,
+            },
+        );
+        let config =
+            BuildConfig { data_dir: data.path().to_owned(), limits, certificates: None };
+        let builder = Builder::new(Arc::clone(&runtime), bases.clone(), config);
+        let source = source_tree();
+        let lines = Arc::default();
+        Self { engine, runtime, builder, bases, host_id, data, source, lines }
+    }
+
+    /// A request for this plan.
+    pub(crate) fn request(&self, plan: BuildPlan) -> BuildRequest {
+        let lines = Arc::clone(&self.lines);
+        BuildRequest {
+            project: "shop".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            deployment: DeploymentId::generate(),
+            plan,
+            source_dir: self.source.path().to_owned(),
+            app_dir: String::new(),
+            source_digests: None,
+            variables: Vec::new(),
+            log: Arc::new(move |line| lines.lock().unwrap().push(line)),
+            cancel: CancellationToken::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Builds a plan.
+    pub(crate) async fn build(&self, plan: BuildPlan) -> Result<BuildOutcome, Failure> {
+        self.builder.build(self.request(plan)).await
+    }
+
+    /// What was logged so far, one line each.
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().unwrap().iter().map(|line| format!("{}\n", line.text)).collect()
+    }
+
+    /// Kinds of things that are left in the host, but for the cache of builds.
+    pub(crate) async fn left(&self) -> Vec<&'static str> {
+        let inventory = self.engine.inventory().await.unwrap();
+        inventory.into_keys().filter(|kind| !["snapshots", "content", "blobs"].contains(kind)).collect()
+    }
+
+    /// Ends the host and proves that nothing is left of it on the machine.
+    pub(crate) async fn finish(self) {
+        let Self { engine, runtime, builder, bases, host_id, data, .. } = self;
+        drop((runtime, builder, bases));
+        engine.teardown_host().await.unwrap();
+        let start = Instant::now();
+        loop {
+            let left = windlass_containers::leak::machine(&host_id);
+            if left.is_empty() {
+                break;
+            }
+            assert!(start.elapsed() < DEADLINE, "left: {left:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(data);
+    }
+}
+
+/// A repository: `rootfs` is a root file system of busybox, `app.txt` the application.
+fn source_tree() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_rootfs(&dir.path().join("rootfs"));
+    std::fs::write(dir.path().join("app.txt"), "version 1\n").unwrap();
+    std::fs::create_dir(dir.path().join(".git")).unwrap();
+    std::fs::write(dir.path().join(".git/config"), "token").unwrap();
+    dir
+}
+
+fn write_rootfs(root: &Path) {
+    for dir in ["bin", "etc", "tmp", "proc", "sys", "dev"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|p| Path::new(p).exists());
+    let busybox = busybox.expect("busybox is missing: run `apt-get install busybox-static`");
+    std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")
+        .unwrap();
+    std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1000:\n").unwrap();
+    let names = [
+        "sh", "cat", "echo", "ls", "sleep", "grep", "id", "nc", "wget", "head", "dd", "tail", "tr",
+        "touch", "mkdir", "mount", "rm", "seq", "stat", "find", "yes",
+    ];
+    for name in names {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+}
+
+/// A step on the result of another.
+pub(crate) fn step(id: &str, base: Base, ops: Vec<Op>) -> BuildStep {
+    BuildStep {
+        id: id.to_owned(),
+        name: format!("the step {id}"),
+        base,
+        env: vec![("PATH".to_owned(), "/bin".to_owned())],
+        cwd: "/".to_owned(),
+        user: String::new(),
+        ops,
+    }
+}
+
+/// The step that makes busybox a base.
+pub(crate) fn busybox() -> BuildStep {
+    step("base", Base::Scratch, vec![copy("rootfs", "/")])
+}
+
+/// A copy from the source.
+pub(crate) fn copy(source: &str, dest: &str) -> Op {
+    Op::Copy(Copy {
+        origin: Origin::Source,
+        sources: vec![source.to_owned()],
+        exclude: Vec::new(),
+        dest: dest.to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+    })
+}
+
+/// A shell script without network.
+pub(crate) fn script(text: &str) -> Run {
+    Run {
+        argv: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+        env: Vec::new(),
+        cwd: None,
+        user: None,
+        network: false,
+        mounts: Vec::new(),
+        timeout_ms: Some(60_000),
+    }
+}
+
+/// A plan whose only output is the result of its last step.
+pub(crate) fn plan(steps: Vec<BuildStep>) -> BuildPlan {
+    let step = steps.last().unwrap().id.clone();
+    let config = RunConfig { cmd: vec!["/bin/sh".to_owned()], ..RunConfig::default() };
+    let output = Output { name: "app".to_owned(), artifact: OutputKind::Image { step, config } };
+    BuildPlan { steps, outputs: vec![output], ..BuildPlan::default() }
+}
+
+/// busybox and one script on it.
+pub(crate) fn scripted(run: Run) -> BuildPlan {
+    plan(vec![busybox(), step("app", Base::Step("base".to_owned()), vec![Op::Run(run)])])
+}
+
+/// A variable of the build.
+pub(crate) fn variable(name: &str, value: &str, secret: bool) -> BuildVariable {
+    BuildVariable { name: name.to_owned(), value: Secret::new(value.to_owned()), secret }
+}
+
+/// A registry on the loopback address.
+pub(crate) struct Registry {
+    child: Child,
+    pub(crate) address: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts an empty one on a free port.
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: {address}}}\n",
+            dir.path().display()
+        );
+        let path = dir.path().join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry is missing: run `apt-get install docker-registry`");
+        let registry = Self { child, address, _dir: dir };
+        let start = Instant::now();
+        while TcpStream::connect(&registry.address).is_err() {
+            assert!(start.elapsed() < DEADLINE, "the registry does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        registry
+    }
+
+    fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
+        let answer = ureq::post(&url).send_empty().unwrap();
+        let location = answer.headers()["location"].to_str().unwrap().to_owned();
+        let put = ureq::put(&location).query("digest", digest.as_str());
+        put.header("content-type", "application/octet-stream").send(bytes).unwrap();
+        digest
+    }
+
+    /// Pushes an image of busybox and returns the manifest's digest.
+    pub(crate) fn push(&self, repository: &str, tag: &str, architecture: &str) -> Digest {
+        let root = tempfile::tempdir().unwrap();
+        write_rootfs(root.path());
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.follow_symlinks(false);
+        tar.append_dir_all("", root.path()).unwrap();
+        let layer = tar.into_inner().unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, &layer).unwrap();
+        let gz = gz.finish().unwrap();
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux",
+            "config": {"Env": ["PATH=/bin", "GREETING=hello"], "WorkingDir": "/tmp", "User": "app"},
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer).as_str()]},
+        })
+        .to_string();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
+                "digest": self.push_blob(repository, config.as_bytes()).as_str(),
+            },
+            "layers": [{
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": gz.len(),
+                "digest": self.push_blob(repository, &gz).as_str(),
+            }],
+        })
+        .to_string();
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        ureq::put(&url)
+            .header("content-type", "application/vnd.oci.image.manifest.v1+json")
+            .send(manifest.as_bytes())
+            .unwrap();
+        Digest::of(manifest.as_bytes())
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
