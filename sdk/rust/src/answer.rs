@@ -6,12 +6,7 @@ use crate::{Context, DetectReport, Detection, Evidence, NearMiss, PluginError, T
 impl PluginError {
     /// A failure on purpose. `code` is stable and dot-separated: `node.lockfile-missing`.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            hint: None,
-            retryable: false,
-        }
+        Self { code: code.into(), message: message.into(), hint: None, retryable: false }
     }
 
     /// The same, with what the person can do about it.
@@ -32,20 +27,14 @@ impl PluginError {
 impl Toolchain {
     /// A toolchain and its requirement; `""` is the default version.
     pub fn new(name: impl Into<String>, requirement: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            requirement: requirement.into(),
-        }
+        Self { name: name.into(), requirement: requirement.into() }
     }
 }
 
 impl Evidence {
     /// A sign in a file; `detail` may be empty.
     pub fn new(path: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            detail: detail.into(),
-        }
+        Self { path: path.into(), detail: detail.into() }
     }
 }
 
@@ -149,30 +138,21 @@ impl Detection {
 
 impl From<Detection> for DetectReport {
     fn from(one: Detection) -> Self {
-        Self {
-            detections: vec![one],
-            near_misses: Vec::new(),
-        }
+        Self { detections: vec![one], near_misses: Vec::new() }
     }
 }
 
 impl DetectReport {
     /// Nothing matched, and nothing nearly did.
     pub fn nothing() -> Self {
-        Self {
-            detections: Vec::new(),
-            near_misses: Vec::new(),
-        }
+        Self { detections: Vec::new(), near_misses: Vec::new() }
     }
 
     /// Nothing matched; this nearly did.
     pub fn near_miss(id: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             detections: Vec::new(),
-            near_misses: vec![NearMiss {
-                id: id.into(),
-                reason: reason.into(),
-            }],
+            near_misses: vec![NearMiss { id: id.into(), reason: reason.into() }],
         }
     }
 }
@@ -243,11 +223,7 @@ impl Run {
     #[must_use]
     pub fn cache(self, id: impl Into<String>, target: impl Into<String>) -> Self {
         let (id, target) = (id.into(), target.into());
-        self.mount(Mount::Cache(CacheMount {
-            id,
-            target,
-            sharing: Sharing::Locked,
-        }))
+        self.mount(Mount::Cache(CacheMount { id, target, sharing: Sharing::Locked }))
     }
 
     /// One variable more.
@@ -281,10 +257,7 @@ impl Copy {
         sources: impl IntoIterator<Item = S>,
         dest: impl Into<String>,
     ) -> Self {
-        Self {
-            origin: Origin::Step(step.into()),
-            ..Self::source(sources, dest)
-        }
+        Self { origin: Origin::Step(step.into()), ..Self::source(sources, dest) }
     }
 
     /// Without what matches these globs.

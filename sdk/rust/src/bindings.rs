@@ -37,39 +37,9 @@ pub mod base {
     });
 }
 
-stage!(
-    detector,
-    "detector",
-    "export_detector",
-    "windlass_sdk::bindings::detector"
-);
-stage!(
-    builder,
-    "builder",
-    "export_builder",
-    "windlass_sdk::bindings::builder"
-);
-stage!(
-    migrator,
-    "migrator",
-    "export_migrator",
-    "windlass_sdk::bindings::migrator"
-);
-stage!(
-    health,
-    "health",
-    "export_health",
-    "windlass_sdk::bindings::health"
-);
-stage!(
-    rollout,
-    "rollout",
-    "export_rollout",
-    "windlass_sdk::bindings::rollout"
-);
-stage!(
-    custom,
-    "custom",
-    "export_custom",
-    "windlass_sdk::bindings::custom"
-);
+stage!(detector, "detector", "export_detector", "windlass_sdk::bindings::detector");
+stage!(builder, "builder", "export_builder", "windlass_sdk::bindings::builder");
+stage!(migrator, "migrator", "export_migrator", "windlass_sdk::bindings::migrator");
+stage!(health, "health", "export_health", "windlass_sdk::bindings::health");
+stage!(rollout, "rollout", "export_rollout", "windlass_sdk::bindings::rollout");
+stage!(custom, "custom", "export_custom", "windlass_sdk::bindings::custom");

@@ -90,12 +90,8 @@ impl From<MigrateForm> for Migrate {
     fn from(form: MigrateForm) -> Self {
         match form {
             MigrateForm::Switch(false)
-            | MigrateForm::Table {
-                command: Some(MigrateCommand::Switch(false)),
-            } => Self::Off,
-            MigrateForm::Table {
-                command: Some(MigrateCommand::Line(line)),
-            } => Self::Command(line),
+            | MigrateForm::Table { command: Some(MigrateCommand::Switch(false)) } => Self::Off,
+            MigrateForm::Table { command: Some(MigrateCommand::Line(line)) } => Self::Command(line),
             MigrateForm::Switch(true) | MigrateForm::Table { .. } | MigrateForm::Null(()) => {
                 Self::Unset
             }
@@ -126,11 +122,8 @@ impl Settings {
             return Ok(Self::default());
         }
         serde_json::from_str(text).map_err(|error| {
-            PluginError::new(
-                "settings.invalid",
-                format!("the settings do not read: {error}"),
-            )
-            .hint("compare windlass.toml with the documentation of its tables")
+            PluginError::new("settings.invalid", format!("the settings do not read: {error}"))
+                .hint("compare windlass.toml with the documentation of its tables")
         })
     }
 }
@@ -140,11 +133,7 @@ mod tests {
     use super::*;
 
     fn settings(json: &str) -> Settings {
-        Settings::of(&Context {
-            config_json: json.to_owned(),
-            ..Context::empty()
-        })
-        .unwrap()
+        Settings::of(&Context { config_json: json.to_owned(), ..Context::empty() }).unwrap()
     }
 
     #[test]
@@ -165,10 +154,7 @@ mod tests {
     #[test]
     fn a_migration_can_be_switched_off_in_each_form() {
         assert_eq!(settings(r#"{"migrate":false}"#).migrate, Migrate::Off);
-        assert_eq!(
-            settings(r#"{"migrate":{"command":false}}"#).migrate,
-            Migrate::Off
-        );
+        assert_eq!(settings(r#"{"migrate":{"command":false}}"#).migrate, Migrate::Off);
         assert_eq!(settings(r#"{"migrate":null}"#).migrate, Migrate::Unset);
         assert_eq!(settings("{}").migrate, Migrate::Unset);
         assert_eq!(settings("").migrate, Migrate::Unset);
@@ -176,14 +162,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_for_a_newer_plugin_and_wrong_types_are_errors() {
-        assert_eq!(
-            settings(r#"{"build":{"new":1},"other":{}}"#),
-            Settings::default()
-        );
-        let ctx = Context {
-            config_json: r#"{"run":{"port":"x"}}"#.into(),
-            ..Context::empty()
-        };
+        assert_eq!(settings(r#"{"build":{"new":1},"other":{}}"#), Settings::default());
+        let ctx = Context { config_json: r#"{"run":{"port":"x"}}"#.into(), ..Context::empty() };
         assert_eq!(Settings::of(&ctx).unwrap_err().code, "settings.invalid");
     }
 }

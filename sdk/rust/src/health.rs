@@ -53,10 +53,7 @@ pub fn default_policy(ctx: &Context, processes: &[Process]) -> Result<Policy, Pl
         interval_min_ms: INTERVAL_MIN_MS,
         interval_max_ms: INTERVAL_MAX_MS,
         timeout_ms: TIMEOUT_MS,
-        budget_ms: health
-            .timeout
-            .as_deref()
-            .map_or(Ok(BUDGET_MS), duration_ms)?,
+        budget_ms: health.timeout.as_deref().map_or(Ok(BUDGET_MS), duration_ms)?,
     })
 }
 
@@ -71,43 +68,29 @@ fn http(web: &Process, path: &str) -> Probe {
 }
 
 fn stays_up(worker: &Process) -> Probe {
-    Probe::StaysUp(UpProbe {
-        process: worker.name.clone(),
-        stays_up_ms: STAYS_UP_MS,
-    })
+    Probe::StaysUp(UpProbe { process: worker.name.clone(), stays_up_ms: STAYS_UP_MS })
 }
 
 fn checked_path(path: &str) -> Result<&str, PluginError> {
     if path.starts_with('/') && !path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Ok(path);
     }
-    Err(PluginError::new(
-        "health.path-invalid",
-        format!("health.path {path:?} is not a path"),
-    )
-    .hint("start it with a slash, for example path = \"/up\""))
+    Err(PluginError::new("health.path-invalid", format!("health.path {path:?} is not a path"))
+        .hint("start it with a slash, for example path = \"/up\""))
 }
 
 fn statuses(text: &str) -> Result<Vec<StatusRange>, PluginError> {
     let one = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let range = StatusRange {
-            first: first.trim().parse().ok()?,
-            last: last.trim().parse().ok()?,
-        };
+        let range =
+            StatusRange { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? };
         let fits = 100 <= range.first && range.first <= range.last && range.last <= 599;
         fits.then_some(range)
     };
-    text.split(',')
-        .map(one)
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| {
-            PluginError::new(
-                "health.status-invalid",
-                format!("health.status {text:?} does not read"),
-            )
+    text.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        PluginError::new("health.status-invalid", format!("health.status {text:?} does not read"))
             .hint("write one or more statuses or ranges: status = \"200-299\" or \"200,204\"")
-        })
+    })
 }
 
 fn duration_ms(text: &str) -> Result<u32, PluginError> {
@@ -120,18 +103,10 @@ fn duration_ms(text: &str) -> Result<u32, PluginError> {
         "h" => Some(3_600_000),
         _ => None,
     };
-    let ms = digits
-        .trim()
-        .parse()
-        .ok()
-        .zip(factor)
-        .and_then(|(n, f): (u32, u32)| n.checked_mul(f));
+    let ms = digits.trim().parse().ok().zip(factor).and_then(|(n, f): (u32, u32)| n.checked_mul(f));
     ms.filter(|&ms| ms > 0).ok_or_else(|| {
-        PluginError::new(
-            "health.timeout-invalid",
-            format!("health.timeout {text:?} does not read"),
-        )
-        .hint("write a number and a unit: timeout = \"300s\" or \"5m\"")
+        PluginError::new("health.timeout-invalid", format!("health.timeout {text:?} does not read"))
+            .hint("write a number and a unit: timeout = \"300s\" or \"5m\"")
     })
 }
 
@@ -170,10 +145,7 @@ pub fn default_judge(policy: &Policy, seen: &[Observation]) -> Verdict {
     }
     if last.at_ms + u64::from(last.took_ms) >= u64::from(policy.budget_ms) {
         let last = said(probe, last.outcome);
-        return Verdict::Fail(format!(
-            "not healthy after {} s: {last}",
-            policy.budget_ms / 1_000
-        ));
+        return Verdict::Fail(format!("not healthy after {} s: {last}", policy.budget_ms / 1_000));
     }
     Verdict::Wait
 }
@@ -181,10 +153,9 @@ pub fn default_judge(policy: &Policy, seen: &[Observation]) -> Verdict {
 fn passes(policy: &Policy, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Ok => true,
-        Outcome::Status(status) => policy
-            .pass_status
-            .iter()
-            .any(|range| (range.first..=range.last).contains(&status)),
+        Outcome::Status(status) => {
+            policy.pass_status.iter().any(|range| (range.first..=range.last).contains(&status))
+        }
         _ => false,
     }
 }
@@ -233,18 +204,13 @@ fn after_not_found(policy: &Policy, seen: &[Observation], last: &Observation) ->
 }
 
 fn only_wrong_address(seen: &[Observation]) -> bool {
-    let wrong = seen
-        .iter()
-        .rev()
-        .take_while(|one| one.outcome == Outcome::WrongAddress);
+    let wrong = seen.iter().rev().take_while(|one| one.outcome == Outcome::WrongAddress);
     let (mut newest, mut oldest) = (None, None);
     for one in wrong {
         newest = newest.or(Some(one.at_ms));
         oldest = Some(one.at_ms);
     }
-    newest
-        .zip(oldest)
-        .is_some_and(|(newest, oldest)| newest - oldest >= WRONG_ADDRESS_MS)
+    newest.zip(oldest).is_some_and(|(newest, oldest)| newest - oldest >= WRONG_ADDRESS_MS)
 }
 
 fn process_of(probe: &Probe) -> &str {

@@ -3,37 +3,22 @@
 use super::*;
 
 fn web() -> Process {
-    Process {
-        name: "web".into(),
-        web: true,
-        port: Some(3000),
-    }
+    Process { name: "web".into(), web: true, port: Some(3000) }
 }
 
 fn worker() -> Process {
-    Process {
-        name: "worker".into(),
-        web: false,
-        port: None,
-    }
+    Process { name: "worker".into(), web: false, port: None }
 }
 
 fn policy(settings: &str, processes: &[Process]) -> Policy {
-    let ctx = Context {
-        config_json: settings.into(),
-        ..Context::empty()
-    };
+    let ctx = Context { config_json: settings.into(), ..Context::empty() };
     default_policy(&ctx, processes).unwrap()
 }
 
 /// Observations 100 ms apart.
 fn seen(what: &[(u32, Outcome)]) -> Vec<Observation> {
-    let observation = |(i, &(probe, outcome))| Observation {
-        probe,
-        at_ms: 100 * i,
-        took_ms: 1,
-        outcome,
-    };
+    let observation =
+        |(i, &(probe, outcome))| Observation { probe, at_ms: 100 * i, took_ms: 1, outcome };
     (1_u64..).zip(what).map(observation).collect()
 }
 
@@ -62,32 +47,17 @@ fn the_guessed_paths_are_judged_by_the_table() {
         (&[(0, Status(404))], Verdict::Next),
         (&[(0, Status(404)), (1, Status(404))], Verdict::Next),
         (&[(0, Status(404)), (1, Status(503))], Verdict::Wait),
-        (
-            &[(0, Status(404)), (1, Status(404)), (2, Status(200))],
-            Verdict::Pass,
-        ),
-        (
-            &[(0, Status(404)), (1, Status(404)), (2, Status(500))],
-            Verdict::Wait,
-        ),
-        (
-            &[(0, Refused), (0, Refused), (0, Status(200))],
-            Verdict::Pass,
-        ),
+        (&[(0, Status(404)), (1, Status(404)), (2, Status(200))], Verdict::Pass),
+        (&[(0, Status(404)), (1, Status(404)), (2, Status(500))], Verdict::Wait),
+        (&[(0, Refused), (0, Refused), (0, Status(200))], Verdict::Pass),
     ];
     for (what, verdict) in table {
         assert_eq!(&default_judge(&policy, &seen(what)), verdict, "{what:?}");
     }
     let all = seen(&[(0, Status(404)), (1, Status(404)), (2, Status(404))]);
     fails_with(&default_judge(&policy, &all), "health.path");
-    fails_with(
-        &default_judge(&policy, &seen(&[(0, Refused), (0, Exited(1))])),
-        "status 1",
-    );
-    fails_with(
-        &default_judge(&policy, &seen(&[(1, OutOfMemory)])),
-        "out of memory",
-    );
+    fails_with(&default_judge(&policy, &seen(&[(0, Refused), (0, Exited(1))])), "status 1");
+    fails_with(&default_judge(&policy, &seen(&[(1, OutOfMemory)])), "out of memory");
 }
 
 #[test]
@@ -96,29 +66,15 @@ fn a_path_that_was_set_waits_on_a_404_until_the_budget_is_used_up() {
     assert_eq!(policy.probes.len(), 1);
     let early = seen(&[(0, Outcome::Status(404))]);
     assert_eq!(default_judge(&policy, &early), Verdict::Wait);
-    let late = [Observation {
-        at_ms: 2_000,
-        ..early[0]
-    }];
-    fails_with(
-        &default_judge(&policy, &late),
-        "GET /up was answered with status 404",
-    );
+    let late = [Observation { at_ms: 2_000, ..early[0] }];
+    fails_with(&default_judge(&policy, &late), "GET /up was answered with status 404");
 }
 
 #[test]
 fn listening_elsewhere_for_ten_seconds_is_final_and_says_where_to_listen() {
     let policy = policy("{}", &[web()]);
-    let at = |at_ms| Observation {
-        probe: 0,
-        at_ms,
-        took_ms: 1,
-        outcome: Outcome::WrongAddress,
-    };
-    assert_eq!(
-        default_judge(&policy, &[at(1_000), at(10_999)]),
-        Verdict::Wait
-    );
+    let at = |at_ms| Observation { probe: 0, at_ms, took_ms: 1, outcome: Outcome::WrongAddress };
+    assert_eq!(default_judge(&policy, &[at(1_000), at(10_999)]), Verdict::Wait);
     fails_with(&default_judge(&policy, &[at(1_000), at(11_000)]), "0.0.0.0");
 }
 
@@ -126,14 +82,8 @@ fn listening_elsewhere_for_ten_seconds_is_final_and_says_where_to_listen() {
 fn workers_alone_must_stay_up() {
     let policy = policy("{}", &[worker()]);
     assert!(matches!(&policy.probes[..], [Probe::StaysUp(up)] if up.stays_up_ms == STAYS_UP_MS));
-    assert_eq!(
-        default_judge(&policy, &seen(&[(0, Outcome::Ok)])),
-        Verdict::Pass
-    );
-    fails_with(
-        &default_judge(&policy, &seen(&[(0, Outcome::Exited(0))])),
-        "exited",
-    );
+    assert_eq!(default_judge(&policy, &seen(&[(0, Outcome::Ok)])), Verdict::Pass);
+    fails_with(&default_judge(&policy, &seen(&[(0, Outcome::Exited(0))])), "exited");
 }
 
 #[test]
@@ -156,33 +106,18 @@ fn every_process_that_the_policy_names_must_pass() {
 fn a_failing_command_waits_and_a_passing_one_passes() {
     let mut policy = policy("{}", &[web()]);
     let argv = vec!["check".to_owned()];
-    policy.probes = vec![Probe::Command(CommandProbe {
-        process: "web".into(),
-        argv,
-    })];
+    policy.probes = vec![Probe::Command(CommandProbe { process: "web".into(), argv })];
     let failed = seen(&[(0, Outcome::CommandFailed(1))]);
     assert_eq!(default_judge(&policy, &failed), Verdict::Wait);
-    assert_eq!(
-        default_judge(&policy, &seen(&[(0, Outcome::Ok)])),
-        Verdict::Pass
-    );
+    assert_eq!(default_judge(&policy, &seen(&[(0, Outcome::Ok)])), Verdict::Pass);
 }
 
 #[test]
 fn settings_change_the_statuses_and_the_budget() {
-    let policy = policy(
-        r#"{"health":{"status":"200, 301-302","timeout":"5m"}}"#,
-        &[web()],
-    );
+    let policy = policy(r#"{"health":{"status":"200, 301-302","timeout":"5m"}}"#, &[web()]);
     assert_eq!(policy.budget_ms, 300_000);
-    assert_eq!(
-        default_judge(&policy, &seen(&[(0, Outcome::Status(302))])),
-        Verdict::Pass
-    );
-    assert_eq!(
-        default_judge(&policy, &seen(&[(0, Outcome::Status(204))])),
-        Verdict::Wait
-    );
+    assert_eq!(default_judge(&policy, &seen(&[(0, Outcome::Status(302))])), Verdict::Pass);
+    assert_eq!(default_judge(&policy, &seen(&[(0, Outcome::Status(204))])), Verdict::Wait);
 }
 
 #[test]
@@ -191,25 +126,12 @@ fn settings_that_do_not_read_are_named() {
         (r#"{"health":{"path":"up"}}"#, "health.path-invalid"),
         (r#"{"health":{"path":"/a b"}}"#, "health.path-invalid"),
         (r#"{"health":{"status":"ok"}}"#, "health.status-invalid"),
-        (
-            r#"{"health":{"status":"299-200"}}"#,
-            "health.status-invalid",
-        ),
+        (r#"{"health":{"status":"299-200"}}"#, "health.status-invalid"),
         (r#"{"health":{"timeout":"soon"}}"#, "health.timeout-invalid"),
         (r#"{"health":{"timeout":"0s"}}"#, "health.timeout-invalid"),
-        (
-            r#"{"health":{"timeout":"99999999h"}}"#,
-            "health.timeout-invalid",
-        ),
+        (r#"{"health":{"timeout":"99999999h"}}"#, "health.timeout-invalid"),
     ] {
-        let ctx = Context {
-            config_json: settings.into(),
-            ..Context::empty()
-        };
-        assert_eq!(
-            default_policy(&ctx, &[web()]).unwrap_err().code,
-            code,
-            "{settings}"
-        );
+        let ctx = Context { config_json: settings.into(), ..Context::empty() };
+        assert_eq!(default_policy(&ctx, &[web()]).unwrap_err().code, code, "{settings}");
     }
 }

@@ -33,10 +33,7 @@ pub(crate) fn with_root<T>(root: &Path, f: impl FnOnce() -> T) -> (T, Vec<(Level
 }
 
 pub(crate) fn log(level: Level, message: &str, fields: &[(String, String)]) {
-    let fields: String = fields
-        .iter()
-        .map(|(name, value)| format!(" {name}={value}"))
-        .collect();
+    let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     LOG.with_borrow_mut(|log| log.push((level, format!("{message}{fields}"))));
 }
 
@@ -44,16 +41,8 @@ pub(crate) fn list_entries(options: &ListOptions) -> Result<Listing, ReadError> 
     let globs = globs_of(&options.globs)?;
     let under = resolve(&options.under)?;
     let host = LIST_ENTRIES_MAX as usize;
-    let limit = if options.limit == 0 {
-        host
-    } else {
-        host.min(options.limit as usize)
-    };
-    let mut walk = Walk {
-        globs,
-        base: options.under.trim_matches('/'),
-        entries: Vec::new(),
-    };
+    let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
+    let mut walk = Walk { globs, base: options.under.trim_matches('/'), entries: Vec::new() };
     walk.folder(&under, "", 1, options.max_depth)?;
     let mut entries = walk.entries;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -79,28 +68,16 @@ impl Walk<'_> {
                 continue;
             }
             let meta = child.metadata().map_err(read_error)?;
-            let path = if below.is_empty() {
-                name
-            } else {
-                format!("{below}/{name}")
-            };
+            let path = if below.is_empty() { name } else { format!("{below}/{name}") };
             let kind = kind_of(meta.file_type());
-            if self
-                .globs
-                .as_ref()
-                .is_none_or(|globs| globs.is_match(&path))
-            {
+            if self.globs.as_ref().is_none_or(|globs| globs.is_match(&path)) {
                 let full = if self.base.is_empty() {
                     path.clone()
                 } else {
                     format!("{}/{path}", self.base)
                 };
                 let size = if kind == Kind::File { meta.len() } else { 0 };
-                self.entries.push(Entry {
-                    path: full,
-                    kind,
-                    size,
-                });
+                self.entries.push(Entry { path: full, kind, size });
             }
             if kind == Kind::Directory && (max == 0 || depth < max) {
                 self.folder(&child.path(), &path, depth + 1, max)?;
@@ -112,11 +89,7 @@ impl Walk<'_> {
 
 pub(crate) fn read_many(paths: &[String], bytes_each_max: u32) -> Vec<Result<Vec<u8>, ReadError>> {
     let mut left = READ_BYTES_MAX;
-    let each = if bytes_each_max == 0 {
-        left
-    } else {
-        u64::from(bytes_each_max).min(left)
-    };
+    let each = if bytes_each_max == 0 { left } else { u64::from(bytes_each_max).min(left) };
     paths
         .iter()
         .map(|path| {
@@ -142,11 +115,7 @@ fn resolve(path: &str) -> Result<PathBuf, ReadError> {
     }
     let root = root.canonicalize().map_err(read_error)?;
     let found = root.join(path).canonicalize().map_err(read_error)?;
-    if found.starts_with(&root) {
-        Ok(found)
-    } else {
-        Err(ReadError::Denied)
-    }
+    if found.starts_with(&root) { Ok(found) } else { Err(ReadError::Denied) }
 }
 
 fn globs_of(globs: &[String]) -> Result<Option<GlobSet>, ReadError> {

@@ -33,18 +33,12 @@ impl Source {
 
     /// The view from a folder, given relative to the source's root.
     pub fn below(folder: &str) -> Self {
-        Self {
-            base: folder.trim_matches('/').to_owned(),
-            read: RefCell::default(),
-        }
+        Self { base: folder.trim_matches('/').to_owned(), read: RefCell::default() }
     }
 
     /// Whether it is a readable file or a folder.
     pub fn exists(&self, path: &str) -> bool {
-        !matches!(
-            self.read(path),
-            Err(ReadError::NotFound | ReadError::Denied | ReadError::Io)
-        )
+        !matches!(self.read(path), Err(ReadError::NotFound | ReadError::Denied | ReadError::Io))
     }
 
     /// Whether it is a regular file.
@@ -58,11 +52,7 @@ impl Source {
     /// See [`ReadError`].
     pub fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
         self.prefetch(&[path]);
-        self.read
-            .borrow()
-            .get(path)
-            .cloned()
-            .unwrap_or(Err(ReadError::Io))
+        self.read.borrow().get(path).cloned().unwrap_or(Err(ReadError::Io))
     }
 
     /// The text of a file, or `None` when it does not exist. Bytes that are not UTF-8 are replaced.
@@ -90,11 +80,8 @@ impl Source {
         };
         let text = text.trim_start_matches('\u{feff}');
         serde_json::from_str(text).map(Some).map_err(|error| {
-            PluginError::new(
-                "source.invalid-json",
-                format!("{path} is not valid JSON: {error}"),
-            )
-            .hint(format!("repair {path} and deploy again"))
+            PluginError::new("source.invalid-json", format!("{path} is not valid JSON: {error}"))
+                .hint(format!("repair {path} and deploy again"))
         })
     }
 
@@ -103,20 +90,14 @@ impl Source {
         let missing: Vec<String> = {
             let read = self.read.borrow();
             let unknown = |path: &&&str| !read.contains_key(**path);
-            paths
-                .iter()
-                .filter(unknown)
-                .map(|path| (*path).to_owned())
-                .collect()
+            paths.iter().filter(unknown).map(|path| (*path).to_owned()).collect()
         };
         if missing.is_empty() {
             return;
         }
         let full: Vec<String> = missing.iter().map(|path| self.full(path)).collect();
         let answers = read_many(&full, 0);
-        self.read
-            .borrow_mut()
-            .extend(missing.into_iter().zip(answers));
+        self.read.borrow_mut().extend(missing.into_iter().zip(answers));
     }
 
     /// All files below the folder that match one of the globs, sorted; paths relative to the folder.
@@ -126,10 +107,7 @@ impl Source {
     /// Code `source.unreadable`.
     pub fn files(&self, globs: &[&str]) -> Result<Vec<String>, PluginError> {
         let listing = self.list(globs, 0, 0)?;
-        let files = listing
-            .entries
-            .into_iter()
-            .filter(|entry| entry.kind == Kind::File);
+        let files = listing.entries.into_iter().filter(|entry| entry.kind == Kind::File);
         Ok(files.map(|entry| entry.path).collect())
     }
 
@@ -148,10 +126,7 @@ impl Source {
         };
         let mut listing = match list_entries(&options) {
             Ok(listing) => listing,
-            Err(ReadError::NotFound) => Listing {
-                entries: Vec::new(),
-                truncated: false,
-            },
+            Err(ReadError::NotFound) => Listing { entries: Vec::new(), truncated: false },
             Err(error) => return Err(unreadable(&self.base, error)),
         };
         if !self.base.is_empty() {
@@ -164,11 +139,7 @@ impl Source {
     }
 
     fn full(&self, path: &str) -> String {
-        if self.base.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.base)
-        }
+        if self.base.is_empty() { path.to_owned() } else { format!("{}/{path}", self.base) }
     }
 }
 
@@ -186,10 +157,7 @@ fn unreadable(path: &str, error: ReadError) -> PluginError {
         ReadError::Io => "reading it failed, or the request was malformed",
     };
     let shown = if path.is_empty() { "the source" } else { path };
-    PluginError::new(
-        "source.unreadable",
-        format!("{shown} cannot be read: {why}"),
-    )
+    PluginError::new("source.unreadable", format!("{shown} cannot be read: {why}"))
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -35,10 +35,7 @@ pub type Log = Vec<(Level, String)>;
 impl Harness {
     /// A harness for a folder with an empty context.
     pub fn new(folder: impl AsRef<Path>) -> Self {
-        Self {
-            folder: folder.as_ref().to_owned(),
-            context: Context::empty(),
-        }
+        Self { folder: folder.as_ref().to_owned(), context: Context::empty() }
     }
 
     /// The application lies in this folder of the source.
@@ -58,9 +55,7 @@ impl Harness {
     /// Names of variables that the environment has.
     #[must_use]
     pub fn variables<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.context
-            .variable_names
-            .extend(names.into_iter().map(str::to_owned));
+        self.context.variable_names.extend(names.into_iter().map(str::to_owned));
         self
     }
 
@@ -88,10 +83,7 @@ impl Harness {
         &self,
     ) -> Result<(Detection, BuildPlan), PluginError> {
         let report = self.detect::<P>()?;
-        let chosen = report
-            .detections
-            .into_iter()
-            .max_by_key(|one| one.confidence);
+        let chosen = report.detections.into_iter().max_by_key(|one| one.confidence);
         let chosen = chosen.ok_or_else(|| {
             PluginError::new("test.nothing-detected", "no detection was returned")
         })?;
@@ -109,8 +101,7 @@ impl Harness {
         outputs: &[&str],
     ) -> Result<Vec<Migration>, PluginError> {
         let outputs: Vec<String> = outputs.iter().map(|&name| name.to_owned()).collect();
-        self.run(|source| P::plan(&self.context, source, chosen, &outputs))
-            .0
+        self.run(|source| P::plan(&self.context, source, chosen, &outputs)).0
     }
 
     /// [`Health::policy_for`]
@@ -122,8 +113,7 @@ impl Harness {
         chosen: &Detection,
         processes: &[Process],
     ) -> Result<Policy, PluginError> {
-        self.run(|source| P::policy_for(&self.context, source, chosen, processes))
-            .0
+        self.run(|source| P::policy_for(&self.context, source, chosen, processes)).0
     }
 
     /// [`Health::judge`]

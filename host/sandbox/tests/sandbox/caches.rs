@@ -13,40 +13,16 @@ async fn an_answer_is_replayed_with_its_log_as_long_as_nothing_changes() {
     let bench = Bench::new();
     let folder = Folder::new("say");
     let source = folder.source();
-    let first = bench
-        .sandbox
-        .detect(&bench.guest, &source, &context())
-        .await;
-    let second = bench
-        .sandbox
-        .detect(&bench.guest, &source, &context())
-        .await;
+    let first = bench.sandbox.detect(&bench.guest, &source, &context()).await;
+    let second = bench.sandbox.detect(&bench.guest, &source, &context()).await;
     assert!(!first.report.cached && second.report.cached);
     assert_eq!(first.result.unwrap(), second.result.unwrap());
     assert_eq!(first.log, second.log);
     assert_eq!(first.report.log_bytes, second.report.log_bytes);
-    let other = Context {
-        app_dir: String::new(),
-        platform: "linux/arm64".to_owned(),
-        ..context()
-    };
-    assert!(
-        !bench
-            .sandbox
-            .detect(&bench.guest, &source, &other)
-            .await
-            .report
-            .cached
-    );
+    let other = Context { app_dir: String::new(), platform: "linux/arm64".to_owned(), ..context() };
+    assert!(!bench.sandbox.detect(&bench.guest, &source, &other).await.report.cached);
     let changed = Folder::new("say");
-    assert!(
-        !bench
-            .sandbox
-            .detect(&bench.guest, &changed.source(), &context())
-            .await
-            .report
-            .cached
-    );
+    assert!(!bench.sandbox.detect(&bench.guest, &changed.source(), &context()).await.report.cached);
 }
 
 #[tokio::test]
@@ -55,10 +31,7 @@ async fn a_refusal_is_kept_and_one_that_asks_for_another_try_is_not() {
     for (behaviour, kept) in [("refuse", true), ("refuse-for-now", false)] {
         let folder = Folder::new(behaviour);
         for again in [false, true] {
-            let call = bench
-                .sandbox
-                .detect(&bench.guest, &folder.source(), &context())
-                .await;
+            let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
             assert!(call.result.is_err());
             assert_eq!(call.report.cached, again && kept, "{behaviour}");
         }
@@ -70,10 +43,7 @@ async fn a_fault_is_never_kept() {
     let bench = Bench::new();
     let folder = Folder::new("trap");
     for _ in 0..2 {
-        let call = bench
-            .sandbox
-            .detect(&bench.guest, &folder.source(), &context())
-            .await;
+        let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
         assert_eq!(call.result.unwrap_err().code(), "plugin.trapped");
         assert!(!call.report.cached);
     }
@@ -83,21 +53,10 @@ async fn a_fault_is_never_kept() {
 async fn answers_outlive_the_process() {
     let bench = Bench::new();
     let folder = Folder::new("ok");
-    bench
-        .sandbox
-        .detect(&bench.guest, &folder.source(), &context())
-        .await
-        .result
-        .unwrap();
+    bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await.result.unwrap();
     let again = Sandbox::new(bench.config.clone()).unwrap();
     let guest = again.load(&guest(), false).unwrap();
-    assert!(
-        again
-            .detect(&guest, &folder.source(), &context())
-            .await
-            .report
-            .cached
-    );
+    assert!(again.detect(&guest, &folder.source(), &context()).await.report.cached);
 }
 
 #[tokio::test]
@@ -114,11 +73,7 @@ async fn code_is_compiled_once_and_mapped_by_the_next_process() {
     let guest = again.load(&guest(), false).unwrap();
     assert!(guest.is_ready(), "mapped when it was loaded");
     let folder = Folder::new("ok");
-    again
-        .detect(&guest, &folder.source(), &context())
-        .await
-        .result
-        .unwrap();
+    again.detect(&guest, &folder.source(), &context()).await.result.unwrap();
 }
 
 #[tokio::test]
@@ -135,11 +90,7 @@ async fn code_that_someone_else_wrote_is_never_mapped() {
     assert!(!guest.is_ready(), "changed code is not used");
     assert!(!code.exists(), "and it is removed");
     let folder = Folder::new("ok");
-    again
-        .detect(&guest, &folder.source(), &context())
-        .await
-        .result
-        .unwrap();
+    again.detect(&guest, &folder.source(), &context()).await.result.unwrap();
 }
 
 #[tokio::test]
@@ -152,10 +103,7 @@ async fn the_folder_of_code_is_ours_alone_and_is_distrusted_when_it_was_not() {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     let again = Sandbox::new(bench.config.clone()).unwrap();
     assert_eq!(mode(), 0o700);
-    assert!(
-        !again.load(&guest(), false).unwrap().is_ready(),
-        "its key is gone"
-    );
+    assert!(!again.load(&guest(), false).unwrap().is_ready(), "its key is gone");
 }
 
 fn only(bench: &Bench, extension: &str) -> PathBuf {

@@ -13,10 +13,7 @@ async fn fault_of(bench: &Bench, behaviour: &str, outcome: CallOutcome, code: &s
     bench.sandbox.prepare(&bench.guest).await.unwrap();
     let started = Instant::now();
     let call = bench.detect(behaviour).await;
-    assert!(
-        started.elapsed() < Duration::from_secs(8),
-        "{behaviour} was not stopped in time"
-    );
+    assert!(started.elapsed() < Duration::from_secs(8), "{behaviour} was not stopped in time");
     let fault = call.result.unwrap_err();
     assert_eq!(call.report.outcome, outcome, "{behaviour}: {fault}");
     assert_eq!(fault.code(), code, "{behaviour}: {fault}");
@@ -29,26 +26,15 @@ async fn fault_of(bench: &Bench, behaviour: &str, outcome: CallOutcome, code: &s
 async fn a_guest_that_computes_forever_is_stopped_by_its_cpu_limit() {
     let bench = Bench::new();
     let fault = fault_of(&bench, "loop", CallOutcome::TimedOut, "plugin.timed-out").await;
-    assert!(matches!(
-        fault,
-        PluginFault::CpuTimedOut { limit_ms: 1_000 }
-    ));
+    assert!(matches!(fault, PluginFault::CpuTimedOut { limit_ms: 1_000 }));
 }
 
 #[tokio::test]
 async fn a_guest_that_waits_forever_is_stopped_by_the_wall_clock() {
     let bench = Bench::new();
-    let fault = fault_of(
-        &bench,
-        "sleep-in-hostcall",
-        CallOutcome::TimedOut,
-        "plugin.timed-out",
-    )
-    .await;
-    assert!(matches!(
-        fault,
-        PluginFault::WallTimedOut { limit_ms: 4_000 }
-    ));
+    let fault =
+        fault_of(&bench, "sleep-in-hostcall", CallOutcome::TimedOut, "plugin.timed-out").await;
+    assert!(matches!(fault, PluginFault::WallTimedOut { limit_ms: 4_000 }));
 }
 
 #[tokio::test]
@@ -72,10 +58,7 @@ async fn a_trap_is_the_plugins_fault_and_a_panic_says_what_happened() {
     assert!(!failure.why.is_empty() && !failure.fix.is_empty());
     fault_of(&bench, "panic", CallOutcome::Trapped, "plugin.trapped").await;
     let log = bench.detect("panic").await.log;
-    assert!(
-        log.iter().any(|(_, line)| line.contains("panicked")),
-        "{log:?}"
-    );
+    assert!(log.iter().any(|(_, line)| line.contains("panicked")), "{log:?}");
 }
 
 #[tokio::test]
@@ -85,19 +68,8 @@ async fn an_answer_or_a_message_that_is_too_large_never_reaches_the_host() {
         ..crate::support::limits()
     });
     for behaviour in ["huge-answer", "huge-log-line"] {
-        let fault = fault_of(
-            &bench,
-            behaviour,
-            CallOutcome::OverLimit,
-            "plugin.over-limit",
-        )
-        .await;
-        assert!(matches!(
-            fault,
-            PluginFault::OverLimit {
-                which: Limit::HostCallBytes
-            }
-        ));
+        let fault = fault_of(&bench, behaviour, CallOutcome::OverLimit, "plugin.over-limit").await;
+        assert!(matches!(fault, PluginFault::OverLimit { which: Limit::HostCallBytes }));
     }
 }
 
@@ -108,11 +80,7 @@ async fn a_flood_of_lines_is_cut_and_counted_and_stops_nothing() {
         let call = bench.detect(behaviour).await;
         call.result.unwrap();
         assert!(call.report.log_bytes <= 4_096, "{:?}", call.report);
-        assert!(
-            call.report.log_bytes_dropped > 1_000_000,
-            "{:?}",
-            call.report
-        );
+        assert!(call.report.log_bytes_dropped > 1_000_000, "{:?}", call.report);
         assert!(call.log[0].1.contains("line 0"));
     }
 }
@@ -122,10 +90,7 @@ async fn a_refusal_keeps_the_plugins_code_and_is_about_the_application() {
     let bench = Bench::new();
     let fault = fault_of(&bench, "refuse", CallOutcome::Refused, "test.refused").await;
     let failure = fault.to_failure("test-guest", Stage::Detector);
-    assert_eq!(
-        (failure.fault, failure.code.as_str()),
-        (Fault::App, "test.refused")
-    );
+    assert_eq!((failure.fault, failure.code.as_str()), (Fault::App, "test.refused"));
     assert_eq!(failure.why, "refused as asked");
     assert_eq!(failure.fix, "ask for something else");
 }
@@ -147,20 +112,8 @@ async fn many_misbehaving_calls_at_once_hold_nothing_up() {
     let behaviours = ["loop", "eat-memory", "trap", "log-flood", "refuse"];
     let calls = (0..20).map(|i| bench.detect(behaviours[i % behaviours.len()]));
     let ended = futures_join(calls).await;
-    assert_eq!(
-        ended
-            .iter()
-            .filter(|&&outcome| outcome == CallOutcome::Trapped)
-            .count(),
-        4
-    );
-    assert_eq!(
-        ended
-            .iter()
-            .filter(|&&outcome| outcome == CallOutcome::OutOfMemory)
-            .count(),
-        4
-    );
+    assert_eq!(ended.iter().filter(|&&outcome| outcome == CallOutcome::Trapped).count(), 4);
+    assert_eq!(ended.iter().filter(|&&outcome| outcome == CallOutcome::OutOfMemory).count(), 4);
     bench.assert_works().await;
 }
 
@@ -177,11 +130,7 @@ async fn futures_join<T>(
             }
             std::task::Poll::Pending => true,
         });
-        if calls.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     outcomes

@@ -21,26 +21,14 @@ fn the_guest_says_what_it_is_before_anything_is_compiled() {
     assert_eq!(info.manifest.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(info.manifest.licence, "Apache-2.0");
     assert!(info.manifest.summary.contains("good or bad"));
-    assert_eq!(
-        info.stages,
-        [Stage::Detector, Stage::Builder, Stage::Health]
-    );
+    assert_eq!(info.stages, [Stage::Detector, Stage::Builder, Stage::Health]);
 }
 
 #[test]
 fn the_guest_imports_nothing_that_must_be_granted() {
     let imports = inspect(&guest()).unwrap().imports;
-    assert!(
-        imports
-            .iter()
-            .any(|name| name.starts_with("windlass:source/")),
-        "{imports:?}"
-    );
-    assert!(
-        !imports
-            .iter()
-            .any(|name| name.contains("exec") || name.contains("http"))
-    );
+    assert!(imports.iter().any(|name| name.starts_with("windlass:source/")), "{imports:?}");
+    assert!(!imports.iter().any(|name| name.contains("exec") || name.contains("http")));
 }
 
 #[test]
@@ -84,10 +72,7 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
             "f-newer.wasm",
             "windlass:detector/detector@9.0.0, and this host offers windlass:detector/detector@0.1.0",
         ),
-        (
-            "g-exec.wasm",
-            "windlass:exec/exec@0.1.0, which is not granted",
-        ),
+        ("g-exec.wasm", "windlass:exec/exec@0.1.0, which is not granted"),
         ("h-http.wasm", "wasi:http/types@0.2.0, which no plugin gets"),
         ("i-old.wasm", "windlass:log/log@0.0.1, and this host offers"),
     ];
@@ -95,11 +80,7 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
     for (said, (file, reason)) in said.iter().zip(expected) {
         assert!(said.contains(file) && said.contains(reason), "{said}");
     }
-    assert!(
-        problems
-            .iter()
-            .all(|problem| !problem.error.fix().is_empty())
-    );
+    assert!(problems.iter().all(|problem| !problem.error.fix().is_empty()));
 }
 
 #[test]
@@ -111,27 +92,12 @@ fn a_folder_that_does_not_exist_holds_no_plugins() {
 
 #[test]
 fn a_file_over_the_limit_is_not_even_read() {
-    let bench = Bench::with(PluginLimits {
-        component_bytes_max: 1_000_000,
-        ..limits()
-    });
+    let bench = Bench::with(PluginLimits { component_bytes_max: 1_000_000, ..limits() });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.wasm");
-    std::fs::File::create(&path)
-        .unwrap()
-        .set_len(1_000_001)
-        .unwrap();
+    std::fs::File::create(&path).unwrap().set_len(1_000_001).unwrap();
     let error = bench.sandbox.load(&path, false).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LoadError::TooLarge {
-                bytes: 1_000_001,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::TooLarge { bytes: 1_000_001, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -143,17 +109,11 @@ async fn an_export_of_the_wrong_type_is_found_before_any_call() {
            (export "windlass:detector/detector@0.1.0" (instance $i)))"#
     );
     write(folder.path(), "odd.wasm", &text);
-    let plugin = bench
-        .sandbox
-        .load(&folder.path().join("odd.wasm"), false)
-        .unwrap();
+    let plugin = bench.sandbox.load(&folder.path().join("odd.wasm"), false).unwrap();
     let error = bench.sandbox.prepare(&plugin).await.unwrap_err();
     assert!(matches!(*error, LoadError::Mismatch { .. }), "{error}");
     let source = crate::support::Folder::new("ok");
-    let call = bench
-        .sandbox
-        .detect(&plugin, &source.source(), &crate::support::context())
-        .await;
+    let call = bench.sandbox.detect(&plugin, &source.source(), &crate::support::context()).await;
     assert_eq!(call.result.unwrap_err().code(), "plugin.not-loadable");
 }
 
@@ -171,31 +131,20 @@ async fn what_the_compiler_refuses_is_the_plugins_fault() {
     std::fs::write(&path, broken.unwrap()).unwrap();
     let plugin = bench.sandbox.load(&path, false).unwrap();
     let error = bench.sandbox.prepare(&plugin).await.unwrap_err();
-    let LoadError::Compile(CompileError::Invalid { reason }) = &*error else {
-        panic!("{error}")
-    };
+    let LoadError::Compile(CompileError::Invalid { reason }) = &*error else { panic!("{error}") };
     assert!(reason.contains("type mismatch"), "{reason}");
 }
 
 #[tokio::test]
 async fn compiling_has_a_wall_clock_and_a_memory_limit() {
-    let tight = PluginLimits {
-        compile_wall_ms: 1,
-        ..limits()
-    };
+    let tight = PluginLimits { compile_wall_ms: 1, ..limits() };
     let bench = Bench::with(tight);
     let error = bench.sandbox.prepare(&bench.guest).await.unwrap_err();
     assert!(
-        matches!(
-            *error,
-            LoadError::Compile(CompileError::TimedOut { limit_ms: 1 })
-        ),
+        matches!(*error, LoadError::Compile(CompileError::TimedOut { limit_ms: 1 })),
         "{error}"
     );
-    let tight = PluginLimits {
-        compile_memory_bytes_max: 48 << 20,
-        ..limits()
-    };
+    let tight = PluginLimits { compile_memory_bytes_max: 48 << 20, ..limits() };
     let bench = Bench::with(tight);
     let error = bench.sandbox.prepare(&bench.guest).await.unwrap_err();
     assert!(matches!(*error, LoadError::Compile(_)), "{error}");
@@ -209,8 +158,5 @@ async fn a_compiler_that_does_not_start_is_the_hosts_fault_and_tried_again() {
     let sandbox = windlass_sandbox::Sandbox::new(bench.config.clone()).unwrap();
     let plugin = sandbox.load(&guest(), false).unwrap();
     let error = sandbox.prepare(&plugin).await.unwrap_err();
-    assert!(
-        matches!(*error, LoadError::Compile(CompileError::Host { .. })),
-        "{error}"
-    );
+    assert!(matches!(*error, LoadError::Compile(CompileError::Host { .. })), "{error}");
 }

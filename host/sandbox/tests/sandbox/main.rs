@@ -2,11 +2,14 @@
 //!
 //! Each test has its own cache and its own source; the component is built once.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
 mod caches;
 mod faults;
 mod loading;
 mod sights;
 mod stages;
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
-
 mod support;

@@ -9,15 +9,9 @@ use windlass_sandbox::LogLevel;
 use crate::support::{Bench, Folder, context};
 
 async fn seen(bench: &Bench, folder: &Folder) -> BTreeMap<String, String> {
-    let call = bench
-        .sandbox
-        .detect(&bench.guest, &folder.source(), &context())
-        .await;
+    let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
     let evidence = call.result.unwrap().detections.remove(0).evidence;
-    evidence
-        .into_iter()
-        .map(|sign| (sign.path, sign.detail))
-        .collect()
+    evidence.into_iter().map(|sign| (sign.path, sign.detail)).collect()
 }
 
 #[tokio::test]
@@ -26,21 +20,12 @@ async fn wasi_shows_the_source_and_nothing_of_the_machine() {
     let folder = Folder::new("look-around");
     symlink("/etc/passwd", folder.path().join("link-out")).unwrap();
     let seen = seen(&bench, &folder).await;
-    assert_eq!(
-        seen["/src/behave"], "seen: look-around",
-        "the positive control"
-    );
+    assert_eq!(seen["/src/behave"], "seen: look-around", "the positive control");
     assert_eq!(seen["variables"], "0");
     assert_eq!(seen["stdin"], "seen: 0 bytes");
-    for refused in [
-        "/etc/passwd",
-        "/src/../etc/passwd",
-        "link-out",
-        "write",
-        "remove",
-        "connect",
-        "listen",
-    ] {
+    for refused in
+        ["/etc/passwd", "/src/../etc/passwd", "link-out", "write", "remove", "connect", "listen"]
+    {
         assert_eq!(seen[refused], "denied", "{refused}");
     }
     assert!(folder.path().join("behave").exists());
@@ -57,34 +42,15 @@ async fn the_batch_interface_never_leaves_the_source() {
     parent.write("source/folder/file", "12345");
     symlink("../outside", folder.join("link-out")).unwrap();
     symlink("folder/file", folder.join("link-in")).unwrap();
-    mknodat(
-        CWD,
-        folder.join("fifo"),
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )
-    .unwrap();
+    mknodat(CWD, folder.join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let digest = windlass_model::Digest::of(folder.as_os_str().as_encoded_bytes());
     let source = windlass_sandbox::Source::open(&folder, digest).unwrap();
-    let call = bench
-        .sandbox
-        .detect(&bench.guest, &source, &context())
-        .await;
-    let warned = call
-        .log
-        .iter()
-        .any(|(level, line)| *level == LogLevel::Warn && line.contains("pipe"));
-    assert!(
-        warned,
-        "a tree with a pipe in it has no preopen: {:?}",
-        call.log
-    );
+    let call = bench.sandbox.detect(&bench.guest, &source, &context()).await;
+    let warned =
+        call.log.iter().any(|(level, line)| *level == LogLevel::Warn && line.contains("pipe"));
+    assert!(warned, "a tree with a pipe in it has no preopen: {:?}", call.log);
     let evidence = call.result.unwrap().detections.remove(0).evidence;
-    let seen: BTreeMap<_, _> = evidence
-        .into_iter()
-        .map(|sign| (sign.path, sign.detail))
-        .collect();
+    let seen: BTreeMap<_, _> = evidence.into_iter().map(|sign| (sign.path, sign.detail)).collect();
     for (path, answer) in [
         ("/etc/passwd", "denied"),
         ("../outside", "denied"),
@@ -95,11 +61,7 @@ async fn the_batch_interface_never_leaves_the_source() {
         ("folder", "not-a-file"),
         ("absent", "not-found"),
     ] {
-        assert!(
-            seen[path].contains(answer),
-            "{path}: {} instead of {answer}",
-            seen[path]
-        );
+        assert!(seen[path].contains(answer), "{path}: {} instead of {answer}", seen[path]);
     }
 }
 
@@ -111,10 +73,7 @@ async fn a_listing_is_sorted_follows_no_link_and_leaves_git_out() {
     folder.write("a", "");
     folder.write(".git/config", "");
     symlink("/etc", folder.path().join("etc")).unwrap();
-    let call = bench
-        .sandbox
-        .detect(&bench.guest, &folder.source(), &context())
-        .await;
+    let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
     let evidence = call.result.unwrap().detections.remove(0).evidence;
     let listed: Vec<_> = evidence
         .iter()

@@ -9,10 +9,7 @@ use windlass_model::plugin::{CallOutcome, Stage};
 use crate::support::{Bench, Folder, context};
 
 async fn detected(bench: &Bench, folder: &Folder) -> Detection {
-    let call = bench
-        .sandbox
-        .detect(&bench.guest, &folder.source(), &context())
-        .await;
+    let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
     call.result.unwrap().detections.remove(0)
 }
 
@@ -20,33 +17,21 @@ async fn detected(bench: &Bench, folder: &Folder) -> Detection {
 async fn a_detection_comes_with_its_signs_and_a_near_miss_with_its_reason() {
     let bench = Bench::new();
     let detection = detected(&bench, &Folder::new("ok")).await;
-    assert_eq!(
-        (detection.id.as_str(), detection.confidence),
-        ("test-guest", 95)
-    );
+    assert_eq!((detection.id.as_str(), detection.confidence), ("test-guest", 95));
     assert_eq!(detection.evidence[0].path, "behave");
     let folder = Folder::new("");
     std::fs::remove_file(folder.path().join("behave")).unwrap();
-    let call = bench
-        .sandbox
-        .detect(&bench.guest, &folder.source(), &context())
-        .await;
+    let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
     let report = call.result.unwrap();
     assert!(report.detections.is_empty());
-    assert_eq!(
-        report.near_misses[0].reason,
-        "there is no file named behave"
-    );
+    assert_eq!(report.near_misses[0].reason, "there is no file named behave");
     assert_eq!(call.report.outcome, CallOutcome::Answered);
 }
 
 #[tokio::test]
 async fn a_detection_can_refuse_and_say_why() {
     let bench = Bench::new();
-    let refusal = detected(&bench, &Folder::new("recognised-only"))
-        .await
-        .refusal
-        .unwrap();
+    let refusal = detected(&bench, &Folder::new("recognised-only")).await.refusal.unwrap();
     assert_eq!(refusal.code, "test.unsupported");
     assert_eq!(refusal.hint.unwrap(), "use something else");
 }
@@ -56,10 +41,7 @@ async fn a_plan_arrives_whole_and_one_that_makes_no_sense_is_refused() {
     let bench = Bench::new();
     let folder = Folder::new("ok");
     let chosen = detected(&bench, &folder).await;
-    let call = bench
-        .sandbox
-        .plan(&bench.guest, &folder.source(), &context(), &chosen)
-        .await;
+    let call = bench.sandbox.plan(&bench.guest, &folder.source(), &context(), &chosen).await;
     let plan = call.result.unwrap();
     assert_eq!(plan.steps[0].base, Base::Scratch);
     assert!(
@@ -69,10 +51,7 @@ async fn a_plan_arrives_whole_and_one_that_makes_no_sense_is_refused() {
         matches!(&plan.outputs[0].artifact, OutputKind::StaticTree { root, .. } if root == "/site")
     );
     let folder = Folder::new("ok\nplan=no-steps");
-    let call = bench
-        .sandbox
-        .plan(&bench.guest, &folder.source(), &context(), &chosen)
-        .await;
+    let call = bench.sandbox.plan(&bench.guest, &folder.source(), &context(), &chosen).await;
     assert_eq!(call.result.unwrap_err().code(), "plugin.invalid-answer");
 }
 
@@ -89,10 +68,8 @@ async fn the_policy_and_the_judge_work_together() {
         argv: Vec::new(),
         port: Some(3000),
     };
-    let call = bench
-        .sandbox
-        .health_policy(&bench.guest, &source, &context(), &chosen, &[web])
-        .await;
+    let call =
+        bench.sandbox.health_policy(&bench.guest, &source, &context(), &chosen, &[web]).await;
     let policy = call.result.unwrap();
     assert!(matches!(&policy.probes[0], Probe::Http { path, .. } if path == "/health"));
     let mut seen = Vec::new();
@@ -102,16 +79,8 @@ async fn the_policy_and_the_judge_work_together() {
         (1, ProbeOutcome::Status(200), Verdict::Pass),
     ] {
         let at_ms = 100 * seen.len() as u64;
-        seen.push(Observation {
-            probe,
-            at_ms,
-            took_ms: 1,
-            outcome,
-        });
-        let call = bench
-            .sandbox
-            .judge(&bench.guest, &context(), &policy, &seen)
-            .await;
+        seen.push(Observation { probe, at_ms, took_ms: 1, outcome });
+        let call = bench.sandbox.judge(&bench.guest, &context(), &policy, &seen).await;
         assert_eq!(call.result.unwrap(), verdict);
         assert!(!call.report.cached);
     }
@@ -123,10 +92,8 @@ async fn a_stage_that_is_not_filled_is_not_called() {
     let folder = Folder::new("ok");
     let chosen = detected(&bench, &folder).await;
     assert!(!bench.guest.fills(Stage::Migrator));
-    let call = bench
-        .sandbox
-        .migrations(&bench.guest, &folder.source(), &context(), &chosen, &[])
-        .await;
+    let call =
+        bench.sandbox.migrations(&bench.guest, &folder.source(), &context(), &chosen, &[]).await;
     assert_eq!(call.report.outcome, CallOutcome::HostFailed);
 }
 

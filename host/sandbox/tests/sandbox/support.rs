@@ -44,20 +44,13 @@ impl Bench {
         };
         let sandbox = Sandbox::new(config.clone()).unwrap();
         let guest = sandbox.load(&guest(), false).unwrap();
-        Self {
-            sandbox,
-            guest,
-            cache,
-            config,
-        }
+        Self { sandbox, guest, cache, config }
     }
 
     /// `detect` on a source that asks for a behaviour.
     pub(crate) async fn detect(&self, behaviour: &str) -> Call<DetectReport> {
         let folder = Folder::new(behaviour);
-        self.sandbox
-            .detect(&self.guest, &folder.source(), &context())
-            .await
+        self.sandbox.detect(&self.guest, &folder.source(), &context()).await
     }
 
     /// That the sandbox still works, whatever happened before.
@@ -110,22 +103,15 @@ pub(crate) fn guest() -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--package", "windlass-test-guest"])
-        .args([
-            "--target",
-            "wasm32-wasip2",
-            "--profile",
-            "plugin",
-            "--target-dir",
-        ])
+        .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
         .arg(&target)
         .current_dir(root);
     // What cargo set for this test must not make the guest be built anew each time.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO_") || text.starts_with("NEXTEST") || text == "RUSTFLAGS" {
-            if text != "CARGO_HOME" {
-                cargo.env_remove(&name);
-            }
+        let sets = text.starts_with("CARGO_") || text.starts_with("NEXTEST") || text == "RUSTFLAGS";
+        if sets && text != "CARGO_HOME" {
+            cargo.env_remove(&name);
         }
     }
     let status = cargo.status().unwrap();
