@@ -5,7 +5,7 @@ use windlass_sdk::{DetectReport, Detection};
 /// Applies `build.framework` to what a detector found: without the setting nothing changes; with it,
 /// only the detection of that id is left, and it is certain.
 pub fn apply(report: DetectReport, framework: Option<&str>) -> DetectReport {
-    let Some(framework) = framework.map(canonical) else {
+    let Some(framework) = framework else {
         return report;
     };
     let mut near_misses = report.near_misses;
@@ -24,16 +24,6 @@ pub fn certain(detection: Detection, framework: &str) -> Detection {
     detection.confidence(100).evidence("windlass.toml", format!("build.framework = {framework:?}"))
 }
 
-/// The id for the names that people use for it.
-pub fn canonical(framework: &str) -> &str {
-    match framework {
-        "next" | "next.js" => "nextjs",
-        "nodejs" | "node.js" => "node",
-        "html" | "staticfile" => "static",
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +35,7 @@ mod tests {
 
     #[test]
     fn only_the_named_detection_is_left_and_certain() {
-        let report = apply(report(), Some("next"));
+        let report = apply(report(), Some("nextjs"));
         assert_eq!(report.detections.len(), 1);
         assert_eq!(
             (report.detections[0].id.as_str(), report.detections[0].confidence),

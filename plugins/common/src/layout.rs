@@ -23,8 +23,9 @@ pub const OUTPUT_MIGRATE: &str = "migrate";
 /// Name of a static tree's output.
 pub const OUTPUT_SITE: &str = "site";
 
-/// Never part of an image: version control, installed dependencies, local secrets.
-pub const NEVER_COPIED: [&str; 14] = [
+/// Never part of an image: version control, installed dependencies, local secrets. A committed `.env` is
+/// part of the source: bundlers read their public settings from it.
+pub const NEVER_COPIED: [&str; 13] = [
     ".git",
     ".git/**",
     "**/node_modules",
@@ -33,7 +34,6 @@ pub const NEVER_COPIED: [&str; 14] = [
     "**/.venv/**",
     "**/__pycache__",
     "**/__pycache__/**",
-    "**/.env",
     "**/.env.local",
     "**/.env.*.local",
     ".github/**",

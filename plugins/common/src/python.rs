@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use toml::{Table, Value};
+use toml::de::{DeTable, DeValue};
 use windlass_sdk::{PluginError, Source};
 
 /// Name of the PEP 621 file.
@@ -91,7 +91,7 @@ impl Pyproject {
     /// Code `python.pyproject-invalid` with line and column.
     pub fn parse(text: &str) -> Result<Self, PluginError> {
         let text = text.trim_start_matches('\u{feff}');
-        let table: Table = toml::from_str(text).map_err(|error| {
+        let table = DeTable::parse(text).map_err(|error| {
             let (line, column) = place(text, error.span().map_or(0, |span| span.start));
             let message = format!(
                 "pyproject.toml does not read: {} at line {line} column {column}",
@@ -101,34 +101,40 @@ impl Pyproject {
                 "repair pyproject.toml at line {line}, column {column}, then deploy again"
             ))
         })?;
-        Ok(Self::of(&table))
+        Ok(Self::of(&DeValue::Table(table.into_inner())))
     }
 
-    fn of(table: &Table) -> Self {
-        let project = table.get("project").and_then(Value::as_table);
-        let texts = |value: &Value| -> Vec<String> {
-            value.as_array().into_iter().flatten().filter_map(text_of).collect()
+    fn of(file: &DeValue<'_>) -> Self {
+        let project = |key: &str| at(file, &["project", key]);
+        let list = |key: &str| -> Vec<String> {
+            let items = project(key).and_then(DeValue::as_array);
+            items.into_iter().flatten().filter_map(|item| text_of(item.get_ref())).collect()
         };
-        let of_project = |key: &str| project.and_then(|project| project.get(key));
-        let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
-        let poetry = poetry.and_then(|poetry| poetry.get("dependencies")).and_then(Value::as_table);
-        let dynamic = of_project("dynamic").map(texts).unwrap_or_default();
-        let scripts = of_project("scripts").and_then(Value::as_table);
-        let poetry_python = poetry.and_then(|poetry| poetry.get("python")).and_then(text_of);
+        let keys = |value: &DeValue<'_>| -> Vec<String> {
+            let keys = value.as_table().into_iter().flat_map(DeTable::keys);
+            keys.map(|key| key.get_ref().to_string()).collect()
+        };
+        let poetry = ["tool", "poetry", "dependencies"];
+        let poetry_python = at(file, &["tool", "poetry", "dependencies", "python"]);
         Self {
-            project: project.is_some(),
-            name: of_project("name").and_then(text_of),
-            dependencies: of_project("dependencies").map(texts).unwrap_or_default(),
-            dynamic: dynamic.iter().any(|key| key == "dependencies"),
-            requires_python: of_project("requires-python").and_then(text_of).or(poetry_python),
-            scripts: scripts.map(|table| table.keys().cloned().collect()).unwrap_or_default(),
-            build_system: table.contains_key("build-system"),
-            poetry: poetry.map(|table| table.keys().cloned().collect()),
+            project: at(file, &["project"]).is_some(),
+            name: project("name").and_then(text_of),
+            dependencies: list("dependencies"),
+            dynamic: list("dynamic").iter().any(|key| key == "dependencies"),
+            requires_python: project("requires-python").or(poetry_python).and_then(text_of),
+            scripts: project("scripts").map(keys).unwrap_or_default(),
+            build_system: at(file, &["build-system"]).is_some(),
+            poetry: at(file, &poetry).map(keys),
         }
     }
 }
 
-fn text_of(value: &Value) -> Option<String> {
+/// The value below these keys.
+fn at<'a, 'i>(file: &'a DeValue<'i>, keys: &[&str]) -> Option<&'a DeValue<'i>> {
+    keys.iter().try_fold(file, |value, key| Some(value.get(*key)?.get_ref()))
+}
+
+fn text_of(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 

@@ -17,7 +17,7 @@ pub struct Dockerfile;
 impl Detector for Dockerfile {
     fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let framework = Settings::of(ctx)?.build.framework;
-        let asked = framework.as_deref().map(forced::canonical) == Some(ID);
+        let asked = framework.as_deref() == Some(ID);
         source.prefetch(&FILES);
         let found = FILES.into_iter().find(|file| source.is_file(file));
         if let Some(other) = framework.filter(|_| found.is_some() && !asked) {

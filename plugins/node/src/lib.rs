@@ -27,7 +27,7 @@ impl Detector for Node {
     fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let facts = Facts::gather(ctx, source)?;
         let forced = facts.settings.build.framework.clone();
-        let asked = forced.as_deref().map(forced::canonical);
+        let asked = forced.as_deref();
         if let Some(broken) = facts.broken.clone() {
             let found = Detection::new(own_id(asked), "Node.js", "node").confidence(90);
             let found = found.evidence("package.json", broken.message.clone()).refuse(broken);
@@ -35,6 +35,10 @@ impl Detector for Node {
         }
         let decision = match framework::decide(&facts, asked) {
             Ok(decision) => decision,
+            Err(miss) if asked == Some("node") && facts.package.is_some() => {
+                let found = Detection::new("node", "Node.js", "node").refuse(no_start(miss));
+                return Ok(forced::certain(found, "node").into());
+            }
             Err(miss) => return Ok(nothing(&facts, miss)),
         };
         let mut found = decision.detection;
@@ -66,8 +70,7 @@ impl Builder for Node {
         if let Some(broken) = facts.broken {
             return Err(broken);
         }
-        let decision = framework::decide(&facts, Some(chosen.id.as_str()))
-            .map_err(|miss| PluginError::new("node.no-start", miss.reason))?;
+        let decision = framework::decide(&facts, Some(chosen.id.as_str())).map_err(no_start)?;
         let version = version::choose(&facts)?;
         if let Some(warning) = version.warning {
             windlass_sdk::log::warn(warning);
@@ -76,6 +79,11 @@ impl Builder for Node {
             plan::Planner { facts: &facts, toolchain: version.toolchain, shape: decision.shape };
         planner.plan()
     }
+}
+
+fn no_start(miss: NearMiss) -> PluginError {
+    PluginError::new("node.no-start", miss.reason)
+        .hint("add a \"start\" script to package.json, or set run.command in windlass.toml")
 }
 
 fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {

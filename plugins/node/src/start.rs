@@ -129,7 +129,7 @@ pub(crate) fn bare_entry(facts: &Facts) -> Option<Start> {
     let file = ENTRIES.iter().filter(|file| facts.has(file)).find(opens)?;
     let line = format!("node {file}");
     let evidence = Evidence::new(*file, "opens a port");
-    Some(Start { argv: command::argv(&line), line, evidence, confidence: 50 })
+    Some(Start { argv: command::argv(&line), line, evidence, confidence: 35 })
 }
 
 fn opens_a_port(text: &str) -> bool {

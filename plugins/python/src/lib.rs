@@ -10,7 +10,9 @@ mod version;
 
 use windlass_plugin_common::{forced, spelling};
 use windlass_sdk::plan::BuildPlan;
-use windlass_sdk::{Builder, Context, DetectReport, Detection, Detector, PluginError, Source};
+use windlass_sdk::{
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+};
 
 use facts::Facts;
 
@@ -24,7 +26,7 @@ impl Detector for Python {
     fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let facts = Facts::gather(ctx, source)?;
         let forced = facts.settings.build.framework.clone();
-        let asked = forced.as_deref().map(forced::canonical);
+        let asked = forced.as_deref();
         if let Some(broken) = facts.broken.clone() {
             let found = Detection::new(own_id(asked), "Python", "python").confidence(90);
             let found = found.evidence("pyproject.toml", broken.message.clone()).refuse(broken);
@@ -32,6 +34,11 @@ impl Detector for Python {
         }
         let (decision, mut near_misses) = framework::decide(&facts, asked);
         let Some(decision) = decision else {
+            if asked == Some("python") {
+                let found =
+                    Detection::new("python", "Python", "python").refuse(no_start(near_misses));
+                return Ok(forced::certain(found, "python").into());
+            }
             near_misses.extend(spelling::near_misses(source, "python", &FILES));
             return Ok(DetectReport { detections: Vec::new(), near_misses });
         };
@@ -66,14 +73,20 @@ impl Builder for Python {
             return Err(broken);
         }
         let (decision, near_misses) = framework::decide(&facts, Some(chosen.id.as_str()));
-        let decision = decision.ok_or_else(|| {
-            let reasons: Vec<_> = near_misses.into_iter().map(|miss| miss.reason).collect();
-            PluginError::new("python.no-start", reasons.join("; "))
-                .hint("set run.command in windlass.toml")
-        })?;
+        let decision = decision.ok_or_else(|| no_start(near_misses))?;
         let (toolchain, _) = version::choose(&facts)?;
         plan::plan(&facts, toolchain, decision)
     }
+}
+
+fn no_start(near_misses: Vec<NearMiss>) -> PluginError {
+    let reasons: Vec<_> = near_misses.into_iter().map(|miss| miss.reason).collect();
+    let reason = if reasons.is_empty() {
+        "nothing here says what to run".into()
+    } else {
+        reasons.join("; ")
+    };
+    PluginError::new("python.no-start", reason).hint("set run.command in windlass.toml")
 }
 
 windlass_sdk::export! {

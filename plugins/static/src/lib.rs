@@ -56,7 +56,7 @@ impl Detector for Static {
     fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let settings = Settings::of(ctx)?;
         let framework = settings.build.framework.as_deref();
-        let asked = framework.map(forced::canonical) == Some(ID);
+        let asked = framework == Some(ID);
         let Some(root) = root(&settings, source)? else {
             return Ok(nothing(source, asked));
         };

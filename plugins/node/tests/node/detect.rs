@@ -145,6 +145,14 @@ fn the_framework_setting_overrides() {
         (as_what("node").detections[0].id.as_str(), as_what("node").detections[0].confidence),
         ("node", 100)
     );
-    assert_eq!(as_what("next").detections[0].id, "nextjs");
+    assert_eq!(as_what("nextjs").detections[0].id, "nextjs");
     assert!(as_what("django").detections.is_empty());
+}
+
+#[test]
+fn asked_for_and_without_a_way_to_start_it_says_so() {
+    let app = app(&[("package.json", "{}")]).settings(r#"{"build":{"framework":"node"}}"#);
+    let refusal = app.refusal();
+    assert_eq!(refusal.code, "node.no-start");
+    assert!(refusal.hint.unwrap().contains("run.command"));
 }

@@ -34,7 +34,7 @@ fn applications_are_told_by_what_they_declare_and_use() {
         92,
     );
     check(&[("requirements.txt", "requests\n"), ("main.py", "")], "python", 65);
-    check(&[("main.py", "print(1)")], "python", 45);
+    check(&[("main.py", "print(1)")], "python", 35);
 }
 
 #[test]
@@ -123,4 +123,12 @@ fn the_framework_setting_overrides() {
     );
     assert_eq!(as_what("flask")[0].confidence, 100);
     assert!(as_what("node").is_empty());
+}
+
+#[test]
+fn asked_for_and_without_a_way_to_start_it_says_so() {
+    let app = app(&[("requirements.txt", "x")]).settings(r#"{"build":{"framework":"python"}}"#);
+    let refusal = app.refusal();
+    assert_eq!(refusal.code, "python.no-start");
+    assert!(refusal.hint.unwrap().contains("run.command"));
 }
