@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::handler::Handler as _;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use windlass_model::Failure;
@@ -73,7 +72,7 @@ pub(crate) fn router(host: Arc<Host>, token: ApiToken) -> Router {
     let guarded = guarded.route_layer(from_fn_with_state(app.clone(), guard::authenticate));
     open.merge(guarded)
         .fallback(problem::unknown_path)
-        .method_not_allowed_fallback(problem::wrong_method.with_state(()))
+        .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(guard::catch_panic))
         .layer(from_fn(guard::trace))
         .with_state(app)

@@ -54,16 +54,14 @@ pub(super) async fn export(
     let listing =
         parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
     check_size(&listing, limits)?;
-    let index = place.scratch("index");
-    let env: [(&str, &Path); 1] = [("GIT_INDEX_FILE", &index)];
+    let (index, root) = (place.scratch("index"), place.partial());
+    let env: [(&str, &Path); 2] = [("GIT_INDEX_FILE", &index), ("GIT_WORK_TREE", &root)];
     git.run_bytes(&["read-tree", commit], &env).await.map_err(failed)?;
-    let prefix = format!("--prefix={}/", place.partial().display());
-    let args = ["checkout-index", "--all", "--force", "--quiet", &prefix];
+    let args = ["checkout-index", "--all", "--force", "--quiet"];
     git.run_bytes(&args, &env).await.map_err(failed)?;
-    let root = place.partial();
     let candidates = listing.lfs_candidates;
     let pointers = blocking("look for LFS pointers", move || {
-        let _ = std::fs::remove_file(index);
+        std::fs::remove_file(index)?;
         Ok(lfs_pointers(&root, candidates))
     })
     .await?;
