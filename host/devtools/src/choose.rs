@@ -41,10 +41,7 @@ pub fn choose(
     let mut all: Vec<Candidate<'_>> = reports
         .iter()
         .flat_map(|(plugin, report)| {
-            report
-                .detections
-                .iter()
-                .map(move |detection| Candidate { plugin, detection })
+            report.detections.iter().map(move |detection| Candidate { plugin, detection })
         })
         .collect();
     all.sort_by(|a, b| {
@@ -62,11 +59,7 @@ pub fn choose(
         .filter(|other| !std::ptr::eq(other.detection, winner.detection))
         .map(|other| other.detection.id.clone())
         .collect();
-    Ok(Chosen {
-        plugin: winner.plugin.clone(),
-        detection: winner.detection.clone(),
-        others,
-    })
+    Ok(Chosen { plugin: winner.plugin.clone(), detection: winner.detection.clone(), others })
 }
 
 fn strongest<'a>(
@@ -78,10 +71,8 @@ fn strongest<'a>(
             other.detection.id != id && other.detection.supersedes.iter().any(|s| s == id)
         })
     };
-    let mut left: Vec<&Candidate<'a>> = all
-        .iter()
-        .filter(|one| !superseded(&one.detection.id))
-        .collect();
+    let mut left: Vec<&Candidate<'a>> =
+        all.iter().filter(|one| !superseded(&one.detection.id)).collect();
     if left.is_empty() {
         // A circle of detections that supersede each other: none of them is the special case.
         left = all.iter().collect();
@@ -91,10 +82,7 @@ fn strongest<'a>(
         Some(second) if second.detection.confidence == first.detection.confidence => {
             Err(tie(first, second))
         }
-        _ => Ok(Candidate {
-            plugin: first.plugin,
-            detection: first.detection,
-        }),
+        _ => Ok(Candidate { plugin: first.plugin, detection: first.detection }),
     }
 }
 
@@ -111,10 +99,7 @@ fn overridden<'a>(
         Some(second) if second.detection.confidence == first.detection.confidence => {
             Err(tie(first, second))
         }
-        _ => Ok(Candidate {
-            plugin: first.plugin,
-            detection: first.detection,
-        }),
+        _ => Ok(Candidate { plugin: first.plugin, detection: first.detection }),
     }
 }
 
@@ -149,10 +134,7 @@ pub fn require_builder(chosen: &Chosen) -> Result<(), Failure> {
     Err(Failure::plugin(
         name,
         "detect.no-builder",
-        format!(
-            "plugin {name} recognised {} and cannot build it",
-            chosen.detection.name
-        ),
+        format!("plugin {name} recognised {} and cannot build it", chosen.detection.name),
         "the plugin exports a detector and no builder",
         "set `build.framework` in windlass.toml to a detection of another plugin, or report it to \
          the plugin's author",
@@ -165,10 +147,7 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
         format!("{name} (`{id}`, plugin {})", one.plugin.manifest.name)
     };
     let ids = if first.detection.id == second.detection.id {
-        format!(
-            "remove one of the plugins that claim `{}`",
-            first.detection.id
-        )
+        format!("remove one of the plugins that claim `{}`", first.detection.id)
     } else {
         format!(
             "choose one in windlass.toml: `build.framework = \"{}\"` or `build.framework = \"{}\"`",
@@ -177,11 +156,7 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
     };
     Failure::app(
         "detect.tie",
-        format!(
-            "the source is both {} and {}",
-            describe(first),
-            describe(second)
-        ),
+        format!("the source is both {} and {}", describe(first), describe(second)),
         format!(
             "both are {}% sure and neither is a special case of the other ({}; {})",
             first.detection.confidence,
@@ -193,10 +168,8 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
 }
 
 fn no_match(reports: &[(PluginInfo, DetectReport)]) -> Failure {
-    let plugins: Vec<&str> = reports
-        .iter()
-        .map(|(plugin, _)| plugin.manifest.name.as_str())
-        .collect();
+    let plugins: Vec<&str> =
+        reports.iter().map(|(plugin, _)| plugin.manifest.name.as_str()).collect();
     let asked = if plugins.is_empty() {
         "no plugin with a detector is loaded".to_owned()
     } else {
@@ -226,10 +199,7 @@ fn unknown_framework(
     all: &[Candidate<'_>],
     reports: &[(PluginInfo, DetectReport)],
 ) -> Failure {
-    let found: Vec<String> = all
-        .iter()
-        .map(|one| format!("`{}`", one.detection.id))
-        .collect();
+    let found: Vec<String> = all.iter().map(|one| format!("`{}`", one.detection.id)).collect();
     let reason = reports
         .iter()
         .flat_map(|(_, report)| &report.near_misses)
@@ -259,11 +229,7 @@ fn signs(detection: &Detection) -> String {
             detail => format!("{}: {detail}", sign.path),
         })
         .collect();
-    if signs.is_empty() {
-        "no signs given".to_owned()
-    } else {
-        signs.join(", ")
-    }
+    if signs.is_empty() { "no signs given".to_owned() } else { signs.join(", ") }
 }
 
 #[cfg(test)]
@@ -290,13 +256,7 @@ mod tests {
             bundled: true,
             bytes: 1,
         };
-        (
-            info,
-            DetectReport {
-                detections,
-                near_misses: vec![],
-            },
-        )
+        (info, DetectReport { detections, near_misses: vec![] })
     }
 
     fn found(id: &str, confidence: u8, supersedes: &[&str]) -> Detection {
@@ -306,10 +266,7 @@ mod tests {
             ecosystem: "x".into(),
             toolchains: vec![],
             confidence,
-            evidence: vec![Evidence {
-                path: format!("{id}.json"),
-                detail: "key".into(),
-            }],
+            evidence: vec![Evidence { path: format!("{id}.json"), detail: "key".into() }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
             notes_json: String::new(),
             refusal: None,
@@ -318,11 +275,7 @@ mod tests {
 
     /// Each row: detections as (plugin, id, confidence, supersedes), the override, the outcome: an
     /// id, or `!` and a code.
-    type Row<'a> = (
-        &'a [(&'a str, &'a str, u8, &'a [&'a str])],
-        Option<&'a str>,
-        &'a str,
-    );
+    type Row<'a> = (&'a [(&'a str, &'a str, u8, &'a [&'a str])], Option<&'a str>, &'a str);
 
     #[test]
     fn the_rule_holds_for_every_row() {
@@ -330,36 +283,12 @@ mod tests {
             (&[("p", "a", 50, &[]), ("q", "b", 60, &[])], None, "b"),
             (&[("p", "a", 90, &[]), ("q", "b", 60, &["a"])], None, "b"),
             (&[("p", "a", 60, &[]), ("q", "b", 60, &["a"])], None, "b"),
-            (
-                &[("p", "a", 60, &[]), ("q", "b", 60, &[])],
-                None,
-                "!detect.tie",
-            ),
-            (
-                &[
-                    ("p", "a", 60, &[]),
-                    ("q", "b", 60, &[]),
-                    ("r", "c", 70, &[]),
-                ],
-                None,
-                "c",
-            ),
+            (&[("p", "a", 60, &[]), ("q", "b", 60, &[])], None, "!detect.tie"),
+            (&[("p", "a", 60, &[]), ("q", "b", 60, &[]), ("r", "c", 70, &[])], None, "c"),
             (&[("p", "a", 60, &[]), ("q", "b", 60, &[])], Some("b"), "b"),
-            (
-                &[("p", "a", 60, &[]), ("q", "b", 90, &["a"])],
-                Some("a"),
-                "a",
-            ),
-            (
-                &[("p", "a", 60, &[])],
-                Some("z"),
-                "!detect.unknown-framework",
-            ),
-            (
-                &[("p", "a", 60, &[]), ("q", "a", 60, &[])],
-                None,
-                "!detect.tie",
-            ),
+            (&[("p", "a", 60, &[]), ("q", "b", 90, &["a"])], Some("a"), "a"),
+            (&[("p", "a", 60, &[])], Some("z"), "!detect.unknown-framework"),
+            (&[("p", "a", 60, &[]), ("q", "a", 60, &[])], None, "!detect.tie"),
             (&[("p", "a", 60, &["b"]), ("q", "b", 70, &["a"])], None, "b"),
             (&[], None, "!detect.no-match"),
         ];
@@ -383,38 +312,24 @@ mod tests {
 
     #[test]
     fn a_tie_names_both_and_the_setting_that_breaks_it() {
-        let reports = [
-            plugin("p", vec![found("a", 60, &[])]),
-            plugin("q", vec![found("b", 60, &[])]),
-        ];
+        let reports =
+            [plugin("p", vec![found("a", 60, &[])]), plugin("q", vec![found("b", 60, &[])])];
         let failure = choose(&reports, None).unwrap_err();
         assert!(failure.what.contains("plugin p") && failure.what.contains("plugin q"));
-        assert!(
-            failure.fix.contains("build.framework = \"a\""),
-            "{}",
-            failure.fix
-        );
-        assert!(
-            failure.fix.contains("build.framework = \"b\""),
-            "{}",
-            failure.fix
-        );
+        assert!(failure.fix.contains("build.framework = \"a\""), "{}", failure.fix);
+        assert!(failure.fix.contains("build.framework = \"b\""), "{}", failure.fix);
     }
 
     #[test]
     fn no_match_says_what_was_asked_and_what_nearly_matched() {
         let mut report = plugin("web", vec![]);
-        report.1.near_misses.push(NearMiss {
-            id: "thing".into(),
-            reason: "no start script".into(),
-        });
+        report
+            .1
+            .near_misses
+            .push(NearMiss { id: "thing".into(), reason: "no start script".into() });
         let failure = choose(&[report], None).unwrap_err();
         assert!(failure.why.contains("asked: web"), "{}", failure.why);
-        assert!(
-            failure.why.contains("thing (no start script)"),
-            "{}",
-            failure.why
-        );
+        assert!(failure.why.contains("thing (no start script)"), "{}", failure.why);
         assert!(failure.fix.contains("build.framework"), "{}", failure.fix);
     }
 
@@ -429,26 +344,14 @@ mod tests {
         });
         let reports = [plugin("p", vec![refused, found("plain", 50, &[])])];
         let failure = choose(&reports, None).unwrap_err();
-        assert_eq!(
-            (failure.code.as_str(), failure.fix.as_str()),
-            ("special.not-yet", "wait")
-        );
-        assert_eq!(
-            choose(&reports, Some("plain")).unwrap().detection.id,
-            "plain"
-        );
+        assert_eq!((failure.code.as_str(), failure.fix.as_str()), ("special.not-yet", "wait"));
+        assert_eq!(choose(&reports, Some("plain")).unwrap().detection.id, "plain");
     }
 
     #[test]
     fn the_others_are_listed_strongest_first() {
-        let reports = [plugin(
-            "p",
-            vec![
-                found("a", 10, &[]),
-                found("b", 90, &["a"]),
-                found("c", 50, &[]),
-            ],
-        )];
+        let reports =
+            [plugin("p", vec![found("a", 10, &[]), found("b", 90, &["a"]), found("c", 50, &[])])];
         assert_eq!(choose(&reports, None).unwrap().others, ["c", "a"]);
     }
 
@@ -457,9 +360,6 @@ mod tests {
         let mut report = plugin("eyes-only", vec![found("a", 60, &[])]);
         report.0.stages = vec![Stage::Detector];
         let chosen = choose(&[report], None).unwrap();
-        assert_eq!(
-            require_builder(&chosen).unwrap_err().code,
-            "detect.no-builder"
-        );
+        assert_eq!(require_builder(&chosen).unwrap_err().code, "detect.no-builder");
     }
 }

@@ -1,8 +1,12 @@
 //! Detection and planning of a folder on this machine: no daemon, no root, no network.
 //!
 //! **Invariant: what is said here is what a deployment would do.** The plugins, the rule that chooses
-//! ([`choose`]) and the settings are the same ones that the pipeline uses.
+//! ([`choose`]) and the settings are the same ones that the pipeline uses, and plugins see the folder
+//! as an upload would carry it ([`tree`]).
 
 pub mod choose;
+pub mod local;
+pub mod tree;
 
 pub use choose::{Chosen, choose, require_builder};
+pub use local::{Config, Detected, Planned, Request, default_cache_dir, detect, plan};

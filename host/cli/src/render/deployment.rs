@@ -361,9 +361,9 @@ mod tests {
     #[test]
     fn the_list_is_a_table() {
         insta::assert_snapshot!(list(&[live(), view()], at(65_000)), @r"
-        NUMBER  ID                          ENVIRONMENT  STATUS  VERSION                            CREATED
-        #12     01k2v8w0000000000000000000  production   live    https://example.com/me/shop.git    1 min ago
-        #12     01k2v8w0000000000000000000  production   queued  https://example.com/me/shop.git    1 min ago
+        NUMBER  ID                          ENVIRONMENT  STATUS  VERSION                          CREATED
+        #12     01k2v8w0000000000000000000  production   live    https://example.com/me/shop.git  1 min ago
+        #12     01k2v8w0000000000000000000  production   queued  https://example.com/me/shop.git  1 min ago
         ");
     }
 }

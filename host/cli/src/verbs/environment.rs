@@ -36,7 +36,7 @@ enum EnvironmentVerb {
         /// Its name [default: as -e].
         name: Option<EnvironmentName>,
     },
-    /// Delete an environment with its application, variables and history.
+    /// Delete an environment with its variables and history; refused while something of it is live.
     Delete {
         /// Its name.
         name: EnvironmentName,

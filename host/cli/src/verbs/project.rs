@@ -36,7 +36,8 @@ enum ProjectVerb {
         /// Its name [default: as --project].
         name: Option<ProjectName>,
     },
-    /// Delete a project with all its environments, applications and history.
+    /// Delete a project with its environments, variables and history; refused while something of it
+    /// is live.
     Delete {
         /// Its name.
         name: ProjectName,
