@@ -60,7 +60,7 @@ impl Engine {
                     return Ok(Started { pid: 0, address, existed: true });
                 }
                 TaskStatus::Created | TaskStatus::Missing => {
-                    self.container_delete(&spec.id).await?
+                    self.container_delete(&spec.id).await?;
                 }
             }
         }

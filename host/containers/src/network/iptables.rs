@@ -2,11 +2,19 @@
 //!
 //! **Invariant: only chains that netavark made, and only when no network of anyone uses them.**
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Removes netavark's shared chains if nothing hangs on them any more. Best effort: what fails is
-/// harmless and is tried again with the next network.
+use windlass_model::network::Subnet;
+
+use super::subnet_in_use;
+
+/// Removes rules of networks that are gone, then netavark's shared chains if nothing hangs on them any
+/// more. Best effort: what fails is harmless and is tried again with the next network.
 pub(super) fn sweep() {
+    for name in dead_names() {
+        sweep_network(&name);
+    }
     if !per_network_chains().is_empty() {
         return;
     }
@@ -26,12 +34,42 @@ pub(super) fn sweep() {
     }
 }
 
-/// Removes a network's own chain and every rule that names its subnet, which a teardown that went
-/// wrong has left.
-pub(super) fn sweep_subnet(subnet: &str) {
+/// Subnets without a route and bridges that do not exist, as netavark's rules name them. netavark makes
+/// the bridge before the rules, so that these are of networks that were cut off.
+fn dead_names() -> Vec<String> {
+    let mut dead = Vec::new();
+    for rule in ["filter", "nat"].into_iter().flat_map(save) {
+        let words = words(&rule);
+        if !words.iter().any(|word| word.contains("NETAVARK")) {
+            continue;
+        }
+        for pair in words.windows(2) {
+            let (flag, value) = (pair[0].as_str(), &pair[1]);
+            let is_dead = match flag {
+                "-s" => parse_subnet(value).is_some_and(|subnet| !subnet_in_use(subnet)),
+                "-i" | "-o" => !Path::new("/sys/class/net").join(value).exists(),
+                _ => false,
+            };
+            if is_dead && !dead.contains(value) {
+                dead.push(value.clone());
+            }
+        }
+    }
+    dead
+}
+
+fn parse_subnet(text: &str) -> Option<Subnet> {
+    let (base, bits) = text.split_once('/')?;
+    let (base, prefix_bits) = (base.parse().ok()?, bits.parse().ok()?);
+    (8..=30).contains(&prefix_bits).then_some(Subnet { base, prefix_bits })
+}
+
+/// Removes every rule that names a network's subnet or bridge, and the network's own chain, which a
+/// teardown that went wrong has left.
+pub(super) fn sweep_network(name: &str) {
     for table in ["filter", "nat"] {
         let rules = save(table);
-        let named = |rule: &&String| words(rule).iter().any(|word| word == subnet);
+        let named = |rule: &&String| words(rule).iter().any(|word| word == name);
         let own: Vec<String> = rules
             .iter()
             .filter(named)

@@ -17,7 +17,7 @@ use windlass_model::HostId;
 use windlass_model::network::{AddressError, Addresses};
 
 use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, lock};
-use super::{Attached, Network, iptables, netns, nft};
+use super::{Attached, Network, iptables, leftovers, netns, nft};
 use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::Attachment;
@@ -136,7 +136,8 @@ impl Netavark {
         }
         if bridge_dir(&network.bridge).exists() {
             delete_link(&network.bridge);
-            iptables::sweep_subnet(&network.subnet.to_string());
+            iptables::sweep_network(&network.bridge);
+            iptables::sweep_network(&network.subnet.to_string());
         }
         let dns = self.state.aardvark().join("aardvark-dns").join(self.network_name(name));
         if dns.exists() {
@@ -346,6 +347,11 @@ impl Network for Netavark {
         for network in self.state.networks()? {
             self.remove_locked(&network.name)?;
         }
+        for bridge in leftovers::bridges(&self.host) {
+            delete_link(&bridge);
+            iptables::sweep_network(&bridge);
+        }
+        iptables::sweep();
         self.stop_aardvark();
         nft::apply(&self.nft, &self.host, &[])
     }
