@@ -224,9 +224,12 @@ impl Engine {
         found.extend(dirs.filter_map(|entry| entry.file_name().into_string().ok()));
         found.sort();
         found.dedup();
-        for id in found.into_iter().filter(|id| !known.contains(id)) {
+        let orphan = |id: &String| !known.contains(id) && spec::check_id(id).is_ok();
+        for id in found.into_iter().filter(orphan) {
             tracing::info!(id, "taking away what an unfinished start left");
-            self.container_delete(&id).await?;
+            if let Err(error) = self.container_delete(&id).await {
+                tracing::warn!(id, %error, "an unfinished start left something");
+            }
         }
         Ok(())
     }

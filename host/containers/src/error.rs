@@ -226,3 +226,20 @@ impl RuntimeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_part_names_its_package_and_every_cause_is_told() {
+        let missing = RuntimeError::MissingPart { part: "nft", package: "nftables" };
+        let failure = missing.failure("the host could not start");
+        assert_eq!(failure.code, "host.missing-part");
+        assert_eq!(failure.why, "nft is not installed");
+        assert_eq!(failure.fix, "run `apt-get install nftables`");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failure = RuntimeError::io("write", "/data/x")(full).failure("no log");
+        assert_eq!(failure.why, "could not write /data/x: no storage space");
+    }
+}

@@ -86,6 +86,10 @@ fn escape(path: &Path) -> String {
 /// `__logger <directory>`; file descriptors 3 and 4 are the streams, closing 5 says "ready".
 pub fn main() -> ! {
     ignore_termination();
+    // Started by hand there are no such descriptors, and nothing to do.
+    if !(3..=5).all(|fd| Path::new(&format!("/proc/self/fd/{fd}")).exists()) {
+        std::process::exit(2);
+    }
     let dir = std::env::args_os().nth(2).map(PathBuf::from).unwrap_or_default();
     // SAFETY: the shim opened these three for us and nothing else in this process owns them.
     let (stdout, stderr, ready) =

@@ -89,3 +89,19 @@ async fn names_resolve_again_after_the_dns_helper_was_killed() {
     assert_eq!(found.code, 0, "{found:?}");
     host.finish().await;
 }
+
+#[tokio::test]
+async fn walls_that_were_flushed_stand_again_at_the_next_start() {
+    let mut host = Host::start(233).await;
+    host.engine.ensure_network("net").await.unwrap();
+    let id = host.config.host_id.to_string();
+    let table = format!("windlass_{id}");
+    let nft = |action: &str| {
+        let mut command = std::process::Command::new("nft");
+        command.args([action, "table", "inet", &table]).output().unwrap().status.success()
+    };
+    assert!(nft("list") && nft("delete") && !nft("list"));
+    host.restart().await;
+    until("the table is there", || if nft("list") { Ok(()) } else { Err(String::new()) }).await;
+    host.finish().await;
+}

@@ -4,6 +4,7 @@
 //! link-local metadata and foreign bridges is in force before a container's interface exists; calls of
 //! all hosts on the machine are serialised by one lock; a broken namespace is recreated, never repaired.
 
+mod aardvark;
 mod iptables;
 pub(crate) mod leftovers;
 mod netavark;

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use windlass_model::HostId;
 use windlass_model::network::{AddressError, Addresses};
 
+use super::aardvark::Aardvark;
 use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, lock};
 use super::{Attached, Network, iptables, leftovers, netns, nft};
 use crate::doctor::Parts;
@@ -33,7 +34,7 @@ pub struct Netavark {
     state: State,
     addresses: Arc<dyn Addresses>,
     netavark: PathBuf,
-    aardvark: PathBuf,
+    dns: Aardvark,
     nft: PathBuf,
     /// How often it was looked after.
     beats: AtomicU32,
@@ -47,12 +48,13 @@ impl Netavark {
         addresses: Arc<dyn Addresses>,
         parts: &Parts,
     ) -> Self {
+        let state = State::new(dir);
         Self {
             host: host.clone(),
-            state: State::new(dir),
+            dns: Aardvark::new(parts.aardvark.clone(), &state),
+            state,
             addresses,
             netavark: parts.netavark.clone(),
-            aardvark: parts.aardvark.clone(),
             nft: parts.nft.clone(),
             beats: AtomicU32::new(0),
         }
@@ -139,10 +141,7 @@ impl Netavark {
             iptables::sweep_network(&network.bridge);
             iptables::sweep_network(&network.subnet.to_string());
         }
-        let dns = self.state.aardvark().join("aardvark-dns").join(self.network_name(name));
-        if dns.exists() {
-            let _ = std::fs::remove_file(dns);
-        }
+        self.dns.forget(&self.network_name(name));
         Ok(())
     }
 
@@ -217,7 +216,7 @@ impl Netavark {
             .arg("--config")
             .arg(dns)
             .args(["--rootless", "false", "--aardvark-binary"])
-            .arg(&self.aardvark)
+            .arg(self.dns.exe())
             .arg(action)
             .arg(netns)
             .stdin(Stdio::piped())
@@ -241,36 +240,6 @@ impl Netavark {
             None => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         };
         Err(failed(why))
-    }
-
-    fn aardvark_pid(&self) -> Option<u32> {
-        let path = self.state.aardvark().join("aardvark-dns/aardvark.pid");
-        let pid: u32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        name.starts_with("aardvark").then_some(pid)
-    }
-
-    fn start_aardvark(&self) -> Result<()> {
-        let dir = self.state.aardvark().join("aardvark-dns");
-        let _ = std::fs::remove_file(dir.join("aardvark.pid"));
-        Command::new(&self.aardvark)
-            .arg("--config")
-            .arg(dir)
-            .args(["--port", "53", "run"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .status()
-            .map(drop)
-            .map_err(RuntimeError::io("run", &self.aardvark))
-    }
-
-    fn stop_aardvark(&self) {
-        let pid = self.aardvark_pid().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
     }
 }
 
@@ -315,15 +284,15 @@ impl Network for Netavark {
                 nft::apply(&self.nft, &self.host, &networks)?;
             }
         }
-        if self.aardvark_pid().is_some() || self.state.attachments()?.is_empty() {
+        if self.dns.pid().is_some() || self.state.attachments()?.is_empty() {
             return Ok(());
         }
         let _lock = lock()?;
-        if self.aardvark_pid().is_some() {
+        if self.dns.pid().is_some() {
             return Ok(());
         }
         tracing::warn!("aardvark-dns is gone: starting it again");
-        self.start_aardvark()
+        self.dns.start()
     }
 
     fn attached(&self) -> Result<Vec<String>> {
@@ -352,7 +321,7 @@ impl Network for Netavark {
             iptables::sweep_network(&bridge);
         }
         iptables::sweep();
-        self.stop_aardvark();
+        self.dns.stop();
         nft::apply(&self.nft, &self.host, &[])
     }
 }

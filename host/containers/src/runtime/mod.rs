@@ -32,7 +32,7 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 /// On a snapshot, a blob or a lease: keeps it, and what it refers to, from garbage collection.
 pub const LABEL_GC_ROOT: &str = "containerd.io/gc.root";
 
-/// Prefix of a blob's labels that name the snapshots it keeps: add any suffix, the value is the key.
+/// Prefix of a blob's labels that name the snapshots it keeps: add `/` and any suffix, the value is the key.
 pub const LABEL_GC_REF_SNAPSHOT: &str = "containerd.io/gc.ref.snapshot.overlayfs";
 
 /// Container runtime of one Windlass host. Implemented by [`crate::Engine`] and
