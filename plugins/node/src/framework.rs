@@ -3,7 +3,7 @@
 //! **Invariant: a framework that renders on a server is never taken for a static tree** because it
 //! happens to use the same bundler.
 
-use windlass_sdk::{Detection, NearMiss};
+use windlass_sdk::{Detection, Evidence, NearMiss};
 
 use crate::config;
 use crate::facts::Facts;
@@ -74,24 +74,38 @@ const TREES: [Builds; 6] = [
     builds(("vite", "Vite"), "vite", "dist", true, "vite build"),
 ];
 
-/// Packages of frameworks that render on a server.
-const RENDERS_ON_SERVER: [(&str, &str); 16] = [
-    ("@sveltejs/kit", "SvelteKit"),
-    ("@remix-run/react", "Remix"),
-    ("@react-router/node", "React Router"),
-    ("@react-router/dev", "React Router"),
-    ("nuxt", "Nuxt"),
-    ("@astrojs/node", "Astro"),
-    ("@solidjs/start", "SolidStart"),
-    ("@tanstack/react-start", "TanStack Start"),
-    ("@tanstack/solid-start", "TanStack Start"),
-    ("@tanstack/start", "TanStack Start"),
-    ("@builder.io/qwik-city", "Qwik"),
-    ("@shopify/hydrogen", "Hydrogen"),
-    ("@angular/ssr", "Angular"),
-    ("vike", "Vike"),
-    ("vinxi", "Vinxi"),
-    ("@nestjs/core", "NestJS"),
+/// Packages of frameworks that render on a server, and the command that starts what their build leaves,
+/// where there is one.
+const RENDERS_ON_SERVER: [(&str, &str, &str); 17] = [
+    ("@sveltejs/adapter-node", "SvelteKit", "node build"),
+    ("@sveltejs/kit", "SvelteKit", ""),
+    ("@remix-run/react", "Remix", ""),
+    ("@react-router/node", "React Router", ""),
+    ("@react-router/dev", "React Router", ""),
+    ("nuxt", "Nuxt", "node .output/server/index.mjs"),
+    ("@astrojs/node", "Astro", "node dist/server/entry.mjs"),
+    ("@solidjs/start", "SolidStart", "node .output/server/index.mjs"),
+    ("@tanstack/react-start", "TanStack Start", ""),
+    ("@tanstack/solid-start", "TanStack Start", ""),
+    ("@tanstack/start", "TanStack Start", ""),
+    ("@builder.io/qwik-city", "Qwik", ""),
+    ("@shopify/hydrogen", "Hydrogen", ""),
+    ("@angular/ssr", "Angular", ""),
+    ("vike", "Vike", ""),
+    ("vinxi", "Vinxi", "node .output/server/index.mjs"),
+    ("@nestjs/core", "NestJS", "node dist/main"),
+];
+/// Files that say that package.json only serves the assets of an application in another language.
+const OTHERS: [(&str, &str); 9] = [
+    ("composer.json", "PHP"),
+    ("artisan", "PHP"),
+    ("Gemfile", "Ruby"),
+    ("go.mod", "Go"),
+    ("Cargo.toml", "Rust"),
+    ("mix.exs", "Elixir"),
+    ("pom.xml", "Java"),
+    ("build.gradle", "Java"),
+    ("manage.py", "Python"),
 ];
 const BACKENDS: [(&str, &str); 8] = [
     ("express", "Express"),
@@ -114,7 +128,8 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> Result<Decision, Ne
             return Ok(next(facts));
         }
         if let Some(decision) = tree(facts, forced) {
-            return Ok(decision);
+            let other = OTHERS.iter().find(|(file, _)| forced.is_none() && facts.has(file));
+            return other.map_or(Ok(decision), |(file, language)| Err(assets(file, language)));
         }
     }
     plain(facts)
@@ -154,7 +169,7 @@ fn next(facts: &Facts) -> Decision {
 
 fn next_start() -> Start {
     let line = "next start -H 0.0.0.0 -p \"$PORT\"".to_owned();
-    let evidence = windlass_sdk::Evidence::new("package.json", "started with next start");
+    let evidence = Evidence::new("package.json", "started with next start");
     let argv = windlass_plugin_common::command::argv(&line);
     Start { line, argv, evidence, confidence: 95 }
 }
@@ -164,8 +179,8 @@ fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
     let known = TREES.iter().find(|known| package.uses(known.package))?;
     let asked = forced == Some(known.id);
     let serves = facts.declared.web.is_some() || facts.declared.only_workers();
-    let own = start::script(facts).filter(|start| !start::is_for_development(&start.line));
-    let renders = RENDERS_ON_SERVER.iter().any(|(package, _)| facts.uses(package));
+    let own = start::script(facts).filter(|start| !start::serves_files(&start.line));
+    let renders = RENDERS_ON_SERVER.iter().any(|(package, ..)| facts.uses(package));
     if !asked && (serves || own.is_some() || renders) {
         return None;
     }
@@ -193,11 +208,11 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     let Some(package) = &facts.package else {
         return bare(facts);
     };
-    let named = |list: &[(&str, &'static str)]| {
-        let found = list.iter().find(|(name, _)| package.uses(name));
-        found.map(|(dependency, name)| (package.key_of(dependency), *name))
-    };
-    let framework = named(&RENDERS_ON_SERVER).or_else(|| named(&BACKENDS));
+    let key = |(dependency, name): (&str, &'static str)| (package.key_of(dependency), name);
+    let rendering = RENDERS_ON_SERVER.iter().find(|(name, ..)| package.uses(name));
+    let backend = BACKENDS.iter().find(|(name, _)| package.uses(name));
+    let framework = rendering.map(|(dependency, name, _)| (*dependency, *name));
+    let framework = framework.or(backend.copied()).map(key);
     let name = framework.as_ref().map_or("Node.js", |(_, name)| name);
     let (start, confidence, sign) = if let Some((_, file, sign)) = &facts.declared.web {
         (None, 80, Some((*file, sign.clone())))
@@ -209,7 +224,8 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
         let detection = found("node", name, 85).evidence("windlass.toml", sign);
         return Ok(Decision { detection, shape: Shape::Tree(tree) });
     } else {
-        let start = start::find(facts).ok_or_else(|| no_start(facts, name))?;
+        let usual = rendering.map_or("", |(.., line)| line);
+        let start = runnable(facts, start::find(facts), name, usual)?;
         let sure = if framework.is_some() { 8 } else { 0 };
         let confidence = start.confidence + sure;
         (Some(start), confidence, None)
@@ -225,6 +241,46 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
         detection.evidence.push(start.evidence.clone());
     }
     Ok(Decision { detection, shape: Shape::Server(start) })
+}
+
+/// The start command, if it is one for production; else the usual one of the framework.
+fn runnable(
+    facts: &Facts,
+    start: Option<Start>,
+    name: &str,
+    usual: &str,
+) -> Result<Start, NearMiss> {
+    let miss = |reason| NearMiss { id: "node".to_owned(), reason };
+    let development = start.as_ref().filter(|start| start::is_for_development(&start.line));
+    let builds = facts.script("build").is_some();
+    if (development.is_some() || start.is_none()) && builds && !usual.is_empty() {
+        let evidence = Evidence::new("package.json", format!("no start script: {usual} is run"));
+        let argv = windlass_plugin_common::command::argv(usual);
+        return Ok(Start { line: usual.to_owned(), argv, evidence, confidence: 80 });
+    }
+    if let Some(start) = development {
+        return Err(miss(format!(
+            "the start script runs {:?}, a development server; set run.command in windlass.toml to \
+             the command for production, or build.output if the build leaves a static site",
+            start.line
+        )));
+    }
+    let start = start.ok_or_else(|| no_start(facts, name))?;
+    match start::foreign(&start.line) {
+        None => Ok(start),
+        Some(program) => Err(miss(format!(
+            "the start script of package.json runs {program}: this is no Node.js application; to \
+             run it as one, set run.command in windlass.toml"
+        ))),
+    }
+}
+
+fn assets(file: &str, language: &str) -> NearMiss {
+    let reason = format!(
+        "package.json builds assets, but {file} says that the application is written in {language}; \
+         to serve the assets alone, set build.framework in windlass.toml"
+    );
+    NearMiss { id: "node".to_owned(), reason }
 }
 
 /// No package.json.

@@ -39,17 +39,16 @@ const ENTRIES: [&str; 16] = [
     "src/index.mjs",
     "src/server.mjs",
 ];
-/// Commands that serve a folder or rebuild on every change: for the author's machine.
-const DEVELOPMENT: [&str; 19] = [
+/// Commands that rebuild on every change: for the author's machine.
+const DEVELOPMENT: [&str; 21] = [
     "vite",
     "react-scripts",
-    "serve",
-    "http-server",
     "live-server",
     "ng",
     "astro",
     "gatsby",
     "docusaurus",
+    "docusaurus-start",
     "eleventy",
     "webpack-dev-server",
     "webpack",
@@ -57,9 +56,19 @@ const DEVELOPMENT: [&str; 19] = [
     "vue-cli-service",
     "browser-sync",
     "lite-server",
-    "sirv",
     "ember",
     "snowpack",
+    "expo",
+    "sanity",
+    "stencil",
+    "nest",
+];
+/// Commands that serve a folder of files.
+const FILE_SERVERS: [&str; 3] = ["serve", "http-server", "sirv"];
+/// Programs of other languages: what they start is another plugin's.
+const FOREIGN: [&str; 12] = [
+    "ruby", "bundle", "rails", "python", "python3", "gunicorn", "uvicorn", "php", "go", "cargo",
+    "java", "dotnet",
 ];
 
 /// The start script, or the entry file; `None` when the application shows no way to start.
@@ -136,13 +145,25 @@ fn opens_a_port(text: &str) -> bool {
     [".listen(", "createServer(", "serve("].iter().any(|sign| text.contains(sign))
 }
 
-/// Whether a command only serves a folder or is a development server.
+/// Whether a command only serves files, or is a development server.
+pub(crate) fn serves_files(line: &str) -> bool {
+    is_for_development(line) || first_program(line).is_some_and(|it| FILE_SERVERS.contains(&it))
+}
+
+/// Whether a command is a development server.
 pub(crate) fn is_for_development(line: &str) -> bool {
-    let words = line.split_whitespace().filter(|word| !word.contains('='));
-    let first =
-        words.map(program).find(|word| !matches!(*word, "npx" | "cross-env" | "env" | "exec"));
-    let development = first.is_some_and(|first| DEVELOPMENT.contains(&first));
-    development || line.contains("next dev") || line.contains("nuxt dev")
+    let first = first_program(line).is_some_and(|first| DEVELOPMENT.contains(&first));
+    first || ["next dev", "nuxt dev", "nx serve"].iter().any(|command| line.contains(command))
+}
+
+/// The program of another language that a command starts.
+pub(crate) fn foreign(line: &str) -> Option<&str> {
+    first_program(line).filter(|first| FOREIGN.contains(first))
+}
+
+fn first_program(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().filter(|word| !word.contains('=')).map(program);
+    words.find(|word| !matches!(*word, "npx" | "cross-env" | "env" | "exec"))
 }
 
 fn program(word: &str) -> &str {

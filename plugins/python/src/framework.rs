@@ -251,7 +251,7 @@ fn plain(facts: &Facts, unused: Option<String>) -> Result<Decision, Option<Strin
         (None, Some(_), _) if declared => 60,
         (Some(_), Some(_), None) => 65,
         (Some(_), Some(_), Some(_)) => 55,
-        (None, Some("main.py" | "app.py" | "server.py"), _) => 35,
+        (None, Some("main.py" | "app.py" | "server.py" | "bot.py"), _) => 35,
         (Some(file), None, _) => {
             return Err(Some(format!(
                 "there is a {file}, but none of {} to start; set run.command in windlass.toml",

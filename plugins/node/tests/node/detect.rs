@@ -156,3 +156,34 @@ fn asked_for_and_without_a_way_to_start_it_says_so() {
     assert_eq!(refusal.code, "node.no-start");
     assert!(refusal.hint.unwrap().contains("run.command"));
 }
+
+#[test]
+fn assets_of_another_language_are_not_taken_for_the_application() {
+    let vite = r#"{"devDependencies":{"vite":"6"},"scripts":{"build":"vite build"}}"#;
+    for other in ["composer.json", "Gemfile", "mix.exs"] {
+        let files = [("package.json", vite), (other, "")];
+        let report = app(&files).detect();
+        assert!(report.detections.is_empty(), "{other}");
+        assert!(report.near_misses[0].reason.contains(other));
+        let asked = app(&files).settings(r#"{"build":{"framework":"vite"}}"#);
+        assert_eq!(asked.found().id, "vite");
+    }
+    let ruby = r#"{"scripts":{"start":"bundle exec puma"}}"#;
+    assert!(app(&[("package.json", ruby)]).detect().near_misses[0].reason.contains("bundle"));
+}
+
+#[test]
+fn development_servers_are_not_put_into_production() {
+    let angular = r#"{"dependencies":{"@angular/core":"19"},"scripts":{"start":"ng serve","build":"ng build"}}"#;
+    let report = app(&[("package.json", angular)]).detect();
+    assert!(report.near_misses[0].reason.contains("build.output"));
+    let built = r#"{"build":{"output":"dist/app/browser"}}"#;
+    assert_eq!(app(&[("package.json", angular)]).settings(built).found().confidence, 85);
+    let nest = r#"{"dependencies":{"@nestjs/core":"11"},
+        "scripts":{"start":"nest start","start:prod":"node dist/main","build":"nest build"}}"#;
+    assert_eq!(app(&[("package.json", nest)]).web(), ["node", "dist/main"]);
+    let nuxt = r#"{"dependencies":{"nuxt":"3"},"scripts":{"dev":"nuxt dev","build":"nuxt build"}}"#;
+    assert_eq!(app(&[("package.json", nuxt)]).web(), ["node", ".output/server/index.mjs"]);
+    let files = r#"{"devDependencies":{"serve":"14"},"scripts":{"start":"serve public -l 3000"}}"#;
+    assert_eq!(app(&[("package.json", files)]).found().id, "node");
+}
