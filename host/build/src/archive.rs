@@ -64,7 +64,11 @@ pub struct Unpacked {
 
 /// Unpacks an archive, whose format is told by its first bytes, into a directory that exists. Files
 /// belong to the caller; of modes, only the executable bit is kept.
-pub fn unpack(archive: &mut File, into: &Path, limits: ArchiveLimits) -> Result<Unpacked, ArchiveError> {
+pub fn unpack(
+    archive: &mut File,
+    into: &Path,
+    limits: ArchiveLimits,
+) -> Result<Unpacked, ArchiveError> {
     let root = Root::open(into).map_err(ArchiveError::Io)?;
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
@@ -194,10 +198,8 @@ impl Sink<'_> {
         let left = self.limits.bytes_max - self.done.bytes;
         let mode = if executable { 0o755 } else { 0o644 };
         let mut body = body.take(left + 1);
-        let bytes = self
-            .root
-            .write_file(&target, &mut body, mode, self.owner)
-            .map_err(ArchiveError::Io)?;
+        let bytes =
+            self.root.write_file(&target, &mut body, mode, self.owner).map_err(ArchiveError::Io)?;
         if bytes > left {
             return Err(ArchiveError::TooLarge { limit: self.limits.bytes_max, unit: "bytes" });
         }

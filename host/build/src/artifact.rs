@@ -101,7 +101,12 @@ pub(crate) async fn load(
     let Some(bytes) = bytes else { return Ok(None) };
     let record: Record = serde_json::from_slice(&bytes).map_err(|e| {
         let fix = "deploy again: the artifact is built anew";
-        Failure::host("artifact.unreadable", "An artifact's record makes no sense", e.to_string(), fix)
+        Failure::host(
+            "artifact.unreadable",
+            "An artifact's record makes no sense",
+            e.to_string(),
+            fix,
+        )
     })?;
     Ok(Some(record.into_artifact(digest.clone())))
 }

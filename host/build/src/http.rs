@@ -1,12 +1,16 @@
 //! HTTP requests of the host itself, with the host's own certificate authorities.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::bytes::Bytes;
 use tokio_util::io::StreamReader;
+use ureq::config::Config;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use windlass_containers::runtime::Reader;
 
 /// Where distributions keep the bundle, most usual first.
@@ -39,6 +43,17 @@ pub(crate) struct Timeouts {
 
 /// A blocking client. Status codes are answers, not errors.
 pub(crate) fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
+    config(certificates, timeouts).new_agent()
+}
+
+/// The same for addresses that strangers chose: it never connects to this machine itself, to link-local
+/// addresses or to multicast, whatever a name resolves to and wherever a redirect leads.
+pub(crate) fn outside_agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
+    let config = config(certificates, timeouts);
+    ureq::Agent::with_parts(config, DefaultConnector::default(), OutsideOnly::default())
+}
+
+fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
     let mut tls = TlsConfig::builder();
     if let Some(pem) = certificates.and_then(|path| std::fs::read(path).ok()) {
         let certs: Vec<_> = parse_pem(&pem)
@@ -60,7 +75,48 @@ pub(crate) fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Ag
         .timeout_per_read(Some(timeouts.silence))
         .tls_config(tls.build())
         .build()
-        .new_agent()
+}
+
+/// Resolves names, and leaves out addresses that are nobody's but this machine's.
+#[derive(Debug, Default)]
+struct OutsideOnly(DefaultResolver);
+
+impl Resolver for OutsideOnly {
+    fn resolve(
+        &self,
+        uri: &ureq::http::Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let all = self.0.resolve(uri, config, timeout)?;
+        let mut kept = self.empty();
+        for address in all.iter().filter(|address| is_outside(address.ip())) {
+            kept.push(*address);
+        }
+        if kept.is_empty() {
+            let why = "it is an address of this machine or its link";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why).into());
+        }
+        Ok(kept)
+    }
+}
+
+fn is_outside(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            !(ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_broadcast())
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || ip.is_multicast())
+        }
+    }
 }
 
 /// A blocking reader as an asynchronous one; it is read on a thread of its own.
@@ -87,4 +143,21 @@ pub(crate) fn into_async(mut reader: impl Read + Send + 'static) -> Reader {
         receive.recv().await.map(|item| (item, receive))
     });
     Box::new(StreamReader::new(Box::pin(stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_own_addresses_are_not_connected_to() {
+        for inside in
+            ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1"]
+        {
+            assert!(!is_outside(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["192.0.2.1", "10.1.2.3", "2001:db8::1"] {
+            assert!(is_outside(outside.parse().unwrap()), "{outside}");
+        }
+    }
 }

@@ -8,23 +8,23 @@
 //! Reading order: [`request`] (what goes in and comes out), [`builder`] (one build from end to end),
 //! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from).
 
-pub mod request;
-pub mod builder;
-mod key;
-mod source;
-mod rooted;
-mod ops;
-mod log;
-mod tree;
+pub mod archive;
 pub mod artifact;
 pub mod base;
-pub mod registry;
+pub mod builder;
 mod http;
-pub mod archive;
+mod key;
+mod log;
+mod ops;
+pub mod registry;
+pub mod request;
+mod rooted;
+mod source;
+mod tree;
 
 pub use artifact::Pruned;
-pub use builder::Builder;
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases};
+pub use builder::Builder;
 pub use request::{
     BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests, StepOutcome,
 };

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Artifact, Warning};
 use windlass_model::plan::BuildPlan;
-use windlass_model::{
-    DeploymentId, Digest, EnvironmentName, Limits, LogLine, ProjectName, Secret,
-};
+use windlass_model::{DeploymentId, Digest, EnvironmentName, Limits, LogLine, ProjectName, Secret};
 
 /// Where the lines of a build go, in order. It must not block for long.
 pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;

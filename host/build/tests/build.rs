@@ -1,5 +1,7 @@
 //! Builds on a real containerd.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -43,7 +45,10 @@ async fn a_plan_is_carried_out_once_recorded_and_found_again() {
     {
         let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
         let read = |path: &str| std::fs::read_to_string(mounted.path().join(path)).unwrap();
-        assert_eq!((read("app/app.txt").as_str(), read("app/made").as_str()), ("version 2\n", "made\n"));
+        assert_eq!(
+            (read("app/app.txt").as_str(), read("app/made").as_str()),
+            ("version 2\n", "made\n")
+        );
         assert!(!mounted.path().join("dev/windlass").exists());
     }
     let loaded = host.builder.load_artifact(&changed.artifact.digest).await.unwrap();
@@ -64,7 +69,8 @@ async fn a_plan_is_carried_out_once_recorded_and_found_again() {
 #[tokio::test]
 async fn a_failing_command_is_named_with_its_last_lines_and_leaves_nothing() {
     let host = Host::start(222).await;
-    let failure = host.build(scripted(script("echo first; echo why >&2; exit 7"))).await.unwrap_err();
+    let failure =
+        host.build(scripted(script("echo first; echo why >&2; exit 7"))).await.unwrap_err();
     assert_eq!(failure.code, "build.command-failed");
     assert!(failure.what.contains("exit code 7") && failure.what.contains("the step app"));
     assert!(failure.log.iter().any(|line| line.text == "why"), "{:?}", failure.log);

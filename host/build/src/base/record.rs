@@ -33,10 +33,7 @@ fn labels(asked: &str) -> Labels {
 }
 
 /// The base that was remembered under this name, if its snapshot is still there.
-pub(super) async fn find(
-    runtime: &dyn Runtime,
-    asked: &str,
-) -> Result<Option<BaseImage>, Failure> {
+pub(super) async fn find(runtime: &dyn Runtime, asked: &str) -> Result<Option<BaseImage>, Failure> {
     let failed = |e: windlass_containers::RuntimeError| e.failure("A base could not be looked up");
     let mut newest: Option<(Timestamp, BaseImage)> = None;
     for blob in runtime.list_blobs(&labels(asked)).await.map_err(failed)? {

@@ -54,7 +54,13 @@ impl Builder {
     pub async fn build(&self, request: BuildRequest) -> Result<BuildOutcome, Failure> {
         request.plan.validate(&self.config.limits.build).map_err(|problem| {
             let fix = "report this to the plugin's author";
-            Failure::plugin("builder", "build.plan-invalid", "The plan is not valid", problem.to_string(), fix)
+            Failure::plugin(
+                "builder",
+                "build.plan-invalid",
+                "The plan is not valid",
+                problem.to_string(),
+                fix,
+            )
         })?;
         let deployment = request.deployment.clone();
         self.clean_up(&deployment).await?;
@@ -94,8 +100,9 @@ impl Builder {
     /// # Errors
     /// What the runtime says; calling it again is safe.
     pub async fn clean_up(&self, deployment: &DeploymentId) -> Result<(), Failure> {
-        let failed =
-            |e: windlass_containers::RuntimeError| e.failure("A build's remains could not be removed");
+        let failed = |e: windlass_containers::RuntimeError| {
+            e.failure("A build's remains could not be removed")
+        };
         let labels = Labels::from([(LABEL_BUILD.to_owned(), deployment.to_string())]);
         for container in self.runtime.list(&labels).await.map_err(failed)? {
             self.runtime.delete(&container.id).await.map_err(failed)?;

@@ -67,7 +67,15 @@ mod tests {
             })
         });
         let (env, ops) = (vec![], copy.into_iter().collect());
-        BuildStep { id: id.into(), name: id.into(), base, env, cwd: "/".into(), user: "".into(), ops }
+        BuildStep {
+            id: id.into(),
+            name: id.into(),
+            base,
+            env,
+            cwd: "/".into(),
+            user: "".into(),
+            ops,
+        }
     }
 
     #[test]

@@ -84,7 +84,13 @@ fn completed(config: RunConfig, base: &RunConfig) -> RunConfig {
 fn process(plan: &ProcessPlan) -> Result<ArtifactProcess, Failure> {
     let name = plan.name.parse().map_err(|e: windlass_model::id::InvalidId| {
         let fix = "report this to the plugin's author";
-        Failure::plugin("builder", "build.plan-invalid", "The plan is not valid", e.to_string(), fix)
+        Failure::plugin(
+            "builder",
+            "build.plan-invalid",
+            "The plan is not valid",
+            e.to_string(),
+            fix,
+        )
     })?;
     let is_web = plan.kind == ProcessKind::Web;
     Ok(ArtifactProcess {

@@ -156,7 +156,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// The failure of a cancelled build.
 pub(crate) fn cancelled() -> Failure {
-    Failure::app("build.cancelled", "The build was cancelled", "somebody asked for it", "deploy again")
+    Failure::app(
+        "build.cancelled",
+        "The build was cancelled",
+        "somebody asked for it",
+        "deploy again",
+    )
 }
 
 /// The host could not read or write.

@@ -105,7 +105,9 @@ impl Session {
                 found.push(self.origin_input(&copy.origin, &sources).await?);
             }
             Op::Extract { origin, archive, .. } => {
-                found.push(self.origin_input(origin, &one_path(std::slice::from_ref(archive))).await?);
+                found.push(
+                    self.origin_input(origin, &one_path(std::slice::from_ref(archive))).await?,
+                );
             }
             Op::Run(run) => {
                 for mount in &run.mounts {

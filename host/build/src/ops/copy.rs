@@ -47,7 +47,8 @@ pub(crate) async fn copy(
             without_git: from_source,
         };
         let selection = origin.select(&sources).map_err(|e| not_there(&e))?;
-        let given = copy.chown.as_deref().map(|text| owner::resolve(Some(text), &to)).transpose()?;
+        let given =
+            copy.chown.as_deref().map(|text| owner::resolve(Some(text), &to)).transpose()?;
         let options = CopyOptions {
             owner: given.or(from_source.then(Owner::default)),
             mode,
@@ -130,18 +131,15 @@ impl OpenOrigin {
     pub(super) fn tree(&self) -> Result<Arc<Tree>, Failure> {
         match self {
             Self::Source(tree) => Ok(Arc::clone(tree)),
-            Self::Mounted(mounted) => Tree::dir(mounted.path())
-                .map(Arc::new)
-                .map_err(|e| unreadable("The files of the step it copies from cannot be listed", &e)),
+            Self::Mounted(mounted) => Tree::dir(mounted.path()).map(Arc::new).map_err(|e| {
+                unreadable("The files of the step it copies from cannot be listed", &e)
+            }),
         }
     }
 }
 
 /// Opens where files come from.
-pub(super) async fn open_origin(
-    session: &Session,
-    origin: &Origin,
-) -> Result<OpenOrigin, Failure> {
+pub(super) async fn open_origin(session: &Session, origin: &Origin) -> Result<OpenOrigin, Failure> {
     let snapshot = match origin {
         Origin::Source => return Ok(OpenOrigin::Source(Arc::clone(&session.source))),
         Origin::Step(id) => session.step_snapshot(id)?,

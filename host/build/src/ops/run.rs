@@ -91,11 +91,7 @@ fn spec(
         files_max: 1,
         lines_per_s_max: 0,
         line_bytes_max: limits.log_line_bytes_max,
-        mask: variables
-            .iter()
-            .filter(|v| v.secret)
-            .map(|v| v.value.expose().clone())
-            .collect(),
+        mask: variables.iter().filter(|v| v.secret).map(|v| v.value.expose().clone()).collect(),
     };
     let rootfs = Rootfs::Active(context.active.to_owned());
     let mut spec = ContainerSpec::new(context.id.clone(), rootfs, command.argv.clone(), log);

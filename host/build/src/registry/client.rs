@@ -109,9 +109,12 @@ impl RegistryError {
                 why,
                 "check the name and the tag; images that need a login are not supported yet",
             ),
-            Self::UnsupportedPlatform { .. } => {
-                Failure::app(self.code(), what, why, "choose an image that is made for this machine")
-            }
+            Self::UnsupportedPlatform { .. } => Failure::app(
+                self.code(),
+                what,
+                why,
+                "choose an image that is made for this machine",
+            ),
             Self::Unreachable { .. } | Self::RateLimited { .. } => Failure::host(
                 self.code(),
                 what,
@@ -318,6 +321,9 @@ impl Client {
     fn fetch_token(&self, refused: &Response<Body>) -> Result<bool, RegistryError> {
         let challenge = refused.headers().get("www-authenticate").and_then(|v| v.to_str().ok());
         let Some(bearer) = challenge.and_then(Challenge::parse) else { return Ok(false) };
+        if !bearer.realm.starts_with("https://") && !self.reference.is_plain_http() {
+            return Err(self.protocol("it wants a token to be fetched without encryption"));
+        }
         let scope = format!("repository:{}:pull", self.reference.repository);
         let mut request = self.agent.get(&bearer.realm).query("scope", scope);
         if let Some(service) = bearer.service {
@@ -433,7 +439,12 @@ impl From<ConfigSection> for RunConfig {
             env: section.env.unwrap_or_default().into_iter().map(pair).collect(),
             user: section.user.unwrap_or_default(),
             cwd: section.working_dir.unwrap_or_default(),
-            exposed: section.exposed_ports.unwrap_or_default().into_keys().filter_map(port).collect(),
+            exposed: section
+                .exposed_ports
+                .unwrap_or_default()
+                .into_keys()
+                .filter_map(port)
+                .collect(),
             volumes: section.volumes.unwrap_or_default().into_keys().collect(),
             labels: section.labels.unwrap_or_default().into_iter().collect(),
             stop_signal: section.stop_signal,

@@ -105,10 +105,8 @@ fn matched_by(
     if pattern.is_empty() {
         return Ok(vec![None]);
     }
-    let matcher = glob(pattern).map_err(|why| SelectError::BadGlob {
-        pattern: source.to_owned(),
-        why,
-    })?;
+    let matcher =
+        glob(pattern).map_err(|why| SelectError::BadGlob { pattern: source.to_owned(), why })?;
     let hit = |(n, c): (usize, &Candidate<'_>)| matcher.is_match(c.path).then_some(Some(n));
     Ok(candidates.iter().enumerate().filter_map(hit).collect())
 }
@@ -200,8 +198,7 @@ mod tests {
             .map(|(path, is_dir)| Candidate { path: Path::new(path), is_dir: *is_dir })
             .collect();
         let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        let selection =
-            select(&candidates, &own(sources), &own(exclude), "/app", parents, true)?;
+        let selection = select(&candidates, &own(sources), &own(exclude), "/app", parents, true)?;
         Ok(selection.chosen.iter().map(|c| c.to.display().to_string()).collect())
     }
 

@@ -2,6 +2,7 @@
 //! file system of busybox, plans made of shell scripts, and a registry on the loopback address.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};
@@ -27,12 +28,18 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Addresses in memory, from a pool that no route of this machine uses.
 pub(crate) struct TestAddresses {
     pool: u8,
-    given: Mutex<(BTreeMap<String, Subnet>, BTreeMap<(String, String), Ipv4Addr>)>,
+    given: Mutex<Given>,
+}
+
+#[derive(Default)]
+struct Given {
+    subnets: BTreeMap<String, Subnet>,
+    addresses: BTreeMap<(String, String), Ipv4Addr>,
 }
 
 impl Addresses for TestAddresses {
     fn subnet(&self, network: &str) -> Result<Subnet, AddressError> {
-        let subnets = &mut self.given.lock().unwrap().0;
+        let subnets = &mut self.given.lock().unwrap().subnets;
         if let Some(subnet) = subnets.get(network) {
             return Ok(*subnet);
         }
@@ -46,14 +53,14 @@ impl Addresses for TestAddresses {
 
     fn release_subnet(&self, network: &str) -> Result<(), AddressError> {
         let mut given = self.given.lock().unwrap();
-        given.0.remove(network);
-        given.1.retain(|(of, _), _| of != network);
+        given.subnets.remove(network);
+        given.addresses.retain(|(of, _), _| of != network);
         Ok(())
     }
 
     fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
         let subnet = self.subnet(network)?;
-        let addresses = &mut self.given.lock().unwrap().1;
+        let addresses = &mut self.given.lock().unwrap().addresses;
         let key = (network.to_owned(), container.to_owned());
         if let Some(address) = addresses.get(&key) {
             return Ok(*address);
@@ -67,13 +74,13 @@ impl Addresses for TestAddresses {
     }
 
     fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
-        self.given.lock().unwrap().1.remove(&(network.to_owned(), container.to_owned()));
+        self.given.lock().unwrap().addresses.remove(&(network.to_owned(), container.to_owned()));
         Ok(())
     }
 
     fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
         let given = self.given.lock().unwrap();
-        Ok(given.1.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
+        Ok(given.addresses.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
     }
 }
 
@@ -118,8 +125,7 @@ impl Host {
                 certificates: None,
             },
         );
-        let config =
-            BuildConfig { data_dir: data.path().to_owned(), limits, certificates: None };
+        let config = BuildConfig { data_dir: data.path().to_owned(), limits, certificates: None };
         let builder = Builder::new(Arc::clone(&runtime), bases.clone(), config);
         let source = source_tree();
         let lines = Arc::default();
@@ -157,7 +163,10 @@ impl Host {
     /// Kinds of things that are left in the host, but for the cache of builds.
     pub(crate) async fn left(&self) -> Vec<&'static str> {
         let inventory = self.engine.inventory().await.unwrap();
-        inventory.into_keys().filter(|kind| !["snapshots", "content", "blobs"].contains(kind)).collect()
+        inventory
+            .into_keys()
+            .filter(|kind| !["snapshots", "content", "blobs"].contains(kind))
+            .collect()
     }
 
     /// Ends the host and proves that nothing is left of it on the machine.
