@@ -96,12 +96,7 @@ impl<'a> Packer<'a> {
         let mut tar = Builder::new(gzip);
         tar.mode(HeaderMode::Deterministic);
         tar.follow_symlinks(false);
-        Ok(Self {
-            root,
-            tar,
-            files: 0,
-            left_out: Vec::new(),
-        })
+        Ok(Self { root, tar, files: 0, left_out: Vec::new() })
     }
 
     fn add(&mut self, entry: &DirEntry) -> CliResult<()> {
@@ -146,12 +141,7 @@ impl<'a> Packer<'a> {
             Ok((file, bytes))
         };
         let (file, bytes) = finish().map_err(|e| failed(root, &e.to_string()))?;
-        Ok(Archive {
-            file,
-            bytes,
-            files: self.files,
-            left_out: self.left_out,
-        })
+        Ok(Archive { file, bytes, files: self.files, left_out: self.left_out })
     }
 }
 
@@ -252,10 +242,7 @@ mod tests {
     #[test]
     fn what_is_no_folder_or_empty_is_refused() {
         let root = tree(&[(".gitignore", "*\n"), ("a.txt", "x")]);
-        assert_eq!(
-            pack(root.path()).unwrap_err().failure.code,
-            "cli.nothing-to-deploy"
-        );
+        assert_eq!(pack(root.path()).unwrap_err().failure.code, "cli.nothing-to-deploy");
         let code = pack(&root.path().join("a.txt")).unwrap_err().failure.code;
         assert_eq!(code, "cli.no-such-folder");
     }

@@ -22,11 +22,7 @@ const CALL: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// Characters of a path segment or query value that need no encoding.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A host, and how to speak to it.
 #[derive(Debug)]
@@ -48,22 +44,14 @@ pub struct Event {
 
 /// A path from segments, each encoded: `path(&["v1", "projects", "a b"])` is `/v1/projects/a%20b`.
 pub fn path(segments: &[&str]) -> String {
-    segments
-        .iter()
-        .fold(String::new(), |path, one| path + "/" + &encode(one))
+    segments.iter().fold(String::new(), |path, one| path + "/" + &encode(one))
 }
 
 /// A path with a query.
 pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = pairs
-        .iter()
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
-    if pairs.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{}", pairs.join("&"))
-    }
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
 fn encode(text: &str) -> String {
@@ -99,12 +87,7 @@ impl Client {
             }
             config.build().new_agent()
         };
-        Ok(Self {
-            calls: agent(Some(CALL)),
-            streams: agent(None),
-            base,
-            token,
-        })
+        Ok(Self { calls: agent(Some(CALL)), streams: agent(None), base, token })
     }
 
     /// GET, decoded.
@@ -112,10 +95,7 @@ impl Client {
     /// # Errors
     /// The host's own failure, or why it could not be reached.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> CliResult<T> {
-        decode(
-            self.call(&self.calls, Method::GET, path, None, SendBody::none())?,
-            &self.base,
-        )
+        decode(self.call(&self.calls, Method::GET, path, None, SendBody::none())?, &self.base)
     }
 
     /// A request with a JSON body, decoded.
@@ -144,10 +124,7 @@ impl Client {
     /// # Errors
     /// As [`Self::get`].
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> CliResult<T> {
-        decode(
-            self.call(&self.calls, Method::POST, path, None, ())?,
-            &self.base,
-        )
+        decode(self.call(&self.calls, Method::POST, path, None, ())?, &self.base)
     }
 
     /// DELETE.
@@ -155,8 +132,7 @@ impl Client {
     /// # Errors
     /// As [`Self::get`].
     pub fn delete(&self, path: &str) -> CliResult<()> {
-        self.call(&self.calls, Method::DELETE, path, None, SendBody::none())
-            .map(drop)
+        self.call(&self.calls, Method::DELETE, path, None, SendBody::none()).map(drop)
     }
 
     /// POST of a whole file, streamed from disk.
@@ -180,9 +156,7 @@ impl Client {
     pub fn events(&self, path: &str) -> CliResult<Events> {
         let accept = Some("text/event-stream");
         let answer = self.call(&self.streams, Method::GET, path, accept, SendBody::none())?;
-        Ok(Events {
-            lines: Box::new(BufReader::new(answer.into_body().into_reader())),
-        })
+        Ok(Events { lines: Box::new(BufReader::new(answer.into_body().into_reader())) })
     }
 
     fn send_raw<B: Serialize>(
@@ -200,13 +174,7 @@ impl Client {
                 "this is a fault of windlass: please report it",
             )
         })?;
-        self.call(
-            &self.calls,
-            method,
-            path,
-            Some("application/json"),
-            &bytes[..],
-        )
+        self.call(&self.calls, method, path, Some("application/json"), &bytes[..])
     }
 
     /// One request. `kind` is the body's content type, or for a GET what is accepted.
@@ -220,26 +188,16 @@ impl Client {
     ) -> CliResult<Response<Body>> {
         let mut request = Request::builder().uri(format!("{}{path}", self.base));
         if let Some(kind) = kind {
-            let name = if method == Method::GET {
-                header::ACCEPT
-            } else {
-                header::CONTENT_TYPE
-            };
+            let name = if method == Method::GET { header::ACCEPT } else { header::CONTENT_TYPE };
             request = request.header(name, kind);
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
-        let request = request
-            .method(method)
-            .body(body)
-            .map_err(|e| self.unusable(&e.to_string()))?;
+        let request =
+            request.method(method).body(body).map_err(|e| self.unusable(&e.to_string()))?;
         let answer = agent.run(request).map_err(|e| self.unreachable(&e))?;
-        if answer.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(self.refused(answer))
-        }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.refused(answer)) }
     }
 
     fn unusable(&self, why: &str) -> Box<CliError> {
@@ -267,10 +225,7 @@ impl Client {
         let text = answer.body_mut().read_to_string().unwrap_or_default();
         let exit = Exit::of_status(status.as_u16());
         match serde_json::from_str::<ErrorBody>(&text) {
-            Ok(body) => Box::new(CliError {
-                failure: body.error,
-                exit,
-            }),
+            Ok(body) => Box::new(CliError { failure: body.error, exit }),
             Err(_) => CliError::new(
                 exit,
                 "cli.unexpected-answer",
@@ -284,10 +239,7 @@ impl Client {
 
 fn decode<T: DeserializeOwned>(answer: Response<Body>, base: &str) -> CliResult<T> {
     let body = answer.into_body();
-    let text = body
-        .into_with_config()
-        .limit(ANSWER_BYTES_MAX)
-        .read_to_string();
+    let text = body.into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();
     let failed = |why: String| {
         CliError::new(
             Exit::Unreachable,
@@ -309,9 +261,7 @@ pub struct Events {
 impl Events {
     /// From any source of lines.
     pub fn from_reader(lines: impl BufRead + Send + 'static) -> Self {
-        Self {
-            lines: Box::new(lines),
-        }
+        Self { lines: Box::new(lines) }
     }
 }
 
@@ -331,15 +281,8 @@ impl Iterator for Events {
             let line = line.trim_end_matches(['\n', '\r']);
             if line.is_empty() {
                 if !name.is_empty() || !data.is_empty() {
-                    let name = if name.is_empty() {
-                        "message".to_owned()
-                    } else {
-                        name
-                    };
-                    return Some(Ok(Event {
-                        name,
-                        data: data.join("\n"),
-                    }));
+                    let name = if name.is_empty() { "message".to_owned() } else { name };
+                    return Some(Ok(Event { name, data: data.join("\n") }));
                 }
                 continue;
             }
@@ -356,13 +299,9 @@ impl Iterator for Events {
 
 /// The host of an HTTP address, without port and brackets.
 fn host_of(base: &str) -> Option<&str> {
-    let rest = base
-        .strip_prefix("http://")
-        .or_else(|| base.strip_prefix("https://"))?;
+    let rest = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://"))?;
     let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -372,9 +311,7 @@ fn host_of(base: &str) -> Option<&str> {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether the address is this machine's own.
@@ -396,18 +333,12 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_local() {
-        for local in [
-            "http://127.0.0.1:7070",
-            "http://localhost",
-            "https://[::1]:1/x",
-        ] {
+        for local in ["http://127.0.0.1:7070", "http://localhost", "https://[::1]:1/x"] {
             assert!(is_local(local), "{local}");
         }
-        for other in [
-            "http://10.0.0.1",
-            "http://127.0.0.1.example.com",
-            "http://localhost@evil.example",
-        ] {
+        for other in
+            ["http://10.0.0.1", "http://127.0.0.1.example.com", "http://localhost@evil.example"]
+        {
             assert!(!is_local(other), "{other}");
         }
     }
@@ -426,11 +357,7 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_a_usage_error() {
         for bad in ["", "127.0.0.1:7070", "ftp://x", "http://"] {
-            assert_eq!(
-                Client::new(bad, None).unwrap_err().exit,
-                Exit::Usage,
-                "{bad}"
-            );
+            assert_eq!(Client::new(bad, None).unwrap_err().exit, Exit::Usage, "{bad}");
         }
     }
 }

@@ -36,6 +36,7 @@ pub struct Console<'a> {
     terminal: Option<Size>,
     stdin_is_terminal: bool,
     color: bool,
+    closed: bool,
 }
 
 impl Console<'static> {
@@ -44,11 +45,7 @@ impl Console<'static> {
         let stdout = std::io::stdout();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let terminal = if stdout.is_terminal() && !dumb {
-            size(&stdout)
-        } else {
-            None
-        };
+        let terminal = if stdout.is_terminal() && !dumb { size(&stdout) } else { None };
         Self {
             color: terminal.is_some() && !set("NO_COLOR"),
             terminal,
@@ -56,6 +53,7 @@ impl Console<'static> {
             err: Box::new(std::io::stderr()),
             stdin: Box::new(std::io::stdin()),
             stdin_is_terminal: std::io::stdin().is_terminal(),
+            closed: false,
         }
     }
 }
@@ -70,15 +68,20 @@ impl<'a> Console<'a> {
             terminal: None,
             stdin_is_terminal: false,
             color: false,
+            closed: false,
         }
     }
 
-    /// Writes to standard output. An output that is gone (a closed pipe) is nothing to report.
+    /// Writes to standard output. An output that is gone (a closed pipe) is nothing to report, but
+    /// see [`Self::closed`].
     pub fn out(&mut self, text: &str) {
-        let _ = self
-            .out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush());
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.closed |= written.is_err();
+    }
+
+    /// Whether nobody reads the output any more: what would go on for ever should end.
+    pub fn closed(&self) -> bool {
+        self.closed
     }
 
     /// Writes a line to standard output.
@@ -88,10 +91,7 @@ impl<'a> Console<'a> {
 
     /// Writes to standard error.
     pub fn err(&mut self, text: &str) {
-        let _ = self
-            .err
-            .write_all(text.as_bytes())
-            .and_then(|()| self.err.flush());
+        let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
 
     /// Writes a line to standard error.
@@ -167,26 +167,15 @@ pub fn paint(color: bool, style: Style, text: &str) -> String {
         Style::Yellow => "33",
         Style::Cyan => "36",
     };
-    if color {
-        format!("\x1b[{code}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 fn size(stdout: &std::io::Stdout) -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(stdout).ok()?;
     let or = |value: u16, default: usize| {
-        if value == 0 {
-            default
-        } else {
-            usize::from(value)
-        }
+        if value == 0 { default } else { usize::from(value) }
     };
-    Some(Size {
-        columns: or(size.ws_col, 80),
-        rows: or(size.ws_row, 24),
-    })
+    Some(Size { columns: or(size.ws_col, 80), rows: or(size.ws_row, 24) })
 }
 
 /// Terminal echo, off while this lives.

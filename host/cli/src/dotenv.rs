@@ -23,10 +23,7 @@ pub struct DotenvError {
 /// The first line that is none of these.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader {
-        rest: text,
-        line: 1,
-    };
+    let mut reader = Reader { rest: text, line: 1 };
     let mut pairs: Vec<(String, String)> = Vec::new();
     while let Some((name, value)) = reader.pair()? {
         pairs.retain(|(other, _)| *other != name);
@@ -67,9 +64,7 @@ impl<'a> Reader<'a> {
             return Err(self.problem("a NAME=VALUE is expected"));
         };
         let trimmed = left.trim();
-        let name = trimmed
-            .strip_prefix("export ")
-            .map_or(trimmed, str::trim_start);
+        let name = trimmed.strip_prefix("export ").map_or(trimmed, str::trim_start);
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty()
             || !name.chars().all(plain)
@@ -95,9 +90,7 @@ impl<'a> Reader<'a> {
 
     fn single_quoted(&mut self) -> Result<String, DotenvError> {
         let body = &self.rest[1..];
-        let end = body
-            .find('\'')
-            .ok_or_else(|| self.problem("the closing ' is missing"))?;
+        let end = body.find('\'').ok_or_else(|| self.problem("the closing ' is missing"))?;
         let value = body[..end].to_owned();
         self.after_quote(&body[end + 1..], &value)?;
         Ok(value.replace("\r\n", "\n"))
@@ -146,10 +139,7 @@ impl<'a> Reader<'a> {
     }
 
     fn problem(&self, problem: &str) -> DotenvError {
-        DotenvError {
-            line: self.line,
-            problem: problem.to_owned(),
-        }
+        DotenvError { line: self.line, problem: problem.to_owned() }
     }
 }
 
@@ -160,10 +150,8 @@ mod tests {
     #[track_caller]
     fn reads(text: &str, expected: &[(&str, &str)]) {
         let pairs = parse(text).unwrap();
-        let pairs: Vec<(&str, &str)> = pairs
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_str()))
-            .collect();
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!(pairs, expected, "{text}");
     }
 
@@ -180,10 +168,7 @@ mod tests {
 
     #[test]
     fn a_hash_begins_a_comment_only_after_a_space() {
-        reads(
-            "URL=http://x/#frag # note\nE=# nothing",
-            &[("URL", "http://x/#frag"), ("E", "")],
-        );
+        reads("URL=http://x/#frag # note\nE=# nothing", &[("URL", "http://x/#frag"), ("E", "")]);
     }
 
     #[test]

@@ -72,10 +72,7 @@ impl CliError {
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Box<Self> {
-        Box::new(Self {
-            failure: Failure::app(code, what, why, fix),
-            exit,
-        })
+        Box::new(Self { failure: Failure::app(code, what, why, fix), exit })
     }
 
     /// What was given is not valid.

@@ -29,9 +29,7 @@ impl Interrupts {
                 }
             }
         });
-        Self {
-            handle: Some(handle),
-        }
+        Self { handle: Some(handle) }
     }
 }
 

@@ -72,11 +72,7 @@ fn usage(error: &clap::Error, json: bool, console: &mut Console<'_>) -> Exit {
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     ) {
-        let styled = if console.color() {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        };
+        let styled = if console.color() { text.ansi().to_string() } else { text.to_string() };
         console.out(&styled);
         return match error.kind() {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Exit::Usage,
@@ -87,23 +83,13 @@ fn usage(error: &clap::Error, json: bool, console: &mut Console<'_>) -> Exit {
         let failure = Failure::app(
             "cli.usage",
             "the command line is not understood",
-            text.to_string()
-                .trim()
-                .trim_start_matches("error: ")
-                .to_owned(),
+            text.to_string().trim().trim_start_matches("error: ").to_owned(),
             "see `windlass --help`, or `windlass VERB --help`",
         );
-        let error = CliError {
-            failure,
-            exit: Exit::Usage,
-        };
+        let error = CliError { failure, exit: Exit::Usage };
         render::failure::report(console, &error.failure, true);
     } else {
-        let styled = if console.color() {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        };
+        let styled = if console.color() { text.ansi().to_string() } else { text.to_string() };
         console.err(&styled);
     }
     Exit::Usage

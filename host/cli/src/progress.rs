@@ -28,11 +28,9 @@ impl Progress {
     pub fn for_console(console: &Console<'_>, json: bool) -> Self {
         match console.terminal() {
             _ if json => Self::Silent,
-            Some(size) if size.rows > StepName::ALL.len() + 2 => Self::Live(Live {
-                columns: size.columns,
-                drawn: 0,
-                tick: 0,
-            }),
+            Some(size) if size.rows > StepName::ALL.len() + 2 => {
+                Self::Live(Live { columns: size.columns, drawn: 0, tick: 0 })
+            }
             _ => Self::Plain(Plain::default()),
         }
     }
@@ -87,10 +85,7 @@ impl Plain {
 
 /// A step that has something to say: it ended, or it is one of those that take long.
 fn plain_step(step: &Step) -> Option<String> {
-    let long = matches!(
-        step.name,
-        StepName::Build | StepName::Migrate | StepName::Check
-    );
+    let long = matches!(step.name, StepName::Build | StepName::Migrate | StepName::Check);
     match step.status {
         StepStatus::Pending | StepStatus::Cancelled => None,
         StepStatus::Running if long => Some(format!("{:<9}  running", step.name.as_str())),
@@ -118,10 +113,7 @@ fn heading(view: &DeploymentView) -> String {
 }
 
 fn waiting(view: &DeploymentView) -> Option<String> {
-    let ahead = view
-        .queue_position
-        .filter(|n| *n > 0)
-        .map(|n| format!("{n} before it"));
+    let ahead = view.queue_position.filter(|n| *n > 0).map(|n| format!("{n} before it"));
     let parts: Vec<String> = ahead.into_iter().chain(view.waiting_for.clone()).collect();
     (!parts.is_empty()).then(|| format!("queued: {}", harmless(&parts.join(", "))))
 }
@@ -153,13 +145,7 @@ pub struct Live {
 
 impl Live {
     fn draw(&mut self, console: &mut Console<'_>, view: &DeploymentView) {
-        let lines = frame(
-            view,
-            Timestamp::now(),
-            self.tick,
-            self.columns,
-            console.color(),
-        );
+        let lines = frame(view, Timestamp::now(), self.tick, self.columns, console.color());
         let mut text = String::new();
         if self.drawn > 0 {
             text += &format!("\x1b[{}A", self.drawn);
@@ -187,12 +173,7 @@ pub fn frame(
     if deployment.status == DeploymentStatus::Queued {
         lines.extend(waiting(view).map(|text| cut(&text, columns)));
     }
-    lines.extend(
-        deployment
-            .steps
-            .iter()
-            .map(|step| live_step(step, now, tick, columns, color)),
-    );
+    lines.extend(deployment.steps.iter().map(|step| live_step(step, now, tick, columns, color)));
     lines
 }
 
@@ -205,26 +186,12 @@ fn live_step(step: &Step, now: Timestamp, tick: usize, columns: usize, color: bo
         StepStatus::Skipped | StepStatus::Cancelled => ("–", Style::Dim),
     };
     let time = duration_ms(step, Some(now)).map(took).unwrap_or_default();
-    let cached = if step.status == StepStatus::Cached {
-        "cached  "
-    } else {
-        ""
-    };
-    let rest = format!(
-        "{:<9}  {time:>9}  {cached}{}",
-        step.name.as_str(),
-        harmless(&step.summary)
-    );
+    let cached = if step.status == StepStatus::Cached { "cached  " } else { "" };
+    let rest = format!("{:<9}  {time:>9}  {cached}{}", step.name.as_str(), harmless(&step.summary));
     let rest = cut(rest.trim_end(), columns.saturating_sub(4));
-    let quiet = matches!(
-        step.status,
-        StepStatus::Pending | StepStatus::Skipped | StepStatus::Cancelled
-    );
-    let rest = if quiet {
-        paint(color, Style::Dim, &rest)
-    } else {
-        rest
-    };
+    let quiet =
+        matches!(step.status, StepStatus::Pending | StepStatus::Skipped | StepStatus::Cancelled);
+    let rest = if quiet { paint(color, Style::Dim, &rest) } else { rest };
     format!("  {} {rest}", paint(color, style, mark))
 }
 
@@ -241,22 +208,12 @@ pub(crate) mod tests {
             "production".parse().unwrap(),
             12,
             Kind::Deploy,
-            Source::Git {
-                url: "https://example.com/me/shop.git".into(),
-                reference: None,
-            },
+            Source::Git { url: "https://example.com/me/shop.git".into(), reference: None },
             "cli".into(),
         );
-        deployment.id = "01k2v8w0000000000000000000"
-            .parse::<DeploymentId>()
-            .unwrap();
+        deployment.id = "01k2v8w0000000000000000000".parse::<DeploymentId>().unwrap();
         deployment.created_at = at(0);
-        DeploymentView {
-            deployment,
-            urls: vec![],
-            queue_position: None,
-            waiting_for: None,
-        }
+        DeploymentView { deployment, urls: vec![], queue_position: None, waiting_for: None }
     }
 
     pub(crate) fn at(ms: i64) -> Timestamp {
@@ -280,27 +237,9 @@ pub(crate) mod tests {
     fn building() -> DeploymentView {
         let mut view = view();
         view.deployment.status = DeploymentStatus::Running;
-        set(
-            &mut view,
-            StepName::Fetch,
-            StepStatus::Succeeded,
-            (0, 412),
-            "main at 1a2b3c4",
-        );
-        set(
-            &mut view,
-            StepName::Detect,
-            StepStatus::Cached,
-            (412, 415),
-            "a web app, 92% sure",
-        );
-        set(
-            &mut view,
-            StepName::Build,
-            StepStatus::Running,
-            (500, 0),
-            "",
-        );
+        set(&mut view, StepName::Fetch, StepStatus::Succeeded, (0, 412), "main at 1a2b3c4");
+        set(&mut view, StepName::Detect, StepStatus::Cached, (412, 415), "a web app, 92% sure");
+        set(&mut view, StepName::Build, StepStatus::Running, (500, 0), "");
         view
     }
 
@@ -321,20 +260,8 @@ pub(crate) mod tests {
             (500, 3600),
             "2 of 3 steps from the cache",
         );
-        set(
-            &mut done,
-            StepName::Migrate,
-            StepStatus::Skipped,
-            (3600, 3600),
-            "no migration found",
-        );
-        set(
-            &mut done,
-            StepName::Check,
-            StepStatus::Failed,
-            (4000, 128_000),
-            "nothing listens",
-        );
+        set(&mut done, StepName::Migrate, StepStatus::Skipped, (3600, 3600), "no migration found");
+        set(&mut done, StepName::Check, StepStatus::Failed, (4000, 128_000), "nothing listens");
         said.extend(plain.lines(&done));
         insta::assert_snapshot!(said.join("\n"), @r"
         shop/production #12 (01k2v8w0000000000000000000)
@@ -371,15 +298,7 @@ pub(crate) mod tests {
 
     #[test]
     fn colour_is_only_used_when_asked_for() {
-        assert!(
-            frame(&building(), at(0), 0, 80, true)
-                .join("")
-                .contains("\x1b[32m✓")
-        );
-        assert!(
-            !frame(&building(), at(0), 0, 80, false)
-                .join("")
-                .contains('\x1b')
-        );
+        assert!(frame(&building(), at(0), 0, 80, true).join("").contains("\x1b[32m✓"));
+        assert!(!frame(&building(), at(0), 0, 80, false).join("").contains('\x1b'));
     }
 }

@@ -26,11 +26,7 @@ pub struct Session<'s, 'c> {
 impl<'s, 'c> Session<'s, 'c> {
     /// A session.
     pub fn new(common: Common, roles: &'s dyn Roles, console: &'s mut Console<'c>) -> Self {
-        Self {
-            common,
-            roles,
-            console,
-        }
+        Self { common, roles, console }
     }
 
     /// Whether the output is for programs.
@@ -51,10 +47,7 @@ impl<'s, 'c> Session<'s, 'c> {
 
     /// The data directory in force.
     pub fn data_dir(&self) -> PathBuf {
-        self.common
-            .data_dir
-            .clone()
-            .unwrap_or_else(default_data_dir)
+        self.common.data_dir.clone().unwrap_or_else(default_data_dir)
     }
 
     /// A client for the chosen host.
@@ -93,10 +86,7 @@ pub fn project_of_folder(folder: &Path) -> CliResult<ProjectName> {
     let unreadable = |why: String| {
         CliError::bad_input(
             "cli.settings-unreadable",
-            format!(
-                "{} says which project this is, and cannot be read",
-                file.display()
-            ),
+            format!("{} says which project this is, and cannot be read", file.display()),
             why,
             "correct the file, or name the project with --project",
         )
@@ -117,14 +107,15 @@ pub fn project_of_folder(folder: &Path) -> CliResult<ProjectName> {
         Err(e) => return Err(unreadable(e.to_string())),
     }
     let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let name = absolute
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned());
     name.as_deref().and_then(ProjectName::from_loose).ok_or_else(|| {
         CliError::bad_input(
             "cli.no-project",
             "it is not clear which project is meant",
-            format!("there is no windlass.toml with a `name`, and no name can be made of the folder {}", absolute.display()),
+            format!(
+                "there is no windlass.toml with a `name`, and no name can be made of the folder {}",
+                absolute.display()
+            ),
             "name it with --project, or run `windlass init` in the project's folder",
         )
     })
@@ -132,11 +123,7 @@ pub fn project_of_folder(folder: &Path) -> CliResult<ProjectName> {
 
 /// `/var/lib/windlass` for root, else `$XDG_DATA_HOME/windlass` or `~/.local/share/windlass`.
 pub fn default_data_dir() -> PathBuf {
-    let var = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/windlass");
     }
@@ -182,10 +169,7 @@ mod tests {
         }
         let nameless = root.path().join("___");
         std::fs::create_dir(&nameless).unwrap();
-        assert_eq!(
-            project_of_folder(&nameless).unwrap_err().failure.code,
-            "cli.no-project"
-        );
+        assert_eq!(project_of_folder(&nameless).unwrap_err().failure.code, "cli.no-project");
     }
 
     #[test]

@@ -25,17 +25,7 @@ pub fn list(views: &[DeploymentView], now: Timestamp) -> String {
             ]
         })
         .collect();
-    table(
-        &[
-            "number",
-            "id",
-            "environment",
-            "status",
-            "version",
-            "created",
-        ],
-        &rows,
-    )
+    table(&["number", "id", "environment", "status", "version", "created"], &rows)
 }
 
 fn status_with_step(deployment: &Deployment) -> String {
@@ -48,12 +38,8 @@ fn status_with_step(deployment: &Deployment) -> String {
 /// The version in a few words: commit and subject, or the archive.
 pub fn version(deployment: &Deployment) -> String {
     let fetched = deployment.outputs.fetched.as_ref();
-    let commit = fetched
-        .and_then(|f| f.commit.as_deref())
-        .map(|c| c.get(..7).unwrap_or(c));
-    let subject = fetched
-        .and_then(|f| f.subject.as_deref())
-        .unwrap_or_default();
+    let commit = fetched.and_then(|f| f.commit.as_deref()).map(|c| c.get(..7).unwrap_or(c));
+    let subject = fetched.and_then(|f| f.subject.as_deref()).unwrap_or_default();
     let text = match (&deployment.source, commit) {
         (_, Some(commit)) => format!("{commit} {subject}"),
         (Source::Git { url, reference }, None) => {
@@ -72,11 +58,7 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
         deployment.project,
         deployment.environment,
         deployment.number,
-        paint(
-            color,
-            style_of(deployment.status),
-            &status_with_step(deployment)
-        ),
+        paint(color, style_of(deployment.status), &status_with_step(deployment)),
     );
     for (name, value) in facts(view) {
         text += &format!("  {name:<11}  {}\n", harmless(&value));
@@ -86,11 +68,7 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
     text += &instances(deployment);
     for warning in &deployment.warnings {
         let name = paint(color, Style::Yellow, "warning");
-        text += &format!(
-            "\n{name}: {} ({})\n",
-            harmless(&warning.message),
-            warning.code
-        );
+        text += &format!("\n{name}: {} ({})\n", harmless(&warning.message), warning.code);
     }
     if let Some(problem) = &deployment.failure {
         text += &format!("\n{}", failure::block(problem, color));
@@ -111,10 +89,7 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
         Kind::Redeploy { of } => facts.push(("redeploy of", of.to_string())),
         Kind::Rollback { to } => facts.push(("rollback to", to.to_string())),
     }
-    facts.push((
-        "created",
-        format!("{} by {}", date(deployment.created_at), deployment.actor),
-    ));
+    facts.push(("created", format!("{} by {}", date(deployment.created_at), deployment.actor)));
     if let Some(live) = deployment.live_at {
         let after = took(between_ms(deployment.created_at, live));
         facts.push(("live", format!("{}, after {after}", date(live))));
@@ -124,10 +99,7 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
         let by = format!("plugin {} {}", chosen.plugin, chosen.version);
         facts.push((
             "detected",
-            format!(
-                "{}, {}% sure, by {by}",
-                detection.name, detection.confidence
-            ),
+            format!("{}, {}% sure, by {by}", detection.name, detection.confidence),
         ));
     }
     if let Some(artifact) = &outputs.artifact {
@@ -136,9 +108,7 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
                 ArtifactKind::Image { .. } => {
                     format!("image on snapshot {}", cut(&output.snapshot, 24))
                 }
-                ArtifactKind::StaticTree {
-                    files, bytes: size, ..
-                } => {
+                ArtifactKind::StaticTree { files, bytes: size, .. } => {
                     format!("static tree of {}, {}", count(*files, "file"), bytes(*size))
                 }
             };
@@ -154,14 +124,8 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Git {
-            url,
-            reference: Some(reference),
-        } => format!("{url} at {reference}"),
-        Source::Git {
-            url,
-            reference: None,
-        } => url.clone(),
+        Source::Git { url, reference: Some(reference) } => format!("{url} at {reference}"),
+        Source::Git { url, reference: None } => url.clone(),
         Source::Archive { name, digest } => format!("archive {name} ({})", digest.short()),
     }
 }
@@ -190,11 +154,8 @@ fn steps(deployment: &Deployment, color: bool) -> String {
             StepStatus::Cancelled => ("cancelled", Style::Dim),
         };
         let word = paint(color, style, &format!("{word:<9}"));
-        let line = format!(
-            "  {:<9}  {word}  {time:>9}  {}",
-            step.name.as_str(),
-            harmless(&step.summary)
-        );
+        let line =
+            format!("  {:<9}  {word}  {time:>9}  {}", step.name.as_str(), harmless(&step.summary));
         text += line.trim_end();
         text += "\n";
     }
@@ -219,10 +180,7 @@ fn instances(deployment: &Deployment) -> String {
             ]
         })
         .collect();
-    format!(
-        "\n{}",
-        table(&["instance", "address", "pid", "started"], &rows)
-    )
+    format!("\n{}", table(&["instance", "address", "pid", "started"], &rows))
 }
 
 const fn style_of(status: DeploymentStatus) -> Style {
@@ -246,11 +204,7 @@ pub fn success(view: &DeploymentView, color: bool) -> String {
     let mut text = String::new();
     for warning in &deployment.warnings {
         let name = paint(color, Style::Yellow, "warning");
-        text += &format!(
-            "{name}: {} ({})\n",
-            harmless(&warning.message),
-            warning.code
-        );
+        text += &format!("{name}: {} ({})\n", harmless(&warning.message), warning.code);
     }
     let state = paint(color, Style::Green, "live");
     text += &format!(
@@ -306,12 +260,10 @@ mod tests {
     #[test]
     fn a_success_names_the_address_and_the_warnings() {
         let mut view = live();
-        view.deployment
-            .warnings
-            .push(windlass_model::deployment::Warning {
-                code: "lockfile-missing".into(),
-                message: "no lock file: versions may differ next time".into(),
-            });
+        view.deployment.warnings.push(windlass_model::deployment::Warning {
+            code: "lockfile-missing".into(),
+            message: "no lock file: versions may differ next time".into(),
+        });
         insta::assert_snapshot!(success(&view, false), @r"
         warning: no lock file: versions may differ next time (lockfile-missing)
         shop/production #12 is live after 8.2 s
@@ -324,13 +276,8 @@ mod tests {
         let mut view = view();
         view.deployment.status = DeploymentStatus::Failed;
         view.deployment.failure = Some(
-            Failure::app(
-                "check.exited",
-                "the app ended",
-                "exit code 1",
-                "see its log",
-            )
-            .in_step(StepName::Check),
+            Failure::app("check.exited", "the app ended", "exit code 1", "see its log")
+                .in_step(StepName::Check),
         );
         insta::assert_snapshot!(ending(&view, false), @r"
         error: the app ended
@@ -346,10 +293,7 @@ mod tests {
     #[test]
     fn one_in_full_shows_source_steps_and_failure() {
         let mut view = live();
-        view.deployment.source = Source::Archive {
-            digest: Digest::of(b"x"),
-            name: "shop".into(),
-        };
+        view.deployment.source = Source::Archive { digest: Digest::of(b"x"), name: "shop".into() };
         let step = view.deployment.step_mut(StepName::Build).unwrap();
         step.status = StepStatus::Cached;
         step.started_at = Some(at(0));

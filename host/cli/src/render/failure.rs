@@ -11,9 +11,7 @@ use crate::console::{Console, Style, paint};
 /// `--json`.
 pub fn report(console: &mut Console<'_>, failure: &Failure, json: bool) {
     if json {
-        let body = ErrorBody {
-            error: failure.clone(),
-        };
+        let body = ErrorBody { error: failure.clone() };
         let text = serde_json::to_string_pretty(&body).unwrap_or_default();
         console.line(&text);
     } else {

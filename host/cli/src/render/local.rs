@@ -11,10 +11,8 @@ pub fn detect(output: &DetectOutput, color: bool) -> String {
     let mut text = String::new();
     if let (Some(plugin), Some(chosen)) = (&output.plugin, &output.chosen) {
         let name = paint(color, Style::Bold, &harmless(&chosen.name));
-        text += &format!(
-            "{name} (`{}`), {}% sure, by plugin {plugin}\n",
-            chosen.id, chosen.confidence
-        );
+        text +=
+            &format!("{name} (`{}`), {}% sure, by plugin {plugin}\n", chosen.id, chosen.confidence);
         text += &signs(chosen);
     }
     for answer in &output.answers {
@@ -57,18 +55,14 @@ fn superseded(detection: &Detection, output: &DetectOutput) -> String {
         .iter()
         .flat_map(|answer| &answer.report.detections)
         .find(|other| other.supersedes.contains(&detection.id));
-    by.map(|by| format!(", superseded by `{}`", by.id))
-        .unwrap_or_default()
+    by.map(|by| format!(", superseded by `{}`", by.id)).unwrap_or_default()
 }
 
 fn signs(detection: &Detection) -> String {
     let mut text = String::new();
     for sign in &detection.evidence {
-        let detail = if sign.detail.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", sign.detail)
-        };
+        let detail =
+            if sign.detail.is_empty() { String::new() } else { format!(": {}", sign.detail) };
         text += &format!("  {}{}\n", harmless(&sign.path), harmless(&detail));
     }
     if !detection.toolchains.is_empty() {
@@ -95,12 +89,7 @@ pub fn plan(output: &PlanOutput, color: bool) -> String {
     let plan = &output.stored.plan;
     for (index, step) in plan.steps.iter().enumerate() {
         let name = paint(color, Style::Bold, &harmless(&step.name));
-        text += &format!(
-            "\n{}. {name} (`{}`, from {})\n",
-            index + 1,
-            step.id,
-            base(&step.base)
-        );
+        text += &format!("\n{}. {name} (`{}`, from {})\n", index + 1, step.id, base(&step.base));
         if !step.cwd.is_empty() {
             text += &format!("   in {}\n", harmless(&step.cwd));
         }
@@ -137,20 +126,11 @@ fn operation(op: &Op) -> String {
             format!("run    {}{offline}", command(&run.argv))
         }
         Op::Copy(copy) => {
-            format!(
-                "copy   {} of {} to {}",
-                copy.sources.join(" "),
-                from(&copy.origin),
-                copy.dest
-            )
+            format!("copy   {} of {} to {}", copy.sources.join(" "), from(&copy.origin), copy.dest)
         }
         Op::WriteFile { path, content, .. } => format!("write  {path} ({} bytes)", content.len()),
         Op::Fetch { url, dest, .. } => format!("fetch  {url} to {dest}"),
-        Op::Extract {
-            origin,
-            archive,
-            dest,
-        } => {
+        Op::Extract { origin, archive, dest } => {
             format!("unpack {archive} of {} to {dest}", from(origin))
         }
     }
@@ -164,19 +144,12 @@ fn results(plan: &BuildPlan) -> String {
                 text += &format!("output {}: the result of step `{step}`\n", output.name);
             }
             OutputKind::StaticTree { step, root, .. } => {
-                text += &format!(
-                    "output {}: static tree {root} of step `{step}`\n",
-                    output.name
-                );
+                text += &format!("output {}: static tree {root} of step `{step}`\n", output.name);
             }
         }
     }
     for process in &plan.processes {
-        let port = process
-            .ports
-            .first()
-            .map(|port| format!(", PORT={port}"))
-            .unwrap_or_default();
+        let port = process.ports.first().map(|port| format!(", PORT={port}")).unwrap_or_default();
         let argv = if process.argv.is_empty() {
             "the image's own command".to_owned()
         } else {
@@ -209,11 +182,7 @@ fn command(argv: &[String]) -> String {
 
 /// The parts that a host needs, a line each, with the fix beneath what is missing.
 pub fn doctor(checks: &[Check], color: bool) -> String {
-    let width = checks
-        .iter()
-        .map(|check| check.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {
         let (mark, style) = match check.state {
@@ -232,14 +201,8 @@ pub fn doctor(checks: &[Check], color: bool) -> String {
             text += &format!("    fix: {}\n", harmless(&check.fix));
         }
     }
-    let missing = checks
-        .iter()
-        .filter(|check| check.state == CheckState::Missing)
-        .count();
-    let warnings = checks
-        .iter()
-        .filter(|check| check.state == CheckState::Warning)
-        .count();
+    let missing = checks.iter().filter(|check| check.state == CheckState::Missing).count();
+    let warnings = checks.iter().filter(|check| check.state == CheckState::Warning).count();
     text += &match (missing, warnings) {
         (0, 0) => "everything is there\n".to_owned(),
         (0, n) => format!("ready, with {}\n", super::count(n as u64, "warning")),
@@ -265,15 +228,9 @@ mod tests {
             id: id.into(),
             name: format!("The {id}"),
             ecosystem: "x".into(),
-            toolchains: vec![Toolchain {
-                name: "tool".into(),
-                requirement: ">=2".into(),
-            }],
+            toolchains: vec![Toolchain { name: "tool".into(), requirement: ">=2".into() }],
             confidence,
-            evidence: vec![Evidence {
-                path: "app.json".into(),
-                detail: format!("{id}-key"),
-            }],
+            evidence: vec![Evidence { path: "app.json".into(), detail: format!("{id}-key") }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
             notes_json: String::new(),
             refusal: None,
@@ -285,10 +242,7 @@ mod tests {
         let winner = detection("special", 90, &["plain"]);
         let report = DetectReport {
             detections: vec![detection("plain", 50, &[]), winner.clone()],
-            near_misses: vec![NearMiss {
-                id: "other".into(),
-                reason: "no entry file".into(),
-            }],
+            near_misses: vec![NearMiss { id: "other".into(), reason: "no entry file".into() }],
         };
         let output = DetectOutput {
             plugin: Some("acme".into()),
@@ -347,16 +301,10 @@ mod tests {
             user: String::new(),
             ops: vec![Op::Copy(copy), Op::Run(run)],
         };
-        let image = OutputKind::Image {
-            step: "build".into(),
-            config: RunConfig::default(),
-        };
+        let image = OutputKind::Image { step: "build".into(), config: RunConfig::default() };
         let plan_value = BuildPlan {
             steps: vec![step],
-            outputs: vec![Output {
-                name: "app".into(),
-                artifact: image,
-            }],
+            outputs: vec![Output { name: "app".into(), artifact: image }],
             processes: vec![ProcessPlan {
                 name: "web".into(),
                 output: "app".into(),
@@ -368,10 +316,7 @@ mod tests {
         };
         let output = PlanOutput {
             detection: detection("special", 90, &[]),
-            stored: StoredPlan {
-                plugin: "acme".into(),
-                plan: plan_value,
-            },
+            stored: StoredPlan { plugin: "acme".into(), plan: plan_value },
             log: vec![],
         };
         insta::assert_snapshot!(plan(&output, false), @r"
@@ -397,12 +342,7 @@ mod tests {
         };
         let checks = [
             check("containerd", CheckState::Ok, "1.6.20", ""),
-            check(
-                "nft",
-                CheckState::Missing,
-                "not found",
-                "apt-get install nftables",
-            ),
+            check("nft", CheckState::Missing, "not found", "apt-get install nftables"),
         ];
         insta::assert_snapshot!(doctor(&checks, false), @r"
         ✓ containerd  1.6.20

@@ -51,11 +51,7 @@ pub fn bytes(bytes: u64) -> String {
 
 /// `1 file`, `2 files`.
 pub fn count(n: u64, noun: &str) -> String {
-    if n == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{n} {noun}s")
-    }
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 /// A time of day, UTC: `12:03:04.123`.
@@ -85,8 +81,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
         text.trim_end().to_owned() + "\n"
     };
     let heading: Vec<String> = heading.iter().map(|h| h.to_uppercase()).collect();
-    rows.iter()
-        .fold(line(&heading), |text, row| text + &line(row))
+    rows.iter().fold(line(&heading), |text, row| text + &line(row))
 }
 
 /// The text cut to a number of characters, with `…` where something is missing.
@@ -101,11 +96,7 @@ pub fn cut(text: &str, chars_max: usize) -> String {
 /// Control characters replaced, so that text from elsewhere cannot drive the terminal.
 pub fn harmless(text: &str) -> String {
     let replace = |c: char| {
-        if c.is_control() && c != '\t' {
-            '\u{fffd}'
-        } else {
-            c
-        }
+        if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
     };
     text.chars().map(replace).collect()
 }
@@ -116,22 +107,12 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_are_short() {
-        let rows = [
-            (0, "0 ms"),
-            (999, "999 ms"),
-            (3140, "3.1 s"),
-            (125_000, "2 min 5 s"),
-        ];
+        let rows = [(0, "0 ms"), (999, "999 ms"), (3140, "3.1 s"), (125_000, "2 min 5 s")];
         for (ms, text) in rows {
             assert_eq!(took(ms), text);
         }
         assert_eq!(took(3_600_000 * 26), "1 d 2 h");
-        let rows = [
-            (5, "5 B"),
-            (1024, "1.0 KiB"),
-            (3_670_016, "3.5 MiB"),
-            (1 << 30, "1.0 GiB"),
-        ];
+        let rows = [(5, "5 B"), (1024, "1.0 KiB"), (3_670_016, "3.5 MiB"), (1 << 30, "1.0 GiB")];
         for (n, text) in rows {
             assert_eq!(bytes(n), text);
         }
@@ -139,13 +120,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let text = table(
-            &["a", "long"],
-            &[
-                vec!["x".into(), "1".into()],
-                vec!["wide".into(), "2".into()],
-            ],
-        );
+        let text =
+            table(&["a", "long"], &[vec!["x".into(), "1".into()], vec!["wide".into(), "2".into()]]);
         assert_eq!(text, "A     LONG\nx     1\nwide  2\n");
     }
 

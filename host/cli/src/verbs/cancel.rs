@@ -31,10 +31,8 @@ impl Cancel {
             session.print_json(&view);
         } else {
             let deployment = &view.deployment;
-            let place = format!(
-                "{}/{} #{}",
-                deployment.project, deployment.environment, deployment.number
-            );
+            let place =
+                format!("{}/{} #{}", deployment.project, deployment.environment, deployment.number);
             let text = if deployment.status == DeploymentStatus::Cancelled {
                 format!("{place} is cancelled")
             } else {
@@ -50,14 +48,9 @@ impl Cancel {
 fn unfinished(session: &Session<'_, '_>, client: &Client) -> CliResult<DeploymentView> {
     let mut items = recent(session, client, "50")?.items;
     items.retain(|view| {
-        matches!(
-            view.deployment.status,
-            DeploymentStatus::Queued | DeploymentStatus::Running
-        )
+        matches!(view.deployment.status, DeploymentStatus::Queued | DeploymentStatus::Running)
     });
-    let running = items
-        .iter()
-        .position(|v| v.deployment.status == DeploymentStatus::Running);
+    let running = items.iter().position(|v| v.deployment.status == DeploymentStatus::Running);
     items.into_iter().nth(running.unwrap_or(0)).ok_or_else(|| {
         CliError::new(
             Exit::NotFound,

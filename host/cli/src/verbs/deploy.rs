@@ -73,12 +73,9 @@ impl Deploy {
                 std::env::var(variable)
                     .map_err(|e| unreadable(&format!("the token from {variable}"), e))?,
             ),
-            (None, true) => Some(
-                session
-                    .console
-                    .read_stdin()
-                    .map_err(|e| unreadable("standard input", e))?,
-            ),
+            (None, true) => {
+                Some(session.console.read_stdin().map_err(|e| unreadable("standard input", e))?)
+            }
             (None, false) => None,
         };
         let body = CreateDeployment {
@@ -87,11 +84,7 @@ impl Deploy {
             git_token: git_token.map(|token| token.trim().to_owned()),
         };
         let path = environment_path(session, &["deployments"])?;
-        client.send(
-            Method::POST,
-            &with_query(&path, &[("create", "true")]),
-            &body,
-        )
+        client.send(Method::POST, &with_query(&path, &[("create", "true")]), &body)
     }
 
     fn from_folder(
@@ -114,9 +107,7 @@ impl Deploy {
         let folder = Path::new(&self.source);
         let archive = archive::pack(folder)?;
         for path in &archive.left_out {
-            session
-                .console
-                .note(&format!("left out, not a file: {}", path.display()));
+            session.console.note(&format!("left out, not a file: {}", path.display()));
         }
         if !session.json() {
             session.console.note(&format!(
@@ -127,10 +118,8 @@ impl Deploy {
             ));
         }
         let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let name = absolute
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name =
+            absolute.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let path = environment_path(session, &["deployments", "archive"])?;
         let path = with_query(&path, &[("create", "true"), ("name", &name)]);
         client.upload(&path, "application/gzip", &archive.file)
@@ -146,11 +135,7 @@ fn is_git_address(source: &str) -> bool {
 }
 
 fn project_of_repository(url: &str) -> CliResult<ProjectName> {
-    let last = url
-        .trim_end_matches('/')
-        .rsplit(['/', ':'])
-        .next()
-        .unwrap_or_default();
+    let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
     let name = last.strip_suffix(".git").unwrap_or(last);
     ProjectName::from_loose(name).ok_or_else(|| {
         CliError::bad_input(
@@ -168,23 +153,12 @@ mod tests {
 
     #[test]
     fn addresses_and_folders_are_told_apart() {
-        for git in [
-            "https://x/y.git",
-            "git@example.com:me/shop.git",
-            "file:///srv/shop",
-            "ssh://h/x",
-        ] {
+        for git in
+            ["https://x/y.git", "git@example.com:me/shop.git", "file:///srv/shop", "ssh://h/x"]
+        {
             assert!(is_git_address(git), "{git}");
         }
-        for folder in [
-            ".",
-            "..",
-            "shop",
-            "/srv/shop",
-            "C:shop",
-            "./a@b/c:d",
-            "a@b:",
-        ] {
+        for folder in [".", "..", "shop", "/srv/shop", "C:shop", "./a@b/c:d", "a@b:"] {
             assert!(!is_git_address(folder), "{folder}");
         }
     }

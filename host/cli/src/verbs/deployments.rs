@@ -33,11 +33,7 @@ impl Deployments {
         let client = session.client()?;
         let limit = self.limit.to_string();
         let environment = session.environment();
-        let project = if self.all {
-            None
-        } else {
-            Some(session.project()?)
-        };
+        let project = if self.all { None } else { Some(session.project()?) };
         let mut query = vec![("limit", limit.as_str())];
         if let Some(project) = &project {
             query.push(("project", project.as_str()));

@@ -61,11 +61,7 @@ impl Detect {
         let output = session.roles.detect(&options).map_err(CliError::of_role)?;
         if session.json() {
             session.print_json(&output);
-            return Ok(if output.failure.is_some() {
-                Exit::BadInput
-            } else {
-                Exit::Ok
-            });
+            return Ok(if output.failure.is_some() { Exit::BadInput } else { Exit::Ok });
         }
         let text = render::local::detect(&output, session.console.color());
         session.console.out(&text);

@@ -34,9 +34,7 @@ impl Doctor {
             let text = render::local::doctor(&checks, session.console.color());
             session.console.out(&text);
         }
-        let missing = checks
-            .iter()
-            .any(|check| check.state == CheckState::Missing);
+        let missing = checks.iter().any(|check| check.state == CheckState::Missing);
         Ok(if missing { Exit::Failed } else { Exit::Ok })
     }
 }

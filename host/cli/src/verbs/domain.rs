@@ -48,9 +48,7 @@ impl Domain {
                 if session.json() {
                     session.print_json(&view);
                 } else {
-                    session
-                        .console
-                        .line(&format!("{} is added: {}", view.host, view.url));
+                    session.console.line(&format!("{} is added: {}", view.host, view.url));
                 }
             }
             DomainVerb::List => {
@@ -64,9 +62,7 @@ impl Domain {
                         vec![one.host.clone(), one.url.clone(), date(one.created_at)]
                     };
                     let rows: Vec<Vec<String>> = domains.iter().map(row).collect();
-                    session
-                        .console
-                        .out(&table(&["host", "address", "added"], &rows));
+                    session.console.out(&table(&["host", "address", "added"], &rows));
                 }
             }
             DomainVerb::Remove { host } => {

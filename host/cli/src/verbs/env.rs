@@ -119,22 +119,13 @@ fn values(session: &mut Session<'_, '_>, given: &[String]) -> CliResult<Vec<(Str
         }
         let value = if dash || !session.console.stdin_is_terminal() {
             if std::mem::replace(&mut stdin_taken, true) {
-                return Err(usage(
-                    "standard input can give the value of one variable only",
-                ));
+                return Err(usage("standard input can give the value of one variable only"));
             }
-            let text = session
-                .console
-                .read_stdin()
-                .map_err(|e| unreadable("standard input", e))?;
-            text.strip_suffix('\n')
-                .map_or(text.clone(), |t| t.trim_end_matches('\r').to_owned())
+            let text = session.console.read_stdin().map_err(|e| unreadable("standard input", e))?;
+            text.strip_suffix('\n').map_or(text.clone(), |t| t.trim_end_matches('\r').to_owned())
         } else {
             let prompt = format!("{item} (not shown): ");
-            session
-                .console
-                .read_secret(&prompt)
-                .map_err(|e| unreadable("standard input", e))?
+            session.console.read_secret(&prompt).map_err(|e| unreadable("standard input", e))?
         };
         pairs.push((item.clone(), value));
     }
@@ -153,11 +144,8 @@ fn usage(why: &str) -> Box<CliError> {
 
 fn import(session: &mut Session<'_, '_>, file: &Path) -> CliResult<Vec<(String, String)>> {
     let name = file.display().to_string();
-    let text = if name == "-" {
-        session.console.read_stdin()
-    } else {
-        std::fs::read_to_string(file)
-    };
+    let text =
+        if name == "-" { session.console.read_stdin() } else { std::fs::read_to_string(file) };
     let text = text.map_err(|e| unreadable(&name, e))?;
     dotenv::parse(&text).map_err(|e| {
         CliError::bad_input(
@@ -185,12 +173,7 @@ fn set(
                     "choose another name; nothing was set",
                 )
             })?;
-            Ok(SetVariable {
-                name,
-                value,
-                scope: kind.scope.into(),
-                secret: kind.secret,
-            })
+            Ok(SetVariable { name, value, scope: kind.scope.into(), secret: kind.secret })
         })
         .collect::<CliResult<Vec<_>>>()?;
     let path = environment_path(session, &["variables"])?;
@@ -201,12 +184,8 @@ fn set(
         session.print_json(&serde_json::json!({ "set": names }));
     } else {
         let count = render::count(names.len() as u64, "variable");
-        session
-            .console
-            .line(&format!("{count} set: {}", names.join(", ")));
-        session
-            .console
-            .line("they take effect with the next deployment: windlass redeploy");
+        session.console.line(&format!("{count} set: {}", names.join(", ")));
+        session.console.line("they take effect with the next deployment: windlass redeploy");
     }
     Ok(())
 }
@@ -252,8 +231,6 @@ fn list(session: &mut Session<'_, '_>) -> CliResult<()> {
             vec![variable.name.to_string(), value, scope.to_owned()]
         })
         .collect();
-    session
-        .console
-        .out(&table(&["name", "value", "scope"], &rows));
+    session.console.out(&table(&["name", "value", "scope"], &rows));
     Ok(())
 }

@@ -59,9 +59,7 @@ impl Environment {
                 if session.json() {
                     session.print_json(&view);
                 } else {
-                    session
-                        .console
-                        .line(&format!("environment {project}/{} is made", view.name));
+                    session.console.line(&format!("environment {project}/{} is made", view.name));
                 }
             }
             EnvironmentVerb::List => {
@@ -113,17 +111,12 @@ fn print(session: &mut Session<'_, '_>, views: &[EnvironmentView], single: bool)
             let rows: Vec<Vec<String>> = views
                 .iter()
                 .map(|one| {
-                    let live = one
-                        .live_number
-                        .map_or_else(|| "–".to_owned(), |n| format!("#{n}"));
+                    let live = one.live_number.map_or_else(|| "–".to_owned(), |n| format!("#{n}"));
                     let urls = harmless(&one.urls.join(", "));
                     vec![one.name.to_string(), live, date(one.created_at), urls]
                 })
                 .collect();
-            session.console.out(&table(
-                &["environment", "live", "created", "addresses"],
-                &rows,
-            ));
+            session.console.out(&table(&["environment", "live", "created", "addresses"], &rows));
         }
     }
 }

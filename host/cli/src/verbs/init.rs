@@ -60,24 +60,13 @@ impl Init {
         // What is written must be read the same way by a deployment.
         Settings::parse(&content, &EnvironmentName::production()).map_err(CliError::of_role)?;
         write(&file, &content, force)?;
-        let framework = found
-            .chosen
-            .as_ref()
-            .map(|d| d.id.as_str())
-            .unwrap_or_default();
+        let framework = found.chosen.as_ref().map(|d| d.id.as_str()).unwrap_or_default();
         if session.json() {
             let file = file.display().to_string();
-            session.print_json(&Written {
-                file,
-                name: &name,
-                framework,
-                content: &content,
-            });
+            session.print_json(&Written { file, name: &name, framework, content: &content });
         } else {
             session.console.line(&format!("wrote {}", file.display()));
-            session
-                .console
-                .line("next: windlass plan, then windlass deploy");
+            session.console.line("next: windlass plan, then windlass deploy");
         }
         Ok(Exit::Ok)
     }
@@ -85,23 +74,16 @@ impl Init {
 
 fn write(file: &Path, content: &str, force: bool) -> CliResult<()> {
     let mut options = std::fs::OpenOptions::new();
-    options
-        .write(true)
-        .create_new(!force)
-        .create(force)
-        .truncate(force);
-    options
-        .open(file)
-        .and_then(|mut file| file.write_all(content.as_bytes()))
-        .map_err(|e| {
-            let failure = Failure::host(
-                "cli.write",
-                format!("cannot write {}", file.display()),
-                e.to_string(),
-                "make the folder writable",
-            );
-            CliError::of_role(failure)
-        })
+    options.write(true).create_new(!force).create(force).truncate(force);
+    options.open(file).and_then(|mut file| file.write_all(content.as_bytes())).map_err(|e| {
+        let failure = Failure::host(
+            "cli.write",
+            format!("cannot write {}", file.display()),
+            e.to_string(),
+            "make the folder writable",
+        );
+        CliError::of_role(failure)
+    })
 }
 
 fn content(
@@ -134,13 +116,7 @@ fn content(
         }
     }
     let port = plan
-        .and_then(|plan| {
-            plan.stored
-                .plan
-                .processes
-                .iter()
-                .find(|process| process.name == "web")
-        })
+        .and_then(|plan| plan.stored.plan.processes.iter().find(|process| process.name == "web"))
         .and_then(|web| web.ports.first());
     if let Some(port) = port {
         text += &format!("\n[run]\n# The application is told its port in PORT.\nport = {port}\n");
@@ -166,20 +142,11 @@ mod tests {
             name: "Special".into(),
             ecosystem: "x".into(),
             toolchains: vec![
-                Toolchain {
-                    name: "tool".into(),
-                    requirement: ">=2 <3".into(),
-                },
-                Toolchain {
-                    name: "other".into(),
-                    requirement: String::new(),
-                },
+                Toolchain { name: "tool".into(), requirement: ">=2 <3".into() },
+                Toolchain { name: "other".into(), requirement: String::new() },
             ],
             confidence: 90,
-            evidence: vec![Evidence {
-                path: "app.json".into(),
-                detail: "a \"key\"\nb".into(),
-            }],
+            evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
             supersedes: vec![],
             notes_json: String::new(),
             refusal: None,

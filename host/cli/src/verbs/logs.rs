@@ -45,18 +45,12 @@ struct Entries {
 impl Logs {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
-        let id = resolve(session, &client, self.deployment.as_deref())?
-            .deployment
-            .id;
+        let id = resolve(session, &client, self.deployment.as_deref())?.deployment.id;
         let step = self.step.map(|step| step.to_string());
         let tail = self.tail.map(|tail| tail.to_string());
         let mut query = Vec::new();
         query.extend(step.as_deref().map(|step| ("step", step)));
-        query.extend(
-            self.instance
-                .as_deref()
-                .map(|instance| ("instance", instance)),
-        );
+        query.extend(self.instance.as_deref().map(|instance| ("instance", instance)));
         query.extend(tail.as_deref().map(|tail| ("tail", tail)));
         let path = client::path(&["v1", "deployments", id.as_str(), "logs"]);
         if !self.follow {
@@ -75,6 +69,9 @@ impl Logs {
                     let entry =
                         serde_json::from_str(&event.data).map_err(|e| broken(&e.to_string()))?;
                     print(session, &entry);
+                    if session.console.closed() {
+                        return Ok(Exit::Ok);
+                    }
                 }
                 _ => {}
             }
@@ -114,11 +111,7 @@ fn line(entry: &LogEntry, color: bool) -> String {
         Stream::Host => ("#", Some(Style::Dim)),
         Stream::Plugin => ("&", Some(Style::Cyan)),
     };
-    let head = paint(
-        color,
-        Style::Dim,
-        &format!("{} {place:<9}", clock(entry.line.at)),
-    );
+    let head = paint(color, Style::Dim, &format!("{} {place:<9}", clock(entry.line.at)));
     let text = harmless(&entry.line.text);
     let text = style.map_or_else(|| text.clone(), |style| paint(color, style, &text));
     format!("{head} {mark} {text}").trim_end().to_owned()

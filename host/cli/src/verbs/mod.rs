@@ -92,13 +92,8 @@ impl Verb {
 /// Path below the chosen project and environment.
 fn environment_path(session: &Session<'_, '_>, rest: &[&str]) -> CliResult<String> {
     let (project, environment) = (session.project()?, session.environment());
-    let mut segments = vec![
-        "v1",
-        "projects",
-        project.as_str(),
-        "environments",
-        environment.as_str(),
-    ];
+    let mut segments =
+        vec!["v1", "projects", project.as_str(), "environments", environment.as_str()];
     segments.extend(rest);
     Ok(client::path(&segments))
 }
@@ -110,11 +105,8 @@ fn recent(
     limit: &str,
 ) -> CliResult<Page<DeploymentView>> {
     let (project, environment) = (session.project()?, session.environment());
-    let query = [
-        ("project", project.as_str()),
-        ("environment", environment.as_str()),
-        ("limit", limit),
-    ];
+    let query =
+        [("project", project.as_str()), ("environment", environment.as_str()), ("limit", limit)];
     client.get(&client::with_query("/v1/deployments", &query))
 }
 
@@ -169,15 +161,11 @@ fn confirm(session: &mut Session<'_, '_>, yes: bool, what: &str, name: &str) -> 
     if !session.console.stdin_is_terminal() || session.json() {
         return Err(declined("nobody is there to confirm it"));
     }
-    session.console.err(&format!(
-        "This deletes {what} {name} with everything in it. Type its name: "
-    ));
+    session
+        .console
+        .err(&format!("This deletes {what} {name} with everything in it. Type its name: "));
     let typed = session.console.read_line().unwrap_or_default();
-    if typed.trim() == name {
-        Ok(())
-    } else {
-        Err(declined("another name was typed"))
-    }
+    if typed.trim() == name { Ok(()) } else { Err(declined("another name was typed")) }
 }
 
 /// What could not be read from standard input, a file or the environment.

@@ -34,9 +34,7 @@ impl Plugin {
         session.console.out(&table(&heading, &rows));
         for (file, problem) in &view.problems {
             let block = failure::block(problem, session.console.color());
-            session
-                .console
-                .out(&format!("\n{}\n{block}", harmless(file)));
+            session.console.out(&format!("\n{}\n{block}", harmless(file)));
         }
         Ok(Exit::Ok)
     }
@@ -52,11 +50,7 @@ fn row(plugin: &PluginInfo) -> Vec<String> {
         Stage::Custom => "custom",
     };
     let stages: Vec<&str> = plugin.stages.iter().map(stage).collect();
-    let from = if plugin.bundled {
-        "bundled"
-    } else {
-        "installed"
-    };
+    let from = if plugin.bundled { "bundled" } else { "installed" };
     let manifest = &plugin.manifest;
     vec![
         manifest.name.clone(),

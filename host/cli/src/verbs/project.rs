@@ -69,12 +69,8 @@ impl Project {
             ProjectVerb::List => list(session)?,
             ProjectVerb::Show { name } => show(session, name)?,
             ProjectVerb::Delete { name, yes } => delete(session, &name, yes)?,
-            ProjectVerb::Token {
-                name, remove: true, ..
-            } => remove_token(session, name)?,
-            ProjectVerb::Token {
-                name, stdin, env, ..
-            } => set_token(session, name, stdin, env)?,
+            ProjectVerb::Token { name, remove: true, .. } => remove_token(session, name)?,
+            ProjectVerb::Token { name, stdin, env, .. } => set_token(session, name, stdin, env)?,
         }
         Ok(Exit::Ok)
     }
@@ -82,15 +78,11 @@ impl Project {
 
 fn create(session: &mut Session<'_, '_>, name: ProjectName) -> CliResult<()> {
     let view: ProjectView =
-        session
-            .client()?
-            .send(Method::POST, "/v1/projects", &CreateProject { name })?;
+        session.client()?.send(Method::POST, "/v1/projects", &CreateProject { name })?;
     if session.json() {
         session.print_json(&view);
     } else {
-        session
-            .console
-            .line(&format!("project {} is made", view.name));
+        session.console.line(&format!("project {} is made", view.name));
     }
     Ok(())
 }
@@ -105,16 +97,9 @@ fn list(session: &mut Session<'_, '_>) -> CliResult<()> {
         .items
         .iter()
         .map(|project| {
-            let names: Vec<String> = project
-                .environments
-                .iter()
-                .map(|e| e.name.to_string())
-                .collect();
-            vec![
-                project.name.to_string(),
-                names.join(", "),
-                date(project.created_at),
-            ]
+            let names: Vec<String> =
+                project.environments.iter().map(|e| e.name.to_string()).collect();
+            vec![project.name.to_string(), names.join(", "), date(project.created_at)]
         })
         .collect();
     let text = if rows.is_empty() {
@@ -129,9 +114,7 @@ fn list(session: &mut Session<'_, '_>) -> CliResult<()> {
 fn show(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<()> {
     let name = name.map_or_else(|| session.project(), Ok)?;
     let view: ProjectView =
-        session
-            .client()?
-            .get(&client::path(&["v1", "projects", name.as_str()]))?;
+        session.client()?.get(&client::path(&["v1", "projects", name.as_str()]))?;
     if session.json() {
         session.print_json(&view);
         return Ok(());
@@ -146,15 +129,11 @@ fn show(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<(
         .environments
         .iter()
         .map(|one| {
-            let live = one
-                .live_number
-                .map_or_else(|| "–".to_owned(), |n| format!("#{n}"));
+            let live = one.live_number.map_or_else(|| "–".to_owned(), |n| format!("#{n}"));
             vec![one.name.to_string(), live, harmless(&one.urls.join(", "))]
         })
         .collect();
-    session
-        .console
-        .out(&table(&["environment", "live", "addresses"], &rows));
+    session.console.out(&table(&["environment", "live", "addresses"], &rows));
     Ok(())
 }
 
@@ -162,12 +141,7 @@ fn delete(session: &mut Session<'_, '_>, name: &ProjectName, yes: bool) -> CliRe
     let client = session.client()?;
     confirm(session, yes, "project", name.as_str())?;
     client.delete(&client::path(&["v1", "projects", name.as_str()]))?;
-    done(
-        session,
-        &format!("project {name} is deleted"),
-        "deleted",
-        name.as_str(),
-    );
+    done(session, &format!("project {name} is deleted"), "deleted", name.as_str());
     Ok(())
 }
 
@@ -194,38 +168,23 @@ fn set_token(
     let token = match env {
         Some(variable) => std::env::var(&variable)
             .map_err(|e| unreadable(&format!("the token from {variable}"), e))?,
-        None if stdin || !session.console.stdin_is_terminal() => session
-            .console
-            .read_stdin()
-            .map_err(|e| unreadable("standard input", e))?,
+        None if stdin || !session.console.stdin_is_terminal() => {
+            session.console.read_stdin().map_err(|e| unreadable("standard input", e))?
+        }
         None => session
             .console
             .read_secret(&format!("Git token of {name} (not shown): "))
             .map_err(|e| unreadable("standard input", e))?,
     };
-    let body = SetGitToken {
-        token: token.trim().to_owned(),
-    };
-    session
-        .client()?
-        .send_only(Method::PUT, &token_path(&name), &body)?;
-    done(
-        session,
-        &format!("the Git token of {name} is stored"),
-        "stored",
-        name.as_str(),
-    );
+    let body = SetGitToken { token: token.trim().to_owned() };
+    session.client()?.send_only(Method::PUT, &token_path(&name), &body)?;
+    done(session, &format!("the Git token of {name} is stored"), "stored", name.as_str());
     Ok(())
 }
 
 fn remove_token(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<()> {
     let name = name.map_or_else(|| session.project(), Ok)?;
     session.client()?.delete(&token_path(&name))?;
-    done(
-        session,
-        &format!("the Git token of {name} is removed"),
-        "removed",
-        name.as_str(),
-    );
+    done(session, &format!("the Git token of {name} is removed"), "removed", name.as_str());
     Ok(())
 }

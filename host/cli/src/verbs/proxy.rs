@@ -37,12 +37,8 @@ impl Proxy {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let data_dir = session.data_dir();
         let options = ProxyOptions {
-            control_socket: self
-                .control_socket
-                .unwrap_or_else(|| data_dir.join("proxy.sock")),
-            table_file: self
-                .table_file
-                .unwrap_or_else(|| data_dir.join("proxy-table.json")),
+            control_socket: self.control_socket.unwrap_or_else(|| data_dir.join("proxy.sock")),
+            table_file: self.table_file.unwrap_or_else(|| data_dir.join("proxy-table.json")),
             listen: self.listen,
             trusted_proxies: self.trusted_proxy,
             log_format: self.log_format,

@@ -24,12 +24,9 @@ impl Rollback {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
         let to = match &self.to {
-            Some(reference) => Some(
-                resolve(session, &client, Some(reference))?
-                    .deployment
-                    .id
-                    .to_string(),
-            ),
+            Some(reference) => {
+                Some(resolve(session, &client, Some(reference))?.deployment.id.to_string())
+            }
             None => None,
         };
         let path = environment_path(session, &["rollback"])?;

@@ -45,12 +45,7 @@ pub struct Serve {
 
 impl Serve {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        let limits = self
-            .limits
-            .as_deref()
-            .map(read_limits)
-            .transpose()?
-            .unwrap_or_default();
+        let limits = self.limits.as_deref().map(read_limits).transpose()?.unwrap_or_default();
         let options = ServeOptions {
             data_dir: session.data_dir(),
             api_listen: self.api_listen,
@@ -93,10 +88,6 @@ mod tests {
         std::fs::write(file.path(), "built_s = 5\n").unwrap();
         let error = read_limits(file.path()).unwrap_err();
         assert_eq!(error.exit, Exit::BadInput);
-        assert!(
-            error.failure.why.contains("built_s"),
-            "{}",
-            error.failure.why
-        );
+        assert!(error.failure.why.contains("built_s"), "{}", error.failure.why);
     }
 }

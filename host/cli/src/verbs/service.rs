@@ -53,19 +53,9 @@ impl Service {
         let client = session.client()?;
         let all = environment_path(session, &["services"])?;
         match self.verb {
-            ServiceVerb::Add {
-                name,
-                address,
-                kind,
-                variable_names,
-            } => {
+            ServiceVerb::Add { name, address, kind, variable_names } => {
                 let sentence = format!("service {name} is added");
-                let body = AddService {
-                    name,
-                    kind,
-                    address,
-                    variable_names,
-                };
+                let body = AddService { name, kind, address, variable_names };
                 let view: Value = client.send(Method::POST, &all, &body)?;
                 if session.json() {
                     session.print_json(&view);
@@ -76,12 +66,7 @@ impl Service {
             ServiceVerb::List => list(session, items(client.get(&all)?)?),
             ServiceVerb::Remove { name } => {
                 client.delete(&environment_path(session, &["services", name.as_str()])?)?;
-                done(
-                    session,
-                    &format!("service {name} is removed"),
-                    "removed",
-                    name.as_str(),
-                );
+                done(session, &format!("service {name} is removed"), "removed", name.as_str());
             }
         }
         Ok(Exit::Ok)
@@ -102,25 +87,12 @@ fn list(session: &mut Session<'_, '_>, services: Vec<Value>) {
     };
     let names = |service: &Value| {
         let list = service.get("variable_names").and_then(Value::as_array);
-        let names: Vec<&str> = list
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let names: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
         harmless(&names.join(", "))
     };
     let rows: Vec<Vec<String>> = services
         .iter()
-        .map(|one| {
-            vec![
-                text(one, "name"),
-                text(one, "kind"),
-                text(one, "address"),
-                names(one),
-            ]
-        })
+        .map(|one| vec![text(one, "name"), text(one, "kind"), text(one, "address"), names(one)])
         .collect();
-    session
-        .console
-        .out(&table(&["service", "kind", "address", "variables"], &rows));
+    session.console.out(&table(&["service", "kind", "address", "variables"], &rows));
 }

@@ -23,10 +23,7 @@ impl Status {
         let client = session.client()?;
         let host: HostStatus = client.get("/v1/status")?;
         let projects: Page<ProjectView> = client.get("/v1/projects")?;
-        let output = Output {
-            host,
-            projects: projects.items,
-        };
+        let output = Output { host, projects: projects.items };
         if session.json() {
             session.print_json(&output);
         } else {
@@ -40,10 +37,7 @@ impl Status {
 fn text(output: &Output, color: bool) -> String {
     let host = &output.host;
     let ready = if host.ready { "ready" } else { "not ready" };
-    let mut text = format!(
-        "windlass {} (host {}) is {ready}\n",
-        host.version, host.host
-    );
+    let mut text = format!("windlass {} (host {}) is {ready}\n", host.version, host.host);
     text += &format!("  since        {}\n", date(host.since));
     text += &format!("  proxy        {}\n", host.proxy.join(", "));
     text += &format!(
@@ -55,10 +49,7 @@ fn text(output: &Output, color: bool) -> String {
     }
     let rows: Vec<Vec<String>> = output.projects.iter().flat_map(rows).collect();
     if !rows.is_empty() {
-        text += &format!(
-            "\n{}",
-            table(&["project", "environment", "live", "address"], &rows)
-        );
+        text += &format!("\n{}", table(&["project", "environment", "live", "address"], &rows));
     }
     text
 }
@@ -68,9 +59,7 @@ fn rows(project: &ProjectView) -> Vec<Vec<String>> {
         vec![
             project.name.to_string(),
             environment.name.to_string(),
-            environment
-                .live_number
-                .map_or_else(|| "–".to_owned(), |number| format!("#{number}")),
+            environment.live_number.map_or_else(|| "–".to_owned(), |number| format!("#{number}")),
             render::harmless(environment.urls.first().map_or("", String::as_str)),
         ]
     };

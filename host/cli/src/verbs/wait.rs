@@ -24,22 +24,16 @@ impl Wait {
         client: Client,
         accepted: DeploymentView,
     ) -> CliResult<Exit> {
-        let (number, project) = (
-            accepted.deployment.number,
-            accepted.deployment.project.clone(),
-        );
+        let (number, project) = (accepted.deployment.number, accepted.deployment.project.clone());
         if self.no_wait {
             if session.json() {
                 session.print_json(&accepted);
             } else {
                 let place = format!("{project}/{}", accepted.deployment.environment);
-                session.console.line(&format!(
-                    "{place} #{number} is accepted ({})",
-                    accepted.deployment.id
-                ));
                 session
                     .console
-                    .line(&format!("see: windlass show --project {project} {number}"));
+                    .line(&format!("{place} #{number} is accepted ({})", accepted.deployment.id));
+                session.console.line(&format!("see: windlass show --project {project} {number}"));
             }
             return Ok(Exit::Ok);
         }

@@ -1,0 +1,120 @@
+//! From what the crates say to what the command line prints.
+
+use std::path::Path;
+
+use windlass_cli::roles::{Check, CheckState, DetectOutput, DetectorAnswer};
+use windlass_containers::doctor;
+use windlass_devtools::Detected;
+use windlass_model::Failure;
+use windlass_proxy::ProxyError;
+
+/// A part of the container engine.
+pub(crate) fn check(check: doctor::Check) -> Check {
+    let state = match check.state {
+        doctor::State::Ok => CheckState::Ok,
+        doctor::State::Warn => CheckState::Warning,
+        doctor::State::Missing => CheckState::Missing,
+    };
+    let found = [check.version.unwrap_or_default(), check.in_force]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ");
+    Check { name: check.name, state, found, fix: check.fix }
+}
+
+/// The bundled plugins.
+pub(crate) fn plugins(folder: &Path) -> Check {
+    let name = "plugins".to_owned();
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|e| e.path()));
+    let files: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .collect();
+    let broken: Vec<String> = files
+        .iter()
+        .filter_map(|path| windlass_sandbox::inspect(path).err().map(|e| (path, e)))
+        .map(|(path, error)| format!("{}: {error}", path.display()))
+        .collect();
+    let (state, found, fix) = if files.is_empty() {
+        let fix = "put the plugins that came with Windlass there, or name their folder with --plugins-dir";
+        (CheckState::Missing, format!("none in {}", folder.display()), fix)
+    } else if broken.is_empty() {
+        (CheckState::Ok, format!("{} in {}", files.len(), folder.display()), "")
+    } else {
+        (
+            CheckState::Warning,
+            broken.join("; "),
+            "install the plugins that came with this Windlass again",
+        )
+    };
+    Check { name, state, found, fix: fix.to_owned() }
+}
+
+/// What was detected.
+pub(crate) fn detected(detected: Detected) -> DetectOutput {
+    let (plugin, chosen, failure) = match detected.outcome {
+        Ok(chosen) => (Some(chosen.plugin.manifest.name), Some(chosen.detection), None),
+        Err(failure) => (None, None, Some(failure)),
+    };
+    let answers = detected
+        .reports
+        .into_iter()
+        .map(|(plugin, report)| DetectorAnswer {
+            plugin: plugin.manifest.name,
+            version: plugin.manifest.version,
+            report,
+        })
+        .collect();
+    DetectOutput {
+        plugin,
+        chosen,
+        failure,
+        answers,
+        problems: detected.problems,
+        settings: detected.settings,
+        took_ms: detected.took_ms,
+    }
+}
+
+/// Why the proxy could not start. Its messages say the cause, then the fix.
+pub(crate) fn proxy_failure(error: &ProxyError) -> Failure {
+    let code = match error {
+        ProxyError::AlreadyRunning { .. } => "proxy.already-running",
+        ProxyError::Bind { .. } => "proxy.bind",
+        ProxyError::ControlSocket { .. } => "proxy.control-socket",
+        ProxyError::TableFile { .. } => "proxy.table-file",
+        ProxyError::TableVersion { .. } => "proxy.table-version",
+    };
+    let text = error.to_string();
+    let (why, fix) = text.rsplit_once("; ").unwrap_or((&text, "see why"));
+    Failure::host(code, "the proxy cannot start", why, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_s_error_is_taken_apart_into_cause_and_fix() {
+        let error = ProxyError::AlreadyRunning { path: "/run/p.sock".into() };
+        let failure = proxy_failure(&error);
+        assert_eq!(failure.code, "proxy.already-running");
+        assert_eq!(failure.why, "another proxy already runs on /run/p.sock");
+        assert!(failure.fix.starts_with("stop it first"), "{}", failure.fix);
+    }
+
+    #[test]
+    fn missing_and_broken_plugins_are_told_apart() {
+        let nowhere = Path::new("/nonexistent/plugins");
+        assert_eq!(plugins(nowhere).state, CheckState::Missing);
+        let folder = std::env::temp_dir().join(format!("windlass-convert-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("bad.wasm"), b"no").unwrap();
+        let check = plugins(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(check.state, CheckState::Warning);
+        assert!(check.found.contains("bad.wasm"), "{}", check.found);
+    }
+}
