@@ -79,6 +79,11 @@ impl CompileError {
 
 type Code = Hmac<Sha256>;
 
+/// Compiled components kept; beyond, the oldest go.
+const COMPONENTS_MAX: usize = 128;
+/// No compilation takes as long: an older scratch folder is of a process that was killed.
+const SCRATCH_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// The folder of compiled code.
 pub(crate) struct Compiled {
     folder: PathBuf,
@@ -101,7 +106,9 @@ impl Compiled {
             fs::remove_file(folder.join("key")).or_else(ignore_absent)?;
         }
         let key = key(&folder)?;
-        Ok(Self { folder, key, compatibility: engine::compatibility(engine) })
+        let compiled = Self { folder, key, compatibility: engine::compatibility(engine) };
+        compiled.prune()?;
+        Ok(compiled)
     }
 
     /// Maps the code of a component, if it was compiled before by this version of the runtime.
@@ -159,6 +166,34 @@ impl Compiled {
             fs::rename(&output, &path)
         };
         keep().map_err(|error| CompileError::host("its output cannot be kept", &error))
+    }
+
+    /// Removes code of other versions of the runtime, what a killed process left, and, beyond a
+    /// number, the oldest.
+    fn prune(&self) -> io::Result<()> {
+        let mut usable = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let (path, meta) = (entry.path(), entry.metadata()?);
+            let Ok(modified) = meta.modified() else { continue };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if meta.is_dir() {
+                if modified.elapsed().is_ok_and(|age| age > SCRATCH_AGE_MAX) {
+                    fs::remove_dir_all(&path).or_else(ignore_absent)?;
+                }
+            } else if name.ends_with(".cwasm") && name.contains(&self.compatibility) {
+                usable.push((modified, path));
+            } else if name != "key" && !name.contains(&self.compatibility) {
+                fs::remove_file(&path).or_else(ignore_absent)?;
+            }
+        }
+        usable.sort();
+        let excess = usable.len().saturating_sub(COMPONENTS_MAX);
+        for (_, path) in usable.into_iter().take(excess) {
+            fs::remove_file(path.with_extension("mac")).or_else(ignore_absent)?;
+            fs::remove_file(path).or_else(ignore_absent)?;
+        }
+        Ok(())
     }
 
     fn forget(&self, component: &Digest) {

@@ -106,6 +106,18 @@ async fn the_folder_of_code_is_ours_alone_and_is_distrusted_when_it_was_not() {
     assert!(!again.load(&guest(), false).unwrap().is_ready(), "its key is gone");
 }
 
+#[tokio::test]
+async fn code_of_another_runtime_goes_and_our_own_stays() {
+    let bench = Bench::new();
+    bench.sandbox.prepare(&bench.guest).await.unwrap();
+    let ours = only(&bench, "cwasm");
+    let theirs = ours.with_file_name("0-0123456789abcdef.cwasm");
+    std::fs::write(&theirs, "").unwrap();
+    let again = Sandbox::new(bench.config.clone()).unwrap();
+    assert!(ours.exists() && !theirs.exists());
+    assert!(again.load(&guest(), false).unwrap().is_ready());
+}
+
 fn only(bench: &Bench, extension: &str) -> PathBuf {
     let files = std::fs::read_dir(bench.cache.path().join("code")).unwrap();
     let mut found = files
