@@ -39,8 +39,8 @@ pub(crate) fn stored(error: StoreError) -> Failure {
         StoreError::Busy { what, .. } => {
             let kind = subject(what);
             failure.fix = format!(
-                "a {kind} can be deleted once nothing in it is live, queued or running: cancel what \
-                 runs first (`windlass cancel`)"
+                "nothing of the {kind} may be live, queued or running: cancel what runs first \
+                 (`windlass cancel`)"
             );
             failure.code = format!("{kind}.has-live");
         }

@@ -47,7 +47,12 @@ pub async fn list(host: &Arc<Host>) -> Result<Vec<ProjectView>, Failure> {
 /// # Errors
 /// `project.not-found`; `project.has-live` while anything of it is live, queued or running.
 pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure> {
-    host.store.delete_project(name).await.map_err(stored)?;
+    host.store.delete_project(name).await.map_err(stored).map_err(|mut failure| {
+        if failure.code == "environment.has-live" {
+            failure.code = "project.has-live".to_owned();
+        }
+        failure
+    })?;
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;

@@ -221,7 +221,10 @@ async fn what_is_no_archive_says_so() {
         ("cut short", &whole[..1200]),
         ("gzip cut short", &packed[..packed.len() - 10]),
         ("empty archive", &[0; 1024]),
-        ("damaged PAX header", &Made::default().entry(b'x', b"p", b"", b"99 a=b\n").file("a", "x").end()),
+        (
+            "damaged PAX header",
+            &Made::default().entry(b'x', b"p", b"", b"99 a=b\n").file("a", "x").end(),
+        ),
     ];
     for (name, bytes) in cases {
         let got = unpack(&world, bytes).await;

@@ -108,7 +108,8 @@ async fn one_commit_is_fetched_and_not_the_history() {
     world.fetch_git(&repo.url(), None).await.unwrap();
     let project = world.data().join("cache/git/shop");
     let cache: PathBuf = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
-    let out = Command::new("git").args(["rev-list", &second]).env("GIT_DIR", cache).output().unwrap();
+    let out =
+        Command::new("git").args(["rev-list", &second]).env("GIT_DIR", cache).output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap().trim(), second);
 }
 

@@ -42,14 +42,20 @@ impl Server {
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         });
         let root = repo.path().display().to_string();
-        let app = Router::new().fallback(serve).with_state(Backend { root: root.clone(), credentials });
+        let app =
+            Router::new().fallback(serve).with_state(Backend { root: root.clone(), credentials });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, root, task }
     }
 
-    async fn fetch(&self, world: &World, path: &str, token: Option<&str>) -> Result<String, Failure> {
+    async fn fetch(
+        &self,
+        world: &World,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<String, Failure> {
         let url = format!("{}/{path}", self.url);
         let got = world.fetch(&Source::Git { url, reference: None }, token).await?;
         Ok(got.fetched.commit.unwrap())

@@ -56,7 +56,11 @@ impl World {
         fetch(request, &log, &self.cancel).await
     }
 
-    async fn fetch_git(&self, url: &str, reference: Option<&str>) -> Result<FetchedWorkspace, Failure> {
+    async fn fetch_git(
+        &self,
+        url: &str,
+        reference: Option<&str>,
+    ) -> Result<FetchedWorkspace, Failure> {
         let source = Source::Git { url: url.to_owned(), reference: reference.map(str::to_owned) };
         self.fetch(&source, None).await
     }
