@@ -214,7 +214,12 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     let framework = rendering.map(|(dependency, name, _)| (*dependency, *name));
     let framework = framework.or(backend.copied()).map(key);
     let name = framework.as_ref().map_or("Node.js", |(_, name)| name);
-    let (start, confidence, sign) = if let Some((_, file, sign)) = &facts.declared.web {
+    let declared = facts.declared.web.as_ref();
+    let foreign = declared.filter(|(_, file, _)| *file != "windlass.toml");
+    if let Some(program) = foreign.and_then(|(line, ..)| start::foreign(line)) {
+        return Err(runs_foreign("the Procfile", program));
+    }
+    let (start, confidence, sign) = if let Some((_, file, sign)) = declared {
         (None, 80, Some((*file, sign.clone())))
     } else if facts.declared.only_workers() {
         (None, 80, Some(("Procfile", "only workers".to_owned())))
@@ -268,11 +273,16 @@ fn runnable(
     let start = start.ok_or_else(|| no_start(facts, name))?;
     match start::foreign(&start.line) {
         None => Ok(start),
-        Some(program) => Err(miss(format!(
-            "the start script of package.json runs {program}: this is no Node.js application; to \
-             run it as one, set run.command in windlass.toml"
-        ))),
+        Some(program) => Err(runs_foreign("the start script of package.json", program)),
     }
+}
+
+fn runs_foreign(place: &str, program: &str) -> NearMiss {
+    let reason = format!(
+        "{place} runs {program}: this is no Node.js application; to run it as one, set run.command \
+         in windlass.toml"
+    );
+    NearMiss { id: "node".to_owned(), reason }
 }
 
 fn assets(file: &str, language: &str) -> NearMiss {

@@ -3,6 +3,7 @@
 use crate::support::app;
 use windlass_sdk::Toolchain;
 
+const EXPRESS: &str = r#"{"dependencies":{"express":"4"},"scripts":{"start":"node server.js"}}"#;
 const LOCK: (&str, &str) = ("package-lock.json", "{}");
 
 #[track_caller]
@@ -170,6 +171,9 @@ fn assets_of_another_language_are_not_taken_for_the_application() {
     }
     let ruby = r#"{"scripts":{"start":"bundle exec puma"}}"#;
     assert!(app(&[("package.json", ruby)]).detect().near_misses[0].reason.contains("bundle"));
+    let procfile = ("Procfile", "web: ruby app.rb\n");
+    let report = app(&[("package.json", EXPRESS), procfile]).detect();
+    assert!(report.near_misses[0].reason.contains("the Procfile runs ruby"));
 }
 
 #[test]
