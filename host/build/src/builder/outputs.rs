@@ -70,9 +70,11 @@ fn completed(config: RunConfig, base: &RunConfig) -> RunConfig {
     } else {
         (config.entrypoint, config.cmd)
     };
+    let exposed = if config.exposed.is_empty() { base.exposed.clone() } else { config.exposed };
     RunConfig {
         entrypoint,
         cmd,
+        exposed,
         env: merged(&base.env, &config.env),
         user: or(config.user, &base.user),
         cwd: or(config.cwd, &base.cwd),
