@@ -29,13 +29,11 @@ pub(crate) fn migration(deployment: &DeploymentId) -> String {
 /// The folder of the migration's output below the deployment's instance logs.
 pub(crate) const MIGRATION_LOG: &str = "migrate";
 
-/// Network of an environment. Long names are cut and told apart by a digest.
+/// Network of an environment: readable, and told apart by a digest, because `a-b` and `c` would
+/// otherwise be `a` and `b-c`.
 pub(crate) fn network(project: &ProjectName, environment: &EnvironmentName) -> String {
-    let full = format!("{project}.{environment}");
-    if full.len() <= 40 {
-        return full;
-    }
-    format!("{}-{}", &full[..27], Digest::of(full.as_bytes()).short())
+    let digest = Digest::of(route(project, environment).as_bytes());
+    format!("{project}-{environment}-{}", &digest.hex()[..8])
 }
 
 /// Route of an environment.
@@ -67,12 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_names_of_networks_stay_apart() {
-        let project: ProjectName = "a".repeat(40).parse().unwrap();
-        let one = network(&project, &"production".parse().unwrap());
-        let two = network(&project, &"staging".parse().unwrap());
-        assert!(one.len() <= 40 && two.len() <= 40);
-        assert_ne!(one, two);
+    fn networks_stay_apart_and_fit_the_runtimes_names() {
+        let name = |text: &str| text.parse().unwrap();
+        let environment = |text: &str| text.parse().unwrap();
+        assert_ne!(
+            network(&name("a-b"), &environment("c")),
+            network(&name("a"), &environment("b-c"))
+        );
+        let long = "a".repeat(40);
+        assert!(network(&name(&long), &environment(&long)).len() <= 100);
     }
 
     #[test]
