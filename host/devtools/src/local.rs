@@ -103,7 +103,7 @@ struct Session<'a> {
     limits: &'a Limits,
     sandbox: Sandbox,
     plugins: Vec<Plugin>,
-    problems: Vec<(String, Failure)>,
+    problems: Problems,
     settings: Settings,
     source: Source,
     /// Holds the copy that `source` shows.
@@ -267,11 +267,11 @@ fn sandbox(config: &Config) -> Result<Sandbox, Failure> {
     })
 }
 
+/// Files that are no plugins, each with its failure.
+type Problems = Vec<(String, Failure)>;
+
 /// Bundled plugins, then installed ones; as the daemon loads them.
-fn load(
-    sandbox: &Sandbox,
-    config: &Config,
-) -> Result<(Vec<Plugin>, Vec<(String, Failure)>), Failure> {
+fn load(sandbox: &Sandbox, config: &Config) -> Result<(Vec<Plugin>, Problems), Failure> {
     let (mut plugins, mut problems) = sandbox.load_dir(&config.bundled_plugins, true);
     let (more, more_problems) = sandbox.load_dir(&config.installed_plugins, false);
     plugins.extend(more);

@@ -56,14 +56,14 @@ impl Deploy {
         }
         let client = session.client()?;
         let accepted = if is_git {
-            self.from_git(session, &client)?
+            self.send_address(session, &client)?
         } else {
-            self.from_folder(session, &client)?
+            self.send_folder(session, &client)?
         };
         self.wait.finish(session, client, accepted)
     }
 
-    fn from_git(
+    fn send_address(
         &self,
         session: &mut Session<'_, '_>,
         client: &Client,
@@ -87,7 +87,7 @@ impl Deploy {
         client.send(Method::POST, &with_query(&path, &[("create", "true")]), &body)
     }
 
-    fn from_folder(
+    fn send_folder(
         &self,
         session: &mut Session<'_, '_>,
         client: &Client,
