@@ -7,9 +7,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitByteStr, LitStr, Token, Type, bracketed, parenthesized};
 
-const STAGES: [&str; 6] = [
-    "detector", "builder", "migrator", "health", "rollout", "custom",
-];
+const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout", "custom"];
 
 /// Exports a type as a plugin and writes its manifest into the component.
 ///
@@ -126,9 +124,8 @@ impl Parse for Export {
         input.parse::<Token![:]>()?;
         let list;
         bracketed!(list in input);
-        let stages: Vec<Ident> = Punctuated::<Ident, Token![,]>::parse_terminated(&list)?
-            .into_iter()
-            .collect();
+        let stages: Vec<Ident> =
+            Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
         for stage in &stages {
             if !STAGES.iter().any(|known| stage == known) {
                 let text = format!("no such stage; use one of {}", STAGES.join(", "));
@@ -140,10 +137,7 @@ impl Parse for Export {
         let mut export = Self {
             plugin,
             stages,
-            name: name
-                .strip_prefix("windlass-plugin-")
-                .unwrap_or(&name)
-                .to_owned(),
+            name: name.strip_prefix("windlass-plugin-").unwrap_or(&name).to_owned(),
             version: package("CARGO_PKG_VERSION"),
             summary: package("CARGO_PKG_DESCRIPTION"),
             licence: package("CARGO_PKG_LICENSE"),

@@ -9,12 +9,10 @@ pub(crate) fn of(source: &Source, call: &str) -> Result<Option<String>, PluginEr
     let Some(text) = source.text("behave")? else {
         return Ok(None);
     };
-    let line = text
-        .lines()
-        .find_map(|line| match line.trim().split_once('=') {
-            Some((name, how)) => (name.trim() == call).then(|| how.trim().to_owned()),
-            None => (call == "detect").then(|| line.trim().to_owned()),
-        });
+    let line = text.lines().find_map(|line| match line.trim().split_once('=') {
+        Some((name, how)) => (name.trim() == call).then(|| how.trim().to_owned()),
+        None => (call == "detect").then(|| line.trim().to_owned()),
+    });
     Ok(Some(line.unwrap_or_default()))
 }
 
@@ -82,14 +80,8 @@ pub(crate) fn detect(
 ) -> Result<DetectReport, PluginError> {
     let found = match how {
         "huge-answer" => found.with_notes(&"x".repeat(64 << 20)),
-        "too-sure" => Detection {
-            confidence: 200,
-            ..found
-        },
-        "no-id" => Detection {
-            id: String::new(),
-            ..found
-        },
+        "too-sure" => Detection { confidence: 200, ..found },
+        "no-id" => Detection { id: String::new(), ..found },
         "recognised-only" => {
             let why = PluginError::new("test.unsupported", "recognised, and not supported");
             found.refuse(why.hint("use something else"))
@@ -98,9 +90,7 @@ pub(crate) fn detect(
         "read-around" => read_around(found, source),
         "list" => {
             let files = source.files(&[])?;
-            files
-                .into_iter()
-                .fold(found, |found, path| found.evidence(path, "listed"))
+            files.into_iter().fold(found, |found, path| found.evidence(path, "listed"))
         }
         "time-and-chance" => time_and_chance(found),
         "say" => {
@@ -142,9 +132,7 @@ fn look_around(found: Detection) -> Detection {
     let connected = std::net::TcpStream::connect("127.0.0.1:1").map(|_| "connected".to_owned());
     let listening = std::net::TcpListener::bind("127.0.0.1:0").map(|_| "bound".to_owned());
     let mut stdin = String::new();
-    let input = std::io::stdin()
-        .read_line(&mut stdin)
-        .map(|bytes| format!("{bytes} bytes"));
+    let input = std::io::stdin().read_line(&mut stdin).map(|bytes| format!("{bytes} bytes"));
     found
         .evidence("arguments", arguments)
         .evidence("variables", variables)
@@ -183,9 +171,7 @@ fn read_around(found: Detection, source: &Source) -> Detection {
 
 /// Clocks and random numbers: the same in every call, because answers are cached.
 fn time_and_chance(found: Detection) -> Detection {
-    let wall = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let started = Instant::now();
     let passed = started.elapsed();
     let state = std::hash::RandomState::new();

@@ -21,10 +21,7 @@ pub struct TestGuest;
 impl Detector for TestGuest {
     fn detect(_ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let Some(how) = behaviour::of(source, "detect")? else {
-            return Ok(DetectReport::near_miss(
-                "test-guest",
-                "there is no file named behave",
-            ));
+            return Ok(DetectReport::near_miss("test-guest", "there is no file named behave"));
         };
         let found = Detection::new("test-guest", "Test guest", "test")
             .confidence(95)
@@ -49,20 +46,9 @@ impl Builder for TestGuest {
             spa_fallback: None,
             not_found: None,
         };
-        let output = Output {
-            name: "site".into(),
-            artifact: Artifact::StaticTree(site),
-        };
-        let steps = if how == "no-steps" {
-            Vec::new()
-        } else {
-            vec![step]
-        };
-        Ok(BuildPlan {
-            steps,
-            outputs: vec![output],
-            ..BuildPlan::new()
-        })
+        let output = Output { name: "site".into(), artifact: Artifact::StaticTree(site) };
+        let steps = if how == "no-steps" { Vec::new() } else { vec![step] };
+        Ok(BuildPlan { steps, outputs: vec![output], ..BuildPlan::new() })
     }
 }
 
