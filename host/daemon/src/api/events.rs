@@ -102,8 +102,7 @@ fn end() -> Event {
 async fn send_changes(host: Arc<Host>, id: DeploymentId, to: mpsc::Sender<Event>) {
     // Subscribed first: a change between reading and subscribing is not missed.
     let mut changes = host.store.watch_deployments();
-    loop {
-        let Ok(Some(found)) = host.store.find_deployment(&id) else { break };
+    while let Ok(Some(found)) = host.store.find_deployment(&id) {
         let is_settled = found.value.status.is_settled();
         let Ok(view) = deployments::show(&host, found.value).await else { break };
         if to.send(event("deployment", &view)).await.is_err() {
@@ -225,9 +224,8 @@ impl Follower {
 
     async fn run(mut self) {
         let mut is_first = true;
-        loop {
-            // Read before the logs: what was written before the end is sent before the end.
-            let Some(deployment) = self.deployment() else { break };
+        // Read before the logs: what was written before the end is sent before the end.
+        while let Some(deployment) = self.deployment() {
             if self.send_steps(is_first).await.is_err() {
                 return;
             }

@@ -17,7 +17,7 @@ use crate::source::address;
 use crate::steplog::StepLog;
 
 /// Of the surroundings only these reach Git: where programs are, and how the network is reached.
-const ENV_KEPT: [&str; 16] = [
+const ENV_KEPT: [&str; 15] = [
     "PATH",
     "http_proxy",
     "https_proxy",
@@ -32,7 +32,6 @@ const ENV_KEPT: [&str; 16] = [
     "GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH",
     "SSH_AUTH_SOCK",
-    "HOME",
     "TMPDIR",
 ];
 
@@ -253,7 +252,7 @@ fn environment(dir: &Path, config: &Path) -> Vec<(OsString, OsString)> {
     let kept = ENV_KEPT.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
     let mut env: Vec<(OsString, OsString)> = kept.collect();
     let ssh = "ssh -oBatchMode=yes -oConnectTimeout=20 -oStrictHostKeyChecking=accept-new";
-    let fixed: [(&str, OsString); 13] = [
+    let fixed: [(&str, OsString); 14] = [
         ("GIT_DIR", dir.into()),
         ("GIT_CONFIG_NOSYSTEM", "1".into()),
         ("GIT_CONFIG_GLOBAL", config.into()),
@@ -266,6 +265,8 @@ fn environment(dir: &Path, config: &Path) -> Vec<(OsString, OsString)> {
         ("GIT_OPTIONAL_LOCKS", "0".into()),
         ("GIT_LFS_SKIP_SMUDGE", "1".into()),
         ("LC_ALL", "C".into()),
+        // Neither `.netrc` nor a configuration of the user may speak for a project.
+        ("HOME", dir.join("no-such-folder").into()),
         ("XDG_CONFIG_HOME", dir.join("no-such-folder").into()),
     ];
     env.extend(fixed.into_iter().map(|(name, value)| (name.into(), value)));
