@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use windlass_cli::Roles;
 use windlass_cli::roles::{
     Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput, ProxyOptions,
-    ServeOptions,
+    ServeOptions, TeardownOptions,
 };
 use windlass_containers::{Config as EngineConfig, doctor};
 use windlass_daemon::ServeConfig;
@@ -78,11 +78,25 @@ impl Roles for Here {
             logger_exe: this_binary()?,
             limits: Limits::default(),
         };
+        // The socket of our own containerd carries the host's id, which only `serve` knows.
+        let known = |check: &doctor::Check| {
+            options.containerd.is_some() || check.name != "containerd socket"
+        };
         let mut checks: Vec<Check> =
-            doctor::inspect(&config).into_iter().map(convert::check).collect();
+            doctor::inspect(&config).into_iter().filter(known).map(convert::check).collect();
         let bundled = plugins_dir(options.plugins_dir.clone())?;
         checks.push(convert::plugins(&bundled));
         Ok(checks)
+    }
+
+    fn teardown(&self, options: TeardownOptions) -> Result<(), Failure> {
+        log_to_stderr(LogFormat::Plain);
+        let host = windlass_daemon::TeardownConfig {
+            data_dir: options.data_dir,
+            containerd: options.containerd,
+            exe: this_binary()?,
+        };
+        runtime(2)?.block_on(async { Box::pin(windlass_daemon::teardown(host)).await })
     }
 }
 

@@ -150,6 +150,15 @@ pub struct DoctorOptions {
     pub plugins_dir: Option<PathBuf>,
 }
 
+/// What `windlass teardown` stops.
+#[derive(Debug, Clone)]
+pub struct TeardownOptions {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Socket of the containerd that was given; the own one when absent.
+    pub containerd: Option<PathBuf>,
+}
+
 /// What the binary can be, besides a client.
 pub trait Roles {
     /// Runs the control plane until it is told to stop.
@@ -181,4 +190,10 @@ pub trait Roles {
     /// # Errors
     /// Only when it cannot look at all.
     fn doctor(&self, options: &DoctorOptions) -> Result<Vec<Check>, Failure>;
+
+    /// Stops everything of a host, and removes what it has outside its data directory.
+    ///
+    /// # Errors
+    /// While `windlass serve` runs, or when something could not be removed.
+    fn teardown(&self, options: TeardownOptions) -> Result<(), Failure>;
 }

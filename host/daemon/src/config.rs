@@ -1,7 +1,7 @@
 //! What `windlass serve` is started with.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use windlass_model::{HostId, Limits};
 
@@ -29,7 +29,7 @@ pub struct ServeConfig {
 impl ServeConfig {
     /// The proxy's control socket.
     pub fn proxy_socket(&self) -> PathBuf {
-        self.data_dir.join("proxy.sock")
+        proxy_socket(&self.data_dir)
     }
 
     /// How the container runtime is started.
@@ -47,4 +47,9 @@ impl ServeConfig {
     pub fn proxy_table(&self) -> PathBuf {
         self.data_dir.join("proxy-table.json")
     }
+}
+
+/// The control socket of the proxy of a data directory.
+pub(crate) fn proxy_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("proxy.sock")
 }

@@ -25,19 +25,20 @@ pub mod steplog;
 mod teardown;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder};
 use windlass_containers::{Engine, Runtime};
-use windlass_model::{Failure, Timestamp};
+use windlass_model::{Failure, Limits, Timestamp};
 use windlass_sandbox::{Sandbox, SandboxConfig};
 use windlass_store::{Store, StoreAddresses};
 
 pub use config::ServeConfig;
 pub use host::Host;
-pub use teardown::teardown;
+pub use teardown::{TeardownConfig, teardown};
 
 /// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
 /// start; live ones are not touched.
@@ -46,7 +47,7 @@ pub use teardown::teardown;
 /// Why it could not start, as a person can mend it.
 pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = signals()?;
-    let store = open_store(&config).await?;
+    let store = open_store(&config.data_dir, &config.limits).await?;
     failpoint::arm(&config.data_dir);
     let token = api::load_or_create_token(&config.data_dir)?;
     let listener = bind(&config).await?;
@@ -81,8 +82,8 @@ fn signals() -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal
     ))
 }
 
-async fn open_store(config: &ServeConfig) -> Result<Store, Failure> {
-    let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
+async fn open_store(data_dir: &Path, limits: &Limits) -> Result<Store, Failure> {
+    let (data_dir, limits) = (data_dir.to_owned(), limits.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open(&data_dir, limits)).await;
     match opened {
         Ok(Ok(store)) => Ok(store),
@@ -117,7 +118,8 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         Engine::start(engine_config, addresses),
         proxy_process::ensure(&config, epoch)
     );
-    let runtime: Arc<dyn Runtime> = Arc::new(engine.map_err(|e| e.failure("the container runtime could not be started"))?);
+    let runtime: Arc<dyn Runtime> =
+        Arc::new(engine.map_err(|e| e.failure("the container runtime could not be started"))?);
     let proxy = proxy?;
     let builder = builder(&config, runtime.clone());
     let sandbox = sandbox(&config)?;

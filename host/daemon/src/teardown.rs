@@ -1,15 +1,27 @@
 //! Removes a host from its machine: everything that runs, and everything outside the data directory.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_containers::Engine;
-use windlass_model::Failure;
+use windlass_model::{Failure, Limits};
 use windlass_proxy::ProxyClient;
 use windlass_store::StoreAddresses;
 
-use crate::config::ServeConfig;
+use crate::config::proxy_socket;
 use crate::open_store;
+
+/// Which host to remove.
+#[derive(Debug, Clone)]
+pub struct TeardownConfig {
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// Socket of the containerd that it was given, if it was.
+    pub containerd: Option<PathBuf>,
+    /// This binary.
+    pub exe: PathBuf,
+}
 
 /// How long the proxy may take to end its requests.
 const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(60);
@@ -20,18 +32,25 @@ const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// `store.in-use` while `windlass serve` runs on the data directory, or what could not be removed.
-pub async fn teardown(config: ServeConfig) -> Result<(), Failure> {
-    let store = open_store(&config).await?;
-    stop_proxy(&config, &store).await?;
+pub async fn teardown(config: TeardownConfig) -> Result<(), Failure> {
+    let store = open_store(&config.data_dir, &Limits::default()).await?;
+    stop_proxy(&config.data_dir, &store).await?;
     let addresses = StoreAddresses::new(store.clone(), Arc::new(|_| false));
-    let engine = Engine::start(config.engine(store.host_id().clone()), Arc::new(addresses))
+    let engine = windlass_containers::Config {
+        data_dir: config.data_dir,
+        host_id: store.host_id().clone(),
+        containerd: config.containerd,
+        logger_exe: config.exe,
+        limits: Limits::default(),
+    };
+    let engine = Engine::start(engine, Arc::new(addresses))
         .await
         .map_err(|e| e.failure("the container runtime could not be reached"))?;
     engine.teardown_host().await.map_err(|e| e.failure("not everything could be removed"))
 }
 
-async fn stop_proxy(config: &ServeConfig, store: &windlass_store::Store) -> Result<(), Failure> {
-    let socket = config.proxy_socket();
+async fn stop_proxy(data_dir: &Path, store: &windlass_store::Store) -> Result<(), Failure> {
+    let socket = proxy_socket(data_dir);
     if !ProxyClient::answers(&socket).await {
         return Ok(());
     }

@@ -109,7 +109,7 @@ fn content(
             .toolchains
             .iter()
             .filter(|toolchain| !toolchain.requirement.is_empty())
-            .map(|one| format!("{} = {}", quoted(&one.name), quoted(&one.requirement)))
+            .map(|one| format!("{} = {}", key(&one.name), quoted(&one.requirement)))
             .collect();
         if !needed.is_empty() {
             text += &format!("toolchain = {{ {} }}\n", needed.join(", "));
@@ -122,6 +122,12 @@ fn content(
         text += &format!("\n[run]\n# The application is told its port in PORT.\nport = {port}\n");
     }
     text
+}
+
+/// A TOML key: bare where that is allowed.
+fn key(text: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.chars().all(bare) { text.to_owned() } else { quoted(text) }
 }
 
 /// A TOML string.

@@ -28,6 +28,7 @@ mod serve;
 mod service;
 mod show;
 mod status;
+mod teardown;
 mod wait;
 
 /// What to do.
@@ -54,6 +55,7 @@ pub enum Verb {
     Domain(domain::Domain),
     Service(service::Service),
     Plugin(plugin::Plugin),
+    Teardown(teardown::Teardown),
     Completions(completions::Completions),
 }
 
@@ -84,6 +86,7 @@ impl Verb {
             Self::Domain(verb) => verb.run(session),
             Self::Service(verb) => verb.run(session),
             Self::Plugin(verb) => verb.run(session),
+            Self::Teardown(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
         }
     }
