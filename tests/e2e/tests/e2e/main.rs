@@ -1,0 +1,9 @@
+//! The end-to-end tests, on real parts: a private containerd, netavark, the proxy, real package
+//! managers. They need root, and what `cargo xtask test` installs.
+//!
+//! Every test has a host of its own and ends with `TestHost::finish`, which is the leak check. Tests
+//! set the Host header themselves.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod frameworks;
