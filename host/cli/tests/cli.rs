@@ -311,6 +311,8 @@ fn roles_get_their_options_and_their_failures_an_exit_code() {
     assert_eq!(run(&["proxy"], "").exit, Exit::Failed);
     assert_eq!(run(&["detect"], "").exit, Exit::BadInput);
     assert_eq!(run(&["plan", "/nonexistent"], "").exit, Exit::BadInput);
+    assert_eq!(run(&["teardown"], "").exit, Exit::Refused);
+    assert_eq!(run(&["teardown", "--yes"], "").exit, Exit::Ok);
     let ran = run(&["doctor"], "");
     assert_eq!(ran.exit, Exit::Failed);
     assert!(ran.out.contains("fix: apt-get install nftables"), "{}", ran.out);
@@ -343,6 +345,7 @@ fn the_help_of_every_verb_is_known() {
     let verbs = [
         "serve",
         "proxy",
+        "teardown",
         "doctor",
         "init",
         "detect",

@@ -27,7 +27,8 @@ impl Teardown {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let data_dir = session.data_dir();
         if !self.yes {
-            return Err(CliError::bad_input(
+            return Err(CliError::new(
+                Exit::Refused,
                 "cli.not-confirmed",
                 format!("nothing was stopped: {}", data_dir.display()),
                 "this stops every application of the host",

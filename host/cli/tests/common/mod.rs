@@ -1,5 +1,7 @@
 //! A console in memory, roles that are not there, and a tiny HTTP server with given answers.
 
+#![expect(clippy::unwrap_used, reason = "test support: what fails here fails the test")]
+
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +13,7 @@ use windlass_cli::console::Console;
 use windlass_cli::exit::Exit;
 use windlass_cli::roles::{
     Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput, ProxyOptions,
-    ServeOptions,
+    ServeOptions, TeardownOptions,
 };
 use windlass_model::Failure;
 
@@ -38,6 +40,9 @@ impl Roles for NoRoles {
     }
     fn plan(&self, _: &LocalOptions) -> Result<PlanOutput, Failure> {
         Err(refused())
+    }
+    fn teardown(&self, _: TeardownOptions) -> Result<(), Failure> {
+        Ok(())
     }
     fn doctor(&self, _: &DoctorOptions) -> Result<Vec<Check>, Failure> {
         Ok(vec![Check {
