@@ -141,19 +141,22 @@ impl Queue {
     /// How many run or wait before a queued deployment, and what it waits for.
     fn place(&self, deployment: &Deployment) -> (u64, String) {
         let before = self.queued.iter().filter(|other| other.id < deployment.id).count();
-        let same_environment = |other: &&Deployment| {
+        // It may have begun between the two look-ups.
+        let running: Vec<&Deployment> =
+            self.running.iter().filter(|other| other.id != deployment.id).collect();
+        let same_environment = |other: &&&Deployment| {
             other.project == deployment.project && other.environment == deployment.environment
         };
-        let why = if let Some(other) = self.running.iter().find(same_environment) {
+        let why = if let Some(other) = running.iter().find(same_environment) {
             format!("deployment #{} of this environment is running", other.number)
-        } else if self.running.len() >= self.running_max {
-            format!("{} deployments are running, which is the limit", self.running.len())
+        } else if running.len() >= self.running_max {
+            format!("{} deployments are running, which is the limit", running.len())
         } else if before > 0 {
             format!("{before} queued before it")
         } else {
             "it is about to begin".to_owned()
         };
-        ((self.running.len() + before) as u64, why)
+        ((running.len() + before) as u64, why)
     }
 }
 
