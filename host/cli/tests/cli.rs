@@ -1,5 +1,7 @@
 //! The command line against a real local HTTP server that gives known answers.
 
+#![expect(clippy::unwrap_used, reason = "in a test, what fails fails the test")]
+
 mod common;
 
 use common::{NoRoles, Server, run, run_with};
