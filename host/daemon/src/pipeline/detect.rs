@@ -10,7 +10,7 @@ use windlass_model::{Deployment, Failure};
 
 use super::plan::{context, source};
 use super::{Done, Run, Work, has_artifact};
-use crate::plugins;
+use crate::{failpoint, plugins};
 
 pub(crate) struct Detect;
 
@@ -30,6 +30,7 @@ impl Work for Detect {
             let call = host.plugins.sandbox.detect(plugin, &source, &context).await;
             cached &= call.report.cached;
             let report = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+            failpoint::reached("during:detect");
             say(run, plugin.info(), &report);
             reports.push((plugin.info().clone(), report));
         }

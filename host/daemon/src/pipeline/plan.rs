@@ -11,7 +11,7 @@ use windlass_model::{Deployment, Digest, Failure};
 use windlass_sandbox::Source;
 
 use super::{Done, Run, Work, has_artifact, missing};
-use crate::plugins;
+use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
 
@@ -57,6 +57,7 @@ impl Work for Plan {
             run.log.say(format!("step {}: {}", step.id, step.name));
         }
         host.put_plan(&digest, StoredPlan { plugin: chosen.plugin, plan }).await?;
+        failpoint::reached("during:plan");
         run.deployment.outputs.plan = Some(digest);
         Ok(if cached { Done::cached(summary) } else { Done::new(summary) })
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use windlass_model::Failure;
 
 use super::{Done, Run, Work, has_artifact};
+use crate::failpoint;
 
 pub(crate) struct Preflight;
 
@@ -15,6 +16,7 @@ impl Work for Preflight {
         let limits = &run.host.config.limits;
         disk(&run.host.config.data_dir, limits.disk_free_bytes_min)?;
         memory(available_memory(), limits.memory_free_bytes_min)?;
+        failpoint::reached("during:preflight");
         if has_artifact(&run.deployment).is_some() {
             let artifact = run.artifact()?.clone();
             run.host.builder.verify_artifact(&artifact).await?;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use windlass_model::Failure;
 
 use super::{Done, Run, Work, names};
+use crate::failpoint;
 
 pub(crate) struct Provision;
 
@@ -28,6 +29,7 @@ impl Work for Provision {
             .ensure_network(&network)
             .await
             .map_err(|e| e.failure("the environment's network could not be made"))?;
+        failpoint::reached("during:provision");
         let services = run.host.services(&deployment.project, &deployment.environment)?;
         for service in &services {
             run.log

@@ -13,7 +13,7 @@ use windlass_model::deployment::{CancelReason, Kind, Outputs};
 use windlass_model::secret::Masker;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp};
 
-use super::{Done, Row, Run, TABLE};
+use super::{Done, Row, Run};
 use crate::failpoint;
 use crate::host::Host;
 
@@ -99,7 +99,7 @@ async fn drive(run: &mut Run, ticket: &Ticket) -> Result<(), Failure> {
     if run.deployment.failure.is_some() || run.deployment.cancelled.is_some() {
         return unwind(run).await;
     }
-    while let Some(row) = next_row(&run.deployment) {
+    while let Some(row) = next_row(run) {
         if let Some(reason) = ticket.reason.get().filter(|_| row.step.cancellable()) {
             return cancelled(run, row, reason.clone()).await;
         }
@@ -116,9 +116,9 @@ async fn drive(run: &mut Run, ticket: &Ticket) -> Result<(), Failure> {
     live(run).await
 }
 
-fn next_row(deployment: &Deployment) -> Option<&'static Row> {
-    let step = deployment.current_step()?;
-    TABLE.iter().find(|row| row.step == step)
+fn next_row(run: &Run) -> Option<&'static Row> {
+    let step = run.deployment.current_step()?;
+    run.host.table.iter().find(|row| row.step == step)
 }
 
 enum Ended {
@@ -169,6 +169,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     run.deployment.status = DeploymentStatus::Live;
     run.deployment.live_at = Some(now);
     run.host.go_live(&run.deployment, run.revision).await?;
+    failpoint::reached("after:live");
     tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "live");
     Ok(())
 }
@@ -205,7 +206,7 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
     failpoint::reached("before:undo");
     let begun =
         |row: &&Row| run.deployment.step(row.step).is_some_and(|step| step.started_at.is_some());
-    let rows: Vec<&Row> = TABLE.iter().filter(begun).collect();
+    let rows: Vec<&Row> = run.host.table.iter().filter(begun).collect();
     let mut left: Option<Failure> = None;
     for row in rows.into_iter().rev() {
         if let Err(failure) = row.work.undo(run).await {

@@ -11,7 +11,7 @@ use windlass_model::Failure;
 use windlass_model::project::Service;
 
 use super::{Done, Run, Work, names};
-use crate::resolve;
+use crate::{failpoint, resolve};
 
 /// How often a service is tried before it counts as missing, and the pause between.
 const TRIES: u32 = 5;
@@ -38,6 +38,7 @@ impl Work for Validate {
         for service in &services {
             let address = reach(service, gateway).await?;
             run.log.say(format!("{} answers at {address}", service.name));
+            failpoint::reached("during:validate");
         }
         Ok(Done::new(format!("{} services answer", services.len())))
     }
