@@ -13,11 +13,13 @@
 
 pub mod cli;
 pub mod git_server;
+pub mod guest;
 pub mod host;
 pub mod http;
 pub mod leaks;
 pub mod load;
 pub mod repo;
+pub mod sample;
 pub mod wait;
 
 pub use cli::{CliOutput, Deployed};
