@@ -302,6 +302,23 @@ impl TestHost {
         words
     }
 
+    /// Names of the snapshots that are written to: one for each container, and those of builds.
+    ///
+    /// # Panics
+    /// When `ctr` fails.
+    pub fn writable_snapshots(&self) -> Vec<String> {
+        let output = CliOutput::of(
+            Command::new("ctr")
+                .args(["--address", &format!("/run/windlass/{}/containerd.sock", self.id())])
+                .args(["--namespace", &format!("windlass-{}", self.id())])
+                .args(["snapshots", "list"]),
+        )
+        .ok();
+        let writable = output.stdout.lines().filter(|line| line.ends_with("Active"));
+        let first = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+        writable.map(str::trim_end).map(first).collect()
+    }
+
     /// The command line, told where this host is.
     pub fn cli_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(crate::binary());

@@ -89,6 +89,19 @@ impl Running {
         });
     }
 
+    /// Waits until a visitor has seen this body.
+    ///
+    /// # Panics
+    /// When none has within a minute.
+    pub fn wait_body(&self, body: &str) {
+        wait_for("a body is seen", Duration::from_secs(60), || {
+            let seen = self.seen.lock().unwrap();
+            let last = seen.iter().rev().take(200);
+            let mut bodies = last.filter_map(|one| one.outcome.as_deref().ok());
+            if bodies.any(|one| one == body) { Ok(()) } else { Err(format!("not {body:?}")) }
+        });
+    }
+
     /// Ends the load after the requests that are in flight.
     ///
     /// # Panics
