@@ -9,7 +9,8 @@ use crate::process::{self, cargo, target_dir};
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
-pub(crate) const PLUGINS: [&str; 6] = ["node", "python", "static", "dockerfile", "migrate", "health"];
+pub(crate) const PLUGINS: [&str; 6] =
+    ["node", "python", "static", "dockerfile", "migrate", "health"];
 
 /// How the binary is built. Plugins are always optimised for size.
 #[derive(Debug, Clone, Copy)]

@@ -10,6 +10,7 @@
 mod build;
 mod demo;
 mod process;
+mod promises;
 mod setup;
 mod tests;
 

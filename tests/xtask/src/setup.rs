@@ -71,7 +71,14 @@ fn install(packages: &[Package]) -> Result<()> {
     process::run(apt().args(["update", "-qq"]))?;
     process::run(
         apt()
-            .args(["install", "-y", "-qq", "--no-install-recommends", "--no-remove", "--no-upgrade"])
+            .args([
+                "install",
+                "-y",
+                "-qq",
+                "--no-install-recommends",
+                "--no-remove",
+                "--no-upgrade",
+            ])
             .args(&absent),
     )
 }
