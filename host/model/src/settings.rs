@@ -177,7 +177,7 @@ impl Settings {
             "health": {
                 "path": self.health.path,
                 "status": self.health.status,
-                "timeout_ms": self.health.timeout_ms,
+                "timeout": self.health.timeout_ms.map(|ms| format!("{ms}ms")),
             },
         });
         without_nulls(config).to_string()
@@ -251,6 +251,7 @@ mod tests {
         assert_eq!(settings.run.memory_bytes, Some(256 << 20));
         assert_eq!(settings.run.cpu_millis, Some(500));
         assert_eq!(settings.health.timeout_ms, Some(20_000));
+        assert!(settings.plugin_config().contains(r#""timeout":"20000ms""#));
         assert_eq!(settings.deploy.drain.streaming_ms, 60_000);
         assert_eq!(
             settings.migrate,
