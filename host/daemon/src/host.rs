@@ -22,6 +22,7 @@ use windlass_proxy::ProxyClient;
 use windlass_store::{Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
+use crate::pipeline::Row;
 use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
@@ -50,7 +51,9 @@ pub struct Host {
     /// Since when it runs.
     pub since: Timestamp,
     /// One lock for each name that was ever asked for.
-    pub locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The pipeline; tests put rows of their own here.
+    pub(crate) table: &'static [Row],
 }
 
 impl Host {

@@ -23,6 +23,8 @@ mod routes;
 pub mod source;
 pub mod steplog;
 mod teardown;
+#[cfg(test)]
+mod testing;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -56,7 +58,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
         let host = host.clone();
         tokio::spawn(async move {
             reconcile::reconcile(&host).await;
-            pipeline::queue::work(host).await;
+            let sweep = pipeline::prune::sweep(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -114,6 +117,8 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let addresses = Arc::new(StoreAddresses::new(store.clone(), in_use));
     let engine_config = config.engine(store.host_id().clone());
     let epoch = next_epoch(&store).await?;
+    // Before anything is started: a proxy without a host would stay behind.
+    Engine::check_machine().map_err(|e| e.failure("the container runtime could not be started"))?;
     let (engine, proxy) = tokio::join!(
         Engine::start(engine_config, addresses),
         proxy_process::ensure(&config, epoch)
@@ -135,6 +140,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         wake: Notify::new(),
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
+        table: &pipeline::TABLE,
         config,
     }))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::id::{DeploymentId, Digest, EnvironmentName, ProcessName, ProjectName};
+use crate::settings::Settings;
 use crate::plan::{
     BuildPlan, Detection, HealthPolicy, Migration, Observation, ProcessKind, RunConfig, Toolchain,
 };
@@ -419,6 +420,9 @@ pub struct Outputs {
     /// Of fetch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Fetched>,
+    /// Of preflight: `windlass.toml` as it was in force, or of the deployment that is rolled back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
     /// Of detect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Chosen>,

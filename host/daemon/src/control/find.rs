@@ -17,7 +17,8 @@ pub const PAGE_MAX: usize = 200;
 /// `project` (with or without `#`).
 ///
 /// # Errors
-/// `deployment.not-found`, `deployment.ambiguous`, `deployment.number-needs-project`.
+/// `project.not-found`, `deployment.not-found`, `deployment.ambiguous`,
+/// `deployment.number-needs-project`.
 pub fn deployment(
     host: &Host,
     text: &str,
@@ -25,6 +26,9 @@ pub fn deployment(
 ) -> Result<Deployment, Failure> {
     if let Ok(id) = text.parse::<DeploymentId>() {
         return Ok(host.store.deployment(&id).map_err(stored)?.value);
+    }
+    if let Some(project) = project {
+        host.store.project(project).map_err(stored)?;
     }
     let digits = text.strip_prefix('#').unwrap_or(text);
     if let Ok(number) = digits.parse::<u64>() {

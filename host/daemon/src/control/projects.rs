@@ -6,7 +6,7 @@ use windlass_model::api::{
     CreateEnvironment, CreateProject, EnvironmentView, ProjectView, SetGitToken,
 };
 use windlass_model::project::Project;
-use windlass_model::{Failure, ProjectName, Secret};
+use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 
 use super::{Target, ensure, require, stored, views};
 use crate::host::Host;
@@ -14,13 +14,16 @@ use crate::host::Host;
 /// Longest Git token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Makes a project.
+/// Makes a project with the environment `production`.
 ///
 /// # Errors
 /// `project.exists`.
 pub async fn create(host: &Arc<Host>, body: CreateProject) -> Result<ProjectView, Failure> {
     let made = host.store.create_project(&Project::new(body.name)).await.map_err(stored)?;
-    show(host, &made.value.name).await
+    let name = made.value.name;
+    let production = EnvironmentName::production();
+    ensure(host, &Target { project: name.clone(), environment: production }).await?;
+    show(host, &name).await
 }
 
 /// A project with its environments.

@@ -170,6 +170,9 @@ fn missing(what: &str) -> Failure {
 }
 
 #[cfg(test)]
+mod runner_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

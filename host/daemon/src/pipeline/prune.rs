@@ -2,12 +2,15 @@
 //!
 //! **Invariant: the live deployment, and the newest `keep_artifacts` beside it, keep their artifact.**
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use windlass_model::deployment::Artifact;
+use windlass_model::deployment::{Artifact, Source};
 use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
 
 use crate::host::Host;
+use crate::source::uploads;
 
 /// Applies an environment's retention. Failures are logged: the next finish tries again.
 pub(crate) async fn environment(
@@ -58,6 +61,55 @@ async fn prune(
     Ok(())
 }
 
+/// How often a quiet host is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// A cached step that no build has used for so long goes.
+const CACHE_UNUSED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Sweeps the whole host at its start and every hour, when no deployment is at work: artifacts and
+/// uploads that no deployment refers to, plans, and old cached steps.
+pub(crate) async fn sweep(host: Arc<Host>) {
+    loop {
+        if let Err(failure) = sweep_once(&host).await {
+            tracing::warn!(%failure, "sweeping was not complete; it is tried again in an hour");
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
+    }
+}
+
+async fn sweep_once(host: &Host) -> Result<(), Failure> {
+    let busy = |status| host.store.deployments_with_status(status).map(|found| !found.is_empty());
+    let at_work = busy(DeploymentStatus::Running)
+        .and_then(|running| Ok(running || busy(DeploymentStatus::Queued)?));
+    if at_work.map_err(|e| e.to_failure())? {
+        return Ok(());
+    }
+    let (mut artifacts, mut uploads) = (BTreeSet::new(), BTreeSet::new());
+    for project in host.store.projects().map_err(|e| e.to_failure())? {
+        for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
+            for (deployment, _) in host.history(&project.name, &environment.name)? {
+                let kept = deployment.outputs.artifact.filter(|_| !deployment.artifact_pruned);
+                artifacts.extend(kept.map(|artifact| artifact.digest));
+                if let Source::Archive { digest, .. } = deployment.source {
+                    uploads.insert(digest);
+                }
+            }
+        }
+    }
+    host.store.prune_plans().await.map_err(|e| e.to_failure())?;
+    host.builder.prune(&artifacts, CACHE_UNUSED_FOR).await?;
+    let data_dir = host.config.data_dir.clone();
+    let swept = tokio::task::spawn_blocking(move || uploads::prune(&data_dir, &uploads)).await;
+    swept.map_err(std::io::Error::other).flatten().map_err(|e| {
+        Failure::host(
+            "prune.uploads",
+            "uploads that are no longer needed could not be removed",
+            e.to_string(),
+            "check the permissions of `uploads` in the data directory",
+        )
+    })
+}
+
 /// Deletes an artifact, unless another deployment that keeps its own has the same.
 async fn release(host: &Host, of: &Deployment, artifact: &Artifact) -> Result<(), Failure> {
     if host.artifact_in_use(&artifact.digest, &of.id)? {
@@ -99,7 +151,7 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::{Kind, Source};
+    use windlass_model::deployment::Kind;
     use windlass_model::{Digest, Timestamp};
 
     use super::*;

@@ -3,7 +3,9 @@
 //! **Invariant: a file under its digest's name is whole and on disk.** It is written under another
 //! name, synced and renamed; an upload that breaks off leaves nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -16,6 +18,33 @@ use super::{blocking, host_failed};
 /// Where an uploaded archive lies.
 pub fn path(data_dir: &Path, digest: &Digest) -> PathBuf {
     data_dir.join("uploads").join(digest.hex())
+}
+
+/// An upload that has not been renamed for so long was broken off by a crash.
+const PARTIAL_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+/// A whole one may still be about to get its deployment.
+const WHOLE_KEPT_FOR: Duration = Duration::from_secs(3600);
+
+/// Removes archives that are not to be kept, and what broken uploads left. Blocks.
+///
+/// # Errors
+/// When the folder cannot be read or a file of it not be removed.
+pub fn prune(data_dir: &Path, keep: &BTreeSet<Digest>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(data_dir.join("uploads")) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        let kept = keep.iter().any(|digest| digest.hex() == name);
+        let limit = if name.ends_with(".partial") { PARTIAL_KEPT_FOR } else { WHOLE_KEPT_FOR };
+        if !kept && age > limit {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Stores a body as it comes in and answers its digest.

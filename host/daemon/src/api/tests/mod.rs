@@ -4,40 +4,25 @@ mod deployments;
 mod projects;
 mod requests;
 
-use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt as _;
-use windlass_containers::fake::FakeRuntime;
-use windlass_model::{Limits, Timestamp};
-use windlass_proxy::{Listen, ProxyClient, ProxyConfig, ProxyLimits};
-use windlass_store::Store;
+use windlass_model::Limits;
 
 use super::ApiToken;
-use crate::config::ServeConfig;
 use crate::host::Host;
-use crate::plugins::Plugins;
-use crate::steplog::StepLogs;
+use crate::testing::TestHost;
 
 const TOKEN: &str = "the-token-of-this-test";
 
 struct World {
     host: Arc<Host>,
     router: Router,
-    proxy: tokio::task::JoinHandle<()>,
-    _dir: tempfile::TempDir,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.proxy.abort();
-    }
+    _parts: TestHost,
 }
 
 impl World {
@@ -46,43 +31,10 @@ impl World {
     }
 
     async fn with(limits: Limits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = ServeConfig {
-            data_dir: dir.path().to_owned(),
-            api_listen: any,
-            containerd: None,
-            proxy_listen: vec![any],
-            bundled_plugins: dir.path().join("no-plugins"),
-            base_cache_dir: None,
-            limits: limits.clone(),
-            exe: PathBuf::from("/bin/false"),
-        };
-        let proxy = ProxyConfig {
-            listen: Listen::Addresses(vec![any]),
-            control_socket: config.proxy_socket(),
-            table_file: config.proxy_table(),
-            limits: ProxyLimits::default(),
-            trusted_proxies: Vec::new(),
-        };
-        let proxy = tokio::spawn(async move { windlass_proxy::run(proxy).await.unwrap() });
-        let client = ProxyClient::connect(config.proxy_socket(), 1).await.unwrap();
-        let runtime = Arc::new(FakeRuntime::new().unwrap());
-        let sandbox = crate::sandbox(&config).unwrap();
-        let host = Arc::new(Host {
-            store: Store::in_memory(limits.clone()).unwrap(),
-            builder: crate::builder(&config, runtime.clone()),
-            runtime,
-            plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
-            proxy: client,
-            logs: StepLogs::new(dir.path(), &limits),
-            wake: tokio::sync::Notify::new(),
-            since: Timestamp::now(),
-            locks: Mutex::new(HashMap::new()),
-            config,
-        });
+        let parts = TestHost::with(limits, &crate::pipeline::TABLE).await;
+        let host = parts.host.clone();
         let router = super::router(host.clone(), ApiToken::new(TOKEN));
-        Self { host, router, proxy, _dir: dir }
+        Self { host, router, _parts: parts }
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {

@@ -1,0 +1,72 @@
+//! A host for tests: a store in memory, a fake container runtime and a real proxy. No containerd, no
+//! root.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use windlass_containers::fake::FakeRuntime;
+use windlass_model::{Limits, Timestamp};
+use windlass_proxy::{Listen, ProxyClient, ProxyConfig, ProxyLimits};
+use windlass_store::Store;
+
+use crate::config::ServeConfig;
+use crate::host::Host;
+use crate::pipeline::Row;
+use crate::plugins::Plugins;
+use crate::steplog::StepLogs;
+
+pub(crate) struct TestHost {
+    pub(crate) host: Arc<Host>,
+    proxy: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        self.proxy.abort();
+    }
+}
+
+impl TestHost {
+    pub(crate) async fn with(limits: Limits, table: &'static [Row]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = ServeConfig {
+            data_dir: dir.path().to_owned(),
+            api_listen: any,
+            containerd: None,
+            proxy_listen: vec![any],
+            bundled_plugins: dir.path().join("no-plugins"),
+            base_cache_dir: None,
+            limits: limits.clone(),
+            exe: PathBuf::from("/bin/false"),
+        };
+        let proxy = ProxyConfig {
+            listen: Listen::Addresses(vec![any]),
+            control_socket: config.proxy_socket(),
+            table_file: config.proxy_table(),
+            limits: ProxyLimits::default(),
+            trusted_proxies: Vec::new(),
+        };
+        let proxy = tokio::spawn(async move { windlass_proxy::run(proxy).await.unwrap() });
+        let client = ProxyClient::connect(config.proxy_socket(), 1).await.unwrap();
+        let runtime = Arc::new(FakeRuntime::new().unwrap());
+        let sandbox = crate::sandbox(&config).unwrap();
+        let host = Arc::new(Host {
+            store: Store::in_memory(limits.clone()).unwrap(),
+            builder: crate::builder(&config, runtime.clone()),
+            runtime,
+            plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
+            proxy: client,
+            logs: StepLogs::new(dir.path(), &limits),
+            wake: tokio::sync::Notify::new(),
+            since: Timestamp::now(),
+            locks: Mutex::new(HashMap::new()),
+            table,
+            config,
+        });
+        Self { host, proxy, _dir: dir }
+    }
+}
