@@ -19,7 +19,7 @@ use windlass_model::{HostId, Limits};
 
 use crate::client::Client;
 use crate::doctor;
-use crate::error::Result;
+use crate::error::{Result, RuntimeError};
 use crate::network::{Netavark, Network};
 use crate::runtime::Labels;
 pub use paths::Paths;
@@ -71,6 +71,17 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 const HEAL_EVERY: Duration = Duration::from_secs(2);
 
 impl Engine {
+    /// Whether this process and this machine can run containers at all; nothing is started.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotRoot`], or [`RuntimeError::MissingPart`] with the Debian package to install.
+    pub fn check_machine() -> Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(RuntimeError::NotRoot);
+        }
+        doctor::Parts::find().map(drop)
+    }
+
     /// Starts or adopts containerd and connects to it. Containers that run go on undisturbed.
     ///
     /// # Errors
