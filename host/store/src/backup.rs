@@ -1,24 +1,19 @@
 //! Backups that were read back before they count.
 //!
-//! A backup is one file, `windlass-<UTC time>-<revision>.backup`: a line that names the format, a record
-//! for each key (lengths, revision, key, value), an end record with their number and the SHA-256 of
-//! everything before it. Variables and tokens in it are encrypted with `secret.key`, which is **not**
+//! A backup is one file, `windlass-<UTC time>-<revision>.backup`; `kv/dump.rs` has its format. Variables and tokens in it are encrypted with `secret.key`, which is **not**
 //! part of it: keep a copy of that file elsewhere.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use windlass_model::{Digest, Timestamp};
 
 use crate::error::{Result, StoreError};
-use crate::kv::{Entry, Expect, KEY_BYTES_MAX, Kv, Revision, SledKv, Transaction, VALUE_BYTES_MAX};
+use crate::kv::dump::sync_dir;
+use crate::kv::{Expect, Kv as _, Revision, SledKv, Transaction, dump};
 use crate::lock::DirLock;
 use crate::store::Store;
 
-const MAGIC: &[u8] = b"windlass backup 1\n";
 const SUFFIX: &str = "backup";
 /// Bytes restored in one transaction.
 const RESTORE_BYTES: usize = 1024 * 1024;
@@ -44,7 +39,7 @@ impl Store {
     pub fn backup_to(&self, dir: &Path, keep: usize) -> Result<BackupReport> {
         std::fs::create_dir_all(dir).map_err(StoreError::io("creating", dir))?;
         let partial = dir.join(".backup.partial");
-        let written = write_backup(&**self.kv(), &partial);
+        let written = dump::write(&partial, &|each| self.kv().export(each));
         let revision = match written {
             Ok(revision) => revision,
             Err(error) => {
@@ -93,7 +88,7 @@ impl Store {
 /// # Errors
 /// [`StoreError::Corrupt`] when it is not exactly what was written.
 pub fn verify_backup(path: &Path) -> Result<BackupReport> {
-    read_backup(path, &mut |_, _| Ok(()))
+    dump::read(path, &mut |_, _| Ok(())).map(|found| report(path, found))
 }
 
 /// Puts a backup in the place of a data directory's store. The store that was there is kept beside it
@@ -128,7 +123,7 @@ fn fill(backup: &Path, work: &Path) -> Result<BackupReport> {
     let kv = SledKv::open(work)?;
     let mut tx = Transaction::new();
     let mut bytes = 0;
-    let report = read_backup(backup, &mut |key, entry| {
+    let found = dump::read(backup, &mut |key, entry| {
         bytes += key.len() + entry.value.len();
         tx = std::mem::take(&mut tx).put(key, Expect::Absent, entry.value);
         if bytes >= RESTORE_BYTES {
@@ -138,83 +133,12 @@ fn fill(backup: &Path, work: &Path) -> Result<BackupReport> {
         Ok(())
     })?;
     kv.submit(tx).wait()?;
-    Ok(report)
+    Ok(report(backup, found))
 }
 
-fn write_backup(kv: &dyn Kv, path: &Path) -> Result<Revision> {
-    let io = || StoreError::io("writing", path);
-    let file = File::create(path).map_err(io())?;
-    let mut out = Hashed { inner: BufWriter::new(file), sha: Sha256::new(), bytes: 0 };
-    out.write_all(MAGIC).map_err(io())?;
-    let mut keys = 0_u64;
-    let revision = kv.export(&mut |key, entry| {
-        keys += 1;
-        write_record(&mut out, key, entry).map_err(io())
-    })?;
-    let mut end = || {
-        out.write_all(&0_u32.to_be_bytes())?;
-        out.write_all(&keys.to_be_bytes())?;
-        out.write_all(&revision.to_be_bytes())?;
-        let sum = out.sha.clone().finalize();
-        out.write_all(&sum)?;
-        out.inner.flush()?;
-        out.inner.get_ref().sync_all()
-    };
-    end().map_err(io())?;
-    Ok(revision)
-}
-
-fn write_record(out: &mut impl Write, key: &str, entry: &Entry) -> std::io::Result<()> {
-    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
-    out.write_all(&length(key.len()))?;
-    out.write_all(&length(entry.value.len()))?;
-    out.write_all(&entry.revision.to_be_bytes())?;
-    out.write_all(key.as_bytes())?;
-    out.write_all(&entry.value)
-}
-
-fn read_backup(
-    path: &Path,
-    each: &mut dyn FnMut(&str, Entry) -> Result<()>,
-) -> Result<BackupReport> {
-    let damaged = |why: &str| StoreError::Corrupt {
-        what: format!("backup {}", path.display()),
-        why: why.to_owned(),
-    };
-    let cut = |_| damaged("it ends too early");
-    let file = File::open(path).map_err(StoreError::io("opening", path))?;
-    let mut input = Hashed { inner: BufReader::new(file), sha: Sha256::new(), bytes: 0 };
-    let mut magic = [0; MAGIC.len()];
-    input.read_exact(&mut magic).map_err(cut)?;
-    if magic != MAGIC {
-        return Err(damaged("it is no backup of this format"));
-    }
-    let mut keys = 0_u64;
-    loop {
-        let key_bytes = u32::from_be_bytes(input.array().map_err(cut)?) as usize;
-        if key_bytes == 0 {
-            break;
-        }
-        let value_bytes = u32::from_be_bytes(input.array().map_err(cut)?) as usize;
-        if key_bytes > KEY_BYTES_MAX || value_bytes > VALUE_BYTES_MAX {
-            return Err(damaged("a length in it is impossible"));
-        }
-        let revision = u64::from_be_bytes(input.array().map_err(cut)?);
-        let key = String::from_utf8(input.vec(key_bytes).map_err(cut)?)
-            .map_err(|_| damaged("a key in it is not text"))?;
-        let value = input.vec(value_bytes).map_err(cut)?;
-        each(&key, Entry { revision, value })?;
-        keys += 1;
-    }
-    let counted = u64::from_be_bytes(input.array().map_err(cut)?);
-    let revision = u64::from_be_bytes(input.array().map_err(cut)?);
-    let expected: [u8; 32] = input.sha.clone().finalize().into();
-    let stored: [u8; 32] = input.array().map_err(cut)?;
-    if counted != keys || stored != expected {
-        return Err(damaged("its checksum is wrong"));
-    }
-    let digest = Digest::from_sha256(stored);
-    Ok(BackupReport { path: path.to_owned(), revision, keys, bytes: input.bytes, digest })
+fn report(path: &Path, found: dump::Summary) -> BackupReport {
+    let dump::Summary { revision, keys, bytes, digest } = found;
+    BackupReport { path: path.to_owned(), revision, keys, bytes, digest }
 }
 
 /// Deletes all but the newest; the time in their names is their order.
@@ -234,49 +158,4 @@ fn prune(dir: &Path, keep: usize) -> Result<()> {
         std::fs::remove_file(&old).map_err(StoreError::io("removing", &old))?;
     }
     Ok(())
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("syncing", dir))
-}
-
-/// Hashes and counts what passes.
-struct Hashed<T> {
-    inner: T,
-    sha: Sha256,
-    bytes: u64,
-}
-
-impl<T: Write> Write for Hashed<T> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.sha.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<T: Read> Hashed<T> {
-    fn read_exact(&mut self, bytes: &mut [u8]) -> std::io::Result<()> {
-        self.inner.read_exact(bytes)?;
-        self.sha.update(&*bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn array<const N: usize>(&mut self) -> std::io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn vec(&mut self, length: usize) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
 }

@@ -140,6 +140,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The journal, which is the truth, has lost something that was acknowledged.
+    #[error("the journal of the store is damaged: {}: {why}", path.display())]
+    JournalDamaged {
+        /// Its folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A file operation failed.
     #[error("{doing} {} failed", path.display())]
     Io {
@@ -196,6 +204,7 @@ impl StoreError {
             Self::KeyFile { .. } => "store.key-file",
             Self::KeyLost { .. } => "store.key-lost",
             Self::Corrupt { .. } => "store.corrupt",
+            Self::JournalDamaged { .. } => "store.journal-damaged",
             Self::Io { .. } => "store.io",
             Self::Backend { .. } => "store.backend",
             Self::Closed => "store.closed",
@@ -236,6 +245,12 @@ impl StoreError {
             ),
             Self::Corrupt { .. } => {
                 "restore the newest verified backup (host/OPERATIONS.md)".into()
+            }
+            Self::JournalDamaged { .. } => {
+                "put the journal's files back from a copy of the disk, or \
+                 restore the newest verified backup (`restore_from`, see host/OPERATIONS.md); the \
+                 files are left as they are"
+                    .into()
             }
             Self::Io { path, .. } => {
                 format!("check that {} exists, is writable and has space", path.display())
@@ -279,6 +294,7 @@ impl StoreError {
             Self::ReadOnly { why }
             | Self::KeyFile { why, .. }
             | Self::Corrupt { why, .. }
+            | Self::JournalDamaged { why, .. }
             | Self::Busy { why, .. }
             | Self::Backend { why, .. } => why,
             Self::Conflict { .. } => "the record's revision is not the one that was read",

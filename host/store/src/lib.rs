@@ -2,11 +2,11 @@
 //! plans, addresses.
 //!
 //! **Invariants.** This is the only crate that names sled. What an awaited call acknowledged is on
-//! disk. Reads do not wait for a flush. Values of variables and tokens are encrypted
+//! disk, in a journal of our own; sled is the index of it. Reads do not wait for commits. Values of variables and tokens are encrypted
 //! before they enter the key-value store. Logs and files are not kept here.
 //!
-//! Reading order: [`kv`] (the trait and what is durable when), `kv/sled` (the rules that make sled
-//! keep its word), [`Store`] (everything typed), then a file for each kind of record.
+//! Reading order: [`kv`] (the trait and what is durable when), `kv/sled` (the journal, and
+//! the rules that keep sled in step with it), [`Store`] (everything typed), then a file for each kind of record.
 
 pub mod kv;
 

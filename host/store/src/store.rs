@@ -38,13 +38,14 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store in a data directory, and makes it at the first start: `store/` (the database),
+    /// Opens the store in a data directory, and makes it at the first start: `store/` (the journal and
+    /// the database, which is checked against it and built anew when it differs, see [`Self::recovered`]),
     /// `secret.key` (mode 0600), `lock`, `ballast`. Blocks; call it before serving.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::SchemaNewer`], [`StoreError::KeyPermissions`],
-    /// [`StoreError::KeyFile`], [`StoreError::KeyLost`] (another key than the store was made with), or
-    /// the disk's.
+    /// [`StoreError::KeyFile`], [`StoreError::KeyLost`] (another key than the store was made with),
+    /// [`StoreError::JournalDamaged`], or the disk's.
     pub fn open(data_dir: &Path, limits: Limits) -> Result<Self> {
         std::fs::create_dir_all(data_dir).map_err(StoreError::io("creating", data_dir))?;
         let lock = DirLock::take(data_dir)?;
@@ -98,6 +99,12 @@ impl Store {
     /// Whether it takes changes: what `/readyz` asks.
     pub fn health(&self) -> Health {
         self.inner.kv.health()
+    }
+
+    /// Why the database had to be built anew from the journal since this store was opened, if it had
+    /// to. Nothing was lost.
+    pub fn recovered(&self) -> Option<String> {
+        self.inner.kv.recovered()
     }
 
     /// The key-value store below, for what has no typed call.

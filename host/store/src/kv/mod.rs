@@ -1,7 +1,7 @@
 //! The revisioned key-value trait that everything else in this crate is written against.
 //!
 //! **Invariant: a reply of `Ok` means that the whole transaction is on disk**; a transaction is
-//! applied completely or not at all, also across a crash. One conformance suite (`tests/conformance.rs`)
+//! applied completely or not at all, also across a crash. One conformance suite (`tests/store/conformance.rs`)
 //! runs against every implementation.
 //!
 //! | call | durable when it returns |
@@ -10,9 +10,10 @@
 //! | the [`Reply`], `Ok` | every operation of the transaction, and every earlier transaction |
 //! | the [`Reply`], [`StoreError::Conflict`] or another refusal | nothing was changed |
 //! | the [`Reply`], [`StoreError::ReadOnly`] after a failed commit | unknown, read again: all of it or nothing |
-//! | [`Kv::get`], [`Kv::list`] | what they return may be newer than the disk by one group of commits |
+//! | [`Kv::get`], [`Kv::list`] | what they return |
 //! | an event of [`Kv::watch`] | what it tells of |
 
+pub(crate) mod dump;
 mod memory;
 mod reply;
 mod sled;
@@ -218,6 +219,12 @@ pub trait Kv: Send + Sync {
 
     /// Whether it takes changes.
     fn health(&self) -> Health;
+
+    /// Why a part of it had to be built anew since it was opened, if it had to. Nothing was lost, but
+    /// the disk or the database deserves a look.
+    fn recovered(&self) -> Option<String> {
+        None
+    }
 
     /// Calls back with every key and value of one state, between two commits.
     fn export(&self, each: &mut dyn FnMut(&str, &Entry) -> Result<()>) -> Result<Revision>;

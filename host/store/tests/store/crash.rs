@@ -41,6 +41,9 @@ fn write(dir: &Path, commits: u64) {
 /// Checks that every pair is whole, without gaps, up to at least this number; returns how many.
 fn check(dir: &Path, acknowledged: u64) -> u64 {
     let kv = SledKv::open(dir).unwrap();
+    if let Some(why) = kv.recovered() {
+        println!("the database was built anew: {why}");
+    }
     let a = kv.list("a/", &Page::all()).unwrap();
     let b = kv.list("b/", &Page::all()).unwrap();
     assert!(a.len() as u64 >= acknowledged, "{} of {acknowledged} are left", a.len());

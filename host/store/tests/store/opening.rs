@@ -50,12 +50,12 @@ async fn a_snapshot_that_was_never_finished_is_removed_and_sled_alone_would_not_
     let store = open(dir.path()).unwrap();
     make_shop(&store).await;
     drop(store);
-    let stale = dir.path().join("store/snap.00000000FFFFFFFF.generating");
+    let stale = dir.path().join("store/db/snap.00000000FFFFFFFF.generating");
     std::fs::write(&stale, b"half of a snap").unwrap();
 
     let control = tempfile::tempdir().unwrap();
     for file in ["conf", "db", "snap.00000000FFFFFFFF.generating"] {
-        std::fs::copy(dir.path().join("store").join(file), control.path().join(file)).unwrap();
+        std::fs::copy(dir.path().join("store/db").join(file), control.path().join(file)).unwrap();
     }
     let alone = std::panic::catch_unwind(|| sled::open(control.path()).map(drop));
     assert!(!matches!(alone, Ok(Ok(()))), "the control opened");

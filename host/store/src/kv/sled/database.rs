@@ -54,10 +54,7 @@ impl Database {
                 doing: "opening",
                 why: "its files are damaged".into(),
             })?
-            .map_err(|error| match error {
-                sled::Error::Io(source) => StoreError::io("opening", dir)(source),
-                other => backend("opening")(other),
-            })?;
+            .map_err(backend("opening"))?;
         OPEN.fetch_add(1, Ordering::SeqCst);
         let counted = Counted;
         let path = dir.join("db");
@@ -88,7 +85,8 @@ impl Database {
         self.file.sync_all().map_err(StoreError::io("syncing", &self.path))
     }
 
-    /// Everything that was applied before is on disk when this returns `Ok`.
+    /// Everything that was applied before is on disk when this returns `Ok`. No acknowledgement waits
+    /// for it: that is the journal's.
     pub(super) fn commit(&self) -> Result<()> {
         self.db.flush().map_err(backend("writing"))?;
         self.sync_blobs()?;

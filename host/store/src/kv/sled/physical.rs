@@ -67,24 +67,52 @@ pub(super) fn list(tree: &Tree, prefix: &str, page: &Page) -> Result<Vec<(String
 /// The whole transaction as one batch, which sled applies completely or not at all.
 pub(super) fn batch(tree: &Tree, transaction: &Transaction, revision: Revision) -> Result<Batch> {
     let mut batch = Batch::default();
-    batch.insert(REVISION_KEY, revision.to_be_bytes().as_slice());
+    end_at(&mut batch, revision);
     for op in &transaction.ops {
-        let parts = match &op.action {
-            Action::Check => continue,
-            Action::Delete => {
-                batch.remove(head_key(&op.key));
-                0
-            }
-            Action::Put(value) => {
-                put(&mut batch, &op.key, value, revision);
-                value.len().div_ceil(PART_BYTES)
-            }
-        };
-        for gone in parts.max(1)..old_parts(tree, &op.key)? {
-            batch.remove(part_key(&op.key, gone));
+        match &op.action {
+            Action::Check => {}
+            Action::Delete => set(tree, &mut batch, &op.key, None)?,
+            Action::Put(value) => set(tree, &mut batch, &op.key, Some((value, revision)))?,
         }
     }
     Ok(batch)
+}
+
+/// Sets a key to an entry with the revision it has, or removes it.
+pub(super) fn change(
+    tree: &Tree,
+    batch: &mut Batch,
+    key: &str,
+    entry: Option<&Entry>,
+) -> Result<()> {
+    set(tree, batch, key, entry.map(|entry| (entry.value.as_slice(), entry.revision)))
+}
+
+/// Sets the last revision.
+pub(super) fn end_at(batch: &mut Batch, revision: Revision) {
+    batch.insert(REVISION_KEY, revision.to_be_bytes().as_slice());
+}
+
+/// Every key, as a range lists them.
+pub(super) fn keys(tree: &Tree) -> impl Iterator<Item = Result<String>> + use<> {
+    tree.scan_prefix(b"d").keys().map(|key| {
+        let key = key.map_err(backend("reading"))?;
+        Ok(String::from_utf8_lossy(&key[1..]).into_owned())
+    })
+}
+
+fn set(tree: &Tree, batch: &mut Batch, key: &str, value: Option<(&[u8], Revision)>) -> Result<()> {
+    let parts = if let Some((value, revision)) = value {
+        put(batch, key, value, revision);
+        value.len().div_ceil(PART_BYTES)
+    } else {
+        batch.remove(head_key(key));
+        0
+    };
+    for gone in parts.max(1)..old_parts(tree, key)? {
+        batch.remove(part_key(key, gone));
+    }
+    Ok(())
 }
 
 fn put(batch: &mut Batch, key: &str, value: &[u8], revision: Revision) {

@@ -64,7 +64,7 @@ fn the_largest_values_make_no_blob_file_and_sled_alone_would() {
     put(&kv, "large", vec![7; VALUE_BYTES_MAX]);
     assert_eq!(kv.get("large").unwrap().unwrap().value, vec![7; VALUE_BYTES_MAX]);
     drop(kv);
-    assert_eq!(files_in(&dir.path().join("store/blobs")), 0);
+    assert_eq!(files_in(&dir.path().join("store/db/blobs")), 0);
 
     let control = tempfile::tempdir().unwrap();
     let db = ::sled::open(control.path()).unwrap();
