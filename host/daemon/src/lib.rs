@@ -113,7 +113,7 @@ async fn bind(config: &ServeConfig) -> Result<tokio::net::TcpListener, Failure> 
 
 /// Starts or adopts everything that the host stands on.
 async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failure> {
-    let in_use = Arc::new(|subnet| windlass_containers::subnet_in_use(subnet));
+    let in_use = Arc::new(windlass_containers::subnet_in_use);
     let addresses = Arc::new(StoreAddresses::new(store.clone(), in_use));
     let engine_config = config.engine(store.host_id().clone());
     let epoch = next_epoch(&store).await?;
