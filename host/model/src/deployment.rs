@@ -156,7 +156,7 @@ pub struct Step {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// One line for people: `Express, 92% sure`, `3 steps, 2 from the cache`.
+    /// One line for people: `Node.js, 92% sure`, `3 steps, 2 from the cache`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub summary: String,
 }

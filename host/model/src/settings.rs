@@ -220,7 +220,7 @@ mod tests {
             name = "shop"
             [build]
             app_dir = "apps/web"
-            framework = "vite"
+            framework = "some-site"
             toolchain = { node = "22" }
             install = "pnpm install"
             command = "pnpm build"
@@ -260,7 +260,7 @@ mod tests {
         let staging = Settings::parse(text, &"staging".parse().unwrap()).unwrap();
         assert_eq!(staging.run.port, Some(5000));
         assert_eq!(staging.run.command.as_deref(), Some("node server.js"));
-        assert!(settings.plugin_config().contains(r#""framework":"vite""#));
+        assert!(settings.plugin_config().contains(r#""framework":"some-site""#));
     }
 
     #[test]
