@@ -284,11 +284,11 @@ impl TestHost {
         kill(self.containerd_pid(), Signal::KILL);
     }
 
-    /// Runs `ctr` on the host's containerd and returns its words, one line each: the first column.
+    /// Runs `ctr` on the host's containerd and returns what it printed.
     ///
     /// # Panics
     /// When it fails.
-    pub fn ctr(&self, args: &[&str]) -> Vec<String> {
+    pub fn ctr_lines(&self, args: &[&str]) -> Vec<String> {
         let output = CliOutput::of(
             Command::new("ctr")
                 .args(["--address", &format!("/run/windlass/{}/containerd.sock", self.id())])
@@ -296,27 +296,22 @@ impl TestHost {
                 .args(args),
         )
         .ok();
-        let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
-        let mut words: Vec<String> = output.stdout.lines().filter_map(first).collect();
+        output.stdout.lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// The same, its words: the first column.
+    pub fn ctr(&self, args: &[&str]) -> Vec<String> {
+        let first = |line: &String| line.split_whitespace().next().map(str::to_owned);
+        let mut words: Vec<String> = self.ctr_lines(args).iter().filter_map(first).collect();
         words.sort();
         words
     }
 
     /// Names of the snapshots that are written to: one for each container, and those of builds.
-    ///
-    /// # Panics
-    /// When `ctr` fails.
     pub fn writable_snapshots(&self) -> Vec<String> {
-        let output = CliOutput::of(
-            Command::new("ctr")
-                .args(["--address", &format!("/run/windlass/{}/containerd.sock", self.id())])
-                .args(["--namespace", &format!("windlass-{}", self.id())])
-                .args(["snapshots", "list"]),
-        )
-        .ok();
-        let writable = output.stdout.lines().filter(|line| line.ends_with("Active"));
-        let first = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
-        writable.map(str::trim_end).map(first).collect()
+        let lines = self.ctr_lines(&["snapshots", "list"]);
+        let writable = lines.iter().filter(|line| line.ends_with("Active"));
+        writable.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
     }
 
     /// The command line, told where this host is.

@@ -1,0 +1,255 @@
+//! `kill -9` of `serve` at every place of the pipeline.
+//!
+//! The matrix is generated from the step table. Each case deploys the next version on one host, is
+//! killed at a failpoint that it proves was hit, starts `serve` again, and must end by the table's
+//! rule, while visitors notice nothing and nothing is left behind.
+
+use std::time::Duration;
+
+use windlass_model::{Deployment, DeploymentStatus, StepName};
+use windlass_test_support::load::Running;
+use windlass_test_support::{Request, http, sample, until, wait_for};
+
+use crate::shop::{App, PROJECT, Shop, assert_unharmed};
+
+/// How long a case may take from the restart to its end.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// How many cases of the matrix are played unless all are.
+const SAMPLE: usize = 6;
+
+/// How its deployment must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Live,
+    Failed(&'static str),
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    place: String,
+    app: App,
+    ends: Ends,
+    /// How often its migration must have run.
+    migrations: usize,
+    /// Whether the migration is to be over before the host starts again.
+    wait_migrated: bool,
+}
+
+impl Case {
+    fn live(place: String) -> Self {
+        let app = App::Good { migrates_ms: 0 };
+        Self { place, app, ends: Ends::Live, migrations: 1, wait_migrated: false }
+    }
+
+    fn fails(place: String) -> Self {
+        Self { app: App::CrashesAtStart, ends: Ends::Failed("check.exited"), ..Self::live(place) }
+    }
+}
+
+/// Every place of the table, but for those of a started migration, which have a test of their own.
+fn matrix() -> Vec<Case> {
+    let places = ["before", "begun", "during", "done", "after"];
+    let forward = StepName::ALL
+        .into_iter()
+        .flat_map(|step| places.map(|place| format!("{place}:{step}")))
+        .filter(|place| place != "during:migrate")
+        .chain(["after:live".to_owned(), "during:retire".to_owned()]);
+    let begun = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
+    let back = begun.map(|step| format!("undone:{step}"));
+    forward
+        .map(Case::live)
+        .chain(std::iter::once("before:undo".to_owned()).chain(back).map(Case::fails))
+        .collect()
+}
+
+/// Version 1 is live, and the environment has a service that must answer: the application itself.
+fn open() -> Shop {
+    let shop = Shop::open();
+    let service = ["service", "add", "web", "--address", "web:3000", "--project", PROJECT];
+    shop.host.cli(&service).ok();
+    shop
+}
+
+impl Shop {
+    /// Asks for a deployment of what is committed. The host may be killed before it can answer.
+    fn ask(&self) {
+        let path = format!("/v1/projects/{PROJECT}/environments/production/deployments");
+        let body = serde_json::json!({ "git_url": self.repo.url() }).to_string();
+        let headers = vec![
+            ("authorization", format!("Bearer {}", self.host.token())),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let request = Request {
+            method: "POST",
+            target: &path,
+            host: "localhost",
+            headers,
+            body: Some(body.as_bytes()),
+        };
+        if let Ok(answer) = http::send(self.host.api_address(), &request) {
+            assert_eq!(answer.status, 202, "{}", answer.text());
+        }
+    }
+
+    /// Deploys the next version and is killed at the case's place, which is proved to be hit.
+    fn crash(&mut self, case: &Case) -> String {
+        self.host.stop_serve();
+        self.host.set_env(&[("WINDLASS_FAILPOINT", &case.place)]);
+        self.host.restart();
+        let text = self.commit(case.app);
+        self.ask();
+        self.host.wait_serve_ended(ENDS_WITHIN);
+        let hit = self.host.take_failpoint_hit();
+        assert_eq!(hit.as_deref(), Some(case.place.as_str()), "the place that was hit");
+        self.host.set_env(&[]);
+        text
+    }
+
+    /// Plays a case from its deployment to a settled host.
+    fn play(&mut self, case: &Case) -> Deployment {
+        eprintln!("case: {case:?}");
+        let load = self.load();
+        let text = self.crash(case);
+        if case.wait_migrated {
+            until("the migration ends", ENDS_WITHIN, || self.has_stopped_task());
+        }
+        self.host.restart();
+        let deployment = self.ended();
+        let old = self.text.clone();
+        let seen = match case.ends {
+            Ends::Live => {
+                assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
+                self.went_live(&load, &text);
+                vec![old.as_str(), text.as_str()]
+            }
+            Ends::Failed(code) => {
+                let failure = deployment.failure.clone().unwrap();
+                assert_eq!(deployment.status, DeploymentStatus::Failed, "{failure:#?}");
+                assert_eq!(failure.code, code, "{failure:#?}");
+                load.wait_more(300);
+                vec![old.as_str()]
+            }
+        };
+        assert_unharmed(&load.stop(), &seen);
+        assert_eq!(self.migrations_of(&deployment), case.migrations, "runs of the migration");
+        self.assert_settled();
+        deployment
+    }
+
+    fn has_stopped_task(&self) -> bool {
+        self.host.ctr_lines(&["tasks", "list"]).iter().any(|line| line.ends_with("STOPPED"))
+    }
+
+    /// The new version is the one that is seen, and the old one is retired.
+    fn went_live(&mut self, load: &Running, text: &str) {
+        load.wait_body(text);
+        load.wait_body(&format!("slow {text}"));
+        let what = "the old one is retired";
+        self.host.wait_deployment(PROJECT, self.live, what, ENDS_WITHIN, |view| {
+            view.deployment.status == DeploymentStatus::Retired
+        });
+        self.live = self.last;
+        text.clone_into(&mut self.text);
+    }
+
+    fn ended(&self) -> Deployment {
+        let what = "the deployment ends after the crash";
+        let over = |status| {
+            use DeploymentStatus as S;
+            matches!(status, S::Live | S::Failed | S::Cancelled | S::Stuck)
+        };
+        let view = self.host.wait_deployment(PROJECT, self.last, what, ENDS_WITHIN, |view| {
+            over(view.deployment.status)
+        });
+        view.deployment
+    }
+
+    /// How often the migration of a deployment ran: each run leaves one line in its container's log.
+    fn migrations_of(&self, deployment: &Deployment) -> usize {
+        let path = format!("/v1/deployments/{}/logs?instance=migrate", deployment.id);
+        let answer = self.host.api("GET", &path, None);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text().matches(&format!("migrating for {}", deployment.id)).count()
+    }
+
+    /// Exactly one deployment is live, and nothing is held but what it needs.
+    fn assert_settled(&self) {
+        let path = format!("/v1/deployments?project={PROJECT}&status=live");
+        let live: serde_json::Value = self.host.api("GET", &path, None).json();
+        let numbers: Vec<u64> =
+            live["items"].as_array().unwrap().iter().filter_map(|d| d["number"].as_u64()).collect();
+        assert_eq!(numbers, [self.live], "the live deployments");
+        let instances = self.host.show(PROJECT, self.live).deployment.outputs.instances;
+        let expected: Vec<String> = instances.into_iter().map(|instance| instance.id).collect();
+        assert_eq!(expected.len(), 1);
+        wait_for("only the live version's things are left", ENDS_WITHIN, || {
+            let left = self.beyond(&expected);
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:#?}")) }
+        });
+    }
+
+    /// What the host holds beyond these instances.
+    fn beyond(&self, instances: &[String]) -> Vec<(&'static str, Vec<String>)> {
+        let mut beyond = self.host.holdings();
+        beyond.push(("writable snapshots", self.host.writable_snapshots()));
+        let work = std::fs::read_dir(self.host.data_dir().join("work")).into_iter().flatten();
+        let work = work.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        beyond.push(("workspaces", work.collect()));
+        for (kind, names) in &mut beyond {
+            // One each for an instance; the mounts are its root and its namespace.
+            let belongs = |name: &String| instances.iter().any(|id| name.contains(id));
+            names.retain(|name| !belongs(name));
+            if matches!(*kind, "mounts" | "cgroups") {
+                names.retain(|name| name.contains('.') && name.contains("dep"));
+            }
+        }
+        beyond.retain(|(_, names)| !names.is_empty());
+        beyond
+    }
+}
+
+#[test]
+fn a_crash_at_any_place_of_the_table_loses_no_request_and_leaves_nothing() {
+    let mut shop = open();
+    for case in sample::of(matrix(), SAMPLE) {
+        shop.play(&case);
+    }
+    shop.host.finish();
+}
+
+#[test]
+fn a_migration_is_adopted_after_a_crash_and_never_run_twice() {
+    let mut shop = open();
+    // Recorded, and killed before its container was made: nobody can know, so it is not run.
+    let place = "recorded:migrate".to_owned();
+    let ends = Ends::Failed("migrate.outcome-unknown");
+    let failed = shop.play(&Case { ends, migrations: 0, ..Case::live(place) });
+    let failure = failed.failure.unwrap();
+    assert_eq!(failure.step, Some(StepName::Migrate), "{failure:#?}");
+    assert!(failure.fix.contains("database"), "{failure:#?}");
+
+    // Running when the host comes back; ended when it comes back.
+    for (migrates_ms, wait_migrated) in [(4000, false), (0, true)] {
+        let place = "during:migrate".to_owned();
+        let app = App::Good { migrates_ms };
+        let adopted = shop.play(&Case { app, wait_migrated, ..Case::live(place) });
+        let path = format!("/v1/deployments/{}/logs?step=migrate", adopted.id);
+        let log = shop.host.api("GET", &path, None).text();
+        assert!(log.contains("the migration's container was found again"), "{log}");
+    }
+    shop.host.finish();
+}
+
+#[test]
+fn the_matrix_has_every_place_of_every_step() {
+    let cases = matrix();
+    for step in StepName::ALL {
+        let of = |case: &&Case| case.place.ends_with(&format!(":{step}"));
+        let expected = match step {
+            StepName::Switch | StepName::Finish => 5,
+            StepName::Migrate => 5,
+            _ => 6,
+        };
+        assert_eq!(cases.iter().filter(of).count(), expected, "{step}");
+    }
+}
