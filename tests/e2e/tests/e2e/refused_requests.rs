@@ -29,7 +29,7 @@ fn the_api_refuses_what_it_cannot_take_with_a_code_for_each() {
     let rows: [(&str, &str, &[u8], u16, &str); 12] = [
         ("POST", &deploy, b"{\"git_url\": ", 400, "request.malformed-json"),
         ("POST", &deploy, b"{\"git_ulr\": \"x\"}", 400, "request.invalid-body"),
-        ("POST", &deploy, b"", 400, "request.body-empty"),
+        ("POST", &deploy, b"", 409, "deployment.no-source"),
         ("POST", &deploy, too_long.as_bytes(), 413, "request.body-too-large"),
         ("POST", &deploy, b"{\"git_url\": \"nonsense\"}", 400, "source.url-invalid"),
         (
