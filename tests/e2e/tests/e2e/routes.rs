@@ -13,7 +13,8 @@ fn a_static_site_serves_its_tree_and_nothing_beside_it() {
     repo.commit("More files");
     host.deploy_git("site", &repo, &[]).live();
     let css = host.get(HOST, "/assets/app.css");
-    assert_eq!((css.status, css.header("content-type")), (200, Some("text/css")), "{css:?}");
+    let kind = css.header("content-type").unwrap_or_default();
+    assert!(css.status == 200 && kind.starts_with("text/css"), "{css:?}");
     let outside = [
         "/../token",
         "/../../token",
