@@ -10,6 +10,7 @@
 //! Reading order: [`host`], [`cli`], [`repo`], [`load`], [`leaks`].
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a test says what it draws and what it saw")]
 
 pub mod cli;
 pub mod git_server;

@@ -106,6 +106,7 @@ impl Shop {
     }
 
     /// Plays a case from its deployment to a settled host.
+    #[expect(clippy::print_stderr, reason = "the case that fails must be known")]
     fn play(&mut self, case: &Case) -> Deployment {
         eprintln!("case: {case:?}");
         let load = self.load();
@@ -195,13 +196,11 @@ impl Shop {
         let work = std::fs::read_dir(self.host.data_dir().join("work")).into_iter().flatten();
         let work = work.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         beyond.push(("workspaces", work.collect()));
-        for (kind, names) in &mut beyond {
-            // One each for an instance; the mounts are its root and its namespace.
+        // The control group that all of the host's containers lie in stays.
+        let own_group = format!("/windlass-{}", self.host.id());
+        for (_, names) in &mut beyond {
             let belongs = |name: &String| instances.iter().any(|id| name.contains(id));
-            names.retain(|name| !belongs(name));
-            if matches!(*kind, "mounts" | "cgroups") {
-                names.retain(|name| name.contains('.') && name.contains("dep"));
-            }
+            names.retain(|name| !belongs(name) && !name.ends_with(&own_group));
         }
         beyond.retain(|(_, names)| !names.is_empty());
         beyond

@@ -72,15 +72,20 @@ fn a_killed_proxy_is_started_again_and_serves_from_its_own_table() {
     let second = proxy_of(&shop.host);
     shop.host.kill9_serve();
     kill(second, rustix::process::Signal::KILL);
-    until("the proxy is gone", BACK_WITHIN, || answer(&shop.host, "v2").is_err());
+    until("the proxy is gone", BACK_WITHIN, || proxies_of(&shop.host).is_empty());
+    answer(&shop.host, "v2").unwrap_err();
+    let log = std::fs::File::create(shop.host.data_dir().join("proxy-alone.log")).unwrap();
     let mut alone = Command::new(&words[0])
         .args(&words[1..])
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
         .spawn()
         .unwrap();
-    wait_for("the proxy serves alone", BACK_WITHIN, || answer(&shop.host, "v2"));
+    wait_for("the proxy serves alone", BACK_WITHIN, || {
+        let log = std::fs::read_to_string(shop.host.data_dir().join("proxy-alone.log"));
+        answer(&shop.host, "v2").map_err(|why| format!("{why}: {log:?}"))
+    });
     shop.host.restart();
     assert_eq!(proxy_of(&shop.host), alone.id(), "the control plane adopts it");
     shop.deploy_next();
@@ -102,10 +107,13 @@ fn answer(host: &TestHost, expected: &str) -> Result<(), String> {
 
 /// The process of the host's proxy.
 fn proxy_of(host: &TestHost) -> u32 {
-    let socket = host.data_dir().join("proxy.sock");
-    let pids = leaks::pids_naming(&socket.display().to_string());
+    let pids = proxies_of(host);
     assert_eq!(pids.len(), 1, "one proxy: {pids:?}");
     pids[0]
+}
+
+fn proxies_of(host: &TestHost) -> Vec<u32> {
+    leaks::pids_naming(&host.data_dir().join("proxy.sock").display().to_string())
 }
 
 fn words_of(pid: u32) -> Vec<String> {
