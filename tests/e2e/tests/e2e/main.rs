@@ -6,4 +6,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod crash;
 mod frameworks;
+mod hosts;
+mod leaks;
+mod logs;
+mod outages;
+mod plugin_faults;
+mod refused_requests;
+mod refused_sources;
+mod releases;
+mod routes;
+mod services;
+mod shop;
