@@ -29,7 +29,7 @@ impl Machine {
             ("nft table", lines_of("nft", &["list", "tables"])),
             ("iptables rule", netavark_rules()),
             ("cgroup", cgroups()),
-            ("mount", mounts()),
+            ("mount", mounts().into_iter().filter(|point| point.starts_with("/run/")).collect()),
             ("run directory", names_in("/run/windlass")),
             ("process", helpers()),
         ]);
