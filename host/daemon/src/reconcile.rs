@@ -20,14 +20,15 @@ use crate::routes;
 
 /// Mends what can be mended; what cannot is logged and shown in the status, and stops nothing.
 pub(crate) async fn reconcile(host: &Arc<Host>) {
-    let switched = switched(host).unwrap_or_else(|failure| {
+    let taken_over = routes::taken_over(host).unwrap_or_else(|failure| {
         tracing::error!(%failure, "the running deployments could not be read");
         HashSet::new()
     });
     match host.all_live() {
         Ok(live) => {
             for (deployment, revision) in live {
-                if switched.contains(&names::route(&deployment.project, &deployment.environment)) {
+                if taken_over.contains(&names::route(&deployment.project, &deployment.environment))
+                {
                     continue;
                 }
                 let id = deployment.id.clone();
@@ -41,17 +42,6 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }
-}
-
-/// Routes that a deployment took over, or was about to, when the host went down. It goes forward from
-/// there: publishing the deployment that it replaces would lead visitors back to the old version.
-fn switched(host: &Host) -> Result<HashSet<String>, Failure> {
-    let took = |deployment: &Deployment| {
-        deployment.status == DeploymentStatus::Running && deployment.outputs.generation.is_some()
-    };
-    let unsettled = host.unsettled()?.into_iter().map(|(deployment, _)| deployment);
-    let took = unsettled.filter(took);
-    Ok(took.map(|deployment| names::route(&deployment.project, &deployment.environment)).collect())
 }
 
 /// Brings one live deployment back, and publishes it.
