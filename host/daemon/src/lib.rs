@@ -29,6 +29,7 @@ mod testing;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -41,6 +42,10 @@ use windlass_store::{Store, StoreAddresses};
 pub use config::ServeConfig;
 pub use host::Host;
 pub use teardown::{TeardownConfig, teardown};
+
+/// How often the state is backed up into `<data>/backups`, and how many backups are kept.
+const BACKUP_EVERY: Duration = Duration::from_secs(6 * 3600);
+const BACKUPS_KEPT: usize = 8;
 
 /// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
 /// start; live ones are not touched.
@@ -64,6 +69,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
     announce(&host).await;
+    let backups = host.config.data_dir.join("backups");
+    let backup = host.store.backup_every(BACKUP_EVERY, backups, BACKUPS_KEPT);
     let served = tokio::select! {
         served = api::serve(listener, host.clone(), token) => served,
         _ = terminate.recv() => Ok(()),
@@ -71,6 +78,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     };
     work.abort();
     keeper.abort();
+    backup.abort();
     tracing::info!("stopped; what is live goes on serving");
     served
 }
@@ -95,7 +103,7 @@ async fn open_store(data_dir: &Path, limits: &Limits) -> Result<Store, Failure> 
             "store.open-failed",
             "the state could not be opened",
             error.to_string(),
-            "restore the last backup with `windlass restore`, or report it with the log",
+            "report it with the log; the newest backup is in `backups` in the data directory",
         )),
     }
 }

@@ -235,6 +235,9 @@ pub struct HostStatus {
     pub ready: bool,
     /// What is not well.
     pub problems: Vec<Failure>,
+    /// What was mended by itself and is worth knowing: the state was built anew from its journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// Deployments waiting.
     pub queued: usize,
     /// Deployments running.

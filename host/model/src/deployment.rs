@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::id::{DeploymentId, Digest, EnvironmentName, ProcessName, ProjectName};
-use crate::settings::Settings;
 use crate::plan::{
     BuildPlan, Detection, HealthPolicy, Migration, Observation, ProcessKind, RunConfig, Toolchain,
 };
+use crate::settings::Settings;
 
 /// A row of the pipeline table, in table order.
 #[derive(
@@ -104,15 +104,12 @@ impl std::fmt::Display for StepName {
 impl std::str::FromStr for StepName {
     type Err = crate::id::InvalidId;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|step| step.as_str() == s)
-            .ok_or_else(|| crate::id::InvalidId {
-                what: "step",
-                given: s.to_owned(),
-                rule: "one of fetch, preflight, detect, plan, provision, build, validate, migrate, \
+        Self::ALL.into_iter().find(|step| step.as_str() == s).ok_or_else(|| crate::id::InvalidId {
+            what: "step",
+            given: s.to_owned(),
+            rule: "one of fetch, preflight, detect, plan, provision, build, validate, migrate, \
                        start, check, switch, finish",
-            })
+        })
     }
 }
 
@@ -368,9 +365,7 @@ impl Artifact {
 
     /// The web process that is not a static tree, if there is one.
     pub fn web(&self) -> Option<&ArtifactProcess> {
-        self.processes
-            .iter()
-            .find(|process| process.kind == ProcessKind::Web)
+        self.processes.iter().find(|process| process.kind == ProcessKind::Web)
     }
 
     /// The static output that the proxy serves, if no web process answers.
@@ -586,10 +581,7 @@ impl Deployment {
 
     /// The step that is running, or comes next.
     pub fn current_step(&self) -> Option<StepName> {
-        self.steps
-            .iter()
-            .find(|step| !step.status.is_done())
-            .map(|step| step.name)
+        self.steps.iter().find(|step| !step.status.is_done()).map(|step| step.name)
     }
 }
 
@@ -628,10 +620,7 @@ mod tests {
             EnvironmentName::production(),
             1,
             Kind::Deploy,
-            Source::Git {
-                url: "file:///x".into(),
-                reference: None,
-            },
+            Source::Git { url: "file:///x".into(), reference: None },
             "test".into(),
         );
         assert_eq!(deployment.current_step(), Some(StepName::Fetch));

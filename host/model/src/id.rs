@@ -27,15 +27,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), InvalidId> {
         && edge(name.chars().next())
         && edge(name.chars().last())
         && name.chars().all(inner);
-    if fits {
-        Ok(())
-    } else {
-        Err(InvalidId {
-            what,
-            given: name.to_owned(),
-            rule: NAME_RULE,
-        })
-    }
+    if fits { Ok(()) } else { Err(InvalidId { what, given: name.to_owned(), rule: NAME_RULE }) }
 }
 
 macro_rules! name_type {
@@ -203,10 +195,7 @@ impl HostId {
 impl FromStr for HostId {
     type Err = InvalidId;
     fn from_str(s: &str) -> Result<Self, InvalidId> {
-        if s.len() == 8
-            && s.bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
+        if s.len() == 8 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
             Ok(Self(s.to_owned()))
         } else {
             Err(InvalidId {
@@ -284,9 +273,7 @@ impl FromStr for Digest {
     fn from_str(s: &str) -> Result<Self, InvalidId> {
         let digits = s.strip_prefix("sha256:").unwrap_or_default();
         if digits.len() == 64
-            && digits
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         {
             Ok(Self(s.to_owned()))
         } else {
@@ -334,10 +321,7 @@ mod tests {
 
     #[test]
     fn a_loose_name_becomes_the_nearest_valid_one() {
-        assert_eq!(
-            ProjectName::from_loose("My_Shop.git").unwrap().as_str(),
-            "my-shop-git"
-        );
+        assert_eq!(ProjectName::from_loose("My_Shop.git").unwrap().as_str(), "my-shop-git");
         assert_eq!(ProjectName::from_loose("___"), None);
     }
 

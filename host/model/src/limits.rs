@@ -214,10 +214,6 @@ impl Default for BuildLimits {
 
 impl Default for InstanceLimits {
     fn default() -> Self {
-        Self {
-            memory_bytes_max: 512 * MIB,
-            cpu_millis_max: 0,
-            pids_max: 1024,
-        }
+        Self { memory_bytes_max: 512 * MIB, cpu_millis_max: 0, pids_max: 1024 }
     }
 }

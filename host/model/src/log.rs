@@ -31,10 +31,6 @@ pub struct LogLine {
 impl LogLine {
     /// A line of now.
     pub fn now(stream: Stream, text: impl Into<String>) -> Self {
-        Self {
-            at: Timestamp::now(),
-            stream,
-            text: text.into(),
-        }
+        Self { at: Timestamp::now(), stream, text: text.into() }
     }
 }

@@ -69,10 +69,7 @@ mod tests {
 
     #[test]
     fn a_subnet_counts_its_hosts() {
-        let subnet = Subnet {
-            base: Ipv4Addr::new(10, 1, 2, 0),
-            prefix_bits: 24,
-        };
+        let subnet = Subnet { base: Ipv4Addr::new(10, 1, 2, 0), prefix_bits: 24 };
         assert_eq!(subnet.gateway(), Ipv4Addr::new(10, 1, 2, 1));
         assert_eq!(subnet.host(0), Some(Ipv4Addr::new(10, 1, 2, 2)));
         assert_eq!(subnet.host(252), Some(Ipv4Addr::new(10, 1, 2, 254)));

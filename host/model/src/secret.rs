@@ -100,10 +100,7 @@ mod tests {
     #[test]
     fn the_longest_value_is_masked_first() {
         let masker = Masker::new(["pass", "password"]);
-        assert_eq!(
-            masker.mask("my password, my pass"),
-            "my [secret], my [secret]"
-        );
+        assert_eq!(masker.mask("my password, my pass"), "my [secret], my [secret]");
     }
 
     #[test]

@@ -126,11 +126,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            plain_ms: 30_000,
-            streaming_ms: 300_000,
-            upgraded_ms: 3_600_000,
-        }
+        Self { plain_ms: 30_000, streaming_ms: 300_000, upgraded_ms: 3_600_000 }
     }
 }
 
@@ -253,10 +249,7 @@ mod tests {
         assert_eq!(settings.health.timeout_ms, Some(20_000));
         assert!(settings.plugin_config().contains(r#""timeout":"20000ms""#));
         assert_eq!(settings.deploy.drain.streaming_ms, 60_000);
-        assert_eq!(
-            settings.migrate,
-            Some(Migrate::Command("npm run migrate".into()))
-        );
+        assert_eq!(settings.migrate, Some(Migrate::Command("npm run migrate".into())));
         let staging = Settings::parse(text, &"staging".parse().unwrap()).unwrap();
         assert_eq!(staging.run.port, Some(5000));
         assert_eq!(staging.run.command.as_deref(), Some("node server.js"));
@@ -274,36 +267,16 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_the_nearest_valid_one() {
-        refused(
-            "[build]\ncomand = 'x'",
-            "settings.unknown-key",
-            "build.command",
-        );
+        refused("[build]\ncomand = 'x'", "settings.unknown-key", "build.command");
         refused("[biuld]\ncommand = 'x'", "settings.unknown-key", "build");
-        refused(
-            "[environments.staging]\nrun.prot = 1",
-            "settings.unknown-key",
-            "run.port",
-        );
+        refused("[environments.staging]\nrun.prot = 1", "settings.unknown-key", "run.port");
     }
 
     #[test]
     fn what_is_not_supported_yet_is_refused_by_name() {
-        refused(
-            "[run]\nreplicas = 2",
-            "settings.not-supported-yet",
-            "run.replicas",
-        );
-        refused(
-            "[[cron]]\nschedule = '* * * * *'",
-            "settings.not-supported-yet",
-            "cron",
-        );
-        refused(
-            "[deploy]\nstrategy = 'recreate'",
-            "settings.not-supported-yet",
-            "recreate",
-        );
+        refused("[run]\nreplicas = 2", "settings.not-supported-yet", "run.replicas");
+        refused("[[cron]]\nschedule = '* * * * *'", "settings.not-supported-yet", "cron");
+        refused("[deploy]\nstrategy = 'recreate'", "settings.not-supported-yet", "recreate");
     }
 
     #[test]
@@ -311,16 +284,8 @@ mod tests {
         refused("[run]\nport = 'x'", "settings.wrong-value", "run.port");
         refused("[run]\nport = 70000", "settings.wrong-value", "65535");
         refused("[run]\nmemory = 'much'", "settings.wrong-value", "512MiB");
-        refused(
-            "[health]\ntimeout = '5 parsecs'",
-            "settings.wrong-value",
-            "30s",
-        );
-        refused(
-            "[build]\napp_dir = '../x'",
-            "settings.wrong-value",
-            "inside",
-        );
+        refused("[health]\ntimeout = '5 parsecs'", "settings.wrong-value", "30s");
+        refused("[build]\napp_dir = '../x'", "settings.wrong-value", "inside");
         refused("name = 'My Shop'", "settings.wrong-value", "lower-case");
         refused("= 1", "settings.syntax", "line 1");
     }

@@ -59,6 +59,7 @@ pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
         proxy: views::Addresses::of(host).await.urls(),
         ready: problems.is_empty(),
         problems,
+        notices: host.store.recovered().into_iter().collect(),
         queued: queue.queued(),
         running: queue.running(),
         live,

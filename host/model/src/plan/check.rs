@@ -57,12 +57,7 @@ impl BuildPlan {
                     }
                     step
                 }
-                OutputKind::StaticTree {
-                    step,
-                    root,
-                    spa_fallback,
-                    not_found,
-                } => {
+                OutputKind::StaticTree { step, root, spa_fallback, not_found } => {
                     check_absolute(&place, root)?;
                     for file in [spa_fallback, not_found].into_iter().flatten() {
                         check_relative(&place, file)?;
@@ -83,10 +78,7 @@ impl BuildPlan {
                 return problem(&place, e.to_string());
             }
             if !names.insert(process.name.as_str()) {
-                return problem(
-                    &place,
-                    format!("the process {:?} is named twice", process.name),
-                );
+                return problem(&place, format!("the process {:?} is named twice", process.name));
             }
             if !outputs.contains(process.output.as_str()) {
                 return problem(&place, format!("there is no output {:?}", process.output));
@@ -132,9 +124,7 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
             check_absolute(place, &copy.dest)
         }
         Op::WriteFile { path, .. } => check_absolute(place, path),
-        Op::Fetch {
-            url, sha256, dest, ..
-        } => {
+        Op::Fetch { url, sha256, dest, .. } => {
             if !url.starts_with("https://") && !url.starts_with("http://") {
                 return problem(place, format!("{url:?} is not an http or https address"));
             }
@@ -144,11 +134,7 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
             }
             check_absolute(place, dest)
         }
-        Op::Extract {
-            origin,
-            archive,
-            dest,
-        } => {
+        Op::Extract { origin, archive, dest } => {
             check_origin(place, origin, known)?;
             check_relative(place, archive.trim_start_matches('/'))?;
             check_absolute(place, dest)
@@ -171,12 +157,7 @@ fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanPr
                 check_id(place, id)?;
                 check_absolute(place, target)?;
             }
-            Mount::Bind {
-                from_step,
-                path,
-                target,
-                ..
-            } => {
+            Mount::Bind { from_step, path, target, .. } => {
                 if !from_step.is_empty() {
                     check_reference(place, from_step, known)?;
                 }
@@ -205,10 +186,7 @@ fn check_reference(place: &str, id: &str, known: &HashSet<&str>) -> Result<(), P
     if known.contains(id) {
         return Ok(());
     }
-    problem(
-        place,
-        format!("it refers to the step {id:?}, which does not come before it"),
-    )
+    problem(place, format!("it refers to the step {id:?}, which does not come before it"))
 }
 
 fn check_id(place: &str, id: &str) -> Result<(), PlanProblem> {
@@ -216,10 +194,7 @@ fn check_id(place: &str, id: &str) -> Result<(), PlanProblem> {
     if (1..=64).contains(&id.len()) && id.chars().all(good) && !id.starts_with('.') {
         return Ok(());
     }
-    problem(
-        place,
-        format!("{id:?} is no id: use up to 64 letters, digits, '-', '_' and '.'"),
-    )
+    problem(place, format!("{id:?} is no id: use up to 64 letters, digits, '-', '_' and '.'"))
 }
 
 fn check_absolute(place: &str, path: &str) -> Result<(), PlanProblem> {
@@ -239,10 +214,7 @@ fn check_relative(place: &str, path: &str) -> Result<(), PlanProblem> {
 fn check_env(place: &str, env: &[(String, String)]) -> Result<(), PlanProblem> {
     for (name, value) in env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return problem(
-                place,
-                format!("{name:?} is not a usable environment variable"),
-            );
+            return problem(place, format!("{name:?} is not a usable environment variable"));
         }
     }
     Ok(())
@@ -256,10 +228,7 @@ fn check_words(place: &str, argv: &[String]) -> Result<(), PlanProblem> {
 }
 
 fn problem<T>(place: &str, problem: impl Into<String>) -> Result<T, PlanProblem> {
-    Err(PlanProblem {
-        place: place.to_owned(),
-        problem: problem.into(),
-    })
+    Err(PlanProblem { place: place.to_owned(), problem: problem.into() })
 }
 
 #[cfg(test)]
@@ -296,10 +265,7 @@ mod tests {
             ],
             outputs: vec![Output {
                 name: "app".into(),
-                artifact: OutputKind::Image {
-                    step: "b".into(),
-                    config: RunConfig::default(),
-                },
+                artifact: OutputKind::Image { step: "b".into(), config: RunConfig::default() },
             }],
             processes: vec![ProcessPlan {
                 name: "web".into(),
@@ -316,10 +282,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut BuildPlan), expected: &str) {
         let mut plan = good();
         change(&mut plan);
-        let problem = plan
-            .validate(&BuildLimits::default())
-            .unwrap_err()
-            .to_string();
+        let problem = plan.validate(&BuildLimits::default()).unwrap_err().to_string();
         assert!(problem.contains(expected), "{problem}");
     }
 
@@ -330,18 +293,9 @@ mod tests {
 
     #[test]
     fn bad_plans_are_refused_by_place() {
-        check(
-            |p| p.steps[0].base = Base::Step("b".into()),
-            "does not come before",
-        );
-        check(
-            |p| p.steps[1].base = Base::Step("b".into()),
-            "does not come before",
-        );
-        check(
-            |p| p.steps[1] = step("a", Base::Scratch, vec![]),
-            "used twice",
-        );
+        check(|p| p.steps[0].base = Base::Step("b".into()), "does not come before");
+        check(|p| p.steps[1].base = Base::Step("b".into()), "does not come before");
+        check(|p| p.steps[1] = step("a", Base::Scratch, vec![]), "used twice");
         check(|p| p.outputs.clear(), "at least one output");
         check(|p| p.processes[0].output = "x".into(), "no output");
         check(|p| p.processes[0].name = "Web!".into(), "process name");

@@ -102,19 +102,14 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
     let is_parent = |key: &str| {
         key.split('.').count() > path.split('.').count()
             && matches(
-                &key.split('.')
-                    .take(path.split('.').count())
-                    .collect::<Vec<_>>()
-                    .join("."),
+                &key.split('.').take(path.split('.').count()).collect::<Vec<_>>().join("."),
                 path,
             )
     };
     if !SUPPORTED.into_iter().chain(NOT_YET).any(is_parent) {
         return Err(unknown(path, shown));
     }
-    table
-        .iter()
-        .try_for_each(|(key, value)| check_key(&format!("{path}.{key}"), value, shown))
+    table.iter().try_for_each(|(key, value)| check_key(&format!("{path}.{key}"), value, shown))
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
@@ -140,10 +135,7 @@ pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Se
     let root = Value::Table(table);
     Ok(Settings {
         name: string(&root, "name")?
-            .map(|name| {
-                name.parse()
-                    .map_err(|e: crate::id::InvalidId| wrong("name", e.rule))
-            })
+            .map(|name| name.parse().map_err(|e: crate::id::InvalidId| wrong("name", e.rule)))
             .transpose()?,
         build: read_build(&root)?,
         run: read_run(&root)?,
@@ -152,10 +144,7 @@ pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Se
             path: string(&root, "health.path")?
                 .map(|path| match path.starts_with('/') {
                     true => Ok(path),
-                    false => Err(wrong(
-                        "health.path",
-                        "a path with a leading slash, as \"/up\"",
-                    )),
+                    false => Err(wrong("health.path", "a path with a leading slash, as \"/up\"")),
                 })
                 .transpose()?,
             status: string(&root, "health.status")?,
@@ -179,19 +168,13 @@ fn lay_over(base: &mut Table, own: Table) {
 fn read_build(root: &Value) -> Result<Build, Failure> {
     let app_dir = string(root, "build.app_dir")?.unwrap_or_default();
     let output = string(root, "build.output")?;
-    for (key, path) in [
-        ("build.app_dir", Some(&app_dir)),
-        ("build.output", output.as_ref()),
-    ] {
+    for (key, path) in [("build.app_dir", Some(&app_dir)), ("build.output", output.as_ref())] {
         if path.is_some_and(|p| p.starts_with('/') || p.split('/').any(|part| part == "..")) {
             return Err(wrong(key, "a relative path inside the source"));
         }
     }
     let mut build = Build {
-        app_dir: app_dir
-            .trim_matches('/')
-            .trim_start_matches("./")
-            .to_owned(),
+        app_dir: app_dir.trim_matches('/').trim_start_matches("./").to_owned(),
         framework: string(root, "build.framework")?,
         install: string(root, "build.install")?,
         command: string(root, "build.command")?,
@@ -213,10 +196,7 @@ fn read_build(root: &Value) -> Result<Build, Failure> {
 }
 
 fn read_run(root: &Value) -> Result<Run, Failure> {
-    let mut run = Run {
-        command: string(root, "run.command")?,
-        ..Run::default()
-    };
+    let mut run = Run { command: string(root, "run.command")?, ..Run::default() };
     if let Some(port) = integer(root, "run.port")? {
         run.port = match u16::try_from(port) {
             Ok(port) if port > 0 => Some(port),
@@ -233,9 +213,7 @@ fn read_run(root: &Value) -> Result<Run, Failure> {
     if let Some(table) = get(root, "run.processes").and_then(Value::as_table) {
         for name in table.keys() {
             let key = format!("run.processes.{name}");
-            let process = name
-                .parse()
-                .map_err(|e: crate::id::InvalidId| wrong(&key, e.rule))?;
+            let process = name.parse().map_err(|e: crate::id::InvalidId| wrong(&key, e.rule))?;
             if name == "web" {
                 return Err(wrong(&key, "another name: the web process is run.command"));
             }
@@ -257,10 +235,7 @@ fn read_cpu(root: &Value) -> Result<Option<u32>, Failure> {
         _ => 0.0,
     };
     if !(0.01..=1024.0).contains(&cores) {
-        return Err(wrong(
-            "run.cpu",
-            "a number of cores from 0.01 to 1024, as 1.5",
-        ));
+        return Err(wrong("run.cpu", "a number of cores from 0.01 to 1024, as 1.5"));
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -345,9 +320,8 @@ fn duration(root: &Value, path: &str) -> Result<Option<u64>, Failure> {
 
 /// A failure for text that is no TOML.
 pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Failure {
-    let line = error.span().map_or(1, |span| {
-        text[..span.start.min(text.len())].lines().count().max(1)
-    });
+    let line =
+        error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
     Failure::app(
         "settings.syntax",
         format!("windlass.toml cannot be read, line {line}"),
@@ -390,9 +364,7 @@ fn unknown(path: &str, shown: &str) -> Failure {
 }
 
 fn prefixes(key: &'static str) -> impl Iterator<Item = &'static str> {
-    key.match_indices('.')
-        .map(|(n, _)| &key[..n])
-        .chain(std::iter::once(key))
+    key.match_indices('.').map(|(n, _)| &key[..n]).chain(std::iter::once(key))
 }
 
 /// Levenshtein distance.

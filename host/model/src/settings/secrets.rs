@@ -32,9 +32,9 @@ fn walk(path: &str, value: &toml::Value) -> Result<(), Failure> {
             None => Ok(()),
         },
         toml::Value::Array(list) => list.iter().try_for_each(|item| walk(path, item)),
-        toml::Value::Table(table) => table
-            .iter()
-            .try_for_each(|(key, item)| walk(&format!("{path}.{key}"), item)),
+        toml::Value::Table(table) => {
+            table.iter().try_for_each(|(key, item)| walk(&format!("{path}.{key}"), item))
+        }
         _ => Ok(()),
     }
 }
@@ -44,19 +44,12 @@ fn looks_like(text: &str) -> Option<&'static str> {
         return Some("a private key");
     }
     let token = |word: &str| {
-        PREFIXES
-            .iter()
-            .any(|p| word.strip_prefix(p).is_some_and(|rest| rest.len() >= 12))
+        PREFIXES.iter().any(|p| word.strip_prefix(p).is_some_and(|rest| rest.len() >= 12))
     };
-    if text
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-')
-        .any(token)
-    {
+    if text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').any(token) {
         return Some("an access token");
     }
-    text.split_whitespace()
-        .any(has_password)
-        .then_some("an address with a password")
+    text.split_whitespace().any(has_password).then_some("an address with a password")
 }
 
 /// `scheme://user:password@host`, unless the password is a reference such as `$PASSWORD`.
