@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use windlass_model::{Deployment, DeploymentStatus, StepName};
 use windlass_test_support::load::Running;
-use windlass_test_support::{Request, http, sample, until, wait_for};
+use windlass_test_support::{Request, http, leaks, sample, until, wait_for};
 
 use crate::shop::{App, PROJECT, Shop, assert_unharmed};
 
@@ -72,7 +72,7 @@ fn open() -> Shop {
 
 impl Shop {
     /// Asks for a deployment of what is committed. The host may be killed before it can answer.
-    fn ask(&self) {
+    fn ask_what_dies(&self) {
         let path = format!("/v1/projects/{PROJECT}/environments/production/deployments");
         let body = serde_json::json!({ "git_url": self.repo.url() }).to_string();
         let headers = vec![
@@ -97,7 +97,7 @@ impl Shop {
         self.host.set_env(&[("WINDLASS_FAILPOINT", &case.place)]);
         self.host.restart();
         let text = self.commit(case.app);
-        self.ask();
+        self.ask_what_dies();
         self.host.wait_serve_ended(ENDS_WITHIN);
         let hit = self.host.take_failpoint_hit();
         assert_eq!(hit.as_deref(), Some(case.place.as_str()), "the place that was hit");
@@ -236,6 +236,37 @@ fn a_migration_is_adopted_after_a_crash_and_never_run_twice() {
         let log = shop.host.api("GET", &path, None).text();
         assert!(log.contains("the migration's container was found again"), "{log}");
     }
+    shop.host.finish();
+}
+
+#[test]
+fn a_build_that_a_crash_left_running_is_killed_and_done_again() {
+    let mut shop = Shop::open();
+    let load = shop.load();
+    // Long enough to be killed in, and told apart from the naps of other tests.
+    let nap = format!("sleep 8.{:07}", std::process::id());
+    shop.set_build(Some(&nap));
+    let text = shop.commit(App::Good { migrates_ms: 0 });
+    shop.ask();
+    let naps = || -> Vec<u32> {
+        let line = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let pids = leaks::pids_naming(&nap);
+        pids.into_iter().filter(|pid| line(pid).starts_with(b"sleep")).collect()
+    };
+    until("the build sleeps", ENDS_WITHIN, || !naps().is_empty());
+    let before = naps();
+    shop.host.kill9_serve();
+    shop.host.restart();
+    let again = wait_for("the build sleeps again", ENDS_WITHIN, || {
+        let now = naps();
+        if now.is_empty() || now == before { Err(format!("{now:?}")) } else { Ok(now) }
+    });
+    assert!(again.iter().all(|pid| !before.contains(pid)), "{again:?} beside {before:?}");
+    let deployment = shop.ended();
+    assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
+    shop.went_live(&load, &text);
+    assert_unharmed(&load.stop(), &["v1", "v2"]);
+    shop.assert_settled();
     shop.host.finish();
 }
 

@@ -77,15 +77,9 @@ fn cancel_ends_the_whole_process_tree_of_a_build() {
     // One in the command's own tree, one in a session of its own.
     let naps = format!("31557{:05}", std::process::id() % 100_000);
     let build = format!("setsid sleep {naps}.1 & sleep {naps}.2");
-    let package = shop.repo.read("package.json");
-    let start = "\"start\": \"node server.js\"";
-    let with_build = format!("{start}, \"build\": \"{build}\"");
-    shop.repo.write("package.json", &package.replace(start, &with_build));
+    shop.set_build(Some(&build));
     shop.repo.commit("A build that never ends");
-
-    let path = format!("/v1/projects/{PROJECT}/environments/production/deployments");
-    let body = serde_json::json!({ "git_url": shop.repo.url() });
-    assert_eq!(shop.host.api("POST", &path, Some(&body)).status, 202);
+    shop.ask();
     for nap in ["1", "2"] {
         until("the build sleeps", Duration::from_secs(60), || {
             !leaks::pids_naming(&format!("sleep {naps}.{nap}")).is_empty()
@@ -111,7 +105,7 @@ fn cancel_ends_the_whole_process_tree_of_a_build() {
     });
     assert_unharmed(&load.stop(), &["v1"]);
 
-    shop.repo.write("package.json", &package);
+    shop.set_build(None);
     shop.last += 1;
     let deployed = shop.deploy_next();
     assert_eq!(deployed.number(), 3);

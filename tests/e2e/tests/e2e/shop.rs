@@ -66,6 +66,22 @@ impl Shop {
         text
     }
 
+    /// Gives the application a build command, or takes it away.
+    pub(crate) fn set_build(&self, command: Option<&str>) {
+        let start = "\"start\": \"node server.js\"";
+        let build = command.map(|command| format!("{start}, \"build\": \"{command}\""));
+        let package = text_of("package.json").replace(start, build.as_deref().unwrap_or(start));
+        self.repo.write("package.json", &package);
+    }
+
+    /// Asks for a deployment of what is committed and returns at once.
+    pub(crate) fn ask(&self) {
+        let path = format!("/v1/projects/{PROJECT}/environments/production/deployments");
+        let body = serde_json::json!({ "git_url": self.repo.url() });
+        let answer = self.host.api("POST", &path, Some(&body));
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+
     /// Deploys the next version, which must go live and answer.
     pub(crate) fn deploy_next(&mut self) -> Deployed {
         self.text = self.commit(App::Good { migrates_ms: 0 });
