@@ -71,10 +71,17 @@ fn open() -> Shop {
 }
 
 impl Shop {
-    /// Asks for a deployment of what is committed. The host may be killed before it can answer.
-    fn ask_what_dies(&self) {
-        let path = format!("/v1/projects/{PROJECT}/environments/production/deployments");
-        let body = serde_json::json!({ "git_url": self.repo.url() }).to_string();
+    /// Starts the host anew with this place armed.
+    fn arm(&mut self, place: &str) {
+        self.host.stop_serve();
+        self.host.set_env(&[("WINDLASS_FAILPOINT", place)]);
+        self.host.restart();
+    }
+
+    /// Asks for a deployment or a rollback. The host may be killed before it can answer.
+    fn ask_what_dies(&self, what: &str, body: &serde_json::Value) {
+        let path = format!("/v1/projects/{PROJECT}/environments/production/{what}");
+        let body = body.to_string();
         let headers = vec![
             ("authorization", format!("Bearer {}", self.host.token())),
             ("content-type", "application/json".to_owned()),
@@ -91,18 +98,12 @@ impl Shop {
         }
     }
 
-    /// Deploys the next version and is killed at the case's place, which is proved to be hit.
-    fn crash(&mut self, case: &Case) -> String {
-        self.host.stop_serve();
-        self.host.set_env(&[("WINDLASS_FAILPOINT", &case.place)]);
-        self.host.restart();
-        let text = self.commit(case.app);
-        self.ask_what_dies();
+    /// Waits for the host's death at the armed place, which is proved to be hit.
+    fn dies_at(&mut self, place: &str) {
         self.host.wait_serve_ended(ENDS_WITHIN);
         let hit = self.host.take_failpoint_hit();
-        assert_eq!(hit.as_deref(), Some(case.place.as_str()), "the place that was hit");
+        assert_eq!(hit.as_deref(), Some(place), "the place that was hit");
         self.host.set_env(&[]);
-        text
     }
 
     /// Plays a case from its deployment to a settled host.
@@ -110,7 +111,10 @@ impl Shop {
     fn play(&mut self, case: &Case) -> Deployment {
         eprintln!("case: {case:?}");
         let load = self.load();
-        let text = self.crash(case);
+        self.arm(&case.place);
+        let text = self.commit(case.app);
+        self.ask_what_dies("deployments", &serde_json::json!({ "git_url": self.repo.url() }));
+        self.dies_at(&case.place);
         if case.wait_migrated {
             until("the migration ends", ENDS_WITHIN, || self.has_stopped_task());
         }
@@ -135,6 +139,25 @@ impl Shop {
         assert_eq!(self.migrations_of(&deployment), case.migrations, "runs of the migration");
         self.assert_settled();
         deployment
+    }
+
+    /// Rolls back to the version before, is killed on the way, and must end there.
+    #[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+    fn play_rollback(&mut self, place: &str, text: &str) {
+        eprintln!("rollback to {text}, killed at {place}");
+        let load = self.load();
+        self.arm(place);
+        self.last += 1;
+        self.ask_what_dies("rollback", &serde_json::json!({}));
+        self.dies_at(place);
+        self.host.restart();
+        let deployment = self.ended();
+        assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
+        let old = self.text.clone();
+        self.went_live(&load, text);
+        assert_unharmed(&load.stop(), &[&old, text]);
+        assert_eq!(self.migrations_of(&deployment), 0, "a rollback runs no migration");
+        self.assert_settled();
     }
 
     fn has_stopped_task(&self) -> bool {
@@ -212,6 +235,24 @@ fn a_crash_at_any_place_of_the_table_loses_no_request_and_leaves_nothing() {
     let mut shop = open();
     for case in sample::of(matrix(), SAMPLE) {
         shop.play(&case);
+    }
+    shop.host.finish();
+}
+
+#[test]
+fn a_crash_at_any_place_of_a_rollback_ends_at_the_version_before() {
+    let mut shop = open();
+    shop.deploy_next();
+    let skipped = ["fetch", "detect", "plan", "build", "migrate"];
+    let steps = StepName::ALL.into_iter().filter(|step| !skipped.contains(&step.as_str()));
+    let places = ["before", "begun", "during", "done", "after"];
+    let matrix: Vec<String> = steps
+        .flat_map(|step| places.map(|place| format!("{place}:{step}")))
+        .chain(["after:live".to_owned(), "during:retire".to_owned()])
+        .collect();
+    let mut versions = ["v1", "v2"].into_iter().cycle();
+    for place in sample::of(matrix, SAMPLE / 2) {
+        shop.play_rollback(&place, versions.next().unwrap());
     }
     shop.host.finish();
 }
