@@ -10,30 +10,18 @@ pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(full(format!("{} {text}\n", status.as_u16())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 pub(crate) fn bad_host() -> Response<Body> {
-    text(
-        StatusCode::BAD_REQUEST,
-        "The request names no valid host: send exactly one Host header.",
-    )
+    text(StatusCode::BAD_REQUEST, "The request names no valid host: send exactly one Host header.")
 }
 
 pub(crate) fn no_tunnel() -> Response<Body> {
-    let mut response = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "This server opens no tunnels.",
-    );
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "This server opens no tunnels.");
     let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     response.headers_mut().insert(header::ALLOW, allow);
     response
@@ -82,10 +70,7 @@ pub(crate) fn broke_off() -> Response<Body> {
 }
 
 pub(crate) fn stalled() -> Response<Body> {
-    text(
-        StatusCode::REQUEST_TIMEOUT,
-        "The request's body did not arrive in time.",
-    )
+    text(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time.")
 }
 
 pub(crate) fn too_slow() -> Response<Body> {
@@ -103,8 +88,6 @@ pub(crate) fn drained() -> Response<Body> {
 }
 
 fn with_retry_after(mut response: Response<Body>) -> Response<Body> {
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }

@@ -23,9 +23,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// A body that is there as a whole.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    http_body_util::Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body that holds its lease (and counts as its instance's work) until it ends or is dropped.
@@ -37,11 +35,7 @@ pub(crate) struct Leased<B> {
 
 impl<B> Leased<B> {
     pub(crate) fn new(inner: B, lease: Lease, busy: Option<Busy>) -> Self {
-        Self {
-            inner,
-            lease,
-            _busy: busy,
-        }
+        Self { inner, lease, _busy: busy }
     }
 }
 
@@ -124,12 +118,7 @@ impl Replay {
     pub(crate) fn attempt(&self, lease: Lease) -> Attempt {
         let mut source = lock(&self.0);
         source.attempt += 1;
-        Attempt {
-            number: source.attempt,
-            next: 0,
-            source: Arc::clone(&self.0),
-            lease: Some(lease),
-        }
+        Attempt { number: source.attempt, next: 0, source: Arc::clone(&self.0), lease: Some(lease) }
     }
 
     /// The answer has begun: the body is never sent again.
@@ -172,12 +161,7 @@ impl HttpBody for Attempt {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self {
-            number,
-            next,
-            source,
-            lease,
-        } = self.get_mut();
+        let Self { number, next, source, lease } = self.get_mut();
         let mut source = lock(source);
         if source.attempt != *number {
             return Poll::Ready(Some(Err("the request is being sent again".into())));

@@ -32,21 +32,14 @@ struct Version {
 
 impl Saved {
     pub(crate) fn new(epoch: u64, routes: Vec<Route>) -> Self {
-        Self {
-            version: VERSION,
-            epoch,
-            routes,
-        }
+        Self { version: VERSION, epoch, routes }
     }
 }
 
 /// The file's table; an empty one when there is no file. A damaged file is set aside, loudly: the
 /// control plane publishes its routes again, and visitors are served meanwhile as far as it goes.
 pub(crate) fn load(path: &Path) -> Result<Saved, ProxyError> {
-    let failed = |source| ProxyError::TableFile {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| ProxyError::TableFile { path: path.to_owned(), source };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::new(0, Vec::new())),
@@ -55,11 +48,7 @@ pub(crate) fn load(path: &Path) -> Result<Saved, ProxyError> {
     if let Ok(Version { version: found }) = serde_json::from_slice(&bytes)
         && found > VERSION
     {
-        return Err(ProxyError::TableVersion {
-            path: path.to_owned(),
-            found,
-            known: VERSION,
-        });
+        return Err(ProxyError::TableVersion { path: path.to_owned(), found, known: VERSION });
     }
     serde_json::from_slice(&bytes).or_else(|error| {
         let aside = suffixed(path, ".damaged");
@@ -75,12 +64,8 @@ pub(crate) fn load(path: &Path) -> Result<Saved, ProxyError> {
 /// Replaces the file; when this returns, the table survives a power cut.
 pub(crate) fn save(path: &Path, saved: &Saved) -> io::Result<()> {
     let beside = suffixed(path, ".new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(&serde_json::to_vec_pretty(saved)?)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;

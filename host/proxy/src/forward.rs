@@ -68,20 +68,12 @@ impl Outgoing {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let limits = &connection.plane.limits;
-        Self {
-            head,
-            body: Replay::new(body, limits),
-            upgrade,
-        }
+        Self { head, body: Replay::new(body, limits), upgrade }
     }
 
     /// What a lease for this request is first held for.
     pub(crate) fn phase(&self) -> Phase {
-        if self.body.is_empty() {
-            Phase::Plain
-        } else {
-            Phase::Streaming
-        }
+        if self.body.is_empty() { Phase::Plain } else { Phase::Streaming }
     }
 
     fn request(&self, lease: &Lease) -> Request<Attempt> {
@@ -116,9 +108,7 @@ pub(crate) async fn forward(
         let Some(peer) = upstream.pick(&refused) else {
             return Forwarded::Unreachable;
         };
-        let reused = may_reuse
-            .then(|| peer.reuse(request.idle_max(limits)))
-            .flatten();
+        let reused = may_reuse.then(|| peer.reuse(request.idle_max(limits))).flatten();
         let was_reused = reused.is_some();
         let sender = match reused {
             Some(sender) => sender,
@@ -178,11 +168,7 @@ async fn send(
         }
         Ok(Err(mut lost)) => {
             tracing::debug!(instance = peer.id, error = %lost.error(), "no answer");
-            Err(if lost.take_message().is_some() {
-                Lost::Unsent
-            } else {
-                Lost::BrokeOff
-            })
+            Err(if lost.take_message().is_some() { Lost::Unsent } else { Lost::BrokeOff })
         }
         Err(_) => Err(Lost::TooSlow),
     }
@@ -225,13 +211,7 @@ fn upgrade(
     lease.enter(Phase::Upgraded);
     let protocol = answer.headers().get(header::UPGRADE).cloned();
     let instance = hyper::upgrade::on(&mut answer);
-    let tunnel = tunnel(
-        visitor,
-        instance,
-        lease.clone(),
-        busy,
-        Arc::clone(connection),
-    );
+    let tunnel = tunnel(visitor, instance, lease.clone(), busy, Arc::clone(connection));
     connection.plane.tasks.spawn(tunnel);
     let headers = answer.headers_mut();
     headers::strip_hop_by_hop(headers);

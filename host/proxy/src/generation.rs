@@ -75,9 +75,7 @@ impl Generation {
     /// A lease, unless the generation is closed: then load the table again.
     pub(crate) fn lease(self: &Arc<Self>, phase: Phase) -> Option<Lease> {
         let open = |leases: usize| (leases & CLOSED == 0).then_some(leases + 1);
-        self.leases
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, open)
-            .ok()?;
+        self.leases.fetch_update(Ordering::AcqRel, Ordering::Acquire, open).ok()?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         Some(Lease(Arc::new(Held {
             generation: Arc::clone(self),

@@ -57,9 +57,7 @@ pub(crate) fn upgrade_to(headers: &HeaderMap) -> Option<HeaderValue> {
         .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     let upgrade = headers.get(header::UPGRADE)?;
     // An application must not be led into HTTP/2 on a connection whose requests are checked here.
-    let http = upgrade
-        .to_str()
-        .is_ok_and(|p| p.to_ascii_lowercase().contains("h2c"));
+    let http = upgrade.to_str().is_ok_and(|p| p.to_ascii_lowercase().contains("h2c"));
     (asks && !http).then(|| upgrade.clone())
 }
 
@@ -72,10 +70,7 @@ pub(crate) fn prepare_request(
 ) {
     let upgrade = upgrade_to(headers);
     let trailers = headers.get_all(header::TE).iter().any(|te| {
-        te.to_str().is_ok_and(|te| {
-            te.split(',')
-                .any(|t| t.trim().eq_ignore_ascii_case("trailers"))
-        })
+        te.to_str().is_ok_and(|te| te.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers")))
     });
     strip_hop_by_hop(headers);
     // The body is read as soon as the instance takes it: the visitor is told so by ourselves.
@@ -89,10 +84,7 @@ pub(crate) fn prepare_request(
     }
     if chunked {
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(
-            header::TRANSFER_ENCODING,
-            HeaderValue::from_static("chunked"),
-        );
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     headers.append(header::VIA, HeaderValue::from_static("1.1 windlass"));
     set(headers, header::HOST, authority);
@@ -100,10 +92,7 @@ pub(crate) fn prepare_request(
 }
 
 fn forward(headers: &mut HeaderMap, visitor: &Visitor, authority: &str) {
-    let before = visitor
-        .trusted
-        .then(|| joined(headers, &FORWARDED_FOR))
-        .flatten();
+    let before = visitor.trusted.then(|| joined(headers, &FORWARDED_FOR)).flatten();
     let spoofed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
@@ -137,11 +126,8 @@ fn is_forwarding(name: &HeaderName) -> bool {
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let values: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
+    let values: Vec<&str> =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!values.is_empty()).then(|| values.join(", "))
 }
 
@@ -163,10 +149,7 @@ pub(crate) fn authority<B>(request: &http::Request<B>) -> Result<Option<String>,
         return Ok(Some(authority.as_str().to_owned()));
     }
     match host {
-        Some(host) => host
-            .to_str()
-            .map(|host| Some(host.to_owned()))
-            .map_err(|_| ()),
+        Some(host) => host.to_str().map(|host| Some(host.to_owned())).map_err(|_| ()),
         None if request.version() < http::Version::HTTP_11 => Ok(None),
         None => Err(()),
     }
@@ -180,15 +163,8 @@ pub(crate) fn origin_form(uri: &Uri) -> Uri {
 
 /// Whether a request may be sent twice (RFC 9110, 9.2.2).
 pub(crate) fn is_idempotent(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::PUT,
-        Method::DELETE,
-    ]
-    .contains(method)
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE]
+        .contains(method)
 }
 
 #[cfg(test)]
@@ -197,20 +173,14 @@ mod tests {
 
     fn visitor(trusted: bool) -> Visitor {
         let local = "127.0.0.1:8080".parse().unwrap();
-        Visitor {
-            peer: "203.0.113.9".parse().unwrap(),
-            local,
-            trusted,
-        }
+        Visitor { peer: "203.0.113.9".parse().unwrap(), local, trusted }
     }
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(
-                name.parse::<HeaderName>().unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            headers
+                .append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
         headers
     }
@@ -238,10 +208,8 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_is_believed_and_its_chain_extended() {
-        let mut given = headers(&[
-            ("x-forwarded-for", "198.51.100.7"),
-            ("x-forwarded-proto", "https"),
-        ]);
+        let mut given =
+            headers(&[("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "https")]);
         prepare_request(&mut given, &visitor(true), "shop.example", false);
         assert_eq!(given["x-forwarded-for"], "198.51.100.7, 203.0.113.9");
         assert_eq!(given["x-forwarded-proto"], "https");
@@ -268,15 +236,9 @@ mod tests {
 
     #[test]
     fn only_websocket_like_upgrades_pass() {
-        let ws = headers(&[
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "websocket"),
-        ]);
+        let ws = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
         assert_eq!(upgrade_to(&ws).unwrap(), "websocket");
-        let h2c = headers(&[
-            ("connection", "Upgrade, HTTP2-Settings"),
-            ("upgrade", "h2c"),
-        ]);
+        let h2c = headers(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")]);
         assert_eq!(upgrade_to(&h2c), None);
         assert_eq!(upgrade_to(&headers(&[("upgrade", "websocket")])), None);
     }

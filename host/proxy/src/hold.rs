@@ -56,10 +56,7 @@ impl Hold {
         }
         held.requests += 1;
         held.bytes += bytes;
-        Some(Place {
-            hold: Arc::clone(self),
-            bytes,
-        })
+        Some(Place { hold: Arc::clone(self), bytes })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -76,14 +73,8 @@ impl Drop for Place {
 }
 
 fn head_bytes(head: &Parts) -> usize {
-    let uri = head
-        .uri
-        .path_and_query()
-        .map_or(0, |path| path.as_str().len());
-    head.headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum::<usize>()
+    let uri = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
         + uri
 }
 
@@ -93,11 +84,8 @@ mod tests {
 
     #[test]
     fn requests_and_bytes_are_both_bounded_and_given_back() {
-        let limits = ProxyLimits {
-            hold_requests_max: 2,
-            hold_bytes_max: 100,
-            ..ProxyLimits::default()
-        };
+        let limits =
+            ProxyLimits { hold_requests_max: 2, hold_bytes_max: 100, ..ProxyLimits::default() };
         let hold = Hold::new(&limits);
         let first = hold.take(60).unwrap();
         assert!(hold.take(60).is_none(), "bytes");

@@ -49,9 +49,7 @@ impl Connection {
     }
 
     fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.cut()
-            .as_mut()
-            .map_or(Poll::Pending, |cut| cut.as_mut().poll(cx))
+        self.cut().as_mut().map_or(Poll::Pending, |cut| cut.as_mut().poll(cx))
     }
 
     fn cut(&self) -> std::sync::MutexGuard<'_, Option<Pin<Box<dyn Future<Output = ()> + Send>>>> {
@@ -72,10 +70,7 @@ pub(crate) async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, ProxyError
         Listen::Addresses(addresses) => {
             let mut listeners = Vec::new();
             for address in addresses {
-                let failed = |source| ProxyError::Bind {
-                    addresses: address.to_string(),
-                    source,
-                };
+                let failed = |source| ProxyError::Bind { addresses: address.to_string(), source };
                 listeners.push(TcpListener::bind(address).await.map_err(failed)?);
             }
             Ok(listeners)
@@ -101,10 +96,7 @@ async fn first_free(port: u16, otherwise: u16) -> Result<TcpListener, ProxyError
 async fn any_address(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Err(e)
-            if !matches!(
-                e.kind(),
-                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-            ) =>
+            if !matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
         {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
         }
@@ -138,9 +130,7 @@ pub(crate) async fn accept(
                     continue;
                 };
                 let stopping = stopping.clone();
-                plane
-                    .tasks
-                    .spawn(drive(stream, connection, builder.clone(), stopping));
+                plane.tasks.spawn(drive(stream, connection, builder.clone(), stopping));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -163,11 +153,7 @@ fn connection(
     plane.connections.fetch_add(1, Ordering::Relaxed);
     Some(Arc::new(Connection {
         plane: Arc::clone(plane),
-        visitor: Visitor {
-            peer,
-            local,
-            trusted,
-        },
+        visitor: Visitor { peer, local, trusted },
         cut: Mutex::new(None),
         _place: place,
     }))
@@ -200,11 +186,7 @@ async fn drive<S>(
         let connection = Arc::clone(&handler);
         async move { Ok::<_, Infallible>(serve::answer(connection, request).await) }
     });
-    let mut served = pin!(
-        builder
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let mut told = false;
     loop {
         tokio::select! {

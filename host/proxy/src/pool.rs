@@ -78,10 +78,7 @@ impl Upstream {
                 avoid_until: Mutex::new(None),
             })
         };
-        Self {
-            peers: instances.iter().map(peer).collect(),
-            next: AtomicUsize::new(0),
-        }
+        Self { peers: instances.iter().map(peer).collect(), next: AtomicUsize::new(0) }
     }
 
     /// The instance with the least in flight among those not tried yet; equals take turns, and
@@ -180,10 +177,7 @@ impl Peer {
             }
             let mut idle = lock(&peer.idle);
             if !peer.closed.load(Ordering::Acquire) && idle.len() < peer.idle_max {
-                idle.push(Idle {
-                    sender,
-                    since: Instant::now(),
-                });
+                idle.push(Idle { sender, since: Instant::now() });
             }
         });
     }

@@ -33,27 +33,16 @@ const REAP_EVERY: Duration = Duration::from_secs(1);
 const OTHER_FILES: u64 = 128;
 
 pub(crate) async fn run(config: ProxyConfig) -> Result<(), ProxyError> {
-    let ProxyConfig {
-        listen,
-        control_socket,
-        table_file,
-        limits,
-        trusted_proxies,
-    } = config;
-    let socket_failed = |source| ProxyError::ControlSocket {
-        path: control_socket.clone(),
-        source,
-    };
+    let ProxyConfig { listen, control_socket, table_file, limits, trusted_proxies } = config;
+    let socket_failed = |source| ProxyError::ControlSocket { path: control_socket.clone(), source };
     let lock = lock(&control_socket)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(socket_failed)?;
 
     let routing = Arc::new(Routing::default());
     let state = State::restore(table_file, limits.clone(), Arc::clone(&routing))?;
     let listeners = listen::bind(&listen).await?;
-    let addresses: Vec<SocketAddr> = listeners
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok())
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let control_listener = server::bind(&control_socket).map_err(socket_failed)?;
 
     let stopping = CancellationToken::new();
@@ -85,22 +74,15 @@ pub(crate) async fn run(config: ProxyConfig) -> Result<(), ProxyError> {
 
 /// Holds the place of the one proxy on this control socket, as long as the file is open.
 fn lock(control_socket: &Path) -> Result<File, ProxyError> {
-    let failed = |source| ProxyError::ControlSocket {
-        path: control_socket.to_owned(),
-        source,
-    };
+    let failed = |source| ProxyError::ControlSocket { path: control_socket.to_owned(), source };
     let path = suffixed(control_socket, ".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ProxyError::AlreadyRunning {
-            path: control_socket.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => {
+            Err(ProxyError::AlreadyRunning { path: control_socket.to_owned() })
+        }
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
@@ -138,10 +120,7 @@ async fn drain(plane: &Plane) {
     plane.tasks.close();
     let limit = Duration::from_millis(plane.limits.shutdown_drain_ms);
     if timeout(limit, plane.tasks.wait()).await.is_err() {
-        tracing::warn!(
-            connections = plane.tasks.len(),
-            "cutting what is still open"
-        );
+        tracing::warn!(connections = plane.tasks.len(), "cutting what is still open");
         plane.stop_now.cancel();
         plane.tasks.wait().await;
     }
@@ -159,10 +138,7 @@ async fn reap(plane: Arc<Plane>) {
 /// was raised as far as it goes.
 fn connections_max(limits: &ProxyLimits) -> usize {
     let files = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: files.maximum,
-        maximum: files.maximum,
-    };
+    let raised = Rlimit { current: files.maximum, maximum: files.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(error = %io::Error::from(error), "the open-file limit stays low");
     }

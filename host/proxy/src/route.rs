@@ -84,11 +84,7 @@ pub struct DrainDeadlines {
 
 impl Default for DrainDeadlines {
     fn default() -> Self {
-        Self {
-            plain_ms: 30_000,
-            streaming_ms: 300_000,
-            upgraded_ms: 3_600_000,
-        }
+        Self { plain_ms: 30_000, streaming_ms: 300_000, upgraded_ms: 3_600_000 }
     }
 }
 
@@ -142,10 +138,7 @@ impl Route {
     }
 
     fn invalid(&self, rule: &str) -> InvalidRoute {
-        InvalidRoute {
-            name: self.name.clone(),
-            rule: rule.to_owned(),
-        }
+        InvalidRoute { name: self.name.clone(), rule: rule.to_owned() }
     }
 }
 
@@ -177,10 +170,7 @@ mod tests {
     }
 
     fn nobody() -> Targets {
-        Targets::None {
-            reason: "stopped".to_owned(),
-            hold_ms: None,
-        }
+        Targets::None { reason: "stopped".to_owned(), hold_ms: None }
     }
 
     #[test]
@@ -203,21 +193,8 @@ mod tests {
     fn a_route_that_cannot_be_served_is_refused() {
         assert!(route(&["a.b", "A.B:80"], nobody()).check().is_err());
         assert!(route(&["a b"], nobody()).check().is_err());
-        assert!(
-            route(
-                &["a"],
-                Targets::Instances {
-                    instances: Vec::new()
-                }
-            )
-            .check()
-            .is_err()
-        );
-        let relative = Targets::Static {
-            root: "site".into(),
-            spa_fallback: None,
-            not_found: None,
-        };
+        assert!(route(&["a"], Targets::Instances { instances: Vec::new() }).check().is_err());
+        let relative = Targets::Static { root: "site".into(), spa_fallback: None, not_found: None };
         assert!(route(&["a"], relative).check().is_err());
         assert_eq!(route(&["A.b:1"], nobody()).check().unwrap().hosts, ["a.b"]);
     }

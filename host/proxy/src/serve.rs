@@ -114,11 +114,8 @@ async fn route(connection: Arc<Connection>, host: String, mut request: Outgoing)
             entry.generation.count_error();
             return waiting.refusal;
         }
-        let next_try = if waiting.try_again {
-            until.min(Instant::now() + TRY_AGAIN)
-        } else {
-            until
-        };
+        let next_try =
+            if waiting.try_again { until.min(Instant::now() + TRY_AGAIN) } else { until };
         tokio::select! {
             _ = changes.changed() => {}
             () = sleep_until(next_try) => {}

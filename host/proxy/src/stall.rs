@@ -16,10 +16,7 @@ pub(crate) struct StallClock {
 
 impl StallClock {
     pub(crate) fn new(longest: Duration) -> Self {
-        Self {
-            longest,
-            running: None,
-        }
+        Self { longest, running: None }
     }
 
     /// Something moved.
@@ -30,10 +27,7 @@ impl StallClock {
     /// Nothing moved: ready once that has been so for too long.
     pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let longest = self.longest;
-        self.running
-            .get_or_insert_with(|| Box::pin(sleep(longest)))
-            .as_mut()
-            .poll(cx)
+        self.running.get_or_insert_with(|| Box::pin(sleep(longest))).as_mut().poll(cx)
     }
 }
 
@@ -45,10 +39,7 @@ pub(crate) struct Patient<S> {
 
 impl<S> Patient<S> {
     pub(crate) fn new(inner: S, longest: Duration) -> Self {
-        Self {
-            inner,
-            clock: StallClock::new(longest),
-        }
+        Self { inner, clock: StallClock::new(longest) }
     }
 
     fn watch<T>(

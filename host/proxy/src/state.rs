@@ -27,10 +27,7 @@ pub(crate) struct State {
 }
 
 fn refuse(code: ErrorCode, message: impl Into<String>) -> ControlError {
-    ControlError {
-        code,
-        message: message.into(),
-    }
+    ControlError { code, message: message.into() }
 }
 
 impl State {
@@ -46,18 +43,10 @@ impl State {
                 tracing::error!(route = route.name, %error, "a static tree cannot be served");
                 Backend::Lost("its files are missing".to_owned())
             });
-            Entry {
-                generation: Generation::new(&route, backend),
-                route,
-            }
+            Entry { generation: Generation::new(&route, backend), route }
         });
         routing.restore(entries);
-        Ok(Self {
-            routing,
-            limits,
-            file,
-            epoch: Mutex::new(saved.epoch),
-        })
+        Ok(Self { routing, limits, file, epoch: Mutex::new(saved.epoch) })
     }
 
     /// Meets a client: a lower epoch than seen is refused, a higher one remembered for good.
@@ -79,9 +68,7 @@ impl State {
     }
 
     pub(crate) async fn put(&self, epoch: u64, route: Route) -> Result<(), ControlError> {
-        let route = route
-            .check()
-            .map_err(|e| refuse(ErrorCode::InvalidRoute, e.to_string()))?;
+        let route = route.check().map_err(|e| refuse(ErrorCode::InvalidRoute, e.to_string()))?;
         let seen = self.epoch.lock().await;
         fence(epoch, *seen)?;
         let table = self.routing.load_full();
@@ -103,18 +90,11 @@ impl State {
                 refuse(ErrorCode::StaticRoot, says)
             })?)
         };
-        let mut routes: Vec<Route> = table
-            .routes()
-            .into_iter()
-            .filter(|r| r.name != route.name)
-            .collect();
+        let mut routes: Vec<Route> =
+            table.routes().into_iter().filter(|r| r.name != route.name).collect();
         routes.push(route.clone());
         self.save(*seen, routes).await?;
-        tracing::info!(
-            route = route.name,
-            generation = route.generation,
-            "route in force"
-        );
+        tracing::info!(route = route.name, generation = route.generation, "route in force");
         self.routing.put(route, backend);
         drop(seen);
         Ok(())
@@ -178,16 +158,10 @@ fn unchanged(old: &Route, new: &Route) -> Result<bool, ControlError> {
 }
 
 fn check_hosts(table: &Table, route: &Route) -> Result<(), ControlError> {
-    for other in table
-        .routes()
-        .iter()
-        .filter(|other| other.name != route.name)
-    {
+    for other in table.routes().iter().filter(|other| other.name != route.name) {
         if let Some(host) = route.hosts.iter().find(|host| other.hosts.contains(host)) {
-            let says = format!(
-                "the host {host} belongs to {:?}; remove it there first",
-                other.name
-            );
+            let says =
+                format!("the host {host} belongs to {:?}; remove it there first", other.name);
             return Err(refuse(ErrorCode::HostTaken, says));
         }
         if route.is_default && other.is_default {
@@ -201,11 +175,7 @@ fn check_hosts(table: &Table, route: &Route) -> Result<(), ControlError> {
 fn open(targets: &Targets, limits: &ProxyLimits) -> std::io::Result<Backend> {
     Ok(match targets {
         Targets::Instances { instances } => Backend::Upstream(Upstream::new(instances, limits)),
-        Targets::Static {
-            root,
-            spa_fallback,
-            not_found,
-        } => {
+        Targets::Static { root, spa_fallback, not_found } => {
             let tree = Tree::open(root, spa_fallback.as_deref(), not_found.as_deref());
             let says = |e: std::io::Error| {
                 std::io::Error::new(e.kind(), format!("{}: {e}", root.display()))

@@ -32,10 +32,7 @@ pub(crate) struct Table {
 
 impl Table {
     fn of(by_name: BTreeMap<String, Arc<Entry>>) -> Self {
-        let mut table = Self {
-            by_name,
-            ..Self::default()
-        };
+        let mut table = Self { by_name, ..Self::default() };
         for entry in table.by_name.values() {
             for host in &entry.route.hosts {
                 table.by_host.insert(host.clone(), Arc::clone(entry));
@@ -57,10 +54,7 @@ impl Table {
     }
 
     pub(crate) fn routes(&self) -> Vec<Route> {
-        self.by_name
-            .values()
-            .map(|entry| entry.route.clone())
-            .collect()
+        self.by_name.values().map(|entry| entry.route.clone()).collect()
     }
 }
 
@@ -100,9 +94,7 @@ impl Routing {
 
     /// Puts all entries in force at once. The caller serialises publications.
     pub(crate) fn restore(&self, entries: impl IntoIterator<Item = Entry>) {
-        let entries = entries
-            .into_iter()
-            .map(|e| (e.route.name.clone(), Arc::new(e)));
+        let entries = entries.into_iter().map(|e| (e.route.name.clone(), Arc::new(e)));
         self.table.store(Arc::new(Table::of(entries.collect())));
     }
 
@@ -118,10 +110,7 @@ impl Routing {
             }
             (_, backend) => Generation::new(&route, backend.unwrap_or(Backend::Nobody)),
         };
-        let entry = Entry {
-            route,
-            generation: Arc::clone(&generation),
-        };
+        let entry = Entry { route, generation: Arc::clone(&generation) };
         entries.insert(entry.route.name.clone(), Arc::new(entry));
         self.swap(entries);
         if let Some(old) = old.filter(|old| !Arc::ptr_eq(&old.generation, &generation)) {
@@ -165,18 +154,13 @@ impl Routing {
         let current = table.get(route);
         let using = |g: &&Arc<Generation>| g.route == route && g.covers(generation);
         let draining = self.draining().iter().find(using).map(Arc::clone);
-        if let Some(found) = draining.or_else(|| {
-            current
-                .map(|entry| &entry.generation)
-                .filter(using)
-                .map(Arc::clone)
-        }) {
+        if let Some(found) = draining
+            .or_else(|| current.map(|entry| &entry.generation).filter(using).map(Arc::clone))
+        {
             return if found.is_drained() {
                 Drain::Done
             } else {
-                Drain::Open {
-                    in_flight: found.in_flight(),
-                }
+                Drain::Open { in_flight: found.in_flight() }
             };
         }
         match current {

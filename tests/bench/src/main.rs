@@ -14,8 +14,11 @@ use figure::Figure;
 
 type Measurement = fn() -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measurement); 3] =
-    [("plugin-call", plugin_call::measure), ("start", start::measure), ("deploys", deploys::measure)];
+const ALL: [(&str, Measurement); 3] = [
+    ("plugin-call", plugin_call::measure),
+    ("start", start::measure),
+    ("deploys", deploys::measure),
+];
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -4,6 +4,7 @@
 //! crash: publish again; the generation is stored first, and publishing it twice is one publication.
 
 use async_trait::async_trait;
+use windlass_containers::runtime::TaskStatus;
 use windlass_model::Failure;
 
 use super::{Done, Run, Work, names};
@@ -16,6 +17,7 @@ impl Work for Switch {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
         let _lock = run.host.environment_lock(&run.deployment, "route").await;
         if run.deployment.outputs.generation.is_none() {
+            still_running(run).await?;
             let (generation, replaced) = run.host.next_generation(&run.deployment).await?;
             run.deployment.outputs.generation = Some(generation);
             run.deployment.outputs.replaced = replaced;
@@ -31,4 +33,27 @@ impl Work for Switch {
         ));
         Ok(Done::new(format!("generation {generation}")))
     }
+}
+
+/// What was healthy in the check may have ended since, above all while the host was down: visitors are
+/// not led there.
+async fn still_running(run: &Run) -> Result<(), Failure> {
+    for instance in &run.deployment.outputs.instances {
+        let status = run
+            .host
+            .runtime
+            .status(&instance.id)
+            .await
+            .map_err(|e| e.failure("the state of a container could not be read"))?;
+        if !matches!(status, Some(TaskStatus::Running { pid }) if pid == instance.pid) {
+            let log = names::instance_log(&instance.process, instance.ordinal);
+            return Err(Failure::app(
+                "switch.instance-ended",
+                format!("{log} ended between its health check and the switch"),
+                "it does not run any more; the running version was not touched",
+                "read `windlass logs` for why it ended, then deploy again",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -89,11 +89,7 @@ impl ProxyClient {
     /// When no proxy answers within ten seconds, the versions do not match, or the epoch is lower
     /// than one that the proxy has seen.
     pub async fn connect(socket: impl Into<PathBuf>, epoch: u64) -> Result<Self, ClientError> {
-        let client = Self {
-            socket: socket.into(),
-            epoch: Some(epoch),
-            patience: PATIENCE,
-        };
+        let client = Self { socket: socket.into(), epoch: Some(epoch), patience: PATIENCE };
         client.welcome().await?;
         Ok(client)
     }
@@ -103,22 +99,13 @@ impl ProxyClient {
     /// # Errors
     /// As [`ProxyClient::connect`], the epoch aside.
     pub async fn observe(socket: impl Into<PathBuf>) -> Result<Self, ClientError> {
-        Self {
-            socket: socket.into(),
-            epoch: None,
-            patience: PATIENCE,
-        }
-        .probed()
-        .await
+        Self { socket: socket.into(), epoch: None, patience: PATIENCE }.probed().await
     }
 
     /// Whether a proxy answers on this socket right now, without waiting for one.
     pub async fn answers(socket: &Path) -> bool {
-        let client = Self {
-            socket: socket.to_owned(),
-            epoch: None,
-            patience: Duration::from_millis(0),
-        };
+        let client =
+            Self { socket: socket.to_owned(), epoch: None, patience: Duration::from_millis(0) };
         client.welcome().await.is_ok()
     }
 
@@ -144,15 +131,7 @@ impl ProxyClient {
     /// Refused with [`StaleGeneration`](super::protocol::ErrorCode::StaleGeneration) when a
     /// newer or different route of that generation is in force; see the other codes there.
     pub async fn put_route(&self, route: &Route) -> Result<(), ClientError> {
-        match self
-            .ask(
-                Request::PutRoute {
-                    route: route.clone(),
-                },
-                ANSWER,
-            )
-            .await?
-        {
+        match self.ask(Request::PutRoute { route: route.clone() }, ANSWER).await? {
             Answer::Acknowledged => Ok(()),
             other => Err(self.unexpected(&other)),
         }
@@ -163,15 +142,7 @@ impl ProxyClient {
     /// # Errors
     /// When the proxy cannot be reached or refuses.
     pub async fn remove_route(&self, name: &str) -> Result<(), ClientError> {
-        match self
-            .ask(
-                Request::RemoveRoute {
-                    name: name.to_owned(),
-                },
-                ANSWER,
-            )
-            .await?
-        {
+        match self.ask(Request::RemoveRoute { name: name.to_owned() }, ANSWER).await? {
             Answer::Acknowledged => Ok(()),
             other => Err(self.unexpected(&other)),
         }
@@ -200,11 +171,7 @@ impl ProxyClient {
         wait: Duration,
     ) -> Result<DrainState, ClientError> {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let request = Request::Drained {
-            route: route.to_owned(),
-            generation,
-            wait_ms,
-        };
+        let request = Request::Drained { route: route.to_owned(), generation, wait_ms };
         match self.ask(request, wait.saturating_add(ANSWER)).await? {
             Answer::Drained { drained, in_flight } => Ok(DrainState { drained, in_flight }),
             other => Err(self.unexpected(&other)),
@@ -252,20 +219,10 @@ impl ProxyClient {
     async fn ask(&self, request: Request, answer_within: Duration) -> Result<Answer, ClientError> {
         let envelope = Envelope { id: 1, request };
         match self.reach(Some(&envelope), answer_within).await? {
-            (
-                _,
-                Some(Reply {
-                    outcome: Outcome::Ok(answer),
-                    ..
-                }),
-            ) => Ok(answer),
-            (
-                _,
-                Some(Reply {
-                    outcome: Outcome::Error(error),
-                    ..
-                }),
-            ) => Err(ClientError::Refused(error)),
+            (_, Some(Reply { outcome: Outcome::Ok(answer), .. })) => Ok(answer),
+            (_, Some(Reply { outcome: Outcome::Error(error), .. })) => {
+                Err(ClientError::Refused(error))
+            }
             (welcome, None) => Err(self.unexpected(&welcome)),
         }
     }
@@ -301,9 +258,7 @@ impl ProxyClient {
     }
 
     async fn open(&self) -> Result<(BufReader<UnixStream>, Welcome), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|e| self.lost(e))?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.lost(e))?;
         let mut stream = BufReader::new(stream);
         let hello = Hello {
             protocol_min: PROTOCOL_MIN,
@@ -311,10 +266,7 @@ impl ProxyClient {
             epoch: self.epoch,
             client: concat!("windlass/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        match exchange(&mut stream, &hello, ANSWER)
-            .await
-            .map_err(|e| self.lost(e))?
-        {
+        match exchange(&mut stream, &hello, ANSWER).await.map_err(|e| self.lost(e))? {
             HelloReply::Welcome(welcome) => Ok((stream, welcome)),
             HelloReply::Refused(error) => Err(ClientError::Refused(error)),
         }
@@ -322,22 +274,13 @@ impl ProxyClient {
 
     fn lost(&self, source: io::Error) -> ClientError {
         if source.kind() == io::ErrorKind::InvalidData {
-            return ClientError::Protocol {
-                path: self.socket.clone(),
-                what: source.to_string(),
-            };
+            return ClientError::Protocol { path: self.socket.clone(), what: source.to_string() };
         }
-        ClientError::Unreachable {
-            path: self.socket.clone(),
-            source,
-        }
+        ClientError::Unreachable { path: self.socket.clone(), source }
     }
 
     fn unexpected(&self, answer: &impl std::fmt::Debug) -> ClientError {
-        ClientError::Protocol {
-            path: self.socket.clone(),
-            what: format!("{answer:?}"),
-        }
+        ClientError::Protocol { path: self.socket.clone(), what: format!("{answer:?}") }
     }
 }
 

@@ -95,10 +95,7 @@ pub enum Request {
 impl Request {
     /// Whether the request changes something, and so needs an epoch.
     pub fn changes(&self) -> bool {
-        matches!(
-            self,
-            Self::PutRoute { .. } | Self::RemoveRoute { .. } | Self::Shutdown
-        )
+        matches!(self, Self::PutRoute { .. } | Self::RemoveRoute { .. } | Self::Shutdown)
     }
 }
 

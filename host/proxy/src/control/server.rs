@@ -131,10 +131,7 @@ async fn reply(line: &[u8], epoch: Option<u64>, control: &Control) -> Reply {
     let envelope: Value = match serde_json::from_slice(line) {
         Ok(envelope) => envelope,
         Err(error) => {
-            return Reply {
-                id: 0,
-                outcome: Outcome::Error(malformed(&error)),
-            };
+            return Reply { id: 0, outcome: Outcome::Error(malformed(&error)) };
         }
     };
     let id = envelope.get("id").and_then(Value::as_u64).unwrap_or(0);
@@ -155,10 +152,7 @@ async fn answer(
         Some(epoch) => epoch,
         None if request.changes() => {
             let message = "this connection said no epoch, so it may only look".to_owned();
-            return Err(ControlError {
-                code: ErrorCode::ReadOnly,
-                message,
-            });
+            return Err(ControlError { code: ErrorCode::ReadOnly, message });
         }
         None => 0,
     };
@@ -171,20 +165,12 @@ async fn answer(
             control.state.remove(epoch, &name).await?;
             Answer::Acknowledged
         }
-        Request::Routes => Answer::Routes {
-            routes: control.plane.routing.load().routes(),
-        },
-        Request::Drained {
-            route,
-            generation,
-            wait_ms,
-        } => drained(&route, generation, wait_ms, control).await?,
-        Request::Stats => Answer::Stats {
-            stats: stats(control),
-        },
-        Request::Listeners => Answer::Listeners {
-            listeners: control.listeners.clone(),
-        },
+        Request::Routes => Answer::Routes { routes: control.plane.routing.load().routes() },
+        Request::Drained { route, generation, wait_ms } => {
+            drained(&route, generation, wait_ms, control).await?
+        }
+        Request::Stats => Answer::Stats { stats: stats(control) },
+        Request::Listeners => Answer::Listeners { listeners: control.listeners.clone() },
         Request::Shutdown => {
             control.state.still_valid(epoch).await?;
             Answer::Stopping
@@ -194,15 +180,8 @@ async fn answer(
 
 /// Reads a request, and tells a type that this build does not know from one that is malformed.
 fn parse(envelope: &Value) -> Result<Request, ControlError> {
-    const KNOWN: [&str; 7] = [
-        "put-route",
-        "remove-route",
-        "routes",
-        "drained",
-        "stats",
-        "listeners",
-        "shutdown",
-    ];
+    const KNOWN: [&str; 7] =
+        ["put-route", "remove-route", "routes", "drained", "stats", "listeners", "shutdown"];
     let request = envelope.get("request").cloned().unwrap_or_default();
     match request.get("type").and_then(Value::as_str) {
         Some(kind) if !KNOWN.contains(&kind) => Err(ControlError {
@@ -221,20 +200,9 @@ async fn drained(
 ) -> Result<Answer, ControlError> {
     let wait_ms = wait_ms.min(control.plane.limits.drained_wait_ms_max);
     let until = Instant::now() + Duration::from_millis(wait_ms);
-    match control
-        .plane
-        .routing
-        .drain_by(route, generation, until)
-        .await
-    {
-        Drain::Done => Ok(Answer::Drained {
-            drained: true,
-            in_flight: 0,
-        }),
-        Drain::Open { in_flight } => Ok(Answer::Drained {
-            drained: false,
-            in_flight,
-        }),
+    match control.plane.routing.drain_by(route, generation, until).await {
+        Drain::Done => Ok(Answer::Drained { drained: true, in_flight: 0 }),
+        Drain::Open { in_flight } => Ok(Answer::Drained { drained: false, in_flight }),
         Drain::Unknown => Err(ControlError {
             code: ErrorCode::UnknownGeneration,
             message: format!("generation {generation} of {route:?} was never published here"),
@@ -265,17 +233,13 @@ async fn read_line(
     bytes_max: usize,
 ) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    stream
-        .take(bytes_max as u64 + 1)
-        .read_until(b'\n', &mut line)
-        .await?;
+    stream.take(bytes_max as u64 + 1).read_until(b'\n', &mut line).await?;
     match line.pop() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),
-        Some(_) if line.len() >= bytes_max => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the line is too long",
-        )),
+        Some(_) if line.len() >= bytes_max => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long"))
+        }
         Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

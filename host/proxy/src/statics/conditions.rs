@@ -59,10 +59,7 @@ pub(super) enum Slice {
 
 /// The one range that a request asks for. Several, or what is no range at all, are the whole file.
 pub(super) fn slice(headers: &HeaderMap, validators: &Validators, bytes: u64) -> Slice {
-    let Some(range) = headers
-        .get(header::RANGE)
-        .and_then(|range| range.to_str().ok())
-    else {
+    let Some(range) = headers.get(header::RANGE).and_then(|range| range.to_str().ok()) else {
         return Slice::Whole;
     };
     if let Some(condition) = headers.get(header::IF_RANGE) {
@@ -83,18 +80,11 @@ fn parse_range(range: &str, bytes: u64) -> Option<Slice> {
         return Some(if suffix == 0 {
             Slice::Outside
         } else {
-            Slice::Part {
-                from: bytes - suffix,
-                bytes: suffix,
-            }
+            Slice::Part { from: bytes - suffix, bytes: suffix }
         });
     }
     let from = number(first)?;
-    let last = if last.is_empty() {
-        u64::MAX
-    } else {
-        number(last)?
-    };
+    let last = if last.is_empty() { u64::MAX } else { number(last)? };
     if last < from {
         return None;
     }
@@ -102,19 +92,12 @@ fn parse_range(range: &str, bytes: u64) -> Option<Slice> {
         return Some(Slice::Outside);
     }
     let last = last.min(bytes - 1);
-    Some(Slice::Part {
-        from,
-        bytes: last - from + 1,
-    })
+    Some(Slice::Part { from, bytes: last - from + 1 })
 }
 
 /// Digits only: `parse` alone would take a sign.
 fn number(digits: &str) -> Option<u64> {
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// The precompressed forms that a request takes, best first: encoding and suffix of the file.
@@ -137,10 +120,7 @@ pub(super) fn encodings(headers: &HeaderMap) -> Vec<(&'static str, &'static str)
 /// Whether a coding has the weight 0.
 fn refuses(coding: &str) -> bool {
     coding.split(';').skip(1).any(|parameter| {
-        let weight = parameter
-            .trim()
-            .strip_prefix("q=")
-            .and_then(|q| q.trim().parse::<f32>().ok());
+        let weight = parameter.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
         weight == Some(0.0)
     })
 }
@@ -170,25 +150,16 @@ mod tests {
             ("lines=1-2", Slice::Whole),
         ] {
             let validators = Validators::of(1, 10, (0, 0), (0, 0));
-            assert_eq!(
-                slice(&headers(header::RANGE, range), &validators, 10),
-                expected,
-                "{range}"
-            );
+            assert_eq!(slice(&headers(header::RANGE, range), &validators, 10), expected, "{range}");
         }
     }
 
     #[test]
     fn equal_times_and_sizes_do_not_make_two_files_one() {
-        let (one, two) = (
-            Validators::of(5, 10, (1, 0), (100, 1)),
-            Validators::of(5, 10, (1, 0), (100, 2)),
-        );
+        let (one, two) =
+            (Validators::of(5, 10, (1, 0), (100, 1)), Validators::of(5, 10, (1, 0), (100, 2)));
         assert_ne!(one.etag, two.etag);
-        assert!(one.unchanged(&headers(
-            header::IF_NONE_MATCH,
-            &format!("\"x\", W/{}", one.etag)
-        )));
+        assert!(one.unchanged(&headers(header::IF_NONE_MATCH, &format!("\"x\", W/{}", one.etag))));
         assert!(!one.unchanged(&headers(header::IF_NONE_MATCH, &two.etag)));
         assert!(one.unchanged(&headers(header::IF_MODIFIED_SINCE, &one.last_modified)));
     }

@@ -79,10 +79,7 @@ impl Tree {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let inside = |name: &str| {
             TreePath::inside(name).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{name:?} is not in the tree"),
-                )
+                io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not in the tree"))
             })
         };
         Ok(Self {
@@ -105,10 +102,7 @@ impl Tree {
         if let Some(not_found) = &self.not_found
             && let Some(file) = self.file(not_found, asked)?
         {
-            return Ok(Found::File(Opened {
-                status: StatusCode::NOT_FOUND,
-                ..file
-            }));
+            return Ok(Found::File(Opened { status: StatusCode::NOT_FOUND, ..file }));
         }
         Ok(Found::Missing)
     }
@@ -127,9 +121,7 @@ impl Tree {
         if self.plain_file(&index)?.is_some() {
             return Ok(Some(Found::Redirect(format!("{}/", path.encoded()))));
         }
-        Ok(self
-            .file(&path.with_suffix(".html"), asked)?
-            .map(Found::File))
+        Ok(self.file(&path.with_suffix(".html"), asked)?.map(Found::File))
     }
 
     /// The file itself, or its best precompressed form.
@@ -170,13 +162,8 @@ impl Tree {
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let relative = path.relative();
         for _ in 0..RENAME_RETRIES {
-            let opened = openat2(
-                &self.root,
-                OsStr::from_bytes(&relative),
-                flags,
-                Mode::empty(),
-                beneath,
-            );
+            let opened =
+                openat2(&self.root, OsStr::from_bytes(&relative), flags, Mode::empty(), beneath);
             return match opened {
                 Ok(file) => {
                     let file = File::from(file);
@@ -204,13 +191,9 @@ impl Tree {
 /// Answers a request from a tree. The lease is held until the last byte.
 pub(crate) async fn answer(tree: Arc<Tree>, lease: Lease, head: &Parts) -> Response<Body> {
     if head.method != Method::GET && head.method != Method::HEAD {
-        let mut refused = answer::text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "This is a file: use GET or HEAD.",
-        );
-        refused
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut refused =
+            answer::text(StatusCode::METHOD_NOT_ALLOWED, "This is a file: use GET or HEAD.");
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
     let Some(path) = TreePath::of_request(head.uri.path()) else {
@@ -236,10 +219,7 @@ fn missing() -> Response<Body> {
 fn unreadable(lease: &Lease, error: &io::Error) -> Response<Body> {
     lease.generation().count_error();
     tracing::error!(route = lease.generation().route, %error, "a static file cannot be read");
-    answer::text(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The file could not be read.",
-    )
+    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "The file could not be read.")
 }
 
 fn redirect(mut to: String, query: Option<&str>) -> Response<Body> {
@@ -251,9 +231,7 @@ fn redirect(mut to: String, query: Option<&str>) -> Response<Body> {
     if let Ok(to) = HeaderValue::from_str(&to) {
         response.headers_mut().insert(header::LOCATION, to);
     }
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
@@ -281,18 +259,10 @@ async fn file_answer(found: Opened, lease: Lease, head: &Parts) -> Response<Body
     match status {
         StatusCode::PARTIAL_CONTENT => {
             let last = from + bytes - 1;
-            set(
-                headers,
-                header::CONTENT_RANGE,
-                &format!("bytes {from}-{last}/{}", found.bytes),
-            );
+            set(headers, header::CONTENT_RANGE, &format!("bytes {from}-{last}/{}", found.bytes));
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
-            set(
-                headers,
-                header::CONTENT_RANGE,
-                &format!("bytes */{}", found.bytes),
-            );
+            set(headers, header::CONTENT_RANGE, &format!("bytes */{}", found.bytes));
         }
         _ => {}
     }
@@ -311,10 +281,7 @@ fn describe(found: &Opened, headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Without knowing which names change with their content, every use asks whether it changed.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if path::is_compressible(&found.media_type) {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
@@ -323,11 +290,7 @@ fn describe(found: &Opened, headers: &mut HeaderMap) {
     }
     if found.status == StatusCode::OK {
         set(headers, header::ETAG, &found.validators.etag);
-        set(
-            headers,
-            header::LAST_MODIFIED,
-            &found.validators.last_modified,
-        );
+        set(headers, header::LAST_MODIFIED, &found.validators.last_modified);
     }
 }
 
@@ -368,9 +331,7 @@ async fn body(
     }
     let file = tokio::fs::File::from_std(file);
     let pieces = futures::stream::try_unfold((file, bytes), |(mut file, left)| async move {
-        let wanted = usize::try_from(left)
-            .unwrap_or(PIECE_BYTES)
-            .min(PIECE_BYTES);
+        let wanted = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
         if wanted == 0 {
             return Ok(None);
         }
@@ -380,10 +341,7 @@ async fn body(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         piece.truncate(read);
-        Ok::<_, io::Error>(Some((
-            Frame::data(Bytes::from(piece)),
-            (file, left - read as u64),
-        )))
+        Ok::<_, io::Error>(Some((Frame::data(Bytes::from(piece)), (file, left - read as u64))))
     });
     Ok(Leased::new(StreamBody::new(Box::pin(pieces)), lease, None).boxed_unsync())
 }

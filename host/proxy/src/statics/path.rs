@@ -4,11 +4,7 @@ use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 /// What stays as it is in a path segment: RFC 3986's unreserved characters.
-const SEGMENT: AsciiSet = NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A path beneath a root: decoded segments, none of them empty, `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +25,7 @@ impl TreePath {
             }
             segments.push(segment);
         }
-        path.starts_with('/').then(|| Self {
-            segments,
-            directory: path.ends_with('/'),
-        })
+        path.starts_with('/').then(|| Self { segments, directory: path.ends_with('/') })
     }
 
     /// Of a file that a setting names, relative to the root.
@@ -41,10 +34,7 @@ impl TreePath {
         let fits = |s: &Vec<u8>| {
             !s.is_empty() && s != b"." && s != b".." && !s.iter().any(|b| matches!(b, 0 | b'\\'))
         };
-        segments.iter().all(fits).then_some(Self {
-            segments,
-            directory: false,
-        })
+        segments.iter().all(fits).then_some(Self { segments, directory: false })
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -60,10 +50,7 @@ impl TreePath {
 
     /// Whether a request for this path asks for a page rather than for something a page needs.
     pub(super) fn is_page(&self, headers: &HeaderMap) -> bool {
-        let named = self
-            .segments
-            .last()
-            .is_some_and(|name| name.contains(&b'.'));
+        let named = self.segments.last().is_some_and(|name| name.contains(&b'.'));
         let html = headers
             .get(header::ACCEPT)
             .and_then(|accept| accept.to_str().ok())
@@ -74,17 +61,11 @@ impl TreePath {
     pub(super) fn join(&self, name: &str) -> Self {
         let mut segments = self.segments.clone();
         segments.push(name.as_bytes().to_vec());
-        Self {
-            segments,
-            directory: false,
-        }
+        Self { segments, directory: false }
     }
 
     pub(super) fn with_suffix(&self, suffix: &str) -> Self {
-        let mut path = Self {
-            segments: self.segments.clone(),
-            directory: false,
-        };
+        let mut path = Self { segments: self.segments.clone(), directory: false };
         if let Some(last) = path.segments.last_mut() {
             last.extend_from_slice(suffix.as_bytes());
         }
@@ -93,19 +74,12 @@ impl TreePath {
 
     /// For the kernel: relative to the root.
     pub(super) fn relative(&self) -> Vec<u8> {
-        if self.segments.is_empty() {
-            b".".to_vec()
-        } else {
-            self.segments.join(&b'/')
-        }
+        if self.segments.is_empty() { b".".to_vec() } else { self.segments.join(&b'/') }
     }
 
     /// For a Location header. It starts with exactly one slash, so it never leads to another host.
     pub(super) fn encoded(&self) -> String {
-        self.segments
-            .iter()
-            .map(|s| format!("/{}", percent_encode(s, &SEGMENT)))
-            .collect()
+        self.segments.iter().map(|s| format!("/{}", percent_encode(s, &SEGMENT))).collect()
     }
 
     pub(super) fn name(&self) -> &[u8] {
@@ -130,15 +104,8 @@ pub(super) fn media_type(name: &[u8]) -> HeaderValue {
 
 fn is_text(essence: &str) -> bool {
     essence.starts_with("text/")
-        || ["+xml", "+json"]
-            .iter()
-            .any(|suffix| essence.ends_with(suffix))
-        || [
-            "application/json",
-            "application/javascript",
-            "application/xml",
-        ]
-        .contains(&essence)
+        || ["+xml", "+json"].iter().any(|suffix| essence.ends_with(suffix))
+        || ["application/json", "application/javascript", "application/xml"].contains(&essence)
 }
 
 /// Whether a precompressed form of such a file is worth looking for.
@@ -191,11 +158,7 @@ mod tests {
             ("/.well-known/.x", true),
             ("/a.b", false),
         ] {
-            assert_eq!(
-                TreePath::of_request(path).unwrap().is_hidden(),
-                hidden,
-                "{path}"
-            );
+            assert_eq!(TreePath::of_request(path).unwrap().is_hidden(), hidden, "{path}");
         }
     }
 
@@ -211,10 +174,7 @@ mod tests {
             ("logo.png", "image/png"),
             ("font.woff2", "font/woff2"),
             ("mod.wasm", "application/wasm"),
-            (
-                "site.webmanifest",
-                "application/manifest+json; charset=utf-8",
-            ),
+            ("site.webmanifest", "application/manifest+json; charset=utf-8"),
             ("LICENSE", "application/octet-stream"),
         ] {
             assert_eq!(media_type(name.as_bytes()), expected, "{name}");

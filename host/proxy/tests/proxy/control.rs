@@ -18,10 +18,7 @@ fn refused(result: Result<impl std::fmt::Debug, ClientError>) -> ErrorCode {
 }
 
 fn stopped() -> Targets {
-    Targets::None {
-        reason: "it is stopped".to_owned(),
-        hold_ms: Some(0),
-    }
+    Targets::None { reason: "it is stopped".to_owned(), hold_ms: Some(0) }
 }
 
 #[tokio::test]
@@ -35,19 +32,9 @@ async fn an_acknowledged_route_survives_the_proxy() {
     let folder = proxy.stop().await;
     let proxy = Proxy::within(folder, ProxyLimits::default()).await;
     assert_eq!(get(proxy.address, "shop.test", "/").await.text(), "one");
-    assert_eq!(
-        proxy.client.routes().await.unwrap(),
-        [route(3, instances(&[app]))]
-    );
-    let before = proxy
-        .client
-        .drained("shop/production", 2, Duration::ZERO)
-        .await
-        .unwrap();
-    assert!(
-        before.drained,
-        "an older generation has nobody left after a restart"
-    );
+    assert_eq!(proxy.client.routes().await.unwrap(), [route(3, instances(&[app]))]);
+    let before = proxy.client.drained("shop/production", 2, Duration::ZERO).await.unwrap();
+    assert!(before.drained, "an older generation has nobody left after a restart");
 }
 
 #[tokio::test]
@@ -56,18 +43,12 @@ async fn the_same_publication_is_acknowledged_again_and_another_is_refused() {
     let client = &proxy.client;
     client.put_route(&route(5, stopped())).await.unwrap();
     client.put_route(&route(5, stopped())).await.unwrap();
-    let changed = Targets::None {
-        reason: "another".to_owned(),
-        hold_ms: None,
-    };
+    let changed = Targets::None { reason: "another".to_owned(), hold_ms: None };
     assert_eq!(
         refused(client.put_route(&route(5, changed.clone())).await),
         ErrorCode::StaleGeneration
     );
-    assert_eq!(
-        refused(client.put_route(&route(4, changed)).await),
-        ErrorCode::StaleGeneration
-    );
+    assert_eq!(refused(client.put_route(&route(4, changed)).await), ErrorCode::StaleGeneration);
     assert_eq!(client.routes().await.unwrap(), [route(5, stopped())]);
     assert_eq!(
         refused(client.drained("shop/production", 6, Duration::ZERO).await),
@@ -78,31 +59,11 @@ async fn the_same_publication_is_acknowledged_again_and_another_is_refused() {
 #[tokio::test]
 async fn a_host_belongs_to_one_route() {
     let proxy = Proxy::start().await;
-    proxy
-        .client
-        .put_route(&Route {
-            is_default: true,
-            ..route(1, stopped())
-        })
-        .await
-        .unwrap();
-    let other = Route {
-        name: "other/production".to_owned(),
-        ..route(1, stopped())
-    };
-    assert_eq!(
-        refused(proxy.client.put_route(&other).await),
-        ErrorCode::HostTaken
-    );
-    let default = Route {
-        hosts: Vec::new(),
-        is_default: true,
-        ..other
-    };
-    assert_eq!(
-        refused(proxy.client.put_route(&default).await),
-        ErrorCode::HostTaken
-    );
+    proxy.client.put_route(&Route { is_default: true, ..route(1, stopped()) }).await.unwrap();
+    let other = Route { name: "other/production".to_owned(), ..route(1, stopped()) };
+    assert_eq!(refused(proxy.client.put_route(&other).await), ErrorCode::HostTaken);
+    let default = Route { hosts: Vec::new(), is_default: true, ..other };
+    assert_eq!(refused(proxy.client.put_route(&default).await), ErrorCode::HostTaken);
 
     proxy.client.remove_route("shop/production").await.unwrap();
     proxy.client.remove_route("shop/production").await.unwrap();
@@ -112,23 +73,11 @@ async fn a_host_belongs_to_one_route() {
 #[tokio::test]
 async fn an_invalid_route_changes_nothing() {
     let proxy = Proxy::start().await;
-    let invalid = Route {
-        hosts: vec!["no host".to_owned()],
-        ..route(1, stopped())
-    };
-    assert_eq!(
-        refused(proxy.client.put_route(&invalid).await),
-        ErrorCode::InvalidRoute
-    );
-    let missing = Targets::Static {
-        root: "/nowhere/at/all".into(),
-        spa_fallback: None,
-        not_found: None,
-    };
-    assert_eq!(
-        refused(proxy.client.put_route(&route(1, missing)).await),
-        ErrorCode::StaticRoot
-    );
+    let invalid = Route { hosts: vec!["no host".to_owned()], ..route(1, stopped()) };
+    assert_eq!(refused(proxy.client.put_route(&invalid).await), ErrorCode::InvalidRoute);
+    let missing =
+        Targets::Static { root: "/nowhere/at/all".into(), spa_fallback: None, not_found: None };
+    assert_eq!(refused(proxy.client.put_route(&route(1, missing)).await), ErrorCode::StaticRoot);
     assert_eq!(proxy.client.routes().await.unwrap(), []);
 }
 
@@ -138,32 +87,19 @@ async fn an_older_control_plane_is_fenced_even_after_a_restart() {
     let socket = proxy.folder.path().join("proxy.sock");
     let older = ProxyClient::connect(&socket, 7).await.unwrap();
     let newer = ProxyClient::connect(&socket, 8).await.unwrap();
-    assert_eq!(
-        refused(older.put_route(&route(1, stopped())).await),
-        ErrorCode::Fenced
-    );
+    assert_eq!(refused(older.put_route(&route(1, stopped())).await), ErrorCode::Fenced);
     newer.put_route(&route(1, stopped())).await.unwrap();
 
     newer.shutdown().await.unwrap();
-    timeout(DEADLINE, proxy.role)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(DEADLINE, proxy.role).await.unwrap().unwrap().unwrap();
     let role = tokio::spawn(run(config(&proxy.folder, ProxyLimits::default())));
     newer.routes().await.unwrap();
     assert_eq!(refused(older.routes().await), ErrorCode::Fenced);
-    assert_eq!(
-        refused(ProxyClient::connect(&socket, 7).await),
-        ErrorCode::Fenced
-    );
+    assert_eq!(refused(ProxyClient::connect(&socket, 7).await), ErrorCode::Fenced);
 
     let observer = ProxyClient::observe(&socket).await.unwrap();
     assert_eq!(observer.routes().await.unwrap().len(), 1);
-    assert_eq!(
-        refused(observer.remove_route("shop/production").await),
-        ErrorCode::ReadOnly
-    );
+    assert_eq!(refused(observer.remove_route("shop/production").await), ErrorCode::ReadOnly);
     role.abort();
 }
 
@@ -171,10 +107,7 @@ async fn an_older_control_plane_is_fenced_even_after_a_restart() {
 async fn a_second_proxy_is_refused_and_a_dead_ones_socket_replaced() {
     let proxy = Proxy::start().await;
     let second = run(config(&proxy.folder, ProxyLimits::default())).await;
-    assert!(
-        matches!(second, Err(ProxyError::AlreadyRunning { .. })),
-        "{second:?}"
-    );
+    assert!(matches!(second, Err(ProxyError::AlreadyRunning { .. })), "{second:?}");
     assert!(ProxyClient::answers(&proxy.folder.path().join("proxy.sock")).await);
 
     let folder = proxy.stop().await;
@@ -182,10 +115,7 @@ async fn a_second_proxy_is_refused_and_a_dead_ones_socket_replaced() {
     assert!(!socket.exists());
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let proxy = Proxy::within(Arc::clone(&folder), ProxyLimits::default()).await;
-    assert_eq!(
-        std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     proxy.stop().await;
 }
 
@@ -199,57 +129,32 @@ async fn a_client_finds_a_restarted_proxy_by_itself() {
     assert_eq!(waiting.await.unwrap().unwrap(), []);
     let impatient = proxy.client.clone().with_patience(Duration::ZERO);
     proxy.stop().await;
-    assert!(matches!(
-        impatient.routes().await,
-        Err(ClientError::Unreachable { .. })
-    ));
+    assert!(matches!(impatient.routes().await, Err(ClientError::Unreachable { .. })));
 }
 
 /// Lines that no client of ours sends, on one connection: each is answered, none breaks it.
 #[tokio::test]
 async fn what_the_proxy_does_not_understand_gets_a_typed_answer() {
     let proxy = Proxy::start().await;
-    let stream = UnixStream::connect(proxy.folder.path().join("proxy.sock"))
-        .await
-        .unwrap();
+    let stream = UnixStream::connect(proxy.folder.path().join("proxy.sock")).await.unwrap();
     let mut stream = BufReader::new(stream);
     for (line, answer) in [
-        (
-            r#"{"protocol_min":1,"protocol_max":9,"epoch":1,"client":"t"}"#,
-            r#""protocol":1"#,
-        ),
-        (
-            r#"{"id":1,"request":{"type":"teleport"}}"#,
-            r#""code":"unknown-request""#,
-        ),
-        (
-            r#"{"id":2,"request":{"type":"put-route"}}"#,
-            r#""code":"malformed""#,
-        ),
+        (r#"{"protocol_min":1,"protocol_max":9,"epoch":1,"client":"t"}"#, r#""protocol":1"#),
+        (r#"{"id":1,"request":{"type":"teleport"}}"#, r#""code":"unknown-request""#),
+        (r#"{"id":2,"request":{"type":"put-route"}}"#, r#""code":"malformed""#),
         ("nonsense", r#""code":"malformed""#),
-        (
-            r#"{"id":3,"request":{"type":"routes"}}"#,
-            r#"{"id":3,"outcome":{"ok":"#,
-        ),
+        (r#"{"id":3,"request":{"type":"routes"}}"#, r#"{"id":3,"outcome":{"ok":"#),
     ] {
-        stream
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
         let mut reply = String::new();
         stream.read_line(&mut reply).await.unwrap();
         assert!(reply.contains(answer), "{line}: {reply}");
     }
 
-    let stream = UnixStream::connect(proxy.folder.path().join("proxy.sock"))
-        .await
-        .unwrap();
+    let stream = UnixStream::connect(proxy.folder.path().join("proxy.sock")).await.unwrap();
     let mut stream = BufReader::new(stream);
     let hello = r#"{"protocol_min":7,"protocol_max":9,"epoch":1,"client":"t"}"#;
-    stream
-        .write_all(format!("{hello}\n").as_bytes())
-        .await
-        .unwrap();
+    stream.write_all(format!("{hello}\n").as_bytes()).await.unwrap();
     let mut reply = String::new();
     stream.read_line(&mut reply).await.unwrap();
     assert!(reply.contains("unsupported-protocol"), "{reply}");

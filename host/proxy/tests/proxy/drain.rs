@@ -43,10 +43,7 @@ async fn load(
         }
         let got = wire.get("/").await;
         assert_eq!(got.status(), 200, "{got:?}");
-        let which = ["one", "two"]
-            .iter()
-            .position(|name| *name == got.text())
-            .unwrap();
+        let which = ["one", "two"].iter().position(|name| *name == got.text()).unwrap();
         seen[which].fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -63,10 +60,7 @@ async fn a_switch_under_load_loses_no_request() {
         .map(|_| tokio::spawn(async move { get(proxy.address, "shop.test", "/slow").await }))
         .collect();
     proxy.until_in_flight(1, 8).await;
-    let (stop, seen) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(<[AtomicUsize; 2]>::default()),
-    );
+    let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(<[AtomicUsize; 2]>::default()));
     let visitors: Vec<_> = (0..8)
         .map(|i| {
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
@@ -77,30 +71,14 @@ async fn a_switch_under_load_loses_no_request() {
 
     proxy.publish(2, instances(&[new])).await;
     until(async || seen[1].load(Ordering::Acquire) >= 300).await;
-    let draining = proxy
-        .client
-        .drained("shop/production", 1, Duration::ZERO)
-        .await
-        .unwrap();
-    assert_eq!(
-        (draining.drained, draining.in_flight),
-        (false, 8),
-        "the slow ones are in flight"
-    );
+    let draining = proxy.client.drained("shop/production", 1, Duration::ZERO).await.unwrap();
+    assert_eq!((draining.drained, draining.in_flight), (false, 8), "the slow ones are in flight");
 
     release.add_permits(8);
-    let drained = proxy
-        .client
-        .drained("shop/production", 1, DEADLINE)
-        .await
-        .unwrap();
+    let drained = proxy.client.drained("shop/production", 1, DEADLINE).await.unwrap();
     assert!(drained.drained);
     for request in slow {
-        assert_eq!(
-            request.await.unwrap().text(),
-            "one",
-            "the version that took it answers it"
-        );
+        assert_eq!(request.await.unwrap().text(), "one", "the version that took it answers it");
     }
     stop.store(true, Ordering::Release);
     for visitor in visitors {
@@ -115,10 +93,7 @@ async fn many_switches_in_a_row_lose_no_request() {
     let proxy = Proxy::start().await;
     let (one, two) = (named("one").await, named("two").await);
     proxy.publish(1, instances(&[one])).await;
-    let (stop, seen) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(<[AtomicUsize; 2]>::default()),
-    );
+    let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(<[AtomicUsize; 2]>::default()));
     let visitors: Vec<_> = (0..4)
         .map(|i| {
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
@@ -126,18 +101,11 @@ async fn many_switches_in_a_row_lose_no_request() {
         })
         .collect();
     for generation in 2..40_u64 {
-        let (app, which) = if generation % 2 == 0 {
-            (two, 1)
-        } else {
-            (one, 0)
-        };
+        let (app, which) = if generation % 2 == 0 { (two, 1) } else { (one, 0) };
         let before = seen[which].load(Ordering::Acquire);
         proxy.publish(generation, instances(&[app])).await;
         until(async || seen[which].load(Ordering::Acquire) > before).await;
-        let old = proxy
-            .client
-            .drained("shop/production", generation - 1, DEADLINE)
-            .await;
+        let old = proxy.client.drained("shop/production", generation - 1, DEADLINE).await;
         assert!(old.unwrap().drained);
     }
     stop.store(true, Ordering::Release);
@@ -157,10 +125,8 @@ async fn streaming() -> (std::net::SocketAddr, Arc<Notify>) {
             if request.path() == "/hang" {
                 return std::future::pending().await;
             }
-            wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
-                .await;
-            wire.send("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-                .await;
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n").await;
+            wire.send("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
             loop {
                 tick.notified().await;
                 wire.send("4\r\ntick\r\n").await;
@@ -175,33 +141,13 @@ async fn streaming() -> (std::net::SocketAddr, Arc<Notify>) {
 async fn plain_requests_and_streams_have_their_own_drain_deadlines() {
     let proxy = Proxy::start().await;
     let (old, tick) = streaming().await;
-    let drain = DrainDeadlines {
-        plain_ms: 100,
-        streaming_ms: 1_000,
-        upgraded_ms: 60_000,
-    };
-    proxy
-        .client
-        .put_route(&Route {
-            drain,
-            ..route(1, instances(&[old]))
-        })
-        .await
-        .unwrap();
+    let drain = DrainDeadlines { plain_ms: 100, streaming_ms: 1_000, upgraded_ms: 60_000 };
+    proxy.client.put_route(&Route { drain, ..route(1, instances(&[old])) }).await.unwrap();
 
     let mut stream = Wire::open(proxy.address).await;
-    stream
-        .send("GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .await;
-    assert_eq!(
-        stream.head().await.unwrap().header("content-type"),
-        Some("text/event-stream")
-    );
-    assert_eq!(
-        stream.chunk().await.unwrap(),
-        b"hello",
-        "an event is not held back"
-    );
+    stream.send("GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    assert_eq!(stream.head().await.unwrap().header("content-type"), Some("text/event-stream"));
+    assert_eq!(stream.chunk().await.unwrap(), b"hello", "an event is not held back");
     let hanging =
         tokio::spawn(async move { get(proxy.address, "shop.test", "/hang").await.status() });
     proxy.until_in_flight(1, 2).await;
@@ -209,20 +155,9 @@ async fn plain_requests_and_streams_have_their_own_drain_deadlines() {
     proxy.publish(2, instances(&[named("two").await])).await;
     assert_eq!(hanging.await.unwrap(), 503, "the plain deadline");
     tick.notify_one();
-    assert_eq!(
-        stream.chunk().await.unwrap(),
-        b"tick",
-        "the stream outlives it"
-    );
+    assert_eq!(stream.chunk().await.unwrap(), b"tick", "the stream outlives it");
     stream.ended().await;
-    assert!(
-        proxy
-            .client
-            .drained("shop/production", 1, DEADLINE)
-            .await
-            .unwrap()
-            .drained
-    );
+    assert!(proxy.client.drained("shop/production", 1, DEADLINE).await.unwrap().drained);
 }
 
 #[tokio::test]
@@ -230,8 +165,7 @@ async fn a_visitor_that_reads_nothing_cannot_hold_a_drain_open() {
     let proxy = Proxy::start().await;
     let flood = instance(|mut wire| async move {
         wire.message().await.unwrap();
-        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .await;
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         let piece = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
         loop {
             use tokio::io::AsyncWriteExt as _;
@@ -241,34 +175,14 @@ async fn a_visitor_that_reads_nothing_cannot_hold_a_drain_open() {
         }
     })
     .await;
-    let drain = DrainDeadlines {
-        plain_ms: 50,
-        streaming_ms: 100,
-        upgraded_ms: 60_000,
-    };
-    proxy
-        .client
-        .put_route(&Route {
-            drain,
-            ..route(1, instances(&[flood]))
-        })
-        .await
-        .unwrap();
+    let drain = DrainDeadlines { plain_ms: 50, streaming_ms: 100, upgraded_ms: 60_000 };
+    proxy.client.put_route(&Route { drain, ..route(1, instances(&[flood])) }).await.unwrap();
     let mut visitor = Wire::open(proxy.address).await;
-    visitor
-        .send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .await;
+    visitor.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     assert_eq!(visitor.head().await.unwrap().status(), 200);
 
     proxy.publish(2, instances(&[named("two").await])).await;
-    assert!(
-        proxy
-            .client
-            .drained("shop/production", 1, DEADLINE)
-            .await
-            .unwrap()
-            .drained
-    );
+    assert!(proxy.client.drained("shop/production", 1, DEADLINE).await.unwrap().drained);
 }
 
 #[tokio::test]
@@ -278,109 +192,59 @@ async fn an_upgraded_connection_passes_both_ways_and_drains_last() {
         let request = wire.head().await.unwrap();
         assert_eq!(request.header("upgrade"), Some("websocket"));
         assert_eq!(request.header("sec-websocket-key"), Some("abc"));
-        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
-            .await;
-        wire.send("Upgrade: websocket\r\nSec-WebSocket-Accept: xyz\r\n\r\nwelcome")
-            .await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n").await;
+        wire.send("Upgrade: websocket\r\nSec-WebSocket-Accept: xyz\r\n\r\nwelcome").await;
         let mut four = [0; 4];
         while wire.0.read_exact(&mut four).await.is_ok() {
-            wire.send(&String::from_utf8_lossy(&four).to_uppercase())
-                .await;
+            wire.send(&String::from_utf8_lossy(&four).to_uppercase()).await;
         }
     })
     .await;
-    let drain = DrainDeadlines {
-        plain_ms: 10,
-        streaming_ms: 20,
-        upgraded_ms: 500,
-    };
-    proxy
-        .client
-        .put_route(&Route {
-            drain,
-            ..route(1, instances(&[echo]))
-        })
-        .await
-        .unwrap();
+    let drain = DrainDeadlines { plain_ms: 10, streaming_ms: 20, upgraded_ms: 500 };
+    proxy.client.put_route(&Route { drain, ..route(1, instances(&[echo])) }).await.unwrap();
 
     let mut socket = Wire::open(proxy.address).await;
-    socket
-        .send("GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\n")
-        .await;
-    socket
-        .send("Upgrade: websocket\r\nSec-WebSocket-Key: abc\r\n\r\n")
-        .await;
+    socket.send("GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\n").await;
+    socket.send("Upgrade: websocket\r\nSec-WebSocket-Key: abc\r\n\r\n").await;
     let head = socket.head().await.unwrap();
     assert_eq!(head.status(), 101);
     assert_eq!(head.header("sec-websocket-accept"), Some("xyz"));
     let mut welcome = [0; 7];
-    timeout(DEADLINE, socket.0.read_exact(&mut welcome))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(DEADLINE, socket.0.read_exact(&mut welcome)).await.unwrap().unwrap();
     assert_eq!(&welcome, b"welcome");
 
     proxy.publish(2, instances(&[named("two").await])).await;
     let mut four = [0; 4];
     socket.send("ping").await;
-    timeout(DEADLINE, socket.0.read_exact(&mut four))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(DEADLINE, socket.0.read_exact(&mut four)).await.unwrap().unwrap();
     assert_eq!(&four, b"PING", "it outlives the switch");
     socket.ended().await;
-    assert!(
-        proxy
-            .client
-            .drained("shop/production", 1, DEADLINE)
-            .await
-            .unwrap()
-            .drained
-    );
+    assert!(proxy.client.drained("shop/production", 1, DEADLINE).await.unwrap().drained);
 }
 
 #[tokio::test]
 async fn a_publication_that_keeps_the_targets_cuts_nothing() {
     let proxy = Proxy::start().await;
     let (app, tick) = streaming().await;
-    let drain = DrainDeadlines {
-        plain_ms: 1,
-        streaming_ms: 1,
-        upgraded_ms: 1,
-    };
-    let first = Route {
-        drain,
-        ..route(1, instances(&[app]))
-    };
+    let drain = DrainDeadlines { plain_ms: 1, streaming_ms: 1, upgraded_ms: 1 };
+    let first = Route { drain, ..route(1, instances(&[app])) };
     proxy.client.put_route(&first).await.unwrap();
     let mut stream = Wire::open(proxy.address).await;
-    stream
-        .send("GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .await;
+    stream.send("GET /events HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     stream.head().await.unwrap();
     assert_eq!(stream.chunk().await.unwrap(), b"hello");
 
     let hosts = vec!["shop.test".to_owned(), "www.shop.test".to_owned()];
-    let second = Route {
-        hosts,
-        generation: 2,
-        ..first
-    };
+    let second = Route { hosts, generation: 2, ..first };
     proxy.client.put_route(&second).await.unwrap();
     for _ in 0..3 {
         tick.notify_one();
         assert_eq!(stream.chunk().await.unwrap(), b"tick");
     }
-    let old = proxy
-        .client
-        .drained("shop/production", 1, Duration::ZERO)
-        .await
-        .unwrap();
+    let old = proxy.client.drained("shop/production", 1, Duration::ZERO).await.unwrap();
     assert!(!old.drained, "its instances still serve");
     let mut other = Wire::open(proxy.address).await;
-    other
-        .send("GET /events HTTP/1.1\r\nHost: www.shop.test\r\n\r\n")
-        .await;
+    other.send("GET /events HTTP/1.1\r\nHost: www.shop.test\r\n\r\n").await;
     assert_eq!(other.head().await.unwrap().status(), 200);
 }
 
@@ -389,48 +253,27 @@ async fn a_static_tree_drains_like_an_instance() {
     let proxy = Proxy::start().await;
     let site = tempfile::tempdir().unwrap();
     std::fs::write(site.path().join("big.bin"), vec![7_u8; 32 << 20]).unwrap();
-    let tree = Targets::Static {
-        root: site.path().to_owned(),
-        spa_fallback: None,
-        not_found: None,
-    };
+    let tree =
+        Targets::Static { root: site.path().to_owned(), spa_fallback: None, not_found: None };
     proxy.publish(1, tree).await;
     let mut visitor = Wire::open(proxy.address).await;
-    visitor
-        .send("GET /big.bin HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .await;
+    visitor.send("GET /big.bin HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     let head = visitor.head().await.unwrap();
     proxy.publish(2, instances(&[named("two").await])).await;
-    let old = proxy
-        .client
-        .drained("shop/production", 1, Duration::ZERO)
-        .await
-        .unwrap();
+    let old = proxy.client.drained("shop/production", 1, Duration::ZERO).await.unwrap();
     assert_eq!((old.drained, old.in_flight), (false, 1));
 
     let mut body = vec![0; head.header("content-length").unwrap().parse().unwrap()];
-    timeout(DEADLINE, visitor.0.read_exact(&mut body))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(DEADLINE, visitor.0.read_exact(&mut body)).await.unwrap().unwrap();
     assert!(body.len() == 32 << 20 && body.iter().all(|byte| *byte == 7));
-    assert!(
-        proxy
-            .client
-            .drained("shop/production", 1, DEADLINE)
-            .await
-            .unwrap()
-            .drained
-    );
+    assert!(proxy.client.drained("shop/production", 1, DEADLINE).await.unwrap().drained);
 }
 
 #[tokio::test]
 async fn a_stopping_proxy_lets_its_requests_end() {
     let proxy = Proxy::start().await;
     let release = Arc::new(Semaphore::new(0));
-    proxy
-        .publish(1, instances(&[slow("one", Arc::clone(&release)).await]))
-        .await;
+    proxy.publish(1, instances(&[slow("one", Arc::clone(&release)).await])).await;
     let address = proxy.address;
     let request = tokio::spawn(async move { get(address, "shop.test", "/slow").await });
     proxy.until_in_flight(1, 1).await;
@@ -443,9 +286,5 @@ async fn a_stopping_proxy_lets_its_requests_end() {
     assert!(!proxy.role.is_finished());
     release.add_permits(1);
     assert_eq!(request.await.unwrap().text(), "one");
-    timeout(DEADLINE, proxy.role)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(DEADLINE, proxy.role).await.unwrap().unwrap().unwrap();
 }

@@ -43,28 +43,17 @@ async fn sigterm_drains_and_ends_the_process() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut child = start(
-        "process::sigterm_drains_and_ends_the_process",
-        folder.path(),
-    );
-    let client = ProxyClient::connect(folder.path().join("proxy.sock"), 1)
-        .await
-        .unwrap();
+    let mut child = start("process::sigterm_drains_and_ends_the_process", folder.path());
+    let client = ProxyClient::connect(folder.path().join("proxy.sock"), 1).await.unwrap();
     let address = client.listeners().await.unwrap()[0];
     let late = nobody().await;
-    client
-        .put_route(&route(1, instances(&[late])))
-        .await
-        .unwrap();
+    client.put_route(&route(1, instances(&[late]))).await.unwrap();
     let request = tokio::spawn(async move { get(address, "shop.test", "/").await });
     until(async || client.stats().await.unwrap().held == 1).await;
 
     kill_process(pid(&child), Signal::TERM).unwrap();
     until(async || tokio::net::TcpStream::connect(address).await.is_err()).await;
-    assert!(
-        child.try_wait().unwrap().is_none(),
-        "it waits for its request"
-    );
+    assert!(child.try_wait().unwrap().is_none(), "it waits for its request");
     let listener = tokio::net::TcpListener::bind(late).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let mut wire = Wire(tokio::io::BufReader::new(stream));
@@ -72,13 +61,7 @@ async fn sigterm_drains_and_ends_the_process() {
     wire.send(&crate::support::answer("served")).await;
     assert_eq!(request.await.unwrap().text(), "served");
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    assert!(
-        tokio::time::timeout(DEADLINE, ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .success()
-    );
+    assert!(tokio::time::timeout(DEADLINE, ended).await.unwrap().unwrap().success());
     assert!(!folder.path().join("proxy.sock").exists());
 }
 
@@ -91,29 +74,18 @@ async fn a_killed_proxy_is_followed_by_one_that_serves_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let app = named("one").await;
     let mut first = start(TEST, folder.path());
-    let client = ProxyClient::connect(folder.path().join("proxy.sock"), 9)
-        .await
-        .unwrap();
-    client
-        .put_route(&route(4, instances(&[app])))
-        .await
-        .unwrap();
+    let client = ProxyClient::connect(folder.path().join("proxy.sock"), 9).await.unwrap();
+    client.put_route(&route(4, instances(&[app]))).await.unwrap();
     kill_process(pid(&first), Signal::KILL).unwrap();
     first.wait().unwrap();
-    assert!(
-        folder.path().join("proxy.sock").exists(),
-        "it left its socket behind"
-    );
+    assert!(folder.path().join("proxy.sock").exists(), "it left its socket behind");
 
     let mut second = start(TEST, folder.path());
     let address = client.listeners().await.unwrap()[0];
     assert_eq!(client.welcome().await.unwrap().epoch, 9);
     assert_eq!(client.welcome().await.unwrap().pid, second.id());
     assert_eq!(get(address, "shop.test", "/").await.text(), "one");
-    client
-        .put_route(&route(4, instances(&[app])))
-        .await
-        .unwrap();
+    client.put_route(&route(4, instances(&[app]))).await.unwrap();
     client.shutdown().await.unwrap();
     assert!(second.wait().unwrap().success());
 }

@@ -36,11 +36,7 @@ fn site() -> tempfile::TempDir {
     }
     symlink("digits.txt", root.join("inside-link")).unwrap();
     symlink("../outside.txt", root.join("outside-link")).unwrap();
-    symlink(
-        folder.path().join("outside.txt"),
-        root.join("absolute-link"),
-    )
-    .unwrap();
+    symlink(folder.path().join("outside.txt"), root.join("absolute-link")).unwrap();
     symlink("..", root.join("up")).unwrap();
     symlink("/proc/self/root", root.join("magic")).unwrap();
     rustix::fs::mknodat(
@@ -116,36 +112,21 @@ async fn files_are_served_and_nothing_else() {
     ] {
         let got = get(proxy.address, "shop.test", path).await;
         assert_eq!(got.status(), 404, "{path}");
-        assert!(
-            got.text().contains("no such page"),
-            "{path}: {}",
-            got.text()
-        );
+        assert!(got.text().contains("no such page"), "{path}: {}", got.text());
     }
     let name = "n".repeat(300);
-    assert_eq!(
-        get(proxy.address, "shop.test", &format!("/{name}"))
-            .await
-            .status(),
-        404
-    );
+    assert_eq!(get(proxy.address, "shop.test", &format!("/{name}")).await.status(), 404);
 }
 
 #[tokio::test]
 async fn a_folder_is_redirected_to_its_slash_on_this_host() {
     let (proxy, folder) = serving(None, None).await;
     write(folder.path(), "site/evil.example/x/index.html", "x");
-    for (path, location) in [
-        ("/docs", "/docs/"),
-        ("/docs?a=b", "/docs/?a=b"),
-        ("//evil.example/x", "/evil.example/x/"),
-    ] {
+    for (path, location) in
+        [("/docs", "/docs/"), ("/docs?a=b", "/docs/?a=b"), ("//evil.example/x", "/evil.example/x/")]
+    {
         let got = get(proxy.address, "shop.test", path).await;
-        assert_eq!(
-            (got.status(), got.header("location")),
-            (308, Some(location)),
-            "{path}"
-        );
+        assert_eq!((got.status(), got.header("location")), (308, Some(location)), "{path}");
     }
 }
 
@@ -155,42 +136,23 @@ async fn only_get_and_head_are_for_files() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let request = format!("{method} / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
         let got = ask(proxy.address, &request).await;
-        assert_eq!(
-            (got.status(), got.header("allow")),
-            (405, Some("GET, HEAD")),
-            "{method}"
-        );
+        assert_eq!((got.status(), got.header("allow")), (405, Some("GET, HEAD")), "{method}");
     }
     let mut wire = Wire::open(proxy.address).await;
-    wire.send("HEAD /digits.txt HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-        .await;
+    wire.send("HEAD /digits.txt HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     let head = wire.head().await.unwrap();
-    assert_eq!(
-        (head.status(), head.header("content-length")),
-        (200, Some("10"))
-    );
-    assert_eq!(
-        wire.get("/digits.txt").await.text(),
-        "0123456789",
-        "HEAD had no body"
-    );
+    assert_eq!((head.status(), head.header("content-length")), (200, Some("10")));
+    assert_eq!(wire.get("/digits.txt").await.text(), "0123456789", "HEAD had no body");
 }
 
 #[tokio::test]
 async fn a_single_page_application_answers_its_own_paths() {
     let (proxy, _folder) = serving(Some("index.html"), Some("404.html")).await;
-    assert_eq!(
-        get(proxy.address, "shop.test", "/cart/7").await.text(),
-        "home"
-    );
+    assert_eq!(get(proxy.address, "shop.test", "/cart/7").await.text(), "home");
     let page = with_headers(&proxy, "/user/a.b", "Accept: text/html,*/*\r\n").await;
     assert_eq!((page.status(), page.text()), (200, "home"));
     let script = get(proxy.address, "shop.test", "/assets/gone.js").await;
-    assert_eq!(
-        (script.status(), script.text()),
-        (404, "lost"),
-        "a script is never a page"
-    );
+    assert_eq!((script.status(), script.text()), (404, "lost"), "a script is never a page");
     assert_eq!(script.header("etag"), None);
 
     let hidden = get(proxy.address, "shop.test", "/.env").await;
@@ -209,24 +171,15 @@ async fn a_fallback_outside_the_tree_is_refused() {
 async fn visitors_keep_what_has_not_changed() {
     let (proxy, folder) = serving(None, None).await;
     let first = get(proxy.address, "shop.test", "/digits.txt").await;
-    assert_eq!(
-        first.header("content-type"),
-        Some("text/plain; charset=utf-8")
-    );
+    assert_eq!(first.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(first.header("cache-control"), Some("no-cache"));
-    let (etag, modified) = (
-        first.header("etag").unwrap(),
-        first.header("last-modified").unwrap(),
-    );
+    let (etag, modified) = (first.header("etag").unwrap(), first.header("last-modified").unwrap());
     for (condition, status) in [
         (format!("If-None-Match: {etag}"), 304),
         (format!("If-None-Match: \"other\", W/{etag}"), 304),
         ("If-None-Match: \"other\"".to_owned(), 200),
         (format!("If-Modified-Since: {modified}"), 304),
-        (
-            format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {modified}"),
-            200,
-        ),
+        (format!("If-None-Match: \"other\"\r\nIf-Modified-Since: {modified}"), 200),
     ] {
         let got = with_headers(&proxy, "/digits.txt", &format!("{condition}\r\n")).await;
         assert_eq!(got.status(), status, "{condition}");
@@ -236,12 +189,7 @@ async fn visitors_keep_what_has_not_changed() {
     let path = folder.path().join("site/digits.txt");
     let before = std::fs::metadata(&path).unwrap().modified().unwrap();
     std::fs::write(&path, "9876543210").unwrap();
-    std::fs::File::options()
-        .append(true)
-        .open(&path)
-        .unwrap()
-        .set_modified(before)
-        .unwrap();
+    std::fs::File::options().append(true).open(&path).unwrap().set_modified(before).unwrap();
     let changed = with_headers(&proxy, "/digits.txt", &format!("If-None-Match: {etag}\r\n")).await;
     assert_eq!((changed.status(), changed.text()), (200, "9876543210"));
 }
@@ -266,19 +214,10 @@ async fn parts_of_a_file_are_served() {
 async fn a_precompressed_form_is_served_to_who_takes_it() {
     let (proxy, _folder) = serving(None, None).await;
     let packed = with_headers(&proxy, "/app.js", "Accept-Encoding: gzip, br\r\n").await;
-    assert_eq!(
-        (packed.text(), packed.header("content-encoding")),
-        ("brotli script", Some("br"))
-    );
-    assert_eq!(
-        packed.header("content-type"),
-        Some("text/javascript; charset=utf-8")
-    );
+    assert_eq!((packed.text(), packed.header("content-encoding")), ("brotli script", Some("br")));
+    assert_eq!(packed.header("content-type"), Some("text/javascript; charset=utf-8"));
     let plain = with_headers(&proxy, "/app.js", "Accept-Encoding: gzip\r\n").await;
-    assert_eq!(
-        (plain.text(), plain.header("content-encoding")),
-        ("plain script", None)
-    );
+    assert_eq!((plain.text(), plain.header("content-encoding")), ("plain script", None));
     for got in [packed, plain] {
         assert_eq!(got.header("vary"), Some("accept-encoding"));
     }
@@ -290,17 +229,10 @@ async fn a_tree_that_is_gone_at_the_start_is_named_and_can_be_published_again() 
     let route = proxy.client.routes().await.unwrap().remove(0);
     let aside = folder.path().join("aside");
     std::fs::rename(folder.path().join("site"), &aside).unwrap();
-    assert_eq!(
-        get(proxy.address, "shop.test", "/").await.text(),
-        "home",
-        "still held open"
-    );
+    assert_eq!(get(proxy.address, "shop.test", "/").await.text(), "home", "still held open");
 
     let state = proxy.stop().await;
-    let limits = windlass_proxy::ProxyLimits {
-        hold_ms: 1,
-        ..Default::default()
-    };
+    let limits = windlass_proxy::ProxyLimits { hold_ms: 1, ..Default::default() };
     let proxy = Proxy::within(state, limits).await;
     let got = get(proxy.address, "shop.test", "/").await;
     assert_eq!(got.status(), 503);

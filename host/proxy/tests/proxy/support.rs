@@ -49,40 +49,25 @@ impl Proxy {
         let role = tokio::spawn(run(config));
         let client = ProxyClient::connect(socket, 1).await.unwrap();
         let address = client.listeners().await.unwrap()[0];
-        Self {
-            client,
-            address,
-            folder,
-            role,
-        }
+        Self { client, address, folder, role }
     }
 
     /// Ends the proxy as SIGTERM would, and waits for it.
     pub(crate) async fn stop(self) -> Arc<tempfile::TempDir> {
         self.client.shutdown().await.unwrap();
-        timeout(DEADLINE, self.role)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        timeout(DEADLINE, self.role).await.unwrap().unwrap().unwrap();
         self.folder
     }
 
     pub(crate) async fn publish(&self, generation: u64, targets: Targets) {
-        self.client
-            .put_route(&route(generation, targets))
-            .await
-            .unwrap();
+        self.client.put_route(&route(generation, targets)).await.unwrap();
     }
 
     /// Waits until the route's generation has this many leases.
     pub(crate) async fn until_in_flight(&self, generation: u64, in_flight: u64) {
         until(async || {
             let stats = self.client.stats().await.unwrap();
-            stats
-                .generations
-                .iter()
-                .any(|g| g.generation == generation && g.in_flight == in_flight)
+            stats.generations.iter().any(|g| g.generation == generation && g.in_flight == in_flight)
         })
         .await;
     }
@@ -101,13 +86,9 @@ pub(crate) fn route(generation: u64, targets: Targets) -> Route {
 }
 
 pub(crate) fn instances(addresses: &[SocketAddr]) -> Targets {
-    let instance = |(i, address): (usize, &SocketAddr)| Instance {
-        id: format!("web-{i}"),
-        address: *address,
-    };
-    Targets::Instances {
-        instances: addresses.iter().enumerate().map(instance).collect(),
-    }
+    let instance =
+        |(i, address): (usize, &SocketAddr)| Instance { id: format!("web-{i}"), address: *address };
+    Targets::Instances { instances: addresses.iter().enumerate().map(instance).collect() }
 }
 
 /// Waits until a condition holds.
@@ -117,18 +98,12 @@ pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(DEADLINE, wait)
-        .await
-        .expect("the condition never came true");
+    timeout(DEADLINE, wait).await.expect("the condition never came true");
 }
 
 /// An address where nobody listens.
 pub(crate) async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// An HTTP message, read to its end.
@@ -141,11 +116,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn status(&self) -> u16 {
-        self.first_line
-            .split(' ')
-            .nth(1)
-            .and_then(|s| s.parse().ok())
-            .expect("a status line")
+        self.first_line.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status line")
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -175,8 +146,7 @@ impl Wire {
 
     /// Sends a GET to `shop.test` and reads the whole answer; the connection stays.
     pub(crate) async fn get(&mut self, path: &str) -> Message {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n"))
-            .await;
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n")).await;
         self.message().await.expect("an answer")
     }
 
@@ -185,9 +155,7 @@ impl Wire {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            let read = timeout(DEADLINE, self.0.read_line(&mut line))
-                .await
-                .expect("in time");
+            let read = timeout(DEADLINE, self.0.read_line(&mut line)).await.expect("in time");
             if read.ok()? == 0 {
                 assert!(lines.is_empty(), "a head broke off: {lines:?}");
                 return None;
@@ -203,29 +171,20 @@ impl Wire {
             let (name, value) = line.split_once(':')?;
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         });
-        Some(Message {
-            first_line,
-            headers: headers.collect(),
-            body: Vec::new(),
-        })
+        Some(Message { first_line, headers: headers.collect(), body: Vec::new() })
     }
 
     /// A whole message. Answers to HEAD are read with [`Wire::head`].
     pub(crate) async fn message(&mut self) -> Option<Message> {
         let mut message = self.head().await?;
-        let no_body = ["204", "304", "101"]
-            .iter()
-            .any(|s| message.first_line.contains(s));
+        let no_body = ["204", "304", "101"].iter().any(|s| message.first_line.contains(s));
         if message.header("transfer-encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk().await {
                 message.body.extend(chunk);
             }
         } else if let Some(length) = message.header("content-length").filter(|_| !no_body) {
             message.body = vec![0; length.parse().unwrap()];
-            timeout(DEADLINE, self.0.read_exact(&mut message.body))
-                .await
-                .unwrap()
-                .unwrap();
+            timeout(DEADLINE, self.0.read_exact(&mut message.body)).await.unwrap().unwrap();
         }
         Some(message)
     }
@@ -233,10 +192,7 @@ impl Wire {
     /// The next chunk of a chunked body; `None` after the last.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut size = String::new();
-        timeout(DEADLINE, self.0.read_line(&mut size))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(DEADLINE, self.0.read_line(&mut size)).await.unwrap().unwrap();
         let size = usize::from_str_radix(size.trim(), 16).expect("a chunk's size");
         let mut chunk = vec![0; size];
         self.0.read_exact(&mut chunk).await.unwrap();
@@ -248,11 +204,7 @@ impl Wire {
     /// Waits until the other side has ended the connection.
     pub(crate) async fn ended(&mut self) {
         let mut rest = Vec::new();
-        drop(
-            timeout(DEADLINE, self.0.read_to_end(&mut rest))
-                .await
-                .expect("no end in time"),
-        );
+        drop(timeout(DEADLINE, self.0.read_to_end(&mut rest)).await.expect("no end in time"));
     }
 }
 
@@ -265,11 +217,7 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> Message {
 
 /// A GET on a connection of its own.
 pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> Message {
-    ask(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
-    )
-    .await
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
 }
 
 /// An instance: every connection is given to the handler.
@@ -300,8 +248,5 @@ pub(crate) async fn named(name: &'static str) -> SocketAddr {
 }
 
 pub(crate) fn answer(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use windlass_model::{Deployment, DeploymentStatus, StepName};
+use windlass_test_support::host::kill;
 use windlass_test_support::load::Running;
 use windlass_test_support::{Request, http, leaks, sample, until, wait_for};
 
@@ -307,6 +308,31 @@ fn a_build_that_a_crash_left_running_is_killed_and_done_again() {
     assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
     shop.went_live(&load, &text);
     assert_unharmed(&load.stop(), &["v1", "v2"]);
+    shop.assert_settled();
+    shop.host.finish();
+}
+
+#[test]
+fn an_instance_that_ended_while_the_host_was_down_is_not_switched_to() {
+    let mut shop = open();
+    let old = shop.instances();
+    let load = shop.load();
+    shop.arm("before:switch");
+    shop.commit(App::Good { migrates_ms: 0 });
+    shop.ask_what_dies("deployments", &serde_json::json!({ "git_url": shop.repo.url() }));
+    shop.dies_at("before:switch");
+    let tasks = shop.host.ctr_lines(&["tasks", "list"]);
+    let new = tasks.iter().find(|line| line.ends_with("RUNNING") && !line.contains(&old[0].0));
+    let pid = new.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
+    kill(pid, rustix::process::Signal::KILL);
+    until("the new instance ends", ENDS_WITHIN, || shop.has_stopped_task());
+    shop.host.restart();
+    let deployment = shop.ended();
+    let failure = deployment.failure.clone().unwrap();
+    assert_eq!(deployment.status, DeploymentStatus::Failed, "{failure:#?}");
+    assert_eq!(failure.code, "switch.instance-ended", "{failure:#?}");
+    load.wait_more(300);
+    assert_unharmed(&load.stop(), &["v1"]);
     shop.assert_settled();
     shop.host.finish();
 }
