@@ -9,7 +9,7 @@ fn an_express_application_goes_live_and_an_unchanged_redeploy_builds_nothing() {
     let repo = GitRepo::of_fixture("express");
     let commit = repo.git(&["rev-parse", "HEAD"]);
     let first = host.deploy_git("shop", &repo, &[]).live();
-    let fetched = first.view.deployment.outputs.fetched.clone().unwrap();
+    let fetched = first.view.deployment.outputs.fetched.unwrap();
     assert_eq!(fetched.commit.as_deref(), Some(commit.as_str()));
     let answer = host.get("shop.localhost", "/");
     assert_eq!((answer.status, answer.text().as_str()), (200, "Hello from Windlass, v1\n"));
