@@ -51,7 +51,7 @@ mod tests {
         for line in text.lines() {
             match line.split_once(". **") {
                 Some((number, _)) if number.parse::<u32>().is_ok() => {
-                    promises.push(line.to_owned())
+                    promises.push(line.to_owned());
                 }
                 _ if line.starts_with(' ') => {
                     promises.last_mut().unwrap().push_str(line);
