@@ -52,6 +52,9 @@ pub struct Host {
     pub since: Timestamp,
     /// One lock for each name that was ever asked for.
     pub(crate) locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
+    /// are removed.
+    pub(crate) artifacts: tokio::sync::RwLock<()>,
     /// The pipeline; tests put rows of their own here.
     pub(crate) table: &'static [Row],
 }
@@ -137,6 +140,12 @@ impl Host {
 
     pub(crate) fn queued(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
         let found = self.store.deployments_with_status(DeploymentStatus::Queued);
+        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    }
+
+    /// Those whose clean-up failed.
+    pub(crate) fn stuck(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.deployments_with_status(DeploymentStatus::Stuck);
         Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
     }
 

@@ -148,6 +148,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         wake: Notify::new(),
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
+        artifacts: tokio::sync::RwLock::new(()),
         table: &pipeline::TABLE,
         config,
     }))

@@ -26,14 +26,13 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
     });
     match host.all_live() {
         Ok(live) => {
-            for (deployment, revision) in live {
+            for (deployment, _) in live {
                 if taken_over.contains(&names::route(&deployment.project, &deployment.environment))
                 {
                     continue;
                 }
-                let id = deployment.id.clone();
-                if let Err(failure) = restore(host, deployment, revision).await {
-                    tracing::error!(%failure, deployment = %id, "a live deployment is not well");
+                if let Err(failure) = restore(host, &deployment).await {
+                    tracing::error!(%failure, deployment = %deployment.id, "a live deployment is not well");
                 }
             }
         }
@@ -45,11 +44,12 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
 }
 
 /// Brings one live deployment back, and publishes it.
-pub(crate) async fn restore(
-    host: &Arc<Host>,
-    deployment: Deployment,
-    revision: u64,
-) -> Result<(), Failure> {
+async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failure> {
+    let _lock = host.environment_lock(deployment, "route").await;
+    // Read again under the lock: its domains may have been changed through the API since.
+    let Some((deployment, revision)) = host.deployment(&deployment.id)? else {
+        return Ok(());
+    };
     let mut ended = Vec::new();
     for instance in &deployment.outputs.instances {
         let status = host
@@ -67,7 +67,8 @@ pub(crate) async fn restore(
         run.log.say(format!("{} does not run and is started again", instance.id));
         restart(&mut run, &instance.id).await?;
     }
-    publish(host, &mut run).await
+    run.revision = routes::publish(host, &mut run.deployment, run.revision).await?;
+    Ok(())
 }
 
 fn run_of(host: &Arc<Host>, deployment: Deployment, revision: u64) -> Result<Run, Failure> {
@@ -86,7 +87,7 @@ fn run_of(host: &Arc<Host>, deployment: Deployment, revision: u64) -> Result<Run
 }
 
 /// Deletes an instance's container and starts it anew, in its place.
-pub(crate) async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
+async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
     let Some(place) = run.deployment.outputs.instances.iter().position(|i| i.id == id) else {
         return Ok(());
     };
@@ -99,17 +100,6 @@ pub(crate) async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
     let started = pipeline::start_instance(run, &artifact, process, old.ordinal).await?;
     run.deployment.outputs.instances[place] = started;
     Ok(())
-}
-
-/// Publishes a live deployment under a new generation. The proxy shares it with the old one when the
-/// targets are the same.
-pub(crate) async fn publish(host: &Arc<Host>, run: &mut Run) -> Result<(), Failure> {
-    let _lock = host.environment_lock(&run.deployment, "route").await;
-    let (generation, _) = host.next_generation(&run.deployment).await?;
-    run.deployment.outputs.generation = Some(generation);
-    let route = routes::of(host, &run.deployment)?;
-    host.proxy.put_route(&route).await.map_err(|e| routes::failed(&e))?;
-    run.save().await
 }
 
 /// Removes containers of deployments that should have none, and forgotten workspaces.

@@ -110,10 +110,33 @@ pub(crate) async fn republish(
     let Some((mut live, revision)) = host.live(project, environment)? else {
         return Ok(());
     };
-    let (generation, _) = host.next_generation(&live).await?;
+    publish(host, &mut live, revision).await.map(|_| ())
+}
+
+/// Publishes a live deployment under the environment's next generation, stored first. The proxy shares
+/// it with the one before when the targets are the same. The caller holds the route's lock.
+pub(crate) async fn publish(
+    host: &Host,
+    live: &mut Deployment,
+    revision: u64,
+) -> Result<u64, Failure> {
+    let (generation, _) = host.next_generation(live).await?;
     live.outputs.generation = Some(generation);
-    host.proxy.put_route(&of(host, &live)?).await.map_err(|e| failed(&e))?;
-    host.save_deployment(&live, revision).await.map(|_| ())
+    let revision = host.save_deployment(live, revision).await?;
+    host.proxy.put_route(&of(host, live)?).await.map_err(|e| failed(&e))?;
+    Ok(revision)
+}
+
+/// Leads visitors back from a deployment that failed in its switch: to the live one, or nowhere when
+/// there is none. The caller holds the route's lock.
+pub(crate) async fn lead_back(host: &Host, from: &Deployment) -> Result<(), Failure> {
+    match host.live(&from.project, &from.environment)? {
+        Some((mut live, revision)) => publish(host, &mut live, revision).await.map(|_| ()),
+        None => {
+            let route = names::route(&from.project, &from.environment);
+            host.proxy.remove_route(&route).await.map_err(|e| failed(&e))
+        }
+    }
 }
 
 /// A failure of publishing.

@@ -64,6 +64,7 @@ impl TestHost {
             wake: tokio::sync::Notify::new(),
             since: Timestamp::now(),
             locks: Mutex::new(HashMap::new()),
+            artifacts: tokio::sync::RwLock::new(()),
             table,
             config,
         });

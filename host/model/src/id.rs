@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -130,9 +131,15 @@ impl ProcessName {
 pub struct DeploymentId(String);
 
 impl DeploymentId {
-    /// A new id for the present moment.
+    /// A new id for the present moment, greater than all that this process made before: also within one
+    /// millisecond, and when the clock was set back.
     pub fn generate() -> Self {
-        Self(ulid::Ulid::new().to_string().to_ascii_lowercase())
+        static LAST: Mutex<ulid::Ulid> = Mutex::new(ulid::Ulid::nil());
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = ulid::Ulid::new();
+        let next = if now > *last { now } else { last.increment().unwrap_or(now) };
+        *last = next;
+        Self(next.to_string().to_ascii_lowercase())
     }
 
     /// The id as text.
@@ -327,6 +334,8 @@ mod tests {
 
     #[test]
     fn deployment_ids_round_trip_and_sort_by_time() {
+        let ids: Vec<DeploymentId> = (0..1000).map(|_| DeploymentId::generate()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "ids of one millisecond are out of order");
         let a = DeploymentId::generate();
         assert_eq!(a.as_str().parse::<DeploymentId>().unwrap(), a);
         assert!("nonsense".parse::<DeploymentId>().is_err());

@@ -138,9 +138,7 @@ impl Store {
         for domain in self.domains(project, name)? {
             tx = tx.delete(keys::domain(&domain.host), Expect::Any);
         }
-        let tx = tx
-            .delete(keys::migration_lock(project, name), Expect::Any)
-            .delete(keys::environment(project, name), Expect::Any);
+        let tx = tx.delete(keys::environment(project, name), Expect::Any);
         self.submit(tx).await.map(drop)
     }
 }

@@ -90,10 +90,6 @@ pub(crate) fn network(name: &str) -> String {
     format!("network/{name}")
 }
 
-pub(crate) fn migration_lock(project: &ProjectName, environment: &EnvironmentName) -> String {
-    format!("migration-lock/{project}/{environment}")
-}
-
 pub(crate) fn cached(kind: &str, key: &str) -> String {
     format!("cache/{kind}/{}", Digest::of(key.as_bytes()).hex())
 }

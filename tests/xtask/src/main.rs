@@ -40,6 +40,13 @@ fn main() -> ExitCode {
     }
 }
 
+fn build(profile: build::Profile) -> Result<()> {
+    setup::for_running()?;
+    let binary = build::all(profile)?;
+    println!("{}", binary.display());
+    Ok(())
+}
+
 fn run(args: &[String]) -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -48,8 +55,8 @@ fn run(args: &[String]) -> Result<()> {
         ["test", filter @ ..] => tests::run(tests::Extent::Sample, filter),
         ["soak", filter @ ..] => tests::run(tests::Extent::Full, filter),
         ["bench", names @ ..] => tests::bench(names),
-        ["build"] => build::all(build::Profile::Release).map(drop),
-        ["build", "--debug"] => build::all(build::Profile::Debug).map(drop),
+        ["build"] => build(build::Profile::Release),
+        ["build", "--debug"] => build(build::Profile::Debug),
         ["setup"] => setup::all(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{USAGE}");

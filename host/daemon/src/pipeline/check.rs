@@ -57,7 +57,7 @@ async fn observe(
         failpoint::reached("during:check");
         let over = began.elapsed() >= budget;
         match super::plan::judge(run, plugin, policy, seen).await? {
-            Verdict::Pass => return Ok(None),
+            Verdict::Pass => return all_run(run).await.map(|()| None),
             Verdict::Fail(reason) => return Ok(Some(reason)),
             Verdict::Next | Verdict::Wait if over => {
                 return Ok(Some(format!("it was not healthy within {} s", budget.as_secs())));
@@ -70,6 +70,19 @@ async fn observe(
             }
         }
     }
+}
+
+/// A healthy web process does not speak for the others: every instance must run.
+async fn all_run(run: &Run) -> Result<(), Failure> {
+    for instance in &run.deployment.outputs.instances {
+        if let Some(outcome) = ended(run, instance).await {
+            let name = names::instance_log(&instance.process, instance.ordinal);
+            let reason = "it ended while the deployment was checked";
+            let failure = typed(Some(outcome), &name, Some(instance), reason);
+            return Err(failure.with_log(last_lines(run, instance)));
+        }
+    }
+    Ok(())
 }
 
 /// One try of one probe.

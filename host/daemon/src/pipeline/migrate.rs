@@ -6,7 +6,7 @@
 //! started but missing → `migrate.outcome-unknown`. **It is never run twice.**
 
 use async_trait::async_trait;
-use windlass_containers::runtime::{Exit, TaskStatus};
+use windlass_containers::runtime::TaskStatus;
 use windlass_model::deployment::{Kind, MigrationRecord};
 use windlass_model::plan::{Migration, MigrationVerdict};
 use windlass_model::{Deployment, Failure, LogLine, StepName};
@@ -54,10 +54,9 @@ impl Work for Migrate {
         let Some(record) = run.deployment.outputs.migration.clone() else {
             return Ok(());
         };
-        let cut = matches!(
-            run.host.runtime.status(&record.container).await,
-            Ok(Some(TaskStatus::Running { .. }))
-        );
+        // A state that cannot be read may be "running": better said once too often.
+        let status = run.host.runtime.status(&record.container).await;
+        let cut = !matches!(status, Ok(Some(TaskStatus::Exited(_)) | None));
         if cut {
             run.warn(
                 "migrate.cut",
@@ -137,8 +136,8 @@ async fn start(run: &mut Run, record: &MigrationRecord) -> Result<(), Failure> {
 
 /// After a crash: takes up the container that an earlier run of the host started.
 async fn adopt(run: &mut Run, record: MigrationRecord) -> Result<Done, Failure> {
-    if record.exit_code == Some(0) {
-        return Ok(Done::new(format!("{} had ended well", record.migration.tool)));
+    if record.exit_code.is_some() {
+        return conclude(run, &record, false).await;
     }
     let status = run
         .host
@@ -165,6 +164,12 @@ async fn finish(run: &mut Run, mut record: MigrationRecord) -> Result<Done, Fail
     record.exit_code = Some(i32::try_from(exit.code).unwrap_or(i32::MAX));
     run.deployment.outputs.migration = Some(record.clone());
     run.save().await?;
+    failpoint::reached("exited:migrate");
+    conclude(run, &record, exit.oom).await
+}
+
+/// The container's end is recorded: takes its output over, removes it, and judges.
+async fn conclude(run: &mut Run, record: &MigrationRecord, oom: bool) -> Result<Done, Failure> {
     run.host
         .runtime
         .delete(&record.container)
@@ -174,16 +179,18 @@ async fn finish(run: &mut Run, mut record: MigrationRecord) -> Result<Done, Fail
     for line in &lines {
         run.log.write(line.clone());
     }
-    if exit.code == 0 {
+    failpoint::reached("deleted:migrate");
+    if record.exit_code == Some(0) {
         return Ok(Done::new(format!("{} ended well", record.migration.tool)));
     }
     let keep = lines.len().saturating_sub(run.host.config.limits.failure_log_lines_max);
-    Err(failed(&record, exit, lines[keep..].to_vec()))
+    Err(failed(record, oom, lines[keep..].to_vec()))
 }
 
-fn failed(record: &MigrationRecord, exit: Exit, log: Vec<LogLine>) -> Failure {
+fn failed(record: &MigrationRecord, oom: bool, log: Vec<LogLine>) -> Failure {
     let command = record.migration.argv.join(" ");
-    if exit.oom {
+    let status = record.exit_code.unwrap_or_default();
+    if oom {
         return Failure::app(
             "migrate.out-of-memory",
             format!("the migration `{command}` was killed"),
@@ -195,7 +202,7 @@ fn failed(record: &MigrationRecord, exit: Exit, log: Vec<LogLine>) -> Failure {
     Failure::app(
         "migrate.failed",
         format!("the migration `{command}` failed"),
-        format!("it ended with status {}; the running version was not touched", exit.code),
+        format!("it ended with status {status}; the running version was not touched"),
         "read the lines below, correct the migration or the database, and deploy again; \
          `windlass logs --step migrate` shows all of them",
     )

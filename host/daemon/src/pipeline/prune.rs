@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_model::deployment::{Artifact, Source};
-use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
+use windlass_model::deployment::{Artifact, Kind, Source};
+use windlass_model::{
+    Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, ProjectName,
+};
 
 use crate::host::Host;
 use crate::source::uploads;
@@ -28,6 +30,10 @@ async fn prune(
     project: &ProjectName,
     environment: &EnvironmentName,
 ) -> Result<(), Failure> {
+    // While something is built nothing is removed: it may be the very same artifact.
+    let Ok(_alone) = host.artifacts.try_write() else {
+        return Ok(());
+    };
     let history = host.history(project, environment)?;
     let limits = &host.config.limits;
     let settings = history
@@ -49,8 +55,10 @@ async fn prune(
         };
         if plan.artifacts.contains(&deployment.id.to_string()) && !deployment.artifact_pruned {
             deployment.artifact_pruned = true;
-            host.save_deployment(&deployment, revision).await?;
-            release(host, &deployment, &artifact).await?;
+            match host.save_deployment(&deployment, revision).await {
+                Ok(_) => release(host, &deployment, &artifact).await?,
+                Err(failure) => tracing::debug!(%failure, "it was changed meanwhile and is kept"),
+            }
         }
     }
     for (deployment, _) in &history {
@@ -84,6 +92,9 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     if at_work.map_err(|e| e.to_failure())? {
         return Ok(());
     }
+    let Ok(_alone) = host.artifacts.try_write() else {
+        return Ok(());
+    };
     let (mut artifacts, mut uploads) = (BTreeSet::new(), BTreeSet::new());
     for project in host.store.projects().map_err(|e| e.to_failure())? {
         for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
@@ -130,10 +141,21 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
     use DeploymentStatus as S;
     let mut plan = Plan::default();
     let mut kept = 0;
+    // What a waiting rollback goes back to stays until it is there.
+    let wanted: Vec<&DeploymentId> = history
+        .iter()
+        .filter(|deployment| matches!(deployment.status, S::Queued | S::Running | S::Paused))
+        .filter_map(|deployment| match &deployment.kind {
+            Kind::Rollback { to } => Some(to),
+            Kind::Deploy | Kind::Redeploy { .. } => None,
+        })
+        .collect();
     for (n, deployment) in history.iter().enumerate() {
         let settled =
             matches!(deployment.status, S::Retired | S::Stopped | S::Failed | S::Cancelled);
-        let serves = matches!(deployment.status, S::Live | S::Draining);
+        if wanted.contains(&&deployment.id) {
+            continue;
+        }
         if deployment.outputs.artifact.is_some() && settled && !deployment.artifact_pruned {
             // Only what was live once is a target for rollback.
             if deployment.live_at.is_some() && kept < keep_artifacts {
@@ -142,7 +164,7 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
             }
             plan.artifacts.push(deployment.id.to_string());
         }
-        if settled && !serves && n >= keep_deployments {
+        if settled && n >= keep_deployments {
             plan.records.push(deployment.id.to_string());
         }
     }
@@ -151,7 +173,6 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::Kind;
     use windlass_model::{Digest, Timestamp};
 
     use super::*;

@@ -17,6 +17,9 @@ use crate::host::Host;
 
 /// The loop looks at least this often, should a wake-up ever get lost.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Pause before a deployment whose end could not be stored is taken up again; it doubles.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// Runs until the host stops. Deployments that an earlier host left `running` are taken up first.
 pub(crate) async fn work(host: Arc<Host>) {
@@ -64,13 +67,34 @@ impl Queue {
                 _ => {}
             }
         }
+        for (deployment, revision) in self.host.stuck().unwrap_or_default() {
+            self.try_again(deployment, revision);
+        }
+    }
+
+    /// A stuck deployment is cleaned up again at each start: by its undo, or by its retirement if it was
+    /// live once.
+    fn try_again(&mut self, mut deployment: Deployment, revision: u64) {
+        if deployment.live_at.is_none() {
+            deployment.status = DeploymentStatus::Running;
+            self.spawn(deployment, revision);
+            return;
+        }
+        let host = self.host.clone();
+        tokio::spawn(async move {
+            deployment.status = DeploymentStatus::Draining;
+            match host.save_deployment(&deployment, revision).await {
+                Ok(_) => retire::retire(host, deployment.id).await,
+                Err(failure) => tracing::error!(%failure, "a stuck deployment stays as it is"),
+            }
+        });
     }
 
     async fn turn(&mut self) -> Result<(), Failure> {
         self.take_intents().await?;
         let mut waiting: Vec<(Deployment, u64)> = self.host.queued()?;
-        // Oldest first; ids sort by time.
-        waiting.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        // Oldest first. Numbers are given in order within a project; ids sort by time across projects.
+        waiting.sort_by_key(|(deployment, _)| (deployment.number, deployment.id.clone()));
         let waiting = self.supersede(waiting).await?;
         let free =
             self.host.config.limits.deployments_running_max.saturating_sub(self.running.len());
@@ -134,11 +158,7 @@ impl Queue {
         self.running.insert(id.clone(), Running { project, environment, ticket: ticket.clone() });
         let host = self.host.clone();
         self.jobs.spawn(async move {
-            // A task of its own: a panic in a step ends that deployment's job, not the bookkeeping.
-            let job = tokio::spawn(runner::run(host, deployment, revision, ticket));
-            if let Err(error) = job.await {
-                tracing::error!(%error, deployment = %id, "the deployment's job ended abnormally");
-            }
+            to_its_end(host, deployment, revision, ticket).await;
             id
         });
     }
@@ -149,10 +169,9 @@ impl Queue {
         let Ok(Some((deployment, _))) = self.host.deployment(&id) else {
             return;
         };
-        if deployment.status != DeploymentStatus::Live {
-            return;
-        }
-        if let Some(old) = deployment.outputs.replaced {
+        if deployment.status == DeploymentStatus::Live
+            && let Some(old) = deployment.outputs.replaced
+        {
             tokio::spawn(retire::retire(self.host.clone(), old));
         }
         tokio::spawn(prune::environment(
@@ -162,13 +181,16 @@ impl Queue {
         ));
     }
 
-    /// Does what people asked for. An intent is removed only after its effect is stored.
+    /// Does what people asked for. An intent is removed only after its effect is stored: the one to
+    /// cancel a running deployment stays until that has ended, so a crash in between loses nothing.
     async fn take_intents(&self) -> Result<(), Failure> {
         for (key, id, actor) in self.host.cancel_intents()? {
             let reason = CancelReason::Person { actor };
             if let Some(running) = self.running.get(&id) {
                 running.ticket.cancel(reason);
-            } else if let Some((deployment, revision)) = self.host.deployment(&id)?
+                continue;
+            }
+            if let Some((deployment, revision)) = self.host.deployment(&id)?
                 && deployment.status == DeploymentStatus::Queued
             {
                 self.cancel_queued(deployment, revision, reason).await?;
@@ -191,6 +213,39 @@ impl Queue {
             step.status = StepStatus::Cancelled;
         }
         self.host.save_deployment(&deployment, revision).await.map(|_| ())
+    }
+}
+
+/// Runs a deployment until its end is stored. A run that ends without one (a panic, a store that takes
+/// nothing) is followed by another, ever later; meanwhile the environment's slot stays taken.
+async fn to_its_end(
+    host: Arc<Host>,
+    mut deployment: Deployment,
+    mut revision: u64,
+    ticket: runner::Ticket,
+) {
+    let id = deployment.id.clone();
+    let mut pause = AGAIN_AFTER;
+    loop {
+        // A task of its own: a panic in a step ends that run, not the bookkeeping.
+        let run = runner::run(host.clone(), deployment.clone(), revision, ticket.clone());
+        let panic = tokio::spawn(run).await.err();
+        match host.deployment(&id) {
+            Ok(Some((now, at))) => {
+                if !matches!(now.status, DeploymentStatus::Queued | DeploymentStatus::Running) {
+                    return;
+                }
+                (deployment, revision) = (now, at);
+            }
+            Ok(None) => return,
+            Err(failure) => tracing::error!(%failure, deployment = %id, "it cannot be read"),
+        }
+        if let Some(panic) = panic {
+            tracing::error!(%panic, deployment = %id, "a step ended by a defect");
+            runner::panicked(&mut deployment, &panic.to_string());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(AGAIN_AFTER_MAX);
     }
 }
 

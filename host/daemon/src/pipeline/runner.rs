@@ -17,6 +17,9 @@ use super::{Done, Row, Run};
 use crate::failpoint;
 use crate::host::Host;
 
+/// Code of a deployment whose clean-up failed.
+pub(crate) const STUCK: &str = "undo.failed";
+
 /// A deployment that is being run, as the queue knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
@@ -39,7 +42,7 @@ impl Ticket {
 }
 
 /// Runs a deployment to its end: live, failed, cancelled or stuck. Returns early only when its state
-/// cannot be stored; then nothing more is done, and the next start of the host goes on.
+/// cannot be stored; then nothing more is done, and the queue calls it again.
 pub(crate) async fn run(host: Arc<Host>, deployment: Deployment, revision: u64, ticket: Ticket) {
     let id = deployment.id.clone();
     let mut run = match prepare(host, deployment, revision, &ticket).await {
@@ -79,7 +82,15 @@ fn inherit(host: &Host, deployment: &mut Deployment) -> Result<(), Failure> {
     let Kind::Rollback { to } = &deployment.kind else {
         return Ok(());
     };
-    let Some((target, _)) = host.deployment(to)? else {
+    let target = host.deployment(to)?.map(|(target, _)| target);
+    let Some(target) = target.filter(|t| t.outputs.artifact.is_some() && !t.artifact_pruned) else {
+        deployment.failure = Some(Failure::app(
+            "rollback.target-gone",
+            format!("the deployment {to} cannot be gone back to any more"),
+            "its artifact was pruned while the rollback waited",
+            "choose another one of `windlass deployments`, or deploy its commit again",
+        ));
+        cancel_rest(deployment);
         return Ok(());
     };
     deployment.outputs = Outputs {
@@ -140,7 +151,12 @@ async fn step(run: &mut Run, row: &Row) -> Result<Ended, Failure> {
     begin(&mut run.deployment, name);
     run.save().await?;
     failpoint::reached(&format!("begun:{name}"));
-    let deadline = Duration::from_secs((row.deadline_s)(&run.host.config.limits));
+    let host = run.host.clone();
+    let _recorded = match name {
+        StepName::Build => Some(host.artifacts.read().await),
+        _ => None,
+    };
+    let deadline = Duration::from_secs((row.deadline_s)(&host.config.limits));
     let cancel = run.cancel.clone();
     let outcome = tokio::select! {
         biased;
@@ -212,6 +228,10 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         if let Err(failure) = row.work.undo(run).await {
             tracing::error!(deployment = %run.deployment.id, step = %row.step, %failure, "undo failed");
             left.get_or_insert(failure.in_step(row.step));
+            // Visitors may be on the new instances still: nothing of them is taken away.
+            if row.step == StepName::Switch {
+                break;
+            }
         }
         failpoint::reached(&format!("undone:{}", row.step));
     }
@@ -228,16 +248,42 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
 }
 
 fn stuck(run: &Run, left: Failure) -> Failure {
-    Failure::host(
-        "undo.failed",
+    let before = match &run.deployment.failure {
+        Some(first) if first.code != STUCK => {
+            format!(". It had failed with {}: {}: {}", first.code, first.what, first.why)
+        }
+        _ => String::new(),
+    };
+    let mut stuck = Failure::host(
+        STUCK,
         format!("cleaning up after #{} did not succeed", run.deployment.number),
-        format!("{}: {}", left.what, left.why),
+        format!("{}: {}{before}", left.what, left.why),
         format!(
             "{}; then restart `windlass serve`, which tries again. What is left is labelled with \
              the deployment's id, {}",
             left.fix, run.deployment.id
         ),
-    )
+    );
+    stuck.step = left.step;
+    mask(&mut stuck, run.log.masker());
+    stuck
+}
+
+/// Notes that the deployment's job ended by a defect, so that its next run undoes what was begun.
+pub(crate) fn panicked(deployment: &mut Deployment, why: &str) {
+    if deployment.failure.is_some() || deployment.cancelled.is_some() {
+        return;
+    }
+    let step = deployment.current_step().unwrap_or(StepName::Finish);
+    let failure = Failure::host(
+        "internal.panic",
+        format!("the step {step} ended by a defect of Windlass"),
+        why,
+        "deploy again; if it happens again, report it with the host's log",
+    );
+    mark(deployment, step, StepStatus::Failed, &failure.what);
+    deployment.failure = Some(failure.in_step(step));
+    cancel_rest(deployment);
 }
 
 fn over_deadline(run: &Run, step: StepName, deadline: Duration) -> Failure {

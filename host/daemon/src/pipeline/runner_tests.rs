@@ -21,6 +21,7 @@ use crate::testing::TestHost;
 enum Act {
     Fail,
     Hang,
+    Panic,
 }
 
 /// A step that does what its script says, and writes down what was asked of it.
@@ -64,6 +65,7 @@ impl Work for Scripted {
                 Err(Failure::app("test.failed", "it failed", "the script says so", "change it"))
             }
             Some(Act::Hang) => std::future::pending().await,
+            Some(Act::Panic) => panic!("the script says so"),
             None => {
                 if self.step == StepName::Switch {
                     let (generation, replaced) = run.host.next_generation(&run.deployment).await?;
@@ -302,6 +304,75 @@ async fn the_newest_waiting_deployment_wins_and_a_queued_one_can_be_cancelled() 
         Some(CancelReason::Superseded { by: third.id.clone() })
     );
     assert!(world.parts.host.store.intents().unwrap().is_empty());
+}
+
+/// Runs the queue until a deployment has settled.
+async fn queue_until_settled(world: &World, id: &DeploymentId) -> Deployment {
+    let queue = tokio::spawn(queue::work(world.parts.host.clone()));
+    let settled = async {
+        while !world.get(id).status.is_settled() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled).await.unwrap();
+    queue.abort();
+    world.get(id)
+}
+
+#[tokio::test]
+async fn a_step_that_panics_fails_its_deployment_and_is_undone() {
+    let world = World::new().await;
+    world.script.act(StepName::Plan, Act::Panic);
+    let (queued, _) = world.queued().await;
+    let done = queue_until_settled(&world, &queued.id).await;
+    assert_eq!(done.status, DeploymentStatus::Failed);
+    let failure = done.failure.unwrap();
+    assert_eq!((failure.code.as_str(), failure.step), ("internal.panic", Some(StepName::Plan)));
+    assert!(world.script.calls().contains(&"undo fetch".to_owned()));
+}
+
+#[tokio::test]
+async fn a_cancel_that_a_crash_cut_off_is_carried_out_after_it() {
+    let world = World::new().await;
+    let queued = world.queued().await;
+    let id = queued.0.id.clone();
+    world.crash_in(queued, StepName::Build).await;
+    world.script.act(StepName::Build, Act::Hang);
+    let intent = Intent::Cancel { deployment: id.clone(), actor: "test".into() };
+    world.parts.host.store.put_intent(intent).await.unwrap();
+    let done = queue_until_settled(&world, &id).await;
+    assert_eq!(done.status, DeploymentStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_stuck_deployment_is_cleaned_up_at_the_next_start() {
+    let world = World::new().await;
+    world.script.act(StepName::Build, Act::Fail);
+    *world.script.undo_fails.lock().unwrap() = Some(StepName::Plan);
+    let stuck = world.run(world.queued().await).await;
+    assert_eq!(stuck.status, DeploymentStatus::Stuck);
+    let failure = stuck.failure.unwrap();
+    assert!(failure.why.contains("test.failed"), "the first failure is lost: {}", failure.why);
+    *world.script.undo_fails.lock().unwrap() = None;
+    let queue = tokio::spawn(queue::work(world.parts.host.clone()));
+    let settled = async {
+        while world.get(&stuck.id).status != DeploymentStatus::Failed {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled).await.unwrap();
+    queue.abort();
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_while_the_route_may_lead_to_it() {
+    let world = World::new().await;
+    world.script.act(StepName::Switch, Act::Fail);
+    *world.script.undo_fails.lock().unwrap() = Some(StepName::Switch);
+    let done = world.run(world.queued().await).await;
+    assert_eq!(done.status, DeploymentStatus::Stuck);
+    let calls = world.script.calls();
+    assert_eq!(calls.last().map(String::as_str), Some("undo switch"), "{calls:?}");
 }
 
 /// Any sequence of good deployments, failures and crashes: never two live ones, and never none

@@ -1,7 +1,8 @@
 //! switch: store the intent, publish the next generation, wait for the proxy's acknowledgement.
 //!
-//! Undo: the proxy keeps the old table when it refuses, so there is nothing to republish. After a
-//! crash: publish again; the generation is stored first, and publishing it twice is one publication.
+//! Undo: the version before is published again, because a publication whose answer was lost may be in
+//! force all the same; unless the proxy acknowledges it, nothing else is undone. After a crash: publish
+//! again; the generation is stored first, and publishing it twice is one publication.
 
 use async_trait::async_trait;
 use windlass_containers::runtime::TaskStatus;
@@ -32,6 +33,16 @@ impl Work for Switch {
             names::route(&run.deployment.project, &run.deployment.environment)
         ));
         Ok(Done::new(format!("generation {generation}")))
+    }
+
+    async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
+        if run.deployment.outputs.generation.is_none() {
+            return Ok(());
+        }
+        let _lock = run.host.environment_lock(&run.deployment, "route").await;
+        routes::lead_back(&run.host, &run.deployment).await?;
+        run.deployment.outputs.generation = None;
+        Ok(())
     }
 }
 

@@ -186,19 +186,3 @@ async fn a_cache_keeps_the_newest() {
     assert_eq!(store.cache_get_as::<u32>("typed", "k").unwrap(), Some(7));
     assert_eq!(store.cache_get_as::<String>("typed", "k").unwrap(), None);
 }
-
-#[tokio::test]
-async fn one_deployment_at_a_time_may_migrate() {
-    let store = Store::in_memory(Limits::default()).unwrap();
-    make_shop(&store).await;
-    let (first, second) = (DeploymentId::generate(), DeploymentId::generate());
-    let take =
-        async |id| store.take_migration_lock(&shop(), &production(), id).await.unwrap().deployment;
-    assert_eq!(take(&first).await, first);
-    assert_eq!(take(&second).await, first, "who holds it is named");
-    assert_eq!(take(&first).await, first, "a resumed deployment still has it");
-    store.release_migration_lock(&shop(), &production(), &second).await.unwrap();
-    assert_eq!(take(&second).await, first, "only its holder gives it back");
-    store.release_migration_lock(&shop(), &production(), &first).await.unwrap();
-    assert_eq!(take(&second).await, second);
-}
