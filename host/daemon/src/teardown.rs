@@ -33,6 +33,7 @@ const PROXY_ENDS_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// `store.in-use` while `windlass serve` runs on the data directory, or what could not be removed.
 pub async fn teardown(config: TeardownConfig) -> Result<(), Failure> {
+    refuse_no_host(&config.data_dir)?;
     let store = open_store(&config.data_dir, &Limits::default()).await?;
     stop_proxy(&config.data_dir, &store).await?;
     let addresses = StoreAddresses::new(store.clone(), Arc::new(|_| false));
@@ -47,6 +48,19 @@ pub async fn teardown(config: TeardownConfig) -> Result<(), Failure> {
         .await
         .map_err(|e| e.failure("the container runtime could not be reached"))?;
     engine.teardown_host().await.map_err(|e| e.failure("not everything could be removed"))
+}
+
+/// Opening a store makes one: a mistyped folder must not become a host.
+fn refuse_no_host(data_dir: &Path) -> Result<(), Failure> {
+    if data_dir.join("store").is_dir() {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "teardown.no-host",
+        format!("there is no host in {}", data_dir.display()),
+        "the folder holds no state of Windlass; nothing was stopped",
+        "name the folder that `windlass serve` uses with --data-dir",
+    ))
 }
 
 async fn stop_proxy(data_dir: &Path, store: &windlass_store::Store) -> Result<(), Failure> {

@@ -215,7 +215,7 @@ impl StoreError {
     pub fn fix(&self) -> String {
         match self {
             Self::InUse { dir, pid } => format!(
-                "stop the other host (process {pid}), or start this one with another --data than {}",
+                "stop that host (process {pid}) first, or use another --data-dir than {}",
                 dir.display()
             ),
             Self::SchemaNewer { .. } => {

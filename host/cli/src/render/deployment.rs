@@ -232,7 +232,7 @@ pub fn ending(view: &DeploymentView, color: bool) -> String {
         (None, None) => format!("it is {}\n", deployment.status),
     };
     if deployment.status == DeploymentStatus::Failed {
-        text += "  note: what was live before goes on serving; visitors notice nothing\n";
+        text += "  note: nothing changed for visitors\n";
     }
     text += &format!(
         "  more: windlass logs --project {} -e {} {}\n",
@@ -285,7 +285,7 @@ mod tests {
           why: exit code 1
           fix: see its log
           code: check.exited
-          note: what was live before goes on serving; visitors notice nothing
+          note: nothing changed for visitors
           more: windlass logs --project shop -e production 12
         ");
     }

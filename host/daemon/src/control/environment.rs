@@ -29,14 +29,18 @@ pub async fn set_variables(
             "give each name once",
         ));
     }
+    // Once secret, a variable stays so until it is unset: a new value is no smaller a secret.
+    let known = host.store.variables(&target.project, &target.environment).unwrap_or_default();
+    let was_secret =
+        |name: &VariableName| known.iter().any(|view| view.secret && view.name == *name);
     let variables: Vec<Variable> = body
         .variables
         .into_iter()
         .map(|v| Variable {
+            secret: v.secret || was_secret(&v.name),
             name: v.name,
             value: Secret::new(v.value),
             scope: v.scope,
-            secret: v.secret,
         })
         .collect();
     let Target { project, environment } = target;

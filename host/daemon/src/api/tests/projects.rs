@@ -147,3 +147,19 @@ async fn services_are_added_and_removed() {
     world.expect(204, "DELETE", &format!("{path}/db"), "").await;
     world.refused(404, "service.not-found", "DELETE", &format!("{path}/db"), "").await;
 }
+
+#[tokio::test]
+async fn a_secret_variable_stays_secret_when_it_gets_a_new_value() {
+    let world = with_shop().await;
+    let path = format!("{SHOP}/variables");
+    let set = |value: &str, secret: bool| {
+        json!({ "variables": [{ "name": "API_KEY", "value": value, "secret": secret }] })
+            .to_string()
+    };
+    world.expect(200, "PUT", &path, &set("first-value", true)).await;
+    let shown = world.expect(200, "PUT", &path, &set("second-value", false)).await;
+    assert_eq!((&shown[0]["secret"], &shown[0]["value"]), (&json!(true), &json!(null)), "{shown}");
+    world.expect(204, "DELETE", &format!("{path}/API_KEY"), "").await;
+    let shown = world.expect(200, "PUT", &path, &set("third-value", false)).await;
+    assert_eq!(shown[0]["value"], "third-value");
+}
