@@ -8,7 +8,7 @@ use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, Timestamp};
 use windlass_store::kv::Page;
 use windlass_store::{Store, StoreError};
 
-use crate::support::{deployment, make_shop, production, shop, variable, with_shop};
+use crate::support::{deployment, production, shop, variable, with_shop};
 
 #[tokio::test]
 async fn a_project_is_made_once_changed_and_deleted_with_everything() {
