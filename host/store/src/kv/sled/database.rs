@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::backend;
 use crate::error::{Result, StoreError};
@@ -17,6 +18,10 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const FLUSHER_EVERY_MS: u64 = 1000;
 /// Name of sled's flusher threads.
 const FLUSHER_NAME: &str = "log flusher";
+
+/// Longest wait for the locks of a database that was dropped just before, and the pause between looks.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Databases open in this process; each has one flusher.
 pub(super) static OPEN: AtomicUsize = AtomicUsize::new(0);
@@ -39,6 +44,31 @@ impl Drop for Counted {
     }
 }
 
+/// Opens sled, waiting for a moment while its files are locked: threads of a database that was dropped
+/// in this process let go of them a little later. Another process cannot hold them, see `lock`.
+fn open_unlocked(config: &sled::Config) -> Result<sled::Db> {
+    let until = Instant::now() + UNLOCKED_WITHIN;
+    loop {
+        // sled panics on some kinds of damage.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let opened = opened.map_err(|_| StoreError::Backend {
+            doing: "opening",
+            why: "its files are damaged".into(),
+        })?;
+        match opened {
+            Err(error) if is_locked(&error) && Instant::now() < until => {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            opened => return opened.map_err(backend("opening")),
+        }
+    }
+}
+
+/// sled has no error of its own for it, only this text.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"))
+}
+
 impl Database {
     pub(super) fn open(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(StoreError::io("creating", dir))?;
@@ -47,14 +77,7 @@ impl Database {
             .path(dir)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(FLUSHER_EVERY_MS));
-        // sled panics on some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = opened
-            .map_err(|_| StoreError::Backend {
-                doing: "opening",
-                why: "its files are damaged".into(),
-            })?
-            .map_err(backend("opening"))?;
+        let db = open_unlocked(&config)?;
         OPEN.fetch_add(1, Ordering::SeqCst);
         let counted = Counted;
         let path = dir.join("db");
