@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 use windlass_build::Builder;
+use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Runtime, logs as instance_logs};
-use windlass_model::deployment::StoredPlan;
+use windlass_model::deployment::{Instance, StoredPlan};
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Service};
 use windlass_model::variable::Variable;
@@ -22,7 +23,7 @@ use windlass_proxy::ProxyClient;
 use windlass_store::{Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
-use crate::pipeline::Row;
+use crate::pipeline::{Row, missing};
 use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
@@ -362,14 +363,20 @@ impl Host {
             Some(digest) => self.store.plan(digest).map_err(|e| e.to_failure())?,
             None => None,
         };
-        stored.map(|stored| stored.plan).ok_or_else(|| {
-            Failure::host(
-                "internal.missing-output",
-                "the deployment's plan is not stored",
-                "an earlier step should have stored it",
-                "deploy again; if it happens again, report it",
-            )
-        })
+        stored.map(|stored| stored.plan).ok_or_else(|| missing("plan"))
+    }
+
+    /// Whether an instance still runs as it was started: its container does, with the same process.
+    pub(crate) async fn still_runs(&self, instance: &Instance) -> Result<bool, Failure> {
+        let status = self.runtime.status(&instance.id).await;
+        let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
+        Ok(matches!(status, Some(TaskStatus::Running { pid }) if pid == instance.pid))
+    }
+
+    /// The last lines of an instance, as many as are shown with a failure.
+    pub(crate) fn instance_tail(&self, deployment: &DeploymentId, instance: &str) -> Vec<LogLine> {
+        let dir = self.logs.instance_dir(deployment, instance);
+        instance_logs::tail(&dir, self.config.limits.failure_log_lines_max)
     }
 
     /// All that an instance (or the migration) has written so far.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use windlass_containers::Labels;
-use windlass_containers::runtime::TaskStatus;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
 
 use crate::host::Host;
@@ -52,20 +51,14 @@ async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failur
     };
     let mut ended = Vec::new();
     for instance in &deployment.outputs.instances {
-        let status = host
-            .runtime
-            .status(&instance.id)
-            .await
-            .map_err(|e| e.failure("the state of a container could not be read"))?;
-        match status {
-            Some(TaskStatus::Running { pid }) if pid == instance.pid => {}
-            _ => ended.push(instance.clone()),
+        if !host.still_runs(instance).await? {
+            ended.push(instance.id.clone());
         }
     }
     let mut run = run_of(host, deployment, revision)?;
-    for instance in ended {
-        run.log.say(format!("{} does not run and is started again", instance.id));
-        restart(&mut run, &instance.id).await?;
+    for id in ended {
+        run.log.say(format!("{id} does not run and is started again"));
+        restart(&mut run, &id).await?;
     }
     run.revision = routes::publish(host, &mut run.deployment, run.revision).await?;
     Ok(())

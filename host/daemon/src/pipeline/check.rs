@@ -240,9 +240,7 @@ fn wrong_address(name: &str, instance: Option<&Instance>, port: u16) -> Failure 
 
 fn last_lines(run: &Run, instance: &Instance) -> Vec<LogLine> {
     let log = names::instance_log(&instance.process, instance.ordinal);
-    let lines = run.host.instance_lines(&run.deployment.id, &log);
-    let keep = lines.len().saturating_sub(run.host.config.limits.failure_log_lines_max);
-    lines[keep..].to_vec()
+    run.host.instance_tail(&run.deployment.id, &log)
 }
 
 fn millis(duration: Duration) -> u64 {

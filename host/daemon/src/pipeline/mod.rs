@@ -160,7 +160,7 @@ pub(crate) fn has_artifact(deployment: &Deployment) -> Option<&'static str> {
 }
 
 /// A step was reached without what an earlier one yields: a defect of Windlass.
-fn missing(what: &str) -> Failure {
+pub(crate) fn missing(what: &str) -> Failure {
     Failure::host(
         "internal.missing-output",
         format!("the deployment's record holds no {what}"),

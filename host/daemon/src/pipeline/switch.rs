@@ -5,7 +5,6 @@
 //! again; the generation is stored first, and publishing it twice is one publication.
 
 use async_trait::async_trait;
-use windlass_containers::runtime::TaskStatus;
 use windlass_model::Failure;
 
 use super::{Done, Run, Work, names};
@@ -50,13 +49,7 @@ impl Work for Switch {
 /// not led there.
 async fn still_running(run: &Run) -> Result<(), Failure> {
     for instance in &run.deployment.outputs.instances {
-        let status = run
-            .host
-            .runtime
-            .status(&instance.id)
-            .await
-            .map_err(|e| e.failure("the state of a container could not be read"))?;
-        if !matches!(status, Some(TaskStatus::Running { pid }) if pid == instance.pid) {
+        if !run.host.still_runs(instance).await? {
             let log = names::instance_log(&instance.process, instance.ordinal);
             return Err(Failure::app(
                 "switch.instance-ended",
