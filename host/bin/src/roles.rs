@@ -1,18 +1,19 @@
 //! What this machine can be asked to do itself: the roles behind the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 use windlass_cli::Roles;
 use windlass_cli::roles::{
     Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput, ProxyOptions,
-    ServeOptions, TeardownOptions,
+    RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_containers::{Config as EngineConfig, doctor};
 use windlass_daemon::ServeConfig;
 use windlass_devtools as devtools;
 use windlass_model::id::HostId;
+use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::{Failure, Limits};
 use windlass_proxy::{Listen, ProxyConfig, ProxyLimits};
 
@@ -97,6 +98,39 @@ impl Roles for Here {
             exe: this_binary()?,
         };
         runtime(2)?.block_on(async { Box::pin(windlass_daemon::teardown(host)).await })
+    }
+
+    fn recover(&self, options: RecoverOptions) -> Result<RecoverReport, Failure> {
+        log_to_stderr(LogFormat::Plain);
+        let config = windlass_daemon::RecoverConfig {
+            data_dir: options.data_dir,
+            containerd: options.containerd,
+            exe: this_binary()?,
+            host: options.host,
+            backup: options.backup,
+            without_backup: options.without_backup,
+            dry_run: options.dry_run,
+        };
+        runtime(2)?.block_on(async { Box::pin(windlass_daemon::recover(config)).await })
+    }
+
+    fn restore(&self, options: RestoreOptions) -> Result<RestoreReport, Failure> {
+        log_to_stderr(LogFormat::Plain);
+        let config = windlass_daemon::backup::RestoreConfig {
+            data_dir: options.data_dir,
+            backup: options.backup,
+            passphrase: options.passphrase,
+            without_volumes: options.without_volumes,
+        };
+        runtime(2)?.block_on(async { Box::pin(windlass_daemon::backup::restore(config)).await })
+    }
+
+    fn verify_backup(&self, backup: &Path) -> Result<BackupView, Failure> {
+        let view = windlass_daemon::backup::view_verified(backup);
+        match view.failure.clone() {
+            Some(failure) => Err(failure),
+            None => Ok(view),
+        }
     }
 }
 

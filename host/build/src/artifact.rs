@@ -92,6 +92,17 @@ pub(crate) async fn write(runtime: &dyn Runtime, record: Record) -> Result<Artif
     Ok(record.into_artifact(blob.digest))
 }
 
+/// Reads an artifact's record, for a host without a builder; `None` when there is none of this digest.
+///
+/// # Errors
+/// `artifact.unreadable`, or the runtime's.
+pub async fn read_artifact(
+    runtime: &dyn Runtime,
+    digest: &Digest,
+) -> Result<Option<Artifact>, Failure> {
+    load(runtime, digest).await
+}
+
 /// Reads a record.
 pub(crate) async fn load(
     runtime: &dyn Runtime,

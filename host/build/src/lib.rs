@@ -22,7 +22,7 @@ mod rooted;
 mod source;
 mod tree;
 
-pub use artifact::Pruned;
+pub use artifact::{Pruned, read_artifact};
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases};
 pub use builder::Builder;
 pub use request::{

@@ -2,13 +2,14 @@
 //! and prints.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::{DetectReport, Detection};
+use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::settings::Settings;
-use windlass_model::{EnvironmentName, Failure, Limits};
+use windlass_model::{EnvironmentName, Failure, HostId, Limits, Secret};
 
 /// How log lines of a role are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -159,6 +160,36 @@ pub struct TeardownOptions {
     pub containerd: Option<PathBuf>,
 }
 
+/// What `windlass recover` rebuilds, and how.
+#[derive(Debug, Clone)]
+pub struct RecoverOptions {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Socket of the containerd that was given; the own one when absent.
+    pub containerd: Option<PathBuf>,
+    /// The host's id, where the data directory does not say it.
+    pub host: Option<HostId>,
+    /// This backup instead of the newest.
+    pub backup: Option<PathBuf>,
+    /// No backup.
+    pub without_backup: bool,
+    /// Change nothing.
+    pub dry_run: bool,
+}
+
+/// What `windlass restore` puts back, and where.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The backup.
+    pub backup: PathBuf,
+    /// Opens its key.
+    pub passphrase: Option<Secret<String>>,
+    /// Leaves the volumes as they are.
+    pub without_volumes: bool,
+}
+
 /// What the binary can be, besides a client.
 pub trait Roles {
     /// Runs the control plane until it is told to stop.
@@ -196,4 +227,22 @@ pub trait Roles {
     /// # Errors
     /// While `windlass serve` runs, or when something could not be removed.
     fn teardown(&self, options: TeardownOptions) -> Result<(), Failure>;
+
+    /// Rebuilds a host's lost state from what runs.
+    ///
+    /// # Errors
+    /// When it is not lost, `windlass serve` runs, or something could not be read.
+    fn recover(&self, options: RecoverOptions) -> Result<RecoverReport, Failure>;
+
+    /// Puts a backup in the place of a host's state.
+    ///
+    /// # Errors
+    /// While `windlass serve` runs, or when the backup cannot be used.
+    fn restore(&self, options: RestoreOptions) -> Result<RestoreReport, Failure>;
+
+    /// Reads a backup as a whole.
+    ///
+    /// # Errors
+    /// When it is not exactly what was written.
+    fn verify_backup(&self, backup: &Path) -> Result<BackupView, Failure>;
 }

@@ -16,6 +16,7 @@ use containerd_client::tonic::transport::Channel;
 use containerd_client::types::Mount;
 use containerd_client::types::v1::Process;
 use prost_types::Any;
+use windlass_model::Secret;
 
 use crate::cgroup::Cgroup;
 use crate::client::{Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label_filter, to_wire};
@@ -66,6 +67,8 @@ impl Engine {
         }
         match self.container_create(spec).await {
             Ok(started) => Ok(started),
+            // It may have been started for all that is known: the next try finds out by its name.
+            Err(error @ RuntimeError::Unavailable { .. }) => Err(error),
             Err(error) => {
                 if let Err(left) = self.container_delete(&spec.id).await {
                     tracing::warn!(id = spec.id, error = %left, "a failed start left something");
@@ -174,6 +177,24 @@ impl Engine {
             .unless_gone()
             .map_err(self.client().refused("look up container", id))?;
         Ok(answer.and_then(|answer| answer.into_inner().container))
+    }
+
+    /// The variables that a container was made with; `None` when there is none of this id. Values are
+    /// secrets.
+    ///
+    /// # Errors
+    /// When containerd cannot be asked, or the record makes no sense.
+    pub async fn variables_of(&self, id: &str) -> Result<Option<Vec<(String, Secret<String>)>>> {
+        let Some(record) = self.container_record(id).await? else { return Ok(None) };
+        let bytes = record.spec.map(|spec| spec.value).unwrap_or_default();
+        let spec: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| RuntimeError::io("understand the record of", id)(error.into()))?;
+        let words = spec["process"]["env"].as_array().into_iter().flatten();
+        let pair = |word: &serde_json::Value| {
+            let (name, value) = word.as_str()?.split_once('=')?;
+            Some((name.to_owned(), Secret::new(value.to_owned())))
+        };
+        Ok(Some(words.filter_map(pair).collect()))
     }
 
     pub(crate) async fn container_status(&self, id: &str) -> Result<Option<TaskStatus>> {

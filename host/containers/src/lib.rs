@@ -30,5 +30,5 @@ mod userdb;
 
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};
-pub use network::subnet_in_use;
+pub use network::{KnownNetwork, known_networks, subnet_in_use};
 pub use runtime::{ContainerSpec, Labels, Runtime};

@@ -9,6 +9,7 @@
 //! [`api`].
 
 pub mod api;
+pub mod backup;
 mod config;
 pub mod control;
 mod failpoint;
@@ -18,6 +19,7 @@ mod plugins;
 mod probe;
 mod proxy_process;
 mod reconcile;
+pub mod recover;
 mod resolve;
 mod routes;
 pub mod source;
@@ -29,7 +31,6 @@ mod testing;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -41,11 +42,8 @@ use windlass_store::{Store, StoreAddresses};
 
 pub use config::ServeConfig;
 pub use host::Host;
+pub use recover::{RecoverConfig, recover};
 pub use teardown::{TeardownConfig, teardown};
-
-/// How often the state is backed up into `<data>/backups`, and how many backups are kept.
-const BACKUP_EVERY: Duration = Duration::from_secs(6 * 3600);
-const BACKUPS_KEPT: usize = 8;
 
 /// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
 /// start; live ones are not touched.
@@ -69,8 +67,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
     announce(&host).await;
-    let backups = host.config.data_dir.join("backups");
-    let backup = host.store.backup_every(BACKUP_EVERY, backups, BACKUPS_KEPT);
+    let backup = tokio::spawn(backup::keep(host.clone()));
     let served = tokio::select! {
         served = api::serve(listener, host.clone(), token) => served,
         _ = terminate.recv() => Ok(()),
@@ -190,11 +187,22 @@ fn sandbox(config: &ServeConfig) -> Result<Sandbox, Failure> {
 
 /// A number that grows with every start of this host: an older `serve` can no longer change routes.
 async fn next_epoch(store: &Store) -> Result<u64, Failure> {
-    const KEY: (&str, &str) = ("proxy", "epoch");
-    let last: Option<u64> = store.cache_get_as(KEY.0, KEY.1).map_err(|e| e.to_failure())?;
-    let epoch = last.unwrap_or(0) + 1;
-    store.cache_put_as(KEY.0, KEY.1, &epoch).await.map_err(|e| e.to_failure())?;
+    let epoch = last_epoch(store)? + 1;
+    keep_epoch(store, epoch).await?;
     Ok(epoch)
+}
+
+/// Where the epoch is kept.
+const EPOCH: (&str, &str) = ("proxy", "epoch");
+
+/// The epoch of the last start; 0 before the first.
+pub(crate) fn last_epoch(store: &Store) -> Result<u64, Failure> {
+    let last: Option<u64> = store.cache_get_as(EPOCH.0, EPOCH.1).map_err(|e| e.to_failure())?;
+    Ok(last.unwrap_or(0))
+}
+
+pub(crate) async fn keep_epoch(store: &Store, epoch: u64) -> Result<(), Failure> {
+    store.cache_put_as(EPOCH.0, EPOCH.1, &epoch).await.map_err(|e| e.to_failure())
 }
 
 /// Says aloud where things listen.

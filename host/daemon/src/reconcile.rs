@@ -13,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 use windlass_containers::Labels;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
 
+use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::{self, Run, names};
 use crate::routes;
 
 /// Mends what can be mended; what cannot is logged and shown in the status, and stops nothing.
 pub(crate) async fn reconcile(host: &Arc<Host>) {
+    failpoint::reached("before:reconcile");
     let taken_over = routes::taken_over(host).unwrap_or_else(|failure| {
         tracing::error!(%failure, "the running deployments could not be read");
         HashSet::new()
@@ -37,9 +39,12 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
         }
         Err(failure) => tracing::error!(%failure, "the live deployments could not be read"),
     }
+    failpoint::reached("during:reconcile");
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }
+    crate::recover::record::write_all(host).await;
+    failpoint::reached("after:reconcile");
 }
 
 /// Brings one live deployment back, and publishes it.

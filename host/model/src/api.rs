@@ -238,6 +238,9 @@ pub struct HostStatus {
     /// What was mended by itself and is worth knowing: the state was built anew from its journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// How the backups stand.
+    #[serde(default)]
+    pub backup: crate::recovery::BackupStatus,
     /// Deployments waiting.
     pub queued: usize,
     /// Deployments running.

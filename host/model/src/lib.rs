@@ -15,6 +15,7 @@ pub mod network;
 pub mod plan;
 pub mod plugin;
 pub mod project;
+pub mod recovery;
 pub mod secret;
 pub mod settings;
 pub mod variable;

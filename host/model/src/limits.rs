@@ -40,6 +40,10 @@ pub struct Limits {
     pub disk_free_bytes_min: u64,
     /// Available memory below which no deployment starts, in bytes.
     pub memory_free_bytes_min: u64,
+    /// Time between two backups that are made by themselves, in seconds; at least 60.
+    pub backup_every_s: u64,
+    /// Backups that are kept; older ones are deleted.
+    pub backups_kept_max: usize,
     /// Body of an uploaded source archive, in bytes.
     pub upload_bytes_max: u64,
     /// Body of any other request, in bytes.
@@ -159,6 +163,8 @@ impl Default for Limits {
             stop_grace_s: 30,
             disk_free_bytes_min: 2 * GIB,
             memory_free_bytes_min: 128 * MIB,
+            backup_every_s: 6 * 3600,
+            backups_kept_max: 8,
             upload_bytes_max: 512 * MIB,
             request_body_bytes_max: MIB,
             source_bytes_max: 4 * GIB,

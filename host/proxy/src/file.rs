@@ -61,6 +61,21 @@ pub(crate) fn load(path: &Path) -> Result<Saved, ProxyError> {
     })
 }
 
+/// The routes of a table file and the highest epoch that it has seen, read by somebody else than the
+/// proxy; `None` when there is no file.
+///
+/// # Errors
+/// When it cannot be read or makes no sense; it is left as it is.
+pub fn read_table(path: &Path) -> io::Result<Option<(u64, Vec<Route>)>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let saved: Saved = serde_json::from_slice(&bytes)?;
+    Ok(Some((saved.epoch, saved.routes)))
+}
+
 /// Replaces the file; when this returns, the table survives a power cut.
 pub(crate) fn save(path: &Path, saved: &Saved) -> io::Result<()> {
     let beside = suffixed(path, ".new");
@@ -95,6 +110,8 @@ mod tests {
         let saved = Saved::new(7, Vec::new());
         save(&path, &saved).unwrap();
         assert_eq!(load(&path).unwrap(), saved);
+        assert_eq!(read_table(&path).unwrap(), Some((7, Vec::new())));
+        assert_eq!(read_table(&folder.path().join("none.json")).unwrap(), None);
         assert!(!suffixed(&path, ".new").exists());
     }
 

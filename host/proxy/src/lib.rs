@@ -40,6 +40,7 @@ use std::path::PathBuf;
 
 pub use control::client::{ClientError, DrainState, ProxyClient};
 pub use control::protocol::{ControlError, ErrorCode, GenerationStats, Stats};
+pub use file::read_table;
 pub use limits::ProxyLimits;
 pub use route::{DrainDeadlines, Instance, Route, Targets};
 

@@ -178,6 +178,26 @@ impl Network {
     }
 }
 
+/// Writes a network down that was found on the machine; one that is known stays as it is.
+pub(crate) fn put_back(
+    store: &Store,
+    name: &str,
+    subnet: Subnet,
+    containers: BTreeMap<String, Ipv4Addr>,
+) -> Result<()> {
+    let key = keys::network(name);
+    if store.read::<Network>(&key)?.is_some() {
+        return Ok(());
+    }
+    let bytes = doc::encode(&key, &Network { subnet, containers, next_host: 0 })?;
+    let owner = doc::encode(&key, &name)?;
+    let tx = Transaction::new()
+        .put(key, Expect::Absent, bytes)
+        .put(subnet_key(subnet), Expect::Absent, owner)
+        .essential();
+    store.kv().submit(tx).wait().map(drop)
+}
+
 fn recorded(error: StoreError) -> AddressError {
     AddressError::Store(error.to_string())
 }

@@ -216,7 +216,7 @@ impl Store {
         self.writing(tx, Some(&before.value), deployment, Expect::Revision(expected))
     }
 
-    fn writing(
+    pub(crate) fn writing(
         &self,
         mut tx: Transaction,
         before: Option<&Deployment>,

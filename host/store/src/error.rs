@@ -148,6 +148,14 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// There is no state, and this data directory has had some.
+    #[error("the state of the host {host} in {} is lost", dir.display())]
+    Lost {
+        /// The data directory.
+        dir: PathBuf,
+        /// The host whose state it was.
+        host: String,
+    },
     /// A file operation failed.
     #[error("{doing} {} failed", path.display())]
     Io {
@@ -205,6 +213,7 @@ impl StoreError {
             Self::KeyLost { .. } => "store.key-lost",
             Self::Corrupt { .. } => "store.corrupt",
             Self::JournalDamaged { .. } => "store.journal-damaged",
+            Self::Lost { .. } => "store.lost",
             Self::Io { .. } => "store.io",
             Self::Backend { .. } => "store.backend",
             Self::Closed => "store.closed",
@@ -244,14 +253,21 @@ impl StoreError {
                 path.display()
             ),
             Self::Corrupt { .. } => {
-                "restore the newest verified backup (host/OPERATIONS.md)".into()
+                "restore the newest verified backup: `windlass backup list`, then `windlass \
+                 restore FILE`"
+                    .into()
             }
             Self::JournalDamaged { .. } => {
                 "put the journal's files back from a copy of the disk, or \
-                 restore the newest verified backup (`restore_from`, see host/OPERATIONS.md); the \
-                 files are left as they are"
+                 run `windlass recover`, which takes what it can from the newest verified backup \
+                 and from what runs; the damaged files are kept beside"
                     .into()
             }
+            Self::Lost { dir, .. } => format!(
+                "run `windlass recover`, which rebuilds it from what runs and from the newest backup; \
+                 to start with nothing instead, remove {}",
+                dir.join("host-id").display()
+            ),
             Self::Io { path, .. } => {
                 format!("check that {} exists, is writable and has space", path.display())
             }
@@ -306,6 +322,9 @@ impl StoreError {
             Self::Fenced { .. } => "a newer deployment has taken the environment",
             Self::KeyPermissions { .. } => "the key protects every secret of this host",
             Self::KeyLost { .. } => "it was encrypted with another key, or its bytes were changed",
+            Self::Lost { .. } => {
+                "the store is not there, and a new one would not know what runs on this machine"
+            }
             Self::Io { .. } => "the operating system refused",
             Self::Closed => "the host is shutting down",
         }

@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::kv::{
     Expect, Health, Kv, MemoryKv, Page, Revision, SledKv, Transaction, Watch, WatchEvent,
 };
-use crate::{keys, lock::DirLock};
+use crate::{identity, keys, lock::DirLock};
 
 /// Version of the layout of keys and records. A store with a higher one is refused.
 const SCHEMA_VERSION: u32 = 1;
@@ -45,15 +45,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::SchemaNewer`], [`StoreError::KeyPermissions`],
     /// [`StoreError::KeyFile`], [`StoreError::KeyLost`] (another key than the store was made with),
-    /// [`StoreError::JournalDamaged`], or the disk's.
+    /// [`StoreError::JournalDamaged`], [`StoreError::Lost`] when there was a store and is none, or the
+    /// disk's.
     pub fn open(data_dir: &Path, limits: Limits) -> Result<Self> {
+        Self::open_as(data_dir, limits, None)
+    }
+
+    /// Opens the store. A new one gets this id; without one it gets its own, unless the data directory
+    /// has had another store before.
+    pub(crate) fn open_as(data_dir: &Path, limits: Limits, host: Option<&HostId>) -> Result<Self> {
         std::fs::create_dir_all(data_dir).map_err(StoreError::io("creating", data_dir))?;
         let lock = DirLock::take(data_dir)?;
         let kv: Arc<dyn Kv> = Arc::new(SledKv::open(data_dir)?);
         check_schema(&*kv)?;
+        identify(&*kv, data_dir, host)?;
         let is_new = kv.get(keys::KEY_CHECK)?.is_none();
         let cipher = Cipher::load_or_create(&data_dir.join("secret.key"), is_new)?;
-        Self::build(kv, limits, cipher, Some(data_dir.to_owned()), Some(lock))
+        let store = Self::build(kv, limits, cipher, Some(data_dir.to_owned()), Some(lock))?;
+        identity::remember(data_dir, store.host_id());
+        Ok(store)
     }
 
     /// A store that is gone with the process, for tests of what stands on it.
@@ -159,6 +169,23 @@ fn check_schema(kv: &dyn Kv) -> Result<()> {
         None => {
             let version = doc::encode(keys::SCHEMA, &SCHEMA_VERSION)?;
             kv.compare_and_set(keys::SCHEMA, Expect::Absent, version).wait().map(drop)
+        }
+    }
+}
+
+/// Gives a new store the id that it is to have.
+fn identify(kv: &dyn Kv, data_dir: &Path, host: Option<&HostId>) -> Result<()> {
+    if kv.get(keys::HOST_ID)?.is_some() {
+        return Ok(());
+    }
+    match (host, identity::known_host_id(data_dir)?) {
+        (Some(id), _) => {
+            let bytes = doc::encode(keys::HOST_ID, id)?;
+            kv.compare_and_set(keys::HOST_ID, Expect::Absent, bytes).wait().map(drop)
+        }
+        (None, None) => Ok(()),
+        (None, Some(lost)) => {
+            Err(StoreError::Lost { dir: data_dir.to_owned(), host: lost.to_string() })
         }
     }
 }

@@ -216,12 +216,32 @@ impl TestHost {
             env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
 
+    /// Replaces the further arguments of the next start.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.options.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
     /// The failpoint that was reached, if one was; the proof is removed, so that it can be armed again.
     pub fn take_failpoint_hit(&self) -> Option<String> {
         let file = self.data_dir().join("failpoint.hit");
         let place = std::fs::read_to_string(&file).ok()?;
         std::fs::remove_file(file).unwrap();
         Some(place)
+    }
+
+    /// Waits until `serve` is held at a place that was armed with `pause@`; it goes on when the proof
+    /// is taken.
+    ///
+    /// # Panics
+    /// When it is not held there within the deadline.
+    pub fn wait_held_at(&self, place: &str, deadline: Duration) {
+        wait_for("serve is held", deadline, || {
+            let hit = std::fs::read_to_string(self.data_dir().join("failpoint.hit"));
+            match hit {
+                Ok(hit) if hit == place => Ok(()),
+                other => Err(format!("{other:?} instead of {place}")),
+            }
+        });
     }
 
     /// Whether `serve` runs.

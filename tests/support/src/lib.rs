@@ -13,6 +13,7 @@
 #![expect(clippy::print_stderr, reason = "a test says what it draws and what it saw")]
 
 pub mod cli;
+pub mod containerd_proxy;
 pub mod git_server;
 pub mod guest;
 pub mod host;
@@ -24,6 +25,7 @@ pub mod sample;
 pub mod wait;
 
 pub use cli::{CliOutput, Deployed};
+pub use containerd_proxy::{ContainerdProxy, Fault};
 pub use host::{HostOptions, TestHost};
 pub use http::{Connection, Request, Response};
 pub use leaks::Machine;

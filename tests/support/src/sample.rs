@@ -10,16 +10,35 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 /// # Panics
 /// When `WINDLASS_TEST_SEED` is not a number.
 pub fn of<T>(matrix: Vec<T>, size: usize) -> Vec<T> {
-    if std::env::var("WINDLASS_TEST_EXTENT").is_ok_and(|extent| extent == "full") {
+    if is_full() {
         eprintln!("the whole matrix: {} cases", matrix.len());
         return matrix;
     }
-    let seed = std::env::var("WINDLASS_TEST_SEED").map_or_else(
-        |_| RandomState::new().build_hasher().finish() % 1_000_000_007,
-        |seed| seed.parse().unwrap_or_else(|e| panic!("WINDLASS_TEST_SEED={seed}: {e}")),
-    );
+    let seed = seed();
     eprintln!("a sample of {size} of {} cases: WINDLASS_TEST_SEED={seed}", matrix.len());
     draw(matrix, size, seed)
+}
+
+/// Whether every matrix is to be played in full.
+pub fn is_full() -> bool {
+    std::env::var("WINDLASS_TEST_EXTENT").is_ok_and(|extent| extent == "full")
+}
+
+/// The seed of this run: the given one, or one that is drawn; whoever uses it prints it.
+///
+/// # Panics
+/// When `WINDLASS_TEST_SEED` is not a number.
+pub fn seed() -> u64 {
+    std::env::var("WINDLASS_TEST_SEED").map_or_else(
+        |_| RandomState::new().build_hasher().finish() % 1_000_000_007,
+        |seed| seed.parse().unwrap_or_else(|e| panic!("WINDLASS_TEST_SEED={seed}: {e}")),
+    )
+}
+
+/// A number below `bound` that follows from the seed and from where it is used.
+pub fn number(seed: u64, place: u64, bound: u64) -> u64 {
+    let mut state = seed.wrapping_add(place.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    next(&mut state) % bound.max(1)
 }
 
 fn draw<T>(matrix: Vec<T>, size: usize, seed: u64) -> Vec<T> {
@@ -53,5 +72,7 @@ mod tests {
         assert!(sample.is_sorted());
         assert_eq!(sample, draw(matrix.clone(), 6, 7));
         assert_ne!(sample, draw(matrix, 6, 8));
+        assert_eq!(number(7, 1, 100), number(7, 1, 100));
+        assert!((0..50).any(|place| number(7, place, 100) != number(7, 0, 100)));
     }
 }

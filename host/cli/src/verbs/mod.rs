@@ -7,6 +7,7 @@ use crate::client::{self, Client};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::session::Session;
 
+mod backup;
 mod cancel;
 mod completions;
 mod deploy;
@@ -22,7 +23,9 @@ mod plan;
 mod plugin;
 mod project;
 mod proxy;
+mod recover;
 mod redeploy;
+mod restore;
 mod rollback;
 mod serve;
 mod service;
@@ -55,6 +58,9 @@ pub enum Verb {
     Domain(domain::Domain),
     Service(service::Service),
     Plugin(plugin::Plugin),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Recover(recover::Recover),
     Teardown(teardown::Teardown),
     Completions(completions::Completions),
 }
@@ -86,6 +92,9 @@ impl Verb {
             Self::Domain(verb) => verb.run(session),
             Self::Service(verb) => verb.run(session),
             Self::Plugin(verb) => verb.run(session),
+            Self::Backup(verb) => verb.run(session),
+            Self::Restore(verb) => verb.run(session),
+            Self::Recover(verb) => verb.run(session),
             Self::Teardown(verb) => verb.run(session),
             Self::Completions(verb) => verb.run(session),
         }

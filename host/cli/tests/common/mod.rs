@@ -13,9 +13,10 @@ use windlass_cli::console::Console;
 use windlass_cli::exit::Exit;
 use windlass_cli::roles::{
     Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput, ProxyOptions,
-    ServeOptions, TeardownOptions,
+    RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_model::Failure;
+use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 
 /// Roles that refuse, except the doctor, and remember how `serve` was asked.
 #[derive(Default)]
@@ -43,6 +44,15 @@ impl Roles for NoRoles {
     }
     fn teardown(&self, _: TeardownOptions) -> Result<(), Failure> {
         Ok(())
+    }
+    fn recover(&self, _: RecoverOptions) -> Result<RecoverReport, Failure> {
+        Err(refused())
+    }
+    fn restore(&self, _: RestoreOptions) -> Result<RestoreReport, Failure> {
+        Err(refused())
+    }
+    fn verify_backup(&self, _: &std::path::Path) -> Result<BackupView, Failure> {
+        Err(refused())
     }
     fn doctor(&self, _: &DoctorOptions) -> Result<Vec<Check>, Failure> {
         Ok(vec![Check {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use windlass_model::Digest;
 
 use super::Engine;
+use super::again::again;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::{
     Access, Applied, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec, Exit, Labels,
@@ -18,15 +19,15 @@ use crate::snapshots::blocking;
 #[async_trait]
 impl Runtime for Engine {
     async fn create_lease(&self, name: &str, labels: &Labels, expires_in: Duration) -> Result<()> {
-        self.lease_create(name, labels, expires_in).await
+        again(|| self.lease_create(name, labels, expires_in)).await
     }
 
     async fn delete_lease(&self, name: &str) -> Result<()> {
-        self.lease_delete(name).await
+        again(|| self.lease_delete(name)).await
     }
 
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
-        self.lease_list(labels).await
+        again(|| self.lease_list(labels)).await
     }
 
     fn leased(&self, lease: &str) -> Arc<dyn Runtime> {
@@ -43,23 +44,23 @@ impl Runtime for Engine {
     }
 
     async fn read_blob(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>> {
-        self.content_read(digest, bytes_max).await
+        again(|| self.content_read(digest, bytes_max)).await
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Blob>> {
-        self.content_info(digest).await
+        again(|| self.content_info(digest)).await
     }
 
     async fn list_blobs(&self, labels: &Labels) -> Result<Vec<Blob>> {
-        self.content_list(labels).await
+        again(|| self.content_list(labels)).await
     }
 
     async fn label_blob(&self, digest: &Digest, labels: &Labels) -> Result<()> {
-        self.content_label(digest, labels).await
+        again(|| self.content_label(digest, labels)).await
     }
 
     async fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        self.content_delete(digest).await
+        again(|| self.content_delete(digest)).await
     }
 
     async fn prepare_snapshot(
@@ -68,31 +69,31 @@ impl Runtime for Engine {
         parent: Option<&str>,
         labels: &Labels,
     ) -> Result<()> {
-        self.snapshot_prepare(key, parent, labels).await.map(drop)
+        again(|| self.snapshot_prepare(key, parent, labels)).await.map(drop)
     }
 
     async fn commit_snapshot(&self, key: &str, name: &str, labels: &Labels) -> Result<Committed> {
-        self.snapshot_commit(key, name, labels).await
+        again(|| self.snapshot_commit(key, name, labels)).await
     }
 
     async fn snapshot(&self, key: &str) -> Result<Option<Snapshot>> {
-        self.snapshot_stat(key).await
+        again(|| self.snapshot_stat(key)).await
     }
 
     async fn list_snapshots(&self, labels: &Labels) -> Result<Vec<Snapshot>> {
-        self.snapshot_list(labels).await
+        again(|| self.snapshot_list(labels)).await
     }
 
     async fn label_snapshot(&self, key: &str, labels: &Labels) -> Result<()> {
-        self.snapshot_label(key, labels).await
+        again(|| self.snapshot_label(key, labels)).await
     }
 
     async fn remove_snapshot(&self, key: &str) -> Result<()> {
-        self.snapshot_remove(key).await
+        again(|| self.snapshot_remove(key)).await
     }
 
     async fn snapshot_bytes(&self, key: &str) -> Result<u64> {
-        self.snapshot_usage(key).await
+        again(|| self.snapshot_usage(key)).await
     }
 
     async fn mount_snapshot(&self, key: &str, access: Access) -> Result<Mounted> {
@@ -132,7 +133,13 @@ impl Runtime for Engine {
     }
 
     async fn create_and_start(&self, spec: &ContainerSpec) -> Result<Started> {
-        self.container_ensure(spec).await
+        let started = again(|| self.container_ensure(spec)).await;
+        if let Err(RuntimeError::Unavailable { .. }) = &started
+            && let Err(left) = self.container_delete(&spec.id).await
+        {
+            tracing::warn!(id = spec.id, error = %left, "a start that was cut off left something");
+        }
+        started
     }
 
     async fn wait(&self, id: &str) -> Result<Exit> {
@@ -140,19 +147,19 @@ impl Runtime for Engine {
     }
 
     async fn status(&self, id: &str) -> Result<Option<TaskStatus>> {
-        self.container_status(id).await
+        again(|| self.container_status(id)).await
     }
 
     async fn kill(&self, id: &str, signal: i32, all: bool) -> Result<()> {
-        self.task_kill(id, signal, all).await
+        again(|| self.task_kill(id, signal, all)).await
     }
 
     async fn delete(&self, id: &str) -> Result<()> {
-        self.container_delete(id).await
+        again(|| self.container_delete(id)).await
     }
 
     async fn list(&self, labels: &Labels) -> Result<Vec<Container>> {
-        self.container_list(labels).await
+        again(|| self.container_list(labels)).await
     }
 
     async fn exec(&self, id: &str, command: &ExecSpec) -> Result<ExecResult> {

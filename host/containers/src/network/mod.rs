@@ -6,6 +6,7 @@
 
 mod aardvark;
 mod iptables;
+mod known;
 pub(crate) mod leftovers;
 mod netavark;
 mod netns;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::runtime::Attachment;
 
+pub use known::{KnownNetwork, known_networks};
 pub use netavark::Netavark;
 pub use routes::subnet_in_use;
 

@@ -16,6 +16,7 @@ use windlass_model::Failure;
 
 use crate::host::Host;
 
+mod backups;
 mod deployments;
 mod environment;
 mod events;

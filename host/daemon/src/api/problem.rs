@@ -54,6 +54,7 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("rollback.already-live", StatusCode::CONFLICT),
     ("rollback.other-environment", StatusCode::CONFLICT),
     ("rollback.artifact-pruned", StatusCode::CONFLICT),
+    ("backup.not-found", StatusCode::NOT_FOUND),
     ("switch.proxy-unreachable", StatusCode::BAD_GATEWAY),
     ("switch.proxy-refused", StatusCode::BAD_GATEWAY),
 ];

@@ -42,6 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(about_environments());
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
+    rows.extend(super::backups::about_backups());
     rows
 }
 

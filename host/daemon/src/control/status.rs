@@ -60,6 +60,7 @@ pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
         ready: problems.is_empty(),
         problems,
         notices: host.store.recovered().into_iter().collect(),
+        backup: crate::backup::status(host),
         queued: queue.queued(),
         running: queue.running(),
         live,

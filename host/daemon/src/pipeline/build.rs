@@ -34,12 +34,14 @@ impl Work for Build {
             app_dir,
             source_digests: digests(run),
             variables: build_variables(run),
-            log: Arc::new(move |line| log.write(line)),
+            log: Arc::new(move |line| {
+                log.write(line);
+                failpoint::reached("during:build");
+            }),
             cancel: run.cancel.clone(),
             labels: names::labels(&run.deployment, StepName::Build),
         };
         let outcome = run.host.builder.build(request).await?;
-        failpoint::reached("during:build");
         for warning in &outcome.warnings {
             run.warn(&warning.code, warning.message.clone());
         }
@@ -52,6 +54,7 @@ impl Work for Build {
 
     async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
         run.host.builder.clean_up(&run.deployment.id).await?;
+        failpoint::reached("within-undo:build");
         if let Some(artifact) = run.deployment.outputs.artifact.clone() {
             // An unchanged redeploy yields the record of the deployment it repeats.
             if !run.host.artifact_in_use(&artifact.digest, &run.deployment.id)? {

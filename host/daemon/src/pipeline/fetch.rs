@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use windlass_model::{Deployment, Failure};
 
 use super::{Done, Run, Work, has_artifact};
-use crate::{failpoint, source};
+use crate::source;
 
 pub(crate) struct Fetch;
 
@@ -27,7 +27,6 @@ impl Work for Fetch {
             limits: &run.host.config.limits,
         };
         let done = source::fetch(request, &run.log, &run.cancel).await?;
-        failpoint::reached("during:fetch");
         let fetched = done.fetched;
         let summary = match (&fetched.commit, &fetched.subject) {
             (Some(commit), Some(subject)) => {

@@ -13,11 +13,11 @@ pub(crate) struct Finish;
 #[async_trait]
 impl Work for Finish {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        failpoint::reached("during:finish");
         // The workspace has served its purpose; what is needed later is in the artifact.
         if let Err(failure) = run.host.clear_workspace(&run.deployment.id).await {
             run.log.say(failure.to_string());
         }
+        failpoint::reached("during:finish");
         match &run.deployment.outputs.replaced {
             Some(old) => Ok(Done::new(format!("{old} drains"))),
             None => Ok(Done::new("the first of its environment")),

@@ -23,6 +23,7 @@ use windlass_model::{Deployment, Failure, Limits, StepName, StepStatus};
 use crate::host::Host;
 use crate::steplog::StepLog;
 
+mod again;
 mod build;
 mod check;
 mod detect;

@@ -5,7 +5,7 @@
 
 use windlass_containers::Labels;
 use windlass_model::id::{DeploymentId, EnvironmentName, ProcessName, ProjectName};
-use windlass_model::{Deployment, Digest, StepName};
+use windlass_model::{Deployment, Digest, Source, StepName};
 
 /// Prefix of every label.
 const LABEL: &str = "dev.windlass";
@@ -44,10 +44,18 @@ pub(crate) fn route(project: &ProjectName, environment: &EnvironmentName) -> Str
 /// Labels of what belongs to a deployment.
 pub(crate) fn labels(deployment: &Deployment, step: StepName) -> Labels {
     let mut labels = deployment_labels(&deployment.id);
-    labels.insert(format!("{LABEL}.project"), deployment.project.to_string());
-    labels.insert(format!("{LABEL}.environment"), deployment.environment.to_string());
+    labels.extend(environment_labels(&deployment.project, &deployment.environment));
     labels.insert(format!("{LABEL}.step"), step.to_string());
+    labels.extend(recovery_labels(deployment));
     labels
+}
+
+/// Labels of what belongs to an environment.
+pub(crate) fn environment_labels(project: &ProjectName, environment: &EnvironmentName) -> Labels {
+    Labels::from([
+        (format!("{LABEL}.project"), project.to_string()),
+        (format!("{LABEL}.environment"), environment.to_string()),
+    ])
 }
 
 /// The label by which all containers of a deployment are found.
@@ -58,6 +66,68 @@ pub(crate) fn deployment_labels(deployment: &DeploymentId) -> Labels {
 /// The deployment that a container is labelled with.
 pub(crate) fn labelled_deployment(labels: &Labels) -> Option<DeploymentId> {
     labels.get(&format!("{LABEL}.deployment"))?.parse().ok()
+}
+
+/// Longest label that containerd takes is 4096 bytes with its key; a longer source is left out.
+const SOURCE_LABEL_BYTES_MAX: usize = 3500;
+
+/// What is needed to know a deployment again from its containers alone.
+fn recovery_labels(deployment: &Deployment) -> Labels {
+    let mut labels = Labels::from([(format!("{LABEL}.number"), deployment.number.to_string())]);
+    if let Some(artifact) = &deployment.outputs.artifact {
+        labels.insert(format!("{LABEL}.artifact"), artifact.digest.to_string());
+    }
+    if let Ok(source) = serde_json::to_string(&deployment.source)
+        && source.len() <= SOURCE_LABEL_BYTES_MAX
+    {
+        labels.insert(format!("{LABEL}.source"), source);
+    }
+    labels
+}
+
+/// The label of an instance's port.
+pub(crate) fn port_label(port: u16) -> (String, String) {
+    (format!("{LABEL}.port"), port.to_string())
+}
+
+fn labelled<T: std::str::FromStr>(labels: &Labels, name: &str) -> Option<T> {
+    labels.get(&format!("{LABEL}.{name}"))?.parse().ok()
+}
+
+pub(crate) fn labelled_port(labels: &Labels) -> Option<u16> {
+    labelled(labels, "port")
+}
+
+pub(crate) fn labelled_number(labels: &Labels) -> Option<u64> {
+    labelled(labels, "number")
+}
+
+pub(crate) fn labelled_step(labels: &Labels) -> Option<StepName> {
+    labelled(labels, "step")
+}
+
+pub(crate) fn labelled_artifact(labels: &Labels) -> Option<Digest> {
+    labelled(labels, "artifact")
+}
+
+pub(crate) fn labelled_source(labels: &Labels) -> Option<Source> {
+    serde_json::from_str(labels.get(&format!("{LABEL}.source"))?).ok()
+}
+
+pub(crate) fn labelled_environment(labels: &Labels) -> Option<(ProjectName, EnvironmentName)> {
+    Some((labelled(labels, "project")?, labelled(labels, "environment")?))
+}
+
+/// The deployment that an instance's name says.
+pub(crate) fn of_instance(name: &str) -> Option<DeploymentId> {
+    name.split('.').next()?.parse().ok()
+}
+
+/// The process and the ordinal that an instance's name says.
+pub(crate) fn instance_place(name: &str) -> Option<(ProcessName, u32)> {
+    let (rest, ordinal) = name.rsplit_once('.')?;
+    let (_, process) = rest.split_once('.')?;
+    Some((process.parse().ok()?, ordinal.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -74,6 +144,16 @@ mod tests {
         );
         let long = "a".repeat(40);
         assert!(network(&name(&long), &environment(&long)).len() <= 100);
+    }
+
+    #[test]
+    fn an_instance_is_known_again_by_its_name() {
+        let id = DeploymentId::generate();
+        let process: ProcessName = "worker".parse().unwrap();
+        let name = instance(&id, &process, 3);
+        assert_eq!(of_instance(&name), Some(id.clone()));
+        assert_eq!(instance_place(&name), Some((process, 3)));
+        assert_eq!(instance_place(&migration(&id)), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use windlass_containers::Runtime;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Timestamp};
 
+use super::again::Again;
 use super::names;
 use crate::failpoint;
 use crate::host::Host;
@@ -30,7 +31,16 @@ pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
     }
     drain(&host, &deployment).await;
     failpoint::reached("during:retire");
-    let outcome = stop_and_delete(&host, &deployment).await;
+    let mut again = Again::new();
+    let outcome = loop {
+        match stop_and_delete(&host, &deployment).await {
+            Err(failure) if again.may(&failure) => {
+                tracing::warn!(deployment = %id, %failure, "the superseded deployment is retired again");
+                again.wait().await;
+            }
+            outcome => break outcome,
+        }
+    };
     host.settle_draining(&id, |deployment| {
         deployment.ended_at = Some(Timestamp::now());
         match outcome {
@@ -114,6 +124,7 @@ pub(crate) async fn delete_instances(host: &Host, id: &DeploymentId) -> Result<(
             .delete(&container.id)
             .await
             .map_err(|e| e.failure("a container could not be deleted"))?;
+        failpoint::reached("within-undo:start");
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use windlass_model::deployment::{CancelReason, Kind, Outputs};
 use windlass_model::secret::Masker;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp};
 
+use super::again::Again;
 use super::{Done, Row, Run};
 use crate::failpoint;
 use crate::host::Host;
@@ -52,6 +53,7 @@ pub(crate) async fn run(host: Arc<Host>, deployment: Deployment, revision: u64, 
             return;
         }
     };
+    tracing::info!(deployment = %id, step = ?run.deployment.current_step(), "taken up");
     if let Err(failure) = drive(&mut run, &ticket).await {
         tracing::error!(deployment = %id, %failure, "the deployment's state could not be stored");
     }
@@ -186,6 +188,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     run.deployment.live_at = Some(now);
     run.host.go_live(&run.deployment, run.revision).await?;
     failpoint::reached("after:live");
+    crate::recover::record::write(&run.host, &run.deployment).await;
     tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "live");
     Ok(())
 }
@@ -225,7 +228,8 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
     let rows: Vec<&Row> = run.host.table.iter().filter(begun).collect();
     let mut left: Option<Failure> = None;
     for row in rows.into_iter().rev() {
-        if let Err(failure) = row.work.undo(run).await {
+        failpoint::reached(&format!("undoing:{}", row.step));
+        if let Err(failure) = undo(run, row).await {
             tracing::error!(deployment = %run.deployment.id, step = %row.step, %failure, "undo failed");
             left.get_or_insert(failure.in_step(row.step));
             // Visitors may be on the new instances still: nothing of them is taken away.
@@ -245,6 +249,21 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         run.deployment.failure = Some(stuck(run, left));
     }
     run.save().await
+}
+
+/// Undoes a row. What fails is tried again before a person is called, and a containerd that is away is
+/// waited for: what is left lies in it.
+async fn undo(run: &mut Run, row: &Row) -> Result<(), Failure> {
+    let mut again = Again::new();
+    loop {
+        match row.work.undo(run).await {
+            Err(failure) if again.may(&failure) => {
+                tracing::warn!(deployment = %run.deployment.id, step = %row.step, %failure, "undo again");
+                again.wait().await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn stuck(run: &Run, left: Failure) -> Failure {

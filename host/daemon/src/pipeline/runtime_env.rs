@@ -63,6 +63,7 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
         log,
     );
     spec.labels = names::labels(deployment, command.step);
+    spec.labels.extend(command.port.map(names::port_label));
     spec.env = environment(run, config, command.port);
     spec.cwd = command.cwd.map_or_else(|| config.cwd.clone(), str::to_owned);
     if spec.cwd.is_empty() {

@@ -18,6 +18,7 @@ use windlass_model::{
     DeploymentId, Digest, EnvironmentName, Failure, Limits, ProjectName, Secret, Source,
 };
 
+use crate::failpoint;
 use crate::steplog::StepLog;
 
 pub mod address;
@@ -125,6 +126,8 @@ pub async fn fetch(
             archive::fetch(&request, digest, &place, cancel).await
         }
     };
+    // In the middle: what came lies there, and is not in its place yet.
+    failpoint::reached("during:fetch");
     let finished = match got {
         Ok(got) => place.finish(got).await,
         Err(failure) => Err(failure),

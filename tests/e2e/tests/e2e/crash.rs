@@ -9,14 +9,16 @@ use std::time::Duration;
 use windlass_model::{Deployment, DeploymentStatus, StepName};
 use windlass_test_support::host::kill;
 use windlass_test_support::load::Running;
-use windlass_test_support::{Request, http, leaks, sample, until, wait_for};
+use windlass_test_support::{Request, TestHost, http, leaks, sample, until, wait_for};
 
 use crate::shop::{App, PROJECT, Shop, assert_unharmed};
 
 /// How long a case may take from the restart to its end.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
-/// How many cases of the matrix are played unless all are.
-const SAMPLE: usize = 6;
+pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(60);
+/// Within this time after a restart a deployment has ended, or somebody works on it again.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(10);
+/// How many cases of the matrix are played unless all are, beside one within each step.
+const SAMPLE: usize = 4;
 
 /// How its deployment must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,16 +58,29 @@ fn matrix() -> Vec<Case> {
         .filter(|place| place != "during:migrate")
         .chain(["after:live".to_owned(), "during:retire".to_owned()]);
     let begun = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
-    let back = begun.map(|step| format!("undone:{step}"));
-    forward
-        .map(Case::live)
-        .chain(std::iter::once("before:undo".to_owned()).chain(back).map(Case::fails))
-        .collect()
+    let back = begun.flat_map(|step| [format!("undoing:{step}"), format!("undone:{step}")]);
+    let within = ["before:undo", "within-undo:build", "within-undo:start"].map(str::to_owned);
+    forward.map(Case::live).chain(within.into_iter().chain(back).map(Case::fails)).collect()
+}
+
+/// Those within a step are always played, the others as a sample.
+fn played() -> Vec<Case> {
+    let (within, others): (Vec<Case>, Vec<Case>) =
+        matrix().into_iter().partition(|case| case.place.starts_with("during:"));
+    within.into_iter().chain(sample::of(others, SAMPLE)).collect()
 }
 
 /// Version 1 is live, and the environment has a service that must answer: the application itself.
-fn open() -> Shop {
-    let shop = Shop::open();
+pub(crate) fn open() -> Shop {
+    with_service(Shop::open())
+}
+
+/// The same, on a host that runs.
+pub(crate) fn open_on(host: TestHost) -> Shop {
+    with_service(Shop::open_on(host))
+}
+
+fn with_service(shop: Shop) -> Shop {
     let service = ["service", "add", "web", "--address", "web:3000", "--project", PROJECT];
     shop.host.cli(&service).ok();
     shop
@@ -73,14 +88,14 @@ fn open() -> Shop {
 
 impl Shop {
     /// Starts the host anew with this place armed.
-    fn arm(&mut self, place: &str) {
+    pub(crate) fn arm(&mut self, place: &str) {
         self.host.stop_serve();
         self.host.set_env(&[("WINDLASS_FAILPOINT", place)]);
         self.host.restart();
     }
 
     /// Asks for a deployment or a rollback. The host may be killed before it can answer.
-    fn ask_what_dies(&self, what: &str, body: &serde_json::Value) {
+    pub(crate) fn ask_what_dies(&self, what: &str, body: &serde_json::Value) {
         let path = format!("/v1/projects/{PROJECT}/environments/production/{what}");
         let body = body.to_string();
         let headers = vec![
@@ -100,11 +115,28 @@ impl Shop {
     }
 
     /// Waits for the host's death at the armed place, which is proved to be hit.
-    fn dies_at(&mut self, place: &str) {
+    pub(crate) fn dies_at(&mut self, place: &str) {
         self.host.wait_serve_ended(ENDS_WITHIN);
         let hit = self.host.take_failpoint_hit();
         assert_eq!(hit.as_deref(), Some(place), "the place that was hit");
         self.host.set_env(&[]);
+    }
+
+    /// Starts the host, and asserts that the last deployment has ended or is worked on again in time.
+    pub(crate) fn restart_and_go_on(&mut self) {
+        let before = self.host.serve_log().len();
+        self.host.restart();
+        wait_for("the deployment is taken up again", TAKEN_UP_WITHIN, || {
+            let deployment = self.host.show(PROJECT, self.last).deployment;
+            let log = self.host.serve_log();
+            let taken_up =
+                |line: &str| line.contains("taken up") && line.contains(deployment.id.as_str());
+            let goes_on = log.get(before..).unwrap_or_default().lines().any(taken_up);
+            match is_over(deployment.status) || goes_on {
+                true => Ok(()),
+                false => Err(format!("{deployment:#?}")),
+            }
+        });
     }
 
     /// Plays a case from its deployment to a settled host.
@@ -119,7 +151,7 @@ impl Shop {
         if case.wait_migrated {
             until("the migration ends", ENDS_WITHIN, || self.has_stopped_task());
         }
-        self.host.restart();
+        self.restart_and_go_on();
         let deployment = self.ended();
         let old = self.text.clone();
         let seen = match case.ends {
@@ -151,7 +183,7 @@ impl Shop {
         self.last += 1;
         self.ask_what_dies("rollback", &serde_json::json!({}));
         self.dies_at(place);
-        self.host.restart();
+        self.restart_and_go_on();
         let deployment = self.ended();
         assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
         let old = self.text.clone();
@@ -166,7 +198,7 @@ impl Shop {
     }
 
     /// The new version is the one that is seen, and the old one is retired.
-    fn went_live(&mut self, load: &Running, text: &str) {
+    pub(crate) fn went_live(&mut self, load: &Running, text: &str) {
         load.wait_body(text);
         load.wait_body(&format!("slow {text}"));
         let what = "the old one is retired";
@@ -177,20 +209,16 @@ impl Shop {
         text.clone_into(&mut self.text);
     }
 
-    fn ended(&self) -> Deployment {
+    pub(crate) fn ended(&self) -> Deployment {
         let what = "the deployment ends after the crash";
-        let over = |status| {
-            use DeploymentStatus as S;
-            matches!(status, S::Live | S::Failed | S::Cancelled | S::Stuck)
-        };
         let view = self.host.wait_deployment(PROJECT, self.last, what, ENDS_WITHIN, |view| {
-            over(view.deployment.status)
+            is_over(view.deployment.status)
         });
         view.deployment
     }
 
     /// How often the migration of a deployment ran: each run leaves one line in its container's log.
-    fn migrations_of(&self, deployment: &Deployment) -> usize {
+    pub(crate) fn migrations_of(&self, deployment: &Deployment) -> usize {
         let path = format!("/v1/deployments/{}/logs?instance=migrate", deployment.id);
         let answer = self.host.api("GET", &path, None);
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -198,7 +226,7 @@ impl Shop {
     }
 
     /// Exactly one deployment is live, and nothing is held but what it needs.
-    fn assert_settled(&self) {
+    pub(crate) fn assert_settled(&self) {
         let path = format!("/v1/deployments?project={PROJECT}&status=live");
         let live: serde_json::Value = self.host.api("GET", &path, None).json();
         let numbers: Vec<u64> =
@@ -231,10 +259,19 @@ impl Shop {
     }
 }
 
+fn is_over(status: DeploymentStatus) -> bool {
+    use DeploymentStatus as S;
+    // Those that were live for a moment count too.
+    matches!(
+        status,
+        S::Live | S::Draining | S::Retired | S::Stopped | S::Failed | S::Cancelled | S::Stuck
+    )
+}
+
 #[test]
 fn a_crash_at_any_place_of_the_table_loses_no_request_and_leaves_nothing() {
     let mut shop = open();
-    for case in sample::of(matrix(), SAMPLE) {
+    for case in played() {
         shop.play(&case);
     }
     shop.host.finish();
@@ -252,7 +289,7 @@ fn a_crash_at_any_place_of_a_rollback_ends_at_the_version_before() {
         .chain(["after:live".to_owned(), "during:retire".to_owned()])
         .collect();
     let mut versions = ["v1", "v2"].into_iter().cycle();
-    for place in sample::of(matrix, SAMPLE / 2) {
+    for place in sample::of(matrix, SAMPLE - 1) {
         shop.play_rollback(&place, versions.next().unwrap());
     }
     shop.host.finish();
@@ -344,9 +381,12 @@ fn the_matrix_has_every_place_of_every_step() {
         let of = |case: &&Case| case.place.ends_with(&format!(":{step}"));
         let expected = match step {
             StepName::Switch | StepName::Finish => 5,
-            StepName::Migrate => 5,
-            _ => 6,
+            StepName::Migrate => 6,
+            StepName::Build | StepName::Start => 8,
+            _ => 7,
         };
         assert_eq!(cases.iter().filter(of).count(), expected, "{step}");
     }
+    let within = played().iter().filter(|case| case.place.starts_with("during:")).count();
+    assert!(within >= StepName::ALL.len() - 1, "only {within} cases within a step");
 }

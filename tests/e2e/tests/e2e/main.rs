@@ -6,13 +6,16 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod containerd_faults;
 mod crash;
 mod frameworks;
 mod hosts;
+mod kills;
 mod leaks;
 mod logs;
 mod outages;
 mod plugin_faults;
+mod recovery;
 mod refused_requests;
 mod refused_sources;
 mod releases;

@@ -1,0 +1,179 @@
+//! More ways to die: again and again while it recovers, at a random moment, and containerd instead of
+//! the control plane. Visitors notice none of it, and nothing is left behind.
+
+use std::time::{Duration, Instant};
+
+use windlass_model::{Deployment, DeploymentStatus, StepName};
+use windlass_test_support::host::kill;
+use windlass_test_support::load::Running;
+use windlass_test_support::{Request, http, sample, wait_for};
+
+use crate::crash::{ENDS_WITHIN, open};
+use crate::shop::{App, PROJECT, Shop, assert_unharmed};
+
+/// Deployments of the random kills, all of them and in the sample.
+const RANDOM: u64 = 200;
+const RANDOM_SAMPLE: usize = 5;
+/// The longest that a random kill waits after its deployment was taken up.
+const RANDOM_WAIT_MS: u64 = 1500;
+
+impl Shop {
+    fn deployment_body(&self) -> serde_json::Value {
+        serde_json::json!({ "git_url": self.repo.url() })
+    }
+
+    /// Dies within a step, and then five times more while it recovers.
+    #[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+    fn play_again_and_again(&mut self, step: StepName) {
+        eprintln!("killed within {step}, and five times in its recovery");
+        let load = self.load();
+        let first = format!("during:{step}");
+        self.arm(&first);
+        let text = self.commit(App::Good { migrates_ms: 0 });
+        self.ask_what_dies("deployments", &self.deployment_body());
+        self.dies_at(&first);
+        let on_the_way = ["before:reconcile", "during:reconcile", "after:reconcile"];
+        let in_the_step = [format!("before:{step}"), format!("begun:{step}")];
+        for place in on_the_way.map(str::to_owned).into_iter().chain(in_the_step) {
+            self.host.set_env(&[("WINDLASS_FAILPOINT", &place)]);
+            self.host.spawn_serve();
+            self.dies_at(&place);
+        }
+        self.restart_and_go_on();
+        let deployment = self.ended();
+        assert_eq!(deployment.status, DeploymentStatus::Live, "{deployment:#?}");
+        let old = self.text.clone();
+        self.went_live(&load, &text);
+        assert_unharmed(&load.stop(), &[&old, &text]);
+        assert_eq!(self.migrations_of(&deployment), 1, "runs of the migration");
+        self.assert_settled();
+    }
+
+    /// The end of a deployment that may have gone either way: live, or failed with a reason.
+    fn either_end(&mut self, load: Running, text: &str, may_fail: impl Fn(&Deployment) -> bool) {
+        let deployment = self.ended();
+        let old = self.text.clone();
+        match deployment.status {
+            DeploymentStatus::Live => {
+                self.went_live(&load, text);
+                assert_unharmed(&load.stop(), &[&old, text]);
+            }
+            DeploymentStatus::Failed => {
+                assert!(may_fail(&deployment), "{deployment:#?}");
+                load.wait_more(300);
+                assert_unharmed(&load.stop(), &[&old]);
+            }
+            _ => panic!("{deployment:#?}"),
+        }
+        assert!(self.migrations_of(&deployment) <= 1, "a migration ran twice");
+        self.assert_settled();
+    }
+
+    /// Waits until a runner has begun with the last deployment.
+    fn taken_up(&self) {
+        let what = "the deployment is taken up";
+        self.host.wait_deployment(PROJECT, self.last, what, ENDS_WITHIN, |view| {
+            view.deployment.started_at.is_some()
+        });
+    }
+
+    fn wait_ready(&self) {
+        wait_for("the host is ready", ENDS_WITHIN, || {
+            let answer = http::send(self.host.api_address(), &Request::get("localhost", "/readyz"));
+            let answer = answer.map_err(|e| e.to_string())?;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        });
+    }
+}
+
+fn code(deployment: &Deployment) -> &str {
+    deployment.failure.as_ref().map_or("", |failure| failure.code.as_str())
+}
+
+#[test]
+fn a_host_that_dies_again_and_again_while_it_recovers_still_ends_what_it_began() {
+    let mut shop = open();
+    for step in sample::of(StepName::ALL.to_vec(), 2) {
+        shop.play_again_and_again(step);
+    }
+    shop.host.finish();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the seed and the case that fails must be known")]
+fn random_kills_of_the_control_plane_lose_no_request_and_no_deployment() {
+    let seed = sample::seed();
+    eprintln!("WINDLASS_TEST_SEED={seed}");
+    let mut shop = open();
+    let mut cut = 0;
+    let cases = sample::of((0..RANDOM).collect(), RANDOM_SAMPLE);
+    for case in &cases {
+        let crashes = sample::number(seed, 2 * case, 5) == 0;
+        let wait_ms = sample::number(seed, 2 * case + 1, RANDOM_WAIT_MS);
+        eprintln!("case {case}: killed after {wait_ms} ms, crashes: {crashes}");
+        let load = shop.load();
+        let app = if crashes { App::CrashesAtStart } else { App::Good { migrates_ms: 0 } };
+        let text = shop.commit(app);
+        shop.ask();
+        shop.taken_up();
+        // The random moment is what is tested; nothing is waited for.
+        std::thread::park_timeout(Duration::from_millis(wait_ms));
+        let running = shop.host.show(PROJECT, shop.last).deployment.status;
+        cut += usize::from(running == DeploymentStatus::Running);
+        shop.host.kill9_serve();
+        shop.restart_and_go_on();
+        shop.either_end(load, &text, |failed| match code(failed) {
+            // Nobody can know whether a migration that was recorded and not seen has run.
+            "migrate.outcome-unknown" => true,
+            code => crashes && code == "check.exited",
+        });
+    }
+    assert!(cut > 0, "none of {} kills fell into a deployment", cases.len());
+    shop.deploy_next();
+    shop.host.finish();
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+fn a_containerd_that_is_killed_within_any_step_harms_no_visitor() {
+    let mut shop = open();
+    for step in sample::of(StepName::ALL.to_vec(), 3) {
+        eprintln!("containerd is killed within {step}");
+        let load = shop.load();
+        let place = format!("during:{step}");
+        shop.arm(&format!("pause@{place}"));
+        let text = shop.commit(App::Good { migrates_ms: 0 });
+        shop.ask();
+        shop.host.wait_held_at(&place, ENDS_WITHIN);
+        shop.host.kill9_containerd();
+        assert_eq!(shop.host.take_failpoint_hit().as_deref(), Some(place.as_str()));
+        shop.host.set_env(&[]);
+        shop.wait_ready();
+        shop.either_end(load, &text, |failed| failed.failure.is_some());
+    }
+    shop.deploy_next();
+    shop.host.finish();
+}
+
+#[test]
+fn a_containerd_that_does_not_answer_for_a_while_stops_no_visitor_and_no_later_deployment() {
+    // A minute in the soak.
+    let away = Duration::from_secs(if sample::is_full() { 60 } else { 8 });
+    let mut shop = open();
+    let load = shop.load();
+    load.wait_more(100);
+    let containerd = shop.host.containerd_pid();
+    kill(containerd, rustix::process::Signal::STOP);
+    let text = shop.commit(App::Good { migrates_ms: 0 });
+    shop.ask();
+    shop.taken_up();
+    let back = Instant::now() + away;
+    while Instant::now() < back {
+        load.wait_more(20);
+    }
+    kill(containerd, rustix::process::Signal::CONT);
+    shop.wait_ready();
+    shop.either_end(load, &text, |failed| failed.failure.is_some());
+    shop.deploy_next();
+    shop.host.finish();
+}

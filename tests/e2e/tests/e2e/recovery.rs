@@ -1,0 +1,232 @@
+//! A host that has lost its state, and one that gets it back from a backup.
+
+use std::time::Duration;
+
+use windlass_model::DeploymentStatus;
+use windlass_model::recovery::{
+    BackupKey, BackupView, RecoverReport, RecoveredFrom, RestoreReport,
+};
+use windlass_test_support::{HostOptions, TestHost, wait_for};
+
+use crate::shop::{HOST, PROJECT, Shop, assert_unharmed};
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+impl Shop {
+    /// Stops the host and takes its state away, and the backups if they are to go too.
+    fn lose_state(&mut self, with_backups: bool) {
+        self.host.stop_serve();
+        std::fs::remove_dir_all(self.host.data_dir().join("store")).unwrap();
+        if with_backups {
+            std::fs::remove_dir_all(self.host.data_dir().join("backups")).unwrap();
+        }
+    }
+
+    fn recover(&self, args: &[&str]) -> RecoverReport {
+        let mut words = vec!["recover"];
+        words.extend(args);
+        self.host.cli_json(&words).ok().json()
+    }
+
+    /// Names of the variables, and whether each is secret.
+    fn variables(&self) -> Vec<(String, bool)> {
+        let path = format!("/v1/projects/{PROJECT}/environments/production/variables");
+        let views: serde_json::Value = self.host.api("GET", &path, None).json();
+        let views = views.as_array().unwrap();
+        let pair = |view: &serde_json::Value| {
+            (view["name"].as_str().unwrap().to_owned(), view["secret"].as_bool().unwrap())
+        };
+        views.iter().map(pair).collect()
+    }
+
+    /// Removes the records of live deployments from containerd, so that only labels are left.
+    fn forget_live_records(&self) {
+        let blobs = self.host.ctr_lines(&["content", "list"]);
+        let records = blobs.iter().filter(|line| line.contains("windlass.kind=live-deployment"));
+        let digests: Vec<&str> =
+            records.filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(digests.len(), 1, "{blobs:#?}");
+        self.host.ctr_lines(&["content", "rm", digests[0]]);
+    }
+}
+
+/// Version 2 is live, with a variable, a secret and a domain of its own.
+fn open() -> Shop {
+    let mut shop = Shop::open();
+    let set = ["env", "set", "--project", PROJECT, "GREETING=hello"];
+    shop.host.cli(&set).ok();
+    let path = format!("/v1/projects/{PROJECT}/environments/production/variables");
+    let secret = serde_json::json!({ "variables": [
+        { "name": "API_KEY", "value": "canary-of-the-recovery", "secret": true },
+    ]});
+    let answer = shop.host.api("PUT", &path, Some(&secret));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    shop.host.cli(&["domain", "add", "more.localhost", "--project", PROJECT]).ok();
+    shop.deploy_next();
+    shop
+}
+
+#[test]
+fn a_lost_state_is_rebuilt_from_what_runs_and_no_visitor_notices() {
+    let mut shop = open();
+    let instances = shop.instances();
+    let load = shop.load();
+    load.wait_more(100);
+    shop.lose_state(true);
+
+    // A host must not begin anew beside what runs.
+    let refused = shop.host.serve_command().output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("store.lost"), "{text}");
+    assert!(text.contains("windlass recover"), "{text}");
+
+    let looked = shop.recover(&["--dry-run"]);
+    assert!(looked.dry_run && looked.backup.is_none(), "{looked:#?}");
+    let report = shop.recover(&[]);
+    assert_eq!(report.environments, looked.environments);
+    let found = &report.environments[0];
+    assert_eq!((report.environments.len(), found.number, found.live), (1, 2, true));
+    assert_eq!(found.from, RecoveredFrom::Record);
+    let names: Vec<&str> = found.variables.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["GREETING", "API_KEY"], "{report:#?}");
+    assert!(found.domains.contains(&"more.localhost".to_owned()), "{report:#?}");
+    assert!(report.lost.iter().any(|lost| lost.contains("history")), "{report:#?}");
+    assert_eq!(shop.host.cli_json(&["recover"]).failure().code, "recover.not-lost");
+
+    shop.host.restart();
+    let live = shop.host.show(PROJECT, 2).deployment;
+    assert_eq!(live.status, DeploymentStatus::Live);
+    assert_eq!(shop.instances(), instances, "the same instances with the same processes");
+    assert_eq!(shop.host.get("more.localhost", "/").text(), "v2");
+    let known = [("API_KEY".to_owned(), true), ("GREETING".to_owned(), true)];
+    assert_eq!(shop.variables(), known);
+    load.wait_more(200);
+    assert_unharmed(&load.stop(), &["v2"]);
+
+    // By labels alone.
+    let load = shop.load();
+    shop.forget_live_records();
+    shop.lose_state(true);
+    let report = shop.recover(&[]);
+    assert_eq!(report.environments[0].from, RecoveredFrom::Labels, "{report:#?}");
+    assert_eq!(report.environments[0].number, 2);
+    shop.host.restart();
+    assert_eq!(shop.instances(), instances, "the same instances with the same processes");
+    shop.deploy_next();
+    load.wait_body("slow v3");
+    assert_unharmed(&load.stop(), &["v2", "v3"]);
+    shop.host.finish();
+}
+
+#[test]
+fn a_lost_state_comes_back_with_its_history_and_variables_when_there_is_a_backup() {
+    let mut shop = open();
+    shop.host.cli(&["backup", "create"]).ok();
+    // Newer than the backup.
+    shop.deploy_next();
+    let load = shop.load();
+    load.wait_more(50);
+    shop.lose_state(false);
+    let report = shop.recover(&[]);
+    assert!(report.backup.is_some(), "{report:#?}");
+    assert_eq!((report.environments[0].number, report.environments[0].live), (3, true));
+    shop.host.restart();
+    assert_eq!(shop.host.show(PROJECT, 1).deployment.status, DeploymentStatus::Retired);
+    assert_eq!(shop.host.show(PROJECT, 2).deployment.status, DeploymentStatus::Retired);
+    assert_eq!(shop.host.show(PROJECT, 3).deployment.status, DeploymentStatus::Live);
+    let known = [("API_KEY".to_owned(), true), ("GREETING".to_owned(), false)];
+    assert_eq!(shop.variables(), known);
+    load.wait_more(100);
+    assert_unharmed(&load.stop(), &["v3"]);
+    shop.deploy_next();
+    shop.host.finish();
+}
+
+#[test]
+fn a_backup_brings_a_host_back_on_an_empty_machine() {
+    let shop = open();
+    let dir = windlass_test_support::scratch("backup");
+    let volume = shop.host.data_dir().join("volumes").join(PROJECT).join("production/uploads");
+    std::fs::create_dir_all(&volume).unwrap();
+    std::fs::write(volume.join("picture"), "of a cat").unwrap();
+    let passphrase = dir.path().join("passphrase");
+    std::fs::write(&passphrase, "correct horse\n").unwrap();
+    let passphrase = passphrase.to_str().unwrap();
+    let create = ["backup", "create", "--volumes", "--passphrase-file", passphrase];
+    let made: BackupView = shop.host.cli_json(&create).ok().json();
+    let manifest = made.manifest.clone().unwrap();
+    assert_eq!((manifest.key, manifest.volumes), (BackupKey::Passphrase, true));
+    let listed = shop.host.cli(&["backup", "list"]).ok().stdout;
+    assert!(listed.contains(&made.name) && !listed.contains("canary"), "{listed}");
+    shop.host.cli(&["backup", "verify", &made.name]).ok();
+    let copy = dir.path().join(&made.name);
+    std::fs::copy(&made.path, &copy).unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    for secret in [&b"canary-of-the-recovery"[..], b"correct horse"] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+    }
+    let copy = copy.to_str().unwrap().to_owned();
+    let status: serde_json::Value = shop.host.api("GET", "/v1/status", None).json();
+    assert_eq!(status["backup"]["last"], made.name, "{status}");
+    let Shop { host, repo, .. } = shop;
+    host.finish();
+
+    let mut host = TestHost::prepare(HostOptions::default().limit("stop_grace_s", 3));
+    let refuses = |args: &[&str], code: &str| {
+        assert_eq!(host.cli_json(args).failure().code, code, "{args:?}");
+        assert!(!host.data_dir().join("store").exists(), "{args:?} changed something");
+    };
+    refuses(&["restore", &copy], "cli.not-confirmed");
+    refuses(&["restore", &copy, "--yes"], "restore.passphrase");
+    let broken = dir.path().join("windlass-broken.tar.zst");
+    std::fs::write(&broken, &bytes[..bytes.len() - 9]).unwrap();
+    refuses(&["restore", broken.to_str().unwrap(), "--yes"], "backup.damaged");
+    let restore = ["restore", &copy, "--passphrase-file", passphrase, "--yes"];
+    let report: RestoreReport = host.cli_json(&restore).ok().json();
+    assert_eq!(report.live, [format!("{PROJECT}/production")]);
+    assert!(report.next.iter().any(|next| next.starts_with("windlass redeploy")), "{report:#?}");
+    host.restart();
+    assert_eq!(*host.id(), manifest.host, "it is the same host");
+    let picture = host.data_dir().join("volumes").join(PROJECT).join("production/uploads/picture");
+    assert_eq!(std::fs::read_to_string(picture).unwrap(), "of a cat");
+
+    host.cli(&["redeploy", "--project", PROJECT]).ok();
+    wait_for("the application serves again", WITHIN, || match host.get(HOST, "/").text() {
+        text if text == "v2" => Ok(()),
+        text => Err(text),
+    });
+    assert_eq!(host.get("more.localhost", "/").text(), "v2");
+    let shop = Shop { host, repo, last: 3, live: 3, text: "v2".to_owned() };
+    let known = [("API_KEY".to_owned(), true), ("GREETING".to_owned(), false)];
+    assert_eq!(shop.variables(), known);
+    shop.host.finish();
+}
+
+#[test]
+fn a_restored_backup_goes_back_to_what_it_shows_while_the_proxy_goes_on() {
+    let mut shop = open();
+    shop.host.cli(&["backup", "create"]).ok();
+    shop.deploy_next();
+    shop.host.stop_serve();
+    let backups = shop.host.data_dir().join("backups");
+    let mut files: Vec<String> = std::fs::read_dir(backups)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".tar.zst"))
+        .collect();
+    files.sort();
+    let newest = files.last().unwrap();
+    shop.host.cli(&["restore", newest, "--yes"]).ok();
+    assert_eq!(shop.host.get(HOST, "/").text(), "v3", "the proxy goes on");
+    shop.host.restart();
+    wait_for("the version of the backup serves", WITHIN, || {
+        match shop.host.get(HOST, "/").text() {
+            text if text == "v2" => Ok(()),
+            text => Err(text),
+        }
+    });
+    shop.last = 2;
+    shop.live = 2;
+    shop.deploy_next();
+    shop.host.finish();
+}
