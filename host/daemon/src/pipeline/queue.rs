@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use windlass_model::deployment::CancelReason;
@@ -17,6 +17,9 @@ use crate::host::Host;
 
 /// The loop looks at least this often, should a wake-up ever get lost.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Pause before stuck deployments are cleaned up again; it doubles.
+const STUCK_AGAIN_AFTER: Duration = Duration::from_secs(30);
+const STUCK_AGAIN_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Pause before a deployment whose end could not be stored is taken up again; it doubles.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -25,7 +28,15 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
 pub(crate) async fn work(host: Arc<Host>) {
     let mut queue = Queue { host, running: HashMap::new(), jobs: JoinSet::new() };
     queue.resume();
+    let (mut stuck_at, mut stuck_pause) = (Instant::now() + STUCK_AGAIN_AFTER, STUCK_AGAIN_AFTER);
     loop {
+        if Instant::now() >= stuck_at {
+            // What kept it from being cleaned up may be over: a full disk, for instance.
+            let any = queue.try_stuck_again();
+            let longer = (stuck_pause * 2).min(STUCK_AGAIN_AFTER_MAX);
+            stuck_pause = if any { longer } else { STUCK_AGAIN_AFTER };
+            stuck_at = Instant::now() + stuck_pause;
+        }
         if let Err(failure) = queue.turn().await {
             tracing::error!(%failure, "the queue could not be worked on; it will be tried again");
         }
@@ -67,12 +78,20 @@ impl Queue {
                 _ => {}
             }
         }
-        for (deployment, revision) in self.host.stuck().unwrap_or_default() {
-            self.try_again(deployment, revision);
-        }
+        self.try_stuck_again();
     }
 
-    /// A stuck deployment is cleaned up again at each start: by its undo, or by its retirement if it was
+    /// Whether there was one.
+    fn try_stuck_again(&mut self) -> bool {
+        let stuck = self.host.stuck().unwrap_or_default();
+        let any = !stuck.is_empty();
+        for (deployment, revision) in stuck {
+            self.try_again(deployment, revision);
+        }
+        any
+    }
+
+    /// A stuck deployment is cleaned up again at each start and at intervals: by its undo, or by its retirement if it was
     /// live once.
     fn try_again(&mut self, mut deployment: Deployment, revision: u64) {
         if deployment.live_at.is_none() {

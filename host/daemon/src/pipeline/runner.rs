@@ -278,8 +278,8 @@ fn stuck(run: &Run, left: Failure) -> Failure {
         format!("cleaning up after #{} did not succeed", run.deployment.number),
         format!("{}: {}{before}", left.what, left.why),
         format!(
-            "{}; then restart `windlass serve`, which tries again. What is left is labelled with \
-             the deployment's id, {}",
+            "{}; it is tried again by itself, and at each start of `windlass serve`. What is left is \
+             labelled with the deployment's id, {}",
             left.fix, run.deployment.id
         ),
     );

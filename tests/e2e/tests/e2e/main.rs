@@ -8,6 +8,7 @@
 
 mod containerd_faults;
 mod crash;
+mod disk_full;
 mod frameworks;
 mod hosts;
 mod kills;
