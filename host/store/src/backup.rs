@@ -4,7 +4,6 @@
 //! part of it: keep a copy of that file elsewhere.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use windlass_model::{Digest, Timestamp};
 
@@ -55,31 +54,6 @@ impl Store {
         report.path = path;
         prune(dir, keep.max(1))?;
         Ok(report)
-    }
-
-    /// Makes a backup at once and then at intervals, until the returned task is aborted. A failure is
-    /// logged and tried again at the next interval.
-    pub fn backup_every(
-        &self,
-        every: Duration,
-        dir: PathBuf,
-        keep: usize,
-    ) -> tokio::task::JoinHandle<()> {
-        let store = self.clone();
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(every);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                let (store, dir) = (store.clone(), dir.clone());
-                let made = tokio::task::spawn_blocking(move || store.backup_to(&dir, keep)).await;
-                match made {
-                    Ok(Ok(report)) => tracing::info!(?report, "the store was backed up"),
-                    Ok(Err(error)) => tracing::error!(%error, "the backup of the store failed"),
-                    Err(error) => tracing::error!(%error, "the backup of the store was cut off"),
-                }
-            }
-        })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Backups: verified, pruned, restored.
 
-use std::time::{Duration, Instant};
-
 use windlass_model::{Limits, Secret};
 use windlass_store::kv::Page;
 use windlass_store::{Store, StoreError, restore_from, verify_backup};
@@ -80,20 +78,41 @@ async fn a_damaged_backup_is_never_restored() {
 }
 
 #[tokio::test]
-async fn backups_are_made_at_intervals() {
+async fn a_journal_that_has_lost_commits_is_refused_and_a_backup_brings_the_store_back() {
     let dir = tempfile::tempdir().unwrap();
-    let backups = dir.path().join("backups");
-    let store = Store::in_memory(Limits::default()).unwrap();
-    let every = Duration::from_millis(5);
-    let task = store.backup_every(every, backups.clone(), 10);
-    let is_backup =
-        |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("windlass-");
-    let count =
-        || std::fs::read_dir(&backups).map_or(0, |found| found.flatten().filter(is_backup).count());
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while count() < 3 {
-        assert!(Instant::now() < deadline, "{} backups", count());
-        tokio::time::sleep(every).await;
+    let data = dir.path().join("data");
+    let store = Store::open(&data, Limits::default()).unwrap();
+    make_shop(&store).await;
+    let backup = store.backup_to(&dir.path().join("backups"), 1).unwrap();
+    let host = store.host_id().clone();
+    drop(store);
+    let log = data.join("store/journal").read_dir().unwrap().flatten().map(|file| file.path());
+    let log = log.filter(|path| path.extension().is_some_and(|ending| ending == "log")).max();
+    let log = log.unwrap();
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &whole[..whole.len() / 2]).unwrap();
+    let refused = Store::open(&data, Limits::default()).unwrap_err();
+    assert_eq!(refused.code(), "store.journal-damaged", "{refused}");
+    restore_from(&backup.path, &data).unwrap();
+    let store = Store::open(&data, Limits::default()).unwrap();
+    assert!(store.project(&shop()).is_ok());
+    assert_eq!(*store.host_id(), host);
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Limits::default()).unwrap();
+    let host = store.host_id().clone();
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+    for _ in 0..2 {
+        let refused = Store::open(dir.path(), Limits::default()).unwrap_err();
+        assert_eq!(refused.code(), "store.lost", "{refused}");
+        assert!(refused.fix().contains("windlass recover"), "{}", refused.fix());
     }
-    task.abort();
+    let store = Store::open_anew(dir.path(), Limits::default(), &host).unwrap();
+    assert_eq!(*store.host_id(), host);
+    drop(store);
+    Store::open(dir.path(), Limits::default()).unwrap();
 }

@@ -70,7 +70,7 @@ fn refused(dir: &Path) -> String {
     match SledKv::open(dir) {
         Err(error @ StoreError::JournalDamaged { .. }) => {
             assert_eq!(error.code(), "store.journal-damaged");
-            assert!(error.fix().contains("restore_from"), "{}", error.fix());
+            assert!(error.fix().contains("windlass recover"), "{}", error.fix());
             error.to_string()
         }
         other => panic!("not refused: {other:?}"),

@@ -248,4 +248,6 @@ fn drop_quietly<T>(open: T) {
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod tests;
