@@ -147,6 +147,7 @@ fn local(options: &LocalOptions) -> Result<(devtools::Config, devtools::Request)
     let request = devtools::Request {
         path: options.path.clone(),
         environment: options.environment.clone(),
+        without_settings: options.without_settings,
         app_dir: options.app_dir.clone(),
         framework: options.framework.clone(),
     };

@@ -77,8 +77,8 @@ fn failed(path: &Path, why: &str) -> Box<CliError> {
         "cli.archive",
         format!("cannot pack {}", path.display()),
         why,
-        "make the files readable, or name what is not needed in .gitignore; the archive is written \
-         to the folder for temporary files (TMPDIR), which needs space",
+        "make the files readable and links relative, or name what is not needed in .gitignore; the \
+         archive is written to the folder for temporary files (TMPDIR), which needs space",
     )
 }
 
@@ -122,6 +122,12 @@ impl<'a> Packer<'a> {
 
     fn add_link(&mut self, inside: &Path, path: &Path) -> std::io::Result<()> {
         let target = std::fs::read_link(path)?;
+        if target.is_absolute() {
+            return Err(std::io::Error::other(format!(
+                "it is a symbolic link to {}, outside of what is deployed",
+                target.display()
+            )));
+        }
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Symlink);
         header.set_size(0);
@@ -237,6 +243,15 @@ mod tests {
         let long = format!("{}/{}.txt", "d".repeat(120), "f".repeat(150));
         let root = tree(&[(&long, "x")]);
         assert!(contents(pack(root.path()).unwrap()).contains_key(&long));
+    }
+
+    #[test]
+    fn a_link_to_an_absolute_path_is_refused_before_anything_is_sent() {
+        let root = tree(&[("a.txt", "x")]);
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("users")).unwrap();
+        let failure = pack(root.path()).unwrap_err().failure;
+        assert_eq!(failure.code, "cli.archive");
+        assert!(failure.why.contains("/etc/passwd"), "{}", failure.why);
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct LocalOptions {
     pub path: PathBuf,
     /// The environment whose settings apply.
     pub environment: EnvironmentName,
+    /// Whether `windlass.toml` is left out of account: it is about to be replaced.
+    pub without_settings: bool,
     /// Overrides `build.app_dir`.
     pub app_dir: Option<String>,
     /// Overrides `build.framework`.

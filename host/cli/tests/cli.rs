@@ -381,3 +381,26 @@ fn the_help_of_every_verb_is_known() {
         insta::assert_snapshot!(format!("help_{verb}"), format!("{own}{examples}"));
     }
 }
+
+#[test]
+fn settings_that_the_host_would_refuse_are_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("windlass.toml"), "name = \"shop\"\n[rum]\n").unwrap();
+    std::fs::write(folder.path().join("index.html"), "hello").unwrap();
+    // Nobody listens there: a request would end as unreachable.
+    let path = folder.path().to_str().unwrap();
+    let ran = run(&["--url", "http://127.0.0.1:9", "deploy", path], "");
+    assert_eq!(ran.exit, Exit::BadInput, "{}", ran.err);
+    assert!(ran.err.contains("settings.unknown-key"), "{}", ran.err);
+}
+
+#[test]
+fn a_value_behind_its_name_is_not_taken_for_another_variable() {
+    for arguments in [&["PORT", "3000"][..], &["NAME", "value"]] {
+        let mut all = vec!["--url", "http://127.0.0.1:9", "env", "set", "--project", "shop"];
+        all.extend(arguments);
+        let ran = run(&all, "");
+        assert_eq!(ran.exit, Exit::Usage, "{}", ran.err);
+        assert!(ran.err.contains('='), "{}", ran.err);
+    }
+}

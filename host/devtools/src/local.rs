@@ -37,6 +37,8 @@ pub struct Request {
     pub path: PathBuf,
     /// The environment whose settings apply.
     pub environment: EnvironmentName,
+    /// Whether `windlass.toml` is left out of account.
+    pub without_settings: bool,
     /// Overrides `build.app_dir`.
     pub app_dir: Option<String>,
     /// Overrides `build.framework`.
@@ -122,7 +124,7 @@ impl<'a> Session<'a> {
                 "settings.app-dir-missing",
                 format!("there is no folder {} in the source", settings.build.app_dir),
                 "`build.app_dir` names it, and it does not exist, is empty or is ignored by .gitignore",
-                "correct `build.app_dir` in windlass.toml, or --app-dir",
+                "correct `build.app_dir` in windlass.toml; `windlass detect --app-dir DIR` tries another",
             ));
         }
         let source = Source::open(tree.path(), tree.digest().clone()).map_err(|e| {
@@ -225,6 +227,7 @@ fn missing(name: &str) -> Failure {
 fn read_settings(request: &Request) -> Result<Settings, Failure> {
     let file = request.path.join(settings::FILE);
     let text = match std::fs::read_to_string(&file) {
+        _ if request.without_settings => String::new(),
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => {
@@ -312,6 +315,7 @@ mod tests {
         Request {
             path: root.to_owned(),
             environment: EnvironmentName::production(),
+            without_settings: false,
             app_dir: None,
             framework: None,
         }

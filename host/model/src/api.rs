@@ -80,9 +80,9 @@ pub struct SetVariable {
     pub name: VariableName,
     /// Its value.
     pub value: String,
-    /// When it is given.
-    #[serde(default)]
-    pub scope: Scope,
+    /// When it is given; absent: as before, or for a new one `run` if it is secret, else `both`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// Whether it can never be read again.
     #[serde(default)]
     pub secret: bool,

@@ -24,8 +24,9 @@ pub(crate) fn run(once: bool) -> Result<()> {
     println!("building Windlass and its plugins (the first time takes some minutes) …");
     let binary = build::all(Profile::Release)?;
     let folder = target_dir().join("demo");
+    let interrupted = catch_interrupts()?;
     let demo = Demo::new(binary, folder)?;
-    let outcome = demo.play(once);
+    let outcome = demo.play(once, &interrupted);
     let cleared = demo.clear();
     outcome.and(cleared)
 }
@@ -56,14 +57,14 @@ impl Demo {
         Ok(demo)
     }
 
-    fn play(&self, once: bool) -> Result<()> {
+    fn play(&self, once: bool, interrupted: &AtomicBool) -> Result<()> {
         sample_repository(&self.repository)?;
         let mut serve = self.serve()?;
         let played = self.deploy().and_then(|()| {
             let url = format!("http://127.0.0.1:{}", self.proxy);
             check(self.proxy)?;
             self.say(&url);
-            if once { Ok(()) } else { wait_for_interrupt(&mut serve) }
+            if once { Ok(()) } else { wait_for(interrupted, &mut serve) }
         });
         // Ctrl-C reaches `serve` too; it may be gone already.
         let _ = Command::new("kill").arg(serve.id().to_string()).stderr(Stdio::null()).status();
@@ -190,14 +191,19 @@ fn free_port(wanted: &[u16]) -> Result<u16> {
     Ok(listener.context("no port is free")?.local_addr()?.port())
 }
 
-/// The demo goes on until Ctrl-C, which the terminal sends to `serve` as well.
-fn wait_for_interrupt(serve: &mut Child) -> Result<()> {
-    println!("Press Ctrl-C to stop and remove the demo.");
-    // Caught, so that this process outlives the interrupt and cleans up.
+/// Interrupts are caught from the first thing that is started on, so that this process outlives them and
+/// cleans up. What it has started gets them too, and ends.
+fn catch_interrupts() -> Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
+    Ok(interrupted)
+}
+
+/// The demo goes on until Ctrl-C, which the terminal sends to `serve` as well.
+fn wait_for(interrupted: &AtomicBool, serve: &mut Child) -> Result<()> {
+    println!("Press Ctrl-C to stop and remove the demo.");
     while !interrupted.load(Ordering::Relaxed) && serve.try_wait()?.is_none() {
         std::thread::park_timeout(Duration::from_millis(200));
     }

@@ -7,18 +7,40 @@ mod tests {
 
     use crate::process::root;
 
-    /// Names of all functions in the Rust files below a folder.
-    fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    /// Names of all tests in the Rust files below a folder.
+    fn tests(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                functions(&path, found);
+                tests(&path, found);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let names = text.split("fn ").skip(1).filter_map(|rest| rest.split('(').next());
-                found.extend(names.map(str::to_owned));
+                found.extend(tests_in(&std::fs::read_to_string(&path).unwrap()));
             }
         }
+    }
+
+    /// Names of the functions that stand behind an attribute `#[test]` or `#[….::test…]`.
+    fn tests_in(text: &str) -> Vec<String> {
+        let mut is_test = false;
+        let mut found = Vec::new();
+        for line in text.lines().map(str::trim) {
+            let attribute = line.strip_prefix("#[").unwrap_or_default();
+            is_test |= attribute.starts_with("test]") || attribute.contains("::test");
+            if let Some((before, rest)) = line.split_once("fn ") {
+                let name = rest.split('(').next().unwrap_or_default();
+                if is_test && matches!(before.trim(), "" | "async" | "pub" | "pub async") {
+                    found.push(name.to_owned());
+                }
+                is_test = false;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn only_what_is_run_as_a_test_counts() {
+        let text = "#[test]\nfn one() {}\nfn helper() {}\n#[tokio::test(flavor = \"x\")]\nasync fn two() {}";
+        assert_eq!(tests_in(text), ["one", "two"]);
     }
 
     /// What stands between backquotes and looks like the name of a test.
@@ -35,7 +57,7 @@ mod tests {
         let text = std::fs::read_to_string(root().join("host/PROMISES.md")).unwrap();
         let mut found = BTreeSet::new();
         for folder in ["host", "sdk", "plugins", "tests"] {
-            functions(&root().join(folder), &mut found);
+            tests(&root().join(folder), &mut found);
         }
         let promised = promised(&text);
         assert!(promised.len() > 40, "only {} tests are named", promised.len());

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use ureq::http::Method;
-use windlass_model::ProjectName;
 use windlass_model::api::{CreateDeployment, DeploymentView};
+use windlass_model::settings::{self, Settings};
+use windlass_model::{EnvironmentName, ProjectName};
 
 use super::wait::Wait;
 use super::{environment_path, unreadable};
@@ -105,6 +106,7 @@ impl Deploy {
             ));
         }
         let folder = Path::new(&self.source);
+        check_settings(folder, &session.environment())?;
         let archive = archive::pack(folder)?;
         for path in &archive.left_out {
             session.console.note(&format!("left out, not a file: {}", path.display()));
@@ -124,6 +126,14 @@ impl Deploy {
         let path = with_query(&path, &[("create", "true"), ("name", &name)]);
         client.upload(&path, "application/gzip", &archive.file)
     }
+}
+
+/// What the host would refuse is refused before anything is sent.
+fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()> {
+    let Ok(text) = std::fs::read_to_string(folder.join(settings::FILE)) else {
+        return Ok(());
+    };
+    Settings::parse(&text, environment).map(drop).map_err(CliError::of_role)
 }
 
 /// `scheme://…`, or `user@host:path` as ssh has it.

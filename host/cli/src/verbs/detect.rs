@@ -47,6 +47,7 @@ impl Source {
         Ok(LocalOptions {
             path: self.path,
             environment: session.environment(),
+            without_settings: false,
             app_dir: self.app_dir,
             framework: self.framework,
             plugins_dir: self.plugins_dir,

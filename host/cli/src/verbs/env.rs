@@ -60,9 +60,10 @@ struct KindOptions {
     /// The value can never be read again, and is masked in logs.
     #[arg(long)]
     secret: bool,
-    /// When it is given to the application.
-    #[arg(long, value_enum, default_value_t = ScopeName::Both)]
-    scope: ScopeName,
+    /// When it is given to the application [default: as before; a new one: `run` if it is secret,
+    /// else `both`]. Changing what a build sees builds again.
+    #[arg(long, value_enum)]
+    scope: Option<ScopeName>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -113,9 +114,20 @@ fn values(session: &mut Session<'_, '_>, given: &[String]) -> CliResult<Vec<(Str
             pairs.push((name.to_owned(), value.to_owned()));
             continue;
         }
+        if item.parse::<VariableName>().is_err() && item != "-" {
+            return Err(usage(&format!(
+                "{item:?} is neither NAME=VALUE nor a name; a value is joined to its name by `=`"
+            )));
+        }
         let dash = rest.next_if(|next| next.as_str() == "-").is_some();
         if item == "-" {
             return Err(usage("`-` stands behind the NAME whose value it gives"));
+        }
+        if !dash && given.len() > 1 && !given.iter().any(|one| one.contains('=')) {
+            return Err(usage(&format!(
+                "several names without values: is {:?} meant?",
+                format!("{}=…", given[0])
+            )));
         }
         let value = if dash || !session.console.stdin_is_terminal() {
             if std::mem::replace(&mut stdin_taken, true) {
@@ -173,7 +185,7 @@ fn set(
                     "choose another name; nothing was set",
                 )
             })?;
-            Ok(SetVariable { name, value, scope: kind.scope.into(), secret: kind.secret })
+            Ok(SetVariable { name, value, scope: kind.scope.map(Into::into), secret: kind.secret })
         })
         .collect::<CliResult<Vec<_>>>()?;
     let path = environment_path(session, &["variables"])?;

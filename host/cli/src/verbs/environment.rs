@@ -71,6 +71,8 @@ impl Environment {
                 print(session, &[client.get(&one(&name))?], true);
             }
             EnvironmentVerb::Delete { name, yes } => {
+                // Nobody is asked to confirm the end of what is not there.
+                let _there: EnvironmentView = client.get(&one(&name))?;
                 confirm(session, yes, "environment", name.as_str())?;
                 client.delete(&one(&name))?;
                 done(

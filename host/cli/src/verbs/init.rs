@@ -36,7 +36,8 @@ struct Written<'a> {
 impl Init {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let force = self.force;
-        let options = self.source.options(session)?;
+        let mut options = self.source.options(session)?;
+        options.without_settings = force;
         let file = options.path.join(settings::FILE);
         if file.exists() && !force {
             return Err(CliError::new(
@@ -49,7 +50,12 @@ impl Init {
         }
         let name = match &session.common.project {
             Some(project) => project.clone(),
-            None => project_of_folder(&options.path)?,
+            None => project_of_folder(&options.path).or_else(|error| {
+                let folder = options.path.canonicalize().unwrap_or_else(|_| options.path.clone());
+                let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+                let name = name.as_deref().and_then(ProjectName::from_loose);
+                name.filter(|_| force).ok_or(error)
+            })?,
         };
         let found = session.roles.detect(&options).map_err(CliError::of_role)?;
         if let Some(failure) = found.failure.clone() {
@@ -169,6 +175,7 @@ mod tests {
         let options = LocalOptions {
             path: ".".into(),
             environment: EnvironmentName::production(),
+            without_settings: false,
             app_dir: Some("apps/\"web".into()),
             framework: None,
             plugins_dir: None,

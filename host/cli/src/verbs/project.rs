@@ -139,8 +139,11 @@ fn show(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<(
 
 fn delete(session: &mut Session<'_, '_>, name: &ProjectName, yes: bool) -> CliResult<()> {
     let client = session.client()?;
+    let path = client::path(&["v1", "projects", name.as_str()]);
+    // Nobody is asked to confirm the end of what is not there.
+    let _there: ProjectView = client.get(&path)?;
     confirm(session, yes, "project", name.as_str())?;
-    client.delete(&client::path(&["v1", "projects", name.as_str()]))?;
+    client.delete(&path)?;
     done(session, &format!("project {name} is deleted"), "deleted", name.as_str());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::project::done;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::roles::TeardownOptions;
 use crate::session::Session;
@@ -35,8 +36,15 @@ impl Teardown {
                 "run it again with --yes",
             ));
         }
-        let options = TeardownOptions { data_dir, containerd: self.containerd };
+        let options = TeardownOptions { data_dir: data_dir.clone(), containerd: self.containerd };
         session.roles.teardown(options).map_err(CliError::of_role)?;
+        let kept = data_dir.display().to_string();
+        done(
+            session,
+            &format!("everything of this host is stopped; its data stays in {kept}"),
+            "torn_down",
+            &kept,
+        );
         Ok(Exit::Ok)
     }
 }

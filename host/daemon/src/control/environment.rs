@@ -5,7 +5,7 @@ use std::sync::Arc;
 use windlass_model::api::{AddDomain, AddService, DomainView, SetVariables, VariableView};
 use windlass_model::id::ServiceName;
 use windlass_model::project::Service;
-use windlass_model::variable::{Variable, VariableName};
+use windlass_model::variable::{Scope, Variable, VariableName};
 use windlass_model::{Failure, Secret, Timestamp};
 
 use super::{Target, require, stored, views};
@@ -14,7 +14,8 @@ use crate::host::Host;
 /// Sets variables: all or none. A running deployment sees them from its next deployment on.
 ///
 /// # Errors
-/// `environment.not-found`, `variable.repeated`, `store.too-large`, `store.too-many`.
+/// `environment.not-found`, `variable.repeated`, `variable.port-invalid`, `store.too-large`,
+/// `store.too-many`.
 pub async fn set_variables(
     host: &Arc<Host>,
     target: &Target,
@@ -29,23 +30,46 @@ pub async fn set_variables(
             "give each name once",
         ));
     }
+    if let Some(port) = body.variables.iter().find(|v| v.name.as_str() == "PORT") {
+        check_port(&port.value)?;
+    }
     // Once secret, a variable stays so until it is unset: a new value is no smaller a secret.
     let known = host.store.variables(&target.project, &target.environment).unwrap_or_default();
     let was_secret =
         |name: &VariableName| known.iter().any(|view| view.secret && view.name == *name);
+    let known_scope =
+        |name: &VariableName| known.iter().find(|view| view.name == *name).map(|view| view.scope);
     let variables: Vec<Variable> = body
         .variables
         .into_iter()
-        .map(|v| Variable {
-            secret: v.secret || was_secret(&v.name),
-            name: v.name,
-            value: Secret::new(v.value),
-            scope: v.scope,
+        .map(|v| {
+            let secret = v.secret || was_secret(&v.name);
+            // What a build need not see is no reason to build again, and cannot leak there.
+            let usual = if secret { Scope::Run } else { Scope::Both };
+            Variable {
+                scope: v.scope.or_else(|| known_scope(&v.name)).unwrap_or(usual),
+                name: v.name,
+                value: Secret::new(v.value),
+                secret,
+            }
         })
         .collect();
     let Target { project, environment } = target;
     host.store.set_variables(project, environment, &variables).await.map_err(stored)?;
     self::variables(host, target)
+}
+
+/// `PORT` is what the proxy dials, so it must be one.
+fn check_port(value: &str) -> Result<(), Failure> {
+    if value.trim().parse::<u16>().is_ok_and(|port| port > 0) {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "variable.port-invalid",
+        "the variable PORT is no port",
+        "the proxy dials it, so it is a number from 1 to 65535",
+        "set such a number, or remove the variable: a port is chosen then",
+    ))
 }
 
 /// The variables, secret ones without their values.

@@ -89,13 +89,16 @@ pub struct Wanted {
 /// A page of deployments, newest first, and where the next page begins.
 ///
 /// # Errors
-/// `project.not-found`.
+/// `project.not-found`, `environment.not-found`.
 pub fn page(
     host: &Host,
     wanted: &Wanted,
 ) -> Result<(Vec<Deployment>, Option<DeploymentId>), Failure> {
     if let Some(project) = &wanted.project {
         host.store.project(project).map_err(stored)?;
+        if let Some(environment) = &wanted.environment {
+            host.store.environment(project, environment).map_err(stored)?;
+        }
     }
     let fits = |deployment: &Deployment| {
         wanted.status.is_none_or(|status| deployment.status == status)

@@ -33,7 +33,13 @@ pub(crate) fn stored(error: StoreError) -> Failure {
     let mut failure = error.to_failure();
     let subject = |what: &str| what.split(' ').next().unwrap_or("store").to_owned();
     match &error {
-        StoreError::NotFound { what } => failure.code = format!("{}.not-found", subject(what)),
+        StoreError::NotFound { what } => {
+            let kind = subject(what);
+            if let Some(fix) = how_to_find(&kind) {
+                fix.clone_into(&mut failure.fix);
+            }
+            failure.code = format!("{kind}.not-found");
+        }
         StoreError::Exists { what } => failure.code = format!("{}.exists", subject(what)),
         StoreError::DomainTaken { .. } => failure.code = "domain.taken".to_owned(),
         StoreError::Busy { what, .. } => {
@@ -47,6 +53,23 @@ pub(crate) fn stored(error: StoreError) -> Failure {
         _ => {}
     }
     failure
+}
+
+/// How a person finds the right name of what was not found.
+fn how_to_find(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "project" => {
+            "check the name: `windlass project list` shows all; `windlass project create NAME` makes it"
+        }
+        "environment" => {
+            "check the name: `windlass environment list` shows all; `windlass environment create NAME` \
+             makes it"
+        }
+        "deployment" => "check the number or id: `windlass deployments` shows those that are kept",
+        "service" => "check the name: `windlass service list` shows the environment's",
+        "domain" => "check the name: `windlass domain list` shows the environment's",
+        _ => return None,
+    })
 }
 
 /// Fails unless the environment is there.

@@ -101,7 +101,7 @@ fn environment(run: &Run, config: &RunConfig, port: Option<u16>) -> Vec<(String,
     for variable in run.variables.iter().filter(|variable| variable.scope.in_run()) {
         set(variable.name.as_str(), variable.value.expose().clone());
     }
-    // The proxy dials this port: it is not the user's to change here, but `run.port` is.
+    // The port that the proxy dials. It may come from the variable itself: `start` looks there first.
     if let Some(port) = port {
         set("PORT", port.to_string());
     }

@@ -101,10 +101,15 @@ pub(crate) async fn start(
     })
 }
 
-/// `run.port` of the settings, else the plan's, else the default; none for a worker.
+/// The environment's variable `PORT`, else `run.port` of the settings, else the plan's, else the
+/// default; none for a worker.
 fn web_port(run: &Run, process: &ArtifactProcess) -> Option<u16> {
     if process.kind != ProcessKind::Web {
         return None;
+    }
+    let variable = run.variables.iter().find(|v| v.scope.in_run() && v.name.as_str() == "PORT");
+    if let Some(port) = variable.and_then(|variable| variable.value.expose().trim().parse().ok()) {
+        return Some(port);
     }
     let set = run.deployment.outputs.settings.as_ref().and_then(|settings| settings.run.port);
     Some(set.or(process.port).unwrap_or(PORT_DEFAULT))
