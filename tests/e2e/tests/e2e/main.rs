@@ -9,6 +9,9 @@
 mod containerd_faults;
 mod crash;
 mod disk_full;
+mod command_line;
+mod crash;
+mod environments;
 mod frameworks;
 mod hosts;
 mod kills;
