@@ -293,9 +293,13 @@ fn logs_are_followed_to_their_end() {
 
 #[test]
 fn nothing_is_deleted_unless_it_is_confirmed() {
-    let ran = run(&["--url", "http://127.0.0.1:9", "project", "delete", "shop"], "");
-    assert_eq!(ran.exit, Exit::Refused);
-    let server = Server::json(vec![("204 No Content", String::new())]);
+    let there = r#"{"name":"shop","created_at":"2026-01-02T03:04:05Z","has_git_token":false,"environments":[]}"#;
+    let server = Server::json(vec![("200 OK", there.to_owned())]);
+    let ran = run(&["--url", &server.url, "project", "delete", "shop"], "");
+    assert_eq!(ran.exit, Exit::Refused, "{}", ran.err);
+    server.finish();
+    let server =
+        Server::json(vec![("200 OK", there.to_owned()), ("204 No Content", String::new())]);
     let ran = run(&["--url", &server.url, "--json", "project", "delete", "shop", "--yes"], "");
     assert_eq!(ran.out, "{\n  \"deleted\": \"shop\"\n}\n");
     server.finish();

@@ -6,11 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod command_line;
 mod containerd_faults;
 mod crash;
-mod disk_full;
-mod command_line;
 mod crash;
+mod disk_full;
 mod environments;
 mod frameworks;
 mod hosts;
