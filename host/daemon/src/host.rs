@@ -17,7 +17,7 @@ use windlass_model::project::{Intent, Service};
 use windlass_model::variable::Variable;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, LogLine,
-    ProjectName, Secret, Timestamp,
+    ProjectName, Timestamp,
 };
 use windlass_proxy::ProxyClient;
 use windlass_store::{Change, HistoryFilter, Phase, Store, StoreError, Versioned};
@@ -317,13 +317,6 @@ impl Host {
 
     pub(crate) async fn remove_intent(&self, id: u64) -> Result<(), Failure> {
         self.store.remove_intent(id).await.map_err(|e| e.to_failure())
-    }
-
-    pub(crate) fn git_token(
-        &self,
-        project: &ProjectName,
-    ) -> Result<Option<Secret<String>>, Failure> {
-        self.store.git_token(project).map_err(|e| e.to_failure())
     }
 
     /// All variables of an environment, with their values.

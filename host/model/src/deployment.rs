@@ -232,6 +232,28 @@ pub enum Source {
         /// File name it was uploaded under, or the folder's name.
         name: String,
     },
+    /// An image of a registry. The login, if any, is a secret of the project and not part of this.
+    Image {
+        /// `name:tag` or `name@sha256:…`; a tag is looked up anew by every deployment.
+        reference: String,
+    },
+    /// An uploaded archive of an image: an OCI layout, or what `docker save` writes.
+    ImageArchive {
+        /// Digest of the archive; it is kept under that name.
+        digest: Digest,
+        /// File name it was uploaded under.
+        name: String,
+    },
+    /// An uploaded bundle of finished files that the proxy serves as they are.
+    Static {
+        /// Digest of the archive; it is kept under that name.
+        digest: Digest,
+        /// File name it was uploaded under, or the folder's name.
+        name: String,
+        /// Whether unknown paths are answered with the index page.
+        #[serde(default)]
+        spa: bool,
+    },
 }
 
 /// Why there is a deployment. All kinds run through the same pipeline; some enter it later.
@@ -270,6 +292,9 @@ pub struct Fetched {
     pub files: u64,
     /// Bytes in the tree.
     pub bytes: u64,
+    /// Whether it was given to anyone who asks: no token or key went along.
+    #[serde(default)]
+    pub anonymous: bool,
 }
 
 /// Which plugin decided, and what it said.

@@ -18,6 +18,7 @@ pub mod project;
 pub mod recovery;
 pub mod secret;
 pub mod settings;
+pub mod source;
 pub mod variable;
 
 pub use deployment::{Deployment, DeploymentStatus, Source, Step, StepName, StepStatus};

@@ -53,6 +53,8 @@ pub struct Build {
     pub command: Option<String>,
     /// Folder of a static tree.
     pub output: Option<String>,
+    /// `false` leaves Git LFS pointers as they are; absent or `true` fetches what they point at.
+    pub lfs: Option<bool>,
 }
 
 /// `[run]`
@@ -110,6 +112,8 @@ pub struct Deploy {
     pub keep_deployments: Option<usize>,
     /// Artifacts kept for rollback, the live one not counted.
     pub keep_artifacts: Option<usize>,
+    /// Globs of paths whose change makes a push deploy; empty: every change does.
+    pub paths: Vec<String>,
 }
 
 /// `deploy.drain`, in milliseconds.
@@ -221,6 +225,7 @@ mod tests {
             install = "pnpm install"
             command = "pnpm build"
             output = "dist"
+            lfs = false
             [run]
             command = "node server.js"
             port = 4000
@@ -239,6 +244,7 @@ mod tests {
             drain = { plain = "5s", streaming = "1m", upgraded = "1h" }
             keep_deployments = 5
             keep_artifacts = 2
+            paths = ["apps/web/**", "packages/ui/**"]
             [environments.staging]
             run.port = 5000
         "#;
@@ -249,6 +255,8 @@ mod tests {
         assert_eq!(settings.health.timeout_ms, Some(20_000));
         assert!(settings.plugin_config().contains(r#""timeout":"20000ms""#));
         assert_eq!(settings.deploy.drain.streaming_ms, 60_000);
+        assert_eq!(settings.deploy.paths, ["apps/web/**", "packages/ui/**"]);
+        assert_eq!(settings.build.lfs, Some(false));
         assert_eq!(settings.migrate, Some(Migrate::Command("npm run migrate".into())));
         let staging = Settings::parse(text, &"staging".parse().unwrap()).unwrap();
         assert_eq!(staging.run.port, Some(5000));
@@ -284,6 +292,8 @@ mod tests {
         refused("[run]\nport = 'x'", "settings.wrong-value", "run.port");
         refused("[run]\nport = 70000", "settings.wrong-value", "65535");
         refused("[run]\nmemory = 'much'", "settings.wrong-value", "512MiB");
+        refused("[deploy]\npaths = 'apps'", "settings.wrong-value", "deploy.paths");
+        refused("[build]\nlfs = 'no'", "settings.wrong-value", "build.lfs");
         refused("[health]\ntimeout = '5 parsecs'", "settings.wrong-value", "30s");
         refused("[build]\napp_dir = '../x'", "settings.wrong-value", "inside");
         refused("name = 'My Shop'", "settings.wrong-value", "lower-case");

@@ -45,7 +45,16 @@ pub fn version(deployment: &Deployment) -> String {
         (Source::Git { url, reference }, None) => {
             format!("{url} {}", reference.as_deref().unwrap_or_default())
         }
-        (Source::Archive { name, digest }, None) => format!("{name} ({})", digest.short()),
+        (Source::Image { reference }, None) => match fetched {
+            Some(fetched) => format!("{reference} ({})", fetched.tree.short()),
+            None => reference.clone(),
+        },
+        (
+            Source::Archive { name, digest }
+            | Source::ImageArchive { name, digest }
+            | Source::Static { name, digest, .. },
+            None,
+        ) => format!("{name} ({})", digest.short()),
     };
     harmless(text.trim_end())
 }
@@ -80,7 +89,7 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
     let deployment = &view.deployment;
     let outputs = &deployment.outputs;
     let mut facts = vec![("id", deployment.id.to_string())];
-    facts.push(("source", source(&deployment.source)));
+    facts.push(("source", deployment.source.to_string()));
     if outputs.fetched.is_some() {
         facts.push(("version", version(deployment)));
     }
@@ -120,14 +129,6 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
         facts.push(("cancelled", cancelled(reason)));
     }
     facts
-}
-
-fn source(source: &Source) -> String {
-    match source {
-        Source::Git { url, reference: Some(reference) } => format!("{url} at {reference}"),
-        Source::Git { url, reference: None } => url.clone(),
-        Source::Archive { name, digest } => format!("archive {name} ({})", digest.short()),
-    }
 }
 
 fn cancelled(reason: &CancelReason) -> String {

@@ -129,7 +129,7 @@ pub async fn redeploy_of(
     of: Deployment,
     actor: &str,
 ) -> Result<DeploymentView, Failure> {
-    if let Source::Archive { digest, name } = &of.source
+    if let Some((digest, name)) = of.source.upload()
         && !uploads::path(&host.config.data_dir, digest).exists()
     {
         return Err(Failure::app(

@@ -17,10 +17,11 @@ impl Work for Fetch {
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        let token = run.host.git_token(&run.deployment.project)?;
+        let credentials = run.host.source_credentials(&run.deployment.project)?;
         let request = source::FetchRequest {
             source: &run.deployment.source,
-            token: token.as_ref(),
+            credentials: &credentials,
+            before: run.host.source_seen_before(&run.deployment)?,
             data_dir: &run.host.config.data_dir,
             project: &run.deployment.project,
             deployment: &run.deployment.id,

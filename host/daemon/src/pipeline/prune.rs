@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_model::deployment::{Artifact, Kind, Source};
+use windlass_model::deployment::{Artifact, Kind};
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, ProjectName,
 };
@@ -101,9 +101,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
             for (deployment, _) in host.history(&project.name, &environment.name)? {
                 let kept = deployment.outputs.artifact.filter(|_| !deployment.artifact_pruned);
                 artifacts.extend(kept.map(|artifact| artifact.digest));
-                if let Source::Archive { digest, .. } = deployment.source {
-                    uploads.insert(digest);
-                }
+                uploads.extend(deployment.source.upload().map(|(digest, _)| digest.clone()));
             }
         }
     }
@@ -173,7 +171,7 @@ fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: us
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::{Digest, Timestamp};
+    use windlass_model::{Digest, Source, Timestamp};
 
     use super::*;
 

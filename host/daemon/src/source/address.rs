@@ -80,6 +80,22 @@ pub fn check_reference(reference: &str) -> Result<(), Failure> {
     ))
 }
 
+/// Checks a commit's full id.
+///
+/// # Errors
+/// `source.reference-invalid`.
+pub fn check_commit(id: &str) -> Result<(), Failure> {
+    if matches!(id.len(), 40 | 64) && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "source.reference-invalid",
+        format!("{id:?} is no commit id"),
+        "a full commit id has 40 or 64 hexadecimal digits",
+        "give the full id: `git rev-parse HEAD` shows it",
+    ))
+}
+
 /// The project name that an address suggests: its last part without `.git`.
 pub fn base_name(url: &str) -> &str {
     let path = url.trim_end_matches('/');

@@ -176,6 +176,7 @@ impl Unpacking<'_> {
             tree: tree.digest(),
             files: tree.entries.len() as u64,
             bytes: self.bytes,
+            anonymous: false,
         };
         Ok(Got { tree, fetched, warnings: Vec::new() })
     }

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Fetched, Warning};
-use windlass_model::{Digest, Failure};
+use windlass_model::{Digest, Failure, Limits, ProjectName};
 
-use super::{FetchRequest, Got, Place, Tree, address, blocking, cancelled, remove_tree};
+use super::{Before, Credentials, Got, Place, Tree, address, blocking, cancelled, remove_tree};
 use crate::steplog::StepLog;
 
 mod export;
@@ -25,41 +26,100 @@ use run::{Git, GitFailed};
 /// nothing points at any more.
 const CACHE_PACKS_MAX: usize = 40;
 
+/// A repository: its address, what may be shown to it, and where its cache lies.
+#[derive(Clone, Copy)]
+pub(super) struct Remote<'a> {
+    pub(super) url: &'a str,
+    pub(super) credentials: &'a Credentials,
+    pub(super) before: Before,
+    pub(super) data_dir: &'a Path,
+    pub(super) project: &'a ProjectName,
+    pub(super) limits: &'a Limits,
+    /// Where Git's words go; nowhere when absent.
+    pub(super) log: Option<&'a StepLog>,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// A repository's cache, in this call's hands alone.
+pub(super) struct Opened<'a> {
+    pub(super) git: Git<'a>,
+    remote: Remote<'a>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl<'a> Remote<'a> {
+    /// Checks the address and waits for the turn at the cache.
+    pub(super) async fn open(self) -> Result<Opened<'a>, Failure> {
+        address::check_url(self.url)?;
+        let cache = self.cache_dir();
+        let turn = tokio::select! {
+            turn = turn_of(&cache).lock_owned() => turn,
+            () = self.cancel.cancelled() => return Err(cancelled()),
+        };
+        let config = write_config(self.data_dir).await?;
+        let git = Git::new(&cache, &config, &self);
+        open_cache(&git).await?;
+        Ok(Opened { git, remote: self, _turn: turn })
+    }
+
+    /// `<data>/cache/git/<project>/<address>.git`
+    fn cache_dir(&self) -> PathBuf {
+        let name = format!("{}.git", Digest::of(self.url.as_bytes()).short());
+        self.data_dir.join("cache/git").join(self.project.as_str()).join(name)
+    }
+
+    pub(super) fn say(&self, line: impl Into<String>) {
+        if let Some(log) = self.log {
+            log.say(line);
+        }
+    }
+}
+
+impl Opened<'_> {
+    /// Brings a branch, tag or commit into the cache and answers the commit's full id.
+    pub(super) async fn commit(&self, reference: Option<&str>) -> Result<String, Failure> {
+        if let Some(reference) = reference {
+            address::check_reference(reference)?;
+        }
+        let asked = Asked::of(&self.remote, reference, self.git.sends_token());
+        match fetch_commit(&self.git, &asked).await {
+            Err(Trouble::Damaged(_)) => {
+                self.remote.say("the cached repository is damaged: making it anew");
+                remove_cache(self.git.dir()).await?;
+                open_cache(&self.git).await?;
+                fetch_commit(&self.git, &asked).await.map_err(Trouble::into_failure)
+            }
+            other => other.map_err(Trouble::into_failure),
+        }
+    }
+
+    /// Brings a commit into the cache, unless it is there.
+    pub(super) async fn known_commit(&self, id: &str) -> Result<String, Failure> {
+        let tree = format!("{id}^{{tree}}");
+        match self.git.quiet(&["rev-parse", "--verify", "--quiet", "--end-of-options", &tree]).await
+        {
+            Ok(_) if is_full_id(id) => Ok(id.to_owned()),
+            _ => self.commit(Some(id)).await,
+        }
+    }
+}
+
 /// Fetches a reference and writes its tree into the place.
 pub(super) async fn fetch(
-    request: &FetchRequest<'_>,
-    url: &str,
+    remote: Remote<'_>,
     reference: Option<&str>,
     place: &Place,
-    log: &StepLog,
-    cancel: &CancellationToken,
 ) -> Result<Got, Failure> {
-    address::check_url(url)?;
-    if let Some(reference) = reference {
-        address::check_reference(reference)?;
-    }
-    let cache = cache_dir(request, url);
-    let turn = turn_of(&cache);
-    let _turn = tokio::select! {
-        turn = turn.lock() => turn,
-        () = cancel.cancelled() => return Err(cancelled()),
-    };
-    let config = write_config(request.data_dir).await?;
-    let bytes_max = request.limits.source_bytes_max;
-    let git = Git::new(&cache, &config, url, request.token, bytes_max, log, cancel);
-    let asked = Asked { url, reference, with_token: git.sends_token() };
-    log.say(format!("fetching {} from {url}", reference.unwrap_or("the default branch")));
-    let commit = match fetch_commit(&git, &asked).await {
-        Err(Trouble::Damaged(_)) => {
-            log.say("the cached repository is damaged: making it anew");
-            remove_cache(&cache).await?;
-            fetch_commit(&git, &asked).await.map_err(Trouble::into_failure)?
-        }
-        other => other.map_err(Trouble::into_failure)?,
-    };
-    let mut warnings = transport_warnings(url, request.token.is_some());
-    let got = export::export(&git, &commit, place, request.limits).await?;
-    log.say(format!("commit {} {}", &commit[..12.min(commit.len())], got.subject));
+    remote.say(format!(
+        "fetching {} from {}",
+        reference.unwrap_or("the default branch"),
+        remote.url
+    ));
+    let opened = remote.open().await?;
+    let commit = opened.commit(reference).await?;
+    let mut warnings = transport_warnings(remote.url, remote.credentials.git_token.is_some());
+    let got = export::export(&opened.git, &commit, place, remote.limits).await?;
+    remote.say(format!("commit {} {}", &commit[..12.min(commit.len())], got.subject));
     warnings.extend(got.warnings);
     let fetched = Fetched {
         tree: Digest::of(format!("git-tree:{}", got.tree_oid).as_bytes()),
@@ -68,6 +128,7 @@ pub(super) async fn fetch(
         author: Some(got.author),
         files: got.files,
         bytes: got.bytes,
+        anonymous: !opened.git.sends_token(),
     };
     Ok(Got { tree: Tree { entries: got.entries }, fetched, warnings })
 }
@@ -88,7 +149,6 @@ impl Trouble {
 
 /// Brings the asked commit into the cache and answers its full id.
 async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Trouble> {
-    open_cache(git).await.map_err(Trouble::Failure)?;
     let failed = |e: GitFailed| {
         if e.is_damage() {
             Trouble::Damaged(failures::classify(e, asked))
@@ -194,12 +254,6 @@ fn packs(dir: &Path) -> usize {
 async fn remove_cache(dir: &Path) -> Result<(), Failure> {
     let dir = dir.to_owned();
     blocking("remove the cached repository", move || remove_tree(&dir)).await
-}
-
-/// `<data>/cache/git/<project>/<address>.git`
-fn cache_dir(request: &FetchRequest<'_>, url: &str) -> PathBuf {
-    let name = format!("{}.git", Digest::of(url.as_bytes()).short());
-    request.data_dir.join("cache/git").join(request.project.as_str()).join(name)
 }
 
 /// The one configuration file that Git reads. Repositories reached by `file://` often belong to

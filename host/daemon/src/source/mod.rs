@@ -23,7 +23,9 @@ use crate::steplog::StepLog;
 
 pub mod address;
 mod archive;
+pub mod changes;
 mod git;
+mod seen;
 pub mod uploads;
 mod writer;
 
@@ -33,13 +35,32 @@ mod tests;
 /// Name of the file beside a workspace that lists its tree.
 pub const TREE_FILE: &str = "tree.json";
 
+/// What a project has to show who is asking.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// HTTPS token, or `user:token` where the service wants a certain user name.
+    pub git_token: Option<Secret<String>>,
+}
+
+/// What earlier deployments of the project saw of the same source. It decides nothing but which words a
+/// failure is told in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The address was fetched without a token.
+    pub anonymous: bool,
+    /// The same branch or tag was there.
+    pub reference: bool,
+}
+
 /// What to fetch, and whereto.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchRequest<'a> {
     /// Where the source comes from.
     pub source: &'a Source,
-    /// HTTPS token of the project, or `user:token` where the service wants a certain user name.
-    pub token: Option<&'a Secret<String>>,
+    /// What the project may show of itself.
+    pub credentials: &'a Credentials,
+    /// What earlier deployments saw.
+    pub before: Before,
     /// The data directory.
     pub data_dir: &'a Path,
     /// The project: its fetches share a cache and run one after another.
@@ -48,6 +69,26 @@ pub struct FetchRequest<'a> {
     pub deployment: &'a DeploymentId,
     /// The limits in force.
     pub limits: &'a Limits,
+}
+
+impl<'a> FetchRequest<'a> {
+    fn remote(
+        &self,
+        url: &'a str,
+        log: &'a StepLog,
+        cancel: &'a CancellationToken,
+    ) -> git::Remote<'a> {
+        git::Remote {
+            url,
+            credentials: self.credentials,
+            before: self.before,
+            data_dir: self.data_dir,
+            project: self.project,
+            limits: self.limits,
+            log: Some(log),
+            cancel,
+        }
+    }
 }
 
 /// A finished workspace.
@@ -119,12 +160,14 @@ pub async fn fetch(
     let place = Place::prepare(&request).await?;
     let got = match request.source {
         Source::Git { url, reference } => {
-            git::fetch(&request, url, reference.as_deref(), &place, log, cancel).await
+            let remote = request.remote(url, log, cancel);
+            git::fetch(remote, reference.as_deref(), &place).await
         }
-        Source::Archive { digest, name } => {
+        Source::Archive { digest, name } | Source::Static { digest, name, .. } => {
             log.say(format!("unpacking {name} ({})", digest.short()));
             archive::fetch(&request, digest, &place, cancel).await
         }
+        Source::Image { .. } | Source::ImageArchive { .. } => Err(images_come_later()),
     };
     // In the middle: what came lies there, and is not in its place yet.
     failpoint::reached("during:fetch");
@@ -257,6 +300,15 @@ fn host_failed(doing: &str, error: &dyn std::fmt::Display) -> Failure {
         format!("could not {doing}"),
         error.to_string(),
         "check the space and the permissions of the data directory, then redeploy",
+    )
+}
+
+fn images_come_later() -> Failure {
+    Failure::host(
+        "source.host-failed",
+        "an image cannot be fetched yet",
+        "this version of Windlass knows the record, and not how to fetch it",
+        "deploy a repository or a folder",
     )
 }
 

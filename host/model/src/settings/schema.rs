@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::id::EnvironmentName;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 23] = [
+const SUPPORTED: [&str; 25] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -17,6 +17,7 @@ const SUPPORTED: [&str; 23] = [
     "build.install",
     "build.command",
     "build.output",
+    "build.lfs",
     "run.command",
     "run.port",
     "run.memory",
@@ -33,6 +34,7 @@ const SUPPORTED: [&str; 23] = [
     "deploy.drain.upgraded",
     "deploy.keep_deployments",
     "deploy.keep_artifacts",
+    "deploy.paths",
 ];
 
 /// Keys of the design that this version does not act on.
@@ -179,6 +181,7 @@ fn read_build(root: &Value) -> Result<Build, Failure> {
         install: string(root, "build.install")?,
         command: string(root, "build.command")?,
         output,
+        lfs: boolean(root, "build.lfs")?,
         ..Build::default()
     };
     if build.app_dir == "." {
@@ -282,6 +285,7 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
         },
         keep_deployments: count("deploy.keep_deployments")?,
         keep_artifacts: count("deploy.keep_artifacts")?,
+        paths: strings(root, "deploy.paths", "a list of globs, as [\"apps/web/**\"]")?,
     })
 }
 
@@ -305,6 +309,26 @@ fn integer(root: &Value, path: &str) -> Result<Option<i64>, Failure> {
         None => Ok(None),
         Some(Value::Integer(number)) => Ok(Some(*number)),
         Some(_) => Err(wrong(path, "a whole number")),
+    }
+}
+
+fn boolean(root: &Value, path: &str) -> Result<Option<bool>, Failure> {
+    match get(root, path) {
+        None => Ok(None),
+        Some(Value::Boolean(value)) => Ok(Some(*value)),
+        Some(_) => Err(wrong(path, "true or false")),
+    }
+}
+
+fn strings(root: &Value, path: &str, expected: &str) -> Result<Vec<String>, Failure> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    match get(root, path) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) => {
+            let items: Option<Vec<String>> = items.iter().map(text).collect();
+            items.ok_or_else(|| wrong(path, expected))
+        }
+        Some(_) => Err(wrong(path, expected)),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use windlass_model::{Failure, LogLine, Stream};
 
+use super::Remote;
 use super::run::GitFailed;
-use crate::source::{cancelled, host_failed, too_large};
+use crate::source::{Before, cancelled, host_failed, too_large};
 
 /// What was asked of the other end, for the text of a failure.
 #[derive(Debug, Clone, Copy)]
@@ -11,12 +12,17 @@ pub(super) struct Asked<'a> {
     pub(super) url: &'a str,
     pub(super) reference: Option<&'a str>,
     pub(super) with_token: bool,
+    pub(super) before: Before,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    pub(super) fn of(remote: &Remote<'a>, reference: Option<&'a str>, with_token: bool) -> Self {
+        Self { url: remote.url, reference, with_token, before: remote.before }
+    }
+
     /// For calls that ask nobody.
-    pub(super) const fn nothing() -> Self {
-        Self { url: "", reference: None, with_token: false }
+    pub(super) fn nothing() -> Self {
+        Self { url: "", reference: None, with_token: false, before: Before::default() }
     }
 }
 
@@ -75,10 +81,10 @@ pub(super) fn classify(failed: GitFailed, asked: &Asked<'_>) -> Failure {
 fn from_text(stderr: &str, asked: &Asked<'_>) -> Failure {
     let says = |signs: &[&str]| signs.iter().any(|sign| stderr.contains(sign));
     if says(UNAUTHORISED) {
-        return if asked.with_token {
-            token_rejected(asked)
-        } else {
-            authentication_required(asked)
+        return match (asked.with_token, asked.before.anonymous) {
+            (true, _) => token_rejected(asked),
+            (false, true) if asked.url.starts_with("http") => repository_private(asked),
+            (false, _) => authentication_required(asked),
         };
     }
     if says(TIMED_OUT) {
@@ -146,6 +152,17 @@ fn authentication_required(asked: &Asked<'_>) -> Failure {
     Failure::app("source.authentication-required", what, why, fix)
 }
 
+fn repository_private(asked: &Asked<'_>) -> Failure {
+    Failure::app(
+        "source.repository-private",
+        format!("{} is not public any more", asked.url),
+        "an earlier deployment fetched it without a token; now the other end asks for credentials \
+         (or the repository is gone: hosting services answer the same)",
+        "make a token that may read the repository's contents and store it: `windlass project token`; \
+         then `windlass redeploy`",
+    )
+}
+
 fn timed_out(asked: &Asked<'_>, why: String) -> Failure {
     Failure::app(
         "source.timed-out",
@@ -176,6 +193,9 @@ pub(super) fn reference_not_found(asked: &Asked<'_>, names: &[String]) -> Failur
             "push a commit, or name a branch with --ref",
         );
     };
+    if asked.before.reference {
+        return branch_deleted(asked.url, reference, names);
+    }
     let near = nearest(reference, names);
     let fix = if near.is_empty() {
         "push it first, or name another branch, tag or commit with --ref".to_owned()
@@ -187,6 +207,21 @@ pub(super) fn reference_not_found(asked: &Asked<'_>, names: &[String]) -> Failur
         format!("there is no branch, tag or commit {reference:?} in {}", asked.url),
         "the repository was reached, but it does not have that",
         fix,
+    )
+}
+
+/// An earlier deployment was made of it.
+fn branch_deleted(url: &str, reference: &str, names: &[String]) -> Failure {
+    let near = nearest(reference, names);
+    let others = if near.is_empty() { String::new() } else { format!(": {}", near.join(", ")) };
+    Failure::app(
+        "source.branch-deleted",
+        format!("{reference:?} does not exist any more in {url}"),
+        "an earlier deployment was made of it; since then it was deleted or renamed",
+        format!(
+            "deploy another one with `windlass deploy {url} --ref NAME`{others}; what is live goes on \
+             serving, and `windlass rollback` needs no branch"
+        ),
     )
 }
 

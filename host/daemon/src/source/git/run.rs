@@ -11,8 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use windlass_model::secret::Masker;
-use windlass_model::{LogLine, Secret, Stream};
+use windlass_model::{LogLine, Stream};
 
+use super::Remote;
 use crate::source::address;
 use crate::steplog::StepLog;
 
@@ -44,7 +45,7 @@ const SIZE_POLL: Duration = Duration::from_millis(250);
 
 /// Why a call of Git failed.
 #[derive(Debug)]
-pub(super) enum GitFailed {
+pub(in crate::source) enum GitFailed {
     /// It could not be started.
     NotStarted(std::io::Error),
     /// Its output could not be read.
@@ -96,31 +97,25 @@ impl GitFailed {
 }
 
 /// Git on one repository, with everything that its calls have in common.
-pub(super) struct Git<'a> {
+#[derive(Clone)]
+pub(in crate::source) struct Git<'a> {
     dir: PathBuf,
     env: Vec<(OsString, OsString)>,
     masker: Masker,
     sends_token: bool,
     bytes_max: u64,
-    log: &'a StepLog,
+    log: Option<&'a StepLog>,
     cancel: &'a CancellationToken,
 }
 
 impl<'a> Git<'a> {
     /// Prepares calls on the bare repository `dir`. The token travels in the environment: neither
     /// other users of the machine nor the repository's configuration get to see it.
-    pub(super) fn new(
-        dir: &Path,
-        config: &Path,
-        url: &str,
-        token: Option<&Secret<String>>,
-        bytes_max: u64,
-        log: &'a StepLog,
-        cancel: &'a CancellationToken,
-    ) -> Self {
+    pub(super) fn new(dir: &Path, config: &Path, remote: &Remote<'a>) -> Self {
         let mut settings = fixed_settings();
         let mut masked = Vec::new();
-        if let Some((origin, token)) = token.and_then(|t| Some((http_origin(url)?, t))) {
+        let token = remote.credentials.git_token.as_ref();
+        if let Some((origin, token)) = token.and_then(|t| Some((http_origin(remote.url)?, t))) {
             let basic = basic_credentials(token.expose());
             settings.push((
                 format!("http.{origin}/.extraHeader"),
@@ -135,8 +130,15 @@ impl<'a> Git<'a> {
             env.push((format!("GIT_CONFIG_KEY_{n}").into(), key.into()));
             env.push((format!("GIT_CONFIG_VALUE_{n}").into(), value.into()));
         }
-        let masker = Masker::new(masked.iter().map(String::as_str));
-        Self { dir: dir.to_owned(), env, masker, sends_token, bytes_max, log, cancel }
+        Self {
+            dir: dir.to_owned(),
+            env,
+            masker: Masker::new(masked.iter().map(String::as_str)),
+            sends_token,
+            bytes_max: remote.limits.source_bytes_max,
+            log: remote.log,
+            cancel: remote.cancel,
+        }
     }
 
     /// The repository.
@@ -155,8 +157,13 @@ impl<'a> Git<'a> {
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
+    /// The same for a question whose "no" is nothing for the log.
+    pub(in crate::source) async fn quiet(&self, args: &[&str]) -> Result<Vec<u8>, GitFailed> {
+        Git { log: None, ..self.clone() }.run_bytes(args, &[]).await
+    }
+
     /// Runs one command, with more environment, and answers its output.
-    pub(super) async fn run_bytes(
+    pub(in crate::source) async fn run_bytes(
         &self,
         args: &[&str],
         env: &[(&str, &Path)],
@@ -195,7 +202,9 @@ impl<'a> Git<'a> {
             if text.is_empty() {
                 continue;
             }
-            self.log.write(LogLine::now(Stream::Stderr, text.clone()));
+            if let Some(log) = self.log {
+                log.write(LogLine::now(Stream::Stderr, text.clone()));
+            }
             if kept.len() == STDERR_LINES_MAX {
                 kept.remove(0);
             }

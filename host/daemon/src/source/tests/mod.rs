@@ -1,6 +1,7 @@
 //! Fetching from real Git, and unpacking archives that were made byte by byte.
 
 mod archives;
+mod changes;
 mod git;
 mod http;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_model::secret::Masker;
 use windlass_model::{DeploymentId, Failure, Limits, ProjectName, Secret, Source, StepName};
 
-use super::{FetchRequest, FetchedWorkspace, fetch, work_dir};
+use super::{Before, Credentials, FetchRequest, FetchedWorkspace, fetch, work_dir};
 use crate::steplog::StepLogs;
 
 /// A data directory with what a fetch needs.
@@ -20,6 +21,7 @@ struct World {
     project: ProjectName,
     deployment: DeploymentId,
     cancel: CancellationToken,
+    before: Before,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             project: "shop".parse().unwrap(),
             deployment: DeploymentId::generate(),
             cancel: CancellationToken::new(),
+            before: Before::default(),
         }
     }
 
@@ -42,10 +45,12 @@ impl World {
         source: &Source,
         token: Option<&str>,
     ) -> Result<FetchedWorkspace, Failure> {
-        let token = token.map(|token| Secret::new(token.to_owned()));
+        let git_token = token.map(|token| Secret::new(token.to_owned()));
+        let credentials = Credentials { git_token };
         let request = FetchRequest {
             source,
-            token: token.as_ref(),
+            credentials: &credentials,
+            before: self.before,
             data_dir: &self.data(),
             project: &self.project,
             deployment: &self.deployment,
