@@ -9,7 +9,6 @@
 mod command_line;
 mod containerd_faults;
 mod crash;
-mod crash;
 mod disk_full;
 mod environments;
 mod frameworks;
