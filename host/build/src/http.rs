@@ -22,7 +22,7 @@ const BUNDLES: [&str; 4] = [
 ];
 
 /// The host's bundle: the one given, the one of `SSL_CERT_FILE`, or the distribution's.
-pub(crate) fn certificate_bundle(given: Option<&Path>) -> Option<PathBuf> {
+pub fn certificate_bundle(given: Option<&Path>) -> Option<PathBuf> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     given
         .map(Path::to_owned)
@@ -34,15 +34,15 @@ pub(crate) fn certificate_bundle(given: Option<&Path>) -> Option<PathBuf> {
 
 /// Time limits of a client.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
+pub struct Timeouts {
     /// Until a connection stands.
-    pub(crate) connect: Duration,
+    pub connect: Duration,
     /// Until the head of the answer is there, and between two reads of its body.
-    pub(crate) silence: Duration,
+    pub silence: Duration,
 }
 
 /// A blocking client. Status codes are answers, not errors.
-pub(crate) fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
+pub fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
     config(certificates, timeouts).new_agent()
 }
 

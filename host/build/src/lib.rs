@@ -12,7 +12,7 @@ pub mod archive;
 pub mod artifact;
 pub mod base;
 pub mod builder;
-mod http;
+pub mod http;
 mod key;
 mod log;
 mod ops;

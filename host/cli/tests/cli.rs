@@ -369,6 +369,8 @@ fn the_help_of_every_verb_is_known() {
         "env",
         "domain",
         "service",
+        "webhook",
+        "preview",
         "plugin",
         "completions",
     ];

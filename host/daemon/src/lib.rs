@@ -27,6 +27,7 @@ pub mod steplog;
 mod teardown;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -62,7 +63,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
         tokio::spawn(async move {
             reconcile::reconcile(&host).await;
             let sweep = pipeline::prune::sweep(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep);
+            let hooks = webhook::run(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep, hooks);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));

@@ -11,6 +11,7 @@ use crate::plan::{
     BuildPlan, Detection, HealthPolicy, Migration, Observation, ProcessKind, RunConfig, Toolchain,
 };
 use crate::settings::Settings;
+use crate::webhook::Trigger;
 
 /// A row of the pipeline table, in table order.
 #[derive(
@@ -553,6 +554,9 @@ pub struct Deployment {
     /// Whether its artifact was pruned, so that a rollback to it means building it again.
     #[serde(default)]
     pub artifact_pruned: bool,
+    /// The push or pull request that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
 }
 
 impl Deployment {
@@ -591,7 +595,23 @@ impl Deployment {
             cancelled: None,
             warnings: Vec::new(),
             artifact_pruned: false,
+            trigger: None,
         }
+    }
+
+    /// Where its source comes from, to be looked up anew: the branch, where it was made for the push of
+    /// one.
+    pub fn source_again(&self) -> Source {
+        match (&self.source, self.trigger.as_ref().and_then(|trigger| trigger.branch.clone())) {
+            (Source::Git { url, .. }, Some(branch)) if !self.is_of_pull_request() => {
+                Source::Git { url: url.clone(), reference: Some(branch) }
+            }
+            _ => self.source.clone(),
+        }
+    }
+
+    fn is_of_pull_request(&self) -> bool {
+        self.trigger.as_ref().is_some_and(|trigger| trigger.pull_request.is_some())
     }
 
     /// The step of this name.

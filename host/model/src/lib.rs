@@ -8,6 +8,7 @@
 pub mod api;
 pub mod deployment;
 pub mod failure;
+pub mod hooks;
 pub mod id;
 pub mod limits;
 pub mod log;
@@ -20,6 +21,7 @@ pub mod secret;
 pub mod settings;
 pub mod source;
 pub mod variable;
+pub mod webhook;
 
 pub use deployment::{Deployment, DeploymentStatus, Source, Step, StepName, StepStatus};
 pub use failure::Failure;

@@ -72,6 +72,18 @@ pub struct Limits {
     pub keep_deployments: usize,
     /// Retained artifacts of an environment, the live one not counted.
     pub keep_artifacts: usize,
+    /// Body of a webhook's delivery, in bytes.
+    pub webhook_body_bytes_max: u64,
+    /// Genuine deliveries kept of one webhook: a replay is known so long.
+    pub webhook_deliveries_max: usize,
+    /// Deliveries kept of one webhook that were not genuine.
+    pub webhook_refusals_max: usize,
+    /// Age at which a delivery is forgotten, in days.
+    pub webhook_delivery_days_max: u32,
+    /// How far the clock of a signed delivery may be off, in seconds.
+    pub webhook_clock_skew_s_max: u64,
+    /// Webhooks of one project.
+    pub webhooks_max: usize,
     /// One call of a plugin.
     pub plugin: PluginLimits,
     /// One build step.
@@ -179,6 +191,12 @@ impl Default for Limits {
             failure_log_lines_max: 20,
             keep_deployments: 10,
             keep_artifacts: 3,
+            webhook_body_bytes_max: 5 * MIB,
+            webhook_deliveries_max: 1000,
+            webhook_refusals_max: 100,
+            webhook_delivery_days_max: 30,
+            webhook_clock_skew_s_max: 300,
+            webhooks_max: 20,
             plugin: PluginLimits::default(),
             build: BuildLimits::default(),
             instance: InstanceLimits::default(),

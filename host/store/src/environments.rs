@@ -138,7 +138,10 @@ impl Store {
         for domain in self.domains(project, name)? {
             tx = tx.delete(keys::domain(&domain.host), Expect::Any);
         }
-        let tx = tx.delete(keys::environment(project, name), Expect::Any);
+        let tx = tx
+            .delete(keys::auto_deploy(project, name), Expect::Any)
+            .delete(keys::preview(project, name), Expect::Any)
+            .delete(keys::environment(project, name), Expect::Any);
         self.submit(tx).await.map(drop)
     }
 }

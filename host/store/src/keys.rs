@@ -3,6 +3,7 @@
 //! Names and ids hold no `/`, so prefixes that end in `/` never run into each other.
 
 use windlass_model::deployment::DeploymentStatus;
+use windlass_model::webhook::{DeliveryId, WebhookId};
 use windlass_model::{Deployment, DeploymentId, Digest, EnvironmentName, ProjectName};
 
 pub(crate) const SCHEMA: &str = "meta/schema";
@@ -92,4 +93,69 @@ pub(crate) fn network(name: &str) -> String {
 
 pub(crate) fn cached(kind: &str, key: &str) -> String {
     format!("cache/{kind}/{}", Digest::of(key.as_bytes()).hex())
+}
+
+pub(crate) const WEBHOOKS: &str = "webhook/";
+pub(crate) const PENDING_DELIVERIES: &str = "webhook-pending/";
+pub(crate) const PREVIEWS: &str = "preview/";
+pub(crate) const STATUS_REPORTS: &str = "status-report/";
+
+pub(crate) fn webhook(id: &WebhookId) -> String {
+    format!("webhook/{id}")
+}
+
+pub(crate) fn webhook_secret(id: &WebhookId) -> String {
+    format!("webhook-secret/{id}")
+}
+
+pub(crate) fn status_token(id: &WebhookId) -> String {
+    format!("status-token/{id}")
+}
+
+/// Genuine deliveries, in order of arrival.
+pub(crate) fn deliveries(webhook: &WebhookId) -> String {
+    format!("webhook-delivery/{webhook}/")
+}
+
+pub(crate) fn delivery(webhook: &WebhookId, id: &DeliveryId) -> String {
+    format!("webhook-delivery/{webhook}/{id}")
+}
+
+/// Deliveries that were not genuine.
+pub(crate) fn refused_deliveries(webhook: &WebhookId) -> String {
+    format!("webhook-refused/{webhook}/")
+}
+
+/// What makes the repetition of a delivery known.
+pub(crate) fn seen(webhook: &WebhookId) -> String {
+    format!("webhook-seen/{webhook}/")
+}
+
+pub(crate) fn seen_mark(webhook: &WebhookId, mark: &Digest) -> String {
+    format!("webhook-seen/{webhook}/{}", mark.hex())
+}
+
+/// The value is the webhook's id.
+pub(crate) fn pending_delivery(id: &DeliveryId) -> String {
+    format!("webhook-pending/{id}")
+}
+
+pub(crate) fn auto_deploy(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("auto-deploy/{project}/{environment}")
+}
+
+pub(crate) fn preview_settings(project: &ProjectName) -> String {
+    format!("preview-settings/{project}")
+}
+
+pub(crate) fn previews(project: &ProjectName) -> String {
+    format!("preview/{project}/")
+}
+
+pub(crate) fn preview(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("preview/{project}/{environment}")
+}
+
+pub(crate) fn status_report(deployment: &DeploymentId) -> String {
+    format!("status-report/{deployment}")
 }

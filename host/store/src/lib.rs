@@ -30,7 +30,9 @@ mod projects;
 mod recovery;
 mod services;
 mod store;
+mod triggers;
 mod variables;
+mod webhooks;
 
 pub use addresses::{InUse, StoreAddresses};
 pub use backup::{BackupReport, restore_from, verify_backup};
@@ -45,3 +47,4 @@ pub use kv::{Health, Revision};
 pub use recovery::{Found, PutBack};
 pub use store::{DeploymentEvent, DeploymentWatch, Store};
 pub use variables::Phase;
+pub use webhooks::HookWatch;

@@ -81,8 +81,12 @@ impl Store {
         for Environment { name: environment, .. } in &environments {
             self.delete_environment_records(name, environment).await?;
         }
+        for webhook in self.webhooks(name)? {
+            self.delete_webhook(&webhook.id).await?;
+        }
         let last = Transaction::new()
             .delete(keys::git_token(name), Expect::Any)
+            .delete(keys::preview_settings(name), Expect::Any)
             .delete(keys::project(name), project.expect())
             .essential();
         self.submit(last).await.map(drop)

@@ -16,6 +16,7 @@ pub mod cli;
 pub mod containerd_proxy;
 pub mod git_server;
 pub mod guest;
+pub mod hooks;
 pub mod host;
 pub mod http;
 pub mod leaks;

@@ -1,11 +1,13 @@
-//! `windlass environment`: make, list, show, delete.
+//! `windlass environment`: make, list, show, delete; when pushes deploy to it.
 
 use clap::Subcommand;
 use serde_json::Value;
 use ureq::http::Method;
 use windlass_model::EnvironmentName;
 use windlass_model::api::{CreateEnvironment, EnvironmentView};
+use windlass_model::hooks::{AutoDeployView, SetAutoDeploy};
 
+use super::preview::Switch;
 use super::{confirm, project::done};
 use crate::client;
 use crate::exit::{CliResult, Exit};
@@ -16,7 +18,9 @@ use crate::session::Session;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass environment create staging
-  windlass environment list --project shop")]
+  windlass environment list --project shop
+  windlass environment set staging --branch develop --auto-deploy on
+  windlass environment set production --tags 'v*'")]
 pub struct Environment {
     #[command(subcommand)]
     verb: EnvironmentVerb,
@@ -35,6 +39,21 @@ enum EnvironmentVerb {
     Show {
         /// Its name [default: as -e].
         name: Option<EnvironmentName>,
+    },
+    /// Show or change when pushes deploy to an environment; what is not named stays.
+    Set {
+        /// Its name [default: as -e].
+        name: Option<EnvironmentName>,
+        /// Whether pushes deploy.
+        #[arg(long, value_name = "on|off")]
+        auto_deploy: Option<Switch>,
+        /// Branch, or pattern of branches, that deploys here; an empty one for the default: the
+        /// repository's default branch for production, none for others.
+        #[arg(long)]
+        branch: Option<String>,
+        /// Pattern of tags that deploy here; an empty one for none.
+        #[arg(long, value_name = "PATTERN")]
+        tags: Option<String>,
     },
     /// Delete an environment with its variables and history; refused while something of it is live.
     Delete {
@@ -70,6 +89,13 @@ impl Environment {
                 let name = name.unwrap_or_else(|| session.environment());
                 print(session, &[client.get(&one(&name))?], true);
             }
+            EnvironmentVerb::Set { name, auto_deploy, branch, tags } => {
+                let name = name.unwrap_or_else(|| session.environment());
+                let path = format!("{}/auto-deploy", one(&name));
+                let body = SetAutoDeploy { enabled: auto_deploy.map(Switch::is_on), branch, tags };
+                let view: AutoDeployView = client.send(Method::PUT, &path, &body)?;
+                print_rule(session, &view);
+            }
             EnvironmentVerb::Delete { name, yes } => {
                 // Nobody is asked to confirm the end of what is not there.
                 let _there: EnvironmentView = client.get(&one(&name))?;
@@ -102,6 +128,25 @@ pub(super) fn items<T: serde::de::DeserializeOwned>(value: Value) -> CliResult<V
             "check that `windlass --version` is the host's (`windlass status`)",
         )
     })
+}
+
+fn print_rule(session: &mut Session<'_, '_>, view: &AutoDeployView) {
+    if session.json() {
+        session.print_json(view);
+        return;
+    }
+    let production = view.environment == EnvironmentName::production();
+    let default = if production { "the repository's default branch" } else { "none" };
+    let or = |text: &Option<String>, other: &str| {
+        text.as_deref().map_or_else(|| other.to_owned(), harmless)
+    };
+    let on = if view.rule.enabled { "on" } else { "off" };
+    session.console.line(&format!(
+        "{}\n  auto-deploy  {on}\n  branch       {}\n  tags         {}",
+        view.environment,
+        or(&view.rule.branch, default),
+        or(&view.rule.tags, "none"),
+    ));
 }
 
 fn print(session: &mut Session<'_, '_>, views: &[EnvironmentView], single: bool) {

@@ -21,6 +21,7 @@ mod init;
 mod logs;
 mod plan;
 mod plugin;
+mod preview;
 mod project;
 mod proxy;
 mod recover;
@@ -33,6 +34,7 @@ mod show;
 mod status;
 mod teardown;
 mod wait;
+mod webhook;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -57,6 +59,8 @@ pub enum Verb {
     Env(env::Env),
     Domain(domain::Domain),
     Service(service::Service),
+    Webhook(webhook::Webhook),
+    Preview(preview::Preview),
     Plugin(plugin::Plugin),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -91,6 +95,8 @@ impl Verb {
             Self::Env(verb) => verb.run(session),
             Self::Domain(verb) => verb.run(session),
             Self::Service(verb) => verb.run(session),
+            Self::Webhook(verb) => verb.run(session),
+            Self::Preview(verb) => verb.run(session),
             Self::Plugin(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
             Self::Restore(verb) => verb.run(session),

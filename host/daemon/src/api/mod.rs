@@ -29,6 +29,7 @@ mod projects;
 mod route;
 mod table;
 mod token;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

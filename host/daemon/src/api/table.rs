@@ -43,6 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
     rows.extend(super::backups::about_backups());
+    rows.extend(super::webhooks::about_webhooks());
     rows
 }
 

@@ -139,8 +139,9 @@ pub async fn redeploy_of(
             "deploy the folder again: windlass deploy",
         ));
     }
+    let source = of.source_again();
     let target = Target { project: of.project, environment: of.environment };
-    queue(host, &target, Kind::Redeploy { of: of.id }, of.source, actor).await
+    queue(host, &target, Kind::Redeploy { of: of.id }, source, actor).await
 }
 
 /// Stores a queued deployment and wakes the queue.
@@ -167,7 +168,7 @@ fn last_git_source(
     reference: Option<String>,
 ) -> Result<Source, Failure> {
     let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
-    match newest(host, target, is_git)?.map(|deployment| deployment.source) {
+    match newest(host, target, is_git)?.map(|deployment| deployment.source_again()) {
         Some(Source::Git { url, reference: last }) => {
             Ok(Source::Git { url, reference: reference.or(last) })
         }

@@ -14,10 +14,12 @@ use crate::host::Host;
 pub mod deployments;
 pub mod environment;
 pub mod find;
+pub mod previews;
 pub mod projects;
 pub mod rollback;
 pub mod status;
 pub mod views;
+pub mod webhooks;
 
 /// An environment, named.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -69,6 +69,28 @@ async fn prune(
     Ok(())
 }
 
+/// Releases everything that an environment's settled deployments keep: artifacts and logs. False when
+/// something is being built, which may be one of these artifacts: to be asked again. Can be repeated.
+pub(crate) async fn all_of(host: &Host, history: &[(Deployment, u64)]) -> Result<bool, Failure> {
+    let Ok(_alone) = host.artifacts.try_write() else {
+        return Ok(false);
+    };
+    for (deployment, revision) in history {
+        if let Some(artifact) =
+            deployment.outputs.artifact.clone().filter(|_| !deployment.artifact_pruned)
+        {
+            let mut pruned = deployment.clone();
+            pruned.artifact_pruned = true;
+            host.save_deployment(&pruned, *revision).await?;
+            release(host, &pruned, &artifact).await?;
+        }
+        if let Err(error) = host.logs.remove(&deployment.id) {
+            tracing::warn!(%error, deployment = %deployment.id, "the logs could not be removed");
+        }
+    }
+    Ok(true)
+}
+
 /// How often a quiet host is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// A cached step that no build has used for so long goes.

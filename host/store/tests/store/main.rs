@@ -17,3 +17,4 @@ mod opening;
 mod records;
 mod secrets;
 mod support;
+mod webhooks;

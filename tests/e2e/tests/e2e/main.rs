@@ -25,3 +25,4 @@ mod releases;
 mod routes;
 mod services;
 mod shop;
+mod webhooks;
