@@ -264,7 +264,8 @@ async fn untouched(
         return Ok(None);
     };
     let url = receive::expected_repository(host, webhook)?;
-    super::paths::untouched(host, &webhook.project, environment, &url, &old, commit).await
+    let project = &webhook.project;
+    Ok(super::paths::untouched(host, project, environment, &url, &old, commit).await)
 }
 
 fn trigger_of_push(delivery: &Delivery, push: &PushEvent, commit: &str) -> Trigger {

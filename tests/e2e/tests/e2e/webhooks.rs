@@ -177,6 +177,29 @@ fn a_push_to_a_mapped_branch_goes_to_its_environment() {
     wait_live(&host, &delivery);
     assert_eq!(host.get("staging.shop.localhost", "/").text(), "two");
     assert_eq!(host.get(HOST, "/").text(), "one", "production is as it was");
+
+    // A path filter keeps pushes out that change nothing of the application; a removal counts.
+    repo.write("windlass.toml", "[deploy]\npaths = [\"*.html\"]\n");
+    let commit = repo.commit("A filter");
+    wait_live(&host, &hook.settled(&host, "push", "2", &push(&repo, "release/2", &commit, "x")));
+    repo.write("notes.txt", "nothing that is served");
+    let commit = repo.commit("Notes");
+    let quiet = hook.settled(&host, "push", "3", &push(&repo, "release/2", &commit, "x"));
+    settled(&quiet, Verdict::Ignored, "paths-not-touched");
+    let again = ["webhook", "redeliver", quiet.id.as_str(), "--project", PROJECT];
+    host.cli_json(&again).ok();
+    let found = wait_for("it is taken up again", SOON, || {
+        let newest = hook.deliveries(&host).remove(0);
+        if newest.verdict == Verdict::Pending { Err(format!("{newest:#?}")) } else { Ok(newest) }
+    });
+    assert_eq!(found.redelivery_of.as_ref(), Some(&quiet.id));
+    wait_live(&host, &found);
+    repo.write("more.html", "more");
+    repo.commit("More");
+    repo.remove("more.html");
+    repo.write("other.html", "other");
+    let commit = repo.commit("Less");
+    wait_live(&host, &hook.settled(&host, "push", "4", &push(&repo, "release/2", &commit, "x")));
     host.finish();
 }
 
