@@ -44,7 +44,7 @@ impl Shop {
             DeploymentStatus::Failed => {
                 let failure = deployment.failure.clone().unwrap();
                 assert!(!failure.code.is_empty() && !failure.fix.is_empty(), "{failure:#?}");
-                load.wait_more(100);
+                load.wait_more(300);
                 assert_unharmed(&load.stop(), &[&old]);
             }
             _ => panic!("{deployment:#?}"),

@@ -140,7 +140,7 @@ impl Shop {
         } else {
             let failure = deployment.failure.clone().unwrap();
             assert!(!failure.code.is_empty() && !failure.fix.is_empty(), "{failure:#?}");
-            load.wait_more(100);
+            load.wait_more(300);
             assert_unharmed(&load.stop(), &[&old]);
         }
         self.assert_settled();
