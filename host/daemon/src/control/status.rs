@@ -52,6 +52,8 @@ pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
     let problems = problems(host).await;
     let queue = views::Queue::of(host)?;
     let live = host.store.deployments_with_status(DeploymentStatus::Live).map_err(stored)?.len();
+    let backup = crate::backup::status(host);
+    let of_backup = backup.failure.as_ref().map(|f| format!("{}: {}; {}", f.what, f.why, f.fix));
     Ok(HostStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: host.store.host_id().clone(),
@@ -59,8 +61,8 @@ pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
         proxy: views::Addresses::of(host).await.urls(),
         ready: problems.is_empty(),
         problems,
-        notices: host.store.recovered().into_iter().collect(),
-        backup: crate::backup::status(host),
+        notices: host.store.recovered().into_iter().chain(of_backup).collect(),
+        backup,
         queued: queue.queued(),
         running: queue.running(),
         live,

@@ -56,7 +56,6 @@ impl Shop {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
 fn any_call_to_containerd_may_fail_lag_or_lose_its_answer() {
     let (mut shop, proxy, _dir) = open_behind_a_proxy();
     // What a good deployment calls, with the retirement of the one before it.

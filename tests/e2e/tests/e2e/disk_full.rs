@@ -149,7 +149,6 @@ impl Shop {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
 fn a_disk_that_is_full_within_any_step_harms_no_visitor_and_all_is_well_when_there_is_space() {
     for target in sample::of(Target::ALL.to_vec(), 1) {
         let (mut shop, small, roomy) = open(target);

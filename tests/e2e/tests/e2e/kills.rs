@@ -100,7 +100,6 @@ fn a_host_that_dies_again_and_again_while_it_recovers_still_ends_what_it_began()
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the seed and the case that fails must be known")]
 fn random_kills_of_the_control_plane_lose_no_request_and_no_deployment() {
     let seed = sample::seed();
     eprintln!("WINDLASS_TEST_SEED={seed}");
@@ -134,7 +133,6 @@ fn random_kills_of_the_control_plane_lose_no_request_and_no_deployment() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
 fn a_containerd_that_is_killed_within_any_step_harms_no_visitor() {
     let mut shop = open();
     for step in sample::of(StepName::ALL.to_vec(), 3) {

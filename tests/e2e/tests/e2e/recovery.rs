@@ -13,13 +13,23 @@ use crate::shop::{HOST, PROJECT, Shop, assert_unharmed};
 const WITHIN: Duration = Duration::from_secs(30);
 
 impl Shop {
-    /// Stops the host and takes its state away, and the backups if they are to go too.
-    fn lose_state(&mut self, with_backups: bool) {
+    /// Stops the host and takes its state away, with the backups.
+    fn lose_state(&mut self) {
         self.host.stop_serve();
-        std::fs::remove_dir_all(self.host.data_dir().join("store")).unwrap();
-        if with_backups {
-            std::fs::remove_dir_all(self.host.data_dir().join("backups")).unwrap();
+        for dir in ["store", "backups"] {
+            std::fs::remove_dir_all(self.host.data_dir().join(dir)).unwrap();
         }
+    }
+
+    /// Stops the host and takes the second half of its journal away.
+    fn damage_state(&mut self) {
+        self.host.stop_serve();
+        let files = std::fs::read_dir(self.host.data_dir().join("store/journal")).unwrap();
+        let logs = files.flatten().map(|file| file.path());
+        let log = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max();
+        let log = log.unwrap();
+        let whole = std::fs::read(&log).unwrap();
+        std::fs::write(&log, &whole[..whole.len() / 2]).unwrap();
     }
 
     fn recover(&self, args: &[&str]) -> RecoverReport {
@@ -72,7 +82,7 @@ fn a_lost_state_is_rebuilt_from_what_runs_and_no_visitor_notices() {
     let instances = shop.instances();
     let load = shop.load();
     load.wait_more(100);
-    shop.lose_state(true);
+    shop.lose_state();
 
     // A host must not begin anew beside what runs.
     let refused = shop.host.serve_command().output().unwrap();
@@ -107,7 +117,7 @@ fn a_lost_state_is_rebuilt_from_what_runs_and_no_visitor_notices() {
     // By labels alone.
     let load = shop.load();
     shop.forget_live_records();
-    shop.lose_state(true);
+    shop.lose_state();
     let report = shop.recover(&[]);
     assert_eq!(report.environments[0].from, RecoveredFrom::Labels, "{report:#?}");
     assert_eq!(report.environments[0].number, 2);
@@ -127,9 +137,12 @@ fn a_lost_state_comes_back_with_its_history_and_variables_when_there_is_a_backup
     shop.deploy_next();
     let load = shop.load();
     load.wait_more(50);
-    shop.lose_state(false);
+    shop.damage_state();
+    let refused = shop.host.serve_command().output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("store.journal-damaged"), "{text}");
     let report = shop.recover(&[]);
-    assert!(report.backup.is_some(), "{report:#?}");
+    assert!(report.backup.is_some() && report.set_aside.is_some(), "{report:#?}");
     assert_eq!((report.environments[0].number, report.environments[0].live), (3, true));
     shop.host.restart();
     assert_eq!(shop.host.show(PROJECT, 1).deployment.status, DeploymentStatus::Retired);
