@@ -8,6 +8,7 @@
 //! Reading order: [`pipeline`] (the whole pipeline is one table), [`host`], `reconcile`, [`control`],
 //! [`api`].
 
+pub mod access;
 pub mod api;
 pub mod backup;
 mod config;
@@ -55,7 +56,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = signals()?;
     let store = open_store(&config.data_dir, &config.limits).await?;
     failpoint::arm(&config.data_dir);
-    let token = api::load_or_create_token(&config.data_dir)?;
+    let access = access::Access::open(&config.data_dir, &config.limits)?;
     let listener = bind(&config).await?;
     let host = assemble(config, store).await?;
     let work = {
@@ -71,7 +72,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     announce(&host).await;
     let backup = tokio::spawn(backup::keep(host.clone()));
     let served = tokio::select! {
-        served = api::serve(listener, host.clone(), token) => served,
+        served = api::serve(listener, host.clone(), access) => served,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };

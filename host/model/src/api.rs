@@ -101,7 +101,7 @@ pub struct SetVariables {
 pub struct VariableView {
     /// Its name.
     pub name: VariableName,
-    /// Its value; absent when it is secret.
+    /// Its value; absent when it is secret, and for a token that may not change it.
     pub value: Option<String>,
     /// When it is given.
     pub scope: Scope,

@@ -95,6 +95,12 @@ name_type!(
     "service name"
 );
 
+name_type!(
+    /// Name of an API token: same alphabet as a project's.
+    TokenName,
+    "token name"
+);
+
 impl ProjectName {
     /// The nearest valid name to a folder's or repository's name, if anything valid is left of it.
     pub fn from_loose(text: &str) -> Option<Self> {

@@ -5,7 +5,9 @@
 //!
 //! Reading order: [`id`], [`deployment`], [`plan`], [`failure`], [`settings`], [`api`].
 
+pub mod access;
 pub mod api;
+pub mod audit;
 pub mod deployment;
 pub mod failure;
 pub mod hooks;

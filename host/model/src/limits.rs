@@ -90,6 +90,29 @@ pub struct Limits {
     pub build: BuildLimits,
     /// One instance, where the settings say nothing.
     pub instance: InstanceLimits,
+    /// API tokens and the audit log.
+    pub access: AccessLimits,
+}
+
+/// Limits of API tokens and of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessLimits {
+    /// API tokens that are kept, revoked and expired ones counted.
+    pub tokens_max: usize,
+    /// How long a revoked or expired token is still known by its name, in days.
+    pub dead_tokens_keep_days: u32,
+    /// Wrong tokens from one address in a minute; after that none of it is looked at until the minute
+    /// is over.
+    pub failures_per_minute_max: u32,
+    /// Refused requests of one token in a minute that are written to the audit log.
+    pub refusals_logged_per_minute_max: u32,
+    /// One file of the audit log before the next is begun, in bytes.
+    pub audit_file_bytes_max: u64,
+    /// Files of the audit log that are kept.
+    pub audit_files_max: usize,
+    /// How long entries of the audit log are kept, in days.
+    pub audit_keep_days: u32,
 }
 
 /// Limits of one call of a plugin.
@@ -200,6 +223,21 @@ impl Default for Limits {
             plugin: PluginLimits::default(),
             build: BuildLimits::default(),
             instance: InstanceLimits::default(),
+            access: AccessLimits::default(),
+        }
+    }
+}
+
+impl Default for AccessLimits {
+    fn default() -> Self {
+        Self {
+            tokens_max: 1000,
+            dead_tokens_keep_days: 90,
+            failures_per_minute_max: 20,
+            refusals_logged_per_minute_max: 60,
+            audit_file_bytes_max: 8 * MIB,
+            audit_files_max: 16,
+            audit_keep_days: 400,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) const INTENTS: &str = "intent/";
 pub(crate) const NETWORKS: &str = "network/";
 pub(crate) const PLANS: &str = "plan/";
 pub(crate) const SUBNETS: &str = "subnet/";
+pub(crate) const API_TOKENS: &str = "api-token/";
 
 pub(crate) fn project(project: &ProjectName) -> String {
     format!("project/{project}")
@@ -77,6 +78,10 @@ pub(crate) fn in_status(status: DeploymentStatus) -> String {
 pub(crate) fn status(deployment: &Deployment) -> String {
     let at_us = deployment.created_at.as_microsecond().max(0);
     format!("status/{}/{at_us:020}-{}", deployment.status, deployment.id)
+}
+
+pub(crate) fn api_token(id: &windlass_model::access::TokenId) -> String {
+    format!("api-token/{id}")
 }
 
 pub(crate) fn intent(id: u64) -> String {

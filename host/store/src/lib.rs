@@ -31,6 +31,7 @@ mod recovery;
 mod services;
 mod store;
 mod triggers;
+mod tokens;
 mod variables;
 mod webhooks;
 

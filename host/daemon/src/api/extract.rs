@@ -9,6 +9,7 @@ use windlass_model::Failure;
 
 use super::App;
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::source::uploads::body_too_large;
 
 /// JSON of the body. An absent body counts as `{}`.
@@ -102,19 +103,14 @@ fn bad_name(rejection: &PathRejection) -> Failure {
     )
 }
 
-/// Who asks: the header `x-windlass-actor`, else `api`. It is shown, never trusted.
+/// Who asks: the name of the token.
 pub(super) struct Actor(pub(super) String);
-
-/// Header that says who asks.
-pub(super) const ACTOR_HEADER: &str = "x-windlass-actor";
 
 impl FromRequestParts<App> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let said = parts.headers.get(ACTOR_HEADER).and_then(|value| value.to_str().ok());
-        let fits =
-            |name: &&str| (1..=64).contains(&name.len()) && !name.chars().any(char::is_control);
-        Ok(Self(said.filter(fits).unwrap_or("api").to_owned()))
+        let caller = parts.extensions.get::<Caller>();
+        Ok(Self(caller.map_or("anonymous", |caller| &caller.actor).to_owned()))
     }
 }

@@ -5,8 +5,9 @@
 //! that was accepted. Every error has the body [`windlass_model::api::ErrorBody`].
 //!
 //! Reading order: [`table`], `route`, the handlers (`host`, `projects`, `environment`, `deployments`,
-//! `events`), then what is around them (`guard`, `extract`, `problem`, `openapi`, `token`).
+//! `events`, `access`), then what is around them (`guard`, `extract`, `problem`, `openapi`).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,8 +15,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use windlass_model::Failure;
 
+use crate::access::Access;
 use crate::host::Host;
 
+mod access;
 mod backups;
 mod deployments;
 mod environment;
@@ -28,27 +31,25 @@ mod problem;
 mod projects;
 mod route;
 mod table;
-mod token;
 mod webhooks;
 
 #[cfg(test)]
 mod tests;
 
-pub use token::{ApiToken, TOKEN_FILE, load_or_create_token};
-
 /// What every handler gets.
 #[derive(Clone)]
 struct App {
     host: Arc<Host>,
-    token: Arc<ApiToken>,
+    access: Arc<Access>,
 }
 
 /// Serves the API until the future is dropped.
 ///
 /// # Errors
 /// `serve.api-failed` when the listener breaks.
-pub async fn serve(listener: TcpListener, host: Arc<Host>, token: ApiToken) -> Result<(), Failure> {
-    axum::serve(listener, router(host, token)).await.map_err(|e| {
+pub async fn serve(listener: TcpListener, host: Arc<Host>, access: Access) -> Result<(), Failure> {
+    let router = router(host, access).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, router).await.map_err(|e| {
         Failure::host(
             "serve.api-failed",
             "the API stopped",
@@ -64,15 +65,18 @@ pub fn openapi() -> serde_json::Value {
 }
 
 /// The whole API.
-pub(crate) fn router(host: Arc<Host>, token: ApiToken) -> Router {
-    let app = App { host, token: Arc::new(token) };
-    let (mut open, mut guarded) = (Router::new(), Router::new());
+pub(crate) fn router(host: Arc<Host>, access: Access) -> Router {
+    let app = App { host, access: Arc::new(access) };
+    let mut router = Router::new();
     for row in table::rows() {
-        let into = if row.is_open { &mut open } else { &mut guarded };
-        *into = std::mem::take(into).route(row.path, row.handler);
+        let rule = row.rule();
+        let handler = match row.is_open {
+            true => row.handler,
+            false => row.handler.route_layer(from_fn_with_state((app.clone(), rule), guard::admit)),
+        };
+        router = router.route(row.path, handler);
     }
-    let guarded = guarded.route_layer(from_fn_with_state(app.clone(), guard::authenticate));
-    open.merge(guarded)
+    router
         .fallback(problem::unknown_path)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(guard::catch_panic))

@@ -82,7 +82,7 @@ fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
     };
     let mut responses = Map::new();
     responses.insert(row.status.to_string(), content);
-    let around: &[u16] = if row.is_open { &[500] } else { &[401, 500] };
+    let around: &[u16] = if row.is_open { &[500] } else { &[401, 403, 429, 500] };
     for status in row.errors.iter().chain(around) {
         let failed = json!({
             "description": "It failed: what, why, and how to fix it.",

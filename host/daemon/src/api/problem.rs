@@ -24,6 +24,16 @@ impl From<Failure> for Problem {
 const STATUSES: &[(&str, StatusCode)] = &[
     ("auth.token-missing", StatusCode::UNAUTHORIZED),
     ("auth.token-wrong", StatusCode::UNAUTHORIZED),
+    ("auth.token-mistyped", StatusCode::UNAUTHORIZED),
+    ("auth.token-expired", StatusCode::UNAUTHORIZED),
+    ("auth.token-revoked", StatusCode::UNAUTHORIZED),
+    ("auth.too-many-failures", StatusCode::TOO_MANY_REQUESTS),
+    ("auth.scope-too-small", StatusCode::FORBIDDEN),
+    ("auth.project-limited", StatusCode::FORBIDDEN),
+    ("token.not-found", StatusCode::NOT_FOUND),
+    ("token.exists", StatusCode::CONFLICT),
+    ("token.revoked", StatusCode::CONFLICT),
+    ("token.cannot-revoke", StatusCode::BAD_REQUEST),
     ("request.path-unknown", StatusCode::NOT_FOUND),
     ("request.method-not-allowed", StatusCode::METHOD_NOT_ALLOWED),
     ("request.body-too-large", StatusCode::PAYLOAD_TOO_LARGE),
@@ -83,13 +93,19 @@ pub(super) fn status(failure: &Failure) -> StatusCode {
     )
 }
 
+/// The code of a failure that was answered, for the audit log.
+#[derive(Debug, Clone)]
+pub(super) struct FailureCode(pub(super) String);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = status(&self.0);
         if status.is_server_error() {
             tracing::error!(code = self.0.code, failure = %self.0, "a request failed");
         }
+        let code = FailureCode(self.0.code.clone());
         let mut response = (status, Json(ErrorBody { error: self.0 })).into_response();
+        response.extensions_mut().insert(code);
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"windlass\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -3,8 +3,10 @@
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use windlass_model::access::TokenScope;
 
 use super::App;
+use super::guard::Rule;
 
 /// A method, in the three notations that are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub(super) enum Content {
     Events(fn(&mut SchemaGenerator) -> Schema, &'static str),
 }
 
+/// What a route is about, for callers that are limited to projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The project of its path.
+    Project,
+    /// The deployment of its path.
+    Deployment,
+    /// The whole host: refused to a limited caller.
+    Host,
+    /// The whole host, but its handler shows a limited caller only what is his.
+    Filtered,
+}
+
 /// A route and what is said of it.
 pub(super) struct Row {
     pub(super) verb: Verb,
@@ -63,10 +78,15 @@ pub(super) struct Row {
     pub(super) errors: &'static [u16],
     /// Whether it needs no token.
     pub(super) is_open: bool,
+    /// The scope that its token needs.
+    pub(super) scope: Option<TokenScope>,
+    /// Whether its handler shows a limited caller only what is his.
+    pub(super) is_filtered: bool,
     pub(super) handler: MethodRouter<App>,
 }
 
-/// A row that takes and answers nothing yet.
+/// A row that takes and answers nothing yet. A GET needs the scope `read`; every other row must say what
+/// it [needs](Row::needs).
 pub(super) fn row<H, T>(verb: Verb, path: &'static str, summary: &'static str, handler: H) -> Row
 where
     H: Handler<T, App>,
@@ -82,6 +102,8 @@ where
         status: 204,
         errors: &[],
         is_open: false,
+        scope: (verb == Verb::Get).then_some(TokenScope::Read),
+        is_filtered: false,
         handler: on(verb.filter(), handler),
     }
 }
@@ -123,6 +145,35 @@ impl Row {
     pub(super) fn errors(mut self, errors: &'static [u16]) -> Self {
         self.errors = errors;
         self
+    }
+
+    /// Needs a token of this scope. A row that does not say so needs `admin`, and fails a test.
+    pub(super) fn needs(mut self, scope: TokenScope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Is about the whole host, and its handler shows a caller that is limited to projects only what is
+    /// his. Without this such a caller is refused.
+    pub(super) fn filtered(mut self) -> Self {
+        self.is_filtered = true;
+        self
+    }
+
+    /// What a limited caller may reach by it.
+    pub(super) fn reach(&self) -> Reach {
+        match () {
+            () if self.path.contains("{project}") => Reach::Project,
+            () if self.path.contains("{deployment}") => Reach::Deployment,
+            () if self.is_filtered => Reach::Filtered,
+            () => Reach::Host,
+        }
+    }
+
+    /// What the guard knows of it.
+    pub(super) fn rule(&self) -> Rule {
+        let scope = self.scope.unwrap_or(TokenScope::Admin);
+        Rule { verb: self.verb, path: self.path, scope, reach: self.reach() }
     }
 
     /// Needs no token.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use windlass_model::Failure;
+use windlass_model::access::TokenScope;
 use windlass_model::api::{
     AddDomain, AddService, CreateDeployment, CreateEnvironment, CreateProject, CreateRollback,
     DeploymentView, DomainView, EnvironmentView, HostStatus, LogEntry, Page, PluginsView,
@@ -44,6 +45,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(about_deployments());
     rows.extend(super::backups::about_backups());
     rows.extend(super::webhooks::about_webhooks());
+    rows.extend(super::access::about_access());
     rows
 }
 
@@ -60,9 +62,10 @@ fn about_the_host() -> Vec<Row> {
         row(Get, "/v1/openapi.json", "This description", host::openapi)
             .answers::<Value>(200)
             .open(),
-        row(Get, "/v1/status", "The host", host::status).answers::<HostStatus>(200),
+        row(Get, "/v1/status", "The host", host::status).answers::<HostStatus>(200).filtered(),
         row(Get, "/v1/plugins", "Plugins, and those that could not be loaded", host::plugins)
-            .answers::<PluginsView>(200),
+            .answers::<PluginsView>(200)
+            .filtered(),
     ]
 }
 
@@ -72,18 +75,23 @@ fn about_projects() -> Vec<Row> {
     const ONE: &str = "/v1/projects/{project}";
     const TOKEN: &str = "/v1/projects/{project}/git-token";
     vec![
-        row(Get, ALL, "All projects", projects::list).answers::<Page<ProjectView>>(200),
+        row(Get, ALL, "All projects", projects::list).answers::<Page<ProjectView>>(200).filtered(),
         row(Post, ALL, "Make a project", projects::create)
             .takes::<CreateProject>()
             .answers::<ProjectView>(201)
-            .errors(&[400, 409]),
+            .errors(&[400, 409])
+            .needs(TokenScope::Admin),
         row(Get, ONE, "A project", projects::show).answers::<ProjectView>(200).errors(&[400, 404]),
         row(Delete, ONE, "Delete a project in which nothing is live", projects::delete)
-            .errors(&[400, 404, 409]),
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Admin),
         row(Put, TOKEN, "Set the token for private repositories", projects::set_git_token)
             .takes::<SetGitToken>()
-            .errors(&[400, 404]),
-        row(Delete, TOKEN, "Forget the token", projects::remove_git_token).errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Delete, TOKEN, "Forget the token", projects::remove_git_token)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
     ]
 }
 
@@ -104,20 +112,25 @@ fn about_environments() -> Vec<Row> {
         row(Post, ALL, "Make an environment", environment::create)
             .takes::<CreateEnvironment>()
             .answers::<EnvironmentView>(201)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Get, ONE, "An environment", environment::show)
             .answers::<EnvironmentView>(200)
             .errors(&[400, 404]),
         row(Delete, ONE, "Delete an environment in which nothing is live", environment::delete)
-            .errors(&[400, 404, 409]),
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Admin),
         row(Get, VARIABLES, "Variables; secret ones without values", environment::variables)
             .answers::<Vec<VariableView>>(200)
             .errors(&[400, 404]),
         row(Put, VARIABLES, "Set variables, all or none", environment::set_variables)
             .takes::<SetVariables>()
             .answers::<Vec<VariableView>>(200)
-            .errors(&[400, 404, 413]),
-        row(Delete, VARIABLE, "Remove a variable", environment::unset_variable).errors(&[400, 404]),
+            .errors(&[400, 404, 413])
+            .needs(TokenScope::Admin),
+        row(Delete, VARIABLE, "Remove a variable", environment::unset_variable)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Get, DOMAINS, "Domains", environment::domains)
             .answers::<Vec<DomainView>>(200)
             .errors(&[400, 404]),
@@ -129,16 +142,22 @@ fn about_environments() -> Vec<Row> {
         )
         .takes::<AddDomain>()
         .answers::<DomainView>(201)
-        .errors(&[400, 404, 409, 502]),
-        row(Delete, DOMAIN, "Remove a domain", environment::remove_domain).errors(&[400, 404, 502]),
+        .errors(&[400, 404, 409, 502])
+        .needs(TokenScope::Admin),
+        row(Delete, DOMAIN, "Remove a domain", environment::remove_domain)
+            .errors(&[400, 404, 502])
+            .needs(TokenScope::Admin),
         row(Get, SERVICES, "Services", environment::services)
             .answers::<Vec<Service>>(200)
             .errors(&[400, 404]),
         row(Post, SERVICES, "Add or replace a service", environment::add_service)
             .takes::<AddService>()
             .answers::<Service>(201)
-            .errors(&[400, 404]),
-        row(Delete, SERVICE, "Remove a service", environment::remove_service).errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Delete, SERVICE, "Remove a service", environment::remove_service)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
     ]
 }
 
@@ -153,19 +172,23 @@ fn asking_for_deployments() -> Vec<Row> {
             .query(&[CREATE])
             .takes::<CreateDeployment>()
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 409, 429]),
+            .errors(&[400, 404, 409, 429])
+            .needs(TokenScope::Deploy),
         row(Post, ARCHIVE, "Deploy an archive of the source", deployments::create_from_archive)
             .query(&[("name", "name of the file or folder, to be shown"), CREATE])
             .takes_archive()
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 413, 429]),
+            .errors(&[400, 404, 413, 429])
+            .needs(TokenScope::Deploy),
         row(Post, REDEPLOY, "Deploy the same source again", deployments::redeploy_environment)
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 409, 429]),
+            .errors(&[400, 404, 409, 429])
+            .needs(TokenScope::Deploy),
         row(Post, ROLLBACK, "Go back to a retained deployment", deployments::rollback)
             .takes::<CreateRollback>()
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 409, 429]),
+            .errors(&[400, 404, 409, 429])
+            .needs(TokenScope::Deploy),
     ]
 }
 
@@ -182,7 +205,8 @@ fn about_deployments() -> Vec<Row> {
                 ("limit", "at most so many, 1 to 200; 50 when absent"),
             ])
             .answers::<Page<DeploymentView>>(200)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .filtered(),
         row(Get, ONE, "A deployment, by id, the beginning of one, or number", deployments::show)
             .query(&[PROJECT])
             .answers::<DeploymentView>(200)
@@ -190,7 +214,8 @@ fn about_deployments() -> Vec<Row> {
         row(Post, "/v1/deployments/{deployment}/cancel", "Ask for its end", deployments::cancel)
             .query(&[PROJECT])
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 409]),
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Deploy),
         row(
             Post,
             "/v1/deployments/{deployment}/redeploy",
@@ -199,7 +224,8 @@ fn about_deployments() -> Vec<Row> {
         )
         .query(&[PROJECT])
         .answers::<DeploymentView>(202)
-        .errors(&[400, 404, 409, 429]),
+        .errors(&[400, 404, 409, 429])
+        .needs(TokenScope::Deploy),
         row(
             Get,
             "/v1/deployments/{deployment}/plan",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use windlass_model::access::TokenScope;
 use windlass_model::api::{CreateDeployment, DeploymentView, Page};
 use windlass_model::deployment::{Kind, StoredPlan};
 use windlass_model::project::Intent;
@@ -11,6 +12,7 @@ use windlass_model::{
 
 use super::find::{self, Wanted};
 use super::{Target, ensure, projects, require, stored, views};
+use crate::access::caller;
 use crate::host::Host;
 use crate::source::{address, uploads};
 
@@ -41,6 +43,9 @@ pub async fn from_git(
         address::check_reference(reference)?;
     }
     let token = body.git_token.as_deref().map(projects::check_token).transpose()?;
+    if token.is_some() {
+        caller::must_have(TokenScope::Admin, "storing a Git token")?;
+    }
     prepare(host, target, request).await?;
     let source = match body.git_url {
         Some(url) => Source::Git { url, reference: body.reference },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use windlass_model::access::TokenScope;
 use windlass_model::api::{AddDomain, AddService, DomainView, SetVariables, VariableView};
 use windlass_model::id::ServiceName;
 use windlass_model::project::Service;
@@ -9,6 +10,7 @@ use windlass_model::variable::{Scope, Variable, VariableName};
 use windlass_model::{Failure, Secret, Timestamp};
 
 use super::{Target, require, stored, views};
+use crate::access::caller;
 use crate::host::Host;
 
 /// Sets variables: all or none. A running deployment sees them from its next deployment on.
@@ -72,13 +74,17 @@ fn check_port(value: &str) -> Result<(), Failure> {
     ))
 }
 
-/// The variables, secret ones without their values.
+/// The variables, secret ones without their values; all without, for whom may not change them.
 ///
 /// # Errors
 /// `environment.not-found`.
 pub fn variables(host: &Host, target: &Target) -> Result<Vec<VariableView>, Failure> {
     require(host, target)?;
-    host.store.variables(&target.project, &target.environment).map_err(stored)
+    let mut views = host.store.variables(&target.project, &target.environment).map_err(stored)?;
+    if caller::present().is_some_and(|caller| caller.scope < TokenScope::Admin) {
+        views.iter_mut().for_each(|view| view.value = None);
+    }
+    Ok(views)
 }
 
 /// Removes a variable.

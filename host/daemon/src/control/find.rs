@@ -6,6 +6,7 @@ use windlass_model::{
 use windlass_store::HistoryFilter;
 
 use super::stored;
+use crate::access::caller;
 use crate::host::Host;
 
 /// Shortest beginning of an id.
@@ -25,9 +26,12 @@ pub fn deployment(
     project: Option<&ProjectName>,
 ) -> Result<Deployment, Failure> {
     if let Ok(id) = text.parse::<DeploymentId>() {
-        return Ok(host.store.deployment(&id).map_err(stored)?.value);
+        let found = host.store.find_deployment(&id).map_err(stored)?;
+        let seen = found.filter(|found| caller::sees(&found.value.project));
+        return seen.map(|found| found.value).ok_or_else(|| not_found(text));
     }
     if let Some(project) = project {
+        caller::must_see(project)?;
         host.store.project(project).map_err(stored)?;
     }
     let digits = text.strip_prefix('#').unwrap_or(text);
@@ -62,13 +66,17 @@ fn by_prefix(
             "numbers are counted in each project",
             "name the project as well: ?project=NAME, or give the id",
         )),
-        (None, _) => Err(Failure::app(
-            "deployment.not-found",
-            format!("there is no deployment {text:?}"),
-            "no id begins so; old deployments leave the history",
-            "`windlass deployments` shows those that are kept",
-        )),
+        (None, _) => Err(not_found(text)),
     }
+}
+
+fn not_found(text: &str) -> Failure {
+    Failure::app(
+        "deployment.not-found",
+        format!("there is no deployment {text:?}"),
+        "no id begins so; old deployments leave the history",
+        "`windlass deployments` shows those that are kept",
+    )
 }
 
 /// Which deployments to list.
@@ -95,6 +103,7 @@ pub fn page(
     wanted: &Wanted,
 ) -> Result<(Vec<Deployment>, Option<DeploymentId>), Failure> {
     if let Some(project) = &wanted.project {
+        caller::must_see(project)?;
         host.store.project(project).map_err(stored)?;
         if let Some(environment) = &wanted.environment {
             host.store.environment(project, environment).map_err(stored)?;
@@ -122,7 +131,10 @@ fn all(
 ) -> Result<Vec<Deployment>, Failure> {
     let projects = match project {
         Some(project) => vec![project.clone()],
-        None => host.store.projects().map_err(stored)?.into_iter().map(|p| p.name).collect(),
+        None => {
+            let all = host.store.projects().map_err(stored)?;
+            all.into_iter().map(|p| p.name).filter(caller::sees).collect()
+        }
     };
     let mut found = Vec::new();
     for project in projects {

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use windlass_model::access::TokenScope;
 use windlass_model::{EnvironmentName, Failure, ProjectName};
 use windlass_store::StoreError;
 
+use crate::access::caller;
 use crate::host::Host;
 
 pub mod deployments;
@@ -83,13 +85,14 @@ pub(crate) fn require(host: &Host, target: &Target) -> Result<(), Failure> {
 /// [`local_host_name`], so that there is an address to open from the first deployment on.
 ///
 /// # Errors
-/// The store's.
+/// `auth.scope-too-small` when something is missing and the one who asks may not make it; the store's.
 pub async fn ensure(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
     let Target { project, environment } = target;
-    host.store.ensure_project(project).await.map_err(stored)?;
     if host.store.find_environment(project, environment).map_err(stored)?.is_some() {
         return Ok(());
     }
+    caller::must_have(TokenScope::Admin, &format!("making {project}/{environment}"))?;
+    host.store.ensure_project(project).await.map_err(stored)?;
     host.store.ensure_environment(project, environment).await.map_err(stored)?;
     match host.store.add_domain(project, environment, &local_host_name(target)).await {
         Ok(_) | Err(StoreError::DomainTaken { .. }) => Ok(()),

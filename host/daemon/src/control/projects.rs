@@ -9,6 +9,7 @@ use windlass_model::project::Project;
 use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 
 use super::{Target, ensure, require, stored, views};
+use crate::access::caller;
 use crate::host::Host;
 
 /// Longest Git token, in bytes.
@@ -35,14 +36,15 @@ pub async fn show(host: &Arc<Host>, name: &ProjectName) -> Result<ProjectView, F
     views::project(host, &project, &views::Addresses::of(host).await)
 }
 
-/// All projects, by name.
+/// All projects that may be seen, by name.
 ///
 /// # Errors
 /// The store's.
 pub async fn list(host: &Arc<Host>) -> Result<Vec<ProjectView>, Failure> {
     let addresses = views::Addresses::of(host).await;
     let projects = host.store.projects().map_err(stored)?;
-    projects.iter().map(|project| views::project(host, project, &addresses)).collect()
+    let seen = projects.iter().filter(|project| caller::sees(&project.name));
+    seen.map(|project| views::project(host, project, &addresses)).collect()
 }
 
 /// Deletes a project with all that it has.

@@ -123,7 +123,7 @@ async fn cancelling_stores_an_intent_and_nothing_else() {
     assert_eq!(answer["status"], "queued");
     let intents = world.host.store.intents().unwrap();
     let Intent::Cancel { deployment, actor } = &intents[0].intent;
-    assert_eq!((deployment, actor.as_str()), (&id, "api"));
+    assert_eq!((deployment, actor.as_str()), (&id, "admin"));
     set_status(&world, &id, DeploymentStatus::Failed).await;
     world.refused(409, "deployment.over", "POST", &path, "").await;
     let mut found = world.host.store.deployment(&id).unwrap();

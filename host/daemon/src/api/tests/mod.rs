@@ -1,8 +1,10 @@
 //! The API on a store in memory, a fake container runtime and a real proxy; no containerd, no root.
 
+mod access;
 mod deployments;
 mod projects;
 mod requests;
+mod routes;
 
 use std::sync::Arc;
 
@@ -13,7 +15,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use windlass_model::Limits;
 
-use super::ApiToken;
+use crate::access::Access;
+use crate::access::AdminToken;
+use crate::access::audit::Audit;
 use crate::host::Host;
 use crate::testing::TestHost;
 
@@ -33,7 +37,10 @@ impl World {
     async fn with(limits: Limits) -> Self {
         let parts = TestHost::with(limits, &crate::pipeline::TABLE).await;
         let host = parts.host.clone();
-        let router = super::router(host.clone(), ApiToken::new(TOKEN));
+        let limits = &host.config.limits;
+        let audit = Audit::open(&host.config.data_dir, &limits.access).unwrap();
+        let access = Access::new(AdminToken::new(TOKEN), audit, limits);
+        let router = super::router(host.clone(), access);
         Self { host, router, _parts: parts }
     }
 

@@ -16,28 +16,17 @@ fn bare(method: &str, path: &str) -> http::request::Builder {
 }
 
 #[tokio::test]
-async fn every_route_but_the_open_ones_asks_for_the_token() {
+async fn only_a_bearer_token_counts() {
     let world = World::new().await;
-    for row in table::rows() {
-        let path = row.path.replace(['{', '}'], "");
-        let method = row.verb.key().to_uppercase();
-        let (status, answer) = world.send(bare(&method, &path).body(Body::empty()).unwrap()).await;
-        if row.is_open {
-            assert_eq!(status, StatusCode::OK, "{method} {path}");
-            continue;
-        }
-        assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}");
-        assert_failure(&answer, "auth.token-missing");
-        for wrong in ["Bearer wrong", "Bearer ", &format!("Bearer {TOKEN}x")] {
-            let request = bare(&method, &path).header(header::AUTHORIZATION, wrong);
-            let (status, answer) = world.send(request.body(Body::empty()).unwrap()).await;
-            assert_eq!(status, StatusCode::UNAUTHORIZED);
-            assert_failure(&answer, "auth.token-wrong");
-        }
-        let basic = bare(&method, &path).header(header::AUTHORIZATION, format!("Basic {TOKEN}"));
-        let (_, answer) = world.send(basic.body(Body::empty()).unwrap()).await;
+    for wrong in [format!("Basic {TOKEN}"), TOKEN.to_owned(), format!("Bearer{TOKEN}")] {
+        let request = bare("GET", "/v1/projects").header(header::AUTHORIZATION, wrong);
+        let (status, answer) = world.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
         assert_failure(&answer, "auth.token-missing");
     }
+    let request =
+        bare("GET", "/v1/projects").header(header::AUTHORIZATION, format!("bearer  {TOKEN}"));
+    assert_eq!(world.send(request.body(Body::empty()).unwrap()).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,0 +1,336 @@
+//! Every route × every kind of token: the status that each gets, from one table.
+//!
+//! A route that is missing here fails the test: add its line, and think about who may.
+
+use axum::body::Body;
+use axum::http::{Request, Response, header};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use windlass_model::access::{ApiToken, TokenScope, TokenText};
+use windlass_model::{DeploymentId, DeploymentStatus, ProjectName, Timestamp};
+
+use super::super::table;
+use super::{TOKEN, World};
+use Reach::{Deployment, Filtered, Host, Open, Project};
+use TokenScope::{Admin, Deploy, Read};
+
+/// What a route is about, and so what a token that is limited to another project gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Everyone gets the same, with or without a token.
+    Open,
+    /// 404 `project.not-found`, as if it were not there.
+    Project,
+    /// 404 `deployment.not-found`, likewise.
+    Deployment,
+    /// 403 `auth.project-limited`.
+    Host,
+    /// The answer, without a word of the other projects.
+    Filtered,
+}
+
+/// Method, path, least scope, reach, and the status of an empty request that is let through.
+type Expected = (&'static str, &'static str, TokenScope, Reach, u16);
+
+const ENV: &str = "/v1/projects/{project}/environments/{environment}";
+
+#[rustfmt::skip]
+const TABLE: &[Expected] = &[
+    ("GET", "/healthz", Read, Open, 200),
+    ("GET", "/readyz", Read, Open, 200),
+    ("GET", "/v1/openapi.json", Read, Open, 200),
+    ("GET", "/v1/status", Read, Filtered, 200),
+    ("GET", "/v1/plugins", Read, Filtered, 200),
+    ("GET", "/v1/token", Read, Filtered, 200),
+    ("GET", "/v1/tokens", Admin, Host, 200),
+    ("POST", "/v1/tokens", Admin, Host, 400),
+    ("DELETE", "/v1/tokens/{token}", Admin, Host, 404),
+    ("POST", "/v1/tokens/{token}/rotate", Admin, Host, 404),
+    ("GET", "/v1/audit", Admin, Host, 200),
+    ("GET", "/v1/projects", Read, Filtered, 200),
+    ("POST", "/v1/projects", Admin, Host, 400),
+    ("GET", "/v1/projects/{project}", Read, Project, 200),
+    ("DELETE", "/v1/projects/{project}", Admin, Project, 204),
+    ("PUT", "/v1/projects/{project}/git-token", Admin, Project, 400),
+    ("DELETE", "/v1/projects/{project}/git-token", Admin, Project, 204),
+    ("GET", "/v1/projects/{project}/environments", Read, Project, 200),
+    ("POST", "/v1/projects/{project}/environments", Admin, Project, 400),
+    ("GET", "{env}", Read, Project, 200),
+    ("DELETE", "{env}", Admin, Project, 204),
+    ("GET", "{env}/variables", Read, Project, 200),
+    ("PUT", "{env}/variables", Admin, Project, 400),
+    ("DELETE", "{env}/variables/{name}", Admin, Project, 404),
+    ("GET", "{env}/domains", Read, Project, 200),
+    ("POST", "{env}/domains", Admin, Project, 400),
+    ("DELETE", "{env}/domains/{host}", Admin, Project, 404),
+    ("GET", "{env}/services", Read, Project, 200),
+    ("POST", "{env}/services", Admin, Project, 400),
+    ("DELETE", "{env}/services/{name}", Admin, Project, 404),
+    ("POST", "{env}/deployments", Deploy, Project, 202),
+    ("POST", "{env}/deployments/archive", Deploy, Project, 400),
+    ("POST", "{env}/redeploy", Deploy, Project, 202),
+    ("POST", "{env}/rollback", Deploy, Project, 409),
+    ("GET", "/v1/deployments", Read, Filtered, 200),
+    ("GET", "/v1/deployments/{deployment}", Read, Deployment, 200),
+    ("POST", "/v1/deployments/{deployment}/cancel", Deploy, Deployment, 409),
+    ("POST", "/v1/deployments/{deployment}/redeploy", Deploy, Deployment, 202),
+    ("GET", "/v1/deployments/{deployment}/plan", Read, Deployment, 404),
+    ("GET", "/v1/deployments/{deployment}/logs", Read, Deployment, 200),
+    ("GET", "/v1/deployments/{deployment}/watch", Read, Deployment, 200),
+];
+
+fn expected() -> Vec<(String, String, TokenScope, Reach, u16)> {
+    let row = |&(method, path, scope, reach, status): &Expected| {
+        (method.to_owned(), path.replace("{env}", ENV), scope, reach, status)
+    };
+    TABLE.iter().map(row).collect()
+}
+
+#[test]
+fn every_route_says_which_scope_it_needs_and_is_in_the_table_of_who_may() {
+    let expected = expected();
+    for row in table::rows() {
+        let (method, path) = (row.verb.key().to_uppercase(), row.path);
+        let said = row.is_open || row.scope.is_some();
+        assert!(said, "{method} {path}: say which scope it needs, with `.needs(TokenScope::…)`");
+        let line = expected.iter().find(|(m, p, ..)| *m == method && p == path);
+        let (_, _, scope, reach, _) =
+            line.unwrap_or_else(|| panic!("{method} {path} has no line in TABLE of {}", file!()));
+        if row.is_open {
+            assert_eq!(*reach, Open, "{method} {path}");
+        } else {
+            assert_eq!(row.scope, Some(*scope), "{method} {path}");
+        }
+    }
+    let rows = table::rows();
+    for (method, path, ..) in &expected {
+        let known = rows.iter().any(|r| r.path == path && r.verb.key().to_uppercase() == *method);
+        assert!(known, "{method} {path} of the table is no route");
+    }
+    assert_eq!(rows.len(), expected.len());
+}
+
+/// A world with the projects `shop` and `other`, a settled deployment of `shop`, and tokens.
+struct Tokens {
+    world: World,
+    deployment: DeploymentId,
+}
+
+impl Tokens {
+    async fn new() -> Self {
+        let world = World::new().await;
+        for project in ["shop", "other"] {
+            let body = format!(r#"{{"name": "{project}"}}"#);
+            world.expect(201, "POST", "/v1/projects", &body).await;
+        }
+        let path = format!("{}/deployments", super::SHOP);
+        let body = r#"{"git_url": "https://example.org/shop"}"#;
+        let queued = world.expect(202, "POST", &path, body).await;
+        let deployment: DeploymentId = queued["id"].as_str().unwrap().parse().unwrap();
+        let mut found = world.host.store.deployment(&deployment).unwrap();
+        found.value.status = DeploymentStatus::Failed;
+        world.host.store.update_deployment(&found.value, found.revision).await.unwrap();
+        Self { world, deployment }
+    }
+
+    /// Stores a token and returns its text.
+    async fn token(&self, name: &str, scope: TokenScope, change: impl Fn(&mut ApiToken)) -> String {
+        token(&self.world, name, scope, change).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+        let id = self.deployment.as_str();
+        let names = [("project", "shop"), ("environment", "production"), ("deployment", id)];
+        let path = names.iter().fold(path.to_owned(), |path, (name, value)| {
+            path.replace(&format!("{{{name}}}"), value)
+        });
+        let path = path.replace(['{', '}'], "");
+        let mut request = Request::builder().method(method).uri(&path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let answer = self.world.router.clone().oneshot(request.body(Body::empty()).unwrap());
+        let answer: Response<Body> = answer.await.unwrap();
+        let status = answer.status().as_u16();
+        if status < 400 && !matches!(path.as_str(), "/v1/projects" | "/v1/deployments") {
+            return (status, String::new());
+        }
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+async fn token(
+    world: &World,
+    name: &str,
+    scope: TokenScope,
+    change: impl Fn(&mut ApiToken),
+) -> String {
+    let text = crate::access::generate_token();
+    let mut token = ApiToken {
+        id: text.id().clone(),
+        name: name.parse().unwrap(),
+        scope,
+        projects: Vec::new(),
+        hash: text.hash(),
+        created_at: Timestamp::now(),
+        created_by: "test".to_owned(),
+        rotated_at: None,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    change(&mut token);
+    world.host.store.create_token(&token).await.unwrap();
+    text.text().expose().clone()
+}
+
+fn code(answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+    answer["error"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+fn only(name: &str) -> impl Fn(&mut ApiToken) {
+    let project: ProjectName = name.parse().unwrap();
+    move |token| token.projects = vec![project.clone()]
+}
+
+#[tokio::test]
+async fn every_route_answers_every_kind_of_token_as_the_table_says() {
+    for (method, path, scope, reach, status) in expected() {
+        let tokens = Tokens::new().await;
+        let name = format!("{method} {path}");
+        let ask = async |token: Option<&str>| tokens.ask(&method, &path, token).await;
+        if reach == Open {
+            for token in [None, Some("nonsense"), Some(TOKEN)] {
+                assert_eq!(ask(token).await.0, status, "{name}");
+            }
+            continue;
+        }
+        let past = Timestamp::now() - std::time::Duration::from_secs(60);
+        let expired = tokens.token("expired", Admin, |t| t.expires_at = Some(past)).await;
+        let revoked = tokens.token("revoked", Admin, |t| t.revoked_at = Some(past)).await;
+        let well_formed = crate::access::generate_token().text().expose().clone();
+        let mut cut = well_formed.clone();
+        cut.pop();
+        for (token, failure) in [
+            (None, "auth.token-missing"),
+            (Some("nonsense"), "auth.token-wrong"),
+            (Some(well_formed.as_str()), "auth.token-wrong"),
+            (Some(cut.as_str()), "auth.token-mistyped"),
+            (Some(expired.as_str()), "auth.token-expired"),
+            (Some(revoked.as_str()), "auth.token-revoked"),
+        ] {
+            let (got, answer) = ask(token).await;
+            assert_eq!((got, code(&answer).as_str()), (401, failure), "{name}");
+        }
+        for small in [Read, Deploy].into_iter().filter(|small| *small < scope) {
+            let token = tokens.token(&format!("small-{small}"), small, |_| ()).await;
+            let (got, answer) = ask(Some(&token)).await;
+            assert_eq!((got, code(&answer).as_str()), (403, "auth.scope-too-small"), "{name}");
+        }
+        of_another_project(&tokens, &name, &method, &path, reach).await;
+        let limited = matches!(reach, Project | Deployment | Filtered);
+        let enough = if limited {
+            tokens.token("enough", scope, only("shop")).await
+        } else {
+            tokens.token("enough", scope, |_| ()).await
+        };
+        let (got, answer) = ask(Some(&enough)).await;
+        assert_eq!(got, status, "{name}: {answer}");
+        for large in [Read, Deploy, Admin].into_iter().filter(|large| *large >= scope) {
+            let token = tokens.token(&format!("large-{large}"), large, |_| ()).await;
+            let (got, answer) = ask(Some(&token)).await;
+            assert!(!matches!(got, 401 | 403), "{name} as {large}: {got} {answer}");
+        }
+        assert!(!matches!(ask(Some(TOKEN)).await.0, 401 | 403), "{name} as the host's own token");
+    }
+}
+
+async fn of_another_project(tokens: &Tokens, name: &str, method: &str, path: &str, reach: Reach) {
+    let other = tokens.token("other-project", Admin, only("other")).await;
+    let (got, answer) = tokens.ask(method, path, Some(&other)).await;
+    match reach {
+        Project => assert_eq!((got, code(&answer).as_str()), (404, "project.not-found"), "{name}"),
+        Deployment => {
+            assert_eq!((got, code(&answer).as_str()), (404, "deployment.not-found"), "{name}");
+        }
+        Host => assert_eq!((got, code(&answer).as_str()), (403, "auth.project-limited"), "{name}"),
+        Filtered => {
+            assert_eq!(got, 200, "{name}: {answer}");
+            assert!(!answer.contains("shop"), "{name}: {answer}");
+        }
+        Open => {}
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_answered_exactly_as_what_is_not_there() {
+    let tokens = Tokens::new().await;
+    let other = tokens.token("other-project", Admin, only("other")).await;
+    let same = |shown: &str, hidden: &str, mine: &str| {
+        assert_eq!(
+            shown.replace(hidden, "NAME"),
+            shown.replace(mine, "NAME").replace(hidden, "NAME")
+        );
+    };
+    let ask = async |path: String| {
+        let (status, body) = tokens.ask("GET", &path, Some(&other)).await;
+        assert_eq!(status, 404, "{path}: {body}");
+        body
+    };
+    // The project is there in one case and not in the other; the answers differ in the name alone.
+    let (there, missing) =
+        (ask("/v1/projects/shop".into()).await, ask("/v1/projects/none".into()).await);
+    assert_eq!(there.replace("shop", "none"), missing);
+    same(&there, "shop", "none");
+    let unknown = DeploymentId::generate().to_string();
+    let id = tokens.deployment.to_string();
+    for (hidden, absent) in [
+        (id.clone(), unknown.clone()),
+        (id[..20].to_owned(), unknown.to_lowercase()[..20].to_owned()),
+    ] {
+        let there = ask(format!("/v1/deployments/{hidden}")).await;
+        let missing = ask(format!("/v1/deployments/{absent}")).await;
+        assert_eq!(there.replace(&hidden, "ID"), missing.replace(&absent, "ID"));
+    }
+    let there = ask("/v1/deployments/1?project=shop".into()).await;
+    let missing = ask("/v1/deployments/1?project=none".into()).await;
+    assert_eq!(there.replace("shop", "none"), missing);
+    let listed = ask("/v1/deployments?project=shop".into()).await;
+    assert_eq!(listed.replace("shop", "none"), ask("/v1/deployments?project=none".into()).await);
+}
+
+#[tokio::test]
+async fn a_body_cannot_name_what_its_token_may_not_see_or_do() {
+    let tokens = Tokens::new().await;
+    let world = &tokens.world;
+    let other = tokens.token("other-project", Admin, only("other")).await;
+    let deployer = tokens.token("deployer", Deploy, |_| ()).await;
+    let send = async |token: &str, method: &str, path: &str, body: String| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let (status, answer) = world.send(request.body(Body::from(body)).unwrap()).await;
+        (status.as_u16(), answer["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let rollback = "/v1/projects/other/environments/production/rollback";
+    let body = format!(r#"{{"to": "{}"}}"#, tokens.deployment);
+    let got = send(&other, "POST", rollback, body).await;
+    assert_eq!(got, (404, "deployment.not-found".to_owned()));
+    let missing = "/v1/projects/new/environments/production/deployments?create=true";
+    let body = r#"{"git_url": "https://example.org/x"}"#.to_owned();
+    let got = send(&deployer, "POST", missing, body.clone()).await;
+    assert_eq!(got, (403, "auth.scope-too-small".to_owned()));
+    assert!(world.host.store.find_project(&"new".parse().unwrap()).unwrap().is_none());
+    let there = format!("{}/deployments?create=true", super::SHOP);
+    assert_eq!(send(&deployer, "POST", &there, body).await.0, 202);
+    let body = r#"{"git_url": "https://example.org/x", "git_token": "abcdef"}"#.to_owned();
+    let got = send(&deployer, "POST", &there, body).await;
+    assert_eq!(got, (403, "auth.scope-too-small".to_owned()));
+}
+
+#[test]
+fn tokens_are_written_as_they_are_read() {
+    let text = crate::access::generate_token();
+    assert!(TokenText::parse(text.text().expose()).is_ok());
+}
