@@ -31,6 +31,8 @@ pub struct Client {
     streams: ureq::Agent,
     base: String,
     token: Option<Secret<String>>,
+    /// Where a token was looked for in vain.
+    looked_in: Option<String>,
 }
 
 /// One server-sent event.
@@ -87,7 +89,14 @@ impl Client {
             }
             config.build().new_agent()
         };
-        Ok(Self { calls: agent(Some(CALL)), streams: agent(None), base, token })
+        Ok(Self { calls: agent(Some(CALL)), streams: agent(None), base, token, looked_in: None })
+    }
+
+    /// The same, which says where a token was looked for when the host asks for one.
+    #[must_use]
+    pub fn looked_in(mut self, place: Option<String>) -> Self {
+        self.looked_in = place;
+        self
     }
 
     /// GET, decoded.
@@ -223,11 +232,15 @@ impl Client {
     fn refused(&self, mut answer: Response<Body>) -> Box<CliError> {
         let status = answer.status();
         let text = answer.body_mut().read_to_string().unwrap_or_default();
-        let exit = Exit::of_status(status.as_u16());
         match serde_json::from_str::<ErrorBody>(&text) {
-            Ok(body) => Box::new(CliError { failure: body.error, exit }),
+            Ok(ErrorBody { error: mut failure }) => {
+                if let (Some(place), "auth.token-missing") = (&self.looked_in, &*failure.code) {
+                    failure.why = format!("none was given, and there is none in {place}");
+                }
+                Box::new(CliError { failure, exit: Exit::of_status(status.as_u16()) })
+            }
             Err(_) => CliError::new(
-                exit,
+                Exit::Unreachable,
                 "cli.unexpected-answer",
                 format!("{} answered {status}", self.base),
                 "the answer is not one of a Windlass host",

@@ -15,7 +15,7 @@ pub enum Exit {
     Usage = 2,
     /// The host could not be reached, or could not answer.
     Unreachable = 3,
-    /// The token is missing, wrong or unreadable.
+    /// The token is missing, wrong or unreadable, or may not do this.
     Unauthorized = 4,
     /// There is no such project, environment, deployment, ...
     NotFound = 5,
@@ -47,7 +47,7 @@ Exit codes:
     1  the deployment failed, or what was asked for was tried and did not work
     2  the command line is not understood
     3  the host could not be reached, or could not answer
-    4  the token is missing, wrong or unreadable
+    4  the token is missing, wrong or unreadable, or may not do this
     5  no such project, environment, deployment, ...
     6  refused because of the present state
     7  bad input: a name, a file, the source, windlass.toml

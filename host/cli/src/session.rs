@@ -56,13 +56,20 @@ impl<'s, 'c> Session<'s, 'c> {
     /// `cli.bad-url`, or `cli.token-unreadable` when the token's file may not be read.
     pub fn client(&self) -> CliResult<Client> {
         let given = self.common.token.clone().filter(|token| !token.is_empty());
+        let mut looked_in = None;
         let token = match given {
             Some(token) => Some(Secret::new(token)),
             // The local token is for the local host only: it must not travel to another machine.
-            None if client::is_local(&self.common.url) => local_token(&self.data_dir())?,
+            None if client::is_local(&self.common.url) => {
+                let found = local_token(&self.data_dir())?;
+                if found.is_none() {
+                    looked_in = Some(self.data_dir().join("token").display().to_string());
+                }
+                found
+            }
             None => None,
         };
-        Client::new(&self.common.url, token)
+        Ok(Client::new(&self.common.url, token)?.looked_in(looked_in))
     }
 
     /// The project that is meant: `--project`, else the present folder's.

@@ -69,6 +69,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
+    tokio::spawn(access::key::resume(host.clone()));
     announce(&host).await;
     let backup = tokio::spawn(backup::keep(host.clone()));
     let served = tokio::select! {

@@ -353,6 +353,29 @@ pub struct WhoAmI {
     pub projects: Vec<ProjectName>,
 }
 
+/// `GET /v1/key`: the key that variables and credentials are encrypted with at rest.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KeyView {
+    /// Its id; it says nothing about the key.
+    pub id: String,
+    /// Whether it is replacing another one, and not everything is under it yet.
+    pub is_rotating: bool,
+    /// Files in the data directory with keys that were replaced. Only backups from before need them:
+    /// delete them with those.
+    pub old_files: Vec<String>,
+}
+
+/// `POST /v1/key/rotate`: what was done.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KeyRotated {
+    /// The key as it stands now.
+    pub key: KeyView,
+    /// Values that were encrypted anew.
+    pub resealed: u64,
+    /// What looks like an encrypted value and could not be opened with any key; it was left as it is.
+    pub unreadable: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
 /// Wraps a secret. It has no `Serialize` and its `Debug` shows nothing; the value is taken out by
 /// name, with [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -42,7 +45,9 @@ impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Secret<T> {
 /// Replaces secret values in text that is about to be stored or shown.
 ///
 /// Values shorter than [`Masker::VALUE_BYTES_MIN`] are left: masking `1` or `on` would make every
-/// log unreadable and hide nothing. Encoded forms (URL, base64) are not recognised.
+/// log unreadable and hide nothing. Of a value of [`Masker::ENCODED_BYTES_MIN`] and more its usual encodings
+/// are masked too: base64 (both alphabets, wherever in a longer text the value stands), hexadecimal and URL.
+/// What was encoded otherwise, cut into several lines or computed with is not recognised: nobody can.
 #[derive(Clone, Default)]
 pub struct Masker {
     values: Vec<String>,
@@ -51,6 +56,8 @@ pub struct Masker {
 impl Masker {
     /// Shorter values are not masked.
     pub const VALUE_BYTES_MIN: usize = 4;
+    /// Encoded forms of shorter values are not masked: they are a few letters that mean nothing.
+    pub const ENCODED_BYTES_MIN: usize = 8;
 
     /// A masker for these values; a value of several lines is masked line by line.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
@@ -58,7 +65,7 @@ impl Masker {
             .into_iter()
             .flat_map(|value| value.lines().chain(std::iter::once(value)))
             .filter(|value| value.len() >= Self::VALUE_BYTES_MIN)
-            .map(str::to_owned)
+            .flat_map(forms)
             .collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
@@ -88,6 +95,41 @@ impl fmt::Debug for Masker {
     }
 }
 
+/// A value and its usual encodings.
+fn forms(value: &str) -> Vec<String> {
+    let mut forms = vec![value.to_owned()];
+    if value.len() < Masker::ENCODED_BYTES_MIN {
+        return forms;
+    }
+    forms.extend([hex::encode(value), hex::encode_upper(value), url(value)]);
+    let alphabets = [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE];
+    for alphabet in alphabets {
+        let engine = GeneralPurpose::new(&alphabet, NO_PAD);
+        forms.extend((0..3).map(|offset| within_base64(&engine, value, offset)));
+    }
+    forms
+}
+
+/// What base64 makes of a value that stands behind `offset` other bytes (of three): the characters that
+/// depend on nothing but the value.
+fn within_base64(engine: &GeneralPurpose, value: &str, offset: usize) -> String {
+    let text = engine.encode([&[0; 2][..offset], value.as_bytes()].concat());
+    let first = (offset * 8).div_ceil(6);
+    let last = (offset + value.len()) * 8 / 6;
+    text.get(first..last).unwrap_or_default().to_owned()
+}
+
+/// Every byte that is no unreserved character of a URL as `%XX`.
+fn url(value: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    value.bytes().map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +149,25 @@ mod tests {
     fn lines_of_a_long_secret_are_masked_one_by_one() {
         let masker = Masker::new(["first line\nsecond line"]);
         assert_eq!(masker.mask("> second line"), "> [secret]");
+    }
+
+    #[test]
+    fn usual_encodings_are_masked_wherever_they_stand() {
+        let masker = Masker::new(["s3cret/of the+test"]);
+        let standard = &base64::engine::general_purpose::STANDARD;
+        let url_safe = &base64::engine::general_purpose::URL_SAFE;
+        for around in ["", "a", "ab", "abc", "abcd"] {
+            let text = format!("{around}s3cret/of the+test{around}");
+            for encoded in [standard.encode(&text), url_safe.encode(&text)] {
+                let masked = masker.mask(&format!("it is {encoded}."));
+                assert!(masked.contains(MASK), "{around:?}: {masked}");
+                // At most the two characters at each end are left, which depend on what is around.
+                assert!(masked.len() < 16 + MASK.len() + 4 * around.len(), "{around:?}: {masked}");
+            }
+            let hexed = masker.mask(&hex::encode(&text));
+            assert_eq!(hexed, format!("{0}{MASK}{0}", hex::encode(around)));
+        }
+        assert_eq!(masker.mask("?q=s3cret%2Fof%20the%2Btest&x"), format!("?q={MASK}&x"));
+        assert_eq!(Masker::new(["short"]).mask("c2hvcnQ="), "c2hvcnQ=");
     }
 }

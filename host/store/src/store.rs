@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     /// Held while projects, environments and deployments are made or deleted, so that nothing is
     /// made in what is being deleted.
     pub(crate) structure: tokio::sync::Mutex<()>,
+    /// Held while the key is replaced.
+    pub(crate) rotation: tokio::sync::Mutex<()>,
     host_id: HostId,
     data_dir: Option<PathBuf>,
     // Last, so that the directory is only given up when the database is closed.
@@ -87,7 +89,9 @@ impl Store {
         cipher.check(&*kv)?;
         let host_id = host_id(&*kv)?;
         let structure = tokio::sync::Mutex::new(());
-        let inner = Inner { kv, limits, cipher, structure, host_id, data_dir, _lock: lock };
+        let rotation = tokio::sync::Mutex::new(());
+        let inner =
+            Inner { kv, limits, cipher, structure, rotation, host_id, data_dir, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

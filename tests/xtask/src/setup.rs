@@ -10,7 +10,8 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// A Debian package, and the files of which one shows that it (or a substitute) is there.
+/// A Debian package, and the files of which one shows that it (or a substitute) is there; `python3 NAME` is a
+/// module of Python.
 struct Package {
     name: &'static str,
     programs: &'static [&'static str],
@@ -30,10 +31,12 @@ const NEEDED: [Package; 10] = [
 ];
 
 /// What the tests need beside it.
-const NEEDED_FOR_TESTS: [Package; 3] = [
+const NEEDED_FOR_TESTS: [Package; 4] = [
     Package { name: "docker-registry", programs: &["docker-registry"] },
     Package { name: "busybox-static", programs: &["busybox"] },
     Package { name: "curl", programs: &["curl"] },
+    // The module itself: without its package `python3 -m venv` is there and fails.
+    Package { name: "python3-venv", programs: &["python3 ensurepip"] },
 ];
 
 const WASM_TARGET: &str = "wasm32-wasip2";
@@ -87,11 +90,19 @@ fn present(package: &Package) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin".into(), "/sbin".into(), "/usr/local/sbin".into()]);
-    let found = |program: &str| match program.starts_with('/') {
-        true => Path::new(program).exists(),
-        false => folders.iter().any(|folder| folder.join(program).is_file()),
+    let found = |program: &str| match program.split_once(' ') {
+        Some((python, module)) => has_module(python, module),
+        None if program.starts_with('/') => Path::new(program).exists(),
+        None => folders.iter().any(|folder| folder.join(program).is_file()),
     };
     package.programs.iter().any(|program| found(program))
+}
+
+/// Whether a Python has a module.
+fn has_module(python: &str, module: &str) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-c", &format!("import {module}")]).stderr(std::process::Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_root() -> Result<bool> {

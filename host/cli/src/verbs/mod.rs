@@ -7,6 +7,7 @@ use crate::client::{self, Client};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::session::Session;
 
+mod audit;
 mod backup;
 mod cancel;
 mod completions;
@@ -18,6 +19,7 @@ mod domain;
 mod env;
 mod environment;
 mod init;
+mod key;
 mod logs;
 mod plan;
 mod plugin;
@@ -33,6 +35,7 @@ mod service;
 mod show;
 mod status;
 mod teardown;
+mod token;
 mod wait;
 mod webhook;
 
@@ -61,6 +64,9 @@ pub enum Verb {
     Service(service::Service),
     Webhook(webhook::Webhook),
     Preview(preview::Preview),
+    Token(token::Token),
+    Audit(audit::Audit),
+    Key(key::Key),
     Plugin(plugin::Plugin),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -97,6 +103,9 @@ impl Verb {
             Self::Service(verb) => verb.run(session),
             Self::Webhook(verb) => verb.run(session),
             Self::Preview(verb) => verb.run(session),
+            Self::Token(verb) => verb.run(session),
+            Self::Audit(verb) => verb.run(session),
+            Self::Key(verb) => verb.run(session),
             Self::Plugin(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
             Self::Restore(verb) => verb.run(session),

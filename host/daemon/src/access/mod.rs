@@ -8,11 +8,12 @@
 //! - Every request that changes something, and every one that was refused it, is a line of the audit log
 //!   before it is carried out.
 //!
-//! Reading order: [`caller`], [`tokens`], `throttle`, [`audit`]; the guard of `api` puts them together.
+//! Reading order: [`caller`], [`tokens`], `throttle`, [`audit`], [`key`]; the guard of `api` puts them together.
 
 pub mod audit;
 pub mod caller;
 mod file;
+pub mod key;
 pub(crate) mod throttle;
 pub mod tokens;
 

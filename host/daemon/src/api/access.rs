@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use windlass_model::access::{CreateToken, NewToken, RotateToken, TokenScope, TokenView, WhoAmI};
+use windlass_model::access::{
+    CreateToken, KeyRotated, KeyView, NewToken, RotateToken, TokenScope, TokenView, WhoAmI,
+};
 use windlass_model::api::Page;
 use windlass_model::audit::AuditEntry;
 use windlass_model::{Failure, ProjectName, Timestamp};
@@ -14,7 +16,7 @@ use super::extract::{Actor, Args, Body, Names};
 use super::guard::detached;
 use super::problem::{Answer, Problem};
 use super::route::{Row, Verb, row};
-use crate::access::{audit, caller, tokens};
+use crate::access::{audit, caller, key, tokens};
 
 /// Entries of a page when the query does not say, and at most.
 const PAGE: (usize, usize) = (100, 1000);
@@ -47,6 +49,13 @@ pub(super) fn about_access() -> Vec<Row> {
         .answers::<NewToken>(200)
         .errors(&[400, 404, 409])
         .needs(TokenScope::Admin),
+        row(Get, "/v1/key", "The key that secrets are encrypted with at rest", show_key)
+            .answers::<KeyView>(200)
+            .needs(TokenScope::Admin),
+        row(Post, "/v1/key/rotate", "Replace it, and encrypt everything anew", rotate_key)
+            .answers::<KeyRotated>(200)
+            .errors(&[503])
+            .needs(TokenScope::Admin),
         row(Get, "/v1/audit", "Who asked for which change, newest first", read)
             .query(&[
                 ("since", "not older than this time (RFC 3339)"),
@@ -94,6 +103,14 @@ async fn rotate(
 ) -> Answer<Json<NewToken>> {
     let change = async move { tokens::rotate(&app.access, &app.host, &token, body).await };
     Ok(Json(detached(change).await?))
+}
+
+async fn show_key(State(app): State<App>) -> Answer<Json<KeyView>> {
+    Ok(Json(key::show(&app.host)?))
+}
+
+async fn rotate_key(State(app): State<App>) -> Answer<Json<KeyRotated>> {
+    Ok(Json(detached(async move { key::rotate(&app.host).await }).await?))
 }
 
 #[derive(Debug, Deserialize)]

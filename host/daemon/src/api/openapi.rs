@@ -3,9 +3,10 @@
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use windlass_model::access::TokenScope;
 use windlass_model::api::ErrorBody;
 
-use super::route::{Content, Row};
+use super::route::{Content, Reach, Row};
 
 /// The document for these rows.
 pub(super) fn document(rows: &[Row]) -> Value {
@@ -37,7 +38,12 @@ pub(super) fn document(rows: &[Row]) -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": { "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token of `POST /v1/tokens`, or the host's own. Scopes: `read`, `deploy`, \
+                                `admin`; each includes those before it.",
+            } },
         },
     })
 }
@@ -59,10 +65,25 @@ fn operation(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
     if let Some(content) = body {
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
-    if row.is_open {
-        operation["security"] = json!([]);
+    let scope = row.rule().scope;
+    operation["security"] = match row.is_open {
+        true => json!([]),
+        false => json!([{ "token": [scope.as_str()] }]),
+    };
+    if !row.is_open {
+        operation["description"] = json!(needs(scope, row.reach()));
     }
     operation
+}
+
+/// In words what a token must have.
+fn needs(scope: TokenScope, reach: Reach) -> String {
+    let limited = match reach {
+        Reach::Host => "is refused with 403",
+        Reach::Filtered => "is shown only what is of its projects",
+        Reach::Project | Reach::Deployment => "gets 404 for those of others",
+    };
+    format!("Needs a token of the scope `{scope}`. A token that is limited to projects {limited}.")
 }
 
 fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value {

@@ -15,6 +15,7 @@ mod full_disk;
 mod history;
 mod opening;
 mod records;
+mod rotation;
 mod secrets;
 mod support;
 mod webhooks;

@@ -6,12 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod canary;
 mod command_line;
 mod containerd_faults;
 mod crash;
 mod disk_full;
 mod environments;
 mod frameworks;
+mod fuzz;
 mod hosts;
 mod kills;
 mod leaks;

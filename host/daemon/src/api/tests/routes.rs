@@ -47,6 +47,8 @@ const TABLE: &[Expected] = &[
     ("DELETE", "/v1/tokens/{token}", Admin, Host, 404),
     ("POST", "/v1/tokens/{token}/rotate", Admin, Host, 404),
     ("GET", "/v1/audit", Admin, Host, 200),
+    ("GET", "/v1/key", Admin, Host, 200),
+    ("POST", "/v1/key/rotate", Admin, Host, 200),
     ("GET", "/v1/projects", Read, Filtered, 200),
     ("POST", "/v1/projects", Admin, Host, 400),
     ("GET", "/v1/projects/{project}", Read, Project, 200),
