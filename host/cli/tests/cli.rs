@@ -43,6 +43,7 @@ fn each_kind_of_refusal_has_its_exit_code_and_says_what_why_and_fix() {
     let rows = [
         ("400 Bad Request", Exit::BadInput),
         ("401 Unauthorized", Exit::Unauthorized),
+        ("403 Forbidden", Exit::Unauthorized),
         ("404 Not Found", Exit::NotFound),
         ("409 Conflict", Exit::Refused),
         ("413 Payload Too Large", Exit::BadInput),
@@ -83,10 +84,44 @@ fn a_host_that_is_not_there_and_one_that_is_no_windlass_are_told_apart() {
         "{}",
         ran.err
     );
-    let server = Server::new(vec![("502 Bad Gateway", "text/html", "<html>".into())]);
-    let ran = run(&["--url", &server.url, "status"], "");
-    assert!(ran.err.contains("code: cli.unexpected-answer"), "{}", ran.err);
+    for status in ["502 Bad Gateway", "404 Not Found", "401 Unauthorized", "200 OK"] {
+        let server = Server::new(vec![(status, "text/html", "<html>".into())]);
+        let ran = run(&["--url", &server.url, "status"], "");
+        assert_eq!(ran.exit, Exit::Unreachable, "{status}: {}", ran.err);
+        assert!(ran.err.contains("code: cli.unexpected-answer"), "{}", ran.err);
+        server.finish();
+    }
+}
+
+#[test]
+fn without_a_token_it_says_where_one_was_looked_for_and_how_to_get_one() {
+    let data = tempfile::tempdir().unwrap();
+    let failure = Failure::app("auth.token-missing", "a token is needed", "none", "make one");
+    let server = Server::json(vec![("401 Unauthorized", json(&ErrorBody { error: failure }))]);
+    let dir = data.path().to_str().unwrap();
+    let ran = run(&["--url", &server.url, "--data-dir", dir, "project", "list"], "");
+    assert_eq!(ran.exit, Exit::Unauthorized);
+    assert!(ran.err.contains(&format!("there is none in {dir}/token")), "{}", ran.err);
+    assert!(ran.err.contains("fix: make one"), "{}", ran.err);
     server.finish();
+}
+
+#[test]
+fn a_new_token_goes_to_standard_output_alone() {
+    let answer = r#"{"text":"wl_0123_secret","token":{"id":"0123456789ab","name":"ci","scope":"deploy",
+        "projects":["shop"],"state":"active","created_at":"2026-01-02T03:04:05Z","created_by":"admin",
+        "expires_at":"2026-02-01T03:04:05Z"}}"#;
+    let server = Server::json(vec![("201 Created", answer.to_owned())]);
+    let args =
+        ["token", "create", "ci", "--scope", "deploy", "--project", "shop", "--expires", "30d"];
+    let ran = run(&[&["--url", &server.url][..], &args[..]].concat(), "");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Ok, "wl_0123_secret\n"));
+    let said = "ci may deploy in shop until 2026-02-01 03:04:05 UTC";
+    assert!(ran.err.contains(said), "{}", ran.err);
+    let sent = server.finish();
+    let body = String::from_utf8(sent[0].body.clone()).unwrap();
+    assert!(body.contains("\"projects\":[\"shop\"]"), "{body}");
+    assert!(body.contains("\"expires_in_s\":2592000"), "{body}");
 }
 
 #[test]
