@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use windlass_model::Failure;
+use windlass_model::access::TokenScope;
 use windlass_model::recovery::{BackupView, CreateBackup};
 
 use super::App;
@@ -18,14 +19,17 @@ pub(super) fn about_backups() -> Vec<Row> {
     const ALL: &str = "/v1/backups";
     vec![
         row(Verb::Get, ALL, "The host's backups, oldest first", list)
-            .answers::<Vec<BackupView>>(200),
+            .answers::<Vec<BackupView>>(200)
+            .needs(TokenScope::Admin),
         row(Verb::Post, ALL, "Make a backup now, and verify it", create)
             .takes::<CreateBackup>()
             .answers::<BackupView>(201)
-            .errors(&[400]),
+            .errors(&[400])
+            .needs(TokenScope::Admin),
         row(Verb::Post, "/v1/backups/{name}/verify", "Read a backup as a whole", verify)
             .answers::<BackupView>(200)
-            .errors(&[404]),
+            .errors(&[404])
+            .needs(TokenScope::Admin),
     ]
 }
 
