@@ -31,8 +31,8 @@ mod recovery;
 mod rotation;
 mod services;
 mod store;
-mod triggers;
 mod tokens;
+mod triggers;
 mod variables;
 mod webhooks;
 

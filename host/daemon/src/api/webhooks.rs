@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use windlass_model::access::TokenScope;
 use windlass_model::api::Page;
 use windlass_model::hooks::{
     AutoDeployView, CreateWebhook, DeliveryReceipt, PreviewsView, RotateWebhook, SetAutoDeploy,
@@ -54,17 +55,24 @@ pub(super) fn about_webhooks() -> Vec<Row> {
         row(Post, ALL, "Make a webhook; its secret is shown this once", create)
             .takes::<CreateWebhook>()
             .answers::<WebhookWithSecret>(201)
-            .errors(&[400, 404, 429]),
+            .errors(&[400, 404, 429])
+            .needs(TokenScope::Admin),
         row(Get, ONE, "A webhook", show).answers::<WebhookView>(200).errors(&[400, 404]),
-        row(Delete, ONE, "Delete a webhook with its deliveries", delete).errors(&[400, 404]),
+        row(Delete, ONE, "Delete a webhook with its deliveries", delete)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Post, ROTATE, "Replace its secret; the old one is accepted for a while", rotate)
             .takes::<RotateWebhook>()
             .answers::<WebhookWithSecret>(200)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Put, TOKEN, "Set the token for commit statuses", set_status_token)
             .takes::<SetStatusToken>()
-            .errors(&[400, 404]),
-        row(Delete, TOKEN, "Forget that token", remove_status_token).errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Delete, TOKEN, "Forget that token", remove_status_token)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Get, DELIVERIES, "Its deliveries with their verdicts, newest first", deliveries)
             .query(&[
                 ("before", "`next` of the page before"),
@@ -74,7 +82,8 @@ pub(super) fn about_webhooks() -> Vec<Row> {
             .errors(&[400, 404]),
         row(Post, AGAIN, "Take a delivery up once more", redeliver)
             .answers::<Delivery>(202)
-            .errors(&[400, 404, 409]),
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Deploy),
     ];
     rows.extend(about_what_pushes_lead_to());
     rows
@@ -93,16 +102,19 @@ fn about_what_pushes_lead_to() -> Vec<Row> {
         row(Put, RULE, "Change when pushes deploy here", set_auto_deploy)
             .takes::<SetAutoDeploy>()
             .answers::<AutoDeployView>(200)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Get, PREVIEWS, "A project's previews", list_previews)
             .answers::<PreviewsView>(200)
             .errors(&[400, 404]),
         row(Put, SETTINGS, "Change what a project has previews for", set_previews)
             .takes::<SetPreviews>()
             .answers::<PreviewSettings>(200)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
         row(Delete, PREVIEW, "Remove a preview with all that it has", remove_preview)
-            .errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Deploy),
     ]
 }
 
