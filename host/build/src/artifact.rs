@@ -128,18 +128,26 @@ pub(crate) async fn verify(
     data_dir: &Path,
     artifact: &Artifact,
 ) -> Result<(), Failure> {
-    if runtime.blob(&artifact.digest).await.map_err(failed)?.is_none() {
-        return Err(missing(artifact, "its record"));
+    let record = runtime.read_blob(&artifact.digest, RECORD_BYTES_MAX).await.map_err(failed)?;
+    let record = record.ok_or_else(|| missing(artifact, "its record is gone"))?;
+    if Digest::of(&record) != artifact.digest {
+        return Err(missing(artifact, "its record is not what was written"));
     }
     for output in &artifact.outputs {
         let snapshot = runtime.snapshot(&output.snapshot).await.map_err(failed)?;
         if !snapshot.is_some_and(|snapshot| snapshot.committed) {
-            return Err(missing(artifact, &format!("the snapshot of its output {}", output.name)));
+            return Err(missing(
+                artifact,
+                &format!("the snapshot of its output {} is gone", output.name),
+            ));
         }
         if let ArtifactKind::StaticTree { tree, .. } = &output.kind
             && !static_dir(data_dir, tree).is_dir()
         {
-            return Err(missing(artifact, &format!("the files of its output {}", output.name)));
+            return Err(missing(
+                artifact,
+                &format!("the files of its output {} are gone", output.name),
+            ));
         }
     }
     Ok(())
@@ -149,7 +157,7 @@ fn missing(artifact: &Artifact, what: &str) -> Failure {
     Failure::host(
         "artifact.missing",
         format!("The artifact {} is not complete", artifact.digest.short()),
-        format!("{what} is gone"),
+        what,
         "deploy the same version again instead: windlass redeploy",
     )
 }

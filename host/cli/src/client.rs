@@ -33,6 +33,8 @@ pub struct Client {
     token: Option<Secret<String>>,
     /// Where a token was looked for in vain.
     looked_in: Option<String>,
+    /// Sent with every POST.
+    idempotency_key: Option<String>,
 }
 
 /// One server-sent event.
@@ -89,13 +91,27 @@ impl Client {
             }
             config.build().new_agent()
         };
-        Ok(Self { calls: agent(Some(CALL)), streams: agent(None), base, token, looked_in: None })
+        Ok(Self {
+            calls: agent(Some(CALL)),
+            streams: agent(None),
+            base,
+            token,
+            looked_in: None,
+            idempotency_key: None,
+        })
     }
 
     /// The same, which says where a token was looked for when the host asks for one.
     #[must_use]
     pub fn looked_in(mut self, place: Option<String>) -> Self {
         self.looked_in = place;
+        self
+    }
+
+    /// Sends this idempotency key with what is asked for.
+    #[must_use]
+    pub fn keyed(mut self, key: Option<String>) -> Self {
+        self.idempotency_key = key;
         self
     }
 
@@ -202,6 +218,9 @@ impl Client {
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
+        if let Some(key) = self.idempotency_key.as_ref().filter(|_| method == Method::POST) {
+            request = request.header("idempotency-key", key);
         }
         let request =
             request.method(method).body(body).map_err(|e| self.unusable(&e.to_string()))?;

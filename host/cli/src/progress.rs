@@ -73,7 +73,7 @@ impl Plain {
     pub fn lines(&mut self, view: &DeploymentView) -> Vec<String> {
         let deployment = &view.deployment;
         let mut all = vec![heading(view)];
-        if deployment.status == DeploymentStatus::Queued {
+        if is_waiting(deployment.status) {
             all.extend(waiting(view));
         }
         all.extend(deployment.steps.iter().filter_map(plain_step));
@@ -112,10 +112,14 @@ fn heading(view: &DeploymentView) -> String {
     )
 }
 
+const fn is_waiting(status: DeploymentStatus) -> bool {
+    matches!(status, DeploymentStatus::Queued | DeploymentStatus::Paused)
+}
+
 fn waiting(view: &DeploymentView) -> Option<String> {
-    let ahead = view.queue_position.filter(|n| *n > 0).map(|n| format!("{n} before it"));
-    let parts: Vec<String> = ahead.into_iter().chain(view.waiting_for.clone()).collect();
-    (!parts.is_empty()).then(|| format!("queued: {}", harmless(&parts.join(", "))))
+    let ahead = || view.queue_position.filter(|n| *n > 0).map(|n| format!("{n} before it"));
+    let why = view.waiting_for.clone().or_else(ahead)?;
+    Some(format!("{}: {}", view.deployment.status, harmless(&why)))
 }
 
 const fn status_word(status: StepStatus) -> &'static str {
@@ -170,7 +174,7 @@ pub fn frame(
 ) -> Vec<String> {
     let deployment = &view.deployment;
     let mut lines = vec![paint(color, Style::Bold, &cut(&heading(view), columns))];
-    if deployment.status == DeploymentStatus::Queued {
+    if is_waiting(deployment.status) {
         lines.extend(waiting(view).map(|text| cut(&text, columns)));
     }
     lines.extend(deployment.steps.iter().map(|step| live_step(step, now, tick, columns, color)));
@@ -213,7 +217,14 @@ pub(crate) mod tests {
         );
         deployment.id = "01k2v8w0000000000000000000".parse::<DeploymentId>().unwrap();
         deployment.created_at = at(0);
-        DeploymentView { deployment, urls: vec![], queue_position: None, waiting_for: None }
+        DeploymentView {
+            deployment,
+            urls: vec![],
+            queue_position: None,
+            waiting_for: None,
+            pinned: false,
+            replayed: false,
+        }
     }
 
     pub(crate) fn at(ms: i64) -> Timestamp {
@@ -265,7 +276,7 @@ pub(crate) mod tests {
         said.extend(plain.lines(&done));
         insta::assert_snapshot!(said.join("\n"), @r"
         shop/production #12 (01k2v8w0000000000000000000)
-        queued: 2 before it, another deployment of shop
+        queued: another deployment of shop
         fetch      succeeded     412 ms  main at 1a2b3c4
         detect     cached          3 ms  a web app, 92% sure
         build      running

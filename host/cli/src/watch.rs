@@ -70,7 +70,10 @@ pub(crate) fn until_settled(
 }
 
 const fn is_over(status: DeploymentStatus) -> bool {
-    !matches!(status, DeploymentStatus::Queued | DeploymentStatus::Running)
+    !matches!(
+        status,
+        DeploymentStatus::Queued | DeploymentStatus::Running | DeploymentStatus::Paused
+    )
 }
 
 /// Reads the stream of changes, again from the start whenever it breaks.

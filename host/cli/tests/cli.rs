@@ -21,7 +21,14 @@ fn view(status: DeploymentStatus) -> DeploymentView {
         "cli".into(),
     );
     deployment.status = status;
-    DeploymentView { deployment, urls: vec![], queue_position: None, waiting_for: None }
+    DeploymentView {
+        deployment,
+        urls: vec![],
+        queue_position: None,
+        waiting_for: None,
+        pinned: false,
+        replayed: false,
+    }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -394,11 +401,16 @@ fn the_help_of_every_verb_is_known() {
         "deploy",
         "redeploy",
         "rollback",
+        "promote",
         "deployments",
         "show",
         "status",
         "logs",
         "cancel",
+        "pause",
+        "resume",
+        "pin",
+        "unpin",
         "project",
         "environment",
         "env",

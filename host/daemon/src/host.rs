@@ -11,16 +11,16 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use windlass_build::Builder;
 use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Runtime, logs as instance_logs};
-use windlass_model::deployment::{Instance, StoredPlan};
+use windlass_model::deployment::{Instance, Kind, StoredPlan};
 use windlass_model::plan::BuildPlan;
-use windlass_model::project::{Intent, Service};
+use windlass_model::project::{Service, StoredIntent};
 use windlass_model::variable::Variable;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, LogLine,
     ProjectName, Timestamp,
 };
 use windlass_proxy::ProxyClient;
-use windlass_store::{Change, HistoryFilter, Phase, Store, StoreError, Versioned};
+use windlass_store::{Brief, Change, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
 use crate::pipeline::{Row, missing};
@@ -28,8 +28,8 @@ use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
 
-/// Largest page of a list that the store gives.
-const PAGE: usize = 200;
+/// Locks that are kept although nobody holds them.
+const IDLE_LOCKS_MAX: usize = 64;
 
 /// The parts of a running control plane.
 pub struct Host {
@@ -51,7 +51,7 @@ pub struct Host {
     pub wake: Notify,
     /// Since when it runs.
     pub since: Timestamp,
-    /// One lock for each name that was ever asked for.
+    /// One lock for each name; those that nobody holds are dropped now and then.
     pub(crate) locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
     /// are removed.
@@ -102,6 +102,10 @@ impl Host {
     pub(crate) async fn named_lock(&self, name: String) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            if locks.len() >= IDLE_LOCKS_MAX {
+                // Who holds or awaits a lock has a reference of its own, taken under this mutex.
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
             locks.entry(name).or_default().clone()
         };
         lock.lock_owned().await
@@ -139,9 +143,9 @@ impl Host {
         Ok(found.into_iter().map(pair).collect())
     }
 
-    pub(crate) fn queued(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
-        let found = self.store.deployments_with_status(DeploymentStatus::Queued);
-        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    /// Who is of this status, oldest first.
+    pub(crate) fn briefs(&self, status: DeploymentStatus) -> Result<Vec<Arc<Brief>>, Failure> {
+        self.store.briefs_with_status(status).map_err(|e| e.to_failure())
     }
 
     /// Those whose clean-up failed.
@@ -167,32 +171,6 @@ impl Host {
         match found.and_then(|environment| environment.value.live) {
             Some(id) => self.deployment(&id),
             None => Ok(None),
-        }
-    }
-
-    /// An environment's whole history, newest first.
-    pub(crate) fn history(
-        &self,
-        project: &ProjectName,
-        environment: &EnvironmentName,
-    ) -> Result<Vec<(Deployment, u64)>, Failure> {
-        let mut history = Vec::new();
-        let mut before = None;
-        loop {
-            let filter = HistoryFilter {
-                project: project.clone(),
-                environment: Some(environment.clone()),
-                before,
-                limit: PAGE,
-            };
-            let page = self.store.deployments(&filter).map_err(|e| e.to_failure())?;
-            for deployment in page.items {
-                history.extend(self.deployment(&deployment.id)?);
-            }
-            before = page.next;
-            if before.is_none() {
-                return Ok(history);
-            }
         }
     }
 
@@ -304,15 +282,9 @@ impl Host {
         Ok(())
     }
 
-    /// What people asked to be cancelled: the intent's id, the deployment, who asked.
-    pub(crate) fn cancel_intents(&self) -> Result<Vec<(u64, DeploymentId, String)>, Failure> {
-        let intents = self.store.intents().map_err(|e| e.to_failure())?;
-        Ok(intents
-            .into_iter()
-            .map(|stored| match stored.intent {
-                Intent::Cancel { deployment, actor } => (stored.id, deployment, actor),
-            })
-            .collect())
+    /// What people asked for, oldest first.
+    pub(crate) fn intents(&self) -> Result<Vec<StoredIntent>, Failure> {
+        self.store.intents().map_err(|e| e.to_failure())
     }
 
     pub(crate) async fn remove_intent(&self, id: u64) -> Result<(), Failure> {
@@ -326,6 +298,36 @@ impl Host {
         environment: &EnvironmentName,
     ) -> Result<Vec<Variable>, Failure> {
         self.store.variable_values(project, environment, Phase::Any).map_err(|e| e.to_failure())
+    }
+
+    /// The variables that a deployment gets: those that it was begun with, else those that it will be
+    /// begun with.
+    pub(crate) fn variables_of(&self, deployment: &Deployment) -> Result<Vec<Variable>, Failure> {
+        match self.store.env_snapshot(&deployment.id) {
+            Ok(Some(kept)) => return Ok(kept),
+            Ok(None) => {}
+            // The key was lost, and the environment's own may have been set again since.
+            Err(error @ StoreError::KeyLost { .. }) => tracing::error!(%error, "not restored"),
+            Err(error) => return Err(error.to_failure()),
+        }
+        if let Kind::Rollback { to, with_its_env: true, .. } = &deployment.kind
+            && let Some(kept) = self.store.env_snapshot(to).map_err(|e| e.to_failure())?
+        {
+            return Ok(kept);
+        }
+        self.variables(&deployment.project, &deployment.environment)
+    }
+
+    /// Stores a deployment that is taken up, with the variables that it gets.
+    pub(crate) async fn take_up(
+        &self,
+        deployment: &Deployment,
+        revision: u64,
+        variables: Vec<Variable>,
+    ) -> Result<u64, Failure> {
+        let snapshot = Change::EnvSnapshot(deployment.id.clone(), variables);
+        let taken = Change::deployment(deployment.clone(), revision);
+        self.store.commit(vec![taken, snapshot]).await.map_err(|e| e.to_failure())
     }
 
     pub(crate) fn services(

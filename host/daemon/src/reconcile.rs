@@ -70,7 +70,7 @@ async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failur
 }
 
 fn run_of(host: &Arc<Host>, deployment: Deployment, revision: u64) -> Result<Run, Failure> {
-    let variables = host.variables(&deployment.project, &deployment.environment)?;
+    let variables = host.variables_of(&deployment)?;
     let masker = Run::masker(&variables);
     let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
         Failure::host(

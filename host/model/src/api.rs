@@ -169,6 +169,15 @@ pub struct CreateRollback {
     /// Id or number of the deployment to go back to; the one before the live one when absent.
     #[serde(default)]
     pub to: Option<String>,
+    /// A commit to go back to, instead of a deployment: it is built, unless its artifact is retained.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// Build the same version again where its artifact was pruned.
+    #[serde(default)]
+    pub rebuild: bool,
+    /// With the variables that it had, instead of the present ones.
+    #[serde(default)]
+    pub with_its_env: bool,
 }
 
 /// A deployment as it is shown.
@@ -182,9 +191,15 @@ pub struct DeploymentView {
     /// While queued: how many run or wait before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
-    /// While queued: why it waits.
+    /// While queued or paused: why it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
+    /// Whether it is pinned: never pruned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// In the answer to a request with an idempotency key that was used before: nothing new was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// One page of a list.

@@ -10,6 +10,7 @@ use crate::id::{DeploymentId, Digest, EnvironmentName, ProcessName, ProjectName}
 use crate::plan::{
     BuildPlan, Detection, HealthPolicy, Migration, Observation, ProcessKind, RunConfig, Toolchain,
 };
+use crate::queue::{MigrationBetween, Pause};
 use crate::settings::Settings;
 use crate::webhook::Trigger;
 
@@ -191,6 +192,11 @@ impl DeploymentStatus {
         !matches!(self, Self::Queued | Self::Running | Self::Draining)
     }
 
+    /// Whether who waits for it need not wait any longer: it is settled, and not only halted.
+    pub const fn is_over(self) -> bool {
+        self.is_settled() && !matches!(self, Self::Paused)
+    }
+
     /// Name as it is stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -268,11 +274,48 @@ pub enum Kind {
         /// Which deployment it repeats.
         of: DeploymentId,
     },
-    /// A retained artifact, with the environment's present variables.
+    /// A retained artifact, with the environment's present variables. Migrations are never run again.
     Rollback {
         /// Which deployment it goes back to.
         to: DeploymentId,
+        /// With the variables that the deployment had, instead of the present ones.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        with_its_env: bool,
+        /// Its exact version is built again, because its artifact was pruned.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rebuild: bool,
     },
+    /// Back to a commit that no kept deployment has: it is built, and migrations are not run.
+    RollbackToCommit {
+        /// The full commit id.
+        commit: String,
+    },
+    /// The artifact that is live in another environment, with this environment's variables.
+    Promote {
+        /// The deployment whose artifact it is.
+        from: DeploymentId,
+        /// Its environment.
+        environment: EnvironmentName,
+    },
+}
+
+impl Kind {
+    /// Whether it takes its artifact over from another deployment, and so builds nothing: which one.
+    pub const fn artifact_of(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Rollback { to, rebuild: false, .. } => Some(to),
+            Self::Promote { from, .. } => Some(from),
+            Self::Deploy
+            | Self::Redeploy { .. }
+            | Self::Rollback { .. }
+            | Self::RollbackToCommit { .. } => None,
+        }
+    }
+
+    /// Whether it goes back in time: migrations are never run then.
+    pub const fn goes_back(&self) -> bool {
+        matches!(self, Self::Rollback { .. } | Self::RollbackToCommit { .. })
+    }
 }
 
 /// The commit or archive that a deployment was made of.
@@ -557,6 +600,13 @@ pub struct Deployment {
     /// The push or pull request that it was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
+    /// Of one that goes back: the migrations that were run since the version it goes back to, oldest
+    /// first. They stay in the database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations_between: Vec<MigrationBetween>,
+    /// While it is paused: who halted it, and where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
 }
 
 impl Deployment {
@@ -596,6 +646,8 @@ impl Deployment {
             warnings: Vec::new(),
             artifact_pruned: false,
             trigger: None,
+            migrations_between: Vec::new(),
+            paused: None,
         }
     }
 

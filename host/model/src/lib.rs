@@ -18,6 +18,7 @@ pub mod network;
 pub mod plan;
 pub mod plugin;
 pub mod project;
+pub mod queue;
 pub mod recovery;
 pub mod secret;
 pub mod settings;

@@ -34,6 +34,14 @@ pub struct Limits {
     pub deployments_running_max: usize,
     /// Deployments that may wait, over all projects.
     pub deployments_queued_max: usize,
+    /// Deployments of one project that may wait.
+    pub deployments_queued_per_project_max: usize,
+    /// How long an idempotency key is remembered, in seconds.
+    pub idempotency_keep_s: u64,
+    /// Idempotency keys remembered for one project; more are refused until the oldest are forgotten.
+    pub idempotency_keys_max: usize,
+    /// Pinned deployments of one environment.
+    pub pins_max: usize,
     /// Grace between SIGTERM and SIGKILL of an instance, in seconds.
     pub stop_grace_s: u64,
     /// Free bytes under the data directory below which no deployment starts.
@@ -195,6 +203,10 @@ impl Default for Limits {
             finish_s: 60,
             deployments_running_max: 2,
             deployments_queued_max: 2000,
+            deployments_queued_per_project_max: 200,
+            idempotency_keep_s: 24 * 3600,
+            idempotency_keys_max: 10_000,
+            pins_max: 100,
             stop_grace_s: 30,
             disk_free_bytes_min: 2 * GIB,
             memory_free_bytes_min: 128 * MIB,

@@ -98,6 +98,31 @@ pub enum Intent {
         /// Who asked.
         actor: String,
     },
+    /// Halt a deployment before its next step.
+    Pause {
+        /// Which.
+        deployment: DeploymentId,
+        /// Who asked.
+        actor: String,
+    },
+    /// Go on with a deployment that was halted.
+    Resume {
+        /// Which.
+        deployment: DeploymentId,
+        /// Who asked.
+        actor: String,
+    },
+}
+
+impl Intent {
+    /// The deployment that it is about.
+    pub const fn deployment(&self) -> &DeploymentId {
+        match self {
+            Self::Cancel { deployment, .. }
+            | Self::Pause { deployment, .. }
+            | Self::Resume { deployment, .. } => deployment,
+        }
+    }
 }
 
 /// An intent with its place in the queue.

@@ -114,6 +114,22 @@ pub struct Deploy {
     pub keep_artifacts: Option<usize>,
     /// Globs of paths whose change makes a push deploy; empty: every change does.
     pub paths: Vec<String>,
+    /// What a newer deployment of the environment takes the place of.
+    #[serde(default)]
+    pub supersede: Supersede,
+}
+
+/// `deploy.supersede`
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Supersede {
+    /// Of those that wait.
+    #[default]
+    Queued,
+    /// Of the one that runs, too, unless it is migrating.
+    Running,
 }
 
 /// `deploy.drain`, in milliseconds.

@@ -2,7 +2,8 @@
 
 use windlass_model::deployment::StoredPlan;
 use windlass_model::project::Environment;
-use windlass_model::{Deployment, Digest};
+use windlass_model::variable::Variable;
+use windlass_model::{Deployment, DeploymentId, Digest};
 
 use crate::doc::{Versioned, encode};
 use crate::error::{Result, StoreError};
@@ -22,6 +23,8 @@ pub enum Change {
     Plan(Digest, StoredPlan),
     /// An intent that was acted upon.
     IntentDone(u64),
+    /// The variables that a deployment gets, kept with it.
+    EnvSnapshot(DeploymentId, Vec<Variable>),
 }
 
 impl Change {
@@ -54,6 +57,7 @@ impl Store {
                     let bytes = encode(&key, &plan)?;
                     tx.put(key, Expect::Any, bytes)
                 }
+                Change::EnvSnapshot(id, variables) => self.snapshotting(tx, &id, &variables)?,
                 Change::IntentDone(id) => tx.delete(keys::intent(id), Expect::Any),
             };
         }

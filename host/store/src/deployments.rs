@@ -8,6 +8,7 @@ use windlass_model::{Deployment, DeploymentId, EnvironmentName, ProjectName};
 
 use crate::doc::{Versioned, encode};
 use crate::error::{Result, StoreError};
+use crate::idempotency::{Created, Idempotency};
 use crate::keys;
 use crate::kv::{Expect, Page, Revision, Transaction};
 use crate::store::Store;
@@ -44,13 +45,33 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the project; [`StoreError::TooMany`] over `deployments_queued_max`.
-    pub async fn create_deployment(
+    pub async fn create_deployment(&self, deployment: Deployment) -> Result<Versioned<Deployment>> {
+        match self.create_deployment_once(deployment, None).await? {
+            Created::New(stored) | Created::Replayed(stored) => Ok(stored),
+            // Only a key is ever used again.
+            Created::KeyReused { number } | Created::Gone { number } => {
+                Err(StoreError::Conflict { what: format!("deployment #{number}") })
+            }
+        }
+    }
+
+    /// The same, unless this idempotency key was used before.
+    ///
+    /// # Errors
+    /// As [`Self::create_deployment`]; [`StoreError::TooMany`] over `idempotency_keys_max`.
+    pub async fn create_deployment_once(
         &self,
         mut deployment: Deployment,
-    ) -> Result<Versioned<Deployment>> {
-        let _structure = self.inner.structure.lock().await;
+        once: Option<&Idempotency>,
+    ) -> Result<Created> {
         let (project, environment) = (deployment.project.clone(), deployment.environment.clone());
-        self.refuse_full_queue()?;
+        let _making = self.inner.structure.making(&project).await;
+        if let Some(used) =
+            once.map(|once| self.idempotency_key_used(&project, once)).transpose()?.flatten()
+        {
+            return Ok(used);
+        }
+        self.refuse_full_queue(&project)?;
         self.ensure_environment_locked(&project, &environment).await?;
         for _ in 0..CREATE_TRIES_MAX {
             let mut record = self.project(&project)?;
@@ -59,10 +80,14 @@ impl Store {
             record.value.source = Some(deployment.source.clone());
             let key = keys::project(&project);
             let tx = Transaction::new().put(&key, record.expect(), encode(&key, &record.value)?);
-            let tx = self.writing(tx, None, &deployment, Expect::Absent)?;
+            let mut tx = self.writing(tx, None, &deployment, Expect::Absent)?;
+            if let Some(once) = once {
+                tx = self.using_key(tx, once, &deployment)?;
+            }
             match self.submit(tx).await {
                 Ok(revision) => {
-                    return Ok(Versioned { value: deployment, revision });
+                    self.inner.briefs.remember(&deployment);
+                    return Ok(Created::New(Versioned { value: deployment, revision }));
                 }
                 Err(StoreError::Conflict { what }) if what == key => {}
                 Err(error) => return Err(error),
@@ -71,12 +96,16 @@ impl Store {
         Err(StoreError::Conflict { what: keys::project(&project) })
     }
 
-    fn refuse_full_queue(&self) -> Result<()> {
+    fn refuse_full_queue(&self, project: &ProjectName) -> Result<()> {
+        let queued = self.briefs_with_status(DeploymentStatus::Queued)?;
         let count_max = self.inner.limits.deployments_queued_max;
-        let page = Page { limit: count_max.max(1), ..Page::default() };
-        let queued = self.inner.kv.list(&keys::in_status(DeploymentStatus::Queued), &page)?;
         if queued.len() >= count_max {
             return Err(StoreError::TooMany { what: "queued deployments".into(), count_max });
+        }
+        let count_max = self.inner.limits.deployments_queued_per_project_max;
+        if queued.iter().filter(|brief| brief.project == *project).count() >= count_max {
+            let what = format!("queued deployments of project {project}");
+            return Err(StoreError::TooMany { what, count_max });
         }
         Ok(())
     }
@@ -112,6 +141,15 @@ impl Store {
 
     /// A page of a project's deployments, newest first.
     pub fn deployments(&self, filter: &HistoryFilter) -> Result<DeploymentPage> {
+        let (items, next) = self.deployments_versioned(filter)?;
+        Ok(DeploymentPage { items: items.into_iter().map(|item| item.value).collect(), next })
+    }
+
+    /// The same, with the revisions, for who is going to change them.
+    pub fn deployments_versioned(
+        &self,
+        filter: &HistoryFilter,
+    ) -> Result<(Vec<Versioned<Deployment>>, Option<u64>)> {
         let prefix = match &filter.environment {
             Some(environment) => keys::history(&filter.project, environment),
             None => keys::numbers(&filter.project),
@@ -123,7 +161,7 @@ impl Store {
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(|last| last.value.number);
-        Ok(DeploymentPage { items: items.into_iter().map(|item| item.value).collect(), next })
+        Ok((items, next))
     }
 
     /// Every deployment that is not settled (queued, running, draining) or is paused, oldest first
@@ -196,7 +234,7 @@ impl Store {
             let what = format!("deployment #{}", found.value.number);
             return Err(StoreError::Busy { what, why: format!("it is {status}") });
         }
-        self.submit(self.deleting(Transaction::new().essential(), &found)).await.map(drop)
+        self.submit(self.deleting(Transaction::new().essential(), &found)?).await.map(drop)
     }
 
     /// Adds the change of a deployment, with its indexes.
@@ -240,21 +278,25 @@ impl Store {
         &self,
         mut tx: Transaction,
         deployment: &Versioned<Deployment>,
-    ) -> Transaction {
+    ) -> Result<Transaction> {
+        let Deployment { id, project, environment, .. } = &deployment.value;
         for key in index_keys(&deployment.value) {
             tx = tx.delete(key, Expect::Any);
         }
-        tx.delete(keys::deployment(&deployment.value.id), deployment.expect())
+        tx = tx.delete(format!("{}{id}", keys::pins(project, environment)), Expect::Any);
+        tx = self.dropping_snapshot(tx, id)?;
+        Ok(tx.delete(keys::deployment(id), deployment.expect()))
     }
 }
 
 /// Every index key under which this deployment is to be found.
-fn index_keys(deployment: &Deployment) -> Vec<String> {
-    let Deployment { project, environment, number, .. } = deployment;
+pub(crate) fn index_keys(deployment: &Deployment) -> Vec<String> {
+    let Deployment { id, project, environment, number, status, .. } = deployment;
     let mut found = vec![
         keys::numbered(&keys::numbers(project), *number),
         keys::numbered(&keys::history(project, environment), *number),
         keys::status(deployment),
+        format!("{}{status}/{id}", keys::listed(project, environment)),
     ];
     if deployment.outputs.artifact.is_some() && !deployment.artifact_pruned {
         found.push(keys::numbered(&keys::artifacts(project, environment), *number));

@@ -123,7 +123,7 @@ impl Store {
             let mut tx = Transaction::new().essential();
             for (key, id) in ids {
                 tx = match self.find_deployment(&id.value)? {
-                    Some(deployment) => self.deleting(tx, &deployment),
+                    Some(deployment) => self.deleting(tx, &deployment)?,
                     None => tx.delete(key, Expect::Any),
                 };
             }

@@ -8,6 +8,7 @@ use windlass_model::{Deployment, DeploymentId, Digest, EnvironmentName, ProjectN
 
 pub(crate) const SCHEMA: &str = "meta/schema";
 pub(crate) const HOST_ID: &str = "meta/host-id";
+pub(crate) const INDEXES: &str = "meta/indexes";
 pub(crate) const KEY_CHECK: &str = "meta/key-check";
 pub(crate) const PROJECTS: &str = "project/";
 pub(crate) const DOMAINS: &str = "domain/";
@@ -63,6 +64,27 @@ pub(crate) fn history(project: &ProjectName, environment: &EnvironmentName) -> S
 /// Deployments with an artifact that was not pruned, by number; the value is the id.
 pub(crate) fn artifacts(project: &ProjectName, environment: &EnvironmentName) -> String {
     format!("artifact/{project}/{environment}/")
+}
+
+/// By status and id within the environment; the value is the id. Ids sort by time, so that the newest
+/// of any choice of environments and statuses are found without reading a record.
+pub(crate) fn listed(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("list/{project}/{environment}/")
+}
+
+/// The variables as they were when a deployment was begun.
+pub(crate) fn env_snapshot(deployment: &DeploymentId) -> String {
+    format!("env-snapshot/{deployment}/")
+}
+
+/// Idempotency keys of a project and what keeps count of them.
+pub(crate) fn idempotency(project: &ProjectName) -> String {
+    format!("idempotency/{project}/")
+}
+
+/// Pinned deployments of an environment, by id.
+pub(crate) fn pins(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("pin/{project}/{environment}/")
 }
 
 /// Under a prefix that is ordered by number.

@@ -84,7 +84,11 @@ impl Store {
         for webhook in self.webhooks(name)? {
             self.delete_webhook(&webhook.id).await?;
         }
-        let last = Transaction::new()
+        let mut last = Transaction::new();
+        for (key, _) in self.inner.kv.list(&keys::idempotency(name), &Page::all())? {
+            last = last.delete(key, Expect::Any);
+        }
+        let last = last
             .delete(keys::git_token(name), Expect::Any)
             .delete(keys::preview_settings(name), Expect::Any)
             .delete(keys::project(name), project.expect())

@@ -7,12 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use windlass_model::{DeploymentId, HostId, Limits};
 
+use crate::briefs::Briefs;
 use crate::cipher::Cipher;
 use crate::doc::{self, Versioned};
 use crate::error::{Result, StoreError};
 use crate::kv::{
     Expect, Health, Kv, MemoryKv, Page, Revision, SledKv, Transaction, Watch, WatchEvent,
 };
+use crate::structure::Structure;
 use crate::{identity, keys, lock::DirLock};
 
 /// Version of the layout of keys and records. A store with a higher one is refused.
@@ -30,7 +32,9 @@ pub(crate) struct Inner {
     pub(crate) cipher: Cipher,
     /// Held while projects, environments and deployments are made or deleted, so that nothing is
     /// made in what is being deleted.
-    pub(crate) structure: tokio::sync::Mutex<()>,
+    pub(crate) structure: Structure,
+    /// Facts of deployments that never change, by id.
+    pub(crate) briefs: Briefs,
     /// Held while the key is replaced.
     pub(crate) rotation: tokio::sync::Mutex<()>,
     host_id: HostId,
@@ -88,11 +92,22 @@ impl Store {
     ) -> Result<Self> {
         cipher.check(&*kv)?;
         let host_id = host_id(&*kv)?;
-        let structure = tokio::sync::Mutex::new(());
+        let (structure, briefs) = (Structure::default(), Briefs::default());
         let rotation = tokio::sync::Mutex::new(());
-        let inner =
-            Inner { kv, limits, cipher, structure, rotation, host_id, data_dir, _lock: lock };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner {
+            kv,
+            limits,
+            cipher,
+            structure,
+            rotation,
+            briefs,
+            host_id,
+            data_dir,
+            _lock: lock,
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.build_missing_indexes()?;
+        Ok(store)
     }
 
     /// Id of this host, made at first start.

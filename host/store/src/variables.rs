@@ -5,7 +5,7 @@ use windlass_model::api::VariableView;
 use windlass_model::variable::{Scope, Variable, VariableName};
 use windlass_model::{EnvironmentName, ProjectName, Timestamp};
 
-use crate::cipher::Sealed;
+use crate::cipher::{Cipher, Sealed};
 use crate::doc::encode;
 use crate::error::{Result, StoreError};
 use crate::keys;
@@ -34,11 +34,20 @@ impl Phase {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+pub(crate) struct Stored {
     scope: Scope,
     secret: bool,
     updated_at: Timestamp,
     sealed: Sealed,
+}
+
+impl Stored {
+    /// A variable as it is stored under this key.
+    pub(crate) fn seal(cipher: &Cipher, key: &str, variable: &Variable) -> Result<Self> {
+        let sealed = cipher.seal(key, &variable.value)?;
+        let (scope, secret) = (variable.scope, variable.secret);
+        Ok(Self { scope, secret, updated_at: Timestamp::now(), sealed })
+    }
 }
 
 impl Store {
@@ -149,6 +158,31 @@ impl Store {
                 let value = self.inner.cipher.open(&key, &sealed, what)?;
                 values.push(Variable { name, value, scope, secret });
             }
+        }
+        Ok(values)
+    }
+
+    /// The variables under a prefix with their values; `is_one` tells their names from other keys.
+    pub(crate) fn opened_variables(
+        &self,
+        prefix: &str,
+        of: &str,
+        is_one: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Variable>> {
+        let mut values = Vec::new();
+        for (key, _) in self.inner.kv.list(prefix, &Page::all())? {
+            let name = key.strip_prefix(prefix).unwrap_or_default();
+            if !is_one(name) {
+                continue;
+            }
+            let Some(doc) = self.read::<Stored>(&key)? else { continue };
+            let name: VariableName = name.parse().map_err(|e: windlass_model::id::InvalidId| {
+                StoreError::Corrupt { what: key.clone(), why: e.to_string() }
+            })?;
+            let Stored { scope, secret, sealed, .. } = doc.value;
+            let value =
+                self.inner.cipher.open(&key, &sealed, || format!("variable {name} of {of}"))?;
+            values.push(Variable { name, value, scope, secret });
         }
         Ok(values)
     }

@@ -19,13 +19,25 @@ pub fn list(views: &[DeploymentView], now: Timestamp) -> String {
                 format!("#{}", deployment.number),
                 deployment.id.to_string(),
                 deployment.environment.to_string(),
-                status_with_step(deployment),
+                marked(view),
                 cut(&version(deployment), 40),
                 ago(deployment.created_at, now),
             ]
         })
         .collect();
     table(&["number", "id", "environment", "status", "version", "created"], &rows)
+}
+
+/// The status, with what retention has done or may not do.
+fn marked(view: &DeploymentView) -> String {
+    let mut text = status_with_step(&view.deployment);
+    if view.deployment.artifact_pruned {
+        text += ", pruned";
+    }
+    if view.pinned {
+        text += ", pinned";
+    }
+    text
 }
 
 fn status_with_step(deployment: &Deployment) -> String {
@@ -72,6 +84,7 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
     for (name, value) in facts(view) {
         text += &format!("  {name:<11}  {}\n", harmless(&value));
     }
+    text += &migrations_between(deployment);
     text += "\nsteps\n";
     text += &steps(deployment, color);
     text += &instances(deployment);
@@ -96,7 +109,17 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
     match &deployment.kind {
         Kind::Deploy => {}
         Kind::Redeploy { of } => facts.push(("redeploy of", of.to_string())),
-        Kind::Rollback { to } => facts.push(("rollback to", to.to_string())),
+        Kind::Rollback { to, with_its_env, rebuild } => {
+            let built = if *rebuild { ", built again" } else { "" };
+            let env = if *with_its_env { ", with the variables that it had" } else { "" };
+            facts.push(("rollback to", format!("{to}{built}{env}")));
+        }
+        Kind::RollbackToCommit { commit } => {
+            facts.push(("rollback to", format!("commit {commit}, built for it")));
+        }
+        Kind::Promote { from, environment } => {
+            facts.push(("promoted", format!("{from}, which was live in {environment}")));
+        }
     }
     facts.push(("created", format!("{} by {}", date(deployment.created_at), deployment.actor)));
     if let Some(live) = deployment.live_at {
@@ -124,11 +147,34 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
             facts.push(("artifact", format!("{}: {what}", output.name)));
         }
     }
+    if deployment.artifact_pruned {
+        let how = format!("windlass rollback {} --rebuild", deployment.number);
+        facts.push(("artifact", format!("pruned; to go back to it, build it again: {how}")));
+    }
+    if view.pinned {
+        facts.push(("pinned", "its record, logs and artifact are never pruned".to_owned()));
+    }
+    facts.extend(view.waiting_for.iter().map(|why| ("waits", why.clone())));
     facts.extend(view.urls.iter().map(|url| ("url", url.clone())));
     if let Some(reason) = &deployment.cancelled {
         facts.push(("cancelled", cancelled(reason)));
     }
     facts
+}
+
+/// The migrations that were run since the version that is gone back to.
+fn migrations_between(deployment: &Deployment) -> String {
+    let mut text = String::new();
+    for ran in &deployment.migrations_between {
+        let how = match ran.exit_code {
+            Some(0) => "ended well".to_owned(),
+            Some(code) => format!("ended with status {code}"),
+            None => "outcome not known".to_owned(),
+        };
+        let line = format!("{} by #{}, {how}; it stays in the database", ran.tool, ran.number);
+        text += &format!("  {:<11}  {}\n", "migration", harmless(&line));
+    }
+    text
 }
 
 fn cancelled(reason: &CancelReason) -> String {
@@ -152,6 +198,7 @@ fn steps(deployment: &Deployment, color: bool) -> String {
             StepStatus::Cached => ("cached", Style::Green),
             StepStatus::Failed => ("failed", Style::Red),
             StepStatus::Skipped => ("skipped", Style::Dim),
+            StepStatus::Cancelled if step.started_at.is_none() => ("not begun", Style::Dim),
             StepStatus::Cancelled => ("cancelled", Style::Dim),
         };
         let word = paint(color, style, &format!("{word:<9}"));

@@ -8,7 +8,7 @@ use crate::client::{self, Client};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::session::Session;
 
-/// Cancel a queued or running deployment; possible until its switch begins.
+/// Cancel a queued, running or paused deployment; possible until its switch begins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass cancel
@@ -48,7 +48,10 @@ impl Cancel {
 fn unfinished(session: &Session<'_, '_>, client: &Client) -> CliResult<DeploymentView> {
     let mut items = recent(session, client, "50")?.items;
     items.retain(|view| {
-        matches!(view.deployment.status, DeploymentStatus::Queued | DeploymentStatus::Running)
+        matches!(
+            view.deployment.status,
+            DeploymentStatus::Queued | DeploymentStatus::Running | DeploymentStatus::Paused
+        )
     });
     let running = items.iter().position(|v| v.deployment.status == DeploymentStatus::Running);
     items.into_iter().nth(running.unwrap_or(0)).ok_or_else(|| {

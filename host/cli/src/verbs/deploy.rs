@@ -7,7 +7,7 @@ use windlass_model::api::{CreateDeployment, DeploymentView};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, ProjectName};
 
-use super::wait::Wait;
+use super::wait::{Once, Wait};
 use super::{environment_path, unreadable};
 use crate::client::{Client, with_query};
 use crate::exit::{CliError, CliResult, Exit};
@@ -41,6 +41,8 @@ pub struct Deploy {
     #[arg(long)]
     git_token_stdin: bool,
     #[command(flatten)]
+    once: Once,
+    #[command(flatten)]
     wait: Wait,
 }
 
@@ -55,7 +57,7 @@ impl Deploy {
             };
             session.common.project = Some(project);
         }
-        let client = session.client()?;
+        let client = self.once.client(session)?;
         let accepted = if is_git {
             self.send_address(session, &client)?
         } else {

@@ -21,10 +21,13 @@ mod environment;
 mod init;
 mod key;
 mod logs;
+mod pause;
+mod pin;
 mod plan;
 mod plugin;
 mod preview;
 mod project;
+mod promote;
 mod proxy;
 mod recover;
 mod redeploy;
@@ -52,11 +55,16 @@ pub enum Verb {
     Deploy(deploy::Deploy),
     Redeploy(redeploy::Redeploy),
     Rollback(rollback::Rollback),
+    Promote(promote::Promote),
     Deployments(deployments::Deployments),
     Show(show::Show),
     Status(status::Status),
     Logs(logs::Logs),
     Cancel(cancel::Cancel),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
@@ -91,11 +99,16 @@ impl Verb {
             Self::Deploy(verb) => verb.run(session),
             Self::Redeploy(verb) => verb.run(session),
             Self::Rollback(verb) => verb.run(session),
+            Self::Promote(verb) => verb.run(session),
             Self::Deployments(verb) => verb.run(session),
             Self::Show(verb) => verb.run(session),
             Self::Status(verb) => verb.run(session),
             Self::Logs(verb) => verb.run(session),
             Self::Cancel(verb) => verb.run(session),
+            Self::Pause(verb) => verb.run(session),
+            Self::Resume(verb) => verb.run(session),
+            Self::Pin(verb) => verb.run(session),
+            Self::Unpin(verb) => verb.run(session),
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),

@@ -2,7 +2,7 @@
 
 use windlass_model::api::DeploymentView;
 
-use super::wait::Wait;
+use super::wait::{Once, Wait};
 use super::{environment_path, resolve};
 use crate::client;
 use crate::exit::{CliResult, Exit};
@@ -17,12 +17,14 @@ pub struct Redeploy {
     /// Id, start of an id, or number of a deployment [default: the environment's last one].
     deployment: Option<String>,
     #[command(flatten)]
+    once: Once,
+    #[command(flatten)]
     wait: Wait,
 }
 
 impl Redeploy {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        let client = session.client()?;
+        let client = self.once.client(session)?;
         let path = match &self.deployment {
             Some(reference) => {
                 let of = resolve(session, &client, Some(reference))?.deployment.id;

@@ -1,6 +1,7 @@
 //! What `deploy`, `redeploy` and `rollback` do after the host has accepted: show progress and the end.
 
 use windlass_model::api::DeploymentView;
+use windlass_model::deployment::Kind;
 
 use crate::client::Client;
 use crate::exit::{CliResult, Exit};
@@ -16,6 +17,22 @@ pub(super) struct Wait {
     no_wait: bool,
 }
 
+/// How to ask for a deployment so that it can be asked for again.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Once {
+    /// A fresh key of your own: sent again with it, the same request makes nothing again, and answers
+    /// with the deployment that it made.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+impl Once {
+    /// The client that sends the key.
+    pub(super) fn client(&self, session: &Session<'_, '_>) -> CliResult<Client> {
+        Ok(session.client()?.keyed(self.idempotency_key.clone()))
+    }
+}
+
 impl Wait {
     /// Waits if wanted, says how it ended, and gives the exit code.
     pub(super) fn finish(
@@ -25,6 +42,11 @@ impl Wait {
         accepted: DeploymentView,
     ) -> CliResult<Exit> {
         let (number, project) = (accepted.deployment.number, accepted.deployment.project.clone());
+        if !session.json() {
+            for line in remarks(&accepted) {
+                session.console.note(&line);
+            }
+        }
         if self.no_wait {
             if session.json() {
                 session.print_json(&accepted);
@@ -47,6 +69,25 @@ impl Wait {
             }
         }
     }
+}
+
+/// What is worth knowing at once about what was accepted.
+fn remarks(view: &DeploymentView) -> Vec<String> {
+    let deployment = &view.deployment;
+    let mut lines = Vec::new();
+    if view.replayed {
+        lines.push(format!("this key was used before: it made #{}", deployment.number));
+    }
+    match &deployment.kind {
+        Kind::Rollback { rebuild: true, .. } => {
+            lines.push("its artifact is built again, at exactly its version".to_owned());
+        }
+        Kind::RollbackToCommit { commit } => {
+            lines.push(format!("no artifact of commit {commit} is kept: it is built"));
+        }
+        _ => {}
+    }
+    lines
 }
 
 fn report(session: &mut Session<'_, '_>, view: &DeploymentView) -> Exit {

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use windlass_model::api::{CreateDeployment, CreateRollback, DeploymentView, Page};
+use windlass_model::api::{CreateDeployment, DeploymentView, Page};
 use windlass_model::deployment::StoredPlan;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, EnvironmentName, ProjectName};
 
@@ -13,25 +13,20 @@ use super::environment::{Pair, target};
 use super::extract::{Actor, Args, Body, Names};
 use super::guard::detached;
 use super::problem::{Answer, Problem};
+use super::queue::{Accepted, OnceKey};
+use crate::control::Target;
 use crate::control::deployments::{self, Request};
 use crate::control::find::{self, Wanted};
-use crate::control::rollback;
 use crate::source::uploads;
 
 /// Deployments of a page when the query does not say.
 const PAGE_DEFAULT: usize = 50;
 
-type Accepted = (StatusCode, Json<DeploymentView>);
-
-fn accepted(view: DeploymentView) -> Accepted {
-    (StatusCode::ACCEPTED, Json(view))
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateArgs {
     #[serde(default)]
-    create: bool,
+    pub(super) create: bool,
 }
 
 pub(super) async fn create(
@@ -39,12 +34,14 @@ pub(super) async fn create(
     Names(pair): Names<Pair>,
     Args(args): Args<CreateArgs>,
     Actor(actor): Actor,
+    key: OnceKey,
     Body(body): Body<CreateDeployment>,
 ) -> Answer<Accepted> {
-    let request = Request { actor, create: args.create };
+    let once = key.of(&("deploy", &pair, &body))?;
+    let request = Request { actor, create: args.create, once };
     let change =
         async move { deployments::from_git(&app.host, &target(pair), body, &request).await };
-    Ok(accepted(detached(change).await?))
+    Ok(Accepted(detached(change).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +63,7 @@ pub(super) async fn create_from_archive(
     Names(pair): Names<Pair>,
     Args(args): Args<ArchiveArgs>,
     Actor(actor): Actor,
+    key: OnceKey,
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Answer<Accepted> {
@@ -73,15 +71,18 @@ pub(super) async fn create_from_archive(
     if announced_bytes(&headers).is_some_and(|bytes| bytes > bytes_max) {
         return Err(Problem(uploads::body_too_large(bytes_max)));
     }
-    let (target, request) = (target(pair), Request { actor, create: args.create });
+    let target = target(pair);
+    let mut request = Request { create: args.create, ..Request::by(actor) };
     deployments::check_archive_name(&args.name)?;
     deployments::prepare(&app.host, &target, &request).await?;
     let stream = body.into_data_stream();
     let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
+    let Target { project, environment } = &target;
+    request.once = key.of(&("archive", (project, environment), &digest, &args.name))?;
     let change = async move {
         deployments::from_archive(&app.host, &target, digest, args.name, &request).await
     };
-    Ok(accepted(detached(change).await?))
+    Ok(Accepted(detached(change).await?))
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
@@ -92,19 +93,12 @@ pub(super) async fn redeploy_environment(
     State(app): State<App>,
     Names(pair): Names<Pair>,
     Actor(actor): Actor,
+    key: OnceKey,
 ) -> Answer<Accepted> {
-    let change = async move { deployments::redeploy(&app.host, &target(pair), &actor).await };
-    Ok(accepted(detached(change).await?))
-}
-
-pub(super) async fn rollback(
-    State(app): State<App>,
-    Names(pair): Names<Pair>,
-    Actor(actor): Actor,
-    Body(body): Body<CreateRollback>,
-) -> Answer<Accepted> {
-    let change = async move { rollback::rollback(&app.host, &target(pair), body, &actor).await };
-    Ok(accepted(detached(change).await?))
+    let once = key.of(&("redeploy", &pair))?;
+    let request = Request { once, ..Request::by(actor) };
+    let change = async move { deployments::redeploy(&app.host, &target(pair), &request).await };
+    Ok(Accepted(detached(change).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,7 +132,7 @@ pub(super) struct FindArgs {
     project: Option<ProjectName>,
 }
 
-fn found(app: &App, text: &str, args: &FindArgs) -> Answer<Deployment> {
+pub(super) fn found(app: &App, text: &str, args: &FindArgs) -> Answer<Deployment> {
     Ok(find::deployment(&app.host, text, args.project.as_ref())?)
 }
 
@@ -159,7 +153,7 @@ pub(super) async fn cancel(
 ) -> Answer<Accepted> {
     let id = found(&app, &text, &args)?.id;
     let change = async move { deployments::cancel(&app.host, &id, &actor).await };
-    Ok(accepted(detached(change).await?))
+    Ok(Accepted(detached(change).await?))
 }
 
 pub(super) async fn redeploy(
@@ -167,10 +161,13 @@ pub(super) async fn redeploy(
     Names(text): Names<String>,
     Args(args): Args<FindArgs>,
     Actor(actor): Actor,
+    key: OnceKey,
 ) -> Answer<Accepted> {
     let of = found(&app, &text, &args)?;
-    let change = async move { deployments::redeploy_of(&app.host, of, &actor).await };
-    Ok(accepted(detached(change).await?))
+    let once = key.of(&("redeploy", &of.id))?;
+    let request = Request { once, ..Request::by(actor) };
+    let change = async move { deployments::redeploy_of(&app.host, of, &request).await };
+    Ok(Accepted(detached(change).await?))
 }
 
 pub(super) async fn plan(

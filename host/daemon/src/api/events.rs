@@ -103,12 +103,12 @@ async fn send_changes(host: Arc<Host>, id: DeploymentId, to: mpsc::Sender<Event>
     // Subscribed first: a change between reading and subscribing is not missed.
     let mut changes = host.store.watch_deployments();
     while let Ok(Some(found)) = host.store.find_deployment(&id) {
-        let is_settled = found.value.status.is_settled();
+        let is_over = found.value.status.is_over();
         let Ok(view) = deployments::show(&host, found.value).await else { break };
         if to.send(event("deployment", &view)).await.is_err() {
             return;
         }
-        if is_settled {
+        if is_over {
             break;
         }
         let changed = async {
@@ -254,9 +254,9 @@ impl Follower {
         let serves =
             matches!(deployment.status, DeploymentStatus::Live | DeploymentStatus::Draining);
         if self.which.step.is_some() {
-            return deployment.status.is_settled() || serves;
+            return deployment.status.is_over() || serves;
         }
-        deployment.status.is_settled() && !serves
+        deployment.status.is_over() && !serves
     }
 
     /// Sends what the steps have written since; at first only the last `tail` lines.

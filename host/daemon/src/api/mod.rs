@@ -29,6 +29,7 @@ mod host;
 mod openapi;
 mod problem;
 mod projects;
+mod queue;
 mod route;
 mod table;
 mod webhooks;

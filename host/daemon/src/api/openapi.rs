@@ -102,6 +102,9 @@ fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
         }),
     };
     let mut responses = Map::new();
+    if !row.headers.is_empty() {
+        responses.insert("200".to_owned(), content.clone());
+    }
     responses.insert(row.status.to_string(), content);
     let around: &[u16] = if row.is_open { &[500] } else { &[401, 403, 429, 500] };
     for status in row.errors.iter().chain(around) {
@@ -121,7 +124,10 @@ fn parameters(row: &Row) -> Value {
     let in_query = row.query.iter().map(|(name, meaning)| {
         json!({ "name": name, "in": "query", "required": false, "description": meaning, "schema": text })
     });
-    Value::Array(in_path.chain(in_query).collect())
+    let in_headers = row.headers.iter().map(|(name, meaning)| {
+        json!({ "name": name, "in": "header", "required": false, "description": meaning, "schema": text })
+    });
+    Value::Array(in_path.chain(in_query).chain(in_headers).collect())
 }
 
 /// The names in braces.

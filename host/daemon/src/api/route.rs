@@ -71,6 +71,8 @@ pub(super) struct Row {
     pub(super) summary: &'static str,
     /// Name and meaning of each query parameter.
     pub(super) query: &'static [(&'static str, &'static str)],
+    /// Request headers that it heeds.
+    pub(super) headers: &'static [(&'static str, &'static str)],
     pub(super) takes: Content,
     pub(super) answers: Content,
     pub(super) status: u16,
@@ -97,6 +99,7 @@ where
         path,
         summary,
         query: &[],
+        headers: &[],
         takes: Content::Empty,
         answers: Content::Empty,
         status: 204,
@@ -138,6 +141,17 @@ impl Row {
     /// Takes these query parameters.
     pub(super) fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// Makes a deployment, and so takes an idempotency key; an answer that was given before has the
+    /// status 200.
+    pub(super) fn keyed(mut self) -> Self {
+        self.headers = &[(
+            "Idempotency-Key",
+            "a fresh key for each deployment: a request that is sent again with its key makes nothing \
+             again, and is answered with 200 and the header Idempotency-Replayed",
+        )];
         self
     }
 

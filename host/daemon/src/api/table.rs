@@ -6,15 +6,15 @@ use serde_json::Value;
 use windlass_model::Failure;
 use windlass_model::access::TokenScope;
 use windlass_model::api::{
-    AddDomain, AddService, CreateDeployment, CreateEnvironment, CreateProject, CreateRollback,
-    DeploymentView, DomainView, EnvironmentView, HostStatus, LogEntry, Page, PluginsView,
-    ProjectView, SetGitToken, SetVariables, VariableView,
+    AddDomain, AddService, CreateDeployment, CreateEnvironment, CreateProject, DeploymentView,
+    DomainView, EnvironmentView, HostStatus, LogEntry, Page, PluginsView, ProjectView, SetGitToken,
+    SetVariables, VariableView,
 };
 use windlass_model::deployment::StoredPlan;
 use windlass_model::project::Service;
 
 use super::route::{Row, Verb, row};
-use super::{deployments, environment, events, host, projects};
+use super::{deployments, environment, events, host, projects, queue};
 
 /// `GET /healthz` and `GET /readyz`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,8 +32,9 @@ pub(super) struct LogEntries {
     pub(super) items: Vec<LogEntry>,
 }
 
-const CREATE: (&str, &str) = ("create", "`true`: make the project and environment if missing");
-const PROJECT: (&str, &str) =
+pub(super) const CREATE: (&str, &str) =
+    ("create", "`true`: make the project and environment if missing");
+pub(super) const PROJECT: (&str, &str) =
     ("project", "the project, where the deployment is given by its number");
 
 /// All rows, grouped by what they are about.
@@ -46,6 +47,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::backups::about_backups());
     rows.extend(super::webhooks::about_webhooks());
     rows.extend(super::access::about_access());
+    rows.extend(queue::about_the_queue());
     rows
 }
 
@@ -166,27 +168,24 @@ fn asking_for_deployments() -> Vec<Row> {
     const DEPLOY: &str = "/v1/projects/{project}/environments/{environment}/deployments";
     const ARCHIVE: &str = "/v1/projects/{project}/environments/{environment}/deployments/archive";
     const REDEPLOY: &str = "/v1/projects/{project}/environments/{environment}/redeploy";
-    const ROLLBACK: &str = "/v1/projects/{project}/environments/{environment}/rollback";
     vec![
         row(Post, DEPLOY, "Deploy a Git repository", deployments::create)
             .query(&[CREATE])
             .takes::<CreateDeployment>()
             .answers::<DeploymentView>(202)
+            .keyed()
             .errors(&[400, 404, 409, 429])
             .needs(TokenScope::Deploy),
         row(Post, ARCHIVE, "Deploy an archive of the source", deployments::create_from_archive)
             .query(&[("name", "name of the file or folder, to be shown"), CREATE])
             .takes_archive()
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 413, 429])
+            .keyed()
+            .errors(&[400, 404, 409, 413, 429])
             .needs(TokenScope::Deploy),
         row(Post, REDEPLOY, "Deploy the same source again", deployments::redeploy_environment)
             .answers::<DeploymentView>(202)
-            .errors(&[400, 404, 409, 429])
-            .needs(TokenScope::Deploy),
-        row(Post, ROLLBACK, "Go back to a retained deployment", deployments::rollback)
-            .takes::<CreateRollback>()
-            .answers::<DeploymentView>(202)
+            .keyed()
             .errors(&[400, 404, 409, 429])
             .needs(TokenScope::Deploy),
     ]
@@ -224,6 +223,7 @@ fn about_deployments() -> Vec<Row> {
         )
         .query(&[PROJECT])
         .answers::<DeploymentView>(202)
+        .keyed()
         .errors(&[400, 404, 409, 429])
         .needs(TokenScope::Deploy),
         row(

@@ -9,20 +9,34 @@ use windlass_model::project::Intent;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, Failure, Source, StepName,
 };
+use windlass_store::{Created, Idempotency};
 
 use super::find::{self, Wanted};
+use super::once::{self, answered_before};
 use super::{Target, ensure, projects, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
 use crate::source::{address, uploads};
 
-/// Who asks, and whether what is missing is to be made.
-#[derive(Debug, Clone)]
+/// Records that are read at once while one is looked for.
+const LOOKED_AT_ONCE: usize = 20;
+
+/// Who asks, and how.
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Who.
     pub actor: String,
     /// Whether a missing project or environment is made.
     pub create: bool,
+    /// So that it can be sent again: what it made once is not made again.
+    pub once: Option<Idempotency>,
+}
+
+impl Request {
+    /// From somebody, once, in what is there.
+    pub fn by(actor: impl Into<String>) -> Self {
+        Self { actor: actor.into(), ..Self::default() }
+    }
 }
 
 /// Queues a deployment from a Git repository.
@@ -46,6 +60,9 @@ pub async fn from_git(
     if token.is_some() {
         caller::must_have(TokenScope::Admin, "storing a Git token")?;
     }
+    if let Some(before) = answered_before(host, &target.project, request.once.as_ref()).await? {
+        return Ok(before);
+    }
     prepare(host, target, request).await?;
     let source = match body.git_url {
         Some(url) => Source::Git { url, reference: body.reference },
@@ -54,7 +71,7 @@ pub async fn from_git(
     if let Some(token) = token {
         host.store.set_git_token(&target.project, &token).await.map_err(stored)?;
     }
-    queue(host, target, Kind::Deploy, source, &request.actor).await
+    queue(host, target, Kind::Deploy, source, request).await
 }
 
 /// Queues a deployment from an archive that was uploaded.
@@ -70,7 +87,7 @@ pub async fn from_archive(
 ) -> Result<DeploymentView, Failure> {
     check_archive_name(&name)?;
     prepare(host, target, request).await?;
-    queue(host, target, Kind::Deploy, Source::Archive { digest, name }, &request.actor).await
+    queue(host, target, Kind::Deploy, Source::Archive { digest, name }, request).await
 }
 
 /// Makes what is missing, or refuses: asked before an upload is read, too.
@@ -110,9 +127,12 @@ pub fn check_archive_name(name: &str) -> Result<(), Failure> {
 pub async fn redeploy(
     host: &Arc<Host>,
     target: &Target,
-    actor: &str,
+    request: &Request,
 ) -> Result<DeploymentView, Failure> {
     let Target { project, environment } = target;
+    if let Some(before) = answered_before(host, project, request.once.as_ref()).await? {
+        return Ok(before);
+    }
     let found = host.store.environment(project, environment).map_err(stored)?.value;
     let live = match &found.live {
         Some(id) => host.store.find_deployment(id).map_err(stored)?.map(|found| found.value),
@@ -122,7 +142,7 @@ pub async fn redeploy(
         Some(live) => live,
         None => newest(host, target, |_| true)?.ok_or_else(|| no_source(target))?,
     };
-    redeploy_of(host, of, actor).await
+    Box::pin(redeploy_of(host, of, request)).await
 }
 
 /// Queues the source of a deployment again. A branch is looked up anew.
@@ -132,8 +152,11 @@ pub async fn redeploy(
 pub async fn redeploy_of(
     host: &Arc<Host>,
     of: Deployment,
-    actor: &str,
+    request: &Request,
 ) -> Result<DeploymentView, Failure> {
+    if let Some(before) = answered_before(host, &of.project, request.once.as_ref()).await? {
+        return Ok(before);
+    }
     if let Some((digest, name)) = of.source.upload()
         && !uploads::path(&host.config.data_dir, digest).exists()
     {
@@ -146,7 +169,7 @@ pub async fn redeploy_of(
     }
     let source = of.source_again();
     let target = Target { project: of.project, environment: of.environment };
-    queue(host, &target, Kind::Redeploy { of: of.id }, source, actor).await
+    queue(host, &target, Kind::Redeploy { of: of.id }, source, request).await
 }
 
 /// Stores a queued deployment and wakes the queue.
@@ -155,16 +178,30 @@ pub(super) async fn queue(
     target: &Target,
     kind: Kind,
     source: Source,
-    actor: &str,
+    request: &Request,
 ) -> Result<DeploymentView, Failure> {
     let (project, environment) = (target.project.clone(), target.environment.clone());
+    let actor = request.actor.clone();
     // The store gives it its number.
-    let deployment = Deployment::queued(project, environment, 0, kind, source, actor.to_owned());
-    let stored_one = host.store.create_deployment(deployment).await.map_err(stored)?;
-    host.wake.notify_one();
-    let id = &stored_one.value.id;
-    tracing::info!(deployment = %id, project = %target.project, number = stored_one.value.number, "queued");
-    show(host, stored_one.value).await
+    let deployment = Deployment::queued(project, environment, 0, kind, source, actor);
+    Box::pin(queue_deployment(host, deployment, request)).await
+}
+
+/// The same, of one that was made ready.
+pub(super) async fn queue_deployment(
+    host: &Arc<Host>,
+    deployment: Deployment,
+    request: &Request,
+) -> Result<DeploymentView, Failure> {
+    let created =
+        Box::pin(host.store.create_deployment_once(deployment, request.once.as_ref())).await;
+    let created = created.map_err(stored)?;
+    if let Created::New(made) = &created {
+        host.wake.notify_one();
+        let made = &made.value;
+        tracing::info!(deployment = %made.id, project = %made.project, number = made.number, "queued");
+    }
+    Box::pin(once::answer(host, created)).await
 }
 
 fn last_git_source(
@@ -182,19 +219,27 @@ fn last_git_source(
 }
 
 /// The newest deployment of an environment that fits.
-fn newest(
+pub(super) fn newest(
     host: &Host,
     target: &Target,
     fits: impl Fn(&Deployment) -> bool,
 ) -> Result<Option<Deployment>, Failure> {
-    let wanted = Wanted {
+    let mut wanted = Wanted {
         project: Some(target.project.clone()),
         environment: Some(target.environment.clone()),
-        limit: find::PAGE_MAX,
+        limit: LOOKED_AT_ONCE,
         ..Wanted::default()
     };
-    let (newest_first, _) = find::page(host, &wanted)?;
-    Ok(newest_first.into_iter().find(fits))
+    loop {
+        let (newest_first, next) = find::page(host, &wanted)?;
+        if let Some(found) = newest_first.into_iter().find(&fits) {
+            return Ok(Some(found));
+        }
+        wanted.before = next;
+        if wanted.before.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 fn no_source(target: &Target) -> Failure {
@@ -211,7 +256,10 @@ fn no_source(target: &Target) -> Failure {
 /// # Errors
 /// The store's.
 pub async fn show(host: &Arc<Host>, deployment: Deployment) -> Result<DeploymentView, Failure> {
-    let addresses = views::Addresses::of(host).await;
+    let addresses = match deployment.status {
+        DeploymentStatus::Live => views::Addresses::of(host).await,
+        _ => views::Addresses::default(),
+    };
     views::deployment(host, deployment, &views::Queue::of(host)?, &addresses)
 }
 

@@ -3,7 +3,7 @@
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, ProjectName,
 };
-use windlass_store::HistoryFilter;
+use windlass_store::ListFilter;
 
 use super::stored;
 use crate::access::caller;
@@ -11,6 +11,8 @@ use crate::host::Host;
 
 /// Shortest beginning of an id.
 const PREFIX_CHARS_MIN: usize = 4;
+/// Deployments that are looked at when the beginning of an id is given.
+const BEGINNINGS_MAX: usize = 100;
 /// Deployments in one page of a list.
 pub const PAGE_MAX: usize = 200;
 
@@ -49,9 +51,17 @@ fn by_prefix(
     is_number: bool,
 ) -> Result<Deployment, Failure> {
     let prefix = text.to_ascii_lowercase();
-    let fits = |deployment: &Deployment| deployment.id.as_str().starts_with(&prefix);
-    let long_enough = prefix.len() >= PREFIX_CHARS_MIN;
-    let mut found = if long_enough { all(host, project, None, fits)? } else { Vec::new() };
+    let usable =
+        prefix.len() >= PREFIX_CHARS_MIN && prefix.bytes().all(|b| b.is_ascii_alphanumeric());
+    let mut found = if usable {
+        host.store.deployments_beginning_with(&prefix, BEGINNINGS_MAX).map_err(stored)?
+    } else {
+        Vec::new()
+    };
+    found.retain(|deployment| {
+        let wanted = project.is_none_or(|project| deployment.project == *project);
+        wanted && caller::sees(&deployment.project)
+    });
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(Failure::app(
@@ -109,49 +119,26 @@ pub fn page(
             host.store.environment(project, environment).map_err(stored)?;
         }
     }
-    let fits = |deployment: &Deployment| {
-        wanted.status.is_none_or(|status| deployment.status == status)
-            && wanted.before.as_ref().is_none_or(|before| deployment.id < *before)
+    let filter = ListFilter {
+        among: among(host, wanted)?,
+        project: wanted.project.clone(),
+        environment: wanted.environment.clone(),
+        status: wanted.status,
+        before: wanted.before.clone(),
+        limit: wanted.limit.clamp(1, PAGE_MAX),
     };
-    let mut found = all(host, wanted.project.as_ref(), wanted.environment.as_ref(), fits)?;
-    found.sort_by(|a, b| b.id.cmp(&a.id));
-    let limit = wanted.limit.clamp(1, PAGE_MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| last.id.clone());
-    Ok((found, next))
+    let (found, next) = host.store.list_deployments(&filter).map_err(stored)?;
+    Ok((found.into_iter().map(|found| found.value).collect(), next))
 }
 
-/// Histories are short: retention keeps them so, and the queue has its limit.
-fn all(
-    host: &Host,
-    project: Option<&ProjectName>,
-    environment: Option<&EnvironmentName>,
-    fits: impl Fn(&Deployment) -> bool,
-) -> Result<Vec<Deployment>, Failure> {
-    let projects = match project {
-        Some(project) => vec![project.clone()],
-        None => {
-            let all = host.store.projects().map_err(stored)?;
-            all.into_iter().map(|p| p.name).filter(caller::sees).collect()
-        }
-    };
-    let mut found = Vec::new();
-    for project in projects {
-        let mut filter = HistoryFilter {
-            project,
-            environment: environment.cloned(),
-            before: None,
-            limit: PAGE_MAX,
-        };
-        loop {
-            let page = host.store.deployments(&filter).map_err(stored)?;
-            found.extend(page.items.into_iter().filter(|deployment| fits(deployment)));
-            filter.before = page.next;
-            if filter.before.is_none() {
-                break;
-            }
-        }
+/// The projects that the caller sees, where he asks for all and does not see all.
+fn among(host: &Host, wanted: &Wanted) -> Result<Option<Vec<ProjectName>>, Failure> {
+    if wanted.project.is_some() {
+        return Ok(None);
     }
-    Ok(found)
+    let projects = host.store.projects().map_err(stored)?;
+    let all = projects.len();
+    let seen: Vec<ProjectName> =
+        projects.into_iter().map(|project| project.name).filter(caller::sees).collect();
+    Ok((seen.len() < all).then_some(seen))
 }

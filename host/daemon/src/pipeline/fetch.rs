@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use windlass_model::{Deployment, Failure};
 
-use super::{Done, Run, Work, has_artifact};
+use super::{Done, Run, Work, needs_no_source};
 use crate::source;
 
 pub(crate) struct Fetch;
@@ -13,7 +13,7 @@ pub(crate) struct Fetch;
 #[async_trait]
 impl Work for Fetch {
     fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
-        has_artifact(deployment)
+        needs_no_source(deployment)
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {

@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 use windlass_containers::runtime::TaskStatus;
-use windlass_model::deployment::{Kind, MigrationRecord};
+use windlass_model::deployment::MigrationRecord;
 use windlass_model::plan::{Migration, MigrationVerdict};
 use windlass_model::{Deployment, Failure, LogLine, StepName};
 
@@ -20,8 +20,7 @@ pub(crate) struct Migrate;
 #[async_trait]
 impl Work for Migrate {
     fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
-        matches!(deployment.kind, Kind::Rollback { .. })
-            .then_some("a rollback never runs migrations again")
+        deployment.kind.goes_back().then_some("a rollback never runs migrations again")
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {

@@ -1,7 +1,7 @@
 //! The pipeline: the life of a deployment as one table.
 //!
-//! Every kind of deployment runs through [`TABLE`] in order; a rollback skips the rows whose outcome
-//! it already has. A row is *do* with its *undo* right beneath it, in one file, and both can be
+//! Every kind of deployment runs through [`TABLE`] in order; a rollback and a promotion skip the rows
+//! whose outcome they already have. A row is *do* with its *undo* right beneath it, in one file, and both can be
 //! repeated: everything outside is named from the deployment's id.
 //!
 //! **Invariants**
@@ -27,13 +27,16 @@ mod again;
 mod build;
 mod check;
 mod detect;
+pub(crate) mod fairness;
 mod fetch;
 mod finish;
+mod inherit;
 mod listening;
 mod migrate;
 pub(crate) mod names;
 mod plan;
 mod preflight;
+mod promote;
 mod provision;
 pub(crate) mod prune;
 pub(crate) mod queue;
@@ -42,6 +45,7 @@ pub(crate) mod runner;
 mod runtime_env;
 mod start;
 mod switch;
+mod ticket;
 mod validate;
 
 pub(crate) use start::start as start_instance;
@@ -155,9 +159,17 @@ impl Run {
     }
 }
 
-/// Whether a deployment brings an artifact along, and so enters the table behind `build`.
+/// Whether a deployment brings an artifact along, and so needs no detection, plan and build.
 pub(crate) fn has_artifact(deployment: &Deployment) -> Option<&'static str> {
-    matches!(deployment.kind, Kind::Rollback { .. }).then_some("the artifact is retained")
+    match &deployment.kind {
+        Kind::Promote { .. } => Some("the artifact is promoted"),
+        other => other.artifact_of().map(|_| "the artifact is retained"),
+    }
+}
+
+/// Whether it takes everything over from the deployment that it goes back to, and so needs no source.
+pub(crate) fn needs_no_source(deployment: &Deployment) -> Option<&'static str> {
+    has_artifact(deployment).filter(|_| deployment.kind.goes_back())
 }
 
 /// A step was reached without what an earlier one yields: a defect of Windlass.

@@ -10,7 +10,7 @@ use windlass_model::plugin::Stage;
 use windlass_model::{Deployment, Digest, Failure};
 use windlass_sandbox::Source;
 
-use super::{Done, Run, Work, has_artifact, missing};
+use super::{Done, Run, Work, has_artifact, missing, needs_no_source};
 use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
@@ -125,7 +125,7 @@ pub(crate) async fn migrations(run: &mut Run) -> Result<Vec<Migration>, Failure>
 
 /// The health policy and the plugin that judges by it: a rollback keeps what its target had.
 pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy), Failure> {
-    if has_artifact(&run.deployment).is_some()
+    if needs_no_source(&run.deployment).is_some()
         && let Some(health) = &run.deployment.outputs.health
     {
         return Ok((health.plugin.clone(), health.policy.clone()));

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use windlass_model::Failure;
 
-use super::{Done, Run, Work, has_artifact};
+use super::{Done, Run, Work, has_artifact, inherit, needs_no_source, promote};
 use crate::failpoint;
 
 pub(crate) struct Preflight;
@@ -18,8 +18,9 @@ impl Work for Preflight {
         memory(available_memory(), limits.memory_free_bytes_min)?;
         failpoint::reached("during:preflight");
         if has_artifact(&run.deployment).is_some() {
-            let artifact = run.artifact()?.clone();
-            run.host.builder.verify_artifact(&artifact).await?;
+            inherit::verify(run).await?;
+        }
+        if needs_no_source(&run.deployment).is_some() {
             return Ok(Done::new("the retained artifact is complete"));
         }
         let source = run.host.source_dir(&run.deployment.id);
@@ -42,6 +43,7 @@ impl Work for Preflight {
                 ),
             );
         }
+        promote::compare(run, &settings)?;
         run.deployment.outputs.settings = Some(settings);
         Ok(Done::new("settings, disk and memory are in order"))
     }

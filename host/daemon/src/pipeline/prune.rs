@@ -1,72 +1,108 @@
 //! prune: what history and rollback no longer need. It never un-deploys anything.
 //!
-//! **Invariant: the live deployment, and the newest `keep_artifacts` beside it, keep their artifact.**
+//! **Invariant: the live deployment, those that are pinned, and the newest `keep_artifacts` beside it keep
+//! their artifact.** A page of a history costs its own length: nothing here holds a long one as a whole.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use windlass_model::deployment::{Artifact, Kind};
+use windlass_model::deployment::Artifact;
 use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, ProjectName,
+    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, ProjectName,
 };
+use windlass_store::{HistoryFilter, Versioned};
 
 use crate::host::Host;
 use crate::source::uploads;
 
-/// Applies an environment's retention. Failures are logged: the next finish tries again.
+/// Environments whose artifacts could not be pruned because something was being built.
+pub(crate) type Owed = Arc<Mutex<BTreeSet<(ProjectName, EnvironmentName)>>>;
+
+/// Applies an environment's retention, and that of those that are owed it. Failures are logged: the next
+/// finish tries again.
 pub(crate) async fn environment(
     host: Arc<Host>,
+    owed: Owed,
     project: ProjectName,
     environment: EnvironmentName,
 ) {
-    if let Err(failure) = prune(&host, &project, &environment).await {
-        tracing::warn!(%failure, %project, %environment, "pruning was not complete");
+    let mut all = std::mem::take(&mut *owed.lock().unwrap_or_else(PoisonError::into_inner));
+    all.insert((project, environment));
+    for (project, environment) in all {
+        match prune(&host, &project, &environment).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let mut owed = owed.lock().unwrap_or_else(PoisonError::into_inner);
+                owed.insert((project, environment));
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, %project, %environment, "pruning was not complete");
+            }
+        }
     }
 }
 
+/// Prunes; whether that could be done. While something is built no artifact is removed: it may be the
+/// very same one.
 async fn prune(
     host: &Host,
     project: &ProjectName,
     environment: &EnvironmentName,
-) -> Result<(), Failure> {
-    // While something is built nothing is removed: it may be the very same artifact.
+) -> Result<bool, Failure> {
     let Ok(_alone) = host.artifacts.try_write() else {
-        return Ok(());
+        return Ok(false);
     };
-    let history = host.history(project, environment)?;
+    let live = host.live(project, environment)?;
+    let settings = live.as_ref().and_then(|(live, _)| live.outputs.settings.as_ref());
     let limits = &host.config.limits;
-    let settings = history
-        .iter()
-        .find(|(d, _)| d.status == DeploymentStatus::Live)
-        .and_then(|(d, _)| d.outputs.settings.as_ref());
-    let keep_artifacts =
-        settings.and_then(|s| s.deploy.keep_artifacts).unwrap_or(limits.keep_artifacts);
-    let keep_deployments =
-        settings.and_then(|s| s.deploy.keep_deployments).unwrap_or(limits.keep_deployments);
-    let plan = choose(
-        history.iter().map(|(deployment, _)| deployment).collect(),
-        keep_artifacts,
-        keep_deployments,
-    );
-    for (mut deployment, revision) in history.clone() {
-        let Some(artifact) = deployment.outputs.artifact.clone() else {
+    let keep = Keep {
+        artifacts: settings.and_then(|s| s.deploy.keep_artifacts).unwrap_or(limits.keep_artifacts),
+        deployments: settings
+            .and_then(|s| s.deploy.keep_deployments)
+            .unwrap_or(limits.keep_deployments),
+        always: kept_always(host, project, environment)?,
+    };
+    let retained =
+        host.store.deployments_with_artifact(project, environment).map_err(|e| e.to_failure())?;
+    let chosen = keep.artifacts_to_go(retained.iter().map(|found| &found.value));
+    let mut oldest = live.map(|(live, _)| live.number);
+    for found in retained {
+        let Versioned { value: mut deployment, revision } = found;
+        if !chosen.contains(&deployment.id) {
+            oldest = Some(oldest.map_or(deployment.number, |n| n.min(deployment.number)));
             continue;
-        };
-        if plan.artifacts.contains(&deployment.id.to_string()) && !deployment.artifact_pruned {
-            deployment.artifact_pruned = true;
-            match host.save_deployment(&deployment, revision).await {
-                Ok(_) => release(host, &deployment, &artifact).await?,
-                Err(failure) => tracing::debug!(%failure, "it was changed meanwhile and is kept"),
-            }
+        }
+        let Some(artifact) = deployment.outputs.artifact.clone() else { continue };
+        deployment.artifact_pruned = true;
+        match host.save_deployment(&deployment, revision).await {
+            Ok(_) => release(host, &deployment, &artifact).await?,
+            Err(failure) => tracing::debug!(%failure, "it was changed meanwhile and is kept"),
         }
     }
-    for (deployment, _) in &history {
-        if plan.records.contains(&deployment.id.to_string()) {
-            host.forget_deployment(&deployment.id).await?;
+    let beyond = host.store.history_beyond(project, environment, keep.deployments);
+    for id in beyond.map_err(|e| e.to_failure())? {
+        if let Some((deployment, _)) = host.deployment(&id)?
+            && keep.record_may_go(&deployment, oldest)
+        {
+            host.forget_deployment(&id).await?;
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Pinned ones, and what a waiting rollback or promotion takes over.
+fn kept_always(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<BTreeSet<DeploymentId>, Failure> {
+    use DeploymentStatus::{Paused, Queued, Running};
+    let mut always = host.store.pins(project, environment).map_err(|e| e.to_failure())?;
+    for status in [Queued, Running, Paused] {
+        always.extend(host.briefs(status)?.iter().filter_map(|brief| brief.wants.clone()));
+    }
+    Ok(always)
 }
 
 /// Releases everything that an environment's settled deployments keep: artifacts and logs. False when
@@ -120,12 +156,12 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     let (mut artifacts, mut uploads) = (BTreeSet::new(), BTreeSet::new());
     for project in host.store.projects().map_err(|e| e.to_failure())? {
         for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
-            for (deployment, _) in host.history(&project.name, &environment.name)? {
-                let kept = deployment.outputs.artifact.filter(|_| !deployment.artifact_pruned);
-                artifacts.extend(kept.map(|artifact| artifact.digest));
-                uploads.extend(deployment.source.upload().map(|(digest, _)| digest.clone()));
+            let retained = host.store.deployments_with_artifact(&project.name, &environment.name);
+            for found in retained.map_err(|e| e.to_failure())? {
+                artifacts.extend(found.value.outputs.artifact.map(|artifact| artifact.digest));
             }
         }
+        uploads_of(host, &project.name, &mut uploads).await?;
     }
     host.store.prune_plans().await.map_err(|e| e.to_failure())?;
     host.builder.prune(&artifacts, CACHE_UNUSED_FOR).await?;
@@ -141,6 +177,27 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     })
 }
 
+/// Uploads that a project's history refers to, page by page: a long history is never held as a whole.
+async fn uploads_of(
+    host: &Host,
+    project: &ProjectName,
+    uploads: &mut BTreeSet<Digest>,
+) -> Result<(), Failure> {
+    let (project, limit) = (project.clone(), 200);
+    let mut filter = HistoryFilter { project, environment: None, before: None, limit };
+    loop {
+        let page = host.store.deployments(&filter).map_err(|e| e.to_failure())?;
+        for deployment in page.items {
+            uploads.extend(deployment.source.upload().map(|(digest, _)| digest.clone()));
+        }
+        filter.before = page.next;
+        if filter.before.is_none() {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Deletes an artifact, unless another deployment that keeps its own has the same.
 async fn release(host: &Host, of: &Deployment, artifact: &Artifact) -> Result<(), Failure> {
     if host.artifact_in_use(&artifact.digest, &of.id)? {
@@ -149,51 +206,62 @@ async fn release(host: &Host, of: &Deployment, artifact: &Artifact) -> Result<()
     host.builder.delete_artifact(&artifact.digest).await
 }
 
-/// What is to go, by deployment id.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    artifacts: Vec<String>,
-    records: Vec<String>,
+/// What is kept of an environment.
+#[derive(Debug, Default)]
+struct Keep {
+    artifacts: usize,
+    deployments: usize,
+    /// Neither artifact nor record of these ever goes.
+    always: BTreeSet<DeploymentId>,
 }
 
-/// Chooses from an environment's history, newest first.
-fn choose(history: Vec<&Deployment>, keep_artifacts: usize, keep_deployments: usize) -> Plan {
-    use DeploymentStatus as S;
-    let mut plan = Plan::default();
-    let mut kept = 0;
-    // What a waiting rollback goes back to stays until it is there.
-    let wanted: Vec<&DeploymentId> = history
-        .iter()
-        .filter(|deployment| matches!(deployment.status, S::Queued | S::Running | S::Paused))
-        .filter_map(|deployment| match &deployment.kind {
-            Kind::Rollback { to } => Some(to),
-            Kind::Deploy | Kind::Redeploy { .. } => None,
-        })
-        .collect();
-    for (n, deployment) in history.iter().enumerate() {
-        let settled =
-            matches!(deployment.status, S::Retired | S::Stopped | S::Failed | S::Cancelled);
-        if wanted.contains(&&deployment.id) {
-            continue;
-        }
-        if deployment.outputs.artifact.is_some() && settled && !deployment.artifact_pruned {
+impl Keep {
+    /// The artifacts that are to go, of those that are there, newest first.
+    fn artifacts_to_go<'a>(
+        &self,
+        retained: impl Iterator<Item = &'a Deployment>,
+    ) -> BTreeSet<DeploymentId> {
+        let mut kept = 0;
+        let may_go = |deployment: &&Deployment| {
+            is_over(deployment.status) && !self.always.contains(&deployment.id)
+        };
+        let mut to_go = BTreeSet::new();
+        for deployment in retained.filter(may_go) {
             // Only what was live once is a target for rollback.
-            if deployment.live_at.is_some() && kept < keep_artifacts {
+            if deployment.live_at.is_some() && kept < self.artifacts {
                 kept += 1;
-                continue;
+            } else {
+                to_go.insert(deployment.id.clone());
             }
-            plan.artifacts.push(deployment.id.to_string());
         }
-        if settled && n >= keep_deployments {
-            plan.records.push(deployment.id.to_string());
-        }
+        to_go
     }
-    plan
+
+    /// Whether a record that is older than those that are kept may go. `oldest` is the number of the
+    /// oldest version that can be gone back to: the migrations run since are told with every rollback,
+    /// and so their records stay.
+    fn record_may_go(&self, deployment: &Deployment, oldest: Option<u64>) -> bool {
+        let retained = deployment.outputs.artifact.is_some() && !deployment.artifact_pruned;
+        let tells_of_migration = deployment.outputs.migration.is_some()
+            && oldest.is_some_and(|oldest| deployment.number > oldest);
+        is_over(deployment.status)
+            && !self.always.contains(&deployment.id)
+            && !retained
+            && !tells_of_migration
+    }
+}
+
+/// Whether nothing of it serves or is at work.
+fn is_over(status: DeploymentStatus) -> bool {
+    use DeploymentStatus as S;
+    matches!(status, S::Retired | S::Stopped | S::Failed | S::Cancelled)
 }
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::{Digest, Source, Timestamp};
+    use windlass_model::deployment::{Kind, MigrationRecord};
+    use windlass_model::plan::{Migration, MigrationVerdict};
+    use windlass_model::{Source, Timestamp};
 
     use super::*;
 
@@ -221,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_live_one_and_the_newest_targets_stay() {
+    fn the_live_one_the_pinned_and_the_newest_targets_stay() {
         use DeploymentStatus as S;
         let all = [
             deployment(6, S::Queued),
@@ -231,10 +299,45 @@ mod tests {
             deployment(2, S::Retired),
             deployment(1, S::Retired),
         ];
-        let plan = choose(all.iter().collect(), 2, 10);
-        assert_eq!(plan.artifacts, [all[2].id.to_string(), all[5].id.to_string()]);
-        assert!(plan.records.is_empty());
-        let plan = choose(all.iter().collect(), 1, 3);
-        assert_eq!(plan.records, [all[4].id.to_string(), all[5].id.to_string()]);
+        let ids = |numbers: &[usize]| -> BTreeSet<DeploymentId> {
+            numbers.iter().map(|n| all[6 - n].id.clone()).collect()
+        };
+        let keep = Keep { artifacts: 2, ..Keep::default() };
+        assert_eq!(keep.artifacts_to_go(all.iter()), ids(&[4, 1]));
+        let keep = Keep { artifacts: 1, ..Keep::default() };
+        assert_eq!(keep.artifacts_to_go(all.iter()), ids(&[4, 2, 1]));
+        let keep = Keep { artifacts: 1, always: ids(&[2]), ..Keep::default() };
+        assert_eq!(keep.artifacts_to_go(all.iter()), ids(&[4, 1]));
+    }
+
+    #[test]
+    fn a_record_goes_when_nothing_needs_it_any_more() {
+        use DeploymentStatus as S;
+        let keep = Keep::default();
+        let mut old = deployment(3, S::Retired);
+        assert!(!keep.record_may_go(&old, None), "its artifact is retained");
+        old.artifact_pruned = true;
+        assert!(keep.record_may_go(&old, None));
+        let pinned = Keep { always: BTreeSet::from([old.id.clone()]), ..Keep::default() };
+        assert!(!pinned.record_may_go(&old, None));
+        for status in [S::Live, S::Draining, S::Stuck, S::Paused, S::Running, S::Queued] {
+            let mut one = old.clone();
+            one.status = status;
+            assert!(!keep.record_may_go(&one, None), "{status}");
+        }
+        old.outputs.migration = Some(MigrationRecord {
+            migration: Migration {
+                tool: "prisma".into(),
+                output: "app".into(),
+                argv: vec!["prisma".into()],
+                cwd: String::new(),
+                evidence: Vec::new(),
+                verdict: MigrationVerdict::Run,
+            },
+            container: "c".into(),
+            exit_code: Some(0),
+        });
+        assert!(keep.record_may_go(&old, Some(3)), "nothing older can be gone back to");
+        assert!(!keep.record_may_go(&old, Some(2)), "a rollback to #2 tells of its migration");
     }
 }

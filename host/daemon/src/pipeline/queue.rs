@@ -1,8 +1,8 @@
 //! The queue: which deployments run now, and what people asked of them.
 //!
 //! One loop takes up intents and starts runners. Per environment one deployment runs at a time and the
-//! newest waiting one wins; over all projects at most `deployments_running_max` run, and the project
-//! with the fewest running comes first.
+//! newest waiting one wins; over all projects at most `deployments_running_max` run, in the order of
+//! [`fairness`]. One that a person halted keeps its environment's slot and gives its runner back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use windlass_model::deployment::CancelReason;
+use windlass_model::project::Intent;
+use windlass_model::settings::Supersede;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, StepStatus, Timestamp};
+use windlass_store::{Brief, Change};
 
-use super::{prune, retire, runner};
+use super::ticket::Ticket;
+use super::{fairness, prune, retire, runner};
 use crate::host::Host;
 
 /// The loop looks at least this often, should a wake-up ever get lost.
@@ -23,10 +27,13 @@ const STUCK_AGAIN_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Pause before a deployment whose end could not be stored is taken up again; it doubles.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+/// Superseded deployments in one commit: it bounds the time that other writers wait.
+const CANCELLED_AT_ONCE: usize = 50;
 
 /// Runs until the host stops. Deployments that an earlier host left `running` are taken up first.
 pub(crate) async fn work(host: Arc<Host>) {
-    let mut queue = Queue { host, running: HashMap::new(), jobs: JoinSet::new() };
+    let (running, jobs, owed) = (HashMap::new(), JoinSet::new(), prune::Owed::default());
+    let mut queue = Queue { host, running, jobs, owed };
     queue.resume();
     let (mut stuck_at, mut stuck_pause) = (Instant::now() + STUCK_AGAIN_AFTER, STUCK_AGAIN_AFTER);
     loop {
@@ -51,19 +58,20 @@ pub(crate) async fn work(host: Arc<Host>) {
 }
 
 struct Running {
-    project: String,
-    environment: String,
-    ticket: runner::Ticket,
+    brief: Arc<Brief>,
+    ticket: Ticket,
 }
 
 struct Queue {
     host: Arc<Host>,
     running: HashMap<DeploymentId, Running>,
     jobs: JoinSet<DeploymentId>,
+    /// Environments whose retention could not be applied yet.
+    owed: prune::Owed,
 }
 
 impl Queue {
-    /// Takes up what was running or draining when the host went down.
+    /// Takes up what was running or draining when the host went down. What was halted stays so.
     fn resume(&mut self) {
         let unsettled = self.host.unsettled().unwrap_or_else(|failure| {
             tracing::error!(%failure, "the deployments of before could not be read");
@@ -71,7 +79,7 @@ impl Queue {
         });
         for (deployment, revision) in unsettled {
             match deployment.status {
-                DeploymentStatus::Running => self.spawn(deployment, revision),
+                DeploymentStatus::Running => self.spawn(deployment, revision, Ticket::new()),
                 DeploymentStatus::Draining => {
                     tokio::spawn(retire::retire(self.host.clone(), deployment.id));
                 }
@@ -96,7 +104,7 @@ impl Queue {
     fn try_again(&mut self, mut deployment: Deployment, revision: u64) {
         if deployment.live_at.is_none() {
             deployment.status = DeploymentStatus::Running;
-            self.spawn(deployment, revision);
+            self.spawn(deployment, revision, Ticket::new());
             return;
         }
         let host = self.host.clone();
@@ -111,70 +119,72 @@ impl Queue {
 
     async fn turn(&mut self) -> Result<(), Failure> {
         self.take_intents().await?;
-        let mut waiting: Vec<(Deployment, u64)> = self.host.queued()?;
-        // Oldest first. Numbers are given in order within a project; ids sort by time across projects.
-        waiting.sort_by_key(|(deployment, _)| (deployment.number, deployment.id.clone()));
-        let waiting = self.supersede(waiting).await?;
-        let free =
-            self.host.config.limits.deployments_running_max.saturating_sub(self.running.len());
-        for (deployment, revision) in self.choose(waiting, free) {
-            self.spawn(deployment, revision);
+        let waiting = self.host.briefs(DeploymentStatus::Queued)?;
+        self.supersede(&waiting).await?;
+        self.supersede_running(&waiting)?;
+        let held = self.host.briefs(DeploymentStatus::Paused)?;
+        let running: Vec<Arc<Brief>> = self.running.values().map(|r| r.brief.clone()).collect();
+        for brief in fairness::order(&waiting, &running, &held).into_iter().take(self.free()) {
+            if let Some((deployment, revision)) = self.host.deployment(&brief.id)?
+                && deployment.status == DeploymentStatus::Queued
+            {
+                self.spawn(deployment, revision, Ticket::new());
+            }
         }
         Ok(())
     }
 
+    /// Runners that have nothing to do.
+    fn free(&self) -> usize {
+        self.host.config.limits.deployments_running_max.saturating_sub(self.running.len())
+    }
+
     /// Of several waiting deployments of one environment only the newest stays.
-    async fn supersede(
-        &self,
-        waiting: Vec<(Deployment, u64)>,
-    ) -> Result<Vec<(Deployment, u64)>, Failure> {
-        let mut newest: HashMap<(String, String), DeploymentId> = HashMap::new();
-        for (deployment, _) in &waiting {
-            newest.insert(slot(deployment), deployment.id.clone());
-        }
-        let mut kept = Vec::new();
-        for (deployment, revision) in waiting {
-            match newest.get(&slot(&deployment)) {
-                Some(by) if *by != deployment.id => {
-                    let reason = CancelReason::Superseded { by: by.clone() };
-                    self.cancel_queued(deployment, revision, reason).await?;
-                }
-                _ => kept.push((deployment, revision)),
+    async fn supersede(&self, waiting: &[Arc<Brief>]) -> Result<(), Failure> {
+        let newest = fairness::newest(waiting);
+        let mut superseded = Vec::new();
+        for brief in waiting {
+            let by = newest.get(&(&brief.project, &brief.environment));
+            if let Some(by) = by.filter(|by| by.id != brief.id) {
+                superseded.push((&brief.id, by.id.clone()));
             }
         }
-        Ok(kept)
+        for some in superseded.chunks(CANCELLED_AT_ONCE) {
+            let mut changes = Vec::with_capacity(some.len());
+            for (id, by) in some {
+                if let Some((mut deployment, revision)) = self.host.deployment(id)?
+                    && deployment.status == DeploymentStatus::Queued
+                {
+                    end_queued(&mut deployment, CancelReason::Superseded { by: by.clone() });
+                    changes.push(Change::deployment(deployment, revision));
+                }
+            }
+            self.host.store.commit(changes).await.map_err(|e| e.to_failure())?;
+        }
+        Ok(())
     }
 
-    /// Those that may start now: their environment is free, and their project has its turn.
-    fn choose(&self, waiting: Vec<(Deployment, u64)>, free: usize) -> Vec<(Deployment, u64)> {
-        let mut per_project: HashMap<String, usize> = HashMap::new();
+    /// Where the settings say so, a newer waiting deployment ends the one that runs.
+    fn supersede_running(&self, waiting: &[Arc<Brief>]) -> Result<(), Failure> {
+        let newest = fairness::newest(waiting);
         for running in self.running.values() {
-            *per_project.entry(running.project.clone()).or_default() += 1;
+            let brief = &running.brief;
+            let Some(by) = newest.get(&(&brief.project, &brief.environment)) else { continue };
+            let Some((deployment, _)) = self.host.deployment(&brief.id)? else { continue };
+            let settings = deployment.outputs.settings.as_ref();
+            if by.number > brief.number
+                && settings.is_some_and(|s| s.deploy.supersede == Supersede::Running)
+            {
+                running.ticket.supersede(by.id.clone());
+            }
         }
-        let busy = |deployment: &Deployment| {
-            let (project, environment) = slot(deployment);
-            self.running.values().any(|r| r.project == project && r.environment == environment)
-        };
-        let mut candidates: Vec<(Deployment, u64)> =
-            waiting.into_iter().filter(|(deployment, _)| !busy(deployment)).collect();
-        let mut chosen = Vec::new();
-        while chosen.len() < free && !candidates.is_empty() {
-            let load = |d: &Deployment| per_project.get(d.project.as_str()).copied().unwrap_or(0);
-            let next = (0..candidates.len())
-                .min_by_key(|n| (load(&candidates[*n].0), candidates[*n].0.id.clone()))
-                .unwrap_or(0);
-            let taken = candidates.remove(next);
-            *per_project.entry(taken.0.project.to_string()).or_default() += 1;
-            chosen.push(taken);
-        }
-        chosen
+        Ok(())
     }
 
-    fn spawn(&mut self, deployment: Deployment, revision: u64) {
+    fn spawn(&mut self, deployment: Deployment, revision: u64, ticket: Ticket) {
         let id = deployment.id.clone();
-        let ticket = runner::Ticket::new();
-        let (project, environment) = slot(&deployment);
-        self.running.insert(id.clone(), Running { project, environment, ticket: ticket.clone() });
+        let brief = Arc::new(Brief::from(&deployment));
+        self.running.insert(id.clone(), Running { brief, ticket: ticket.clone() });
         let host = self.host.clone();
         self.jobs.spawn(async move {
             to_its_end(host, deployment, revision, ticket).await;
@@ -188,50 +198,111 @@ impl Queue {
         let Ok(Some((deployment, _))) = self.host.deployment(&id) else {
             return;
         };
+        if deployment.status == DeploymentStatus::Paused {
+            return;
+        }
         if deployment.status == DeploymentStatus::Live
             && let Some(old) = deployment.outputs.replaced
         {
             tokio::spawn(retire::retire(self.host.clone(), old));
         }
+        let Deployment { project, environment, .. } = deployment;
         tokio::spawn(prune::environment(
             self.host.clone(),
-            deployment.project,
-            deployment.environment,
+            self.owed.clone(),
+            project,
+            environment,
         ));
     }
 
     /// Does what people asked for. An intent is removed only after its effect is stored: the one to
-    /// cancel a running deployment stays until that has ended, so a crash in between loses nothing.
-    async fn take_intents(&self) -> Result<(), Failure> {
-        for (key, id, actor) in self.host.cancel_intents()? {
-            let reason = CancelReason::Person { actor };
-            if let Some(running) = self.running.get(&id) {
-                running.ticket.cancel(reason);
-                continue;
+    /// cancel or halt a running deployment stays until that has ended or halted, so a crash in between
+    /// loses nothing.
+    async fn take_intents(&mut self) -> Result<(), Failure> {
+        let intents = self.host.intents()?;
+        for stored in &intents {
+            let is_done = match &stored.intent {
+                Intent::Cancel { deployment, actor } => {
+                    let reason = CancelReason::Person { actor: actor.clone() };
+                    self.cancel(deployment, reason).await?
+                }
+                Intent::Pause { deployment, actor } => {
+                    // Taken back by a later wish to go on.
+                    let taken_back = intents.iter().any(|later| {
+                        later.id > stored.id
+                            && matches!(&later.intent, Intent::Resume { deployment: id, .. } if id == deployment)
+                    });
+                    taken_back || self.pause(deployment, actor)
+                }
+                Intent::Resume { deployment, .. } => self.go_on(deployment)?,
+            };
+            if is_done {
+                self.host.remove_intent(stored.id).await?;
             }
-            if let Some((deployment, revision)) = self.host.deployment(&id)?
-                && deployment.status == DeploymentStatus::Queued
-            {
-                self.cancel_queued(deployment, revision, reason).await?;
-            }
-            self.host.remove_intent(key).await?;
         }
         Ok(())
     }
 
-    async fn cancel_queued(
-        &self,
-        mut deployment: Deployment,
-        revision: u64,
-        reason: CancelReason,
-    ) -> Result<(), Failure> {
-        deployment.status = DeploymentStatus::Cancelled;
-        deployment.cancelled = Some(reason);
-        deployment.ended_at = Some(Timestamp::now());
-        for step in &mut deployment.steps {
-            step.status = StepStatus::Cancelled;
+    /// Ends a deployment; whether nothing is left to do for it.
+    async fn cancel(&mut self, id: &DeploymentId, reason: CancelReason) -> Result<bool, Failure> {
+        if let Some(running) = self.running.get(id) {
+            running.ticket.cancel(reason);
+            return Ok(false);
         }
-        self.host.save_deployment(&deployment, revision).await.map(|_| ())
+        match self.host.deployment(id)? {
+            Some((mut deployment, revision)) if deployment.status == DeploymentStatus::Queued => {
+                end_queued(&mut deployment, reason);
+                self.host.save_deployment(&deployment, revision).await?;
+                Ok(true)
+            }
+            // What it has begun is undone by a runner; it waits for no turn.
+            Some((deployment, revision)) if deployment.status == DeploymentStatus::Paused => {
+                let ticket = Ticket::new();
+                ticket.cancel(reason);
+                self.spawn(deployment, revision, ticket);
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn pause(&self, id: &DeploymentId, actor: &str) -> bool {
+        match self.running.get(id) {
+            Some(running) => {
+                running.ticket.pause(actor.to_owned());
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Goes on with one that was halted, as soon as a runner is free.
+    fn go_on(&mut self, id: &DeploymentId) -> Result<bool, Failure> {
+        let found = self.host.deployment(id)?;
+        let is_paused = found.as_ref().is_some_and(|(d, _)| d.status == DeploymentStatus::Paused);
+        if let Some(running) = self.running.get(id) {
+            running.ticket.go_on();
+            return Ok(!is_paused);
+        }
+        match found {
+            Some((deployment, revision)) if is_paused => {
+                if self.free() > 0 {
+                    self.spawn(deployment, revision, Ticket::new());
+                }
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Ends one that no runner has taken.
+fn end_queued(deployment: &mut Deployment, reason: CancelReason) {
+    deployment.status = DeploymentStatus::Cancelled;
+    deployment.cancelled = Some(reason);
+    deployment.ended_at = Some(Timestamp::now());
+    for step in &mut deployment.steps {
+        step.status = StepStatus::Cancelled;
     }
 }
 
@@ -241,7 +312,7 @@ async fn to_its_end(
     host: Arc<Host>,
     mut deployment: Deployment,
     mut revision: u64,
-    ticket: runner::Ticket,
+    ticket: Ticket,
 ) {
     let id = deployment.id.clone();
     let mut pause = AGAIN_AFTER;
@@ -266,8 +337,4 @@ async fn to_its_end(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(AGAIN_AFTER_MAX);
     }
-}
-
-fn slot(deployment: &Deployment) -> (String, String) {
-    (deployment.project.to_string(), deployment.environment.to_string())
 }

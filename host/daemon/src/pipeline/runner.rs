@@ -8,42 +8,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-use windlass_model::deployment::{CancelReason, Kind, Outputs};
+use windlass_model::deployment::CancelReason;
+use windlass_model::queue::Pause;
 use windlass_model::secret::Masker;
 use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus, Timestamp};
 
 use super::again::Again;
-use super::{Done, Row, Run};
+use super::ticket::Ticket;
+use super::{Done, Row, Run, inherit};
 use crate::failpoint;
 use crate::host::Host;
 
 /// Code of a deployment whose clean-up failed.
 pub(crate) const STUCK: &str = "undo.failed";
 
-/// A deployment that is being run, as the queue knows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Ticket {
-    /// Ends the present step.
-    pub cancel: CancellationToken,
-    /// Why, set before the token is cancelled.
-    pub reason: Arc<std::sync::OnceLock<CancelReason>>,
-}
-
-impl Ticket {
-    pub(crate) fn new() -> Self {
-        Self { cancel: CancellationToken::new(), reason: Arc::default() }
-    }
-
-    /// Cancels with this reason, unless another one was first.
-    pub(crate) fn cancel(&self, reason: CancelReason) {
-        let _ = self.reason.set(reason);
-        self.cancel.cancel();
-    }
-}
-
-/// Runs a deployment to its end: live, failed, cancelled or stuck. Returns early only when its state
-/// cannot be stored; then nothing more is done, and the queue calls it again.
+/// Runs a deployment to its end: live, failed, cancelled or stuck; or to where it is halted. Returns early
+/// only when its state cannot be stored; then nothing more is done, and the queue calls it again.
 pub(crate) async fn run(host: Arc<Host>, deployment: Deployment, revision: u64, ticket: Ticket) {
     let id = deployment.id.clone();
     let mut run = match prepare(host, deployment, revision, &ticket).await {
@@ -65,46 +45,28 @@ async fn prepare(
     revision: u64,
     ticket: &Ticket,
 ) -> Result<Run, Failure> {
-    let variables = host.variables(&deployment.project, &deployment.environment)?;
-    if deployment.status == DeploymentStatus::Queued {
-        deployment.status = DeploymentStatus::Running;
+    let variables = host.variables_of(&deployment)?;
+    let begins = deployment.status == DeploymentStatus::Queued;
+    deployment.status = DeploymentStatus::Running;
+    deployment.paused = None;
+    if begins {
         deployment.started_at = Some(Timestamp::now());
-        inherit(&host, &mut deployment)?;
+        if let Some(failure) = inherit::take_over(&host, &mut deployment)? {
+            deployment.failure = Some(failure);
+            cancel_rest(&mut deployment);
+        }
     }
     let step = deployment.current_step().unwrap_or(StepName::Finish);
     let log = open_log(&host, &deployment, step, Run::masker(&variables))?;
     let cancel = ticket.cancel.clone();
     let mut run = Run { host, deployment, revision, log, cancel, variables };
-    run.save().await?;
+    if begins {
+        let variables = run.variables.clone();
+        run.revision = run.host.take_up(&run.deployment, run.revision, variables).await?;
+    } else {
+        run.save().await?;
+    }
     Ok(run)
-}
-
-/// What a rollback takes over from the deployment that it goes back to.
-fn inherit(host: &Host, deployment: &mut Deployment) -> Result<(), Failure> {
-    let Kind::Rollback { to } = &deployment.kind else {
-        return Ok(());
-    };
-    let target = host.deployment(to)?.map(|(target, _)| target);
-    let Some(target) = target.filter(|t| t.outputs.artifact.is_some() && !t.artifact_pruned) else {
-        deployment.failure = Some(Failure::app(
-            "rollback.target-gone",
-            format!("the deployment {to} cannot be gone back to any more"),
-            "its artifact was pruned while the rollback waited",
-            "choose another one of `windlass deployments`, or deploy its commit again",
-        ));
-        cancel_rest(deployment);
-        return Ok(());
-    };
-    deployment.outputs = Outputs {
-        fetched: target.outputs.fetched,
-        settings: target.outputs.settings,
-        chosen: target.outputs.chosen,
-        plan: target.outputs.plan,
-        artifact: target.outputs.artifact,
-        health: target.outputs.health,
-        ..Outputs::default()
-    };
-    Ok(())
 }
 
 /// Goes on from the record: forward through the table, or back through the undo.
@@ -113,14 +75,20 @@ async fn drive(run: &mut Run, ticket: &Ticket) -> Result<(), Failure> {
         return unwind(run).await;
     }
     while let Some(row) = next_row(run) {
-        if let Some(reason) = ticket.reason.get().filter(|_| row.step.cancellable()) {
-            return cancelled(run, row, reason.clone()).await;
+        let not_begun =
+            run.deployment.step(row.step).is_some_and(|step| step.status == StepStatus::Pending);
+        let can_end = row.step.cancellable() || (row.step == StepName::Switch && not_begun);
+        if let Some(reason) = ticket.reason().filter(|_| can_end) {
+            return cancelled(run, row, reason).await;
         }
-        match step(run, row).await? {
+        if let Some(actor) = ticket.pause_wanted().filter(|_| can_end && not_begun) {
+            return paused(run, row, actor).await;
+        }
+        match step(run, row, ticket).await? {
             Ended::Well => {}
             Ended::Failed(failure) => return failed(run, row, *failure).await,
             Ended::Cancelled => {
-                let reason = ticket.reason.get().cloned();
+                let reason = ticket.reason();
                 let reason = reason.unwrap_or(CancelReason::Person { actor: String::new() });
                 return cancelled(run, row, reason).await;
             }
@@ -141,7 +109,7 @@ enum Ended {
 }
 
 /// One row: recorded as running, done within its deadline, recorded with its outcome.
-async fn step(run: &mut Run, row: &Row) -> Result<Ended, Failure> {
+async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failure> {
     let name = row.step;
     run.log = open_log(&run.host, &run.deployment, name, run.log.masker().clone())?;
     if let Some(why) = row.work.skip(&run.deployment) {
@@ -159,11 +127,10 @@ async fn step(run: &mut Run, row: &Row) -> Result<Ended, Failure> {
         _ => None,
     };
     let deadline = Duration::from_secs((row.deadline_s)(&host.config.limits));
-    let cancel = run.cancel.clone();
     let outcome = tokio::select! {
         biased;
         outcome = tokio::time::timeout(deadline, row.work.run(run)) => outcome,
-        () = cancel.cancelled(), if name.cancellable() => return Ok(Ended::Cancelled),
+        () = ticket.cut(name) => return Ok(Ended::Cancelled),
     };
     failpoint::reached(&format!("done:{name}"));
     match outcome {
@@ -176,10 +143,20 @@ async fn step(run: &mut Run, row: &Row) -> Result<Ended, Failure> {
             failpoint::reached(&format!("after:{name}"));
             Ok(Ended::Well)
         }
-        Ok(Err(_)) if run.cancel.is_cancelled() && name.cancellable() => Ok(Ended::Cancelled),
+        Ok(Err(_)) if ticket.cuts(name) => Ok(Ended::Cancelled),
         Ok(Err(failure)) => Ok(Ended::Failed(Box::new(failure))),
         Err(_) => Ok(Ended::Failed(Box::new(over_deadline(run, name, deadline)))),
     }
+}
+
+/// Halts between two steps. The environment's slot stays taken, the runner is free.
+async fn paused(run: &mut Run, row: &Row, actor: String) -> Result<(), Failure> {
+    run.deployment.status = DeploymentStatus::Paused;
+    run.deployment.paused = Some(Pause { actor, at: Timestamp::now(), before: row.step });
+    run.save().await?;
+    failpoint::reached("after:pause");
+    tracing::info!(deployment = %run.deployment.id, before = %row.step, "paused");
+    Ok(())
 }
 
 async fn live(run: &mut Run) -> Result<(), Failure> {

@@ -12,8 +12,8 @@ use windlass_model::{
     StepName, StepStatus,
 };
 
-use super::runner::{self, Ticket};
-use super::{Done, Row, Run, Work, queue};
+use super::ticket::Ticket;
+use super::{Done, Row, Run, Work, queue, runner};
 use crate::testing::TestHost;
 
 /// What a scripted step does when it is run.

@@ -3,13 +3,13 @@
 
 use toml::{Table, Value};
 
-use super::{Build, Deploy, Drain, Health, Migrate, Process, Run, Settings};
+use super::{Build, Deploy, Drain, Health, Migrate, Process, Run, Settings, Supersede};
 use super::{parse_bytes, parse_duration_ms};
 use crate::failure::Failure;
 use crate::id::EnvironmentName;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 25] = [
+const SUPPORTED: [&str; 26] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -35,6 +35,7 @@ const SUPPORTED: [&str; 25] = [
     "deploy.keep_deployments",
     "deploy.keep_artifacts",
     "deploy.paths",
+    "deploy.supersede",
 ];
 
 /// Keys of the design that this version does not act on.
@@ -273,8 +274,12 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
     let default = Drain::default();
     let count = |key: &str| -> Result<Option<usize>, Failure> {
         integer(root, key)?
-            .map(|n| usize::try_from(n).ok().filter(|n| (1..=1000).contains(n)))
-            .map(|n| n.ok_or_else(|| wrong(key, "a number from 1 to 1000")))
+            .map(|n| usize::try_from(n).ok().filter(|n| (1..=100_000).contains(n)))
+            .map(|n| {
+                n.ok_or_else(|| {
+                    wrong(key, "a number from 1 to 100000; usual are 3, 10, 50 and 100")
+                })
+            })
             .transpose()
     };
     Ok(Deploy {
@@ -286,6 +291,11 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
         keep_deployments: count("deploy.keep_deployments")?,
         keep_artifacts: count("deploy.keep_artifacts")?,
         paths: strings(root, "deploy.paths", "a list of globs, as [\"apps/web/**\"]")?,
+        supersede: match string(root, "deploy.supersede")?.as_deref() {
+            None | Some("queued") => Supersede::Queued,
+            Some("running") => Supersede::Running,
+            Some(_) => return Err(wrong("deploy.supersede", "\"queued\" or \"running\"")),
+        },
     })
 }
 

@@ -14,6 +14,7 @@ mod crash;
 mod full_disk;
 mod history;
 mod opening;
+mod queue;
 mod records;
 mod rotation;
 mod secrets;

@@ -32,7 +32,7 @@ async fn a_project_is_made_once_changed_and_deleted_with_everything() {
     store.delete_project(&shop()).await.unwrap();
     let left = store.kv().list("", &Page::all()).unwrap();
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(left, ["meta/host-id", "meta/key-check", "meta/schema"]);
+    assert_eq!(left, ["meta/host-id", "meta/indexes", "meta/key-check", "meta/schema"]);
     assert!(matches!(store.project(&shop()), Err(StoreError::NotFound { .. })));
 }
 

@@ -122,7 +122,9 @@ async fn cancelling_stores_an_intent_and_nothing_else() {
     let answer = world.expect(202, "POST", &path, "").await;
     assert_eq!(answer["status"], "queued");
     let intents = world.host.store.intents().unwrap();
-    let Intent::Cancel { deployment, actor } = &intents[0].intent;
+    let Intent::Cancel { deployment, actor } = &intents[0].intent else {
+        panic!("{:?}", intents[0]);
+    };
     assert_eq!((deployment, actor.as_str()), (&id, "admin"));
     set_status(&world, &id, DeploymentStatus::Failed).await;
     world.refused(409, "deployment.over", "POST", &path, "").await;
