@@ -143,7 +143,7 @@ impl Store {
             let records = kv.list(keys::DEPLOYMENTS, &page)?;
             let Some((last, _)) = records.last() else { break };
             page.after = Some(last.clone());
-            let mut tx = Transaction::new();
+            let mut tx = Transaction::new().essential();
             for (key, entry) in &records {
                 let deployment = decode::<Deployment>(key, entry)?.value;
                 let id = encode(key, &deployment.id)?;
@@ -154,6 +154,8 @@ impl Store {
             kv.submit(tx).wait()?;
         }
         let version = encode(keys::INDEXES, &INDEXES_VERSION)?;
-        kv.compare_and_set(keys::INDEXES, Expect::Any, version).wait().map(drop)
+        let tx = Transaction::new().put(keys::INDEXES, Expect::Any, version);
+        // A store on a full disk opens too.
+        kv.submit(tx.essential()).wait().map(drop)
     }
 }
