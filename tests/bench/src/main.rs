@@ -6,6 +6,7 @@
 
 mod deploys;
 mod figure;
+mod history;
 mod plugin_call;
 mod start;
 
@@ -14,10 +15,11 @@ use figure::Figure;
 
 type Measurement = fn() -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measurement); 3] = [
+const ALL: [(&str, Measurement); 4] = [
     ("plugin-call", plugin_call::measure),
     ("start", start::measure),
     ("deploys", deploys::measure),
+    ("history", history::measure),
 ];
 
 fn main() -> Result<()> {

@@ -38,7 +38,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-fn ready(host: &TestHost) -> bool {
+pub(crate) fn ready(host: &TestHost) -> bool {
     let request = windlass_test_support::Request::get("localhost", "/readyz");
     windlass_test_support::http::send(host.api_address(), &request)
         .is_ok_and(|response| response.status == 200)
@@ -69,7 +69,7 @@ fn memory(host: &TestHost) -> Result<Vec<Figure>> {
     ])
 }
 
-fn resident_mb(pid: u32) -> Result<f64> {
+pub(crate) fn resident_mb(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: f64 = line

@@ -375,6 +375,93 @@ async fn nothing_is_taken_away_while_the_route_may_lead_to_it() {
     assert_eq!(calls.last().map(String::as_str), Some("undo switch"), "{calls:?}");
 }
 
+/// Waits until a deployment has a status, while the queue works.
+async fn until_status(world: &World, id: &DeploymentId, status: DeploymentStatus) -> Deployment {
+    let reached = async {
+        while world.get(id).status != status {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), reached).await;
+    waited.unwrap_or_else(|_| panic!("it is {}, not {status}", world.get(id).status));
+    world.get(id)
+}
+
+async fn ask(world: &World, intent: Intent) {
+    world.parts.host.store.put_intent(intent).await.unwrap();
+    world.parts.host.wake.notify_one();
+}
+
+#[tokio::test]
+async fn a_halted_deployment_keeps_its_slot_through_a_crash_until_it_goes_on() {
+    let world = World::new().await;
+    let (first, _) = world.queued().await;
+    let (deployment, actor) = (first.id.clone(), "ann".to_owned());
+    ask(&world, Intent::Pause { deployment: deployment.clone(), actor: actor.clone() }).await;
+    // A wish to halt what waits is not kept; it is asked for again while it runs.
+    world.script.act(StepName::Detect, Act::Hang);
+    let crashed = tokio::spawn(queue::work(world.parts.host.clone()));
+    world.reached("do detect").await;
+    ask(&world, Intent::Pause { deployment: deployment.clone(), actor: actor.clone() }).await;
+    crashed.abort();
+    let _ = crashed.await;
+    world.script.acts.lock().unwrap().clear();
+
+    // What was hanging is detached from the queue in this test, so the next run is of the store alone.
+    let queue = tokio::spawn(queue::work(world.parts.host.clone()));
+    let paused = until_status(&world, &deployment, DeploymentStatus::Paused).await;
+    assert_eq!(paused.paused.as_ref().map(|pause| pause.actor.as_str()), Some("ann"));
+    let (second, _) = world.queued().await;
+    world.parts.host.wake.notify_one();
+    let intent = Intent::Resume { deployment: deployment.clone(), actor: actor.clone() };
+    assert_eq!(world.get(&second.id).status, DeploymentStatus::Queued, "the slot is taken");
+    ask(&world, intent).await;
+    until_status(&world, &second.id, DeploymentStatus::Live).await;
+    queue.abort();
+    assert!(world.get(&deployment).live_at.is_some(), "it went on before the newer one began");
+}
+
+#[tokio::test]
+async fn a_halted_deployment_can_be_cancelled_and_is_undone() {
+    let world = World::new().await;
+    let (first, revision) = world.queued().await;
+    let ticket = Ticket::new();
+    ticket.pause("ann".into());
+    runner::run(world.parts.host.clone(), first.clone(), revision, ticket).await;
+    assert_eq!(world.get(&first.id).status, DeploymentStatus::Paused);
+    let intent = Intent::Cancel { deployment: first.id.clone(), actor: "ann".into() };
+    world.parts.host.store.put_intent(intent).await.unwrap();
+    let queue = tokio::spawn(queue::work(world.parts.host.clone()));
+    let done = until_status(&world, &first.id, DeploymentStatus::Cancelled).await;
+    queue.abort();
+    assert!(done.paused.is_none());
+}
+
+#[tokio::test]
+async fn a_newer_deployment_never_cuts_a_migration_and_ends_everything_else() {
+    let by = DeploymentId::generate();
+    for step in StepName::ALL.into_iter().filter(|step| step.cancellable()) {
+        let ticket = Ticket::new();
+        ticket.supersede(by.clone());
+        assert_eq!(ticket.cuts(step), step != StepName::Migrate, "{step}");
+        ticket.cancel(CancelReason::Person { actor: "ann".into() });
+        assert!(ticket.cuts(step), "a person may: {step}");
+    }
+    let world = World::new().await;
+    let (queued, revision) = world.queued().await;
+    let id = queued.id.clone();
+    let ticket = Ticket::new();
+    let (host, watched) = (world.parts.host.clone(), ticket.clone());
+    world.script.act(StepName::Start, Act::Hang);
+    let job = tokio::spawn(runner::run(host, queued, revision, ticket));
+    world.reached("do start").await;
+    watched.supersede(by.clone());
+    job.await.unwrap();
+    let done = world.get(&id);
+    assert_eq!(done.cancelled, Some(CancelReason::Superseded { by }));
+    assert_eq!(status_of(&done, StepName::Migrate), StepStatus::Succeeded);
+}
+
 /// Any sequence of good deployments, failures and crashes: never two live ones, and never none
 /// where there was one.
 #[tokio::test]

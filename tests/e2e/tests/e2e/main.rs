@@ -20,6 +20,7 @@ mod leaks;
 mod logs;
 mod outages;
 mod plugin_faults;
+mod queue;
 mod recovery;
 mod refused_requests;
 mod refused_sources;

@@ -3,6 +3,7 @@
 mod access;
 mod deployments;
 mod projects;
+mod queue;
 mod requests;
 mod routes;
 

@@ -1,0 +1,242 @@
+//! Waiting, halting, going back, promoting, keeping, on real parts; and a thousand requests at once.
+
+use std::time::Duration;
+
+use windlass_model::api::DeploymentView;
+use windlass_model::deployment::CancelReason;
+use windlass_model::{DeploymentStatus, StepName, StepStatus};
+use windlass_test_support::{
+    Deployed, GitRepo, HostOptions, Request, TestHost, http, leaks, sample, wait_for,
+};
+
+const PROJECT: &str = "shop";
+const HOST: &str = "shop.localhost";
+const SOON: Duration = Duration::from_secs(60);
+
+/// The small application; it answers its version and the variable GREETING.
+fn greeting() -> GitRepo {
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.edit("server.js", "const version = 'v1'", "const version = 'v1 ' + process.env.GREETING");
+    repo.commit("version 1");
+    repo
+}
+
+fn next(repo: &GitRepo, from: u32) {
+    repo.edit("server.js", &format!("'v{from} '"), &format!("'v{} '", from + 1));
+    repo.commit(&format!("version {}", from + 1));
+}
+
+fn set(host: &TestHost, text: &str) {
+    let value = format!("GREETING={text}");
+    host.cli(&["env", "set", &value, "--project", PROJECT]).ok();
+}
+
+#[test]
+fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned() {
+    let host = TestHost::start();
+    let repo = greeting();
+    repo.write("windlass.toml", "[deploy]\nkeep_artifacts = 1\n");
+    repo.commit("keep one artifact");
+    host.cli(&["project", "create", PROJECT]).ok();
+    host.cli(&["environment", "create", "production", "--project", PROJECT]).ok();
+    set(&host, "one");
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    assert_eq!(host.get(HOST, "/").text(), "v1 one");
+    set(&host, "two");
+    next(&repo, 1);
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    assert_eq!(host.get(HOST, "/").text(), "v2 two");
+
+    let back = ["rollback", "1", "--project", PROJECT];
+    let back = Deployed::of(&host.cli_json(&back)).live();
+    assert_eq!(back.step(StepName::Build), StepStatus::Skipped);
+    assert_eq!(host.get(HOST, "/").text(), "v1 two", "with the present variables");
+    let old = ["rollback", "1", "--with-its-env", "--project", PROJECT];
+    let old = Deployed::of(&host.cli_json(&old)).live();
+    assert_eq!(host.get(HOST, "/").text(), "v1 one", "with the variables that it had");
+
+    host.cli(&["pin", "2", "--project", PROJECT]).ok();
+    next(&repo, 2);
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    next(&repo, 3);
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    host.wait_deployment(PROJECT, 1, "#1 is pruned", SOON, |view| view.deployment.artifact_pruned);
+    let pinned = host.show(PROJECT, 2);
+    assert!(pinned.pinned && !pinned.deployment.artifact_pruned, "the pinned one stays");
+    assert!(host.show(PROJECT, old.number()).deployment.artifact_pruned);
+    let refused = host.cli_json(&["rollback", "1", "--project", PROJECT]).failure();
+    assert_eq!(refused.code, "rollback.artifact-pruned");
+    assert!(refused.fix.contains("windlass rollback 1 --rebuild"), "{}", refused.fix);
+    let built = ["rollback", "1", "--rebuild", "--project", PROJECT];
+    let built = Deployed::of(&host.cli_json(&built)).live();
+    assert_ne!(built.step(StepName::Build), StepStatus::Skipped);
+    assert_eq!(built.step(StepName::Migrate), StepStatus::Skipped);
+    assert_eq!(host.get(HOST, "/").text(), "v1 two");
+    host.finish();
+}
+
+#[test]
+fn a_damaged_artifact_is_refused_before_anything_is_started() {
+    let host = TestHost::start();
+    let repo = greeting();
+    let first = host.deploy_git(PROJECT, &repo, &[]).live();
+    next(&repo, 1);
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let serving = host.get(HOST, "/").text();
+    let artifact = first.view.deployment.outputs.artifact.unwrap();
+    host.ctr_lines(&["content", "rm", &artifact.digest.to_string()]);
+    let back = Deployed::of(&host.cli_json(&["rollback", "1", "--project", PROJECT]));
+    let failure = back.failed("rollback.artifact-damaged");
+    assert_eq!(failure.step, Some(StepName::Preflight));
+    assert!(failure.fix.contains("--rebuild"), "{}", failure.fix);
+    assert_eq!(back.step(StepName::Start), StepStatus::Cancelled, "it was never begun");
+    assert_eq!(host.get(HOST, "/").text(), serving);
+    host.finish();
+}
+
+#[test]
+fn a_promotion_takes_the_same_artifact_with_the_targets_variables() {
+    let host = TestHost::start();
+    let repo = greeting();
+    host.cli(&["project", "create", PROJECT]).ok();
+    for (environment, text) in [("staging", "staging"), ("production", "production")] {
+        host.cli(&["environment", "create", environment, "--project", PROJECT]).ok();
+        let value = format!("GREETING={text}");
+        host.cli(&["env", "set", &value, "-e", environment, "--project", PROJECT]).ok();
+    }
+    let staged = host.deploy_git(PROJECT, &repo, &["-e", "staging"]).live();
+    let promote = ["promote", "--from", "staging", "--to", "production", "--project", PROJECT];
+    let promoted = Deployed::of(&host.cli_json(&promote)).live();
+    assert_eq!(promoted.step(StepName::Build), StepStatus::Skipped);
+    let digest = |deployed: &Deployed| {
+        let artifact = deployed.view.deployment.outputs.artifact.as_ref();
+        artifact.map(|artifact| artifact.digest.clone())
+    };
+    assert_eq!(digest(&promoted), digest(&staged));
+    assert_eq!(host.get(HOST, "/").text(), "v1 production");
+    let warned = promoted.view.deployment.warnings.iter();
+    let codes: Vec<&str> = warned.map(|warning| warning.code.as_str()).collect();
+    assert!(codes.contains(&"promote.build-variables-differ"), "{codes:?}");
+    host.finish();
+}
+
+/// A build that leaves a daemon behind: its own session, no parent, deaf to SIGTERM.
+const DAEMON: &str = "setsid sh -c 'trap : TERM; while :; do sleep 918273; done' </dev/null >/dev/null 2>&1 & echo forked; sleep 918273";
+
+#[test]
+fn cancelling_kills_the_whole_process_tree_of_a_build_and_leaves_nothing() {
+    let host = TestHost::start();
+    let repo = greeting();
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let before = host.holdings();
+    repo.write("daemon.sh", DAEMON);
+    repo.edit(
+        "package.json",
+        "\"node server.js\"",
+        "\"node server.js\", \"build\": \"sh daemon.sh\"",
+    );
+    repo.commit("a build that forks");
+    let accepted: DeploymentView =
+        host.cli_json(&["deploy", &repo.url(), "--project", PROJECT, "--no-wait"]).ok().json();
+    let number = accepted.deployment.number.to_string();
+    wait_for("the build has forked", SOON, || match leaks::pids_naming("918273").len() >= 2 {
+        true => Ok(()),
+        false => Err(format!("{:#?}", host.show(PROJECT, 2).deployment.steps)),
+    });
+    host.cli(&["cancel", &number, "--project", PROJECT]).ok();
+    let done = host.wait_deployment(PROJECT, 2, "it is cancelled", SOON, |view| {
+        view.deployment.status == DeploymentStatus::Cancelled
+    });
+    assert!(matches!(done.deployment.cancelled, Some(CancelReason::Person { .. })));
+    assert_eq!(leaks::pids_naming("918273"), Vec::<u32>::new(), "the whole tree is gone");
+    assert_eq!(host.holdings(), before);
+    host.finish();
+}
+
+#[test]
+fn a_halted_deployment_survives_a_kill_and_goes_on_when_it_is_told_to() {
+    let mut host = TestHost::start();
+    let repo = greeting();
+    repo.edit("package.json", "\"node server.js\"", "\"node server.js\", \"build\": \"sleep 4\"");
+    repo.commit("a build that takes a while");
+    host.cli(&["deploy", &repo.url(), "--project", PROJECT, "--no-wait"]).ok();
+    host.wait_deployment(PROJECT, 1, "it is building", SOON, |view| {
+        view.deployment.current_step() == Some(StepName::Build)
+    });
+    host.cli(&["pause", "1", "--project", PROJECT]).ok();
+    let paused = |view: &DeploymentView| view.deployment.status == DeploymentStatus::Paused;
+    let halted = host.wait_deployment(PROJECT, 1, "it is halted", SOON, paused);
+    let before = halted.deployment.paused.as_ref().map(|pause| pause.before);
+    assert_eq!(halted.deployment.current_step(), before, "between two steps");
+    host.kill9_serve();
+    host.restart();
+    assert_eq!(host.show(PROJECT, 1).deployment.paused, halted.deployment.paused);
+    let again = host.cli_json(&["pause", "1", "--project", PROJECT]).failure();
+    assert_eq!(again.code, "deployment.already-paused");
+    assert!(again.fix.contains("windlass resume 1"), "{}", again.fix);
+    // The environment's slot stays taken; a newer one says so.
+    host.cli(&["deploy", &repo.url(), "--project", PROJECT, "--no-wait"]).ok();
+    let waiting = host.show(PROJECT, 2).waiting_for.unwrap_or_default();
+    assert!(waiting.contains("#1 of this environment is paused before"), "{waiting}");
+    Deployed::of(&host.cli_json(&["resume", "1", "--project", PROJECT])).live();
+    host.wait_deployment(PROJECT, 2, "the newer one is live", SOON, |view| {
+        view.deployment.status == DeploymentStatus::Live
+    });
+    host.finish();
+}
+
+/// All at once, from as many threads: each is answered, the newest of each environment wins, the queue
+/// stays bounded, and everything settles.
+#[test]
+fn many_requests_for_fifty_projects_at_once_are_answered_and_settle() {
+    let host = TestHost::start_with(HostOptions::default().limit("deployments_running_max", 4));
+    let repo = GitRepo::of_files(&[("index.html", "<h1>hello</h1>\n")]);
+    let each: usize = sample::of((1..=20).collect(), 4).len();
+    let (url, token, api) = (repo.url(), host.token(), host.api_address());
+    let body = format!("{{\"git_url\": \"{url}\"}}");
+    std::thread::scope(|threads| {
+        for project in 0..50 {
+            for _ in 0..each {
+                let (body, token) = (&body, &token);
+                threads.spawn(move || {
+                    let path = format!(
+                        "/v1/projects/p{project}/environments/production/deployments?create=true"
+                    );
+                    let headers = vec![
+                        ("authorization", format!("Bearer {token}")),
+                        ("content-type", "application/json".to_owned()),
+                    ];
+                    let request = Request {
+                        method: "POST",
+                        target: &path,
+                        host: "localhost",
+                        headers,
+                        body: Some(body.as_bytes()),
+                    };
+                    let answer = http::send(api, &request).unwrap();
+                    assert_eq!(answer.status, 202, "{}", answer.text());
+                });
+            }
+        }
+    });
+    let last = u64::try_from(each).unwrap();
+    for project in 0..50 {
+        let project = format!("p{project}");
+        let newest =
+            host.wait_deployment(&project, last, "the newest is live", 10 * SOON, |view| {
+                view.deployment.status == DeploymentStatus::Live
+            });
+        assert_eq!(newest.deployment.number, last);
+        for number in 1..last {
+            let view = host.wait_deployment(&project, number, "it has settled", SOON, |view| {
+                view.deployment.status.is_over()
+            });
+            let deployment = view.deployment;
+            // One may have gone live before the newer ones came; none is live still.
+            let superseded = matches!(deployment.cancelled, Some(CancelReason::Superseded { .. }));
+            assert!(superseded || deployment.live_at.is_some(), "{deployment:#?}");
+            assert_ne!(deployment.status, DeploymentStatus::Live);
+        }
+    }
+    host.finish();
+}
