@@ -66,6 +66,7 @@ async fn was_live(world: &World, environment: &str, status: DeploymentStatus) ->
         commit: Some(format!("{:040x}", found.value.number)),
         subject: None,
         author: None,
+        anonymous: false,
         tree: Digest::of(b"tree"),
         files: 1,
         bytes: 1,
