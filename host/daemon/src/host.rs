@@ -13,14 +13,14 @@ use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Runtime, logs as instance_logs};
 use windlass_model::deployment::{Instance, Kind, StoredPlan};
 use windlass_model::plan::BuildPlan;
-use windlass_model::project::{Service, StoredIntent};
+use windlass_model::project::{Intent, Service, StoredIntent};
 use windlass_model::variable::Variable;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, LogLine,
     ProjectName, Timestamp,
 };
 use windlass_proxy::ProxyClient;
-use windlass_store::{Brief, Change, Phase, Store, StoreError, Versioned};
+use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
 use crate::pipeline::{Row, missing};
@@ -28,6 +28,8 @@ use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
 
+/// Largest page of a list that the store gives.
+const PAGE: usize = 200;
 /// Locks that are kept although nobody holds them.
 const IDLE_LOCKS_MAX: usize = 64;
 
@@ -174,6 +176,30 @@ impl Host {
         }
     }
 
+    /// An environment's whole history, newest first. For short ones: what it costs grows with it.
+    pub(crate) fn history(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let mut filter = HistoryFilter {
+            project: project.clone(),
+            environment: Some(environment.clone()),
+            before: None,
+            limit: PAGE,
+        };
+        let mut history = Vec::new();
+        loop {
+            let page = self.store.deployments_versioned(&filter);
+            let (page, next) = page.map_err(|e| e.to_failure())?;
+            history.extend(page.into_iter().map(pair));
+            filter.before = next;
+            if filter.before.is_none() {
+                return Ok(history);
+            }
+        }
+    }
+
     /// Whether another deployment that keeps its artifact, or is still at work, has the same one.
     pub(crate) fn artifact_in_use(
         &self,
@@ -280,6 +306,21 @@ impl Host {
             tracing::warn!(%error, deployment = %id, "the logs could not be removed");
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn queued(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.deployments_with_status(DeploymentStatus::Queued);
+        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    }
+
+    /// What people asked to be cancelled: the intent's id, the deployment, who asked.
+    pub(crate) fn cancel_intents(&self) -> Result<Vec<(u64, DeploymentId, String)>, Failure> {
+        let cancels = self.intents()?.into_iter().filter_map(|stored| match stored.intent {
+            Intent::Cancel { deployment, actor } => Some((stored.id, deployment, actor)),
+            Intent::Pause { .. } | Intent::Resume { .. } => None,
+        });
+        Ok(cancels.collect())
     }
 
     /// What people asked for, oldest first.
