@@ -136,6 +136,7 @@ async fn every_choice_is_listed_newest_first_page_by_page() {
                 let expected: Vec<&DeploymentId> = all.iter().filter(fits).map(|d| &d.id).collect();
                 let mut filter = ListFilter {
                     project: project.clone(),
+                    among: None,
                     environment: environment.clone(),
                     status,
                     before: None,
