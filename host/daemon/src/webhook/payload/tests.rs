@@ -264,7 +264,7 @@ fn places(value: &Value, at: String, all: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             map.iter().for_each(|(key, inner)| {
-                places(inner, format!("{at}/{}", key.replace('/', "~1")), all)
+                places(inner, format!("{at}/{}", key.replace('/', "~1")), all);
             });
         }
         Value::Array(items) => {
