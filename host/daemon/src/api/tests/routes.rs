@@ -76,7 +76,7 @@ const TABLE: &[Expected] = &[
     ("POST", "{env}/deployments/archive", Deploy, Project, 400),
     ("POST", "{env}/redeploy", Deploy, Project, 202),
     ("POST", "{env}/rollback", Deploy, Project, 409),
-    ("POST", "/v1/hooks/{webhook}", Read, Open, 404),
+    ("POST", "/v1/hooks/{webhook}", Read, Open, 400),
     ("GET", "/v1/projects/{project}/webhooks", Read, Project, 200),
     ("POST", "/v1/projects/{project}/webhooks", Admin, Project, 400),
     ("GET", "/v1/projects/{project}/webhooks/{webhook}", Read, Project, 400),
