@@ -1,11 +1,12 @@
 //! From what the crates say to what the command line prints.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use windlass_cli::roles::{Check, CheckState, DetectOutput, DetectorAnswer};
 use windlass_containers::doctor;
 use windlass_devtools::Detected;
 use windlass_model::Failure;
+use windlass_model::plugin::Manifest;
 use windlass_proxy::ProxyError;
 
 /// A part of the container engine.
@@ -50,6 +51,16 @@ pub(crate) fn plugins(folder: &Path) -> Check {
         )
     };
     Check { name, state, found, fix: fix.to_owned() }
+}
+
+/// The manifests of the plugins in these folders.
+pub(crate) fn manifests(folders: &[PathBuf]) -> Vec<Manifest> {
+    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    let mut files: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    files.sort();
+    let read = files.iter().filter_map(|path| windlass_sandbox::inspect(path).ok());
+    read.map(|inspected| inspected.info.manifest).collect()
 }
 
 /// What was detected.

@@ -6,13 +6,14 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 use windlass_cli::Roles;
 use windlass_cli::roles::{
-    Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput, ProxyOptions,
-    RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
+    Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput, PluginFolders,
+    ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_containers::{Config as EngineConfig, doctor};
 use windlass_daemon::ServeConfig;
 use windlass_devtools as devtools;
 use windlass_model::id::HostId;
+use windlass_model::plugin::Manifest;
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::{Failure, Limits};
 use windlass_proxy::{Listen, ProxyConfig, ProxyLimits};
@@ -88,6 +89,11 @@ impl Roles for Here {
         let bundled = plugins_dir(options.plugins_dir.clone())?;
         checks.push(convert::plugins(&bundled));
         Ok(checks)
+    }
+
+    fn manifests(&self, options: &PluginFolders) -> Result<Vec<Manifest>, Failure> {
+        let bundled = plugins_dir(options.plugins_dir.clone())?;
+        Ok(convert::manifests(&[bundled, options.data_dir.join("plugins")]))
     }
 
     fn teardown(&self, options: TeardownOptions) -> Result<(), Failure> {

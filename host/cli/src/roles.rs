@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::{DetectReport, Detection};
+use windlass_model::plugin::Manifest;
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::settings::Settings;
 use windlass_model::{EnvironmentName, Failure, HostId, Limits, Secret};
@@ -153,6 +154,15 @@ pub struct DoctorOptions {
     pub plugins_dir: Option<PathBuf>,
 }
 
+/// Where the plugins of this machine are.
+#[derive(Debug, Clone)]
+pub struct PluginFolders {
+    /// The data directory, for installed plugins.
+    pub data_dir: PathBuf,
+    /// Folder of the plugins that came with Windlass; beside the binary when absent.
+    pub plugins_dir: Option<PathBuf>,
+}
+
 /// What `windlass teardown` stops.
 #[derive(Debug, Clone)]
 pub struct TeardownOptions {
@@ -223,6 +233,13 @@ pub trait Roles {
     /// # Errors
     /// Only when it cannot look at all.
     fn doctor(&self, options: &DoctorOptions) -> Result<Vec<Check>, Failure>;
+
+    /// The manifests of the plugins of this machine, for the failure codes that are theirs. A plugin
+    /// that cannot be read is left out.
+    ///
+    /// # Errors
+    /// Only when it cannot look at all.
+    fn manifests(&self, options: &PluginFolders) -> Result<Vec<Manifest>, Failure>;
 
     /// Stops everything of a host, and removes what it has outside its data directory.
     ///

@@ -405,6 +405,7 @@ fn the_help_of_every_verb_is_known() {
         "deployments",
         "show",
         "status",
+        "explain",
         "logs",
         "cancel",
         "pause",
@@ -456,4 +457,23 @@ fn a_value_behind_its_name_is_not_taken_for_another_variable() {
         assert_eq!(ran.exit, Exit::Usage, "{}", ran.err);
         assert!(ran.err.contains('='), "{}", ran.err);
     }
+}
+
+#[test]
+fn a_failure_code_is_explained_without_a_host() {
+    let nowhere = ["--url", "http://127.0.0.1:9"];
+    let ran = run(&[&nowhere[..], &["explain", "check.loopback-only"]].concat(), "");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    assert!(ran.out.contains("127.0.0.1 only") && ran.out.contains("fix: "), "{}", ran.out);
+    let ran = run(&["explain", "acme.no-rocket"], "");
+    assert!(ran.out.contains("fix: order <part>"), "a plugin's own: {}", ran.out);
+
+    let ran = run(&["explain", "check.lopback-only"], "");
+    assert_eq!(ran.exit, Exit::NotFound);
+    assert!(ran.err.contains("windlass explain check.loopback-only"), "{}", ran.err);
+    let ran = run(&["--json", "explain"], "");
+    let all: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    assert!(all.len() > 150 && all.iter().any(|known| known["code"] == "acme.no-rocket"));
+    let ran = run(&["explain"], "");
+    assert!(ran.out.contains("undo.failed"), "{}", ran.out);
 }

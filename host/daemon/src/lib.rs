@@ -13,6 +13,7 @@ pub mod api;
 pub mod backup;
 mod config;
 pub mod control;
+mod diagnose;
 mod failpoint;
 pub mod host;
 mod pipeline;

@@ -60,6 +60,7 @@ async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failur
             ended.push(instance.id.clone());
         }
     }
+    pipeline::egress::settle(host, &deployment.project, &deployment.environment, None).await?;
     let mut run = run_of(host, deployment, revision)?;
     for id in ended {
         run.log.say(format!("{id} does not run and is started again"));
@@ -125,6 +126,15 @@ async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
             gone.insert(id);
         }
     }
+    let keeps = |id: &windlass_model::DeploymentId| {
+        // One that cannot be read is kept.
+        host.deployment(id).map_or(true, |found| {
+            found.is_some_and(|(deployment, _)| {
+                !matches!(deployment.status, S::Retired | S::Failed | S::Cancelled)
+            })
+        })
+    };
+    pipeline::before_switch::sweep(host, keeps).await?;
     for id in gone {
         host.builder.clean_up(&id).await?;
         host.clear_workspace(&id).await?;

@@ -511,6 +511,16 @@ pub struct Outputs {
     /// Which deployment the switch replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<DeploymentId>,
+    /// Of provision: what `network.allow` was resolved to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<std::net::SocketAddrV4>,
+    /// Of start: the output that instances of its name start from, where commands before the switch
+    /// have written into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<ArtifactOutput>,
+    /// Variables (as digests) and plugins as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<crate::changes::MadeWith>,
 }
 
 /// What a health check asked and saw.
@@ -588,6 +598,10 @@ pub struct Deployment {
     /// Why it failed or is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// What changed since the last deployment of the environment that went live; known when this one
+    /// failed or went live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<crate::changes::Changes>,
     /// Why it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<CancelReason>,
@@ -641,6 +655,7 @@ impl Deployment {
             started_at: None,
             live_at: None,
             ended_at: None,
+            changes: None,
             failure: None,
             cancelled: None,
             warnings: Vec::new(),

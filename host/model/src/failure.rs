@@ -1,5 +1,8 @@
 //! A failure that a person can act on.
 
+pub mod codes;
+pub mod explain;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::StepName;
@@ -39,6 +42,13 @@ pub struct Failure {
     /// The last log lines that show it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
+    /// The code that it had before its cause was recognised in the log: `check.exited`. Absent when
+    /// `code` is the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub general: Option<String>,
+    /// The lines in which the cause was recognised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<LogLine>,
 }
 
 impl Failure {
@@ -88,7 +98,14 @@ impl Failure {
             fix: fix.into(),
             fault,
             log: Vec::new(),
+            general: None,
+            evidence: Vec::new(),
         }
+    }
+
+    /// Whether it is this failure, by its code or by the one before its cause was recognised.
+    pub fn is(&self, code: &str) -> bool {
+        self.code == code || self.general.as_deref() == Some(code)
     }
 
     /// The same, said to have happened in a step.

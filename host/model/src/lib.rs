@@ -8,7 +8,9 @@
 pub mod access;
 pub mod api;
 pub mod audit;
+pub mod changes;
 pub mod deployment;
+pub mod destination;
 pub mod failure;
 pub mod hooks;
 pub mod id;
@@ -23,6 +25,7 @@ pub mod recovery;
 pub mod secret;
 pub mod settings;
 pub mod source;
+pub mod spelling;
 pub mod variable;
 pub mod webhook;
 

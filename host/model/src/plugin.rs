@@ -52,11 +52,40 @@ pub struct Manifest {
     /// JSON Schema of its options, as text; empty when it has none.
     #[serde(default)]
     pub options_schema: String,
+    /// The failure codes that are the plugin's own: what they mean, and by which lines of a failed
+    /// step's log the host recognises them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<KnownFailure>,
 }
 
 impl Manifest {
     /// Name of the custom section.
     pub const SECTION: &'static str = "windlass-manifest";
+}
+
+/// A failure that a plugin knows: a refusal of its own, or the cause of a failed command of its
+/// ecosystem, with the patterns that show it.
+///
+/// `title`, `cause` and `fix` may name captures of the patterns, as `{module}` for
+/// `(?<module>\S+)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnownFailure {
+    /// Its code; the first word is the plugin's name.
+    pub code: String,
+    /// What happened, in a few words.
+    pub title: String,
+    /// Why it happens.
+    pub cause: String,
+    /// What the person can do about it.
+    pub fix: String,
+    /// Regular expressions, tried against each line of a failed step's log. None: only the plugin
+    /// itself refuses with this code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
+    /// Steps in whose logs it is looked for; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<crate::deployment::StepName>,
 }
 
 /// Something that a plugin asks for.

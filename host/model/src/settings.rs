@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::id::{EnvironmentName, ProcessName, ProjectName};
+use crate::variable::VariableName;
 
 mod schema;
 mod secrets;
@@ -35,6 +37,31 @@ pub struct Settings {
     pub health: Health,
     /// `[deploy]`
     pub deploy: Deploy,
+    /// `[validate]`
+    #[serde(default)]
+    pub validate: Validate,
+    /// `[network]`
+    #[serde(default)]
+    pub network: Network,
+}
+
+/// `[validate]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Validate {
+    /// Command that must end well in the new artifact before anything is migrated or started.
+    pub command: Option<String>,
+    /// Its time, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// `[network]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Network {
+    /// What the environment's containers may reach beyond its own services and the public internet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Destination>,
 }
 
 /// `[build]`
@@ -55,6 +82,9 @@ pub struct Build {
     pub output: Option<String>,
     /// `false` leaves Git LFS pointers as they are; absent or `true` fetches what they point at.
     pub lfs: Option<bool>,
+    /// Variables without which no deployment starts, because the build needs them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub required_variables: Vec<VariableName>,
 }
 
 /// `[run]`
@@ -71,6 +101,9 @@ pub struct Run {
     pub cpu_millis: Option<u32>,
     /// Other processes.
     pub processes: BTreeMap<ProcessName, Process>,
+    /// Variables without which no deployment starts, because the application needs them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub required_variables: Vec<VariableName>,
 }
 
 /// `[run.processes.NAME]`
@@ -114,6 +147,10 @@ pub struct Deploy {
     pub keep_artifacts: Option<usize>,
     /// Globs of paths whose change makes a push deploy; empty: every change does.
     pub paths: Vec<String>,
+    /// Commands that are run in the new artifact after migrations and before the instances start;
+    /// what they write is there when the instances start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before_switch: Vec<String>,
     /// What a newer deployment of the environment takes the place of.
     #[serde(default)]
     pub supersede: Supersede,
@@ -148,6 +185,11 @@ impl Default for Drain {
     fn default() -> Self {
         Self { plain_ms: 30_000, streaming_ms: 300_000, upgraded_ms: 3_600_000 }
     }
+}
+
+/// Whether `windlass.toml` has a key of this name; `*` stands for any name.
+pub fn is_key(path: &str) -> bool {
+    schema::is_key(path)
 }
 
 impl Settings {
@@ -314,6 +356,37 @@ mod tests {
         refused("[build]\napp_dir = '../x'", "settings.wrong-value", "inside");
         refused("name = 'My Shop'", "settings.wrong-value", "lower-case");
         refused("= 1", "settings.syntax", "line 1");
+    }
+
+    #[test]
+    fn required_variables_destinations_and_commands_are_read() {
+        let text = r#"
+            [build]
+            required_variables = ["NPM_TOKEN"]
+            [run]
+            required_variables = ["DATABASE_URL", "SECRET_KEY"]
+            [validate]
+            command = "node check.js"
+            timeout = "20s"
+            [deploy]
+            before_switch = ["node cache.js"]
+            [network]
+            allow = ["db.internal:5432", "10.0.0.5:6379"]
+        "#;
+        let settings = Settings::parse(text, &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.run.required_variables[1].as_str(), "SECRET_KEY");
+        assert_eq!(settings.build.required_variables[0].as_str(), "NPM_TOKEN");
+        assert_eq!(settings.validate.timeout_ms, Some(20_000));
+        assert_eq!(settings.deploy.before_switch, ["node cache.js"]);
+        assert_eq!(settings.network.allow[1].to_string(), "10.0.0.5:6379");
+        let stored = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), settings);
+
+        refused("[network]\nallow = ['10.0.0.0/8:80']", "settings.wrong-value", "network.allow");
+        refused("[network]\nallow = ['169.254.169.254:80']", "settings.wrong-value", "link-local");
+        refused("[run]\nrequired_variables = ['a-b']", "settings.wrong-value", "underscore");
+        refused("[deploy]\nbefore_switch = 'x'", "settings.wrong-value", "list");
+        refused("[run]\nrequired = []", "settings.unknown-key", "run.required_variables");
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
     if manifest.version.is_empty() || manifest.summary.is_empty() {
         return Err(bad("version and summary must not be empty".to_owned()));
     }
+    crate::known::check(&manifest).map_err(bad)?;
     Ok(manifest)
 }
 

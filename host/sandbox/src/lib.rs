@@ -18,6 +18,7 @@ mod engine;
 mod fault;
 mod images;
 mod inspect;
+mod known;
 mod limits;
 mod log;
 mod plugin;

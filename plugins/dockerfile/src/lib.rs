@@ -57,6 +57,7 @@ fn refusal(file: &str) -> PluginError {
 windlass_sdk::export! {
     Dockerfile: [detector],
     name: "dockerfile",
+    failures: "failures.toml",
 }
 
 #[cfg(test)]

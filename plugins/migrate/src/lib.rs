@@ -92,6 +92,7 @@ fn leave(migration: &mut Migration, why: &str) {
 windlass_sdk::export! {
     Migrate: [migrator],
     name: "migrate",
+    failures: "failures.toml",
 }
 
 #[cfg(test)]

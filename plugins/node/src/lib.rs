@@ -98,4 +98,5 @@ fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {
 windlass_sdk::export! {
     Node: [detector, builder],
     name: "node",
+    failures: "failures.toml",
 }

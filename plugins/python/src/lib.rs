@@ -92,4 +92,5 @@ fn no_start(near_misses: Vec<NearMiss>) -> PluginError {
 windlass_sdk::export! {
     Python: [detector, builder],
     name: "python",
+    failures: "failures.toml",
 }

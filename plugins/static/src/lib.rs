@@ -168,6 +168,7 @@ fn no_index() -> PluginError {
 windlass_sdk::export! {
     Static: [detector, builder],
     name: "static",
+    failures: "failures.toml",
 }
 
 #[cfg(test)]

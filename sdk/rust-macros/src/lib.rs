@@ -21,6 +21,7 @@ const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout
 ///     licence: "Apache-2.0",                              // default: the package's
 ///     capabilities: [("http", "looks up advisories")],    // default: none
 ///     options_schema: r#"{"type":"object"}"#,             // default: no options
+///     failures: "failures.toml",                          // beside Cargo.toml; default: none
 /// }
 /// ```
 ///
@@ -34,7 +35,10 @@ pub fn export(input: TokenStream) -> TokenStream {
     let json = export.manifest();
     let bytes = LitByteStr::new(json.as_bytes(), Span::call_site());
     let length = json.len();
+    // Named, so that the plugin is built again when the file changes.
+    let watched = export.failures_file.iter();
     quote! {
+        #( const _: &str = include_str!(#watched); )*
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             #[used]
@@ -57,6 +61,8 @@ struct Export {
     licence: String,
     capabilities: Vec<(String, String)>,
     options_schema: String,
+    failures: serde_json::Value,
+    failures_file: Option<String>,
 }
 
 impl Export {
@@ -73,6 +79,7 @@ impl Export {
             "licence": self.licence,
             "capabilities": capabilities,
             "options_schema": self.options_schema,
+            "failures": self.failures,
         })
         .to_string()
     }
@@ -86,11 +93,16 @@ impl Export {
             "licence" => self.licence = text(input)?,
             "options_schema" => self.options_schema = text(input)?,
             "capabilities" => self.capabilities = capabilities(input)?,
+            "failures" => {
+                let (file, failures) = failures(&input.parse::<LitStr>()?)?;
+                self.failures = failures;
+                self.failures_file = Some(file);
+            }
             _ => {
                 return Err(syn::Error::new(
                     key.span(),
-                    "unknown key; use name, version, summary, licence, capabilities or \
-                     options_schema",
+                    "unknown key; use name, version, summary, licence, capabilities, \
+                     options_schema or failures",
                 ));
             }
         }
@@ -143,6 +155,8 @@ impl Parse for Export {
             licence: package("CARGO_PKG_LICENSE"),
             capabilities: Vec::new(),
             options_schema: String::new(),
+            failures: serde_json::Value::Array(Vec::new()),
+            failures_file: None,
         };
         while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
             let key: Ident = input.parse()?;
@@ -168,4 +182,21 @@ fn capabilities(input: ParseStream<'_>) -> syn::Result<Vec<(String, String)>> {
         list.parse::<Option<Token![,]>>()?;
     }
     Ok(all)
+}
+
+/// Reads the file of failures: `[[failure]]` tables with `code`, `title`, `cause`, `fix`, and where they
+/// help `patterns` and `steps`. The host checks the rest when it loads the plugin.
+fn failures(name: &LitStr) -> syn::Result<(String, serde_json::Value)> {
+    let problem = |text: String| syn::Error::new(name.span(), text);
+    let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let file = std::path::Path::new(&folder).join(name.value());
+    let text = std::fs::read_to_string(&file)
+        .map_err(|error| problem(format!("{}: {error}", file.display())))?;
+    let mut table: serde_json::Map<String, serde_json::Value> =
+        toml::from_str(&text).map_err(|error| problem(format!("{}: {error}", file.display())))?;
+    let failures = table.remove("failure").unwrap_or_default();
+    if let Some(key) = table.keys().next() {
+        return Err(problem(format!("{}: unknown table {key}", file.display())));
+    }
+    Ok((file.display().to_string(), failures))
 }

@@ -107,7 +107,7 @@ impl Deployed {
         assert_eq!(deployment.status, DeploymentStatus::Failed, "{deployment:#?}");
         assert_eq!(self.code, 1, "the exit code of a failed deployment");
         let failure = deployment.failure.clone().unwrap();
-        assert_eq!(failure.code, code, "{failure:#?}");
+        assert!(failure.is(code), "expected {code}: {failure:#?}");
         assert!(!failure.what.is_empty() && !failure.why.is_empty(), "{failure:#?}");
         assert!(!failure.fix.is_empty(), "{failure:#?}");
         let step = deployment.step(failure.step.unwrap()).unwrap();

@@ -164,7 +164,7 @@ fn verdict(
             "build.timed-out",
             format!("{shown:?} in the step {step:?} was stopped"),
             format!("it ran longer than {} s", limit.as_secs()),
-            "find out what it waits for in the lines below; a build must not ask questions",
+            "find out from its last lines what it waits for; a build must not ask questions",
         ),
         End::Exited(exit) if exit.oom => {
             let mib = session.config.limits.build.memory_bytes_max >> 20;

@@ -94,6 +94,9 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
     }
     if let Some(problem) = &deployment.failure {
         text += &format!("\n{}", failure::block(problem, color));
+        if let Some(changes) = &deployment.changes {
+            text += &format!("\n{}", super::changes::block(changes));
+        }
     }
     text
 }

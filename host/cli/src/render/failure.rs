@@ -1,8 +1,8 @@
 //! A failure, as it is printed everywhere: what, why, fix, code.
 
-use windlass_model::Failure;
 use windlass_model::api::ErrorBody;
 use windlass_model::failure::Fault;
+use windlass_model::{Failure, LogLine};
 
 use super::{clock, harmless};
 use crate::console::{Console, Style, paint};
@@ -35,16 +35,22 @@ pub fn block(failure: &Failure, color: bool) -> String {
     }
     add("why", &failure.why);
     if !failure.log.is_empty() {
-        let lines: Vec<String> = failure
-            .log
-            .iter()
-            .map(|line| format!("{}  {}", clock(line.at), harmless(&line.text)))
-            .collect();
-        add("log", &format!("\n{}", lines.join("\n")));
+        add("log", &format!("\n{}", lines(&failure.log)));
+    }
+    if !failure.evidence.is_empty() {
+        add("shown by", &format!("\n{}", lines(&failure.evidence)));
     }
     add("fix", &failure.fix);
-    add("code", &failure.code);
+    match &failure.general {
+        Some(general) => add("code", &format!("{} (of {general})", failure.code)),
+        None => add("code", &failure.code),
+    }
     text
+}
+
+fn lines(log: &[LogLine]) -> String {
+    let line = |line: &LogLine| format!("{}  {}", clock(line.at), harmless(&line.text));
+    log.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// `name: value`, further lines of the value indented.

@@ -1,5 +1,6 @@
 //! Text for people. Plain functions from data to text, so that tests can read them.
 
+pub mod changes;
 pub mod deployment;
 pub mod failure;
 pub mod local;

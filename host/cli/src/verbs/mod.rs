@@ -18,6 +18,7 @@ mod doctor;
 mod domain;
 mod env;
 mod environment;
+mod explain;
 mod init;
 mod key;
 mod logs;
@@ -65,6 +66,7 @@ pub enum Verb {
     Resume(pause::Resume),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
+    Explain(explain::Explain),
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
@@ -109,6 +111,7 @@ impl Verb {
             Self::Resume(verb) => verb.run(session),
             Self::Pin(verb) => verb.run(session),
             Self::Unpin(verb) => verb.run(session),
+            Self::Explain(verb) => verb.run(session),
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),

@@ -12,10 +12,11 @@ use windlass_cli::Roles;
 use windlass_cli::console::Console;
 use windlass_cli::exit::Exit;
 use windlass_cli::roles::{
-    Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput, ProxyOptions,
-    RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
+    Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput, PluginFolders,
+    ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_model::Failure;
+use windlass_model::plugin::{KnownFailure, Manifest};
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 
 /// Roles that refuse, except the doctor, and remember how `serve` was asked.
@@ -41,6 +42,25 @@ impl Roles for NoRoles {
     }
     fn plan(&self, _: &LocalOptions) -> Result<PlanOutput, Failure> {
         Err(refused())
+    }
+    fn manifests(&self, _: &PluginFolders) -> Result<Vec<Manifest>, Failure> {
+        let known = KnownFailure {
+            code: "acme.no-rocket".into(),
+            title: "There is no rocket".into(),
+            cause: "{part} is missing".into(),
+            fix: "order {part}".into(),
+            patterns: vec!["no (?<part>rocket)".into()],
+            steps: vec![],
+        };
+        Ok(vec![Manifest {
+            name: "acme".into(),
+            version: "1.0.0".into(),
+            summary: "A test".into(),
+            licence: "Apache-2.0".into(),
+            capabilities: vec![],
+            options_schema: String::new(),
+            failures: vec![known],
+        }])
     }
     fn teardown(&self, _: TeardownOptions) -> Result<(), Failure> {
         Ok(())

@@ -1,6 +1,6 @@
 //! The [`Runtime`] trait on the engine: each call goes to the module that knows its service.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +125,23 @@ impl Runtime for Engine {
     async fn remove_network(&self, name: &str) -> Result<()> {
         let (network, name) = (self.network(), name.to_owned());
         blocking(move || network.remove(&name)).await
+    }
+
+    async fn allow(&self, network: &str, destinations: &[SocketAddrV4]) -> Result<()> {
+        let (driver, name, to) = (self.network(), network.to_owned(), destinations.to_vec());
+        blocking(move || driver.allow(&name, &to)).await
+    }
+
+    async fn dial(
+        &self,
+        name: &str,
+        network: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>> {
+        let (driver, name) = (self.network(), name.to_owned());
+        let (network, addresses) = (network.to_owned(), addresses.to_vec());
+        blocking(move || driver.dial(&name, &network, &addresses, timeout)).await
     }
 
     async fn list_networks(&self) -> Result<Vec<String>> {

@@ -1,6 +1,6 @@
 //! The [`Runtime`] trait on the fake.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,6 +231,34 @@ impl Runtime for FakeRuntime {
         }
         state.networks.remove(name);
         Ok(())
+    }
+
+    async fn allow(&self, network: &str, destinations: &[SocketAddrV4]) -> Result<()> {
+        if !destinations.is_empty() {
+            self.ensure_network(network).await?;
+        }
+        Ok(())
+    }
+
+    /// Its networks are the machine's own.
+    async fn dial(
+        &self,
+        _name: &str,
+        network: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>> {
+        self.ensure_network(network).await?;
+        let mut outcomes = Vec::new();
+        for address in addresses {
+            let connecting = tokio::net::TcpStream::connect(address);
+            outcomes.push(match tokio::time::timeout(timeout, connecting).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            });
+        }
+        Ok(outcomes)
     }
 
     async fn list_networks(&self) -> Result<Vec<String>> {

@@ -5,6 +5,7 @@
 //! all hosts on the machine are serialised by one lock; a broken namespace is recreated, never repaired.
 
 mod aardvark;
+mod dial;
 mod iptables;
 mod known;
 pub(crate) mod leftovers;
@@ -14,8 +15,9 @@ mod nft;
 mod routes;
 mod state;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::runtime::Attachment;
@@ -30,6 +32,18 @@ pub trait Network: Send + Sync {
     fn ensure(&self, network: &str) -> Result<Ipv4Addr>;
     /// Removes a network that no container is in.
     fn remove(&self, network: &str) -> Result<()>;
+    /// Lets the network's containers reach these, beyond the defaults, in place of what was allowed
+    /// before. A network that does not exist is made, unless nothing is allowed.
+    fn allow(&self, network: &str, destinations: &[SocketAddrV4]) -> Result<()>;
+    /// Opens a connection to each address from inside the network, in a namespace of this name that is
+    /// taken away again: `None` where it was accepted, else the reason.
+    fn dial(
+        &self,
+        name: &str,
+        network: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>>;
     /// Names of the networks.
     fn list(&self) -> Result<Vec<String>>;
     /// Gives a container a fresh network namespace with an address in the network.

@@ -4,12 +4,13 @@
 //! by which everything can be taken away.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -68,7 +69,7 @@ impl Netavark {
         }
         let subnet = self.addresses.subnet(name).map_err(no_address(name))?;
         let bridge = bridge_name(&self.host, name);
-        let record = NetworkRecord { name: name.to_owned(), bridge, subnet };
+        let record = NetworkRecord { name: name.to_owned(), bridge, subnet, allow: Vec::new() };
         forward_packets()?;
         let mut networks = self.state.networks()?;
         networks.push(record.clone());
@@ -252,6 +253,36 @@ impl Network for Netavark {
     fn remove(&self, network: &str) -> Result<()> {
         let _lock = lock()?;
         self.remove_locked(network)
+    }
+
+    fn allow(&self, network: &str, destinations: &[SocketAddrV4]) -> Result<()> {
+        let _lock = lock()?;
+        if destinations.is_empty() && self.state.network(network)?.is_none() {
+            return Ok(());
+        }
+        let mut record = self.ensure_locked(network)?;
+        if record.allow == destinations {
+            return Ok(());
+        }
+        record.allow = destinations.to_vec();
+        let mut networks = self.state.networks()?;
+        networks.retain(|other| other.name != record.name);
+        networks.push(record.clone());
+        nft::apply(&self.nft, &self.host, &networks)?;
+        self.state.put_network(&record)
+    }
+
+    fn dial(
+        &self,
+        name: &str,
+        network: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>> {
+        let attached = self.attach(name, &Attachment::member(network, Vec::new()))?;
+        let tried = super::dial::all(&attached.netns, addresses, timeout);
+        self.detach(name)?;
+        tried
     }
 
     fn list(&self) -> Result<Vec<String>> {

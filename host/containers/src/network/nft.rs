@@ -38,6 +38,14 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
         .iter()
         .map(|network| format!("\t\tiifname \"{0}\" oifname \"{0}\" accept\n", network.bridge))
         .collect();
+    let allowed: String = networks
+        .iter()
+        .flat_map(|network| network.allow.iter().map(|to| (&network.bridge, to)))
+        .map(|(bridge, to)| {
+            let (ip, port) = (to.ip(), to.port());
+            format!("\t\tiifname \"{bridge}\" ip daddr {ip} tcp dport {port} accept\n")
+        })
+        .collect();
     let ours = format!("\"{}*\"", bridge_prefix(host));
     let gateways = gateways.join(", ");
     format!(
@@ -52,14 +60,14 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 \t\tct state established,related accept
 \t\tiifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
 \t\tiifname . ip daddr @gateways icmp type echo-request accept
-\t\tdrop
+{allowed}\t\tdrop
 \t}}
 \tchain forward {{
 \t\ttype filter hook forward priority filter - 10; policy accept;
 \t\tct state established,related accept
 {same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
 \t\tiifname {ours} ip6 daddr fe80::/10 drop
-\t\tiifname {ours} meta oifkind \"bridge\" drop
+{allowed}\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
 \t}}
 }}
@@ -106,9 +114,18 @@ mod tests {
             name: "shop".to_owned(),
             bridge: "wl0011aaxxxxxxx".to_owned(),
             subnet: Subnet { base: Ipv4Addr::new(10, 1, 2, 0), prefix_bits: 24 },
+            allow: vec!["10.0.0.5:6379".parse().unwrap()],
         };
         let script = script(&host, &[network]);
         assert!(script.contains("\"wl0011aaxxxxxxx\" . 10.1.2.1"));
+        let allowed = "iifname \"wl0011aaxxxxxxx\" ip daddr 10.0.0.5 tcp dport 6379 accept\n";
+        assert_eq!(
+            script.matches(allowed).count(),
+            2,
+            "on the machine and behind a bridge: {script}"
+        );
+        let metadata = script.find("169.254.0.0/16 drop").unwrap();
+        assert!(metadata < script.rfind(allowed).unwrap(), "metadata is never let through");
         assert!(script.contains("iifname \"wl0011aa*\" meta oifkind \"bridge\" drop"));
     }
 }

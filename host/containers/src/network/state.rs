@@ -1,6 +1,6 @@
 //! What the network driver remembers, in small files that live as long as the machine runs.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -21,6 +21,9 @@ pub(super) struct NetworkRecord {
     pub(super) name: String,
     pub(super) bridge: String,
     pub(super) subnet: Subnet,
+    /// What its containers may reach beyond the defaults.
+    #[serde(default)]
+    pub(super) allow: Vec<SocketAddrV4>,
 }
 
 /// A container in a network.

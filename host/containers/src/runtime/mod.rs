@@ -8,7 +8,7 @@ mod container;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +116,18 @@ pub trait Runtime: Send + Sync {
     async fn ensure_network(&self, name: &str) -> Result<Ipv4Addr>;
     /// Removes a network and gives its subnet back. One with containers in it is refused.
     async fn remove_network(&self, name: &str) -> Result<()>;
+    /// Lets the containers of a network reach these, beyond the defaults, in place of what was allowed
+    /// before; one that does not exist is made, unless nothing is allowed.
+    async fn allow(&self, network: &str, destinations: &[SocketAddrV4]) -> Result<()>;
+    /// Opens a connection to each address from inside the network, as a container would, and closes it:
+    /// `None` where it was accepted, else the reason. `name` names what is made for it meanwhile.
+    async fn dial(
+        &self,
+        name: &str,
+        network: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<Vec<Option<String>>>;
     /// The networks that exist.
     async fn list_networks(&self) -> Result<Vec<String>>;
 

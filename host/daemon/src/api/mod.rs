@@ -24,6 +24,7 @@ mod deployments;
 mod environment;
 mod events;
 mod extract;
+mod failures;
 mod guard;
 mod host;
 mod openapi;

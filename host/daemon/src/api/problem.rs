@@ -52,6 +52,7 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("domain.taken", StatusCode::CONFLICT),
     ("service.not-found", StatusCode::NOT_FOUND),
     ("deployment.not-found", StatusCode::NOT_FOUND),
+    ("code.not-found", StatusCode::NOT_FOUND),
     ("deployment.ambiguous", StatusCode::CONFLICT),
     ("deployment.no-plan", StatusCode::NOT_FOUND),
     ("deployment.no-source", StatusCode::CONFLICT),

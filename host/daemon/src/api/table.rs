@@ -48,6 +48,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::webhooks::about_webhooks());
     rows.extend(super::access::about_access());
     rows.extend(queue::about_the_queue());
+    rows.extend(super::failures::about_failures());
     rows
 }
 

@@ -48,6 +48,14 @@ pub(crate) fn stored(error: StoreError) -> Failure {
             failure.code = format!("{kind}.not-found");
         }
         StoreError::Exists { what } => failure.code = format!("{}.exists", subject(what)),
+        StoreError::Invalid { what: "domain", given, rule } => {
+            return Failure::app(
+                "domain.invalid",
+                format!("{given:?} is no domain"),
+                *rule,
+                "name it like `windlass domain add shop.example.com`; `*` is the default route",
+            );
+        }
         StoreError::DomainTaken { .. } => failure.code = "domain.taken".to_owned(),
         StoreError::Busy { what, .. } => {
             let kind = subject(what);

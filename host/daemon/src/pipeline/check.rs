@@ -175,11 +175,18 @@ fn typed(
 ) -> Failure {
     let port = instance.and_then(|i| i.port).unwrap_or_default();
     match last {
+        Some(ProbeOutcome::Exited(0)) => Failure::app(
+            "check.finished",
+            format!("{name} ended with status 0 instead of serving"),
+            "its command did its work and ended; a process that serves keeps running",
+            "let `run.command` (or the start script) be the server itself, in the foreground: no build, \
+             no `&`, no daemon",
+        ),
         Some(ProbeOutcome::Exited(code)) => Failure::app(
             "check.exited",
             format!("{name} ended with status {code} instead of serving"),
             reason,
-            "read the lines below; `windlass logs` shows all of them. Correct the cause and deploy \
+            "read its last lines; `windlass logs` shows all of them. Correct the cause and deploy \
              again",
         ),
         Some(ProbeOutcome::OutOfMemory) => Failure::app(
@@ -189,7 +196,14 @@ fn typed(
             "raise `run.memory` in windlass.toml, or make the application use less",
         ),
         Some(ProbeOutcome::WrongAddress) => wrong_address(name, instance, port),
-        Some(ProbeOutcome::Refused | ProbeOutcome::Reset | ProbeOutcome::Timeout) => Failure::app(
+        Some(ProbeOutcome::Timeout) => Failure::app(
+            "check.too-slow",
+            format!("{name} accepted connections on port {port} and gave no answer in time"),
+            reason,
+            "find out what its first answer waits for (a database, another service); raise \
+             `health.timeout` in windlass.toml if it only starts slowly",
+        ),
+        Some(ProbeOutcome::Refused | ProbeOutcome::Reset) => Failure::app(
             "check.never-listened",
             format!("{name} never answered on port {port}"),
             reason,
@@ -197,6 +211,12 @@ fn typed(
                 "let the application listen on 0.0.0.0 and the port in the variable PORT ({port}), or \
                  set `run.port` in windlass.toml; raise `health.timeout` if it starts slowly"
             ),
+        ),
+        Some(ProbeOutcome::Status(404)) => Failure::app(
+            "check.not-found",
+            format!("{name} answered the health check with status 404"),
+            reason,
+            "set `health.path` in windlass.toml to a path that the application answers with 200",
         ),
         Some(ProbeOutcome::Status(status)) => Failure::app(
             "check.unhealthy",
@@ -209,7 +229,7 @@ fn typed(
             "check.failed",
             format!("{name} is not healthy"),
             reason,
-            "read the lines below and `windlass logs --step check`",
+            "read its last lines and `windlass logs --step check`",
         ),
     }
 }

@@ -202,7 +202,7 @@ fn failed(record: &MigrationRecord, oom: bool, log: Vec<LogLine>) -> Failure {
         "migrate.failed",
         format!("the migration `{command}` failed"),
         format!("it ended with status {status}; the running version was not touched"),
-        "read the lines below, correct the migration or the database, and deploy again; \
+        "read its last lines, correct the migration or the database, and deploy again; \
          `windlass logs --step migrate` shows all of them",
     )
     .with_log(log)

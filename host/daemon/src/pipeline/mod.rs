@@ -24,9 +24,11 @@ use crate::host::Host;
 use crate::steplog::StepLog;
 
 mod again;
+pub(crate) mod before_switch;
 mod build;
 mod check;
 mod detect;
+pub(crate) mod egress;
 pub(crate) mod fairness;
 mod fetch;
 mod finish;

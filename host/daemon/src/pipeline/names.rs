@@ -26,6 +26,32 @@ pub(crate) fn migration(deployment: &DeploymentId) -> String {
     format!("{deployment}.migrate")
 }
 
+/// Container of the boot command.
+pub(crate) fn validation(deployment: &DeploymentId) -> String {
+    format!("{deployment}.validate")
+}
+
+/// The folder of its output below the deployment's instance logs.
+pub(crate) const VALIDATION_LOG: &str = "validate";
+
+/// Snapshot that the commands before the switch write, and what it is committed as.
+pub(crate) fn preparing(deployment: &DeploymentId) -> String {
+    format!("{deployment}.before-switch")
+}
+
+/// See [`preparing`].
+pub(crate) fn prepared(deployment: &DeploymentId) -> String {
+    format!("{deployment}.prepared")
+}
+
+/// Container that runs one of the commands before the switch.
+pub(crate) fn preparation(deployment: &DeploymentId, n: usize) -> String {
+    format!("{deployment}.before-switch.{n}")
+}
+
+/// The folder of its output below the deployment's instance logs.
+pub(crate) const PREPARATION_LOG: &str = "before-switch";
+
 /// The folder of the migration's output below the deployment's instance logs.
 pub(crate) const MIGRATION_LOG: &str = "migrate";
 

@@ -1,55 +1,98 @@
 //! preflight: settings, variables, services, disk, memory: refuse early, and name the fix.
 //!
+//! **Invariant: everything that is missing is named at once**, before any work and before any migration.
 //! Undo: nothing. After a crash: again.
+
+use std::path::Path;
 
 use async_trait::async_trait;
 use windlass_model::Failure;
+use windlass_model::settings::Settings;
 
 use super::{Done, Run, Work, has_artifact, inherit, needs_no_source, promote};
-use crate::failpoint;
+use crate::{diagnose, failpoint};
+
+mod domains;
+mod needs;
+
+pub(super) use needs::merge;
 
 pub(crate) struct Preflight;
 
 #[async_trait]
 impl Work for Preflight {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        let limits = &run.host.config.limits;
-        disk(&run.host.config.data_dir, limits.disk_free_bytes_min)?;
-        memory(available_memory(), limits.memory_free_bytes_min)?;
+        run.deployment.outputs.made_with =
+            Some(diagnose::changes::made_with(&run.host, &run.variables));
+        let limits = run.host.config.limits.clone();
+        let mut missing = Vec::new();
+        missing.extend(disk(&run.host.config.data_dir, limits.disk_free_bytes_min).err());
+        let available = available_memory();
+        missing.extend(memory(available, limits.memory_free_bytes_min).err());
         failpoint::reached("during:preflight");
         if has_artifact(&run.deployment).is_some() {
             inherit::verify(run).await?;
         }
-        if needs_no_source(&run.deployment).is_some() {
-            return Ok(Done::new("the retained artifact is complete"));
+        if needs_no_source(&run.deployment).is_none() {
+            let settings = read_settings(run)?;
+            promote::compare(run, &settings)?;
+            run.deployment.outputs.settings = Some(settings);
         }
-        let source = run.host.source_dir(&run.deployment.id);
-        let settings = crate::source::read_settings(&source, &run.deployment.environment)?;
-        let app = source.join(&settings.build.app_dir);
-        if !app.is_dir() {
-            return Err(Failure::app(
-                "preflight.app-dir-missing",
-                format!("there is no folder {:?} in the source", settings.build.app_dir),
-                "`build.app_dir` in windlass.toml names it as the application's folder",
-                "correct `build.app_dir`, or push the folder",
-            ));
-        }
-        if let Some(name) = settings.name.as_ref().filter(|name| **name != run.deployment.project) {
+        let settings = run.deployment.outputs.settings.clone().unwrap_or_default();
+        let wanted =
+            settings.run.memory_bytes.filter(|wanted| available.is_some_and(|a| a < *wanted));
+        if let Some(wanted) = wanted {
+            let (wanted, available) = (wanted >> 20, available.unwrap_or_default() >> 20);
             run.warn(
-                "preflight.other-project",
+                "preflight.memory-tight",
                 format!(
-                    "windlass.toml says that this is the project {name}, and it is deployed as {}",
-                    run.deployment.project
+                    "an instance may use {wanted} MiB (`run.memory`), and {available} MiB are \
+                     available on this machine now"
                 ),
             );
         }
-        promote::compare(run, &settings)?;
-        run.deployment.outputs.settings = Some(settings);
-        Ok(Done::new("settings, disk and memory are in order"))
+        missing.extend(needs::variables(run, &settings));
+        needs::example_file(run, &settings);
+        missing.extend(needs::services(run).await?);
+        domains::check(run).await?;
+        match merge(missing) {
+            Some(failure) => Err(failure),
+            None => Ok(Done::new(numbers(&run.host.config.data_dir, available))),
+        }
     }
 }
 
-fn disk(data_dir: &std::path::Path, floor_bytes: u64) -> Result<(), Failure> {
+/// `windlass.toml`, and what can be said of it without the environment.
+fn read_settings(run: &mut Run) -> Result<Settings, Failure> {
+    let source = run.host.source_dir(&run.deployment.id);
+    let settings = crate::source::read_settings(&source, &run.deployment.environment)?;
+    if !source.join(&settings.build.app_dir).is_dir() {
+        return Err(Failure::app(
+            "preflight.app-dir-missing",
+            format!("there is no folder {:?} in the source", settings.build.app_dir),
+            "`build.app_dir` in windlass.toml names it as the application's folder",
+            "correct `build.app_dir`, or push the folder",
+        ));
+    }
+    if let Some(name) = settings.name.as_ref().filter(|name| **name != run.deployment.project) {
+        run.warn(
+            "preflight.other-project",
+            format!(
+                "windlass.toml says that this is the project {name}, and it is deployed as {}",
+                run.deployment.project
+            ),
+        );
+    }
+    Ok(settings)
+}
+
+fn numbers(data_dir: &Path, memory_bytes: Option<u64>) -> String {
+    let disk = free_disk(data_dir).map_or_else(|_| "?".to_owned(), |b| (b >> 20).to_string());
+    let memory = memory_bytes.map_or_else(|| "?".to_owned(), |b| (b >> 20).to_string());
+    format!("nothing is missing; {disk} MiB of disk and {memory} MiB of memory are free")
+}
+
+fn free_disk(data_dir: &Path) -> Result<u64, Failure> {
     let stat = rustix::fs::statvfs(data_dir).map_err(|e| {
         Failure::host(
             "preflight.disk-unknown",
@@ -58,7 +101,11 @@ fn disk(data_dir: &std::path::Path, floor_bytes: u64) -> Result<(), Failure> {
             "check that the data directory is there and readable",
         )
     })?;
-    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn disk(data_dir: &Path, floor_bytes: u64) -> Result<(), Failure> {
+    let free_bytes = free_disk(data_dir)?;
     if free_bytes >= floor_bytes {
         return Ok(());
     }
@@ -99,10 +146,10 @@ mod tests {
 
     #[test]
     fn too_little_disk_is_refused_with_the_limit_to_change() {
-        let failure = disk(std::path::Path::new("/"), u64::MAX).unwrap_err();
+        let failure = disk(Path::new("/"), u64::MAX).unwrap_err();
         assert_eq!(failure.code, "preflight.disk-floor");
         assert!(failure.fix.contains("disk_free_bytes_min"));
-        disk(std::path::Path::new("/"), 1).unwrap();
+        disk(Path::new("/"), 1).unwrap();
     }
 
     #[test]

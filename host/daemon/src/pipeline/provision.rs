@@ -1,13 +1,14 @@
 //! provision: the services that the environment needs.
 //!
 //! This version starts none: a service is something that the operator runs and names with `windlass
-//! service add`. The step makes the environment's network and says what there is. Undo: the network
-//! and the services stay, they are shared. After a crash: ensure by name.
+//! service add`. The step makes the environment's network, opens it for `network.allow`, and says what
+//! there is. Undo: the network and the services stay, they are shared; what was opened for this
+//! deployment alone is closed. After a crash: ensure by name.
 
 use async_trait::async_trait;
 use windlass_model::Failure;
 
-use super::{Done, Run, Work, names};
+use super::{Done, Run, Work, egress, names};
 use crate::failpoint;
 
 pub(crate) struct Provision;
@@ -29,7 +30,9 @@ impl Work for Provision {
             .ensure_network(&network)
             .await
             .map_err(|e| e.failure("the environment's network could not be made"))?;
+        egress::open(run).await?;
         failpoint::reached("during:provision");
+        let deployment = &run.deployment;
         let services = run.host.services(&deployment.project, &deployment.environment)?;
         for service in &services {
             run.log
@@ -39,5 +42,12 @@ impl Work for Provision {
             0 => Done::new("no services"),
             n => Done::new(format!("{n} services")),
         })
+    }
+
+    async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
+        run.deployment.outputs.allowed.clear();
+        let deployment = &run.deployment;
+        let (project, environment) = (&deployment.project, &deployment.environment);
+        egress::settle(&run.host, project, environment, Some(&deployment.id)).await
     }
 }

@@ -12,7 +12,7 @@ use windlass_containers::runtime::TaskStatus;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Timestamp};
 
 use super::again::Again;
-use super::names;
+use super::{before_switch, egress, names};
 use crate::failpoint;
 use crate::host::Host;
 
@@ -52,6 +52,11 @@ pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
         }
     })
     .await;
+    let closed =
+        egress::settle(&host, &deployment.project, &deployment.environment, Some(&id)).await;
+    if let Err(failure) = closed {
+        tracing::warn!(%failure, deployment = %id, "what only it could reach stays open");
+    }
 }
 
 /// Waits until no request uses the old generation. The proxy itself cuts what is over its deadline.
@@ -78,7 +83,8 @@ async fn drain(host: &Host, deployment: &Deployment) {
 async fn stop_and_delete(host: &Host, deployment: &Deployment) -> Result<(), Failure> {
     let grace = Duration::from_secs(host.config.limits.stop_grace_s);
     stop(host.runtime.as_ref(), &deployment.id, grace).await?;
-    delete_instances(host, &deployment.id).await
+    delete_instances(host, &deployment.id).await?;
+    before_switch::remove(host, &deployment.id).await
 }
 
 /// SIGTERM to all instances at once, SIGKILL to those that are still there after the grace.

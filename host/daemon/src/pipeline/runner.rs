@@ -16,8 +16,8 @@ use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus
 use super::again::Again;
 use super::ticket::Ticket;
 use super::{Done, Row, Run, inherit};
-use crate::failpoint;
 use crate::host::Host;
+use crate::{diagnose, failpoint};
 
 /// Code of a deployment whose clean-up failed.
 pub(crate) const STUCK: &str = "undo.failed";
@@ -163,6 +163,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     let now = Timestamp::now();
     run.deployment.status = DeploymentStatus::Live;
     run.deployment.live_at = Some(now);
+    compare(run);
     run.host.go_live(&run.deployment, run.revision).await?;
     failpoint::reached("after:live");
     crate::recover::record::write(&run.host, &run.deployment).await;
@@ -172,6 +173,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
 
 async fn failed(run: &mut Run, row: &Row, failure: Failure) -> Result<(), Failure> {
     let mut failure = failure.in_step(row.step);
+    diagnose::explain(&run.host, &run.deployment, row.step, &mut failure);
     let masker = run.log.masker().clone();
     mask(&mut failure, &masker);
     if failure.log.is_empty() {
@@ -182,9 +184,18 @@ async fn failed(run: &mut Run, row: &Row, failure: Failure) -> Result<(), Failur
     run.log.say(format!("fix: {} ({})", failure.fix, failure.code));
     mark(&mut run.deployment, row.step, StepStatus::Failed, &failure.what);
     run.deployment.failure = Some(failure);
+    compare(run);
     cancel_rest(&mut run.deployment);
     run.save().await?;
     unwind(run).await
+}
+
+/// Notes what changed since the last good deployment. That it is not known stops nothing.
+fn compare(run: &mut Run) {
+    match diagnose::changes::since_last_good(&run.host, &run.deployment) {
+        Ok(changes) => run.deployment.changes = changes,
+        Err(failure) => tracing::warn!(%failure, "the last good deployment could not be read"),
+    }
 }
 
 async fn cancelled(run: &mut Run, row: &Row, reason: CancelReason) -> Result<(), Failure> {
@@ -322,7 +333,7 @@ fn mask(failure: &mut Failure, masker: &Masker) {
     for text in [&mut failure.what, &mut failure.why, &mut failure.fix] {
         *text = masker.mask(text);
     }
-    for line in &mut failure.log {
+    for line in failure.log.iter_mut().chain(&mut failure.evidence) {
         line.text = masker.mask(&line.text);
     }
 }

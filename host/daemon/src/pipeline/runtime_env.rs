@@ -11,6 +11,23 @@ use super::{Run, names};
 /// The port that a web process is told when neither its plan nor its settings name one.
 pub(crate) const PORT_DEFAULT: u16 = 3000;
 
+/// Variables that Windlass sets itself, with what they hold. `PORT` is for web processes.
+pub(crate) const INJECTED: [(&str, &str); 8] = [
+    ("PORT", "the port that a web process must listen on"),
+    ("WINDLASS_PROJECT", "the project's name"),
+    ("WINDLASS_ENVIRONMENT", "the environment's name"),
+    ("WINDLASS_DEPLOYMENT", "the deployment's id"),
+    ("WINDLASS_NUMBER", "the deployment's number within the project"),
+    ("WINDLASS_COMMIT", "the full commit id, when the source is a Git repository"),
+    ("WINDLASS_PROCESS", "the process: `web`, `worker`, or `migrate`, `validate`, `before-switch`"),
+    ("WINDLASS_INSTANCE", "process and ordinal: `web.0`"),
+];
+
+/// Whether a variable of this name need not be set by anybody.
+pub(crate) fn is_injected(name: &str) -> bool {
+    INJECTED.iter().any(|(injected, _)| *injected == name)
+}
+
 /// What is to run, from which output.
 pub(crate) struct Command<'a> {
     pub id: String,
@@ -64,7 +81,7 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
     );
     spec.labels = names::labels(deployment, command.step);
     spec.labels.extend(command.port.map(names::port_label));
-    spec.env = environment(run, config, command.port);
+    spec.env = environment(run, config, command.port, command.log);
     spec.cwd = command.cwd.map_or_else(|| config.cwd.clone(), str::to_owned);
     if spec.cwd.is_empty() {
         "/".clone_into(&mut spec.cwd);
@@ -85,7 +102,12 @@ fn argv(config: &RunConfig, own: &[String]) -> Vec<String> {
     own.to_vec()
 }
 
-fn environment(run: &Run, config: &RunConfig, port: Option<u16>) -> Vec<(String, String)> {
+fn environment(
+    run: &Run,
+    config: &RunConfig,
+    port: Option<u16>,
+    log: &str,
+) -> Vec<(String, String)> {
     let deployment = &run.deployment;
     let mut env: Vec<(String, String)> = config.env.clone();
     let mut set = |name: &str, value: String| {
@@ -95,6 +117,9 @@ fn environment(run: &Run, config: &RunConfig, port: Option<u16>) -> Vec<(String,
     set("WINDLASS_PROJECT", deployment.project.to_string());
     set("WINDLASS_ENVIRONMENT", deployment.environment.to_string());
     set("WINDLASS_DEPLOYMENT", deployment.id.to_string());
+    set("WINDLASS_NUMBER", deployment.number.to_string());
+    set("WINDLASS_PROCESS", log.rsplit_once('.').map_or(log, |(process, _)| process).to_owned());
+    set("WINDLASS_INSTANCE", log.to_owned());
     if let Some(commit) = deployment.outputs.fetched.as_ref().and_then(|f| f.commit.clone()) {
         set("WINDLASS_COMMIT", commit);
     }
@@ -122,4 +147,27 @@ fn resources(run: &Run, limits: &Limits) -> ResourceLimits {
 /// The plugin that decided, for messages.
 pub(crate) fn plugin(deployment: &Deployment) -> String {
     deployment.outputs.chosen.as_ref().map_or_else(|| "builder".to_owned(), |c| c.plugin.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_s_page_lists_the_injected_variables_as_they_are() {
+        let page = include_str!("../../../OPERATIONS.md");
+        let table =
+            page.split("## Injected variables").nth(1).unwrap().split("\n## ").next().unwrap();
+        let listed: Vec<String> =
+            table.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+        let expected: Vec<String> =
+            INJECTED.iter().map(|(name, what)| format!("| `{name}` | {what} |")).collect();
+        assert_eq!(listed, expected);
+        // Every name that is set above is in the list.
+        let source = include_str!("runtime_env.rs");
+        let set = source.split("set(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for name in set.filter(|name| name.starts_with(char::is_uppercase)) {
+            assert!(is_injected(name), "{name}");
+        }
+    }
 }

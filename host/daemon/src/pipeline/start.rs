@@ -1,6 +1,6 @@
-//! start: new instances beside the old.
+//! start: the commands before the switch, then new instances beside the old.
 //!
-//! Undo: stop and delete them. After a crash: ensure by name.
+//! Undo: stop and delete them, and what the commands have written. After a crash: ensure by name.
 
 use async_trait::async_trait;
 use windlass_model::deployment::{Artifact, ArtifactProcess, Instance};
@@ -8,7 +8,7 @@ use windlass_model::plan::ProcessKind;
 use windlass_model::{Failure, StepName, Timestamp};
 
 use super::runtime_env::{self, Command, PORT_DEFAULT};
-use super::{Done, Run, Work, names, retire};
+use super::{Done, Run, Work, before_switch, names, retire};
 use crate::failpoint;
 
 pub(crate) struct Start;
@@ -20,6 +20,7 @@ impl Work for Start {
         if artifact.processes.is_empty() {
             return Ok(Done::skipped("a static site: the proxy serves it itself"));
         }
+        run.deployment.outputs.prepared = before_switch::run(run, &artifact).await?;
         let mut instances = Vec::with_capacity(artifact.processes.len());
         for process in &artifact.processes {
             instances.push(start(run, &artifact, process, 0).await?);
@@ -37,6 +38,8 @@ impl Work for Start {
     async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
         retire::delete_instances(&run.host, &run.deployment.id).await?;
         run.deployment.outputs.instances.clear();
+        before_switch::remove(&run.host, &run.deployment.id).await?;
+        run.deployment.outputs.prepared = None;
         Ok(())
     }
 }
@@ -56,6 +59,8 @@ pub(crate) async fn start(
             "deploy again; if it happens again, report it",
         )
     })?;
+    let prepared = run.deployment.outputs.prepared.as_ref();
+    let output = prepared.filter(|prepared| prepared.name == output.name).unwrap_or(output);
     let port = web_port(run, process);
     let id = names::instance(&run.deployment.id, &process.name, ordinal);
     let log = names::instance_log(&process.name, ordinal);

@@ -3,13 +3,16 @@
 
 use toml::{Table, Value};
 
-use super::{Build, Deploy, Drain, Health, Migrate, Process, Run, Settings, Supersede};
+use super::{
+    Build, Deploy, Drain, Health, Migrate, Network, Process, Run, Settings, Supersede, Validate,
+};
 use super::{parse_bytes, parse_duration_ms};
 use crate::failure::Failure;
 use crate::id::EnvironmentName;
+use crate::spelling::distance;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 26] = [
+const SUPPORTED: [&str; 32] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -36,17 +39,22 @@ const SUPPORTED: [&str; 26] = [
     "deploy.keep_artifacts",
     "deploy.paths",
     "deploy.supersede",
+    "build.required_variables",
+    "run.required_variables",
+    "validate.command",
+    "validate.timeout",
+    "deploy.before_switch",
+    "network.allow",
 ];
 
 /// Keys of the design that this version does not act on.
-const NOT_YET: [&str; 9] = [
+const NOT_YET: [&str; 8] = [
     "build.dockerfile",
     "build.target",
     "build.args",
     "run.replicas",
     "run.volumes",
     "run.processes.*.replicas",
-    "network.allow",
     "stages",
     "cron",
 ];
@@ -115,6 +123,11 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
     table.iter().try_for_each(|(key, value)| check_key(&format!("{path}.{key}"), value, shown))
 }
 
+/// Whether it is a key, or the beginning of one.
+pub(super) fn is_key(path: &str) -> bool {
+    SUPPORTED.into_iter().chain(NOT_YET).flat_map(prefixes).any(|key| matches(key, path))
+}
+
 fn matches(pattern: &str, path: &str) -> bool {
     let (mut a, mut b) = (pattern.split('.'), path.split('.'));
     loop {
@@ -154,6 +167,11 @@ pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Se
             timeout_ms: duration(&root, "health.timeout")?,
         },
         deploy: read_deploy(&root)?,
+        validate: Validate {
+            command: string(&root, "validate.command")?,
+            timeout_ms: duration(&root, "validate.timeout")?,
+        },
+        network: Network { allow: parsed(&root, "network.allow")? },
     })
 }
 
@@ -183,6 +201,7 @@ fn read_build(root: &Value) -> Result<Build, Failure> {
         command: string(root, "build.command")?,
         output,
         lfs: boolean(root, "build.lfs")?,
+        required_variables: parsed(root, "build.required_variables")?,
         ..Build::default()
     };
     if build.app_dir == "." {
@@ -214,6 +233,7 @@ fn read_run(root: &Value) -> Result<Run, Failure> {
         );
     }
     run.cpu_millis = read_cpu(root)?;
+    run.required_variables = parsed(root, "run.required_variables")?;
     if let Some(table) = get(root, "run.processes").and_then(Value::as_table) {
         for name in table.keys() {
             let key = format!("run.processes.{name}");
@@ -296,6 +316,7 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
             Some("running") => Supersede::Running,
             Some(_) => return Err(wrong("deploy.supersede", "\"queued\" or \"running\"")),
         },
+        before_switch: texts(root, "deploy.before_switch")?,
     })
 }
 
@@ -312,6 +333,28 @@ fn string(root: &Value, path: &str) -> Result<Option<String>, Failure> {
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(wrong(path, "text in quotes")),
     }
+}
+
+/// A list of texts, none of them empty.
+fn texts(root: &Value, path: &str) -> Result<Vec<String>, Failure> {
+    let expected = || wrong(path, "a list of texts, as [\"one\", \"two\"]");
+    let Some(value) = get(root, path) else {
+        return Ok(Vec::new());
+    };
+    let texts = value.as_array().ok_or_else(expected)?.iter().map(|item| {
+        let text = item.as_str().filter(|text| !text.trim().is_empty() && !text.contains('\0'));
+        text.map(str::to_owned).ok_or_else(expected)
+    });
+    texts.collect()
+}
+
+/// The same, each of them read.
+fn parsed<T>(root: &Value, path: &str) -> Result<Vec<T>, Failure>
+where
+    T: std::str::FromStr<Err = crate::id::InvalidId>,
+{
+    let read = |text: String| text.parse().map_err(|e: T::Err| wrong(path, e.rule));
+    texts(root, path)?.into_iter().map(read).collect()
 }
 
 fn integer(root: &Value, path: &str) -> Result<Option<i64>, Failure> {
@@ -368,7 +411,8 @@ fn wrong(key: &str, expected: &str) -> Failure {
     Failure::app(
         "settings.wrong-value",
         format!("windlass.toml: the value of `{key}` cannot be used"),
-        format!("expected {expected}"),
+        // A rule for people begins with "use"; here it is what is expected.
+        format!("expected {}", expected.strip_prefix("use ").unwrap_or(expected)),
         format!("correct `{key}` in windlass.toml, or remove it to use the default"),
     )
 }
@@ -399,20 +443,4 @@ fn unknown(path: &str, shown: &str) -> Failure {
 
 fn prefixes(key: &'static str) -> impl Iterator<Item = &'static str> {
     key.match_indices('.').map(|(n, _)| &key[..n]).chain(std::iter::once(key))
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -56,12 +56,20 @@ fn failing_migrations_change_nothing(host: &TestHost, repo: &GitRepo) {
     let load = load.start();
     let url = format!("DATABASE_URL=postgres://app:{PASSWORD}@db:5432/absent");
     host.cli(&["env", "set", "--secret", &url, "--project", "shop"]).ok();
-    let failure = host.deploy_git("shop", repo, &[]).failed("migrate.failed");
+    let failure = host.deploy_git("shop", repo, &[]).failed("app.database-missing");
+    assert_eq!(failure.general.as_deref(), Some("migrate.failed"));
+    assert!(failure.why.contains("absent"), "{failure:#?}");
     let shown: Vec<&str> = failure.log.iter().map(|line| line.text.as_str()).collect();
     assert!(shown.iter().any(|line| line.contains("\"absent\" does not exist")), "{shown:#?}");
 
+    // The database asks this user for a password, and refuses every one.
+    let url = format!("DATABASE_URL=postgres://locked:{PASSWORD}@db:5432/postgres");
+    host.cli(&["env", "set", "--secret", &url, "--project", "shop"]).ok();
+    let failure = host.deploy_git("shop", repo, &[]).failed("app.database-login");
+    assert!(failure.why.contains("locked"), "{failure:#?}");
+
     host.cli(&["service", "add", "cache", "--address", "db:6379", "--project", "shop"]).ok();
-    let failure = host.deploy_git("shop", repo, &[]).failed("validate.service-unreachable");
+    let failure = host.deploy_git("shop", repo, &[]).failed("preflight.service-unreachable");
     assert!(failure.what.contains("cache"), "{failure:#?}");
     load.stop().assert_unharmed(50, &["ok"]);
 }
@@ -110,6 +118,7 @@ fn postgres(host: &TestHost, network_prefix: &str) {
         engine.import_rootfs("test-postgres", Box::new(archive), &labels).await.unwrap();
         let script = "set -e\nbin=$(ls -d /usr/lib/postgresql/*/bin)\n\
             $bin/initdb --pgdata /tmp/data --username app --auth trust --encoding UTF8 --no-sync\n\
+            echo 'host all locked all scram-sha-256' >> /tmp/data/pg_hba.conf\n\
             echo 'host all all all trust' >> /tmp/data/pg_hba.conf\n\
             exec $bin/postgres -D /tmp/data -c listen_addresses='*' -c fsync=off \
             -c unix_socket_directories=/tmp -c dynamic_shared_memory_type=mmap";

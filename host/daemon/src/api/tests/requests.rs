@@ -157,3 +157,14 @@ fn the_description_covers_every_route_and_all_its_references_resolve() {
         assert!(document.pointer(pointer).is_some(), "{target}");
     }
 }
+
+#[tokio::test]
+async fn failure_codes_are_listed_and_explained() {
+    let world = World::new().await;
+    let all = world.expect(200, "GET", "/v1/failures", "").await;
+    assert!(all.as_array().unwrap().len() > 150);
+    let one = world.expect(200, "GET", "/v1/failures/check.exited", "").await;
+    assert_eq!(one["whose"], "app");
+    let text = world.refused(404, "code.not-found", "GET", "/v1/failures/check.exitd", "").await;
+    assert!(text.contains("check.exited"), "{text}");
+}

@@ -103,7 +103,7 @@ fn from_text(stderr: &str, asked: &Asked<'_>) -> Failure {
         "source.fetch-failed",
         format!("git could not fetch {}", asked.url),
         cause(stderr),
-        "read the lines below; `git ls-remote` with the same address on this machine shows the same",
+        "read what Git says in the log; `git ls-remote` with the same address on this machine shows the same",
     )
 }
 
