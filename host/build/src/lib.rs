@@ -23,8 +23,9 @@ mod source;
 mod tree;
 
 pub use artifact::{Pruned, read_artifact};
-pub use base::{BaseConfig, BaseImage, BasePolicy, Bases};
+pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
+pub use registry::{Access, Layout, Login};
 pub use request::{
     BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests, StepOutcome,
 };

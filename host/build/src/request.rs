@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::registry::Access;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Artifact, Warning};
 use windlass_model::plan::BuildPlan;
@@ -62,6 +63,8 @@ pub struct BuildRequest {
     pub log: LogSink,
     /// Ends the build and every process of it.
     pub cancel: CancellationToken,
+    /// What images may be reached with.
+    pub access: Access,
     /// Labels of everything that is made, beside the build's own.
     pub labels: BTreeMap<String, String>,
 }

@@ -122,6 +122,7 @@ fn request(bench: &Bench, plan: BuildPlan) -> BuildRequest {
         variables: vec![],
         log: Arc::new(move |line| lines.lock().unwrap().push(line)),
         cancel: CancellationToken::new(),
+        access: windlass_build::Access::default(),
         labels: BTreeMap::from([("windlass.project".to_owned(), "shop".to_owned())]),
     }
 }

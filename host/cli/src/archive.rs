@@ -34,6 +34,19 @@ pub struct Archive {
 /// `cli.no-such-folder`, `cli.nothing-to-deploy`, `cli.archive` when a file cannot be read or the
 /// temporary file cannot be written.
 pub fn pack(root: &Path) -> CliResult<Archive> {
+    pack_walk(root, true)
+}
+
+/// Packs a folder of finished files: what was built is often named in `.gitignore`, so that does not
+/// count here.
+///
+/// # Errors
+/// Those of [`pack`].
+pub fn pack_all(root: &Path) -> CliResult<Archive> {
+    pack_walk(root, false)
+}
+
+fn pack_walk(root: &Path, as_git: bool) -> CliResult<Archive> {
     if !root.is_dir() {
         return Err(CliError::bad_input(
             "cli.no-such-folder",
@@ -43,7 +56,7 @@ pub fn pack(root: &Path) -> CliResult<Archive> {
         ));
     }
     let mut packer = Packer::new(root)?;
-    for entry in walk(root) {
+    for entry in walk(root, as_git) {
         let entry = entry.map_err(|e| failed(root, &e.to_string()))?;
         if entry.depth() > 0 {
             packer.add(&entry)?;
@@ -61,10 +74,14 @@ pub fn pack(root: &Path) -> CliResult<Archive> {
     Ok(archive)
 }
 
-fn walk(root: &Path) -> ignore::Walk {
+fn walk(root: &Path, as_git: bool) -> ignore::Walk {
     WalkBuilder::new(root)
         .hidden(false)
         .ignore(false)
+        .git_ignore(as_git)
+        .git_exclude(as_git)
+        .git_global(as_git)
+        .parents(as_git)
         .require_git(false)
         .follow_links(false)
         .sort_by_file_name(std::ffi::OsStr::cmp)

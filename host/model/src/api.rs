@@ -64,6 +64,27 @@ pub struct SetGitToken {
     pub token: String,
 }
 
+/// `PUT /v1/projects/{project}/registries`.
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetRegistryLogin {
+    /// `ghcr.io`, `docker.io`, `localhost:5000`
+    pub registry: String,
+    /// Name.
+    pub user: String,
+    /// Password or token; stored encrypted, never shown again.
+    pub password: String,
+}
+
+/// A registry that a project has a login for.
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct RegistryView {
+    /// Its name.
+    pub registry: String,
+    /// The login's name; the password is never shown.
+    pub user: String,
+}
+
 /// `POST /v1/projects/{project}/environments`.
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -146,9 +167,9 @@ pub struct AddService {
     pub variable_names: Vec<VariableName>,
 }
 
-/// `POST …/deployments`: from a Git repository. An uploaded archive is the body of
+/// `POST …/deployments`: from a Git repository or an image. An uploaded archive is the body of
 /// `POST …/deployments/archive?name=…` instead.
-#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateDeployment {
     /// Address of the repository; the last one of this environment when absent.
@@ -157,6 +178,9 @@ pub struct CreateDeployment {
     /// Branch, tag or commit; the remote's default branch when absent.
     #[serde(default)]
     pub reference: Option<String>,
+    /// An image of a registry instead of a repository: `name:tag` or `name@sha256:…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// HTTPS token, stored for the project as with `PUT …/git-token`.
     #[serde(default)]
     pub git_token: Option<String>,

@@ -339,6 +339,19 @@ pub struct Fetched {
     /// Whether it was given to anyone who asks: no token or key went along.
     #[serde(default)]
     pub anonymous: bool,
+    /// The image, where the source is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<FetchedImage>,
+}
+
+/// An image that was looked up, or unpacked from its archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FetchedImage {
+    /// Its name with the digest that the tag meant.
+    pub reference: String,
+    /// The first port that it says it listens on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// Which plugin decided, and what it said.

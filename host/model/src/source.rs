@@ -1,7 +1,42 @@
 //! What can be asked of a [`Source`] without looking at it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::deployment::Source;
 use crate::id::Digest;
+
+/// What an upload holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadKind {
+    /// An application's source, to be built.
+    #[default]
+    Source,
+    /// Finished files, to be served as they are.
+    Static,
+    /// An image, to be run as it is.
+    ImageArchive,
+}
+
+impl UploadKind {
+    /// Name as it stands in queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Static => "static",
+            Self::ImageArchive => "image-archive",
+        }
+    }
+
+    /// The source that an upload of this kind is.
+    pub fn source(self, digest: Digest, name: String, spa: bool) -> Source {
+        match self {
+            Self::Source => Source::Archive { digest, name },
+            Self::Static => Source::Static { digest, name, spa },
+            Self::ImageArchive => Source::ImageArchive { digest, name },
+        }
+    }
+}
 
 impl Source {
     /// The upload it was made of and the name it was given, if it was uploaded.

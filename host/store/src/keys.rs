@@ -27,6 +27,15 @@ pub(crate) fn git_token(project: &ProjectName) -> String {
     format!("git-token/{project}")
 }
 
+/// Sealed logins, by registry.
+pub(crate) fn registry_logins(project: &ProjectName) -> String {
+    format!("registry-login/{project}/")
+}
+
+pub(crate) fn registry_login(project: &ProjectName, registry: &str) -> String {
+    format!("registry-login/{project}/{registry}")
+}
+
 pub(crate) fn environments(project: &ProjectName) -> String {
     format!("environment/{project}/")
 }

@@ -88,6 +88,9 @@ impl Store {
         for (key, _) in self.inner.kv.list(&keys::idempotency(name), &Page::all())? {
             last = last.delete(key, Expect::Any);
         }
+        for (registry, _) in self.registry_logins(name)? {
+            last = last.delete(keys::registry_login(name, &registry), Expect::Any);
+        }
         let last = last
             .delete(keys::git_token(name), Expect::Any)
             .delete(keys::preview_settings(name), Expect::Any)

@@ -15,7 +15,7 @@ use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
 
 use crate::http::certificate_bundle;
-use crate::registry::{Reference, RegistryError};
+use crate::registry::{Access, Reference, RegistryError};
 
 mod assemble;
 mod pull;
@@ -73,6 +73,15 @@ pub struct BaseImage {
     pub toolchains: Vec<Toolchain>,
 }
 
+/// What an image's name means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundImage {
+    /// Its name with its digest instead of a tag.
+    pub reference: String,
+    /// The first port that it says it listens on.
+    pub port: Option<u16>,
+}
+
 /// A line of progress, for the log of the step that waits.
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
@@ -91,6 +100,7 @@ impl Report {
 #[derive(Clone)]
 pub struct Bases {
     inner: Arc<Inner>,
+    access: Access,
 }
 
 struct Inner {
@@ -112,7 +122,24 @@ impl Bases {
             one_at_a_time: tokio::sync::Mutex::new(()),
             unreachable: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), access: Access::default() }
+    }
+
+    /// The same, for a project that may reach more than public images.
+    #[must_use]
+    pub fn with(&self, access: Access) -> Self {
+        Self { inner: Arc::clone(&self.inner), access }
+    }
+
+    /// What an image's name means now, without pulling it: its name by digest, and its port.
+    ///
+    /// # Errors
+    /// `registry.*`, `image.archive-invalid`.
+    pub async fn look_up(&self, text: &str) -> Result<FoundImage, Failure> {
+        let reference = parse(text)?;
+        let found = self.inner.look_up(&reference, &self.access).await?;
+        let exact = Reference { tag: None, digest: Some(found.0), ..reference };
+        Ok(FoundImage { reference: exact.to_string(), port: found.1 })
     }
 
     /// The base, pulled, assembled or found.
@@ -122,11 +149,11 @@ impl Bases {
     /// ([`Base::Step`], [`Base::Scratch`]) is no base to resolve: `base.none`.
     pub async fn resolve(&self, base: &Base, progress: Progress<'_>) -> Result<BaseImage, Failure> {
         let (send, mut lines) = mpsc::unbounded_channel();
-        let (inner, base) = (Arc::clone(&self.inner), base.clone());
+        let (inner, base, access) = (Arc::clone(&self.inner), base.clone(), self.access.clone());
         let report = Report(send);
         let work = tokio::spawn(async move {
             match base {
-                Base::Image(text) => inner.named_image(&text, &report).await,
+                Base::Image(text) => inner.named_image(&text, &access, &report).await,
                 Base::Toolchains(list) => inner.toolchains(&list, &report).await,
                 Base::Step(_) | Base::Scratch => Err(Failure::host(
                     "base.none",
@@ -152,24 +179,20 @@ impl Bases {
 
 impl Inner {
     /// An image by its name. A tag is asked for anew; what it meant last is taken when nobody answers.
-    async fn named_image(&self, text: &str, report: &Report) -> Result<BaseImage, Failure> {
-        let reference: Reference =
-            text.parse().map_err(|e: crate::registry::InvalidReference| {
-                let fix = "use name:tag or name@sha256:digest";
-                Failure::app(
-                    "registry.invalid-reference",
-                    "The base image is not valid",
-                    e.to_string(),
-                    fix,
-                )
-            })?;
-        let asked = reference.to_string();
+    async fn named_image(
+        &self,
+        text: &str,
+        access: &Access,
+        report: &Report,
+    ) -> Result<BaseImage, Failure> {
+        let reference = parse(text)?;
+        let asked = access.remembered(&reference);
         if reference.digest.is_some()
             && let Some(found) = record::find(&*self.runtime, &asked).await?
         {
             return Ok(found);
         }
-        match self.pull(&reference, report).await {
+        match self.pull_unless_unreachable(&reference, access, report).await {
             Err(PullError::Registry(
                 error @ (RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. }),
             )) => {
@@ -206,7 +229,7 @@ impl Inner {
             return Ok(found);
         }
         if let Some(reference) = &reference {
-            match self.pull_unless_unreachable(reference, report).await {
+            match self.pull_unless_unreachable(reference, &Access::default(), report).await {
                 Ok(image) => return Ok(with_toolchain(image, official.map(|s| s.toolchain()))),
                 Err(PullError::Registry(error))
                     if policy == BasePolicy::Auto && may_assemble_instead(&error) =>
@@ -222,30 +245,69 @@ impl Inner {
     async fn pull_unless_unreachable(
         &self,
         reference: &Reference,
+        access: &Access,
         report: &Report,
     ) -> Result<BaseImage, PullError> {
-        let host = reference.host().to_owned();
-        let seen = self.unreachable().get(&host).cloned();
-        if let Some((at, why)) = seen
-            && at.elapsed() < UNREACHABLE_FOR
-        {
-            return Err(PullError::Registry(RegistryError::Unreachable { host, why }));
-        }
-        let pulled = self.pull(reference, report).await;
-        if let Err(PullError::Registry(RegistryError::Unreachable { why, .. })) = &pulled {
-            self.unreachable().insert(host, (Instant::now(), why.clone()));
-        }
+        self.refuse_unreachable(reference)?;
+        let pulled = self.pull(reference, access, report).await;
+        self.note_unreachable(reference, pulled.as_ref().err());
         pulled
+    }
+
+    /// A registry that did not answer a moment ago is not waited for again. One on this machine answers
+    /// or refuses at once, so it is asked each time.
+    fn refuse_unreachable(&self, reference: &Reference) -> Result<(), PullError> {
+        let host = reference.host().to_owned();
+        match self.unreachable().get(&host).cloned() {
+            Some((at, why)) if at.elapsed() < UNREACHABLE_FOR && !reference.is_plain_http() => {
+                Err(PullError::Registry(RegistryError::Unreachable { host, why }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_unreachable(&self, reference: &Reference, error: Option<&PullError>) {
+        let host = reference.host().to_owned();
+        match error {
+            Some(PullError::Registry(RegistryError::Unreachable { why, .. })) => {
+                self.unreachable().insert(host, (Instant::now(), why.clone()));
+            }
+            _ => drop(self.unreachable().remove(&host)),
+        }
+    }
+
+    /// Digest and first port of an image.
+    async fn look_up(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<(Digest, Option<u16>), Failure> {
+        let asked = async {
+            self.refuse_unreachable(reference)?;
+            let image = pull::open(reference, self.certificates.as_deref(), access).await?;
+            pull::manifest(&image).await
+        };
+        let manifest = asked.await;
+        self.note_unreachable(reference, manifest.as_ref().err());
+        match manifest {
+            Ok(manifest) => Ok((manifest.digest, manifest.config.exposed.first().copied())),
+            Err(error) => Err(error.failure(reference)),
+        }
     }
 
     fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn pull(&self, reference: &Reference, report: &Report) -> Result<BaseImage, PullError> {
-        let client = pull::client(reference, self.certificates.as_deref());
+    async fn pull(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        report: &Report,
+    ) -> Result<BaseImage, PullError> {
+        let client = pull::open(reference, self.certificates.as_deref(), access).await?;
         let manifest = pull::manifest(&client).await?;
-        let asked = reference.to_string();
+        let asked = access.remembered(reference);
         let _one = self.one_at_a_time.lock().await;
         let known = record::find(&*self.runtime, &asked).await.map_err(PullError::Other)?;
         if let Some(known) = known.filter(|known| known.digest == manifest.digest) {
@@ -319,6 +381,18 @@ impl Inner {
             tracing::warn!(lease = name, %error, "a lease is left until it expires");
         }
     }
+}
+
+fn parse(text: &str) -> Result<Reference, Failure> {
+    text.parse().map_err(|e: crate::registry::InvalidReference| {
+        let fix = "use name:tag or name@sha256:digest";
+        Failure::app(
+            "registry.invalid-reference",
+            "The image's name is not valid",
+            e.to_string(),
+            fix,
+        )
+    })
 }
 
 /// What the record of an assembled base is found by: its recipe, not only its versions.

@@ -9,7 +9,9 @@ use windlass_model::{Digest, Failure};
 
 use super::{BaseImage, Report};
 use crate::http::into_async;
-use crate::registry::{Client, ImageManifest, Layer, Reference, RegistryError};
+use crate::registry::{
+    Access, Client, ImageManifest, ImageSource, Layer, Layout, Reference, RegistryError,
+};
 
 /// Why a pull failed: the registry, or the runtime.
 pub(super) enum PullError {
@@ -20,7 +22,7 @@ pub(super) enum PullError {
 }
 
 /// Reads the manifest. Blocking work is done on its own thread.
-pub(super) async fn manifest(client: &Arc<Client>) -> Result<ImageManifest, PullError> {
+pub(super) async fn manifest(client: &Image) -> Result<ImageManifest, PullError> {
     let client = Arc::clone(client);
     tokio::task::spawn_blocking(move || client.manifest())
         .await
@@ -28,15 +30,28 @@ pub(super) async fn manifest(client: &Arc<Client>) -> Result<ImageManifest, Pull
         .map_err(PullError::Registry)
 }
 
-/// A client for an image.
-pub(super) fn client(reference: &Reference, certificates: Option<&Path>) -> Arc<Client> {
-    Arc::new(Client::new(reference.clone(), certificates))
+/// Where an image is read from.
+pub(super) type Image = Arc<dyn ImageSource>;
+
+/// The registry of an image, or the folder that it was uploaded to.
+pub(super) async fn open(
+    reference: &Reference,
+    certificates: Option<&Path>,
+    access: &Access,
+) -> Result<Image, PullError> {
+    let Some(dir) = access.uploaded(reference).cloned() else {
+        let login = access.login(reference);
+        return Ok(Arc::new(Client::new(reference.clone(), certificates, login)));
+    };
+    let opened = tokio::task::spawn_blocking(move || Layout::open(&dir)).await;
+    let layout = opened.map_err(|e| PullError::Other(broken(&e)))?.map_err(PullError::Other)?;
+    Ok(Arc::new(layout))
 }
 
 /// Downloads the layers that are missing and commits them. `runtime` is under a lease.
 pub(super) async fn unpack(
     runtime: &dyn Runtime,
-    client: &Arc<Client>,
+    client: &Image,
     reference: &Reference,
     manifest: ImageManifest,
     report: &Report,
@@ -70,7 +85,7 @@ pub(super) async fn unpack(
 
 async fn apply(
     runtime: &dyn Runtime,
-    client: &Arc<Client>,
+    client: &Image,
     parent: Option<&str>,
     name: &str,
     layer: &Layer,

@@ -11,9 +11,10 @@ use windlass_model::deployment::Artifact;
 use windlass_model::{DeploymentId, Digest, Failure};
 
 use crate::artifact::{self, Pruned};
-use crate::base::Bases;
+use crate::base::{Bases, FoundImage};
 use crate::http::certificate_bundle;
 use crate::ops::secrets;
+use crate::registry::Access;
 use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
 
 mod needed;
@@ -84,7 +85,7 @@ impl Builder {
     ) -> Result<BuildOutcome, Failure> {
         let mut session = Session::open(
             self.runtime.leased(lease),
-            self.bases.clone(),
+            self.bases.with(request.access.clone()),
             Arc::clone(&self.config),
             self.certificates.clone(),
             request,
@@ -115,6 +116,14 @@ impl Builder {
         self.runtime.delete_lease(&lease_name(deployment)).await.map_err(failed)?;
         remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
         secrets::remove(deployment)
+    }
+
+    /// What an image's name means now, see [`Bases::look_up`].
+    ///
+    /// # Errors
+    /// `registry.*`.
+    pub async fn look_up_image(&self, name: &str, access: Access) -> Result<FoundImage, Failure> {
+        self.bases.with(access).look_up(name).await
     }
 
     /// Reads an artifact's record; `None` when there is none.

@@ -12,12 +12,16 @@ use ureq::{Agent, Body};
 use windlass_model::plan::RunConfig;
 use windlass_model::{Digest, Failure};
 
+use super::access::Login;
+use super::manifest;
 use super::reference::Reference;
 use crate::http::{Timeouts, agent};
-use crate::key::architecture;
 
 /// A manifest or an image's configuration is never larger.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+
+/// A registry that does not take a connection within this time counts as unreachable.
+const CONNECT: Duration = Duration::from_secs(2);
 
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
@@ -35,10 +39,12 @@ pub enum RegistryError {
         what: String,
     },
     /// It is not public, or there is no such repository (registries do not tell which).
-    #[error("the registry does not give {what} to anonymous readers")]
+    #[error("the registry does not give {what} {}", readers(*with_login))]
     Unauthorized {
         /// What was asked for.
         what: String,
+        /// Whether a login was shown.
+        with_login: bool,
     },
     /// No connection, or no answer.
     #[error("{host} cannot be reached: {why}")]
@@ -103,11 +109,18 @@ impl RegistryError {
         let what = format!("The image {image} could not be pulled");
         let why = self.to_string();
         match self {
-            Self::NotFound { .. } | Self::Unauthorized { .. } => Failure::app(
+            Self::NotFound { .. } => {
+                Failure::app(self.code(), what, why, "check the name and the tag, or push it first")
+            }
+            Self::Unauthorized { .. } => Failure::app(
                 self.code(),
                 what,
                 why,
-                "check the name and the tag; images that need a login are not supported yet",
+                format!(
+                    "check the name; if it is private, store a login that may read it: windlass \
+                     registry login {}",
+                    image.registry
+                ),
             ),
             Self::UnsupportedPlatform { .. } => Failure::app(
                 self.code(),
@@ -129,6 +142,10 @@ impl RegistryError {
             ),
         }
     }
+}
+
+fn readers(with_login: bool) -> &'static str {
+    if with_login { "to the stored login" } else { "to anonymous readers" }
 }
 
 /// A layer of an image.
@@ -153,19 +170,39 @@ pub struct ImageManifest {
     pub layers: Vec<Layer>,
 }
 
+/// Where an image is read from. Blocking: the caller puts it on a thread of its own.
+pub(crate) trait ImageSource: Send + Sync {
+    /// The image for this machine.
+    fn manifest(&self) -> Result<ImageManifest, RegistryError>;
+    /// A layer's blob. Who reads it checks its digest.
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, RegistryError>;
+}
+
+impl ImageSource for Client {
+    fn manifest(&self) -> Result<ImageManifest, RegistryError> {
+        Self::manifest(self)
+    }
+
+    fn layer(&self, layer: &Layer) -> Result<Box<dyn Read + Send>, RegistryError> {
+        Ok(Box::new(Self::layer(self, layer)?))
+    }
+}
+
 /// Speaks to one registry about one repository.
 pub struct Client {
     agent: Agent,
     reference: Reference,
-    token: Mutex<Option<String>>,
+    login: Option<Login>,
+    /// Value of the header that authorizes, once it is known.
+    authorization: Mutex<Option<String>>,
 }
 
 impl Client {
     /// A client for an image, trusting these certificate authorities.
-    pub fn new(reference: Reference, certificates: Option<&Path>) -> Self {
-        let timeouts =
-            Timeouts { connect: Duration::from_secs(4), silence: Duration::from_secs(60) };
-        Self { agent: agent(certificates, timeouts), reference, token: Mutex::new(None) }
+    pub fn new(reference: Reference, certificates: Option<&Path>, login: Option<Login>) -> Self {
+        let timeouts = Timeouts { connect: CONNECT, silence: Duration::from_secs(60) };
+        let agent = agent(certificates, timeouts);
+        Self { agent, reference, login, authorization: Mutex::new(None) }
     }
 
     fn url(&self, kind: &str, selector: &str) -> String {
@@ -181,32 +218,10 @@ impl Client {
     pub fn manifest(&self) -> Result<ImageManifest, RegistryError> {
         let expected = self.reference.digest.clone();
         let (digest, top) = self.document("manifests", self.reference.selector(), expected)?;
-        let document: Document = self.json(&top)?;
-        let manifest = match document.manifests {
-            Some(list) => {
-                let chosen = self.choose(&list)?;
-                let (_, bytes) =
-                    self.document("manifests", chosen.as_str(), Some(chosen.clone()))?;
-                self.json(&bytes)?
-            }
-            None => document,
-        };
-        let (Some(config), Some(layers)) = (manifest.config, manifest.layers) else {
-            return Err(self.protocol("a manifest without configuration or layers"));
-        };
-        let (_, bytes) =
-            self.document("blobs", config.digest.as_str(), Some(config.digest.clone()))?;
-        let image: ImageConfig = self.json(&bytes)?;
-        self.check_platform(&image)?;
-        if image.rootfs.diff_ids.len() != layers.len() {
-            return Err(self.protocol("the configuration names other layers than the manifest"));
-        }
-        let layers = layers
-            .into_iter()
-            .zip(image.rootfs.diff_ids)
-            .map(|(layer, diff_id)| Layer { digest: layer.digest, bytes: layer.size, diff_id })
-            .collect();
-        Ok(ImageManifest { digest, config: image.config.unwrap_or_default().into(), layers })
+        let (what, host) = (self.reference.to_string(), self.reference.host());
+        manifest::read(&what, host, digest, &top, |kind, wanted| {
+            Ok(self.document(kind, wanted.as_str(), Some(wanted.clone()))?.1)
+        })
     }
 
     /// A layer's blob. Who reads it checks its digest.
@@ -217,34 +232,6 @@ impl Client {
         let response = self.get("blobs", layer.digest.as_str(), "*/*")?;
         let body = response.into_body().into_with_config().limit(layer.bytes + 1).reader();
         Ok(body)
-    }
-
-    fn choose(&self, list: &[Descriptor]) -> Result<Digest, RegistryError> {
-        let wanted = architecture();
-        let fits = |d: &&Descriptor| {
-            d.platform.as_ref().is_some_and(|p| p.os == "linux" && p.architecture == wanted)
-        };
-        list.iter().find(fits).map(|d| d.digest.clone()).ok_or_else(|| {
-            let named = |d: &Descriptor| {
-                d.platform.as_ref().map(|p| format!("{}/{}", p.os, p.architecture))
-            };
-            let available: Vec<_> = list.iter().filter_map(named).collect();
-            self.unsupported(available.join(", "))
-        })
-    }
-
-    fn check_platform(&self, image: &ImageConfig) -> Result<(), RegistryError> {
-        let os = image.os.as_deref().unwrap_or("linux");
-        let given = image.architecture.as_deref().unwrap_or(architecture());
-        if os == "linux" && given == architecture() {
-            return Ok(());
-        }
-        Err(self.unsupported(format!("{os}/{given}")))
-    }
-
-    fn unsupported(&self, available: String) -> RegistryError {
-        let what = self.reference.to_string();
-        RegistryError::UnsupportedPlatform { what, wanted: architecture(), available }
     }
 
     /// A small document, checked against the digest if there is one.
@@ -271,10 +258,6 @@ impl Client {
         }
     }
 
-    fn json<T: for<'a> Deserialize<'a>>(&self, bytes: &[u8]) -> Result<T, RegistryError> {
-        serde_json::from_slice(bytes).map_err(|e| self.protocol(&e.to_string()))
-    }
-
     fn protocol(&self, why: &str) -> RegistryError {
         RegistryError::Protocol { host: self.reference.host().to_owned(), why: why.to_owned() }
     }
@@ -292,14 +275,16 @@ impl Client {
     ) -> Result<Response<Body>, RegistryError> {
         let url = self.url(kind, selector);
         let mut response = self.request(&url, accept)?;
-        if response.status() == 401 && self.fetch_token(&response)? {
+        if response.status() == 401 && self.authorize(&response)? {
             response = self.request(&url, accept)?;
         }
         let what = format!("{}/{selector} of {}", kind, self.reference);
         match response.status().as_u16() {
             200..=299 => Ok(response),
             404 => Err(RegistryError::NotFound { what }),
-            401 | 403 => Err(RegistryError::Unauthorized { what }),
+            401 | 403 => {
+                Err(RegistryError::Unauthorized { what, with_login: self.login.is_some() })
+            }
             429 => {
                 let host = self.reference.host().to_owned();
                 Err(RegistryError::RateLimited { host })
@@ -310,17 +295,28 @@ impl Client {
 
     fn request(&self, url: &str, accept: &str) -> Result<Response<Body>, RegistryError> {
         let mut request = self.agent.get(url).header("accept", accept);
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let known = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            request = request.header("authorization", known);
         }
         request.call().map_err(|e| self.transport(&e))
     }
 
-    /// Follows a challenge anonymously. Whether there is a token now.
-    fn fetch_token(&self, refused: &Response<Body>) -> Result<bool, RegistryError> {
+    /// Follows a challenge, with the login if there is one. Whether another try makes sense.
+    fn authorize(&self, refused: &Response<Body>) -> Result<bool, RegistryError> {
         let challenge = refused.headers().get("www-authenticate").and_then(|v| v.to_str().ok());
-        let Some(bearer) = challenge.and_then(Challenge::parse) else { return Ok(false) };
+        let challenge = challenge.unwrap_or_default();
+        let value = match (Challenge::parse(challenge), &self.login) {
+            (Some(bearer), _) => self.fetch_token(bearer)?.map(|token| format!("Bearer {token}")),
+            (None, Some(login)) if is_basic(challenge) => Some(login.basic()),
+            (None, _) => None,
+        };
+        let found = value.is_some();
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        Ok(found)
+    }
+
+    fn fetch_token(&self, bearer: Challenge) -> Result<Option<String>, RegistryError> {
         if !bearer.realm.starts_with("https://") && !self.reference.is_plain_http() {
             return Err(self.protocol("it wants a token to be fetched without encryption"));
         }
@@ -329,9 +325,12 @@ impl Client {
         if let Some(service) = bearer.service {
             request = request.query("service", service);
         }
+        if let Some(login) = &self.login {
+            request = request.header("authorization", login.basic());
+        }
         let mut answer = request.call().map_err(|e| self.transport(&e))?;
         if !answer.status().is_success() {
-            return Ok(false);
+            return Ok(None);
         }
         let bytes = answer
             .body_mut()
@@ -339,12 +338,13 @@ impl Client {
             .limit(DOCUMENT_BYTES_MAX)
             .read_to_vec()
             .map_err(|e| self.transport(&e))?;
-        let token: Token = self.json(&bytes)?;
-        let token = token.token.or(token.access_token);
-        let found = token.is_some();
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
-        Ok(found)
+        let token: Token = manifest::json(self.reference.host(), &bytes)?;
+        Ok(token.token.or(token.access_token))
     }
+}
+
+fn is_basic(challenge: &str) -> bool {
+    challenge.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"))
 }
 
 /// `Bearer realm="...",service="..."`
@@ -376,82 +376,6 @@ struct Token {
     access_token: Option<String>,
 }
 
-/// An index or a manifest: which one shows in what it has.
-#[derive(Deserialize)]
-struct Document {
-    manifests: Option<Vec<Descriptor>>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-    #[serde(default)]
-    size: u64,
-    platform: Option<Platform>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    os: String,
-    architecture: String,
-}
-
-#[derive(Deserialize)]
-struct ImageConfig {
-    architecture: Option<String>,
-    os: Option<String>,
-    config: Option<ConfigSection>,
-    rootfs: RootFs,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    #[serde(default)]
-    diff_ids: Vec<Digest>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct ConfigSection {
-    env: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
-    working_dir: Option<String>,
-    user: Option<String>,
-    exposed_ports: Option<std::collections::BTreeMap<String, serde_json::Value>>,
-    volumes: Option<std::collections::BTreeMap<String, serde_json::Value>>,
-    labels: Option<std::collections::BTreeMap<String, String>>,
-    stop_signal: Option<String>,
-}
-
-impl From<ConfigSection> for RunConfig {
-    fn from(section: ConfigSection) -> Self {
-        let pair = |text: String| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (text, String::new()),
-        };
-        let port = |text: String| text.split('/').next().and_then(|port| port.parse().ok());
-        Self {
-            entrypoint: section.entrypoint.unwrap_or_default(),
-            cmd: section.cmd.unwrap_or_default(),
-            env: section.env.unwrap_or_default().into_iter().map(pair).collect(),
-            user: section.user.unwrap_or_default(),
-            cwd: section.working_dir.unwrap_or_default(),
-            exposed: section
-                .exposed_ports
-                .unwrap_or_default()
-                .into_keys()
-                .filter_map(port)
-                .collect(),
-            volumes: section.volumes.unwrap_or_default().into_keys().collect(),
-            labels: section.labels.unwrap_or_default().into_iter().collect(),
-            stop_signal: section.stop_signal,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,15 +389,5 @@ mod tests {
         };
         assert_eq!(Challenge::parse(header), Some(expected));
         assert_eq!(Challenge::parse("Basic realm=\"x\""), None);
-    }
-
-    #[test]
-    fn an_image_configuration_becomes_a_run_configuration() {
-        let json = r#"{"Env":["PATH=/bin","A=b=c"],"Cmd":["node"],"WorkingDir":"/app",
-                       "ExposedPorts":{"3000/tcp":{}},"Labels":null,"User":"node"}"#;
-        let config = RunConfig::from(serde_json::from_str::<ConfigSection>(json).unwrap());
-        assert_eq!(config.env[1], ("A".to_owned(), "b=c".to_owned()));
-        assert_eq!(config.exposed, [3000]);
-        assert_eq!((config.cwd.as_str(), config.user.as_str()), ("/app", "node"));
     }
 }

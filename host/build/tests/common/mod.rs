@@ -146,6 +146,7 @@ impl Host {
             variables: Vec::new(),
             log: Arc::new(move |line| lines.lock().unwrap().push(line)),
             cancel: CancellationToken::new(),
+            access: windlass_build::Access::default(),
             labels: BTreeMap::new(),
         }
     }

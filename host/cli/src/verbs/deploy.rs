@@ -1,10 +1,12 @@
 //! `windlass deploy`: a Git repository, or this folder, goes live.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use ureq::http::Method;
 use windlass_model::api::{CreateDeployment, DeploymentView};
 use windlass_model::settings::{self, Settings};
+use windlass_model::source::UploadKind;
 use windlass_model::{EnvironmentName, ProjectName};
 
 use super::wait::{Once, Wait};
@@ -25,14 +27,39 @@ use crate::{archive, render};
   windlass deploy https://github.com/me/shop.git --ref v2
   windlass deploy                                  # this folder
   windlass deploy ../shop -e staging --no-wait
-  windlass deploy https://github.com/me/private.git --git-token-env GITHUB_TOKEN")]
+  windlass deploy https://github.com/me/private.git --git-token-env GITHUB_TOKEN
+  windlass deploy source.tar.gz --project shop     # or .zip, .tar, .tar.zst
+  windlass deploy --static dist --spa              # finished files, served as they are
+  windlass deploy --image ghcr.io/me/shop:2.1      # `windlass registry login` for private ones
+  windlass deploy --image-archive shop.tar         # from `docker save`, or an OCI layout")]
 pub struct Deploy {
-    /// A Git address, or a folder.
+    /// A Git address, a folder, or an archive of the source (zip, tar, tar.gz, tar.zst).
     #[arg(value_name = "GIT_URL|PATH", default_value = ".")]
     source: String,
     /// Branch, tag or commit [default: the repository's default branch].
-    #[arg(long = "ref", value_name = "REF")]
+    #[arg(long = "ref", value_name = "REF", group = "which")]
     reference: Option<String>,
+    /// A branch.
+    #[arg(long, value_name = "NAME", group = "which")]
+    branch: Option<String>,
+    /// A tag, even where a branch has the same name.
+    #[arg(long, value_name = "NAME", group = "which")]
+    tag: Option<String>,
+    /// A commit, by its id or an unambiguous beginning of it; it may be an old one.
+    #[arg(long, value_name = "ID", group = "which")]
+    commit: Option<String>,
+    /// Serve these finished files as they are: a folder, or an archive of one.
+    #[arg(long = "static", value_name = "PATH", group = "kind", conflicts_with_all = ["source", "which"])]
+    files: Option<PathBuf>,
+    /// With --static: answer unknown paths with index.html, as single-page applications need it.
+    #[arg(long, requires = "files")]
+    spa: bool,
+    /// Run this image of a registry as it is.
+    #[arg(long, value_name = "IMAGE", group = "kind", conflicts_with_all = ["source", "which"])]
+    image: Option<String>,
+    /// Run the image in this file as it is: from `docker save`, or an OCI layout as a tar.
+    #[arg(long, value_name = "FILE", group = "kind", conflicts_with_all = ["source", "which"])]
+    image_archive: Option<PathBuf>,
     /// Take the HTTPS token for a private repository from this environment variable; it is stored,
     /// encrypted, for the project.
     #[arg(long, value_name = "VAR", conflicts_with = "git_token_stdin")]
@@ -48,22 +75,60 @@ pub struct Deploy {
 
 impl Deploy {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        let is_git = is_git_address(&self.source);
         if session.common.project.is_none() {
-            let project = if is_git {
-                project_of_repository(&self.source)?
-            } else {
-                project_of_folder(Path::new(&self.source))?
-            };
-            session.common.project = Some(project);
+            session.common.project = Some(self.project()?);
         }
         let client = self.once.client(session)?;
-        let accepted = if is_git {
+        let accepted = if let Some(image) = &self.image {
+            let body =
+                CreateDeployment { image: Some(image.clone()), ..CreateDeployment::default() };
+            send(session, &client, &body)?
+        } else if let Some(path) = &self.files {
+            self.send_path(session, &client, path, UploadKind::Static)?
+        } else if let Some(path) = &self.image_archive {
+            send_file(session, &client, path, &[("kind", UploadKind::ImageArchive.as_str())])?
+        } else if is_git_address(&self.source) {
             self.send_address(session, &client)?
         } else {
-            self.send_folder(session, &client)?
+            self.refuse_git_options()?;
+            self.send_path(session, &client, Path::new(&self.source), UploadKind::Source)?
         };
         self.wait.finish(session, client, accepted)
+    }
+
+    /// The project that is meant where nobody says it.
+    fn project(&self) -> CliResult<ProjectName> {
+        if let Some(image) = &self.image {
+            let name = image.split('@').next().unwrap_or(image);
+            let last = name.rsplit('/').next().unwrap_or(name);
+            return project_of_repository(last.split(':').next().unwrap_or(last));
+        }
+        let path = match self.files.as_ref().or(self.image_archive.as_ref()) {
+            Some(path) => path,
+            None if is_git_address(&self.source) => return project_of_repository(&self.source),
+            None => Path::new(&self.source),
+        };
+        if path.is_file() { project_of_file(path) } else { project_of_folder(path) }
+    }
+
+    /// What the host is asked for: tags by their full name, since a branch of the same name wins.
+    fn wanted(&self) -> CliResult<Option<String>> {
+        if let Some(commit) = &self.commit {
+            let is_id =
+                (4..=64).contains(&commit.len()) && commit.bytes().all(|b| b.is_ascii_hexdigit());
+            if !is_id {
+                return Err(CliError::new(
+                    Exit::Usage,
+                    "cli.usage",
+                    format!("{commit:?} is no commit id"),
+                    "an id has 4 to 64 hexadecimal digits",
+                    "give the id as `git log` shows it, or use --branch or --tag for a name",
+                ));
+            }
+        }
+        let tag = self.tag.as_ref().map(|tag| format!("refs/tags/{tag}"));
+        let named = self.reference.as_ref().or(self.branch.as_ref()).or(self.commit.as_ref());
+        Ok(tag.or_else(|| named.cloned()))
     }
 
     fn send_address(
@@ -83,33 +148,50 @@ impl Deploy {
         };
         let body = CreateDeployment {
             git_url: Some(self.source.clone()),
-            reference: self.reference.clone(),
+            reference: self.wanted()?,
             git_token: git_token.map(|token| token.trim().to_owned()),
+            ..CreateDeployment::default()
         };
-        let path = environment_path(session, &["deployments"])?;
-        client.send(Method::POST, &with_query(&path, &[("create", "true")]), &body)
+        send(session, client, &body)
     }
 
-    fn send_folder(
+    fn refuse_git_options(&self) -> CliResult<()> {
+        let is_named = self.wanted()?.is_some();
+        if !is_named && self.git_token_env.is_none() && !self.git_token_stdin {
+            return Ok(());
+        }
+        Err(CliError::new(
+            Exit::Usage,
+            "cli.usage",
+            "--ref, --branch, --tag, --commit and the Git token are for Git addresses",
+            format!(
+                "{:?} is taken as a path, and what lies there is deployed as it is",
+                self.source
+            ),
+            "give the repository's address, or leave these options out",
+        ))
+    }
+
+    /// A folder is packed first; a file is an archive already, and the host looks what is in it.
+    fn send_path(
         &self,
         session: &mut Session<'_, '_>,
         client: &Client,
+        path: &Path,
+        kind: UploadKind,
     ) -> CliResult<DeploymentView> {
-        if self.reference.is_some() || self.git_token_env.is_some() || self.git_token_stdin {
-            return Err(CliError::new(
-                Exit::Usage,
-                "cli.usage",
-                "--ref and the Git token are for Git addresses",
-                format!(
-                    "{:?} is taken as a folder, and a folder is deployed as it is",
-                    self.source
-                ),
-                "give the repository's address, or leave these options out",
-            ));
+        let spa = if self.spa { "true" } else { "false" };
+        let query = [("kind", kind.as_str()), ("spa", spa)];
+        if path.is_file() {
+            return send_file(session, client, path, &query);
         }
-        let folder = Path::new(&self.source);
-        check_settings(folder, &session.environment())?;
-        let archive = archive::pack(folder)?;
+        if kind == UploadKind::Source {
+            check_settings(path, &session.environment())?;
+        }
+        let archive = match kind {
+            UploadKind::Static => archive::pack_all(path)?,
+            UploadKind::Source | UploadKind::ImageArchive => archive::pack(path)?,
+        };
         for path in &archive.left_out {
             session.console.note(&format!("left out, not a file: {}", path.display()));
         }
@@ -121,13 +203,53 @@ impl Deploy {
                 session.common.url,
             ));
         }
-        let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        let name =
-            absolute.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let path = environment_path(session, &["deployments", "archive"])?;
-        let path = with_query(&path, &[("create", "true"), ("name", &name)]);
-        client.upload(&path, "application/gzip", &archive.file)
+        upload(session, client, path, "application/gzip", &archive.file, &query)
     }
+}
+
+/// Asks for a deployment of something that the host fetches itself.
+fn send(
+    session: &Session<'_, '_>,
+    client: &Client,
+    body: &CreateDeployment,
+) -> CliResult<DeploymentView> {
+    let path = environment_path(session, &["deployments"])?;
+    client.send(Method::POST, &with_query(&path, &[("create", "true")]), body)
+}
+
+fn send_file(
+    session: &mut Session<'_, '_>,
+    client: &Client,
+    path: &Path,
+    query: &[(&str, &str)],
+) -> CliResult<DeploymentView> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let file = match opened {
+        Ok((meta, file)) if meta.is_file() => file,
+        Ok(_) => return Err(unreadable(&path.display().to_string(), "it is no file")),
+        Err(error) => return Err(unreadable(&path.display().to_string(), error)),
+    };
+    if !session.json() {
+        let to = &session.common.url;
+        session.console.note(&format!("sending {} to {to}", path.display()));
+    }
+    upload(session, client, path, "application/octet-stream", &file, query)
+}
+
+fn upload(
+    session: &Session<'_, '_>,
+    client: &Client,
+    shown: &Path,
+    content_type: &str,
+    file: &File,
+    query: &[(&str, &str)],
+) -> CliResult<DeploymentView> {
+    let absolute = shown.canonicalize().unwrap_or_else(|_| shown.to_owned());
+    let name = absolute.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut all = vec![("create", "true"), ("name", name.as_str())];
+    all.extend(query);
+    let path = environment_path(session, &["deployments", "archive"])?;
+    client.upload(&with_query(&path, &all), content_type, file)
 }
 
 /// What the host would refuse is refused before anything is sent.
@@ -144,6 +266,14 @@ fn is_git_address(source: &str) -> bool {
         .split_once(':')
         .is_some_and(|(host, path)| host.contains('@') && !host.contains('/') && !path.is_empty());
     source.contains("://") || scp
+}
+
+/// The project that an archive's name suggests: `shop-site.tar.gz` is `shop-site`.
+fn project_of_file(path: &Path) -> CliResult<ProjectName> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let endings = [".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".gz", ".zst"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    project_of_repository(stem)
 }
 
 fn project_of_repository(url: &str) -> CliResult<ProjectName> {

@@ -32,6 +32,7 @@ mod promote;
 mod proxy;
 mod recover;
 mod redeploy;
+mod registry;
 mod restore;
 mod rollback;
 mod serve;
@@ -78,6 +79,7 @@ pub enum Verb {
     Audit(audit::Audit),
     Key(key::Key),
     Plugin(plugin::Plugin),
+    Registry(registry::Registry),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Recover(recover::Recover),
@@ -123,6 +125,7 @@ impl Verb {
             Self::Audit(verb) => verb.run(session),
             Self::Key(verb) => verb.run(session),
             Self::Plugin(verb) => verb.run(session),
+            Self::Registry(verb) => verb.run(session),
             Self::Backup(verb) => verb.run(session),
             Self::Restore(verb) => verb.run(session),
             Self::Recover(verb) => verb.run(session),

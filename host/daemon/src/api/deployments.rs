@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use windlass_model::api::{CreateDeployment, DeploymentView, Page};
 use windlass_model::deployment::StoredPlan;
+use windlass_model::source::UploadKind;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, EnvironmentName, ProjectName};
 
 use super::App;
@@ -51,6 +52,10 @@ pub(super) struct ArchiveArgs {
     name: String,
     #[serde(default)]
     create: bool,
+    #[serde(default)]
+    kind: UploadKind,
+    #[serde(default)]
+    spa: bool,
 }
 
 fn default_archive_name() -> String {
@@ -78,10 +83,10 @@ pub(super) async fn create_from_archive(
     let stream = body.into_data_stream();
     let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
     let Target { project, environment } = &target;
-    request.once = key.of(&("archive", (project, environment), &digest, &args.name))?;
-    let change = async move {
-        deployments::from_archive(&app.host, &target, digest, args.name, &request).await
-    };
+    let source = args.kind.source(digest, args.name, args.spa);
+    request.once = key.of(&("archive", (project, environment), &source))?;
+    let change =
+        async move { deployments::from_archive(&app.host, &target, source, &request).await };
     Ok(Accepted(detached(change).await?))
 }
 

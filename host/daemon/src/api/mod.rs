@@ -31,6 +31,7 @@ mod openapi;
 mod problem;
 mod projects;
 mod queue;
+mod registries;
 mod route;
 mod table;
 mod webhooks;

@@ -34,6 +34,8 @@ pub(super) struct LogEntries {
 
 pub(super) const CREATE: (&str, &str) =
     ("create", "`true`: make the project and environment if missing");
+const KIND: (&str, &str) = ("kind", "`source` (when absent), `static` or `image-archive`");
+const SPA: (&str, &str) = ("spa", "`true`: static files answer unknown paths with the index page");
 pub(super) const PROJECT: (&str, &str) =
     ("project", "the project, where the deployment is given by its number");
 
@@ -41,6 +43,7 @@ pub(super) const PROJECT: (&str, &str) =
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = about_the_host();
     rows.extend(about_projects());
+    rows.extend(super::registries::about_registries());
     rows.extend(about_environments());
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
@@ -177,13 +180,18 @@ fn asking_for_deployments() -> Vec<Row> {
             .keyed()
             .errors(&[400, 404, 409, 429])
             .needs(TokenScope::Deploy),
-        row(Post, ARCHIVE, "Deploy an archive of the source", deployments::create_from_archive)
-            .query(&[("name", "name of the file or folder, to be shown"), CREATE])
-            .takes_archive()
-            .answers::<DeploymentView>(202)
-            .keyed()
-            .errors(&[400, 404, 409, 413, 429])
-            .needs(TokenScope::Deploy),
+        row(
+            Post,
+            ARCHIVE,
+            "Deploy an upload: source, static files or an image",
+            deployments::create_from_archive,
+        )
+        .query(&[("name", "name of the file or folder, to be shown"), CREATE, KIND, SPA])
+        .takes_archive()
+        .answers::<DeploymentView>(202)
+        .keyed()
+        .errors(&[400, 404, 409, 413, 429])
+        .needs(TokenScope::Deploy),
         row(Post, REDEPLOY, "Deploy the same source again", deployments::redeploy_environment)
             .answers::<DeploymentView>(202)
             .keyed()

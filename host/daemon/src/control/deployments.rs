@@ -6,9 +6,7 @@ use windlass_model::access::TokenScope;
 use windlass_model::api::{CreateDeployment, DeploymentView, Page};
 use windlass_model::deployment::{Kind, StoredPlan};
 use windlass_model::project::Intent;
-use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, Digest, Failure, Source, StepName,
-};
+use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Source, StepName};
 use windlass_store::{Created, Idempotency};
 
 use super::find::{self, Wanted};
@@ -56,6 +54,15 @@ pub async fn from_git(
     if let Some(reference) = &body.reference {
         address::check_reference(reference)?;
     }
+    if let Some(image) = body.image {
+        if body.git_url.is_some() || body.reference.is_some() || body.git_token.is_some() {
+            return Err(image_and_git());
+        }
+        check_image(&image)?;
+        prepare(host, target, request).await?;
+        let source = Source::Image { reference: image };
+        return queue(host, target, Kind::Deploy, source, request).await;
+    }
     let token = body.git_token.as_deref().map(projects::check_token).transpose()?;
     if token.is_some() {
         caller::must_have(TokenScope::Admin, "storing a Git token")?;
@@ -74,6 +81,30 @@ pub async fn from_git(
     queue(host, target, Kind::Deploy, source, request).await
 }
 
+/// Whether an image can be asked for by this name.
+///
+/// # Errors
+/// `registry.invalid-reference`.
+fn check_image(image: &str) -> Result<(), Failure> {
+    image.parse::<windlass_build::registry::Reference>().map(drop).map_err(|error| {
+        Failure::app(
+            "registry.invalid-reference",
+            format!("{image:?} is not an image's name"),
+            error.why,
+            "use name:tag or name@sha256:digest, for instance ghcr.io/me/shop:2.1",
+        )
+    })
+}
+
+fn image_and_git() -> Failure {
+    Failure::app(
+        "deployment.two-sources",
+        "a deployment has one source",
+        "the request names an image, and a repository too",
+        "leave out `image`, or `git_url`, `reference` and `git_token`",
+    )
+}
+
 /// Queues a deployment from an archive that was uploaded.
 ///
 /// # Errors
@@ -81,13 +112,14 @@ pub async fn from_git(
 pub async fn from_archive(
     host: &Arc<Host>,
     target: &Target,
-    digest: Digest,
-    name: String,
+    source: Source,
     request: &Request,
 ) -> Result<DeploymentView, Failure> {
-    check_archive_name(&name)?;
+    if let Some((_, name)) = source.upload() {
+        check_archive_name(name)?;
+    }
     prepare(host, target, request).await?;
-    queue(host, target, Kind::Deploy, Source::Archive { digest, name }, request).await
+    queue(host, target, Kind::Deploy, source, request).await
 }
 
 /// Makes what is missing, or refuses: asked before an upload is read, too.

@@ -21,6 +21,7 @@ pub mod pausing;
 pub mod previews;
 pub mod projects;
 pub mod promote;
+pub mod registries;
 pub mod rollback;
 pub mod status;
 pub mod views;

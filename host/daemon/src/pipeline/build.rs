@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use windlass_build::{BuildRequest, BuildVariable, SourceDigests};
-use windlass_model::{Deployment, Failure, StepName, StepStatus};
+use windlass_build::{Access, BuildRequest, BuildVariable, SourceDigests};
+use windlass_model::{Deployment, Failure, Source, StepName, StepStatus};
 
 use super::{Done, Run, Work, has_artifact, names};
 use crate::{failpoint, source};
@@ -39,6 +39,7 @@ impl Work for Build {
                 failpoint::reached("during:build");
             }),
             cancel: run.cancel.clone(),
+            access: access(run)?,
             labels: names::labels(&run.deployment, StepName::Build),
         };
         let outcome = run.host.builder.build(request).await?;
@@ -64,6 +65,16 @@ impl Work for Build {
         }
         Ok(())
     }
+}
+
+/// The project's logins, and the image that was uploaded, if one was.
+fn access(run: &Run) -> Result<Access, Failure> {
+    let (project, data_dir) = (&run.deployment.project, &run.host.config.data_dir);
+    let mut access = run.host.source_credentials(project)?.images(project);
+    if let Source::ImageArchive { .. } = run.deployment.source {
+        access.layout = Some(source::image::layout_dir(data_dir, &run.deployment.id));
+    }
+    Ok(access)
 }
 
 /// What fetch wrote down of the files, so that they need not be hashed again.

@@ -9,7 +9,7 @@ use windlass_model::plugin::{PluginInfo, Stage};
 use windlass_model::{Deployment, Failure};
 
 use super::plan::{context, source};
-use super::{Done, Run, Work, has_artifact};
+use super::{Done, Run, Work, has_artifact, ready};
 use crate::{failpoint, plugins};
 
 pub(crate) struct Detect;
@@ -21,6 +21,11 @@ impl Work for Detect {
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        if let Some(chosen) = ready::chosen(&run.deployment) {
+            let summary = format!("{}: nothing to detect", chosen.detection.name);
+            run.deployment.outputs.chosen = Some(chosen);
+            return Ok(Done::skipped(summary));
+        }
         let context = context(run)?;
         let source = source(run)?;
         let host = run.host.clone();

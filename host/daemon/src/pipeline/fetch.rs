@@ -26,10 +26,13 @@ impl Work for Fetch {
             project: &run.deployment.project,
             deployment: &run.deployment.id,
             limits: &run.host.config.limits,
+            builder: Some(&run.host.builder),
         };
         let done = source::fetch(request, &run.log, &run.cancel).await?;
         let fetched = done.fetched;
+        let image = fetched.image.as_ref().map(|image| image.reference.clone());
         let summary = match (&fetched.commit, &fetched.subject) {
+            _ if image.is_some() => image.unwrap_or_default(),
             (Some(commit), Some(subject)) => {
                 format!("{} {subject}", &commit[..commit.len().min(8)])
             }

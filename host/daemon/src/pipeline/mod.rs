@@ -42,6 +42,7 @@ mod promote;
 mod provision;
 pub(crate) mod prune;
 pub(crate) mod queue;
+mod ready;
 pub(crate) mod retire;
 pub(crate) mod runner;
 mod runtime_env;

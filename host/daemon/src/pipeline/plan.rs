@@ -10,7 +10,7 @@ use windlass_model::plugin::Stage;
 use windlass_model::{Deployment, Digest, Failure};
 use windlass_sandbox::Source;
 
-use super::{Done, Run, Work, has_artifact, missing, needs_no_source};
+use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready};
 use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
@@ -22,6 +22,13 @@ impl Work for Plan {
     }
 
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
+        if let Some(plan) = ready::plan(run)? {
+            let digest = Digest::of_json(&plan);
+            let stored = StoredPlan { plugin: ready::BY.to_owned(), plan };
+            run.host.put_plan(&digest, stored).await?;
+            run.deployment.outputs.plan = Some(digest);
+            return Ok(Done::new("taken as it is"));
+        }
         let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
         let host = run.host.clone();
         let plugin = host.plugins.named(&chosen.plugin, Stage::Builder)?;

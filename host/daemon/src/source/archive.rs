@@ -1,4 +1,4 @@
-//! Uploaded archives: tar, gzipped or not.
+//! Uploaded archives: tar (plain, gzip or zstd) and zip, told apart by their first bytes.
 //!
 //! **Invariant: the tar crate only parses headers here.** Every entry is judged by us before a byte of
 //! it is written, and written by [`Writer`], which cannot leave its folder. Extension headers are read
@@ -16,6 +16,7 @@ use windlass_model::deployment::Fetched;
 use windlass_model::{Digest, Failure, Limits};
 
 use super::writer::Writer;
+use super::zipped;
 use super::{FetchRequest, Got, Place, cancelled, host_failed, too_large, uploads};
 
 /// Bytes of one extension header: a long name, or PAX records.
@@ -46,14 +47,21 @@ pub(super) fn unpack(
     let file = File::open(archive).map_err(|e| upload_missing(&e))?;
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let start = std::io::BufRead::fill_buf(&mut reader).map_err(|e| invalid(e.to_string()))?;
+    let mut writer = Writer::open(into).map_err(|e| host_failed("open the workspace", &e))?;
+    let mut counter = Counter { limits, entries: 0, bytes: 0 };
     let source: Box<dyn Read> = match start {
         [0x1f, 0x8b, ..] => Box::new(GzDecoder::new(reader)),
-        [b'P', b'K', 3 | 5, ..] => return Err(invalid("it is a zip file".to_owned())),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let decoder = zstd::Decoder::with_buffer(reader);
+            Box::new(decoder.map_err(|e| invalid(e.to_string()))?)
+        }
+        [b'P', b'K', 3 | 5, ..] => {
+            zipped::unpack(reader.into_inner(), &mut writer, &mut counter, cancel)?;
+            return finish(writer, counter.bytes);
+        }
         _ => Box::new(reader),
     };
-    let writer = Writer::open(into).map_err(|e| host_failed("open the workspace", &e))?;
-    let mut unpacking =
-        Unpacking { writer, limits, next: Extensions::default(), entries: 0, bytes: 0 };
+    let mut unpacking = Unpacking { writer, counter, next: Extensions::default() };
     let mut archive = Archive::new(source);
     for entry in archive.entries().map_err(|e| invalid(e.to_string()))?.raw(true) {
         if cancel.is_cancelled() {
@@ -62,7 +70,62 @@ pub(super) fn unpack(
         unpacking.entry(entry.map_err(|e| invalid(e.to_string()))?)?;
     }
     refuse_trailing(&mut archive.into_inner())?;
-    unpacking.finish()
+    finish(unpacking.writer, unpacking.counter.bytes)
+}
+
+/// What was unpacked so far, and how much it may be.
+pub(super) struct Counter<'a> {
+    limits: &'a Limits,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Counter<'_> {
+    /// One entry more.
+    pub(super) fn entry(&mut self) -> Result<(), Failure> {
+        self.entries += 1;
+        if self.entries > self.limits.source_files_max.saturating_mul(3) {
+            return Err(too_large("the archive has too many entries", "source_files_max"));
+        }
+        Ok(())
+    }
+
+    /// So many bytes more, counted before they are written.
+    pub(super) fn bytes(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes <= self.limits.source_bytes_max {
+            return Ok(());
+        }
+        let why = format!("unpacked, it has more than {} bytes", self.limits.source_bytes_max);
+        Err(too_large(why, "source_bytes_max"))
+    }
+
+    /// What was written, folders that no entry names included.
+    pub(super) fn written(&self, writer: &Writer) -> Result<(), Failure> {
+        if writer.count() > self.limits.source_files_max {
+            let why = format!("it has more than {} entries", self.limits.source_files_max);
+            return Err(too_large(why, "source_files_max"));
+        }
+        Ok(())
+    }
+}
+
+fn finish(writer: Writer, bytes: u64) -> Result<Got, Failure> {
+    let tree = writer.finish()?;
+    if tree.entries.is_empty() {
+        return Err(invalid("there is no file in it".to_owned()));
+    }
+    let fetched = Fetched {
+        commit: None,
+        subject: None,
+        author: None,
+        tree: tree.digest(),
+        files: tree.entries.len() as u64,
+        bytes,
+        anonymous: false,
+        image: None,
+    };
+    Ok(Got { tree, fetched, warnings: Vec::new() })
 }
 
 /// Extension headers that were read for the entry that follows them.
@@ -75,18 +138,13 @@ struct Extensions {
 
 struct Unpacking<'a> {
     writer: Writer,
-    limits: &'a Limits,
+    counter: Counter<'a>,
     next: Extensions,
-    entries: u64,
-    bytes: u64,
 }
 
 impl Unpacking<'_> {
     fn entry(&mut self, mut entry: Entry<'_, impl Read>) -> Result<(), Failure> {
-        self.entries += 1;
-        if self.entries > self.limits.source_files_max.saturating_mul(3) {
-            return Err(too_large("the archive has too many entries", "source_files_max"));
-        }
+        self.counter.entry()?;
         match entry.header().entry_type() {
             EntryType::XGlobalHeader => read_extension(&mut entry).map(drop),
             EntryType::GNULongName => {
@@ -128,7 +186,7 @@ impl Unpacking<'_> {
             EntryType::Directory => self.writer.directory(&path),
             EntryType::Regular if raw.ends_with(b"/") && size == 0 => self.writer.directory(&path),
             EntryType::Regular => {
-                self.count(size)?;
+                self.counter.bytes(size)?;
                 let mode = entry.header().mode().map_err(|e| invalid(e.to_string()))?;
                 self.writer.file(&path, mode & 0o111 != 0, size, entry)
             }
@@ -136,7 +194,7 @@ impl Unpacking<'_> {
             EntryType::Link => {
                 let target = clean_path(&link.unwrap_or_default())?;
                 let size = self.writer.file_size(&path, &target)?;
-                self.count(size)?;
+                self.counter.bytes(size)?;
                 self.writer.copy(&path, &target)
             }
             EntryType::Char | EntryType::Block => Err(unsafe_entry(&shown, "it is a device")),
@@ -148,37 +206,7 @@ impl Unpacking<'_> {
                 Err(unsafe_entry(&shown, &why))
             }
         }?;
-        if self.writer.count() > self.limits.source_files_max {
-            let why = format!("the archive has more than {} entries", self.limits.source_files_max);
-            return Err(too_large(why, "source_files_max"));
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, bytes: u64) -> Result<(), Failure> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes <= self.limits.source_bytes_max {
-            return Ok(());
-        }
-        let why = format!("unpacked, it has more than {} bytes", self.limits.source_bytes_max);
-        Err(too_large(why, "source_bytes_max"))
-    }
-
-    fn finish(self) -> Result<Got, Failure> {
-        let tree = self.writer.finish()?;
-        if tree.entries.is_empty() {
-            return Err(invalid("there is no file in it".to_owned()));
-        }
-        let fetched = Fetched {
-            commit: None,
-            subject: None,
-            author: None,
-            tree: tree.digest(),
-            files: tree.entries.len() as u64,
-            bytes: self.bytes,
-            anonymous: false,
-        };
-        Ok(Got { tree, fetched, warnings: Vec::new() })
+        self.counter.written(&self.writer)
     }
 }
 
@@ -246,7 +274,7 @@ fn trim_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A path from the workspace's root, without `.` components; empty for the root itself.
-fn clean_path(raw: &[u8]) -> Result<String, Failure> {
+pub(super) fn clean_path(raw: &[u8]) -> Result<String, Failure> {
     let text = String::from_utf8_lossy(raw);
     let refuse = |why| Err(unsafe_entry(&text, why));
     let Ok(path) = std::str::from_utf8(raw) else {
@@ -269,7 +297,7 @@ fn clean_path(raw: &[u8]) -> Result<String, Failure> {
 }
 
 /// A symbolic link's target as it is written. Whether it stays inside is checked when all is there.
-fn link_target(shown: &str, link: Option<Vec<u8>>) -> Result<String, Failure> {
+pub(super) fn link_target(shown: &str, link: Option<Vec<u8>>) -> Result<String, Failure> {
     let target = String::from_utf8(link.unwrap_or_default())
         .map_err(|_| unsafe_entry(shown, "its target is not UTF-8"))?;
     if target.is_empty() || target.len() > PATH_BYTES_MAX || target.contains('\0') {
@@ -318,9 +346,9 @@ pub(super) fn unsafe_entry(path: &str, why: &str) -> Failure {
 pub(super) fn invalid(why: String) -> Failure {
     Failure::app(
         "source.archive-invalid",
-        "the upload is not a readable tar archive",
+        "the upload is not a readable archive",
         why,
-        "send a .tar.gz or .tar file: tar -czf source.tar.gz -C FOLDER .",
+        "send a zip, tar, tar.gz or tar.zst archive: tar -czf source.tar.gz -C FOLDER .",
     )
 }
 

@@ -129,6 +129,7 @@ pub(super) async fn fetch(
         files: got.files,
         bytes: got.bytes,
         anonymous: !opened.git.sends_token(),
+        image: None,
     };
     Ok(Got { tree: Tree { entries: got.entries }, fetched, warnings })
 }

@@ -9,9 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use windlass_build::{Access, Builder, Login};
 use windlass_model::deployment::{Fetched, Warning};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{
@@ -25,9 +27,11 @@ pub mod address;
 mod archive;
 pub mod changes;
 mod git;
+pub mod image;
 mod seen;
 pub mod uploads;
 mod writer;
+mod zipped;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +44,16 @@ pub const TREE_FILE: &str = "tree.json";
 pub struct Credentials {
     /// HTTPS token, or `user:token` where the service wants a certain user name.
     pub git_token: Option<Secret<String>>,
+    /// Logins of registries.
+    pub logins: Vec<Login>,
+}
+
+impl Credentials {
+    /// What a project's images may be reached with.
+    pub fn images(&self, project: &ProjectName) -> Access {
+        let logins = Arc::new(self.logins.clone());
+        Access { project: Some(project.clone()), logins, layout: None }
+    }
 }
 
 /// What earlier deployments of the project saw of the same source. It decides nothing but which words a
@@ -53,7 +67,7 @@ pub struct Before {
 }
 
 /// What to fetch, and whereto.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct FetchRequest<'a> {
     /// Where the source comes from.
     pub source: &'a Source,
@@ -69,9 +83,15 @@ pub struct FetchRequest<'a> {
     pub deployment: &'a DeploymentId,
     /// The limits in force.
     pub limits: &'a Limits,
+    /// Who can look images up; tests of other sources have none.
+    pub builder: Option<&'a Builder>,
 }
 
 impl<'a> FetchRequest<'a> {
+    fn builder(&self) -> Result<&'a Builder, Failure> {
+        self.builder.ok_or_else(|| host_failed("look up an image", &"nobody here knows how"))
+    }
+
     fn remote(
         &self,
         url: &'a str,
@@ -167,7 +187,15 @@ pub async fn fetch(
             log.say(format!("unpacking {name} ({})", digest.short()));
             archive::fetch(&request, digest, &place, cancel).await
         }
-        Source::Image { .. } | Source::ImageArchive { .. } => Err(images_come_later()),
+        Source::Image { reference } => {
+            log.say(format!("looking up the image {reference}"));
+            let access = request.credentials.images(request.project);
+            image::look_up(request.builder()?, access, reference, cancel).await
+        }
+        Source::ImageArchive { digest, name } => {
+            log.say(format!("unpacking the image {name} ({})", digest.short()));
+            image::unpack(&request, digest, &place, cancel).await
+        }
     };
     // In the middle: what came lies there, and is not in its place yet.
     failpoint::reached("during:fetch");
@@ -180,7 +208,10 @@ pub async fn fetch(
     }
     let workspace = finished?;
     let fetched = &workspace.fetched;
-    log.say(format!("{} files, {} bytes", fetched.files, fetched.bytes));
+    match &fetched.image {
+        Some(image) => log.say(format!("it is {}", image.reference)),
+        None => log.say(format!("{} files, {} bytes", fetched.files, fetched.bytes)),
+    }
     for warning in &workspace.warnings {
         log.say(format!("warning: {}", warning.message));
     }
@@ -300,15 +331,6 @@ fn host_failed(doing: &str, error: &dyn std::fmt::Display) -> Failure {
         format!("could not {doing}"),
         error.to_string(),
         "check the space and the permissions of the data directory, then redeploy",
-    )
-}
-
-fn images_come_later() -> Failure {
-    Failure::host(
-        "source.host-failed",
-        "an image cannot be fetched yet",
-        "this version of Windlass knows the record, and not how to fetch it",
-        "deploy a repository or a folder",
     )
 }
 

@@ -1,8 +1,9 @@
 //! What the host knows about a source before it is fetched: what may be shown to it, and what earlier
 //! deployments saw of it.
 
-use windlass_model::{Deployment, Failure, ProjectName, Source};
-use windlass_store::HistoryFilter;
+use windlass_build::Login;
+use windlass_model::{Deployment, Failure, ProjectName, Secret, Source};
+use windlass_store::{HistoryFilter, RegistryLogin};
 
 use super::{Before, Credentials};
 use crate::host::Host;
@@ -17,7 +18,16 @@ impl Host {
     /// The store's.
     pub fn source_credentials(&self, project: &ProjectName) -> Result<Credentials, Failure> {
         let stored = |e: windlass_store::StoreError| e.to_failure();
-        Ok(Credentials { git_token: self.store.git_token(project).map_err(stored)? })
+        let logins = self.store.registry_logins(project).map_err(stored)?;
+        let login = |(registry, login): (String, RegistryLogin)| Login {
+            registry,
+            user: login.user,
+            password: Secret::new(login.password),
+        };
+        Ok(Credentials {
+            git_token: self.store.git_token(project).map_err(stored)?,
+            logins: logins.into_iter().map(login).collect(),
+        })
     }
 
     /// What earlier deployments of the project saw of the same repository.

@@ -46,7 +46,7 @@ impl World {
         token: Option<&str>,
     ) -> Result<FetchedWorkspace, Failure> {
         let git_token = token.map(|token| Secret::new(token.to_owned()));
-        let credentials = Credentials { git_token };
+        let credentials = Credentials { git_token, ..Credentials::default() };
         let request = FetchRequest {
             source,
             credentials: &credentials,
@@ -55,6 +55,7 @@ impl World {
             project: &self.project,
             deployment: &self.deployment,
             limits: &self.limits,
+            builder: None,
         };
         let logs = StepLogs::new(&self.data(), &self.limits);
         let log = logs.open(&self.deployment, StepName::Fetch, Masker::default()).unwrap();

@@ -1,0 +1,175 @@
+//! From an index or a manifest to the image for this machine, wherever the documents come from.
+
+use serde::Deserialize;
+use windlass_model::Digest;
+use windlass_model::plan::RunConfig;
+
+use super::client::RegistryError;
+use super::{ImageManifest, Layer};
+use crate::key::architecture;
+
+/// Indexes within indexes.
+const DEPTH_MAX: usize = 4;
+
+/// Reads the image for this machine. `document` gives a document of this kind (`manifests`, `blobs`) and
+/// digest, checked against it. The image is named by the digest `top`.
+pub(super) fn read(
+    what: &str,
+    host: &str,
+    top: Digest,
+    bytes: &[u8],
+    document: impl Fn(&str, &Digest) -> Result<Vec<u8>, RegistryError>,
+) -> Result<ImageManifest, RegistryError> {
+    let protocol = |why: &str| RegistryError::Protocol { host: host.into(), why: why.into() };
+    let mut manifest: Document = json(host, bytes)?;
+    for _ in 0..DEPTH_MAX {
+        let Some(list) = manifest.manifests.take() else { break };
+        let chosen = choose(what, &list)?;
+        manifest = json(host, &document("manifests", &chosen)?)?;
+    }
+    let (Some(config), Some(layers)) = (manifest.config, manifest.layers) else {
+        return Err(protocol("a manifest without configuration or layers"));
+    };
+    let image: ImageConfig = json(host, &document("blobs", &config.digest)?)?;
+    check_platform(what, &image)?;
+    if image.rootfs.diff_ids.len() != layers.len() {
+        return Err(protocol("the configuration names other layers than the manifest"));
+    }
+    let layers = layers
+        .into_iter()
+        .zip(image.rootfs.diff_ids)
+        .map(|(layer, diff_id)| Layer { digest: layer.digest, bytes: layer.size, diff_id })
+        .collect();
+    Ok(ImageManifest { digest: top, config: image.config.unwrap_or_default().into(), layers })
+}
+
+pub(super) fn json<T: for<'a> Deserialize<'a>>(
+    host: &str,
+    bytes: &[u8],
+) -> Result<T, RegistryError> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| RegistryError::Protocol { host: host.to_owned(), why: e.to_string() })
+}
+
+/// The image for this machine; a single one without a platform is taken and judged by its
+/// configuration.
+fn choose(what: &str, list: &[Descriptor]) -> Result<Digest, RegistryError> {
+    let wanted = architecture();
+    let fits = |d: &&Descriptor| {
+        d.platform.as_ref().is_some_and(|p| p.os == "linux" && p.architecture == wanted)
+    };
+    let only = || match list {
+        [one] if one.platform.is_none() => Some(one),
+        _ => None,
+    };
+    list.iter().find(fits).or_else(only).map(|d| d.digest.clone()).ok_or_else(|| {
+        let named =
+            |d: &Descriptor| d.platform.as_ref().map(|p| format!("{}/{}", p.os, p.architecture));
+        let available: Vec<_> = list.iter().filter_map(named).collect();
+        unsupported(what, available.join(", "))
+    })
+}
+
+pub(super) fn check_platform(what: &str, image: &ImageConfig) -> Result<(), RegistryError> {
+    let os = image.os.as_deref().unwrap_or("linux");
+    let given = image.architecture.as_deref().unwrap_or(architecture());
+    if os == "linux" && given == architecture() {
+        return Ok(());
+    }
+    Err(unsupported(what, format!("{os}/{given}")))
+}
+
+fn unsupported(what: &str, available: String) -> RegistryError {
+    RegistryError::UnsupportedPlatform { what: what.to_owned(), wanted: architecture(), available }
+}
+
+/// An index or a manifest: which one shows in what it has.
+#[derive(Deserialize)]
+struct Document {
+    manifests: Option<Vec<Descriptor>>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: Digest,
+    #[serde(default)]
+    size: u64,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: String,
+    architecture: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ImageConfig {
+    architecture: Option<String>,
+    os: Option<String>,
+    pub(super) config: Option<ConfigSection>,
+    pub(super) rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RootFs {
+    #[serde(default)]
+    pub(super) diff_ids: Vec<Digest>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct ConfigSection {
+    env: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    entrypoint: Option<Vec<String>>,
+    working_dir: Option<String>,
+    user: Option<String>,
+    exposed_ports: Option<std::collections::BTreeMap<String, serde_json::Value>>,
+    volumes: Option<std::collections::BTreeMap<String, serde_json::Value>>,
+    labels: Option<std::collections::BTreeMap<String, String>>,
+    stop_signal: Option<String>,
+}
+
+impl From<ConfigSection> for RunConfig {
+    fn from(section: ConfigSection) -> Self {
+        let pair = |text: String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (text, String::new()),
+        };
+        let port = |text: String| text.split('/').next().and_then(|port| port.parse().ok());
+        Self {
+            entrypoint: section.entrypoint.unwrap_or_default(),
+            cmd: section.cmd.unwrap_or_default(),
+            env: section.env.unwrap_or_default().into_iter().map(pair).collect(),
+            user: section.user.unwrap_or_default(),
+            cwd: section.working_dir.unwrap_or_default(),
+            exposed: section
+                .exposed_ports
+                .unwrap_or_default()
+                .into_keys()
+                .filter_map(port)
+                .collect(),
+            volumes: section.volumes.unwrap_or_default().into_keys().collect(),
+            labels: section.labels.unwrap_or_default().into_iter().collect(),
+            stop_signal: section.stop_signal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_configuration_becomes_a_run_configuration() {
+        let json = r#"{"Env":["PATH=/bin","A=b=c"],"Cmd":["node"],"WorkingDir":"/app",
+                       "ExposedPorts":{"3000/tcp":{}},"Labels":null,"User":"node"}"#;
+        let config = RunConfig::from(serde_json::from_str::<ConfigSection>(json).unwrap());
+        assert_eq!(config.env[1], ("A".to_owned(), "b=c".to_owned()));
+        assert_eq!(config.exposed, [3000]);
+        assert_eq!((config.cwd.as_str(), config.user.as_str()), ("/app", "node"));
+    }
+}
