@@ -24,6 +24,7 @@ impl Work for Fetch {
             before: run.host.source_seen_before(&run.deployment)?,
             data_dir: &run.host.config.data_dir,
             project: &run.deployment.project,
+            environment: &run.deployment.environment,
             deployment: &run.deployment.id,
             limits: &run.host.config.limits,
             builder: Some(&run.host.builder),

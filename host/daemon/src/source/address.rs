@@ -96,6 +96,31 @@ pub fn check_commit(id: &str) -> Result<(), Failure> {
     ))
 }
 
+/// Refuses to send a token in clear over a network; this machine itself is none.
+///
+/// # Errors
+/// `source.token-in-clear`.
+pub(super) fn refuse_clear_token(url: &str) -> Result<(), Failure> {
+    let Some(rest) = url.strip_prefix("http://") else { return Ok(()) };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address: Option<std::net::IpAddr> = host.parse().ok();
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "source.token-in-clear",
+        format!("the Git token is not sent to {url}"),
+        "over http:// everyone on the way could read it",
+        "use the repository's https:// address; or, if it is public, remove the token: windlass project \
+         token --remove",
+    ))
+}
+
 /// The project name that an address suggests: its last part without `.git`.
 pub fn base_name(url: &str) -> &str {
     let path = url.trim_end_matches('/');
@@ -186,6 +211,18 @@ mod tests {
         }
         for bad in ["", "-x", "a..b", "a b", "a:b", "x.lock", "a^", "@", "/a", "a/", "a~1", ".a"] {
             assert!(check_reference(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_goes_over_plain_http_to_this_machine_alone() {
+        for url in
+            ["https://h/x", "http://127.0.0.1:80/x", "http://localhost/x", "http://[::1]:1/x"]
+        {
+            refuse_clear_token(url).unwrap();
+        }
+        for url in ["http://h/x", "http://10.0.0.1/x", "http://127.0.0.1.evil.example/x"] {
+            assert_eq!(refuse_clear_token(url).unwrap_err().code, "source.token-in-clear", "{url}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Fetched, Warning};
-use windlass_model::{Digest, Failure, Limits, ProjectName};
+use windlass_model::{Digest, EnvironmentName, Failure, Limits, ProjectName};
 
 use super::{Before, Credentials, Got, Place, Tree, address, blocking, cancelled, remove_tree};
 use crate::steplog::StepLog;
@@ -18,6 +18,7 @@ use crate::steplog::StepLog;
 mod export;
 mod failures;
 mod run;
+mod submodules;
 
 use failures::Asked;
 use run::{Git, GitFailed};
@@ -51,6 +52,9 @@ impl<'a> Remote<'a> {
     /// Checks the address and waits for the turn at the cache.
     pub(super) async fn open(self) -> Result<Opened<'a>, Failure> {
         address::check_url(self.url)?;
+        if self.credentials.git_token.is_some() {
+            address::refuse_clear_token(self.url)?;
+        }
         let cache = self.cache_dir();
         let turn = tokio::select! {
             turn = turn_of(&cache).lock_owned() => turn,
@@ -108,6 +112,7 @@ impl Opened<'_> {
 pub(super) async fn fetch(
     remote: Remote<'_>,
     reference: Option<&str>,
+    environment: &EnvironmentName,
     place: &Place,
 ) -> Result<Got, Failure> {
     remote.say(format!(
@@ -118,9 +123,17 @@ pub(super) async fn fetch(
     let opened = remote.open().await?;
     let commit = opened.commit(reference).await?;
     let mut warnings = transport_warnings(remote.url, remote.credentials.git_token.is_some());
-    let got = export::export(&opened.git, &commit, place, remote.limits).await?;
+    let mut got = export::export(&opened.git, &commit, place, remote.limits).await?;
     remote.say(format!("commit {} {}", &commit[..12.min(commit.len())], got.subject));
-    warnings.extend(got.warnings);
+    let anonymous = !opened.git.sends_token();
+    submodules::fetch(remote, opened, &commit, place, &mut got).await?;
+    if !got.pointers.is_empty() {
+        let workspace = place.partial();
+        if lfs_wanted(&workspace, environment) {
+            return Err(failures::lfs_missing(&got.pointers));
+        }
+        warnings.push(failures::lfs_kept(&got.pointers));
+    }
     let fetched = Fetched {
         tree: Digest::of(format!("git-tree:{}", got.tree_oid).as_bytes()),
         commit: Some(commit),
@@ -128,10 +141,17 @@ pub(super) async fn fetch(
         author: Some(got.author),
         files: got.files,
         bytes: got.bytes,
-        anonymous: !opened.git.sends_token(),
+        anonymous,
         image: None,
     };
     Ok(Got { tree: Tree { entries: got.entries }, fetched, warnings })
+}
+
+/// Whether Git LFS pointers are to be more than pointers: `build.lfs` of the tree's own settings.
+/// Settings that cannot be read are refused a step later.
+fn lfs_wanted(workspace: &Path, environment: &EnvironmentName) -> bool {
+    let settings = super::read_settings(workspace, environment);
+    settings.ok().and_then(|settings| settings.build.lfs) != Some(false)
 }
 
 /// A failure, or a sign that the cache is to blame.
@@ -280,11 +300,10 @@ fn transport_warnings(url: &str, has_token: bool) -> Vec<Warning> {
     if !has_token || url.starts_with("https://") {
         return Vec::new();
     }
-    let message = if url.starts_with("http://") {
-        "the token was sent over http:// in clear text; use https://"
-    } else {
-        "the project's Git token was not used: it is for https:// addresses only"
-    };
+    if url.starts_with("http://") {
+        return Vec::new();
+    }
+    let message = "the project's Git token was not used: it is for https:// addresses only";
     vec![Warning { code: "source.token-transport".to_owned(), message: message.to_owned() }]
 }
 

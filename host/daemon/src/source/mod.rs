@@ -79,6 +79,8 @@ pub struct FetchRequest<'a> {
     pub data_dir: &'a Path,
     /// The project: its fetches share a cache and run one after another.
     pub project: &'a ProjectName,
+    /// Its environment, whose settings count.
+    pub environment: &'a EnvironmentName,
     /// The deployment: the workspace is named after it.
     pub deployment: &'a DeploymentId,
     /// The limits in force.
@@ -181,7 +183,7 @@ pub async fn fetch(
     let got = match request.source {
         Source::Git { url, reference } => {
             let remote = request.remote(url, log, cancel);
-            git::fetch(remote, reference.as_deref(), &place).await
+            git::fetch(remote, reference.as_deref(), request.environment, &place).await
         }
         Source::Archive { digest, name } | Source::Static { digest, name, .. } => {
             log.say(format!("unpacking {name} ({})", digest.short()));

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use windlass_model::deployment::Warning;
 use windlass_model::{Failure, Limits};
 
 use super::failures::{Asked, classify};
@@ -24,14 +23,17 @@ pub(super) struct Exported {
     pub(super) entries: BTreeMap<String, TreeEntry>,
     pub(super) files: u64,
     pub(super) bytes: u64,
-    pub(super) warnings: Vec<Warning>,
+    /// Path and commit of each submodule; their folders are empty.
+    pub(super) submodules: Vec<(String, String)>,
+    /// Files that are only pointers of Git LFS.
+    pub(super) pointers: Vec<String>,
 }
 
 /// What a tree holds, as `git ls-tree` lists it.
 #[derive(Default)]
 struct Listing {
     entries: BTreeMap<String, TreeEntry>,
-    submodules: Vec<String>,
+    submodules: Vec<(String, String)>,
     lfs_candidates: Vec<String>,
     bytes: u64,
 }
@@ -41,6 +43,17 @@ pub(super) async fn export(
     git: &Git<'_>,
     commit: &str,
     place: &Place,
+    limits: &Limits,
+) -> Result<Exported, Failure> {
+    tree(git, commit, &place.partial(), &place.scratch("index"), limits).await
+}
+
+/// Writes the tree of a commit into a folder. `index` is a file for this call alone.
+pub(super) async fn tree(
+    git: &Git<'_>,
+    commit: &str,
+    root: &Path,
+    index: &Path,
     limits: &Limits,
 ) -> Result<Exported, Failure> {
     let failed = |e: GitFailed| classify(e, &Asked::nothing());
@@ -54,12 +67,11 @@ pub(super) async fn export(
     let listing =
         parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
     check_size(&listing, limits)?;
-    let (index, root) = (place.scratch("index"), place.partial());
-    let env: [(&str, &Path); 2] = [("GIT_INDEX_FILE", &index), ("GIT_WORK_TREE", &root)];
+    let env: [(&str, &Path); 2] = [("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", root)];
     git.run_bytes(&["read-tree", commit], &env).await.map_err(failed)?;
     let args = ["checkout-index", "--all", "--force", "--quiet"];
     git.run_bytes(&args, &env).await.map_err(failed)?;
-    let candidates = listing.lfs_candidates;
+    let (candidates, index, root) = (listing.lfs_candidates, index.to_owned(), root.to_owned());
     let pointers = blocking("look for LFS pointers", move || {
         std::fs::remove_file(index)?;
         Ok(lfs_pointers(&root, candidates))
@@ -71,7 +83,8 @@ pub(super) async fn export(
         author,
         files: listing.entries.len() as u64,
         bytes: listing.bytes,
-        warnings: warnings(&listing.submodules, &pointers),
+        submodules: listing.submodules,
+        pointers,
         entries: listing.entries,
     })
 }
@@ -98,7 +111,7 @@ fn parse_listing(bytes: &[u8]) -> Result<Listing, &'static str> {
         let (mode, _kind, oid, size) = (field()?, field()?, field()?, field()?);
         let path = path_text(&record[tab + 1..]);
         if mode == "160000" {
-            listing.submodules.push(path);
+            listing.submodules.push((path, oid.to_owned()));
             continue;
         }
         let size: u64 = size.parse().map_err(|_| "a size that is no number")?;
@@ -126,31 +139,4 @@ fn lfs_pointers(root: &Path, candidates: Vec<String>) -> Vec<String> {
             && std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(LFS_POINTER_START))
     };
     candidates.into_iter().filter(is_pointer).collect()
-}
-
-fn warnings(submodules: &[String], pointers: &[String]) -> Vec<Warning> {
-    let some = |paths: &[String]| {
-        let shown: Vec<&str> = paths.iter().take(3).map(String::as_str).collect();
-        let more = paths.len().saturating_sub(shown.len());
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{}{rest}", shown.join(", "))
-    };
-    let mut warnings = Vec::new();
-    if !submodules.is_empty() {
-        let message = format!(
-            "submodules are not fetched yet, so these folders are empty: {}; put their files into \
-             the repository if the application needs them",
-            some(submodules)
-        );
-        warnings.push(Warning { code: "source.submodules".to_owned(), message });
-    }
-    if !pointers.is_empty() {
-        let message = format!(
-            "Git LFS is not supported yet, so these files are only pointers: {}; put their contents \
-             into the repository, or fetch them in the build",
-            some(pointers)
-        );
-        warnings.push(Warning { code: "source.lfs-pointers".to_owned(), message });
-    }
-    warnings
 }

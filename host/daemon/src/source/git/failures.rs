@@ -1,5 +1,6 @@
 //! What Git complains of, as failures that a person can act on.
 
+use windlass_model::deployment::Warning;
 use windlass_model::{Failure, LogLine, Stream};
 
 use super::Remote;
@@ -233,6 +234,35 @@ pub(super) fn reference_ambiguous(asked: &Asked<'_>) -> Failure {
         "an abbreviated commit id must be unique",
         "give more characters of it",
     )
+}
+
+/// Files of the tree are only pointers, and what they point at cannot be had.
+pub(super) fn lfs_missing(pointers: &[String]) -> Failure {
+    Failure::app(
+        "source.lfs-missing",
+        format!("these files are only pointers of Git LFS: {}", some(pointers)),
+        "their contents lie on an LFS server, and Windlass does not fetch from one: deployed so, the \
+         application would find a few lines of text in their place",
+        "put their contents into the repository (`git lfs migrate export --include=PATH`); if the \
+         application does without them or fetches them in its build, say `lfs = false` under [build] in \
+         windlass.toml",
+    )
+}
+
+/// The same, where the settings want it so.
+pub(super) fn lfs_kept(pointers: &[String]) -> Warning {
+    let message =
+        format!("these files stay pointers of Git LFS, as build.lfs says: {}", some(pointers));
+    Warning { code: "source.lfs-pointers".to_owned(), message }
+}
+
+/// The first few of a list, and how many more there are.
+fn some(paths: &[String]) -> String {
+    let shown: Vec<&str> = paths.iter().take(5).map(String::as_str).collect();
+    match paths.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn git_missing() -> Failure {

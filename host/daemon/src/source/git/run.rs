@@ -309,7 +309,7 @@ fn fixed_settings() -> Vec<(String, String)> {
 }
 
 /// `https://host:port` of an address, without a user name.
-fn http_origin(url: &str) -> Option<String> {
+pub(super) fn http_origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     if !matches!(scheme, "https" | "http") {
         return None;

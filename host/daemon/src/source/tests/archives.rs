@@ -217,7 +217,7 @@ async fn what_is_no_archive_says_so() {
     let world = World::new();
     let cases: [(&str, &[u8]); 6] = [
         ("text", b"this is not an archive at all"),
-        ("zip", b"PK\x03\x04rest"),
+        ("zip cut short", b"PK\x03\x04rest"),
         ("cut short", &whole[..1200]),
         ("gzip cut short", &packed[..packed.len() - 10]),
         ("empty archive", &[0; 1024]),
@@ -246,4 +246,58 @@ async fn limits_hold_while_unpacking() {
     let many = Made::default().file("a", "").file("b", "").file("c", "").end();
     let got = unpack(&world, &many).await;
     assert_refused(&world, "many", got, "source.too-large");
+}
+
+fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, mode, content) in entries {
+        let options = zip::write::SimpleFileOptions::default().unix_permissions(*mode);
+        match mode & 0o170_000 {
+            0o120_000 => {
+                let target = std::str::from_utf8(content).unwrap();
+                writer.add_symlink(*name, target, options).unwrap();
+            }
+            _ => {
+                writer.start_file(*name, options).unwrap();
+                writer.write_all(content).unwrap();
+            }
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn zip_and_zstd_are_known_by_their_contents() {
+    let tar = Made::default().file("index.html", "hi").folder("a").file("a/b.txt", "b").end();
+    let zst = zstd::encode_all(tar.as_slice(), 1).unwrap();
+    let zip = zip(&[("index.html", 0o100_644, b"hi"), ("a/b.txt", 0o100_644, b"b")]);
+    for bytes in [tar, zst, zip] {
+        let world = World::new();
+        let got = unpack(&world, &bytes).await.unwrap();
+        assert_eq!(files_below(&got.dir), ["a/b.txt", "index.html"]);
+        assert_eq!((got.fetched.files, got.fetched.bytes), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_hostile_zip_is_refused_and_leaves_nothing() {
+    let hostile: [(&str, u32, &[u8]); 5] = [
+        ("../x", 0o100_644, b"x"),
+        ("/etc/x", 0o100_644, b"x"),
+        ("a/../../x", 0o100_644, b"x"),
+        ("link", 0o120_777, b"/etc/passwd"),
+        ("link", 0o120_777, b"../../x"),
+    ];
+    for entry in hostile {
+        let world = World::new();
+        let failure = unpack(&world, &zip(&[entry])).await.unwrap_err();
+        assert_eq!(failure.code, "source.archive-unsafe-entry", "{entry:?}: {failure:?}");
+        world.assert_nothing_left();
+    }
+    let mut world = World::new();
+    world.limits.source_bytes_max = 1000;
+    let zeros = vec![0_u8; 1 << 20];
+    let failure = unpack(&world, &zip(&[("zeros", 0o100_644, &zeros)])).await.unwrap_err();
+    assert_eq!(failure.code, "source.too-large");
+    world.assert_nothing_left();
 }

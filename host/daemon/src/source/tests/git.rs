@@ -234,20 +234,100 @@ async fn hooks_and_settings_of_the_machine_have_no_effect() {
 }
 
 #[tokio::test]
-async fn submodules_and_lfs_pointers_are_warned_of() {
+async fn lfs_pointers_are_refused_by_name_unless_the_settings_want_them() {
     let repo = Repo::new();
     let pointer = "version https://git-lfs.github.com/spec/v1\n\
                    oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n\
                    size 12345\n";
-    let commit = repo.commit("pointer", &[("model.bin", pointer)]);
-    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},vendor/lib")]);
-    repo.git(&["commit", "--quiet", "-m", "submodule"]);
+    repo.commit("pointer", &[("model.bin", pointer)]);
     let world = World::new();
+    let failure = world.fetch_git(&repo.url(), None).await.unwrap_err();
+    assert_eq!(failure.code, "source.lfs-missing");
+    assert!(failure.what.contains("model.bin") && failure.fix.contains("lfs = false"));
+    world.assert_nothing_left();
+    repo.commit("settings", &[("windlass.toml", "[build]\nlfs = false\n")]);
     let got = world.fetch_git(&repo.url(), None).await.unwrap();
-    let codes: Vec<&str> = got.warnings.iter().map(|warning| warning.code.as_str()).collect();
-    assert_eq!(codes, ["source.submodules", "source.lfs-pointers"]);
-    assert!(got.warnings[0].message.contains("vendor/lib"));
-    assert!(got.warnings[1].message.contains("model.bin"));
+    assert_eq!(got.warnings[0].code, "source.lfs-pointers");
+    assert!(got.warnings[0].message.contains("model.bin"));
+}
+
+/// A repository with a submodule, which has one itself; addresses are relative.
+fn nested() -> (tempfile::TempDir, String) {
+    let parent = tempfile::tempdir().unwrap();
+    let git = |dir: &str, args: &[&str]| {
+        let out = Command::new("git")
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .args(["-c", "protocol.file.allow=always"])
+            .args(args)
+            .current_dir(parent.path().join(dir))
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    for (name, sub) in [("inner", None), ("lib", Some("inner")), ("shop", Some("lib"))] {
+        std::fs::create_dir(parent.path().join(name)).unwrap();
+        git(name, &["init", "--quiet", "--initial-branch=main"]);
+        std::fs::write(parent.path().join(name).join("name.txt"), name).unwrap();
+        git(name, &["add", "--all"]);
+        git(name, &["commit", "--quiet", "-m", "first"]);
+        if let Some(sub) = sub {
+            let from = format!("file://{}", parent.path().join(sub).display());
+            git(name, &["submodule", "--quiet", "add", &from, "vendor"]);
+            git(
+                name,
+                &["config", "--file", ".gitmodules", "submodule.vendor.url", &format!("../{sub}")],
+            );
+            git(name, &["add", "--all"]);
+            git(name, &["commit", "--quiet", "-m", "submodule"]);
+        }
+    }
+    let url = format!("file://{}", parent.path().join("shop").display());
+    (parent, url)
+}
+
+#[tokio::test]
+async fn submodules_are_fetched_at_their_commits_with_relative_addresses() {
+    let (parent, url) = nested();
+    // What comes after the commit that the parent names is not taken.
+    std::fs::write(parent.path().join("lib/name.txt"), "newer").unwrap();
+    let repo = parent.path().join("lib");
+    let commit = ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qam", "newer"];
+    assert!(Command::new("git").args(commit).current_dir(repo).status().unwrap().success());
+    let world = World::new();
+    let got = world.fetch_git(&url, None).await.unwrap();
+    let read = |path: &str| std::fs::read_to_string(got.dir.join(path)).unwrap();
+    assert_eq!(read("name.txt"), "shop");
+    assert_eq!(read("vendor/name.txt"), "lib");
+    assert_eq!(read("vendor/vendor/name.txt"), "inner");
+    let tree = Tree::read(&got.tree_file).unwrap();
+    assert!(tree.entries.contains_key("vendor/vendor/name.txt"), "{tree:?}");
+    assert_eq!(got.fetched.files, tree.entries.len() as u64);
+}
+
+#[tokio::test]
+async fn a_submodule_that_cannot_be_had_is_named() {
+    let repo = Repo::new();
+    let commit = repo.commit("first", &[("a", "1")]);
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},vendor/lib")]);
+    repo.git(&["commit", "--quiet", "-m", "without .gitmodules"]);
+    let world = World::new();
+    let failure = world.fetch_git(&repo.url(), None).await.unwrap_err();
+    assert_eq!(failure.code, "source.submodule-refused", "{failure:?}");
+    assert!(failure.what.contains("vendor/lib"));
+    let modules = "[submodule \"x\"]\n\tpath = vendor/lib\n\turl = ext::sh -c id\n";
+    std::fs::write(repo.path().join(".gitmodules"), modules).unwrap();
+    repo.git(&["add", ".gitmodules"]);
+    repo.git(&["commit", "--quiet", "-m", "evil"]);
+    let failure = world.fetch_git(&repo.url(), None).await.unwrap_err();
+    assert_eq!(failure.code, "source.submodule-refused", "{failure:?}");
+    let modules = "[submodule \"x\"]\n\tpath = vendor/lib\n\turl = file:///no/such\n";
+    std::fs::write(repo.path().join(".gitmodules"), modules).unwrap();
+    repo.git(&["add", ".gitmodules"]);
+    repo.git(&["commit", "--quiet", "-m", "gone"]);
+    let failure = world.fetch_git(&repo.url(), None).await.unwrap_err();
+    assert_eq!(failure.code, "source.repository-not-found", "{failure:?}");
+    assert!(failure.what.contains("vendor/lib"), "{failure:?}");
+    world.assert_nothing_left();
 }
 
 #[tokio::test]

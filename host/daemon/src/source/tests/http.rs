@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::World;
 use super::git::Repo;
+use crate::source::Before;
 use windlass_model::{Failure, Source};
 
 const TOKEN: &str = "a-token-of-some-length";
@@ -151,4 +152,20 @@ async fn the_token_is_written_nowhere() {
         assert!(!text.contains(TOKEN) && !text.contains(&basic), "{file}");
     }
     assert!(world.step_log().contains("fetching"));
+}
+
+#[tokio::test]
+async fn a_repository_that_became_private_and_a_deleted_branch_have_codes_of_their_own() {
+    let (repo, ..) = Repo::with_history();
+    let server = Server::start(&repo, true).await;
+    let mut world = World::new();
+    world.before = Before { anonymous: true, reference: true };
+    let failure = server.fetch(&world, ".git", None).await.unwrap_err();
+    assert_eq!(failure.code, "source.repository-private", "{failure:?}");
+    assert!(failure.fix.contains("windlass project token"));
+    let failure = server.fetch(&world, ".git", Some("expired")).await.unwrap_err();
+    assert_eq!(failure.code, "source.token-rejected", "{failure:?}");
+    let failure = world.fetch_git(&repo.url(), Some("feature/gone")).await.unwrap_err();
+    assert_eq!(failure.code, "source.branch-deleted", "{failure:?}");
+    assert!(failure.fix.contains("feature/x"), "{failure:?}");
 }

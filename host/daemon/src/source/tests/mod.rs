@@ -53,6 +53,7 @@ impl World {
             before: self.before,
             data_dir: &self.data(),
             project: &self.project,
+            environment: &windlass_model::EnvironmentName::production(),
             deployment: &self.deployment,
             limits: &self.limits,
             builder: None,
