@@ -57,6 +57,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = signals()?;
     let store = open_store(&config.data_dir, &config.limits).await?;
     failpoint::arm(&config.data_dir);
+    source::ssh::remove_leftovers(&config.data_dir);
     let access = access::Access::open(&config.data_dir, &config.limits)?;
     let listener = bind(&config).await?;
     let host = assemble(config, store).await?;

@@ -64,6 +64,15 @@ pub struct SetGitToken {
     pub token: String,
 }
 
+/// The SSH key of a project.
+#[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
+pub struct DeployKeyView {
+    /// The public part, to be added to the repository's deploy keys; the private part is never shown.
+    pub public_key: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// `PUT /v1/projects/{project}/registries`.
 #[derive(Debug, Clone, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

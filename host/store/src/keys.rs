@@ -27,6 +27,10 @@ pub(crate) fn git_token(project: &ProjectName) -> String {
     format!("git-token/{project}")
 }
 
+pub(crate) fn deploy_key(project: &ProjectName) -> String {
+    format!("deploy-key/{project}")
+}
+
 /// Sealed logins, by registry.
 pub(crate) fn registry_logins(project: &ProjectName) -> String {
     format!("registry-login/{project}/")

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 
@@ -13,6 +15,7 @@ use crate::repo::GitRepo;
 #[derive(Debug)]
 pub struct GitServer {
     address: SocketAddr,
+    public: Arc<AtomicBool>,
 }
 
 impl GitServer {
@@ -24,16 +27,24 @@ impl GitServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (root, token) = (repo.path().to_owned(), token.to_owned());
+        let public = Arc::new(AtomicBool::new(false));
+        let open = Arc::clone(&public);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (root, token) = (root.clone(), token.clone());
+                let open = open.load(Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // A client that hangs up has what it wanted.
-                    let _ = answer(stream, &root, &token);
+                    let _ = answer(stream, &root, &token, open);
                 });
             }
         });
-        Self { address }
+        Self { address, public }
+    }
+
+    /// From now on, whether everyone may read.
+    pub fn make_public(&self, public: bool) {
+        self.public.store(public, Ordering::SeqCst);
     }
 
     /// Address of the repository, or of one that does not exist.
@@ -90,10 +101,10 @@ impl Asked {
     }
 }
 
-fn answer(stream: TcpStream, root: &Path, token: &str) -> std::io::Result<()> {
+fn answer(stream: TcpStream, root: &Path, token: &str, open: bool) -> std::io::Result<()> {
     let asked = Asked::read(&mut BufReader::new(&stream))?;
     let mut stream = stream;
-    if !asked.knows(token) {
+    if !open && !asked.knows(token) {
         return stream.write_all(
             b"HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"git\"\r\n\
               content-length: 0\r\nconnection: close\r\n\r\n",

@@ -31,8 +31,10 @@ const NEEDED: [Package; 10] = [
 ];
 
 /// What the tests need beside it.
-const NEEDED_FOR_TESTS: [Package; 4] = [
+const NEEDED_FOR_TESTS: [Package; 6] = [
     Package { name: "docker-registry", programs: &["docker-registry"] },
+    Package { name: "skopeo", programs: &["skopeo"] },
+    Package { name: "openssh-server", programs: &["sshd"] },
     Package { name: "busybox-static", programs: &["busybox"] },
     Package { name: "curl", programs: &["curl"] },
     // The module itself: without its package `python3 -m venv` is there and fails.

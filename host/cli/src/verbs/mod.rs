@@ -12,6 +12,7 @@ mod backup;
 mod cancel;
 mod completions;
 mod deploy;
+mod deploy_key;
 mod deployments;
 mod detect;
 mod doctor;

@@ -45,6 +45,11 @@ enum ProjectVerb {
         #[arg(long)]
         yes: bool,
     },
+    /// Make, show or remove the SSH key for its private Git repository (the project is --project).
+    DeployKey {
+        #[command(subcommand)]
+        verb: super::deploy_key::DeployKeyVerb,
+    },
     /// Store or remove the HTTPS token for its private Git repository; without an option it is asked
     /// for.
     Token {
@@ -69,6 +74,7 @@ impl Project {
             ProjectVerb::List => list(session)?,
             ProjectVerb::Show { name } => show(session, name)?,
             ProjectVerb::Delete { name, yes } => delete(session, &name, yes)?,
+            ProjectVerb::DeployKey { verb } => verb.run(session)?,
             ProjectVerb::Token { name, remove: true, .. } => remove_token(session, name)?,
             ProjectVerb::Token { name, stdin, env, .. } => set_token(session, name, stdin, env)?,
         }

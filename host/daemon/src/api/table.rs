@@ -44,6 +44,7 @@ pub(super) fn rows() -> Vec<Row> {
     let mut rows = about_the_host();
     rows.extend(about_projects());
     rows.extend(super::registries::about_registries());
+    rows.extend(super::deploy_keys::about_deploy_keys());
     rows.extend(about_environments());
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());

@@ -96,6 +96,21 @@ pub fn check_commit(id: &str) -> Result<(), Failure> {
     ))
 }
 
+/// The host of an SSH address as `known_hosts` names it: `example.org`, `[example.org]:2222`.
+pub(super) fn ssh_host(url: &str) -> Option<String> {
+    let authority = match url.split_once("://") {
+        Some(("ssh", rest)) => rest.split('/').next()?,
+        Some(_) => return None,
+        None => return url.split_once(':')?.0.rsplit('@').next().map(str::to_owned),
+    };
+    let host = authority.rsplit('@').next()?;
+    match host.rsplit_once(':') {
+        Some((name, "22")) => Some(name.to_owned()),
+        Some((name, port)) if !host.ends_with(']') => Some(format!("[{name}]:{port}")),
+        _ => Some(host.to_owned()),
+    }
+}
+
 /// Refuses to send a token in clear over a network; this machine itself is none.
 ///
 /// # Errors
@@ -223,6 +238,20 @@ mod tests {
         }
         for url in ["http://h/x", "http://10.0.0.1/x", "http://127.0.0.1.evil.example/x"] {
             assert_eq!(refuse_clear_token(url).unwrap_err().code, "source.token-in-clear", "{url}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_ssh_address_is_named_as_ssh_does() {
+        let rows = [
+            ("git@h:me/shop.git", Some("h")),
+            ("ssh://git@h/me/shop.git", Some("h")),
+            ("ssh://git@h:22/x", Some("h")),
+            ("ssh://h:2222/x", Some("[h]:2222")),
+            ("https://h/x", None),
+        ];
+        for (url, host) in rows {
+            assert_eq!(ssh_host(url).as_deref(), host, "{url}");
         }
     }
 

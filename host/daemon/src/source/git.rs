@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Fetched, Warning};
 use windlass_model::{Digest, EnvironmentName, Failure, Limits, ProjectName};
 
+use super::ssh::Identity;
 use super::{Before, Credentials, Got, Place, Tree, address, blocking, cancelled, remove_tree};
 use crate::steplog::StepLog;
 
@@ -45,6 +46,7 @@ pub(super) struct Remote<'a> {
 pub(super) struct Opened<'a> {
     pub(super) git: Git<'a>,
     remote: Remote<'a>,
+    _identity: Identity,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -61,9 +63,11 @@ impl<'a> Remote<'a> {
             () = self.cancel.cancelled() => return Err(cancelled()),
         };
         let config = write_config(self.data_dir).await?;
-        let git = Git::new(&cache, &config, &self);
+        let key = self.credentials.deploy_key.as_ref();
+        let identity = Identity::open(self.data_dir, self.project, key).await?;
+        let git = Git::new(&cache, &config, identity.command(), &self);
         open_cache(&git).await?;
-        Ok(Opened { git, remote: self, _turn: turn })
+        Ok(Opened { git, remote: self, _identity: identity, _turn: turn })
     }
 
     /// `<data>/cache/git/<project>/<address>.git`

@@ -29,6 +29,7 @@ pub mod changes;
 mod git;
 pub mod image;
 mod seen;
+pub mod ssh;
 pub mod uploads;
 mod writer;
 mod zipped;
@@ -44,6 +45,8 @@ pub const TREE_FILE: &str = "tree.json";
 pub struct Credentials {
     /// HTTPS token, or `user:token` where the service wants a certain user name.
     pub git_token: Option<Secret<String>>,
+    /// Private part of the project's SSH key.
+    pub deploy_key: Option<Secret<String>>,
     /// Logins of registries.
     pub logins: Vec<Login>,
 }

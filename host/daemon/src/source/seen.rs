@@ -26,6 +26,11 @@ impl Host {
         };
         Ok(Credentials {
             git_token: self.store.git_token(project).map_err(stored)?,
+            deploy_key: self
+                .store
+                .deploy_key(project)
+                .map_err(stored)?
+                .map(|pair| Secret::new(pair.private)),
             logins: logins.into_iter().map(login).collect(),
         })
     }

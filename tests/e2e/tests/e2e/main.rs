@@ -31,3 +31,4 @@ mod routes;
 mod services;
 mod shop;
 mod webhooks;
+mod sources;

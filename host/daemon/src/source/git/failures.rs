@@ -5,7 +5,7 @@ use windlass_model::{Failure, LogLine, Stream};
 
 use super::Remote;
 use super::run::GitFailed;
-use crate::source::{Before, cancelled, host_failed, too_large};
+use crate::source::{Before, address, cancelled, host_failed, too_large};
 
 /// What was asked of the other end, for the text of a failure.
 #[derive(Debug, Clone, Copy)]
@@ -13,17 +13,25 @@ pub(super) struct Asked<'a> {
     pub(super) url: &'a str,
     pub(super) reference: Option<&'a str>,
     pub(super) with_token: bool,
+    pub(super) with_key: bool,
     pub(super) before: Before,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn of(remote: &Remote<'a>, reference: Option<&'a str>, with_token: bool) -> Self {
-        Self { url: remote.url, reference, with_token, before: remote.before }
+        let with_key = remote.credentials.deploy_key.is_some();
+        Self { url: remote.url, reference, with_token, with_key, before: remote.before }
     }
 
     /// For calls that ask nobody.
     pub(super) fn nothing() -> Self {
-        Self { url: "", reference: None, with_token: false, before: Before::default() }
+        Self {
+            url: "",
+            reference: None,
+            with_token: false,
+            with_key: false,
+            before: Before::default(),
+        }
     }
 }
 
@@ -46,6 +54,11 @@ const UNAUTHORISED: &[&str] = &[
     "Permission denied (publickey",
     "Invalid username or",
     "Invalid credentials",
+];
+const HOST_KEY_CHANGED: &[&str] = &[
+    "REMOTE HOST IDENTIFICATION HAS CHANGED",
+    "Host key for",
+    "has changed and you have requested",
 ];
 const TIMED_OUT: &[&str] = &["timed out", "Timeout", "Operation too slow", "timeout"];
 const UNREACHABLE: &[&str] = &[
@@ -81,6 +94,12 @@ pub(super) fn classify(failed: GitFailed, asked: &Asked<'_>) -> Failure {
 
 fn from_text(stderr: &str, asked: &Asked<'_>) -> Failure {
     let says = |signs: &[&str]| signs.iter().any(|sign| stderr.contains(sign));
+    if says(HOST_KEY_CHANGED) {
+        return host_key_changed(asked);
+    }
+    if says(UNAUTHORISED) && asked.with_key && !asked.url.starts_with("http") {
+        return key_rejected(asked);
+    }
     if says(UNAUTHORISED) {
         return match (asked.with_token, asked.before.anonymous) {
             (true, _) => token_rejected(asked),
@@ -161,6 +180,29 @@ fn repository_private(asked: &Asked<'_>) -> Failure {
          (or the repository is gone: hosting services answer the same)",
         "make a token that may read the repository's contents and store it: `windlass project token`; \
          then `windlass redeploy`",
+    )
+}
+
+fn host_key_changed(asked: &Asked<'_>) -> Failure {
+    let host = address::ssh_host(asked.url).unwrap_or_default();
+    Failure::app(
+        "source.host-key-changed",
+        format!("{host} shows another SSH key than before"),
+        "either its key was replaced, or someone else answers in its place; nothing was sent to it",
+        format!(
+            "compare the key with the one that the service publishes; if it was replaced, forget the old \
+             one: windlass project deploy-key forget-host '{host}'; then `windlass redeploy`"
+        ),
+    )
+}
+
+fn key_rejected(asked: &Asked<'_>) -> Failure {
+    Failure::app(
+        "source.deploy-key-rejected",
+        format!("the project's deploy key was rejected by {}", asked.url),
+        "the key is not known there, or may not read this repository",
+        "add the public part to the repository's deploy keys at its hosting service: `windlass project \
+         deploy-key show` prints it",
     )
 }
 

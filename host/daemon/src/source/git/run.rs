@@ -111,7 +111,7 @@ pub(in crate::source) struct Git<'a> {
 impl<'a> Git<'a> {
     /// Prepares calls on the bare repository `dir`. The token travels in the environment: neither
     /// other users of the machine nor the repository's configuration get to see it.
-    pub(super) fn new(dir: &Path, config: &Path, remote: &Remote<'a>) -> Self {
+    pub(super) fn new(dir: &Path, config: &Path, ssh: &str, remote: &Remote<'a>) -> Self {
         let mut settings = fixed_settings();
         let mut masked = Vec::new();
         let token = remote.credentials.git_token.as_ref();
@@ -124,7 +124,7 @@ impl<'a> Git<'a> {
             masked = vec![token.expose().clone(), basic];
         }
         let sends_token = !masked.is_empty();
-        let mut env = environment(dir, config);
+        let mut env = environment(dir, config, ssh);
         env.push(("GIT_CONFIG_COUNT".into(), settings.len().to_string().into()));
         for (n, (key, value)) in settings.into_iter().enumerate() {
             env.push((format!("GIT_CONFIG_KEY_{n}").into(), key.into()));
@@ -257,10 +257,9 @@ fn bytes_below(dir: &Path) -> u64 {
     entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
-fn environment(dir: &Path, config: &Path) -> Vec<(OsString, OsString)> {
+fn environment(dir: &Path, config: &Path, ssh: &str) -> Vec<(OsString, OsString)> {
     let kept = ENV_KEPT.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
     let mut env: Vec<(OsString, OsString)> = kept.collect();
-    let ssh = "ssh -oBatchMode=yes -oConnectTimeout=20 -oStrictHostKeyChecking=accept-new";
     let fixed: [(&str, OsString); 14] = [
         ("GIT_DIR", dir.into()),
         ("GIT_CONFIG_NOSYSTEM", "1".into()),

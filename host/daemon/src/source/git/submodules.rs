@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - An address comes from strangers: it is checked like one that a person gave, and `file://` is only
 //!   followed out of a repository that was itself reached by `file://`.
-//! - The token goes to the host that it was given for and to no other.
+//! - The token and the deploy key go to the host that they were given for and to no other.
 //! - All trees together keep to the limits of one source.
 
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::export::{self, Exported};
 use super::failures::{Asked, classify};
 use super::run::{GitFailed, http_origin};
 use super::{Opened, Remote};
+use crate::source::address::ssh_host;
 use crate::source::{Before, Credentials, Place, address, host_failed, too_large};
 
 /// Submodules of submodules of …
@@ -64,7 +65,9 @@ async fn one(
     refuse_local(next)?;
     let same_host = http_origin(&next.url).is_some_and(|o| http_origin(remote.url) == Some(o));
     let git_token = remote.credentials.git_token.clone().filter(|_| same_host);
-    let credentials = Credentials { git_token, ..Credentials::default() };
+    let to_same = ssh_host(&next.url).is_some_and(|h| ssh_host(remote.url) == Some(h));
+    let deploy_key = remote.credentials.deploy_key.clone().filter(|_| to_same);
+    let credentials = Credentials { git_token, deploy_key, ..Credentials::default() };
     let left = left_of(remote.limits, got)?;
     let remote = Remote {
         url: &next.url,

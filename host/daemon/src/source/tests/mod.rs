@@ -4,6 +4,7 @@ mod archives;
 mod changes;
 mod git;
 mod http;
+mod ssh;
 
 use std::path::{Path, PathBuf};
 
@@ -46,10 +47,17 @@ impl World {
         token: Option<&str>,
     ) -> Result<FetchedWorkspace, Failure> {
         let git_token = token.map(|token| Secret::new(token.to_owned()));
-        let credentials = Credentials { git_token, ..Credentials::default() };
+        self.fetch_with(source, &Credentials { git_token, ..Credentials::default() }).await
+    }
+
+    async fn fetch_with(
+        &self,
+        source: &Source,
+        credentials: &Credentials,
+    ) -> Result<FetchedWorkspace, Failure> {
         let request = FetchRequest {
             source,
-            credentials: &credentials,
+            credentials,
             before: self.before,
             data_dir: &self.data(),
             project: &self.project,
