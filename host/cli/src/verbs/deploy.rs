@@ -180,8 +180,14 @@ impl Deploy {
         path: &Path,
         kind: UploadKind,
     ) -> CliResult<DeploymentView> {
-        let spa = if self.spa { "true" } else { "false" };
-        let query = [("kind", kind.as_str()), ("spa", spa)];
+        // An application's source is what the host expects when nothing is said.
+        let mut query = Vec::new();
+        if kind != UploadKind::Source {
+            query.push(("kind", kind.as_str()));
+        }
+        if self.spa {
+            query.push(("spa", "true"));
+        }
         if path.is_file() {
             return send_file(session, client, path, &query);
         }

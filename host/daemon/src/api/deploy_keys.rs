@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use windlass_model::ProjectName;
+use windlass_model::access::TokenScope;
 use windlass_model::api::DeployKeyView;
 
 use super::App;
@@ -24,9 +25,12 @@ pub(super) fn about_deploy_keys() -> Vec<Row> {
             .errors(&[400, 404]),
         row(Put, KEY, "Make a new SSH key in place of the one before", create)
             .answers::<DeployKeyView>(200)
-            .errors(&[400, 404]),
-        row(Delete, KEY, "Forget the SSH key", remove).errors(&[400, 404]),
-        row(Delete, HOST, "Forget the SSH key of a host", forget_host).errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Delete, KEY, "Forget the SSH key", remove).errors(&[400, 404]).needs(TokenScope::Admin),
+        row(Delete, HOST, "Forget the SSH key of a host", forget_host)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
     ]
 }
 

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use windlass_model::ProjectName;
+use windlass_model::access::TokenScope;
 use windlass_model::api::{RegistryView, SetRegistryLogin};
 
 use super::App;
@@ -24,8 +25,9 @@ pub(super) fn about_registries() -> Vec<Row> {
             .errors(&[400, 404]),
         row(Put, ALL, "Store a login for private images", set)
             .takes::<SetRegistryLogin>()
-            .errors(&[400, 404]),
-        row(Delete, ONE, "Forget a login", remove).errors(&[400, 404]),
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Delete, ONE, "Forget a login", remove).errors(&[400, 404]).needs(TokenScope::Admin),
     ]
 }
 

@@ -30,5 +30,5 @@ mod releases;
 mod routes;
 mod services;
 mod shop;
-mod webhooks;
 mod sources;
+mod webhooks;
