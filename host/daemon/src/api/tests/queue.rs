@@ -63,16 +63,11 @@ async fn was_live(world: &World, environment: &str, status: DeploymentStatus) ->
     found.value.status = status;
     found.value.live_at = Some(Timestamp::now());
     found.value.outputs.fetched = Some(Fetched {
-        commit: Some(format!(
-            "{:040x
-        anonymous: false,
-        image: None,
-    }",
-            found.value.number
-        )),
+        commit: Some(format!("{:040x}", found.value.number)),
         subject: None,
         author: None,
         anonymous: false,
+        image: None,
         tree: Digest::of(b"tree"),
         files: 1,
         bytes: 1,
