@@ -206,6 +206,7 @@ mod tests {
         let mut it =
             Deployment::queued(project, environment, number, Kind::Deploy, source, "cli".into());
         it.outputs.fetched = Some(Fetched {
+            image: None,
             commit: Some(commit.into()),
             subject: Some(format!("Subject of {commit}")),
             author: None,

@@ -83,6 +83,10 @@ pub const CODES: &[Code] = codes! {
     // What is asked about.
     App "archive.name-invalid": "The name of an uploaded archive is not valid", "it is shown to people and must be short text", "give another `name`";
     App "code.not-found": "There is no such failure code", "it was mistyped, or is one of a plugin that is not here", "`windlass explain` lists all";
+    App "deployment.two-sources": "A deployment has one source", "the request names an image and a repository", "leave one of them out";
+    App "registry-login.invalid": "This cannot be a login", "the registry, the name or the password is not usable", "windlass registry login REGISTRY --username NAME --password-stdin";
+    App "deploy-key.not-found": "The project has no deploy key", "none was made for it", "make one: windlass project deploy-key create";
+    App "known-host.not-found": "No key of this host is known", "the project has not met it, or its name has another form", "take the name from the failure that told of it";
     App "deployment.ambiguous": "Several deployments begin like this", "the beginning of an id must be unique", "give more characters of the id";
     App "deployment.live": "A live deployment cannot be cancelled", "it serves already", "use `windlass rollback` to go back to the version before";
     App "deployment.no-plan": "The deployment has no plan", "it ended before the step `plan`", "look at `windlass show` for why it ended";
@@ -167,7 +171,12 @@ pub const CODES: &[Code] = codes! {
     App "source.reference-invalid": "That is no name of a branch, tag or commit", "it has characters that Git does not allow", "correct --ref";
     App "source.reference-not-found": "There is no such branch, tag or commit", "it was not pushed, or was deleted", "push it, or name another with --ref";
     App "source.repository-not-found": "There is no repository at the address", "the address is wrong, or the repository is private", "check the address, or set a token with --git-token";
-    Warning "source.submodules": "Submodules are not as the repository says", "see the message", "see the message";
+    App "source.submodule-refused": "A submodule cannot be fetched", "its address in .gitmodules is missing or not allowed, or there are too many", "correct it with `git submodule set-url`, commit and push";
+    App "source.lfs-missing": "Files are only pointers of Git LFS", "their contents lie on an LFS server, from which Windlass does not fetch", "put them into the repository, or say `lfs = false` under [build] in windlass.toml";
+    App "source.token-in-clear": "The Git token is not sent over http", "everyone on the way could read it", "use the repository's https address, or remove the token";
+    Host "source.ssh-missing": "ssh-keygen could not be run", "it is not installed", "install openssh-client";
+    App "source.host-key-changed": "The repository's host shows another SSH key", "its key was replaced, or someone else answers in its place", "compare it with the one that the service publishes, then `windlass project deploy-key forget-host HOST`";
+    App "source.deploy-key-rejected": "The project's deploy key was rejected", "it is not known there, or may not read the repository", "add the line of `windlass project deploy-key show` to the repository's deploy keys";
     App "source.timed-out": "Fetching took too long", "nothing came for too long", "check the network between this machine and the repository, then redeploy";
     App "source.token-rejected": "The Git token was rejected", "it is wrong, has expired, or may not read this repository", "make a token that may read it, and set it with --git-token";
     Warning "source.token-transport": "The token was not used", "tokens are for https addresses only", "use the https address";
@@ -176,6 +185,12 @@ pub const CODES: &[Code] = codes! {
     Host "source.upload-missing": "The uploaded archive is gone", "its file is not in the data directory any more", "upload it again";
     App "source.url-has-credentials": "The Git address holds credentials", "addresses are shown and logged", "remove them, and give the token with --git-token";
     App "source.url-invalid": "That is no Git address", "it has no form that Git knows", "write https://HOST/PATH.git or user@host:path";
+
+    // image. and static.
+    App "image.archive-invalid": "The upload is no archive of an image", "it is neither an OCI layout nor what `docker save` writes, or it is damaged", "make it with `docker save -o image.tar NAME`";
+    App "static.no-index": "The bundle has no index.html", "there is none at its root, or in more than one folder", "deploy the folder that holds the built site: windlass deploy --static dist";
+    Host "static.unreadable": "The unpacked files cannot be read", "the data directory's disk or permissions", "check them, then deploy again";
+    Warning "static.folder-taken": "A folder of the bundle is served as its root", "the bundle has its index.html there", "pack what is in the folder";
 
     // preflight.
     App "preflight.app-dir-missing": "The application's folder is not in the source", "`build.app_dir` in windlass.toml names it", "correct `build.app_dir`, or push the folder";
@@ -230,7 +245,7 @@ pub const CODES: &[Code] = codes! {
     App "registry.not-found": "There is no such image", "the name or the tag is wrong", "check both";
     Host "registry.protocol": "The registry answered something unexpected", "it is no registry, or a proxy answers for it", "try again; check the address";
     Host "registry.rate-limited": "The registry limits this machine", "too many images were fetched from it", "wait, then try again";
-    App "registry.unauthorized": "The registry wants a login", "the image is private, or does not exist", "check the name and the tag";
+    App "registry.unauthorized": "The registry wants a login", "the image is private, or does not exist", "check the name, or store a login with `windlass registry login`";
     Host "registry.unreachable": "The registry could not be reached", "its name is not found, or it does not answer", "check this machine's connection and DNS, then try again";
     App "registry.unsupported-platform": "The image is not made for this machine", "it has no variant for the processor", "choose an image that has one";
 
