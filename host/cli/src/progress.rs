@@ -224,6 +224,7 @@ pub(crate) mod tests {
             waiting_for: None,
             pinned: false,
             replayed: false,
+            running: None,
         }
     }
 

@@ -14,6 +14,7 @@ use windlass_containers::{Runtime, logs as instance_logs};
 use windlass_model::deployment::{Instance, Kind, StoredPlan};
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Service, StoredIntent};
+use windlass_model::running::Running;
 use windlass_model::variable::Variable;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, LogLine,
@@ -162,6 +163,12 @@ impl Host {
         Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
     }
 
+    /// Every deployment that a person stopped: it is still its environment's live one.
+    pub(crate) fn all_stopped(&self) -> Result<Vec<(Deployment, u64)>, Failure> {
+        let found = self.store.deployments_with_status(DeploymentStatus::Stopped);
+        Ok(found.map_err(|e| e.to_failure())?.into_iter().map(pair).collect())
+    }
+
     /// The deployment that serves an environment.
     pub(crate) fn live(
         &self,
@@ -245,8 +252,9 @@ impl Host {
         }
     }
 
-    /// In one write: this deployment is live, the one that it replaced drains, and the environment
-    /// points here.
+    /// In one write: this deployment is live with its instances, the one that it replaced drains, and
+    /// the environment points here. What people said about the number of instances stays, and so does
+    /// maintenance.
     pub(crate) async fn go_live(
         &self,
         deployment: &Deployment,
@@ -263,11 +271,21 @@ impl Host {
                 Change::Environment(environment),
                 Change::Deployment(Box::new(Versioned { value: deployment.clone(), revision })),
             ];
+            let before = self.running(&deployment.project, &deployment.environment)?;
+            let mut running = Running::of(deployment);
+            let expected = before.map(|(before, revision)| {
+                running.scales = before.scales;
+                running.maintenance = before.maintenance;
+                revision
+            });
+            changes.push(Change::Running(Box::new(running), expected));
             if let Some(old) = &deployment.outputs.replaced
                 && let Some((mut old, revision)) = self.deployment(old)?
-                && old.status == DeploymentStatus::Live
+                && matches!(old.status, DeploymentStatus::Live | DeploymentStatus::Stopped)
             {
                 old.status = DeploymentStatus::Draining;
+                let until = deployment.outputs.generation.map(|generation| generation - 1);
+                old.outputs.last_generation = until.max(old.outputs.generation);
                 changes.push(Change::Deployment(Box::new(Versioned { value: old, revision })));
             }
             match self.store.commit(changes).await {

@@ -24,11 +24,14 @@ mod reconcile;
 pub mod recover;
 mod resolve;
 mod routes;
+mod running;
 pub mod source;
 pub mod steplog;
+mod supervise;
 mod teardown;
 #[cfg(test)]
 mod testing;
+pub mod volumes;
 mod webhook;
 
 use std::collections::HashMap;
@@ -67,7 +70,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             reconcile::reconcile(&host).await;
             let sweep = pipeline::prune::sweep(host.clone());
             let hooks = webhook::run(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep, hooks);
+            let supervision = supervise::work(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));

@@ -1,21 +1,23 @@
 //! reconcile: what a started host does before it takes up work: it compares what the store says should
 //! serve with what runs, and mends the difference.
 //!
-//! - A live deployment whose instances run is left alone; its route is published again, unless another
-//!   deployment has begun to take it over: that one goes forward.
-//! - One whose instances ended (a reboot, a crash while no host watched) gets them started again.
-//! - A container that belongs to no deployment that should have containers is removed.
+//! - The route of a live or stopped deployment is published again, unless another deployment has begun to
+//!   take it over: that one goes forward. Instances whose containers are gone (a reboot) are marked to be
+//!   started; the supervisor does it, and learns of those that ended.
+//! - A container that belongs to no deployment that should have containers is removed, and an instance
+//!   that no record names; so is a route of an environment that was deleted.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use windlass_containers::Labels;
-use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::running::InstanceState;
+use windlass_model::{Deployment, DeploymentStatus, Failure};
 
 use crate::failpoint;
 use crate::host::Host;
-use crate::pipeline::{self, Run, names};
+use crate::pipeline::{self, names};
 use crate::routes;
 
 /// Mends what can be mended; what cannot is logged and shown in the status, and stops nothing.
@@ -25,7 +27,7 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
         tracing::error!(%failure, "the running deployments could not be read");
         HashSet::new()
     });
-    match host.all_live() {
+    match host.all_live().and_then(|live| Ok([live, host.all_stopped()?].concat())) {
         Ok(live) => {
             for (deployment, _) in live {
                 if taken_over.contains(&names::route(&deployment.project, &deployment.environment))
@@ -40,6 +42,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
         Err(failure) => tracing::error!(%failure, "the live deployments could not be read"),
     }
     failpoint::reached("during:reconcile");
+    if let Err(failure) = forget_routes(host).await {
+        tracing::error!(%failure, "the proxy's routes could not be compared with the state");
+    }
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }
@@ -50,55 +55,45 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
 /// Brings one live deployment back, and publishes it.
 async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failure> {
     let _lock = host.environment_lock(deployment, "route").await;
-    // Read again under the lock: its domains may have been changed through the API since.
-    let Some((deployment, revision)) = host.deployment(&deployment.id)? else {
-        return Ok(());
-    };
-    let mut ended = Vec::new();
-    for instance in &deployment.outputs.instances {
-        if !host.still_runs(instance).await? {
-            ended.push(instance.id.clone());
+    host.ensure_running(deployment).await?;
+    pipeline::egress::settle(host, &deployment.project, &deployment.environment, None).await?;
+    let gone = gone(host, deployment).await?;
+    let (project, environment) = (&deployment.project, &deployment.environment);
+    let changed = host.change_running(project, environment, |running| {
+        if let Some(by) = &running.recreating
+            && host.deployment(by)?.is_none_or(|(deployment, _)| is_over(&deployment))
+        {
+            running.recreating = None;
+        }
+        for one in running.instances.iter_mut().filter(|one| gone.contains(&one.instance.id)) {
+            one.restarts += 1;
+            one.healthy_since = None;
+            one.enter(InstanceState::Starting);
+        }
+        Ok(Some(()))
+    });
+    changed.await?;
+    routes::publish(host, project, environment).await.map(drop)
+}
+
+fn is_over(deployment: &Deployment) -> bool {
+    use DeploymentStatus as S;
+    !matches!(deployment.status, S::Queued | S::Running | S::Paused)
+}
+
+/// Instances that should run and have no task any more.
+async fn gone(host: &Host, deployment: &Deployment) -> Result<Vec<String>, Failure> {
+    let running = host.running(&deployment.project, &deployment.environment)?;
+    let instances = running.map(|(running, _)| running.instances).unwrap_or_default();
+    let mut gone = Vec::new();
+    for one in instances.into_iter().filter(|one| one.state == InstanceState::Running) {
+        let status = host.runtime.status(&one.instance.id).await;
+        let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
+        if matches!(status, None | Some(TaskStatus::Missing | TaskStatus::Created)) {
+            gone.push(one.instance.id);
         }
     }
-    pipeline::egress::settle(host, &deployment.project, &deployment.environment, None).await?;
-    let mut run = run_of(host, deployment, revision)?;
-    for id in ended {
-        run.log.say(format!("{id} does not run and is started again"));
-        restart(&mut run, &id).await?;
-    }
-    run.revision = routes::publish(host, &mut run.deployment, run.revision).await?;
-    Ok(())
-}
-
-fn run_of(host: &Arc<Host>, deployment: Deployment, revision: u64) -> Result<Run, Failure> {
-    let variables = host.variables_of(&deployment)?;
-    let masker = Run::masker(&variables);
-    let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
-        Failure::host(
-            "logs.not-writable",
-            "a log could not be opened",
-            e.to_string(),
-            "check the data directory's disk and permissions",
-        )
-    })?;
-    let cancel = CancellationToken::new();
-    Ok(Run { host: host.clone(), deployment, revision, log, cancel, variables })
-}
-
-/// Deletes an instance's container and starts it anew, in its place.
-async fn restart(run: &mut Run, id: &str) -> Result<(), Failure> {
-    let Some(place) = run.deployment.outputs.instances.iter().position(|i| i.id == id) else {
-        return Ok(());
-    };
-    run.host.runtime.delete(id).await.map_err(|e| e.failure("a container could not be deleted"))?;
-    let artifact = run.artifact()?.clone();
-    let old = run.deployment.outputs.instances[place].clone();
-    let Some(process) = artifact.processes.iter().find(|p| p.name == old.process) else {
-        return Ok(());
-    };
-    let started = pipeline::start_instance(run, &artifact, process, old.ordinal).await?;
-    run.deployment.outputs.instances[place] = started;
-    Ok(())
+    Ok(gone)
 }
 
 /// Removes containers of deployments that should have none, and forgotten workspaces.
@@ -114,9 +109,18 @@ async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
         let Some(id) = names::labelled_deployment(&container.labels) else {
             continue;
         };
-        let keeps = host.deployment(&id)?.is_some_and(|(deployment, _)| {
-            matches!(deployment.status, S::Queued | S::Running | S::Paused | S::Live | S::Draining)
-        });
+        let keeps = match host.deployment(&id)? {
+            Some((deployment, _)) => match deployment.status {
+                S::Live if names::is_instance(&container.labels) => {
+                    is_named(host, &deployment, &container.id)?
+                }
+                S::Queued | S::Running | S::Paused | S::Live | S::Draining => true,
+                // What is being stopped or started again has containers, too.
+                S::Stopped => is_asked(host, &deployment)?,
+                _ => false,
+            },
+            None => false,
+        };
         if !keeps {
             tracing::warn!(container = container.id, "a leftover container is removed");
             host.runtime
@@ -138,6 +142,31 @@ async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
     for id in gone {
         host.builder.clean_up(&id).await?;
         host.clear_workspace(&id).await?;
+    }
+    Ok(())
+}
+
+/// Whether the record of what runs names this instance.
+fn is_named(host: &Host, deployment: &Deployment, id: &str) -> Result<bool, Failure> {
+    let running = host.running(&deployment.project, &deployment.environment)?;
+    Ok(running.is_none_or(|(mut running, _)| {
+        running.deployment != deployment.id || running.instance_mut(id).is_some()
+    }))
+}
+
+fn is_asked(host: &Host, deployment: &Deployment) -> Result<bool, Failure> {
+    let running = host.running(&deployment.project, &deployment.environment)?;
+    Ok(running.is_some_and(|(running, _)| running.asked.is_some()))
+}
+
+/// Withdraws the routes of environments that were deleted: a crash came before it.
+async fn forget_routes(host: &Host) -> Result<(), Failure> {
+    for route in host.proxy.routes().await.map_err(|e| routes::failed(&e))? {
+        let Some((project, environment)) = names::of_route(&route.name) else { continue };
+        let found = host.store.find_environment(&project, &environment);
+        if found.map_err(|e| e.to_failure())?.is_none() {
+            host.proxy.remove_route(&route.name).await.map_err(|e| routes::failed(&e))?;
+        }
     }
     Ok(())
 }

@@ -5,11 +5,13 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedMutexGuard;
-use windlass_model::deployment::ArtifactKind;
+use windlass_model::deployment::{self, ArtifactKind};
+use windlass_model::running::{Maintenance, Running};
 use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
 use windlass_proxy::{ClientError, DrainDeadlines, Instance, Route, Targets};
 
@@ -19,16 +21,52 @@ use crate::pipeline::names;
 /// Between two looks whether a route is free.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The route of a deployment under its stored generation, with the environment's present domains.
+/// One wait for the proxy's word on a drain; it is asked again until it is drained.
+const DRAIN_WAIT: Duration = Duration::from_secs(30);
+
+/// The route of a deployment that takes over, under its stored generation, with the environment's
+/// present domains. Maintenance stays what it is: it is about visitors, not about versions.
 pub(crate) fn of(host: &Host, deployment: &Deployment) -> Result<Route, Failure> {
+    let generation = deployment.outputs.generation.unwrap_or_default();
+    let running = host.running(&deployment.project, &deployment.environment)?;
+    let targets = match running.and_then(|(running, _)| running.maintenance) {
+        Some(maintenance) => in_maintenance(maintenance),
+        None => targets(host, deployment, deployment.outputs.instances.iter()),
+    };
+    route(host, deployment, generation, targets)
+}
+
+/// The route of what runs.
+fn of_running(host: &Host, live: &Deployment, running: &Running) -> Result<Route, Failure> {
+    let targets = match (&running.stopped, &running.maintenance) {
+        (Some(_), _) => Targets::None { reason: "it is stopped".to_owned(), hold_ms: Some(0) },
+        (None, Some(maintenance)) => in_maintenance(maintenance.clone()),
+        (None, None) => {
+            let answering = running.instances.iter().filter(|one| one.answers());
+            targets(host, live, answering.map(|one| &one.instance))
+        }
+    };
+    let mut route = route(host, live, running.generation, targets)?;
+    if let (Targets::None { hold_ms, .. }, Some(_)) = (&mut route.targets, &running.recreating) {
+        *hold_ms = Some(host.config.limits.recreate_hold_ms);
+    }
+    Ok(route)
+}
+
+fn route(
+    host: &Host,
+    deployment: &Deployment,
+    generation: u64,
+    targets: Targets,
+) -> Result<Route, Failure> {
     let domains = host.domains(&deployment.project, &deployment.environment)?;
     let drain = deployment.outputs.settings.as_ref().map(|s| s.deploy.drain).unwrap_or_default();
     Ok(Route {
         name: names::route(&deployment.project, &deployment.environment),
         is_default: domains.iter().any(|host| host == "*"),
         hosts: domains.into_iter().filter(|host| host != "*").collect(),
-        generation: deployment.outputs.generation.unwrap_or_default(),
-        targets: targets(host, deployment),
+        generation,
+        targets,
         drain: DrainDeadlines {
             plain_ms: drain.plain_ms,
             streaming_ms: drain.streaming_ms,
@@ -37,11 +75,17 @@ pub(crate) fn of(host: &Host, deployment: &Deployment) -> Result<Route, Failure>
     })
 }
 
-fn targets(host: &Host, deployment: &Deployment) -> Targets {
-    let instances: Vec<Instance> = deployment
-        .outputs
-        .instances
-        .iter()
+fn in_maintenance(maintenance: Maintenance) -> Targets {
+    Targets::None { reason: maintenance.message, hold_ms: maintenance.hold_ms }
+}
+
+/// Who answers for a deployment: these instances, its static site, or nobody.
+fn targets<'a>(
+    host: &Host,
+    deployment: &Deployment,
+    instances: impl Iterator<Item = &'a deployment::Instance>,
+) -> Targets {
+    let instances: Vec<Instance> = instances
         .filter_map(|instance| {
             let address = SocketAddr::new(IpAddr::V4(instance.address), instance.port?);
             Some(Instance { id: instance.id.clone(), address })
@@ -50,7 +94,11 @@ fn targets(host: &Host, deployment: &Deployment) -> Targets {
     if !instances.is_empty() {
         return Targets::Instances { instances };
     }
-    let site = deployment.outputs.artifact.as_ref().and_then(|a| a.static_output());
+    let artifact = deployment.outputs.artifact.as_ref();
+    if artifact.is_some_and(|artifact| artifact.web().is_some()) {
+        return Targets::None { reason: "it is being started".to_owned(), hold_ms: None };
+    }
+    let site = artifact.and_then(|artifact| artifact.static_output());
     match site.map(|output| &output.kind) {
         Some(ArtifactKind::StaticTree { tree, spa_fallback, not_found, .. }) => Targets::Static {
             root: host.builder.static_tree_dir(tree),
@@ -61,6 +109,33 @@ fn targets(host: &Host, deployment: &Deployment) -> Targets {
             reason: "this application has no process that answers requests".to_owned(),
             hold_ms: Some(0),
         },
+    }
+}
+
+/// Waits until nothing uses any generation of this range. The proxy cuts by itself what is over its
+/// deadline. Publications with the same targets share a generation, others have one each.
+pub(crate) async fn drained(host: &Host, route: &str, range: RangeInclusive<u64>) {
+    let mut next = *range.end();
+    loop {
+        match host.proxy.drained(route, next, DRAIN_WAIT).await {
+            Ok(state) if !state.drained => continue,
+            // Refused: the proxy never served this generation, so nothing can be in flight.
+            Err(error) if error.refusal().is_none() => {
+                tracing::warn!(%error, route, "the proxy does not answer; a drain waits");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let Ok(stats) = host.proxy.stats().await else { continue };
+        let open = stats
+            .generations
+            .iter()
+            .find(|one| one.draining && one.route == route && range.contains(&one.generation));
+        match open {
+            Some(open) => next = open.generation,
+            None => return,
+        }
     }
 }
 
@@ -107,36 +182,64 @@ pub(crate) async fn republish(
     environment: &EnvironmentName,
 ) -> Result<(), Failure> {
     let _lock = settled(host, &names::route(project, environment)).await?;
-    let Some((mut live, revision)) = host.live(project, environment)? else {
-        return Ok(());
-    };
-    publish(host, &mut live, revision).await.map(|_| ())
+    publish(host, project, environment).await.map(drop)
 }
 
-/// Publishes a live deployment under the environment's next generation, stored first. The proxy shares
-/// it with the one before when the targets are the same. The caller holds the route's lock.
+/// Publishes what runs in an environment under its next generation, stored first; that generation, or
+/// none when nothing was ever live. The proxy shares it with the one before when the targets are the
+/// same. The caller holds the route's lock.
 pub(crate) async fn publish(
     host: &Host,
-    live: &mut Deployment,
-    revision: u64,
-) -> Result<u64, Failure> {
-    let (generation, _) = host.next_generation(live).await?;
-    live.outputs.generation = Some(generation);
-    let revision = host.save_deployment(live, revision).await?;
-    host.proxy.put_route(&of(host, live)?).await.map_err(|e| failed(&e))?;
-    Ok(revision)
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<Option<u64>, Failure> {
+    let Some((live, _)) = host.live(project, environment)? else {
+        return Ok(None);
+    };
+    host.ensure_running(&live).await?;
+    let (generation, _) = host.next_generation(&live).await?;
+    let running = host.change_running(project, environment, |running| {
+        running.generation = generation;
+        for one in &mut running.instances {
+            if one.answers() {
+                one.routed_from.get_or_insert(generation);
+            } else if one.routed_from.is_some() {
+                one.routed_until.get_or_insert(generation - 1);
+            }
+        }
+        Ok((running.deployment == live.id).then(|| running.clone()))
+    });
+    let Some(running) = running.await? else {
+        return Ok(None);
+    };
+    let route = of_running(host, &live, &running)?;
+    host.proxy.put_route(&route).await.map_err(|e| failed(&e))?;
+    Ok(Some(generation))
 }
 
-/// Leads visitors back from a deployment that failed in its switch: to the live one, or nowhere when
-/// there is none. The caller holds the route's lock.
-pub(crate) async fn lead_back(host: &Host, from: &Deployment) -> Result<(), Failure> {
-    match host.live(&from.project, &from.environment)? {
-        Some((mut live, revision)) => publish(host, &mut live, revision).await.map(|_| ()),
-        None => {
-            let route = names::route(&from.project, &from.environment);
-            host.proxy.remove_route(&route).await.map_err(|e| failed(&e))
-        }
+/// Publishes what runs, unless a deployment is taking the route over: its end publishes it, or what it
+/// leads back to. The generation that is published last, if one is.
+pub(crate) async fn publish_unless_taken(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<Option<u64>, Failure> {
+    let route = names::route(project, environment);
+    let _lock = host.named_lock(format!("route:{route}")).await;
+    if taken_over(host)?.contains(&route) {
+        return Ok(None);
     }
+    publish(host, project, environment).await
+}
+
+/// Leads visitors back from a deployment that failed in its switch: to what runs, or nowhere when
+/// nothing does. The caller holds the route's lock.
+pub(crate) async fn lead_back(host: &Host, from: &Deployment) -> Result<(), Failure> {
+    if publish(host, &from.project, &from.environment).await?.is_some() {
+        return Ok(());
+    }
+    let route = names::route(&from.project, &from.environment);
+    host.proxy.remove_route(&route).await.map_err(|e| failed(&e))
 }
 
 /// A failure of publishing.
@@ -192,11 +295,16 @@ mod tests {
         host.deployment(id).unwrap().unwrap().0.outputs.generation.unwrap()
     }
 
+    fn published(host: &Host, project: &ProjectName) -> Running {
+        host.running(project, &EnvironmentName::production()).unwrap().unwrap().0
+    }
+
     #[tokio::test]
     async fn changed_domains_wait_for_the_deployment_that_takes_the_route_over() {
         let parts = TestHost::with(Limits::default(), &TABLE).await;
         let host = &parts.host;
-        let (project, production) = ("shop".parse().unwrap(), EnvironmentName::production());
+        let project: ProjectName = "shop".parse().unwrap();
+        let production = EnvironmentName::production();
         host.store.ensure_project(&project).await.unwrap();
         host.store.ensure_environment(&project, &production).await.unwrap();
         let old = stored(host, DeploymentStatus::Live, 1).await;
@@ -208,7 +316,7 @@ mod tests {
         assert!(taken_over(host).unwrap().contains("shop/production"));
 
         let republished = {
-            let host = host.clone();
+            let (host, project) = (host.clone(), project.clone());
             tokio::spawn(async move { republish(&host, &project, &production).await })
         };
         let mut republished = std::pin::pin!(republished);
@@ -221,6 +329,8 @@ mod tests {
         host.go_live(&switched, revision).await.unwrap();
         republished.await.unwrap().unwrap();
         assert_eq!(generation_of(host, &old), 1, "the old one was not published again");
-        assert!(generation_of(host, &new) > 2, "the new one was");
+        let running = published(host, &project);
+        assert_eq!(running.deployment, new);
+        assert!(running.generation > 2, "the new one was");
     }
 }

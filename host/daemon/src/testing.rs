@@ -19,6 +19,8 @@ use crate::steplog::StepLogs;
 
 pub(crate) struct TestHost {
     pub(crate) host: Arc<Host>,
+    /// Its container runtime.
+    pub(crate) runtime: Arc<FakeRuntime>,
     proxy: tokio::task::JoinHandle<()>,
     _dir: tempfile::TempDir,
 }
@@ -57,7 +59,7 @@ impl TestHost {
         let host = Arc::new(Host {
             store: Store::in_memory(limits.clone()).unwrap(),
             builder: crate::builder(&config, runtime.clone()),
-            runtime,
+            runtime: runtime.clone(),
             plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
             proxy: client,
             logs: StepLogs::new(dir.path(), &limits),
@@ -68,6 +70,6 @@ impl TestHost {
             table,
             config,
         });
-        Self { host, proxy, _dir: dir }
+        Self { host, runtime, proxy, _dir: dir }
     }
 }

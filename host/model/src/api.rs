@@ -54,6 +54,9 @@ pub struct EnvironmentView {
     pub live_number: Option<u64>,
     /// Addresses it answers under, most useful first.
     pub urls: Vec<String>,
+    /// What runs; absent before its first live deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<crate::running::RunningView>,
 }
 
 /// `PUT /v1/projects/{project}/git-token`.
@@ -233,6 +236,9 @@ pub struct DeploymentView {
     /// In the answer to a request with an idempotency key that was used before: nothing new was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// What runs of it; only of the live or stopped deployment of its environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<crate::running::RunningView>,
 }
 
 /// One page of a list.

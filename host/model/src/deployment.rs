@@ -521,6 +521,9 @@ pub struct Outputs {
     /// Of switch: the published generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The last generation that led to it, once it was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_generation: Option<u64>,
     /// Which deployment the switch replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<DeploymentId>,

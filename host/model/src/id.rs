@@ -101,6 +101,12 @@ name_type!(
     "token name"
 );
 
+name_type!(
+    /// Name of a volume of an environment: the folder that its data lies in.
+    VolumeName,
+    "volume name"
+);
+
 impl ProjectName {
     /// The nearest valid name to a folder's or repository's name, if anything valid is left of it.
     pub fn from_loose(text: &str) -> Option<Self> {

@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod project;
 pub mod queue;
 pub mod recovery;
+pub mod running;
 pub mod secret;
 pub mod settings;
 pub mod source;

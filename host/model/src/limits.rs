@@ -92,6 +92,29 @@ pub struct Limits {
     pub webhook_clock_skew_s_max: u64,
     /// Webhooks of one project.
     pub webhooks_max: usize,
+    /// Instances of one process.
+    pub replicas_max: u32,
+    /// First pause before an instance that ended is started again, in milliseconds; it doubles.
+    pub restart_pause_ms: u64,
+    /// Longest pause before an instance that ended is started again, in milliseconds.
+    pub restart_pause_ms_max: u64,
+    /// How long an instance must have been healthy for its next pause to be the first again, in seconds.
+    pub restart_reset_s: u64,
+    /// Exits of an instance within `crash_loop_s` that make a crash loop.
+    pub crash_loop_exits: usize,
+    /// See [`Limits::crash_loop_exits`], in seconds.
+    pub crash_loop_s: u64,
+    /// Between two probes of an instance that is live, in milliseconds.
+    pub liveness_every_ms: u64,
+    /// Probes in a row that must fail for a live instance to be started again.
+    pub liveness_failures: u32,
+    /// How long an instance that nothing probes must run to count as started, in milliseconds.
+    pub settle_ms: u64,
+    /// How long requests are held while a version is replaced with `strategy = "recreate"`, or while
+    /// no instance answers, in milliseconds.
+    pub recreate_hold_ms: u64,
+    /// Events kept of one environment.
+    pub environment_events_max: usize,
     /// One call of a plugin.
     pub plugin: PluginLimits,
     /// One build step.
@@ -232,6 +255,17 @@ impl Default for Limits {
             webhook_delivery_days_max: 30,
             webhook_clock_skew_s_max: 300,
             webhooks_max: 20,
+            replicas_max: 50,
+            restart_pause_ms: 1000,
+            restart_pause_ms_max: 60_000,
+            restart_reset_s: 300,
+            crash_loop_exits: 5,
+            crash_loop_s: 600,
+            liveness_every_ms: 10_000,
+            liveness_failures: 3,
+            settle_ms: 2000,
+            recreate_hold_ms: 60_000,
+            environment_events_max: 500,
             plugin: PluginLimits::default(),
             build: BuildLimits::default(),
             instance: InstanceLimits::default(),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::id::{EnvironmentName, ProcessName, ProjectName};
+use crate::id::{EnvironmentName, ProcessName, ProjectName, VolumeName};
 use crate::variable::VariableName;
 
 mod schema;
@@ -99,6 +99,10 @@ pub struct Run {
     pub memory_bytes: Option<u64>,
     /// CPU of each instance, in thousandths of a core.
     pub cpu_millis: Option<u32>,
+    /// Instances of the web process.
+    pub replicas: Option<u32>,
+    /// Directories that outlive deployments.
+    pub volumes: Vec<Volume>,
     /// Other processes.
     pub processes: BTreeMap<ProcessName, Process>,
     /// Variables without which no deployment starts, because the application needs them.
@@ -111,6 +115,34 @@ pub struct Run {
 pub struct Process {
     /// Its command.
     pub command: String,
+    /// Its instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+}
+
+/// One of `run.volumes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Volume {
+    /// Its name, unique in the environment.
+    pub name: VolumeName,
+    /// Where it is mounted in every instance: an absolute path.
+    pub path: String,
+    /// Whether two versions may have it mounted at once.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+/// `deploy.strategy`
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// New instances beside the old, then the switch.
+    #[default]
+    BlueGreen,
+    /// The old instances end before the new ones start; requests are held meanwhile.
+    Recreate,
 }
 
 /// `[migrate]`
@@ -139,6 +171,8 @@ pub struct Health {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Deploy {
+    /// How a new version takes over, as it was set.
+    pub strategy: Option<Strategy>,
     /// How long each kind of request may go on after a switch.
     pub drain: Drain,
     /// Deployments kept in history.
@@ -203,6 +237,13 @@ impl Settings {
         secrets::refuse(&table)?;
         schema::check(&table)?;
         schema::read(table, environment)
+    }
+
+    /// How a new version takes over: as it was set, else by its volumes.
+    pub fn strategy(&self) -> Strategy {
+        let exclusive = self.run.volumes.iter().any(|volume| !volume.shared);
+        let implied = if exclusive { Strategy::Recreate } else { Strategy::BlueGreen };
+        self.deploy.strategy.unwrap_or(implied)
     }
 
     /// The tables that plugins may see, as the JSON that the contract documents in `wit/README.md`.
@@ -340,9 +381,43 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_yet_is_refused_by_name() {
-        refused("[run]\nreplicas = 2", "settings.not-supported-yet", "run.replicas");
         refused("[[cron]]\nschedule = '* * * * *'", "settings.not-supported-yet", "cron");
-        refused("[deploy]\nstrategy = 'recreate'", "settings.not-supported-yet", "recreate");
+    }
+
+    #[test]
+    fn replicas_and_volumes_are_read_and_what_contradicts_itself_is_refused() {
+        let text = r#"
+            [run]
+            replicas = 3
+            volumes = [{ name = "uploads", path = "/app/uploads/", shared = true }]
+            [run.processes.worker]
+            command = "node worker.js"
+            replicas = 0
+        "#;
+        let settings = Settings::parse(text, &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.run.replicas, Some(3));
+        let worker = settings.run.processes.get(&"worker".parse().unwrap()).unwrap();
+        assert_eq!(worker.replicas, Some(0));
+        assert_eq!(settings.run.volumes[0].path, "/app/uploads");
+        assert_eq!(settings.strategy(), Strategy::BlueGreen);
+        let one = "[run]\nvolumes = [{ name = 'data', path = '/data' }]\n";
+        let settings = Settings::parse(one, &EnvironmentName::production()).unwrap();
+        assert_eq!(settings.strategy(), Strategy::Recreate);
+        refused("[run]\nreplicas = 0", "settings.wrong-value", "from 1");
+        refused(&format!("{one}replicas = 2"), "settings.wrong-value", "shared");
+        let blue = format!("{one}[deploy]\nstrategy = 'blue-green'");
+        refused(&blue, "settings.wrong-value", "recreate");
+        for volumes in [
+            "[{ name = 'a', path = '/' }]",
+            "[{ name = 'a', path = 'data' }]",
+            "[{ name = 'a', path = '/a/../b' }]",
+            "[{ name = '../a', path = '/a' }]",
+            "[{ name = 'a', path = '/a', mode = 1 }]",
+            "[{ name = 'a', path = '/a' }, { name = 'a', path = '/b' }]",
+            "3",
+        ] {
+            refused(&format!("[run]\nvolumes = {volumes}"), "settings.wrong-value", "run.volumes");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use windlass_model::deployment::StoredPlan;
 use windlass_model::project::Environment;
+use windlass_model::running::Running;
 use windlass_model::variable::Variable;
 use windlass_model::{Deployment, DeploymentId, Digest};
 
@@ -19,6 +20,8 @@ pub enum Change {
     /// The new state of an environment. Its generation must not fall, and must grow when another
     /// deployment becomes live.
     Environment(Versioned<Environment>),
+    /// What runs in an environment, with the revision that was read; none for the first record.
+    Running(Box<Running>, Option<Revision>),
     /// A plan that a deployment refers to.
     Plan(Digest, StoredPlan),
     /// An intent that was acted upon.
@@ -52,6 +55,9 @@ impl Store {
             tx = match change {
                 Change::Deployment(doc) => self.updating(tx, &doc.value, doc.revision)?,
                 Change::Environment(doc) => self.updating_environment(tx, &doc)?,
+                Change::Running(running, expected) => {
+                    crate::running::running_in(tx, &running, expected)?
+                }
                 Change::Plan(digest, plan) => {
                     let key = keys::plan(&digest);
                     let bytes = encode(&key, &plan)?;

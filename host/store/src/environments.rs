@@ -90,7 +90,7 @@ impl Store {
     pub(crate) fn refuse_if_busy(&self, environment: &Environment) -> Result<()> {
         let what = format!("environment {} of project {}", environment.name, environment.project);
         if let Some(live) = &environment.live {
-            return Err(StoreError::Busy { what, why: format!("deployment {live} is live") });
+            self.refuse_unless_stopped(environment, live, &what)?;
         }
         let busy = self.unsettled_deployments()?.into_iter().find(|deployment| {
             let deployment = &deployment.value;
@@ -103,6 +103,28 @@ impl Store {
                 Err(StoreError::Busy { what, why })
             }
             None => Ok(()),
+        }
+    }
+
+    /// A live deployment is in the way, unless a person stopped it and nothing of it is left.
+    fn refuse_unless_stopped(
+        &self,
+        environment: &Environment,
+        live: &windlass_model::DeploymentId,
+        what: &str,
+    ) -> Result<()> {
+        let busy = |why: String| Err(StoreError::Busy { what: what.to_owned(), why });
+        let stopped = |found: &Versioned<windlass_model::Deployment>| {
+            found.value.status == windlass_model::DeploymentStatus::Stopped
+        };
+        if !self.find_deployment(live)?.is_none_or(|found| stopped(&found)) {
+            return busy(format!("deployment {live} is live"));
+        }
+        match self.running(&environment.project, &environment.name)? {
+            Some(running) if running.value.asked.is_some() => {
+                busy(format!("deployment {live} is being stopped or started"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -130,7 +152,11 @@ impl Store {
             self.submit(tx).await?;
         }
         let mut tx = Transaction::new().essential();
-        for prefix in [keys::variables(project, name), keys::services(project, name)] {
+        for prefix in [
+            keys::variables(project, name),
+            keys::services(project, name),
+            keys::events(project, name),
+        ] {
             for (key, _) in self.inner.kv.list(&prefix, &Page::all())? {
                 tx = tx.delete(key, Expect::Any);
             }
@@ -141,6 +167,7 @@ impl Store {
         let tx = tx
             .delete(keys::auto_deploy(project, name), Expect::Any)
             .delete(keys::preview(project, name), Expect::Any)
+            .delete(keys::running(project, name), Expect::Any)
             .delete(keys::environment(project, name), Expect::Any);
         self.submit(tx).await.map(drop)
     }

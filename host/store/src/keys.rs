@@ -18,6 +18,7 @@ pub(crate) const NETWORKS: &str = "network/";
 pub(crate) const PLANS: &str = "plan/";
 pub(crate) const SUBNETS: &str = "subnet/";
 pub(crate) const API_TOKENS: &str = "api-token/";
+pub(crate) const RUNNING: &str = "running/";
 
 pub(crate) fn project(project: &ProjectName) -> String {
     format!("project/{project}")
@@ -198,4 +199,14 @@ pub(crate) fn preview(project: &ProjectName, environment: &EnvironmentName) -> S
 
 pub(crate) fn status_report(deployment: &DeploymentId) -> String {
     format!("status-report/{deployment}")
+}
+
+/// What runs in an environment.
+pub(crate) fn running(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("{RUNNING}{project}/{environment}")
+}
+
+/// What happened to an environment, by number.
+pub(crate) fn events(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("event/{project}/{environment}/")
 }

@@ -87,7 +87,10 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
     text += &migrations_between(deployment);
     text += "\nsteps\n";
     text += &steps(deployment, color);
-    text += &instances(deployment);
+    match &view.running {
+        Some(running) => text += &format!("\nruns\n{}", crate::verbs::running::instances(running)),
+        None => text += &instances(deployment),
+    }
     for warning in &deployment.warnings {
         let name = paint(color, Style::Yellow, "warning");
         text += &format!("\n{name}: {} ({})\n", harmless(&warning.message), warning.code);

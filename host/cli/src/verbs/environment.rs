@@ -62,6 +62,9 @@ enum EnvironmentVerb {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        /// Delete its volumes too; they stay otherwise.
+        #[arg(long)]
+        with_volumes: bool,
     },
 }
 
@@ -96,11 +99,11 @@ impl Environment {
                 let view: AutoDeployView = client.send(Method::PUT, &path, &body)?;
                 print_rule(session, &view);
             }
-            EnvironmentVerb::Delete { name, yes } => {
+            EnvironmentVerb::Delete { name, yes, with_volumes } => {
                 // Nobody is asked to confirm the end of what is not there.
                 let _there: EnvironmentView = client.get(&one(&name))?;
                 confirm(session, yes, "environment", name.as_str())?;
-                client.delete(&one(&name))?;
+                client.delete(&deleting(one(&name), with_volumes))?;
                 done(
                     session,
                     &format!("environment {project}/{name} is deleted"),
@@ -111,6 +114,11 @@ impl Environment {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The path to delete something with or without its volumes.
+pub(super) fn deleting(path: String, with_volumes: bool) -> String {
+    if with_volumes { client::with_query(&path, &[("volumes", "delete")]) } else { path }
 }
 
 /// The items of a list, whether it comes as an array or as a page.

@@ -23,6 +23,7 @@ mod explain;
 mod init;
 mod key;
 mod logs;
+mod maintenance;
 mod pause;
 mod pin;
 mod plan;
@@ -34,14 +35,20 @@ mod proxy;
 mod recover;
 mod redeploy;
 mod registry;
+mod restart;
 mod restore;
 mod rollback;
+pub(crate) mod running;
+mod scale;
 mod serve;
 mod service;
 mod show;
+mod start;
 mod status;
+mod stop;
 mod teardown;
 mod token;
+mod volume;
 mod wait;
 mod webhook;
 
@@ -69,6 +76,12 @@ pub enum Verb {
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Explain(explain::Explain),
+    Stop(stop::Stop),
+    Start(start::Start),
+    Restart(restart::Restart),
+    Scale(scale::Scale),
+    Maintenance(maintenance::Maintenance),
+    Volume(volume::Volume),
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
@@ -115,6 +128,12 @@ impl Verb {
             Self::Pin(verb) => verb.run(session),
             Self::Unpin(verb) => verb.run(session),
             Self::Explain(verb) => verb.run(session),
+            Self::Stop(verb) => verb.run(session),
+            Self::Start(verb) => verb.run(session),
+            Self::Restart(verb) => verb.run(session),
+            Self::Scale(verb) => verb.run(session),
+            Self::Maintenance(verb) => verb.run(session),
+            Self::Volume(verb) => verb.run(session),
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),

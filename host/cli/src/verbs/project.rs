@@ -44,6 +44,9 @@ enum ProjectVerb {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        /// Delete its volumes too; they stay otherwise.
+        #[arg(long)]
+        with_volumes: bool,
     },
     /// Make, show or remove the SSH key for its private Git repository (the project is --project).
     DeployKey {
@@ -73,7 +76,9 @@ impl Project {
             ProjectVerb::Create { name } => create(session, name)?,
             ProjectVerb::List => list(session)?,
             ProjectVerb::Show { name } => show(session, name)?,
-            ProjectVerb::Delete { name, yes } => delete(session, &name, yes)?,
+            ProjectVerb::Delete { name, yes, with_volumes } => {
+                delete(session, &name, yes, with_volumes)?;
+            }
             ProjectVerb::DeployKey { verb } => verb.run(session)?,
             ProjectVerb::Token { name, remove: true, .. } => remove_token(session, name)?,
             ProjectVerb::Token { name, stdin, env, .. } => set_token(session, name, stdin, env)?,
@@ -143,13 +148,18 @@ fn show(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<(
     Ok(())
 }
 
-fn delete(session: &mut Session<'_, '_>, name: &ProjectName, yes: bool) -> CliResult<()> {
+fn delete(
+    session: &mut Session<'_, '_>,
+    name: &ProjectName,
+    yes: bool,
+    with_volumes: bool,
+) -> CliResult<()> {
     let client = session.client()?;
     let path = client::path(&["v1", "projects", name.as_str()]);
     // Nobody is asked to confirm the end of what is not there.
     let _there: ProjectView = client.get(&path)?;
     confirm(session, yes, "project", name.as_str())?;
-    client.delete(&path)?;
+    client.delete(&super::environment::deleting(path, with_volumes))?;
     done(session, &format!("project {name} is deleted"), "deleted", name.as_str());
     Ok(())
 }

@@ -49,7 +49,8 @@ fn text(output: &Output, color: bool) -> String {
     }
     let rows: Vec<Vec<String>> = output.projects.iter().flat_map(rows).collect();
     if !rows.is_empty() {
-        text += &format!("\n{}", table(&["project", "environment", "live", "address"], &rows));
+        text +=
+            &format!("\n{}", table(&["project", "environment", "live", "runs", "address"], &rows));
     }
     text
 }
@@ -60,8 +61,25 @@ fn rows(project: &ProjectView) -> Vec<Vec<String>> {
             project.name.to_string(),
             environment.name.to_string(),
             environment.live_number.map_or_else(|| "–".to_owned(), |number| format!("#{number}")),
+            environment.running.as_ref().map_or_else(|| "–".to_owned(), runs),
             render::harmless(environment.urls.first().map_or("", String::as_str)),
         ]
     };
     project.environments.iter().map(one).collect()
+}
+
+/// `serving, 2 of 3`, and what is wrong.
+fn runs(view: &windlass_model::running::RunningView) -> String {
+    let wanted: u32 = view.processes.iter().map(|process| process.replicas).sum();
+    let running: u32 = view.processes.iter().map(|process| process.running).sum();
+    let looping = view
+        .instances
+        .iter()
+        .any(|one| one.state == windlass_model::running::InstanceState::CrashLooping);
+    let asked = view.asked.as_ref().map(|asked| format!(" ({} under way)", asked.action.as_str()));
+    let mut text = view.state.as_str().to_owned() + &asked.unwrap_or_default();
+    if wanted > 0 && view.stopped.is_none() {
+        text += &format!(", {running} of {wanted}");
+    }
+    if looping { text + ", crash-looping" } else { text }
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Deserialize;
 use windlass_model::api::{
     AddDomain, AddService, CreateEnvironment, DomainView, EnvironmentView, SetVariables,
     VariableView,
@@ -13,10 +14,10 @@ use windlass_model::variable::VariableName;
 use windlass_model::{EnvironmentName, ProjectName};
 
 use super::App;
-use super::extract::{Body, Names};
+use super::extract::{Args, Body, Names};
 use super::guard::detached;
 use super::problem::Answer;
-use crate::control::{Target, environment, projects};
+use crate::control::{Target, environment, projects, volumes};
 
 /// Project and environment of the path.
 pub(super) type Pair = (ProjectName, EnvironmentName);
@@ -50,8 +51,39 @@ pub(super) async fn show(
     Ok(Json(projects::show_environment(&app.host, &target(pair)).await?))
 }
 
-pub(super) async fn delete(State(app): State<App>, Names(pair): Names<Pair>) -> Answer<StatusCode> {
-    detached(async move { projects::delete_environment(&app.host, &target(pair)).await }).await?;
+/// What becomes of the volumes of what is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum VolumesToo {
+    Keep,
+    Delete,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteArgs {
+    volumes: Option<VolumesToo>,
+}
+
+impl DeleteArgs {
+    /// Whether the volumes are deleted too.
+    pub(super) fn with_volumes(&self) -> bool {
+        self.volumes == Some(VolumesToo::Delete)
+    }
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    Names(pair): Names<Pair>,
+    Args(args): Args<DeleteArgs>,
+) -> Answer<StatusCode> {
+    let too = args.with_volumes();
+    let change = async move {
+        let target = target(pair);
+        projects::delete_environment(&app.host, &target).await?;
+        if too { volumes::remove_all_of(&app.host, &target).await } else { Ok(()) }
+    };
+    detached(change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -34,7 +34,9 @@ mod projects;
 mod queue;
 mod registries;
 mod route;
+mod running;
 mod table;
+mod volumes;
 mod webhooks;
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use windlass_model::ProjectName;
 use windlass_model::api::{CreateProject, Page, ProjectView, SetGitToken};
 
 use super::App;
-use super::extract::{Body, Names};
+use super::environment::DeleteArgs;
+use super::extract::{Args, Body, Names};
 use super::guard::detached;
 use super::problem::Answer;
-use crate::control::projects;
+use crate::control::{projects, volumes};
 
 pub(super) async fn list(State(app): State<App>) -> Answer<Json<Page<ProjectView>>> {
     Ok(Json(Page { items: projects::list(&app.host).await?, next: None }))
@@ -34,8 +35,14 @@ pub(super) async fn show(
 pub(super) async fn delete(
     State(app): State<App>,
     Names(name): Names<ProjectName>,
+    Args(args): Args<DeleteArgs>,
 ) -> Answer<StatusCode> {
-    detached(async move { projects::delete(&app.host, &name).await }).await?;
+    let too = args.with_volumes();
+    let change = async move {
+        projects::delete(&app.host, &name).await?;
+        if too { volumes::remove_all_of_project(&app.host, &name).await } else { Ok(()) }
+    };
+    detached(change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

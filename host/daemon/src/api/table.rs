@@ -32,6 +32,7 @@ pub(super) struct LogEntries {
     pub(super) items: Vec<LogEntry>,
 }
 
+const VOLUMES: (&str, &str) = ("volumes", "`delete`: its volumes go too; they stay when absent");
 pub(super) const CREATE: (&str, &str) =
     ("create", "`true`: make the project and environment if missing");
 const KIND: (&str, &str) = ("kind", "`source` (when absent), `static` or `image-archive`");
@@ -53,6 +54,8 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::access::about_access());
     rows.extend(queue::about_the_queue());
     rows.extend(super::failures::about_failures());
+    rows.extend(super::running::about_running());
+    rows.extend(super::volumes::about_volumes());
     rows
 }
 
@@ -90,6 +93,7 @@ fn about_projects() -> Vec<Row> {
             .needs(TokenScope::Admin),
         row(Get, ONE, "A project", projects::show).answers::<ProjectView>(200).errors(&[400, 404]),
         row(Delete, ONE, "Delete a project in which nothing is live", projects::delete)
+            .query(&[VOLUMES])
             .errors(&[400, 404, 409])
             .needs(TokenScope::Admin),
         row(Put, TOKEN, "Set the token for private repositories", projects::set_git_token)
@@ -125,6 +129,7 @@ fn about_environments() -> Vec<Row> {
             .answers::<EnvironmentView>(200)
             .errors(&[400, 404]),
         row(Delete, ONE, "Delete an environment in which nothing is live", environment::delete)
+            .query(&[VOLUMES])
             .errors(&[400, 404, 409])
             .needs(TokenScope::Admin),
         row(Get, VARIABLES, "Variables; secret ones without values", environment::variables)

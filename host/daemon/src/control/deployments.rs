@@ -341,7 +341,7 @@ fn refuse_cancel(deployment: &Deployment) -> Result<(), Failure> {
     let fix = if code == "deployment.over" {
         "nothing is left to cancel; `windlass deployments` shows what runs"
     } else {
-        "go back to the version before it with `windlass rollback`"
+        "go back to the version before it with `windlass rollback`, or end it with `windlass stop`"
     };
     Err(Failure::app(code, format!("deployment #{number} cannot be cancelled"), why, fix))
 }
@@ -393,7 +393,7 @@ mod tests {
         assert!(refuse_cancel(&in_step(StepName::Migrate)).is_ok());
         let failure = refuse_cancel(&in_step(StepName::Switch)).unwrap_err();
         assert_eq!(failure.code, "deployment.past-switch");
-        assert!(failure.fix.contains("rollback"));
+        assert!(failure.fix.contains("rollback") && failure.fix.contains("windlass stop"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! **Invariant: nothing here does a deployment's work or writes its state.** Functions store records
 //! and intents, wake the queue and return; only the pipeline's runner writes a deployment after it was
-//! made. The one thing outside the store that changes here is the proxy's routes, when domains do.
+//! made. The one thing outside the store that changes here is the proxy's routes, when domains or maintenance do.
 
 use std::sync::Arc;
 
@@ -24,8 +24,10 @@ pub mod projects;
 pub mod promote;
 pub mod registries;
 pub mod rollback;
+pub mod running;
 pub mod status;
 pub mod views;
+pub mod volumes;
 pub mod webhooks;
 
 /// An environment, named.
@@ -35,6 +37,12 @@ pub struct Target {
     pub project: ProjectName,
     /// Its name.
     pub environment: EnvironmentName,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.project, self.environment)
+    }
 }
 
 /// The store's error in the words of what was asked for: `project.not-found`.
@@ -62,8 +70,8 @@ pub(crate) fn stored(error: StoreError) -> Failure {
         StoreError::Busy { what, .. } => {
             let kind = subject(what);
             failure.fix = format!(
-                "nothing of the {kind} may be live, queued or running: cancel what runs first \
-                 (`windlass cancel`)"
+                "nothing of the {kind} may be live, queued or running: end what is live with `windlass \
+                 stop`, and what is queued or running with `windlass cancel`"
             );
             failure.code = format!("{kind}.has-live");
         }

@@ -11,6 +11,7 @@ use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 use super::{Target, ensure, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
+use crate::pipeline::names;
 
 /// Longest Git token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -52,12 +53,16 @@ pub async fn list(host: &Arc<Host>) -> Result<Vec<ProjectView>, Failure> {
 /// # Errors
 /// `project.not-found`; `project.has-live` while anything of it is live, queued or running.
 pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure> {
+    let environments = host.store.environments(name).unwrap_or_default();
     host.store.delete_project(name).await.map_err(stored).map_err(|mut failure| {
         if failure.code == "environment.has-live" {
             failure.code = "project.has-live".to_owned();
         }
         failure
     })?;
+    for environment in environments {
+        withdraw(host, &Target { project: name.clone(), environment: environment.name }).await;
+    }
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
@@ -147,5 +152,19 @@ pub async fn environments(
 /// `environment.not-found`; `environment.has-live` while anything of it is live, queued or running.
 pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
     require(host, target)?;
-    host.store.delete_environment(&target.project, &target.environment).await.map_err(stored)
+    let deleted = host.store.delete_environment(&target.project, &target.environment).await;
+    deleted.map_err(stored)?;
+    withdraw(host, target).await;
+    Ok(())
+}
+
+/// Withdraws the route of a deleted environment, and removes its network. A proxy that does not answer is told at the next start.
+async fn withdraw(host: &Host, target: &Target) {
+    if let Err(error) = host.proxy.remove_route(&target.to_string()).await {
+        tracing::warn!(%error, %target, "the route of a deleted environment stays for now");
+    }
+    let network = names::network(&target.project, &target.environment);
+    if let Err(error) = host.runtime.remove_network(&network).await {
+        tracing::warn!(%error, %target, "the network of a deleted environment stays");
+    }
 }

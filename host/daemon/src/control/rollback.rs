@@ -178,6 +178,13 @@ fn check(
             "choose one of this environment: `windlass deployments`",
         );
     }
+    if live == Some(&to.id) && to.status == DeploymentStatus::Stopped {
+        return refused(
+            "rollback.already-live",
+            "it is the environment's own, and stopped".to_owned(),
+            "bring it back with `windlass start`",
+        );
+    }
     if live == Some(&to.id) {
         return refused(
             "rollback.already-live",

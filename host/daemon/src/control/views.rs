@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use windlass_model::api::{DeploymentView, DomainView, EnvironmentView, ProjectView};
 use windlass_model::project::{Domain, Environment, Project};
+use windlass_model::running::RunningView;
 use windlass_model::{Deployment, DeploymentStatus, Failure};
 use windlass_store::Brief;
 
@@ -93,8 +94,10 @@ pub(crate) fn environment(
         Some(id) => host.store.find_deployment(id).map_err(stored)?.map(|found| found.value),
         None => None,
     };
+    let running = live.as_ref().map(|live| running(host, live)).transpose()?.flatten();
     let live = live.filter(|deployment| deployment.status == DeploymentStatus::Live);
     Ok(EnvironmentView {
+        running,
         name: environment.name.clone(),
         created_at: environment.created_at,
         live_number: live.as_ref().map(|deployment| deployment.number),
@@ -217,7 +220,16 @@ pub(crate) fn deployment(
     let (queue_position, waiting_for) = place.unzip();
     let waiting_for = waiting_for.or_else(|| paused(&deployment));
     let pinned = host.store.is_pinned(&deployment).map_err(stored)?;
-    Ok(DeploymentView { deployment, urls, queue_position, waiting_for, pinned, replayed: false })
+    let running = running(host, &deployment)?;
+    Ok(DeploymentView {
+        running,
+        deployment,
+        urls,
+        queue_position,
+        waiting_for,
+        pinned,
+        replayed: false,
+    })
 }
 
 /// Why a halted deployment waits.
@@ -227,6 +239,16 @@ fn paused(deployment: &Deployment) -> Option<String> {
         "{} paused it before {}; `windlass resume {}` goes on, `windlass cancel {}` ends it",
         pause.actor, pause.before, deployment.number, deployment.number
     ))
+}
+
+/// What runs of a deployment, when it is its environment's live or stopped one.
+fn running(host: &Host, deployment: &Deployment) -> Result<Option<RunningView>, Failure> {
+    if !matches!(deployment.status, DeploymentStatus::Live | DeploymentStatus::Stopped) {
+        return Ok(None);
+    }
+    let found = host.running(&deployment.project, &deployment.environment)?;
+    let found = found.filter(|(running, _)| running.deployment == deployment.id);
+    Ok(found.map(|(running, _)| RunningView::new(running, deployment)))
 }
 
 #[cfg(test)]

@@ -22,21 +22,64 @@ pub(crate) struct Check;
 #[async_trait]
 impl Work for Check {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        if run.deployment.outputs.instances.is_empty() {
+        let instances = run.deployment.outputs.instances.clone();
+        if instances.is_empty() {
             return Ok(Done::skipped("a static site has nothing to probe"));
         }
         let (plugin, policy) = super::plan::health_policy(run).await?;
         let mut seen = Vec::new();
-        let verdict = observe(run, &plugin, &policy, &mut seen).await;
+        let checked = all(run, &plugin, &policy, &instances, &mut seen).await;
         let took = seen.last().map_or(0, |last: &Observation| last.at_ms);
         let tries = seen.len();
         seen.drain(..seen.len().saturating_sub(20));
-        run.deployment.outputs.health = Some(HealthRecord { plugin, policy: policy.clone(), seen });
-        match verdict? {
-            None => Ok(Done::new(format!("healthy after {took} ms, {tries} tries"))),
-            Some(reason) => Err(explain(run, &policy, &reason).await),
+        run.deployment.outputs.health = Some(HealthRecord { plugin, policy, seen });
+        checked.map(|()| Done::new(format!("healthy after {took} ms, {tries} tries")))
+    }
+}
+
+/// Checks each of these instances: the first of every process together, then the second, and so on.
+/// Leaves what was seen last, or of those that took longest, in `seen`.
+pub(crate) async fn all(
+    run: &mut Run,
+    plugin: &str,
+    policy: &HealthPolicy,
+    instances: &[Instance],
+    seen: &mut Vec<Observation>,
+) -> Result<(), Failure> {
+    for round in 0..rounds(policy, instances) {
+        let subjects = subjects(instances, round);
+        let mut these = Vec::new();
+        let verdict = observe(run, plugin, policy, &subjects, &mut these).await;
+        let failed = !matches!(verdict, Ok(None));
+        let took = |seen: &[Observation]| seen.last().map(|last| last.at_ms);
+        if failed || took(&these) >= took(seen) {
+            *seen = these;
+        }
+        if let Some(reason) = verdict? {
+            return Err(explain(run, policy, &subjects, seen, &reason));
         }
     }
+    all_run(run, instances).await
+}
+
+/// As many as the probed process with the most instances has.
+fn rounds(policy: &HealthPolicy, instances: &[Instance]) -> usize {
+    let of = |process: &str| instances.iter().filter(|i| i.process.as_str() == process).count();
+    policy.probes.iter().map(|probe| of(probe.process())).max().unwrap_or_default().max(1)
+}
+
+/// One instance of each process: its nth, or its first when it has fewer.
+fn subjects(instances: &[Instance], nth: usize) -> Vec<Instance> {
+    let mut subjects: Vec<Instance> = Vec::new();
+    for instance in instances {
+        if subjects.iter().any(|known| known.process == instance.process) {
+            continue;
+        }
+        let own: Vec<&Instance> =
+            instances.iter().filter(|other| other.process == instance.process).collect();
+        subjects.extend(own.get(nth).or(own.first()).map(|chosen| (*chosen).clone()));
+    }
+    subjects
 }
 
 /// Probes until the judge has decided. `Some(reason)` is a failure of the application.
@@ -44,6 +87,7 @@ async fn observe(
     run: &mut Run,
     plugin: &str,
     policy: &HealthPolicy,
+    subjects: &[Instance],
     seen: &mut Vec<Observation>,
 ) -> Result<Option<String>, Failure> {
     let began = Instant::now();
@@ -53,11 +97,11 @@ async fn observe(
     let mut index = 0;
     tokio::time::sleep(Duration::from_millis(u64::from(policy.first_after_ms))).await;
     loop {
-        try_probe(run, policy, index, began, seen).await;
+        try_probe(run, policy, subjects, index, began, seen).await;
         failpoint::reached("during:check");
         let over = began.elapsed() >= budget;
         match super::plan::judge(run, plugin, policy, seen).await? {
-            Verdict::Pass => return all_run(run).await.map(|()| None),
+            Verdict::Pass => return Ok(None),
             Verdict::Fail(reason) => return Ok(Some(reason)),
             Verdict::Next | Verdict::Wait if over => {
                 return Ok(Some(format!("it was not healthy within {} s", budget.as_secs())));
@@ -73,8 +117,8 @@ async fn observe(
 }
 
 /// A healthy web process does not speak for the others: every instance must run.
-async fn all_run(run: &Run) -> Result<(), Failure> {
-    for instance in &run.deployment.outputs.instances {
+async fn all_run(run: &Run, instances: &[Instance]) -> Result<(), Failure> {
+    for instance in instances {
         if let Some(outcome) = ended(run, instance).await {
             let name = names::instance_log(&instance.process, instance.ordinal);
             let reason = "it ended while the deployment was checked";
@@ -89,6 +133,7 @@ async fn all_run(run: &Run) -> Result<(), Failure> {
 async fn try_probe(
     run: &mut Run,
     policy: &HealthPolicy,
+    subjects: &[Instance],
     index: usize,
     began: Instant,
     seen: &mut Vec<Observation>,
@@ -97,7 +142,7 @@ async fn try_probe(
         return;
     };
     let probed = |i: &&Instance| i.process.as_str() == wanted.process();
-    let Some(instance) = run.deployment.outputs.instances.iter().find(probed).cloned() else {
+    let Some(instance) = subjects.iter().find(probed).cloned() else {
         return;
     };
     let at_ms = millis(began.elapsed());
@@ -151,12 +196,15 @@ fn refine(instance: &Instance, port: Option<u16>, outcome: ProbeOutcome) -> Prob
 }
 
 /// The typed failure behind a judge's reason, by what was seen last.
-async fn explain(run: &Run, policy: &HealthPolicy, reason: &str) -> Failure {
-    let record = run.deployment.outputs.health.as_ref();
-    let seen = record.map_or(&[][..], |health| health.seen.as_slice());
+fn explain(
+    run: &Run,
+    policy: &HealthPolicy,
+    instances: &[Instance],
+    seen: &[Observation],
+    reason: &str,
+) -> Failure {
     let last = seen.last().map(|observation| observation.outcome);
     let unwell = seen.last().and_then(|o| policy.probes.get(o.probe as usize));
-    let instances = &run.deployment.outputs.instances;
     let instance = instances
         .iter()
         .find(|i| unwell.is_none_or(|probe| probe.process() == i.process.as_str()))

@@ -18,7 +18,7 @@ use windlass_model::deployment::{Artifact, Kind, Warning};
 use windlass_model::secret::Masker;
 use windlass_model::settings::Settings;
 use windlass_model::variable::Variable;
-use windlass_model::{Deployment, Failure, Limits, StepName, StepStatus};
+use windlass_model::{Deployment, DeploymentStatus, Failure, Limits, StepName, StepStatus};
 
 use crate::host::Host;
 use crate::steplog::StepLog;
@@ -34,6 +34,7 @@ mod fetch;
 mod finish;
 mod inherit;
 mod listening;
+mod memory;
 mod migrate;
 pub(crate) mod names;
 mod plan;
@@ -43,6 +44,7 @@ mod provision;
 pub(crate) mod prune;
 pub(crate) mod queue;
 mod ready;
+pub(crate) mod recreate;
 pub(crate) mod retire;
 pub(crate) mod runner;
 mod runtime_env;
@@ -51,7 +53,9 @@ mod switch;
 mod ticket;
 mod validate;
 
-pub(crate) use start::start as start_instance;
+pub(crate) use check::all as check_instances;
+pub(crate) use plan::{health_policy, judge};
+pub(crate) use start::{all as start_all, start as start_instance};
 
 /// One row: its step, and its longest time.
 pub(crate) struct Row {
@@ -162,8 +166,16 @@ impl Run {
     }
 }
 
+/// Refuses early what cannot be started: the checks of the step preflight, on a retained artifact.
+pub(crate) async fn preflight_again(run: &mut Run) -> Result<(), Failure> {
+    preflight::Preflight.run(run).await.map(drop)
+}
+
 /// Whether a deployment brings an artifact along, and so needs no detection, plan and build.
 pub(crate) fn has_artifact(deployment: &Deployment) -> Option<&'static str> {
+    if deployment.status == DeploymentStatus::Stopped {
+        return Some("it was built before it was stopped");
+    }
     match &deployment.kind {
         Kind::Promote { .. } => Some("the artifact is promoted"),
         other => other.artifact_of().map(|_| "the artifact is retained"),
@@ -172,7 +184,8 @@ pub(crate) fn has_artifact(deployment: &Deployment) -> Option<&'static str> {
 
 /// Whether it takes everything over from the deployment that it goes back to, and so needs no source.
 pub(crate) fn needs_no_source(deployment: &Deployment) -> Option<&'static str> {
-    has_artifact(deployment).filter(|_| deployment.kind.goes_back())
+    let stopped = deployment.status == DeploymentStatus::Stopped;
+    has_artifact(deployment).filter(|_| stopped || deployment.kind.goes_back())
 }
 
 /// A step was reached without what an earlier one yields: a defect of Windlass.

@@ -89,6 +89,17 @@ pub(crate) fn deployment_labels(deployment: &DeploymentId) -> Labels {
     Labels::from([(format!("{LABEL}.deployment"), deployment.to_string())])
 }
 
+/// Whether a container is an instance, by the step that made it.
+pub(crate) fn is_instance(labels: &Labels) -> bool {
+    labels.get(&format!("{LABEL}.step")).is_some_and(|step| step == StepName::Start.as_str())
+}
+
+/// The environment of a route's name.
+pub(crate) fn of_route(name: &str) -> Option<(ProjectName, EnvironmentName)> {
+    let (project, environment) = name.split_once('/')?;
+    Some((project.parse().ok()?, environment.parse().ok()?))
+}
+
 /// The deployment that a container is labelled with.
 pub(crate) fn labelled_deployment(labels: &Labels) -> Option<DeploymentId> {
     labels.get(&format!("{LABEL}.deployment"))?.parse().ok()

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use windlass_model::Failure;
 use windlass_model::settings::Settings;
 
-use super::{Done, Run, Work, has_artifact, inherit, needs_no_source, promote};
+use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, promote};
 use crate::{diagnose, failpoint};
 
 mod domains;
@@ -28,7 +28,7 @@ impl Work for Preflight {
         let mut missing = Vec::new();
         missing.extend(disk(&run.host.config.data_dir, limits.disk_free_bytes_min).err());
         let available = available_memory();
-        missing.extend(memory(available, limits.memory_free_bytes_min).err());
+        missing.extend(free_memory(available, limits.memory_free_bytes_min).err());
         failpoint::reached("during:preflight");
         if has_artifact(&run.deployment).is_some() {
             inherit::verify(run).await?;
@@ -51,6 +51,7 @@ impl Work for Preflight {
                 ),
             );
         }
+        missing.extend(memory::two_versions(run, available).await.err());
         missing.extend(needs::variables(run, &settings));
         needs::example_file(run, &settings);
         missing.extend(needs::services(run).await?);
@@ -117,7 +118,7 @@ fn disk(data_dir: &Path, floor_bytes: u64) -> Result<(), Failure> {
     ))
 }
 
-fn memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure> {
+fn free_memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure> {
     match available_bytes {
         Some(available) if available < floor_bytes => Err(Failure::host(
             "preflight.memory-floor",
@@ -154,9 +155,9 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_refused() {
-        assert_eq!(memory(Some(1), 2).unwrap_err().code, "preflight.memory-floor");
-        memory(Some(2), 2).unwrap();
-        memory(None, 2).unwrap();
+        assert_eq!(free_memory(Some(1), 2).unwrap_err().code, "preflight.memory-floor");
+        free_memory(Some(2), 2).unwrap();
+        free_memory(None, 2).unwrap();
         assert!(available_memory().unwrap() > 0);
     }
 }

@@ -254,7 +254,8 @@ impl Keep {
 /// Whether nothing of it serves or is at work.
 fn is_over(status: DeploymentStatus) -> bool {
     use DeploymentStatus as S;
-    matches!(status, S::Retired | S::Stopped | S::Failed | S::Cancelled)
+    // A stopped one is its environment's live one still: `start` brings it back.
+    matches!(status, S::Retired | S::Failed | S::Cancelled)
 }
 
 #[cfg(test)]

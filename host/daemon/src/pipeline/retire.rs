@@ -15,9 +15,8 @@ use super::again::Again;
 use super::{before_switch, egress, names};
 use crate::failpoint;
 use crate::host::Host;
+use crate::routes;
 
-/// One wait for the proxy's word; it is asked again until the generation is drained.
-const DRAIN_WAIT: Duration = Duration::from_secs(30);
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
@@ -59,32 +58,52 @@ pub(crate) async fn retire(host: Arc<Host>, id: DeploymentId) {
     }
 }
 
-/// Waits until no request uses the old generation. The proxy itself cuts what is over its deadline.
+/// Waits until no request uses any generation that led here. The proxy itself cuts what is over its
+/// deadline.
 async fn drain(host: &Host, deployment: &Deployment) {
-    let Some(generation) = deployment.outputs.generation else {
+    let Some(from) = deployment.outputs.generation else {
         return;
     };
-    let route = names::route(&deployment.project, &deployment.environment);
-    loop {
-        match host.proxy.drained(&route, generation, DRAIN_WAIT).await {
-            Ok(state) if state.drained => return,
-            Ok(_) => {}
-            // Refused: the proxy never served this generation, so nothing can be in flight.
-            Err(error) if error.refusal().is_some() => return,
-            Err(error) => {
-                tracing::warn!(%error, deployment = %deployment.id, "the proxy does not answer; \
-                    the superseded deployment waits");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+    let to = match deployment.outputs.last_generation {
+        Some(last) => last,
+        // It was taken down without a successor: the record of what ran has the last one.
+        None => match host.running(&deployment.project, &deployment.environment) {
+            Ok(Some((running, _))) if running.deployment == deployment.id => {
+                running.generation.max(from)
             }
-        }
-    }
+            _ => from,
+        },
+    };
+    let route = names::route(&deployment.project, &deployment.environment);
+    routes::drained(host, &route, from..=to).await;
 }
 
 async fn stop_and_delete(host: &Host, deployment: &Deployment) -> Result<(), Failure> {
+    // What the supervisor was just starting of it is there before the containers are listed.
+    drop(host.environment_lock(deployment, "instances").await);
     let grace = Duration::from_secs(host.config.limits.stop_grace_s);
     stop(host.runtime.as_ref(), &deployment.id, grace).await?;
     delete_instances(host, &deployment.id).await?;
     before_switch::remove(host, &deployment.id).await
+}
+
+/// SIGTERM to one container, SIGKILL when it is still there after the grace. One that does not run is
+/// no error.
+pub(crate) async fn stop_one(host: &Host, id: &str) -> Result<(), Failure> {
+    let grace = Duration::from_secs(host.config.limits.stop_grace_s);
+    let status = host.runtime.status(id).await;
+    let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
+    if !matches!(status, Some(TaskStatus::Running { .. })) {
+        return Ok(());
+    }
+    if let Err(error) = host.runtime.kill(id, SIGTERM, false).await {
+        tracing::debug!(%error, container = id, "SIGTERM was not delivered");
+    }
+    if tokio::time::timeout(grace, host.runtime.wait(id)).await.is_err() {
+        let killed = host.runtime.kill(id, SIGKILL, true).await;
+        killed.map_err(|e| e.failure("a container could not be stopped"))?;
+    }
+    Ok(())
 }
 
 /// SIGTERM to all instances at once, SIGKILL to those that are still there after the grace.

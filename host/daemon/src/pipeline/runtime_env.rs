@@ -1,12 +1,14 @@
 //! The command, environment and limits of what a deployment runs: instances and migrations.
 
 use windlass_containers::ContainerSpec;
-use windlass_containers::runtime::{Attachment, LogSpec, ResourceLimits, Rootfs};
+use windlass_containers::runtime::{Attachment, LogSpec, Mount, ResourceLimits, Rootfs};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
 use windlass_model::plan::RunConfig;
+use windlass_model::settings::Volume;
 use windlass_model::{Deployment, Failure, Limits, StepName};
 
 use super::{Run, names};
+use crate::volumes;
 
 /// The port that a web process is told when neither its plan nor its settings name one.
 pub(crate) const PORT_DEFAULT: u16 = 3000;
@@ -92,7 +94,22 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
         command.aliases,
     ));
     spec.limits = resources(run, limits);
+    spec.mounts = volumes(run)?;
     Ok(spec)
+}
+
+/// The environment's volumes, each made at its first use.
+fn volumes(run: &Run) -> Result<Vec<Mount>, Failure> {
+    let deployment = &run.deployment;
+    let settings = deployment.outputs.settings.as_ref();
+    let volumes = settings.map(|settings| settings.run.volumes.as_slice()).unwrap_or_default();
+    let data_dir = &run.host.config.data_dir;
+    let mount = |volume: &Volume| {
+        let (project, environment) = (&deployment.project, &deployment.environment);
+        let source = volumes::ensure(data_dir, project, environment, &volume.name)?;
+        Ok(Mount::Bind { source, target: volume.path.clone(), read_only: false })
+    };
+    volumes.iter().map(mount).collect()
 }
 
 fn argv(config: &RunConfig, own: &[String]) -> Vec<String> {

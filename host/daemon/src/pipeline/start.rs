@@ -1,14 +1,17 @@
-//! start: the commands before the switch, then new instances beside the old.
+//! start: the commands before the switch, then new instances beside the old; with `strategy = "recreate"` the
+//! old ones end first.
 //!
-//! Undo: stop and delete them, and what the commands have written. After a crash: ensure by name.
+//! Undo: stop and delete them, and what the commands have written, and let the old ones be started again.
+//! After a crash: ensure by name.
 
 use async_trait::async_trait;
 use windlass_model::deployment::{Artifact, ArtifactProcess, Instance};
 use windlass_model::plan::ProcessKind;
+use windlass_model::running::by_settings;
 use windlass_model::{Failure, StepName, Timestamp};
 
 use super::runtime_env::{self, Command, PORT_DEFAULT};
-use super::{Done, Run, Work, before_switch, names, retire};
+use super::{Done, Run, Work, before_switch, names, recreate, retire};
 use crate::failpoint;
 
 pub(crate) struct Start;
@@ -21,11 +24,8 @@ impl Work for Start {
             return Ok(Done::skipped("a static site: the proxy serves it itself"));
         }
         run.deployment.outputs.prepared = before_switch::run(run, &artifact).await?;
-        let mut instances = Vec::with_capacity(artifact.processes.len());
-        for process in &artifact.processes {
-            instances.push(start(run, &artifact, process, 0).await?);
-            failpoint::reached("during:start");
-        }
+        recreate::make_way(run).await?;
+        let instances = all(run, &artifact).await?;
         let summary = instances
             .iter()
             .map(|i| names::instance_log(&i.process, i.ordinal))
@@ -36,12 +36,40 @@ impl Work for Start {
     }
 
     async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
-        retire::delete_instances(&run.host, &run.deployment.id).await?;
+        let deleted = retire::delete_instances(&run.host, &run.deployment.id).await;
+        if deleted.is_err() && recreate::is_exclusive(run) {
+            // What is left may still write to the volume that the old instances need alone.
+            return deleted;
+        }
+        recreate::give_back(run).await?;
+        deleted?;
         run.deployment.outputs.instances.clear();
         before_switch::remove(&run.host, &run.deployment.id).await?;
         run.deployment.outputs.prepared = None;
         Ok(())
     }
+}
+
+/// Starts as many instances of each process as are wanted.
+pub(crate) async fn all(run: &Run, artifact: &Artifact) -> Result<Vec<Instance>, Failure> {
+    let mut instances = Vec::with_capacity(artifact.processes.len());
+    for process in &artifact.processes {
+        for ordinal in 0..replicas(run, process)? {
+            instances.push(start(run, artifact, process, ordinal).await?);
+            failpoint::reached("during:start");
+        }
+    }
+    Ok(instances)
+}
+
+/// What a person said about the number of instances goes before the settings.
+fn replicas(run: &Run, process: &ArtifactProcess) -> Result<u32, Failure> {
+    let deployment = &run.deployment;
+    let running = run.host.running(&deployment.project, &deployment.environment)?;
+    Ok(match running {
+        Some((running, _)) => running.wanted(deployment, &process.name),
+        None => by_settings(deployment, &process.name),
+    })
 }
 
 /// Starts one instance, or finds that it was started before.

@@ -145,6 +145,13 @@ async fn remove(host: &Arc<Host>, preview: &Preview) -> Result<bool, Failure> {
         Err(StoreError::Busy { .. }) => return Ok(false),
         Err(error) => return Err(stored(error)),
     }
+    // Nobody is there to ask for them: a preview's volumes go with it.
+    crate::volumes::remove(crate::volumes::environment_dir(
+        &host.config.data_dir,
+        project,
+        environment,
+    ))
+    .await?;
     tracing::info!(%project, %environment, "a preview is removed");
     Ok(true)
 }

@@ -4,7 +4,8 @@
 use toml::{Table, Value};
 
 use super::{
-    Build, Deploy, Drain, Health, Migrate, Network, Process, Run, Settings, Supersede, Validate,
+    Build, Deploy, Drain, Health, Migrate, Network, Process, Run, Settings, Strategy, Supersede,
+    Validate, Volume,
 };
 use super::{parse_bytes, parse_duration_ms};
 use crate::failure::Failure;
@@ -12,7 +13,7 @@ use crate::id::EnvironmentName;
 use crate::spelling::distance;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 32] = [
+const SUPPORTED: [&str; 35] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -25,7 +26,10 @@ const SUPPORTED: [&str; 32] = [
     "run.port",
     "run.memory",
     "run.cpu",
+    "run.replicas",
+    "run.volumes",
     "run.processes.*.command",
+    "run.processes.*.replicas",
     "migrate",
     "migrate.command",
     "health.path",
@@ -47,17 +51,11 @@ const SUPPORTED: [&str; 32] = [
     "network.allow",
 ];
 
+/// Most instances of one process that the file can ask for.
+const REPLICAS_MAX: u32 = 50;
+
 /// Keys of the design that this version does not act on.
-const NOT_YET: [&str; 8] = [
-    "build.dockerfile",
-    "build.target",
-    "build.args",
-    "run.replicas",
-    "run.volumes",
-    "run.processes.*.replicas",
-    "stages",
-    "cron",
-];
+const NOT_YET: [&str; 5] = ["build.dockerfile", "build.target", "build.args", "stages", "cron"];
 
 /// Refuses unknown keys and those that are not supported yet.
 pub(super) fn check(table: &Table) -> Result<(), Failure> {
@@ -243,10 +241,69 @@ fn read_run(root: &Value) -> Result<Run, Failure> {
             }
             let command = string(root, &format!("{key}.command"))?
                 .ok_or_else(|| wrong(&key, "a command, as command = \"node worker.js\""))?;
-            run.processes.insert(process, Process { command });
+            let replicas = replicas(root, &format!("{key}.replicas"), 0)?;
+            run.processes.insert(process, Process { command, replicas });
         }
     }
+    run.replicas = replicas(root, "run.replicas", 1)?;
+    run.volumes = read_volumes(root)?;
+    if run.replicas.is_some_and(|n| n > 1) && run.volumes.iter().any(|volume| !volume.shared) {
+        return Err(wrong(
+            "run.replicas",
+            "1, because a volume is not shared; or shared = true for each volume",
+        ));
+    }
     Ok(run)
+}
+
+fn replicas(root: &Value, key: &str, min: u32) -> Result<Option<u32>, Failure> {
+    integer(root, key)?
+        .map(|n| u32::try_from(n).ok().filter(|n| (min..=REPLICAS_MAX).contains(n)))
+        .map(|n| n.ok_or_else(|| wrong(key, &format!("a number from {min} to {REPLICAS_MAX}"))))
+        .transpose()
+}
+
+/// `run.volumes = [{ name = "uploads", path = "/app/uploads", shared = true }]`
+fn read_volumes(root: &Value) -> Result<Vec<Volume>, Failure> {
+    const KEY: &str = "run.volumes";
+    let shape = || wrong(KEY, "a list as [{ name = \"uploads\", path = \"/app/uploads\" }]");
+    let list = match get(root, KEY) {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err(shape()),
+    };
+    let mut volumes: Vec<Volume> = Vec::new();
+    for value in list {
+        let table = value.as_table().ok_or_else(shape)?;
+        if let Some(unknown) =
+            table.keys().find(|k| !["name", "path", "shared"].contains(&k.as_str()))
+        {
+            return Err(wrong(KEY, &format!("only name, path and shared, not {unknown:?}")));
+        }
+        let name = string(value, "name")?.ok_or_else(shape)?;
+        let name = name.parse().map_err(|e: crate::id::InvalidId| wrong(KEY, e.rule))?;
+        let path = string(value, "path")?.ok_or_else(shape)?;
+        let path = path.trim_end_matches('/').to_owned();
+        let inside = path.starts_with('/') && path.split('/').skip(1).all(is_folder_name);
+        if !inside {
+            return Err(wrong(KEY, "an absolute path other than / for each volume"));
+        }
+        let shared = match table.get("shared") {
+            None => false,
+            Some(Value::Boolean(shared)) => *shared,
+            Some(_) => return Err(wrong(KEY, "shared = true or shared = false")),
+        };
+        let volume = Volume { name, path, shared };
+        if volumes.iter().any(|other| other.name == volume.name || other.path == volume.path) {
+            return Err(wrong(KEY, "each name and each path once"));
+        }
+        volumes.push(volume);
+    }
+    Ok(volumes)
+}
+
+fn is_folder_name(part: &str) -> bool {
+    !part.is_empty() && part != "." && part != ".."
 }
 
 fn read_cpu(root: &Value) -> Result<Option<u32>, Failure> {
@@ -286,10 +343,18 @@ fn read_migrate(root: &Value) -> Result<Option<Migrate>, Failure> {
 }
 
 fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
-    match string(root, "deploy.strategy")?.as_deref() {
-        None | Some("blue-green") => {}
-        Some("recreate") => return Err(not_yet("deploy.strategy = \"recreate\"")),
-        Some(_) => return Err(wrong("deploy.strategy", "\"blue-green\"")),
+    let strategy = match string(root, "deploy.strategy")?.as_deref() {
+        None => None,
+        Some("blue-green") => Some(Strategy::BlueGreen),
+        Some("recreate") => Some(Strategy::Recreate),
+        Some(_) => return Err(wrong("deploy.strategy", "\"blue-green\" or \"recreate\"")),
+    };
+    let exclusive = read_volumes(root)?.iter().any(|volume| !volume.shared);
+    if strategy == Some(Strategy::BlueGreen) && exclusive {
+        return Err(wrong(
+            "deploy.strategy",
+            "\"recreate\", because a volume is not shared; or shared = true for each volume",
+        ));
     }
     let default = Drain::default();
     let count = |key: &str| -> Result<Option<usize>, Failure> {
@@ -303,6 +368,7 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
             .transpose()
     };
     Ok(Deploy {
+        strategy,
         drain: Drain {
             plain_ms: duration(root, "deploy.drain.plain")?.unwrap_or(default.plain_ms),
             streaming_ms: duration(root, "deploy.drain.streaming")?.unwrap_or(default.streaming_ms),

@@ -28,6 +28,7 @@ mod refused_requests;
 mod refused_sources;
 mod releases;
 mod routes;
+mod running;
 mod services;
 mod shop;
 mod sources;

@@ -1,0 +1,382 @@
+//! What runs in an environment: shown, scaled, stopped, started, restarted, put into maintenance.
+//!
+//! The record is changed here; the supervisor does the rest. Only maintenance is told to the proxy at
+//! once, because nothing but the route changes.
+
+use std::sync::Arc;
+
+use windlass_model::api::Page;
+use windlass_model::deployment::Artifact;
+use windlass_model::id::ProcessName;
+use windlass_model::plan::ProcessKind;
+use windlass_model::running::{
+    Action, Asked, By, EnvironmentEvent, EventKind, InstanceState, Maintenance, Running,
+    RunningView, Scale, SetMaintenance, SetScale,
+};
+use windlass_model::{Deployment, DeploymentStatus, Failure, Timestamp};
+
+use super::{Target, require, stored};
+use crate::host::Host;
+
+/// Longest message of a maintenance, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+/// Longest time that a request is held, in milliseconds.
+const HOLD_MS_MAX: u64 = 300_000;
+/// Events of a page when the query does not say, and at most.
+const EVENTS: usize = 50;
+const EVENTS_MAX: usize = 500;
+
+/// What runs.
+///
+/// # Errors
+/// `environment.not-found`, `environment.nothing-live`.
+pub fn show(host: &Host, target: &Target) -> Result<RunningView, Failure> {
+    let (running, deployment) = open(host, target)?;
+    Ok(RunningView::new(running, &deployment))
+}
+
+/// The record and its deployment.
+fn open(host: &Host, target: &Target) -> Result<(Running, Deployment), Failure> {
+    require(host, target)?;
+    let found = host.running(&target.project, &target.environment)?;
+    let Some((running, _)) = found else { return Err(nothing_live(target)) };
+    let deployment = host.store.deployment(&running.deployment).map_err(stored)?.value;
+    Ok((running, deployment))
+}
+
+/// Changes the record and shows it.
+async fn change(
+    host: &Arc<Host>,
+    target: &Target,
+    change: impl FnMut(&mut Running) -> Result<Option<()>, Failure> + Send,
+) -> Result<bool, Failure> {
+    host.change_running(&target.project, &target.environment, change).await.map(|c| c.is_some())
+}
+
+/// Asks for the end of every instance; the deployment stays, to be started again.
+///
+/// # Errors
+/// `environment.nothing-live`, `environment.stopped`, `environment.deploying`.
+pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
+    let (_, deployment) = open(host, target)?;
+    not_deploying(host, target, "stopped")?;
+    let asked = change(host, target, |running| {
+        match (&running.asked, &running.stopped) {
+            (Some(Asked { action: Action::Stop, .. }), _) => return Ok(None),
+            (None, Some(by)) => return Err(stopped(target, by, "stopped again")),
+            _ => {}
+        }
+        running.asked = Some(Asked { action: Action::Stop, by: By::now(actor) });
+        running.failure = None;
+        Ok(Some(()))
+    });
+    if asked.await? {
+        let event = EnvironmentEvent::now(EventKind::Stop, "the stop was asked for");
+        note(host, target, &deployment, event.by(actor)).await;
+    }
+    show(host, target)
+}
+
+/// Asks for the stopped deployment to be brought back.
+///
+/// # Errors
+/// `environment.nothing-live`, `environment.serving`, `environment.stopping`, `environment.deploying`.
+pub async fn start(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
+    let (_, deployment) = open(host, target)?;
+    not_deploying(host, target, "started")?;
+    let asked = change(host, target, |running| {
+        match (&running.asked, &running.stopped) {
+            (Some(Asked { action: Action::Start, .. }), _) => return Ok(None),
+            (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
+            (_, None) => return Err(serving(target)),
+            (_, Some(_)) => {}
+        }
+        running.asked = Some(Asked { action: Action::Start, by: By::now(actor) });
+        running.failure = None;
+        Ok(Some(()))
+    });
+    if asked.await? {
+        let event = EnvironmentEvent::now(EventKind::Start, "the start was asked for");
+        note(host, target, &deployment, event.by(actor)).await;
+    }
+    show(host, target)
+}
+
+/// Asks for every instance to be replaced by a fresh one, which gets the present variables.
+///
+/// # Errors
+/// `environment.nothing-live`, `environment.stopped`, `environment.stopping`, `environment.deploying`,
+/// `environment.no-instances`.
+pub async fn restart(
+    host: &Arc<Host>,
+    target: &Target,
+    actor: &str,
+) -> Result<RunningView, Failure> {
+    let (_, deployment) = open(host, target)?;
+    not_deploying(host, target, "restarted")?;
+    let asked = change(host, target, |running| {
+        match (&running.asked, &running.stopped) {
+            (Some(Asked { action: Action::Restart, .. }), _) => return Ok(None),
+            (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
+            (_, Some(by)) => return Err(stopped(target, by, "restarted")),
+            _ => {}
+        }
+        let leaving = InstanceState::Leaving;
+        for one in running.instances.iter_mut().filter(|one| one.state != leaving) {
+            one.outdated = true;
+        }
+        if !running.instances.iter().any(|one| one.outdated) {
+            return Err(no_instances(target));
+        }
+        running.asked = Some(Asked { action: Action::Restart, by: By::now(actor) });
+        running.failure = None;
+        Ok(Some(()))
+    });
+    if asked.await? {
+        let event = EnvironmentEvent::now(EventKind::Restart, "a restart was asked for");
+        note(host, target, &deployment, event.by(actor)).await;
+    }
+    show(host, target)
+}
+
+/// Sets how many instances of a process are wanted, whatever the settings say, until it is set otherwise.
+/// The deployment's record stays as it is.
+///
+/// # Errors
+/// `environment.nothing-live`, `scale.unknown-process`, `scale.out-of-range`, `scale.volume-not-shared`.
+pub async fn scale(
+    host: &Arc<Host>,
+    target: &Target,
+    body: SetScale,
+    actor: &str,
+) -> Result<RunningView, Failure> {
+    let (_, deployment) = open(host, target)?;
+    for (process, replicas) in &body.replicas {
+        check_scale(host, &deployment, process, *replicas)?;
+    }
+    let at = Timestamp::now();
+    let set = change(host, target, |running| {
+        for (process, replicas) in &body.replicas {
+            match replicas {
+                Some(replicas) => {
+                    let scale = Scale { replicas: *replicas, actor: actor.to_owned(), at };
+                    running.scales.insert(process.clone(), scale);
+                }
+                None => drop(running.scales.remove(process)),
+            }
+        }
+        Ok(Some(()))
+    });
+    set.await?;
+    for (process, replicas) in &body.replicas {
+        let wanted = replicas.map_or("as the settings say".to_owned(), |n| n.to_string());
+        let event =
+            EnvironmentEvent::now(EventKind::Scale, format!("{process} is scaled: {wanted}"));
+        note(host, target, &deployment, event.by(actor)).await;
+    }
+    show(host, target)
+}
+
+fn check_scale(
+    host: &Host,
+    deployment: &Deployment,
+    process: &ProcessName,
+    replicas: Option<u32>,
+) -> Result<(), Failure> {
+    let refused = |code: &str, why: String, fix: String| {
+        Err(Failure::app(code, format!("{process} cannot be scaled so"), why, fix))
+    };
+    let processes = deployment.outputs.artifact.as_ref().map(|artifact: &Artifact| {
+        artifact.processes.iter().map(|known| (known.name.clone(), known.kind))
+    });
+    let processes: Vec<_> = processes.into_iter().flatten().collect();
+    let Some((_, kind)) = processes.iter().find(|(name, _)| name == process) else {
+        let names: Vec<&str> = processes.iter().map(|(name, _)| name.as_str()).collect();
+        let known = if names.is_empty() {
+            "it has none: the proxy serves a static site itself".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        };
+        return refused(
+            "scale.unknown-process",
+            format!("deployment #{} has no process of this name; {known}", deployment.number),
+            "name one of its processes; `windlass show` lists its instances".to_owned(),
+        );
+    };
+    let Some(replicas) = replicas else { return Ok(()) };
+    let min = u32::from(*kind == ProcessKind::Web);
+    let max = host.config.limits.replicas_max;
+    if !(min..=max).contains(&replicas) {
+        return refused(
+            "scale.out-of-range",
+            format!("{replicas} is not between {min} and {max}"),
+            "a web process has at least one instance: `windlass stop` ends it; `replicas_max` in the \
+             limits file raises the other end"
+                .to_owned(),
+        );
+    }
+    let settings = deployment.outputs.settings.as_ref();
+    if let Some(volume) = settings.and_then(|s| s.run.volumes.iter().find(|v| !v.shared))
+        && replicas > 1
+    {
+        return refused(
+            "scale.volume-not-shared",
+            format!("the volume {} may be mounted by one instance at a time", volume.name),
+            "set shared = true for it in windlass.toml if the application can share it, and deploy"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Keeps visitors away: they are held, then refused with the message, while the instances go on.
+///
+/// # Errors
+/// `environment.nothing-live`, `environment.stopped`, `maintenance.invalid`; the proxy's.
+pub async fn maintenance_on(
+    host: &Arc<Host>,
+    target: &Target,
+    body: SetMaintenance,
+    actor: &str,
+) -> Result<RunningView, Failure> {
+    let (_, deployment) = open(host, target)?;
+    let message = body.message.unwrap_or_else(|| "it is in maintenance".to_owned());
+    let is_text = (1..=MESSAGE_CHARS_MAX).contains(&message.chars().count())
+        && !message.chars().any(char::is_control);
+    if !is_text || body.hold_ms.is_some_and(|ms| ms > HOLD_MS_MAX) {
+        return Err(Failure::app(
+            "maintenance.invalid",
+            "maintenance cannot be set so",
+            format!(
+                "the message has 1 to {MESSAGE_CHARS_MAX} characters in one line, and a request is \
+                 held for at most {HOLD_MS_MAX} ms"
+            ),
+            "shorten the message or the time",
+        ));
+    }
+    let maintenance =
+        Maintenance { message: message.clone(), hold_ms: body.hold_ms, by: By::now(actor) };
+    let set = change(host, target, |running| {
+        if let Some(by) = &running.stopped {
+            return Err(stopped(target, by, "put into maintenance"));
+        }
+        running.maintenance = Some(maintenance.clone());
+        Ok(Some(()))
+    });
+    set.await?;
+    let event = EnvironmentEvent::now(EventKind::MaintenanceOn, message);
+    note(host, target, &deployment, event.by(actor)).await;
+    host.routes_changed(&target.project, &target.environment).await?;
+    show(host, target)
+}
+
+/// Lets visitors in again. Without maintenance nothing changes.
+///
+/// # Errors
+/// `environment.nothing-live`; the proxy's.
+pub async fn maintenance_off(
+    host: &Arc<Host>,
+    target: &Target,
+    actor: &str,
+) -> Result<RunningView, Failure> {
+    let (before, deployment) = open(host, target)?;
+    let set = change(host, target, |running| {
+        running.maintenance = None;
+        Ok(Some(()))
+    });
+    set.await?;
+    if before.maintenance.is_some() {
+        let event = EnvironmentEvent::now(EventKind::MaintenanceOff, "visitors are let in again");
+        note(host, target, &deployment, event.by(actor)).await;
+    }
+    host.routes_changed(&target.project, &target.environment).await?;
+    show(host, target)
+}
+
+/// What happened to an environment, newest first.
+///
+/// # Errors
+/// `environment.not-found`.
+pub fn events(
+    host: &Host,
+    target: &Target,
+    before: Option<u64>,
+    limit: Option<usize>,
+) -> Result<Page<EnvironmentEvent>, Failure> {
+    require(host, target)?;
+    let limit = limit.unwrap_or(EVENTS).clamp(1, EVENTS_MAX);
+    let found = host.store.events(&target.project, &target.environment, before, limit + 1);
+    let mut items = found.map_err(stored)?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(Page { items, next })
+}
+
+async fn note(host: &Host, target: &Target, deployment: &Deployment, mut event: EnvironmentEvent) {
+    event.deployment = Some(deployment.id.clone());
+    host.note(&target.project, &target.environment, event).await;
+}
+
+/// Fails while a deployment of the environment waits or runs: its end would undo what was asked.
+pub(super) fn not_deploying(host: &Host, target: &Target, verb: &str) -> Result<(), Failure> {
+    use DeploymentStatus as S;
+    let unsettled = host.store.unsettled_deployments().map_err(stored)?;
+    let busy = unsettled.into_iter().map(|found| found.value).find(|deployment| {
+        deployment.project == target.project
+            && deployment.environment == target.environment
+            && matches!(deployment.status, S::Queued | S::Running | S::Paused)
+    });
+    let Some(busy) = busy else { return Ok(()) };
+    Err(Failure::app(
+        "environment.deploying",
+        format!("{target} cannot be {verb} now"),
+        format!("deployment #{} is {}, and would take over afterwards", busy.number, busy.status),
+        format!("wait for its end, or end it: `windlass cancel {}`", busy.number),
+    ))
+}
+
+fn nothing_live(target: &Target) -> Failure {
+    Failure::app(
+        "environment.nothing-live",
+        format!("nothing runs in {target}"),
+        "no deployment has gone live there yet",
+        "deploy something: `windlass deploy`",
+    )
+}
+
+fn stopped(target: &Target, by: &By, verb: &str) -> Failure {
+    Failure::app(
+        "environment.stopped",
+        format!("{target} cannot be {verb}"),
+        format!("it was stopped by {} at {}", by.actor, by.at),
+        "bring it back first: `windlass start`",
+    )
+}
+
+fn stopping(target: &Target) -> Failure {
+    Failure::app(
+        "environment.stopping",
+        format!("{target} is being stopped"),
+        "its last requests are being finished",
+        "wait until it is stopped (`windlass status`), then `windlass start`",
+    )
+}
+
+fn serving(target: &Target) -> Failure {
+    Failure::app(
+        "environment.serving",
+        format!("{target} is not stopped"),
+        "its instances run, or are started again by themselves",
+        "for fresh instances use `windlass restart`; for the newest source `windlass redeploy`",
+    )
+}
+
+fn no_instances(target: &Target) -> Failure {
+    Failure::app(
+        "environment.no-instances",
+        format!("{target} has no instances to restart"),
+        "the proxy serves a static site itself, or every process is scaled to 0",
+        "to serve another version use `windlass redeploy`; to change a number `windlass scale`",
+    )
+}

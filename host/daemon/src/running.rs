@@ -1,0 +1,101 @@
+//! The host's view of what runs: the record [`Running`] of an environment, and its events.
+//!
+//! **Invariant: the record changes by compare-and-set**, so that the supervisor, the handlers and the
+//! runner never overwrite one another.
+
+use windlass_model::deployment::Instance;
+use windlass_model::running::{EnvironmentEvent, Running};
+use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName};
+use windlass_store::StoreError;
+
+use crate::host::Host;
+
+impl Host {
+    /// What runs in an environment, with its revision; none before its first live deployment.
+    pub(crate) fn running(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+    ) -> Result<Option<(Running, u64)>, Failure> {
+        let found = self.store.running(project, environment).map_err(|e| e.to_failure())?;
+        Ok(found.map(|doc| (doc.value, doc.revision)))
+    }
+
+    /// The present instances of a deployment: those that run now when it is live, else those that its
+    /// step `start` made. An instance that was never started is not among them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn instances(&self, deployment: &Deployment) -> Result<Vec<Instance>, Failure> {
+        let running = self.running(&deployment.project, &deployment.environment)?;
+        Ok(match running {
+            Some((running, _)) if running.deployment == deployment.id => {
+                let started = running.instances.into_iter().map(|one| one.instance);
+                started.filter(|instance| instance.pid != 0).collect()
+            }
+            _ => deployment.outputs.instances.clone(),
+        })
+    }
+
+    /// Changes what runs in an environment and stores it, if there is a record and `change` gives a
+    /// value. It may be called more than once: the record may change under it.
+    pub(crate) async fn change_running<T>(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+        mut change: impl FnMut(&mut Running) -> Result<Option<T>, Failure> + Send,
+    ) -> Result<Option<T>, Failure>
+    where
+        T: Send,
+    {
+        loop {
+            let Some((before, revision)) = self.running(project, environment)? else {
+                return Ok(None);
+            };
+            let mut running = before.clone();
+            let Some(value) = change(&mut running)? else {
+                return Ok(None);
+            };
+            if running == before {
+                return Ok(Some(value));
+            }
+            match self.store.put_running(&running, Some(revision)).await {
+                Ok(_) => return Ok(Some(value)),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.to_failure()),
+            }
+        }
+    }
+
+    /// Stores an event of an environment. One that cannot be stored is logged: it stops nothing.
+    pub(crate) async fn note(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+        event: EnvironmentEvent,
+    ) {
+        tracing::info!(%project, %environment, kind = ?event.kind, "{}", event.message);
+        if let Err(error) = self.store.put_event(project, environment, event).await {
+            tracing::warn!(%error, %project, %environment, "an event could not be stored");
+        }
+    }
+
+    /// The record of a live deployment; made from the deployment's own when an earlier version of
+    /// Windlass left none.
+    pub(crate) async fn ensure_running(&self, deployment: &Deployment) -> Result<Running, Failure> {
+        loop {
+            let found = self.running(&deployment.project, &deployment.environment)?;
+            let revision = match found {
+                Some((running, _)) if running.deployment == deployment.id => return Ok(running),
+                Some((_, revision)) => Some(revision),
+                None => None,
+            };
+            let running = Running::of(deployment);
+            match self.store.put_running(&running, revision).await {
+                Ok(_) => return Ok(running),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.to_failure()),
+            }
+        }
+    }
+}
