@@ -67,7 +67,8 @@ pub async fn recover(config: RecoverConfig) -> Result<RecoverReport, Failure> {
     let records = records(&engine, &seen, &mut lost).await?;
     let mut environments = Vec::new();
     for (record, from) in records {
-        environments.push(put_back(&store, &engine, &seen, record, from, &mut lost).await?);
+        let put = put_back(&store, &engine, &seen, record, from, &mut lost);
+        environments.push(Box::pin(put).await?);
     }
     say_what_is_lost(&environments, backup.is_some(), &mut lost);
     let dry_run = config.dry_run;
