@@ -89,7 +89,7 @@ pub(super) async fn admit(
     let entry = entry(rule, &asked, &admitted);
     let caller = match admitted {
         Ok(caller) => caller,
-        Err(refused) => return refuse(&app, rule, entry, refused).await,
+        Err(refused) => return refuse(&app, rule, entry, *refused).await,
     };
     parts.extensions.insert(caller.clone());
     let handled = caller.during(next.run(Request::from_parts(parts, body)));
@@ -177,18 +177,18 @@ impl From<Failure> for Refused {
     }
 }
 
-type Admitted = Result<Caller, (Option<Caller>, Option<String>, Refused)>;
+type Admitted = Result<Caller, Box<(Option<Caller>, Option<String>, Refused)>>;
 
 fn admitted(app: &App, rule: Rule, asked: &Asked) -> Admitted {
     let token = asked.token.as_deref();
     let caller = app.access.caller(&app.host.store, token, asked.address).map_err(
         |Denied { failure, actor, retry_after_s }| {
-            (None, actor, Refused { failure, retry_after_s })
+            Box::new((None, actor, Refused { failure, retry_after_s }))
         },
     )?;
     match allowed(app, rule, asked, &caller) {
         Ok(()) => Ok(caller),
-        Err(failure) => Err((Some(caller), None, failure.into())),
+        Err(failure) => Err(Box::new((Some(caller), None, failure.into()))),
     }
 }
 
@@ -217,7 +217,7 @@ fn allowed(app: &App, rule: Rule, asked: &Asked, caller: &Caller) -> Result<(), 
 fn entry(rule: Rule, asked: &Asked, admitted: &Admitted) -> AuditEntry {
     let (caller, actor) = match admitted {
         Ok(caller) => (Some(caller), None),
-        Err((caller, actor, _)) => (caller.as_ref(), actor.clone()),
+        Err(refused) => (refused.0.as_ref(), refused.1.clone()),
     };
     AuditEntry {
         id: asked.id.clone(),

@@ -136,7 +136,7 @@ async fn pin(
     Actor(actor): Actor,
 ) -> Answer<Json<DeploymentView>> {
     let deployment = found(&app, &text, &args)?;
-    let change = async move { pausing::pin(&app.host, deployment, &actor).await };
+    let change = Box::pin(async move { pausing::pin(&app.host, deployment, &actor).await });
     Ok(Json(detached(change).await?))
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn run(run: &Run, artifact: &Artifact) -> Result<Option<Artifac
         return Ok(Some(prepared));
     }
     let active = names::preparing(id);
-    remove_snapshots(&run.host, &[active.clone()]).await?;
+    remove_snapshots(&run.host, std::slice::from_ref(&active)).await?;
     let labels = labels(run);
     runtime
         .prepare_snapshot(&active, Some(&output.snapshot), &labels)

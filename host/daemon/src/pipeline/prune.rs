@@ -30,7 +30,7 @@ pub(crate) async fn environment(
     let mut all = std::mem::take(&mut *owed.lock().unwrap_or_else(PoisonError::into_inner));
     all.insert((project, environment));
     for (project, environment) in all {
-        match prune(&host, &project, &environment).await {
+        match Box::pin(prune(&host, &project, &environment)).await {
             Ok(true) => {}
             Ok(false) => {
                 let mut owed = owed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -95,7 +95,7 @@ fn prepares(host: &TestHost, scratch: &Path) {
 /// A folder goes live; what Git would ignore is not sent.
 fn deploys(host: &TestHost, path: &str) {
     let deployed = Deployed::of(&host.cli_json(&["deploy", path])).live();
-    let fetched = deployed.view.deployment.outputs.fetched.clone().unwrap();
+    let fetched = deployed.view.deployment.outputs.fetched.unwrap();
     assert_eq!(fetched.files, 5, "three files, the settings and .gitignore");
     assert_eq!(host.get("walk.example.test", "/").text(), "v1");
     assert_eq!(host.get("walk.localhost", "/").text(), "v1");

@@ -16,8 +16,11 @@ struct Case {
     names: &'static str,
     files: Vec<(&'static str, String)>,
     /// Written beside the text files: what the compiler made.
-    binary: Option<(&'static str, fn(&Path))>,
+    binary: Option<(&'static str, Make)>,
 }
+
+/// Writes a file that is not text.
+type Make = fn(&Path);
 
 fn case(code: &'static str, names: &'static str) -> Case {
     Case { code, names, files: Vec::new(), binary: None }
@@ -367,7 +370,6 @@ fn fails_as_it_should(host: &TestHost, case: &Case) -> Result<(), String> {
     if failure.code != case.code || !text.contains(case.names) || !shown {
         return Err(format!("expected {} that names {:?}: {failure:#?}", case.code, case.names));
     }
-    eprintln!("{}: {}", case.code, failure.why);
     Ok(())
 }
 

@@ -36,7 +36,6 @@ fn run(host: &TestHost, dir: &Path, config: &str) -> CliOutput {
     std::fs::write(&file, config).unwrap();
     let (seconds, examples) = if is_full() { ("300", "200") } else { ("12", "4") };
     let seed = std::env::var("WINDLASS_TEST_SEED").unwrap_or_else(|_| "20".to_owned());
-    println!("WINDLASS_TEST_SEED={seed}");
     let mut command = Command::new(fuzzer());
     command.arg("--config-file").arg(file).current_dir(dir);
     command
