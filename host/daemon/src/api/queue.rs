@@ -146,7 +146,7 @@ async fn unpin(
     Args(args): Args<FindArgs>,
 ) -> Answer<Json<DeploymentView>> {
     let deployment = found(&app, &text, &args)?;
-    let change = async move { pausing::unpin(&app.host, deployment).await };
+    let change = Box::pin(async move { pausing::unpin(&app.host, deployment).await });
     Ok(Json(detached(change).await?))
 }
 

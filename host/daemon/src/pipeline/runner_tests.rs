@@ -130,7 +130,8 @@ impl World {
 
     async fn run(&self, (deployment, revision): (Deployment, u64)) -> Deployment {
         let id = deployment.id.clone();
-        runner::run(self.parts.host.clone(), deployment, revision, Ticket::new()).await;
+        let host = self.parts.host.clone();
+        Box::pin(runner::run(host, deployment, revision, Ticket::new())).await;
         self.get(&id)
     }
 

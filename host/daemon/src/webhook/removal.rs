@@ -82,7 +82,7 @@ pub(super) async fn turn(host: &Arc<Host>) -> Result<bool, Failure> {
     for preview in host.store.all_previews().map_err(stored)? {
         let settings = host.store.preview_settings(&preview.project).map_err(stored)?;
         let outcome = match &preview.removing {
-            Some(_) => remove(host, &preview).await,
+            Some(_) => Box::pin(remove(host, &preview)).await,
             None if has_expired(&preview, &settings, Timestamp::now()) => {
                 let expired = |now: &Preview| has_expired(now, &settings, Timestamp::now());
                 let why = "nothing was deployed to it for long";

@@ -438,7 +438,7 @@ async fn queue(
     let mut deployment =
         Deployment::queued(project, environment.clone(), 0, Kind::Deploy, source, actor);
     deployment.trigger = Some(trigger.clone());
-    let made = host.store.create_deployment(deployment).await.map_err(stored)?.value;
+    let made = Box::pin(host.store.create_deployment(deployment)).await.map_err(stored)?.value;
     host.wake.notify_one();
     Ok(made)
 }

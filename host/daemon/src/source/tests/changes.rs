@@ -37,11 +37,14 @@ fn monorepo() -> (Repo, String) {
     (repo, first)
 }
 
+/// Filter, changes, and whether they concern it.
+type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], bool);
+
 #[tokio::test]
 async fn added_modified_and_removed_files_of_the_filter_count_and_others_do_not() {
     let (repo, mut last) = monorepo();
     let world = World::new();
-    let rows: [(&[&str], &[(&str, &str)], bool); 7] = [
+    let rows: [Row<'_>; 7] = [
         (&[], &[("apps/api/main.py", "two")], false),
         (&[], &[("apps/web/new.js", "added")], true),
         (&[], &[("apps/web/page.js", "modified")], true),
