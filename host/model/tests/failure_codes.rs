@@ -114,8 +114,9 @@ fn literals() -> Vec<Literal> {
 
 /// What has the form of a code and is none: settings, files, labels.
 fn is_something_else(text: &str) -> bool {
-    const ENDINGS: [&str; 22] = [
+    const ENDINGS: [&str; 23] = [
         "toml",
+        "jsonl",
         "json",
         "sock",
         "lock",

@@ -497,7 +497,7 @@ fn unknown(path: &str, shown: &str) -> Failure {
         .into_iter()
         .chain(NOT_YET)
         .flat_map(prefixes)
-        .min_by_key(|key| (distance(path, key), key.len()))
+        .min_by_key(|key| (!key.starts_with(path), distance(path, key), key.len()))
         .unwrap_or_default();
     Failure::app(
         "settings.unknown-key",
