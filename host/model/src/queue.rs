@@ -13,7 +13,7 @@ pub struct MigrationBetween {
     pub deployment: DeploymentId,
     /// Its number.
     pub number: u64,
-    /// The tool: `prisma`, `alembic`, ...
+    /// Name of the tool, as its plugin gives it.
     pub tool: String,
     /// Its command.
     pub command: Vec<String>,

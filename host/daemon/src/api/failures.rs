@@ -11,10 +11,12 @@ use super::route::{Row, Verb, row};
 pub(super) fn about_failures() -> Vec<Row> {
     vec![
         row(Verb::Get, "/v1/failures", "Every failure code, the plugins' included", list)
-            .answers::<Vec<Explained>>(200),
+            .answers::<Vec<Explained>>(200)
+            .filtered(),
         row(Verb::Get, "/v1/failures/{code}", "What a failure code means", show)
             .answers::<Explained>(200)
-            .errors(&[404]),
+            .errors(&[404])
+            .filtered(),
     ]
 }
 

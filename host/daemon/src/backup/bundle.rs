@@ -46,6 +46,9 @@ impl Writer {
     pub(super) fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut header = Header::new_gnu();
         header.set_mode(0o600);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_entry_type(EntryType::Regular);
         self.regular(name, header, bytes.len() as u64, bytes)
     }

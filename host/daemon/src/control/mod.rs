@@ -93,6 +93,7 @@ fn how_to_find(kind: &str) -> Option<&'static str> {
         "deployment" => "check the number or id: `windlass deployments` shows those that are kept",
         "service" => "check the name: `windlass service list` shows the environment's",
         "domain" => "check the name: `windlass domain list` shows the environment's",
+        "registry-login" => "check the name: `windlass registry list` shows the project's logins",
         _ => return None,
     })
 }

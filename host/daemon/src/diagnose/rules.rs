@@ -124,6 +124,8 @@ const RULES: &[Rule] = &[
             r"(?i)exec(?:utable file)? format error",
             r"\bENOEXEC\b",
             r"(?i)cannot execute binary file",
+            // A shell takes a foreign program for a script.
+            r"^[^:]+: \d+: .?ELF",
         ],
         cause: "the file is made for another processor or system, or is no program at all",
         fix: "build it for this machine (`uname -m` says which), and do not commit binaries of another one",

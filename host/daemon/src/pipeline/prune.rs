@@ -328,9 +328,9 @@ mod tests {
         }
         old.outputs.migration = Some(MigrationRecord {
             migration: Migration {
-                tool: "prisma".into(),
+                tool: "acme".into(),
                 output: "app".into(),
-                argv: vec!["prisma".into()],
+                argv: vec!["acme".into()],
                 cwd: String::new(),
                 evidence: Vec::new(),
                 verdict: MigrationVerdict::Run,

@@ -49,8 +49,9 @@ fn process_of(
     let (add, leave) = if alone && outdated > 0 {
         (0, outdated)
     } else if outdated > 0 {
-        let add = usize::from(fresh < wanted && fresh == fresh_running);
-        (add, (fresh_running + outdated).saturating_sub(wanted).min(outdated))
+        let leave = (fresh_running + outdated).saturating_sub(wanted).min(outdated);
+        let may_add = leave == 0 && !leaving && fresh < wanted && fresh == fresh_running;
+        (usize::from(may_add), leave)
     } else if alone && leaving {
         (0, fresh.saturating_sub(wanted))
     } else {

@@ -134,7 +134,7 @@ fn system_cases() -> Vec<Case> {
     vec![
         case("app.port-in-use", "3000").node(&twice).toml("[run]\nport = 3000"),
         case("app.port-forbidden", "PORT")
-            .node("process.setgid(65534); process.setuid(65534); require('http').createServer().listen(80);"),
+            .node("require('http').createServer().listen(80);"),
         case("app.disk-full", "/dev/shm")
             .node("")
             .toml("[run]\ncommand = \"head -c 200000000 /dev/zero > /dev/shm/big\""),
@@ -253,7 +253,7 @@ fn python_cases() -> Vec<Case> {
             .file("blog/migrations/0002_one.py", migration("0001_initial"))
             .file("blog/migrations/0002_two.py", migration("0001_initial"))
             .toml("migrate.command = \"python manage.py migrate\""),
-        django(case("python.static-root-missing", "STATIC_ROOT")).toml(
+        django(case("python.static-root-missing", "STATIC_ROOT")).file("blog/static/a.css", "").toml(
             "build.command = \"python manage.py collectstatic --noinput\"\nmigrate.command = false",
         ),
         {

@@ -121,7 +121,7 @@ async fn domains_belong_to_one_environment() {
     assert!(default["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     let shown = world.expect(200, "GET", SHOP, "").await;
     assert_eq!(shown["urls"][0], default["url"]);
-    world.refused(400, "store.invalid", "POST", &path, r#"{"host": "no host"}"#).await;
+    world.refused(400, "domain.invalid", "POST", &path, r#"{"host": "no host"}"#).await;
     let staging = "/v1/projects/shop/environments/staging";
     world.expect(201, "POST", "/v1/projects/shop/environments", r#"{"name": "staging"}"#).await;
     let body = r#"{"host": "example.org"}"#;

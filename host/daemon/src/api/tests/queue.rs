@@ -111,9 +111,9 @@ async fn a_rollback_says_whether_it_builds_and_which_migrations_lie_between() {
     change(&world, &second, |deployment| {
         deployment.outputs.migration = Some(MigrationRecord {
             migration: Migration {
-                tool: "prisma".into(),
+                tool: "acme".into(),
                 output: "app".into(),
-                argv: vec!["prisma".into(), "migrate".into()],
+                argv: vec!["acme".into(), "migrate".into()],
                 cwd: String::new(),
                 verdict: MigrationVerdict::Run,
                 evidence: Vec::new(),
@@ -129,7 +129,7 @@ async fn a_rollback_says_whether_it_builds_and_which_migrations_lie_between() {
     assert_eq!(back["kind"].get("rebuild"), None, "{back}");
     assert_eq!(back["migrations_between"][0]["number"], 2);
     let said = back["warnings"][0]["message"].as_str().unwrap();
-    assert!(said.contains("prisma by #2") && said.contains("since #1"), "{said}");
+    assert!(said.contains("acme by #2") && said.contains("since #1"), "{said}");
 
     change(&world, &first, |deployment| deployment.artifact_pruned = true).await;
     let to_first = r#"{"to": "1"}"#;

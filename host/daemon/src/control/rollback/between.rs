@@ -102,13 +102,13 @@ mod tests {
         let ran = |number, exit_code| MigrationBetween {
             deployment: windlass_model::DeploymentId::generate(),
             number,
-            tool: "prisma".into(),
-            command: vec!["prisma".into()],
+            tool: "acme".into(),
+            command: vec!["acme".into()],
             exit_code,
         };
         assert_eq!(
             listed(&[ran(2, Some(0)), ran(3, Some(1)), ran(4, None)]),
-            "migrations were run (prisma by #2; prisma by #3, which ended with status 1; prisma by \
+            "migrations were run (acme by #2; acme by #3, which ended with status 1; acme by \
              #4, whose outcome is not known)"
         );
     }
