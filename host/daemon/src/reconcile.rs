@@ -55,6 +55,14 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
 /// Brings one live deployment back, and publishes it.
 async fn restore(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failure> {
     let _lock = host.environment_lock(deployment, "route").await;
+    // Asked again under the lock: a deployment may have taken the route over since the list was read.
+    let live = host.live(&deployment.project, &deployment.environment)?;
+    let route = names::route(&deployment.project, &deployment.environment);
+    if live.is_none_or(|(live, _)| live.id != deployment.id)
+        || routes::taken_over(host)?.contains(&route)
+    {
+        return Ok(());
+    }
     host.ensure_running(deployment).await?;
     pipeline::egress::settle(host, &deployment.project, &deployment.environment, None).await?;
     let gone = gone(host, deployment).await?;

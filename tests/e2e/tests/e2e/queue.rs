@@ -63,7 +63,9 @@ fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned
     host.wait_deployment(PROJECT, 1, "#1 is pruned", SOON, |view| view.deployment.artifact_pruned);
     let pinned = host.show(PROJECT, 2);
     assert!(pinned.pinned && !pinned.deployment.artifact_pruned, "the pinned one stays");
-    assert!(host.show(PROJECT, old.number()).deployment.artifact_pruned);
+    host.wait_deployment(PROJECT, old.number(), "it is pruned too", SOON, |view| {
+        view.deployment.artifact_pruned
+    });
     let refused = host.cli_json(&["rollback", "1", "--project", PROJECT]).failure();
     assert_eq!(refused.code, "rollback.artifact-pruned");
     assert!(refused.fix.contains("windlass rollback 1 --rebuild"), "{}", refused.fix);
@@ -228,9 +230,10 @@ fn many_requests_for_fifty_projects_at_once_are_answered_and_settle() {
             });
         assert_eq!(newest.deployment.number, last);
         for number in 1..last {
-            let view = host.wait_deployment(&project, number, "it has settled", SOON, |view| {
-                view.deployment.status.is_over()
-            });
+            let view =
+                host.wait_deployment(&project, number, "it has settled", 10 * SOON, |view| {
+                    view.deployment.status.is_over()
+                });
             let deployment = view.deployment;
             // One may have gone live before the newer ones came; none is live still.
             let superseded = matches!(deployment.cancelled, Some(CancelReason::Superseded { .. }));

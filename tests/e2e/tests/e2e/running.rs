@@ -12,7 +12,7 @@ use windlass_model::running::{
 use windlass_model::{DeploymentStatus, Failure};
 use windlass_test_support::host::kill;
 use windlass_test_support::{
-    GitRepo, HostOptions, Load, Request, TestHost, http, sample, wait_for,
+    GitRepo, HostOptions, Load, Request, TestHost, http, sample, until, wait_for,
 };
 
 const PROJECT: &str = "shop";
@@ -216,7 +216,7 @@ fn scaling_and_restarting_under_load_lose_no_request() {
     let view = world.verb(&["scale", "web=3", "worker=2"]);
     let numbers: Vec<u32> = view.processes.iter().map(|process| process.running).collect();
     assert_eq!(numbers, [3, 2], "{view:#?}");
-    assert_eq!(world.who().len(), 3, "requests reach all of them");
+    until("requests reach all of them", Duration::from_secs(30), || world.who().len() == 3);
     load.wait_more(200);
     let event = world.event(EventKind::Scale);
     assert!(event.actor.is_some(), "{event:#?}");
