@@ -15,8 +15,7 @@ pub(super) fn about_failures() -> Vec<Row> {
             .filtered(),
         row(Verb::Get, "/v1/failures/{code}", "What a failure code means", show)
             .answers::<Explained>(200)
-            .errors(&[404])
-            .filtered(),
+            .errors(&[404]),
     ]
 }
 

@@ -84,6 +84,7 @@ pub const CODES: &[Code] = codes! {
     App "archive.name-invalid": "The name of an uploaded archive is not valid", "it is shown to people and must be short text", "give another `name`";
     App "code.not-found": "There is no such failure code", "it was mistyped, or is one of a plugin that is not here", "`windlass explain` lists all";
     App "deployment.two-sources": "A deployment has one source", "the request names an image and a repository", "leave one of them out";
+    App "registry-login.not-found": "The project has no such login", "none was stored for this registry", "windlass registry list shows those that are";
     App "registry-login.invalid": "This cannot be a login", "the registry, the name or the password is not usable", "windlass registry login REGISTRY --username NAME --password-stdin";
     App "deploy-key.not-found": "The project has no deploy key", "none was made for it", "make one: windlass project deploy-key create";
     App "known-host.not-found": "No key of this host is known", "the project has not met it, or its name has another form", "take the name from the failure that told of it";

@@ -42,7 +42,7 @@ const TABLE: &[Expected] = &[
     ("GET", "/v1/status", Read, Filtered, 200),
     ("GET", "/v1/plugins", Read, Filtered, 200),
     ("GET", "/v1/failures", Read, Filtered, 200),
-    ("GET", "/v1/failures/{code}", Read, Filtered, 404),
+    ("GET", "/v1/failures/{code}", Read, Host, 404),
     ("GET", "/v1/token", Read, Filtered, 200),
     ("GET", "/v1/tokens", Admin, Host, 200),
     ("POST", "/v1/tokens", Admin, Host, 400),
