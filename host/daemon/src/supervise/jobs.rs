@@ -42,7 +42,13 @@ pub(super) enum Outcome {
 
 /// The work of a step outside of a deployment's run, on a copy of its record.
 pub(super) fn run_of(host: &Arc<Host>, deployment: Deployment) -> Result<Run, Failure> {
-    let variables = host.variables_of(&deployment)?;
+    // Started anew with the present variables, unless the old ones were asked for.
+    let variables = match &deployment.kind {
+        windlass_model::deployment::Kind::Rollback { with_its_env: true, .. } => {
+            host.variables_of(&deployment)?
+        }
+        _ => host.variables(&deployment.project, &deployment.environment)?,
+    };
     let masker = Run::masker(&variables);
     let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
         Failure::host(

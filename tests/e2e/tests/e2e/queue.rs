@@ -52,7 +52,7 @@ fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned
     assert_eq!(back.step(StepName::Build), StepStatus::Skipped);
     assert_eq!(host.get(HOST, "/").text(), "v1 two", "with the present variables");
     let old = ["rollback", "1", "--with-its-env", "--project", PROJECT];
-    let old = Deployed::of(&host.cli_json(&old)).live();
+    Deployed::of(&host.cli_json(&old)).live();
     assert_eq!(host.get(HOST, "/").text(), "v1 one", "with the variables that it had");
 
     host.cli(&["pin", "2", "--project", PROJECT]).ok();
