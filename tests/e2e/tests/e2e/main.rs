@@ -14,7 +14,6 @@ mod diagnosis;
 mod disk_full;
 mod environments;
 mod frameworks;
-mod fuzz;
 mod hosts;
 mod kills;
 mod leaks;
