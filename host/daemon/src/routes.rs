@@ -113,28 +113,26 @@ fn targets<'a>(
 }
 
 /// Waits until nothing uses any generation of this range. The proxy cuts by itself what is over its
-/// deadline. Publications with the same targets share a generation, others have one each.
+/// deadline. Publications with the same targets share one generation, which has the newest one's number:
+/// targets that a later publication kept (the same static tree, deployed again) are in use on purpose, and
+/// are not waited for.
 pub(crate) async fn drained(host: &Host, route: &str, range: RangeInclusive<u64>) {
-    let mut next = *range.end();
     loop {
-        match host.proxy.drained(route, next, DRAIN_WAIT).await {
-            Ok(state) if !state.drained => continue,
-            // Refused: the proxy never served this generation, so nothing can be in flight.
-            Err(error) if error.refusal().is_none() => {
-                tracing::warn!(%error, route, "the proxy does not answer; a drain waits");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
+        let open = host.proxy.stats().await.map(|stats| {
+            let mut generations = stats.generations.into_iter();
+            generations.find(|one| one.route == route && range.contains(&one.generation))
+        });
+        let waited = match open {
+            Ok(None) => return,
+            Ok(Some(open)) => {
+                host.proxy.drained(route, open.generation, DRAIN_WAIT).await.map(drop)
             }
-            Ok(_) | Err(_) => {}
-        }
-        let Ok(stats) = host.proxy.stats().await else { continue };
-        let open = stats
-            .generations
-            .iter()
-            .find(|one| one.draining && one.route == route && range.contains(&one.generation));
-        match open {
-            Some(open) => next = open.generation,
-            None => return,
+            Err(error) => Err(error),
+        };
+        // Refused: it was over meanwhile.
+        if let Err(error) = waited.or_else(|e| e.refusal().map(drop).ok_or(e)) {
+            tracing::warn!(%error, route, "the proxy does not answer; a drain waits");
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }

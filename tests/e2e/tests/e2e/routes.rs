@@ -1,5 +1,8 @@
 //! Static trees and routes: what the proxy serves, and what it never does.
 
+use std::time::Duration;
+
+use windlass_model::DeploymentStatus;
 use windlass_test_support::{GitRepo, TestHost};
 
 const HOST: &str = "site.localhost";
@@ -41,6 +44,20 @@ fn a_static_site_serves_its_tree_and_nothing_beside_it() {
     let folder = host.get(HOST, "/about");
     let to = folder.header("location").unwrap_or_default().to_owned();
     assert!(folder.status == 200 || (to == "/about/" && folder.status / 100 == 3), "{folder:?}");
+    host.finish();
+}
+
+/// The proxy keeps one generation for both, which never drains.
+#[test]
+fn a_static_site_deployed_again_unchanged_retires_the_deployment_before() {
+    let host = TestHost::start();
+    let repo = GitRepo::of_fixture("html");
+    host.deploy_git("site", &repo, &[]).live();
+    host.deploy_git("site", &repo, &[]).live();
+    host.wait_deployment("site", 1, "it is retired", Duration::from_secs(30), |view| {
+        view.deployment.status == DeploymentStatus::Retired
+    });
+    assert_eq!(host.get(HOST, "/").status, 200);
     host.finish();
 }
 

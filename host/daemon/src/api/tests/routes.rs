@@ -90,7 +90,7 @@ const TABLE: &[Expected] = &[
     ("POST", "{env}/start", Deploy, Project, 409),
     ("POST", "{env}/restart", Deploy, Project, 409),
     ("PUT", "{env}/scale", Deploy, Project, 400),
-    ("PUT", "{env}/maintenance", Deploy, Project, 400),
+    ("PUT", "{env}/maintenance", Deploy, Project, 409),
     ("DELETE", "{env}/maintenance", Deploy, Project, 409),
     ("GET", "{env}/events", Read, Project, 200),
     ("GET", "{env}/volumes", Read, Project, 200),
