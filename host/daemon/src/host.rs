@@ -23,6 +23,7 @@ use windlass_proxy::ProxyClient;
 use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
+use crate::observe::Observe;
 use crate::pipeline::{Row, missing};
 use crate::plugins::Plugins;
 use crate::source;
@@ -49,6 +50,8 @@ pub struct Host {
     pub proxy: ProxyClient,
     /// Logs of steps.
     pub logs: StepLogs,
+    /// Events, and open sessions.
+    pub(crate) observe: Observe,
     /// Wakes the queue: something was stored that it should look at.
     pub wake: Notify,
     /// Since when it runs.
@@ -402,6 +405,12 @@ impl Host {
         stored.map(|stored| stored.plan).ok_or_else(|| missing("plan"))
     }
 
+    /// The instances of a live deployment as they are now.
+    #[expect(clippy::unused_self, reason = "asks the host's own record of what runs")]
+    pub(crate) fn instances(&self, deployment: &Deployment) -> Vec<Instance> {
+        deployment.outputs.instances.clone()
+    }
+
     /// Whether an instance still runs as it was started: its container does, with the same process.
     pub(crate) async fn still_runs(&self, instance: &Instance) -> Result<bool, Failure> {
         let status = self.runtime.status(&instance.id).await;
@@ -413,11 +422,6 @@ impl Host {
     pub(crate) fn instance_tail(&self, deployment: &DeploymentId, instance: &str) -> Vec<LogLine> {
         let dir = self.logs.instance_dir(deployment, instance);
         instance_logs::tail(&dir, self.config.limits.failure_log_lines_max)
-    }
-
-    /// All that an instance (or the migration) has written so far.
-    pub(crate) fn instance_lines(&self, deployment: &DeploymentId, instance: &str) -> Vec<LogLine> {
-        instance_logs::read(&self.logs.instance_dir(deployment, instance))
     }
 }
 

@@ -15,6 +15,8 @@ mod config;
 pub mod control;
 mod failpoint;
 pub mod host;
+mod logs;
+mod observe;
 mod pipeline;
 mod plugins;
 mod probe;
@@ -23,6 +25,7 @@ mod reconcile;
 pub mod recover;
 mod resolve;
 mod routes;
+mod sessions;
 pub mod source;
 pub mod steplog;
 mod teardown;
@@ -65,7 +68,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             reconcile::reconcile(&host).await;
             let sweep = pipeline::prune::sweep(host.clone());
             let hooks = webhook::run(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep, hooks);
+            let record = observe::recorder::record(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep, hooks, record);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -141,6 +145,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
     Ok(Arc::new(Host {
         logs: steplog::StepLogs::new(&config.data_dir, &config.limits),
+        observe: observe::Observe::new(&config.data_dir, &config.limits),
         store,
         runtime,
         builder,

@@ -40,6 +40,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
         Err(failure) => tracing::error!(%failure, "the live deployments could not be read"),
     }
     failpoint::reached("during:reconcile");
+    if let Err(failure) = crate::sessions::background::reconcile(host).await {
+        tracing::error!(%failure, "one-off commands could not be looked after");
+    }
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }

@@ -6,9 +6,11 @@
 //! Reading order: [`id`], [`deployment`], [`plan`], [`failure`], [`settings`], [`api`].
 
 pub mod access;
+pub mod ansi;
 pub mod api;
 pub mod audit;
 pub mod deployment;
+pub mod event;
 pub mod failure;
 pub mod hooks;
 pub mod id;
@@ -21,8 +23,10 @@ pub mod project;
 pub mod queue;
 pub mod recovery;
 pub mod secret;
+pub mod session;
 pub mod settings;
 pub mod source;
+pub mod stats;
 pub mod variable;
 pub mod webhook;
 
@@ -31,5 +35,5 @@ pub use failure::Failure;
 pub use id::{DeploymentId, Digest, EnvironmentName, HostId, ProjectName};
 pub use jiff::Timestamp;
 pub use limits::Limits;
-pub use log::{LogLine, Stream};
+pub use log::{Dropped, LogLine, StoredLine, Stream};
 pub use secret::Secret;

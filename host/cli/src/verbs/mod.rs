@@ -18,9 +18,12 @@ mod doctor;
 mod domain;
 mod env;
 mod environment;
+mod events;
+mod exec;
 mod init;
 mod key;
 mod logs;
+mod open;
 mod pause;
 mod pin;
 mod plan;
@@ -33,9 +36,11 @@ mod recover;
 mod redeploy;
 mod restore;
 mod rollback;
+mod run;
 mod serve;
 mod service;
 mod show;
+mod stats;
 mod status;
 mod teardown;
 mod token;
@@ -60,6 +65,11 @@ pub enum Verb {
     Show(show::Show),
     Status(status::Status),
     Logs(logs::Logs),
+    Exec(exec::Exec),
+    Run(run::Run),
+    Open(open::Open),
+    Stats(stats::Stats),
+    Events(events::Events),
     Cancel(cancel::Cancel),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -104,6 +114,11 @@ impl Verb {
             Self::Show(verb) => verb.run(session),
             Self::Status(verb) => verb.run(session),
             Self::Logs(verb) => verb.run(session),
+            Self::Exec(verb) => verb.run(session),
+            Self::Run(verb) => verb.run(session),
+            Self::Open(verb) => verb.run(session),
+            Self::Stats(verb) => verb.run(session),
+            Self::Events(verb) => verb.run(session),
             Self::Cancel(verb) => verb.run(session),
             Self::Pause(verb) => verb.run(session),
             Self::Resume(verb) => verb.run(session),

@@ -26,6 +26,8 @@ mod events;
 mod extract;
 mod guard;
 mod host;
+mod logs;
+mod observe;
 mod openapi;
 mod problem;
 mod projects;

@@ -48,6 +48,8 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::webhooks::about_webhooks());
     rows.extend(super::access::about_access());
     rows.extend(queue::about_the_queue());
+    rows.extend(super::logs::about_logs());
+    rows.extend(super::observe::about_observe());
     rows
 }
 
@@ -235,16 +237,6 @@ fn about_deployments() -> Vec<Row> {
         .query(&[PROJECT])
         .answers::<StoredPlan>(200)
         .errors(&[400, 404, 409]),
-        row(Get, "/v1/deployments/{deployment}/logs", "Logs, past or as they come", events::logs)
-            .query(&[
-                PROJECT,
-                ("step", "only of this step"),
-                ("instance", "only of this instance, as `web.0`"),
-                ("tail", "only the last so many lines"),
-                ("follow", "`true`: server-sent events"),
-            ])
-            .streams::<LogEntries>("`log` with a LogEntry for each line, then `end`")
-            .errors(&[400, 404, 409]),
         row(Get, "/v1/deployments/{deployment}/watch", "Each change as it comes", events::watch)
             .query(&[PROJECT])
             .streams::<DeploymentView>(

@@ -11,6 +11,7 @@ use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 use super::{Target, ensure, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
+use crate::sessions::background;
 
 /// Longest Git token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -58,6 +59,7 @@ pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure>
         }
         failure
     })?;
+    background::end_all(host, name, None).await?;
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
@@ -147,5 +149,6 @@ pub async fn environments(
 /// `environment.not-found`; `environment.has-live` while anything of it is live, queued or running.
 pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
     require(host, target)?;
-    host.store.delete_environment(&target.project, &target.environment).await.map_err(stored)
+    host.store.delete_environment(&target.project, &target.environment).await.map_err(stored)?;
+    background::end_all(host, &target.project, Some(&target.environment)).await
 }

@@ -42,7 +42,7 @@ pub(crate) mod prune;
 pub(crate) mod queue;
 pub(crate) mod retire;
 pub(crate) mod runner;
-mod runtime_env;
+pub(crate) mod runtime_env;
 mod start;
 mod switch;
 mod ticket;

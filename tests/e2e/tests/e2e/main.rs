@@ -18,6 +18,7 @@ mod hosts;
 mod kills;
 mod leaks;
 mod logs;
+mod observe;
 mod outages;
 mod plugin_faults;
 mod queue;
