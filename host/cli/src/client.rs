@@ -44,6 +44,8 @@ pub struct Event {
     pub name: String,
     /// Its data.
     pub data: String,
+    /// Where to go on after it; empty when the host said nothing of it.
+    pub id: String,
 }
 
 /// A path from segments, each encoded: `path(&["v1", "projects", "a b"])` is `/v1/projects/a%20b`.
@@ -179,9 +181,61 @@ impl Client {
     /// # Errors
     /// As [`Self::get`], before the first event.
     pub fn events(&self, path: &str) -> CliResult<Events> {
+        self.events_after(path, "")
+    }
+
+    /// The same, going on after the event with this id; from the beginning when it is empty.
+    ///
+    /// # Errors
+    /// As [`Self::get`], before the first event.
+    pub fn events_after(&self, path: &str, id: &str) -> CliResult<Events> {
         let accept = Some("text/event-stream");
+        let last = (!id.is_empty()).then_some(("last-event-id", id));
+        let none = SendBody::none();
+        let answer = self.call_with(&self.streams, Method::GET, path, accept, last, none)?;
+        Ok(Events::from_reader(BufReader::new(answer.into_body().into_reader())))
+    }
+
+    /// GET of a body that is read line by line, however long it is.
+    ///
+    /// # Errors
+    /// As [`Self::get`], before the first line.
+    pub fn lines(&self, path: &str) -> CliResult<impl BufRead + use<>> {
+        let accept = Some("application/x-ndjson");
         let answer = self.call(&self.streams, Method::GET, path, accept, SendBody::none())?;
-        Ok(Events { lines: Box::new(BufReader::new(answer.into_body().into_reader())) })
+        Ok(BufReader::with_capacity(64 * 1024, answer.into_body().into_reader()))
+    }
+
+    /// A request that opens a websocket at a path.
+    ///
+    /// # Errors
+    /// `cli.bad-request` when address or token cannot be sent.
+    pub(crate) fn websocket(
+        &self,
+        path: &str,
+    ) -> CliResult<tokio_tungstenite::tungstenite::handshake::client::Request> {
+        use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+        // `http` becomes `ws` and `https` becomes `wss`.
+        let address = format!("ws{}{path}", self.base.trim_start_matches("http"));
+        let request = address.into_client_request();
+        let mut request = request.map_err(|e| self.unusable(&e.to_string()))?;
+        if let Some(token) = &self.token {
+            let value = header::HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+            let value = value.map_err(|e| self.unusable(&e.to_string()))?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    /// The error for a host that is not there.
+    pub(crate) fn away(&self, why: &str) -> Box<CliError> {
+        CliError::new(
+            Exit::Unreachable,
+            "cli.host-unreachable",
+            format!("cannot reach a Windlass host at {}", self.base),
+            why,
+            "start it with `windlass serve`, or name another with --url or WINDLASS_URL",
+        )
     }
 
     fn send_raw<B: Serialize>(
@@ -211,10 +265,26 @@ impl Client {
         kind: Option<&str>,
         body: impl AsSendBody,
     ) -> CliResult<Response<Body>> {
+        self.call_with(agent, method, path, kind, None, body)
+    }
+
+    /// One request with one more header.
+    fn call_with(
+        &self,
+        agent: &ureq::Agent,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        more: Option<(&str, &str)>,
+        body: impl AsSendBody,
+    ) -> CliResult<Response<Body>> {
         let mut request = Request::builder().uri(format!("{}{path}", self.base));
         if let Some(kind) = kind {
             let name = if method == Method::GET { header::ACCEPT } else { header::CONTENT_TYPE };
             request = request.header(name, kind);
+        }
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
         }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
@@ -239,13 +309,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Box<CliError> {
-        CliError::new(
-            Exit::Unreachable,
-            "cli.host-unreachable",
-            format!("cannot reach a Windlass host at {}", self.base),
-            error.to_string(),
-            "start it with `windlass serve`, or name another with --url or WINDLASS_URL",
-        )
+        self.away(&error.to_string())
     }
 
     fn refused(&self, mut answer: Response<Body>) -> Box<CliError> {
@@ -288,12 +352,14 @@ fn decode<T: DeserializeOwned>(answer: Response<Body>, base: &str) -> CliResult<
 /// A stream of server-sent events.
 pub struct Events {
     lines: Box<dyn BufRead + Send>,
+    /// By the standard an id holds until another one comes.
+    id: String,
 }
 
 impl Events {
     /// From any source of lines.
     pub fn from_reader(lines: impl BufRead + Send + 'static) -> Self {
-        Self { lines: Box::new(lines) }
+        Self { lines: Box::new(lines), id: String::new() }
     }
 }
 
@@ -314,7 +380,8 @@ impl Iterator for Events {
             if line.is_empty() {
                 if !name.is_empty() || !data.is_empty() {
                     let name = if name.is_empty() { "message".to_owned() } else { name };
-                    return Some(Ok(Event { name, data: data.join("\n") }));
+                    let id = self.id.clone();
+                    return Some(Ok(Event { name, data: data.join("\n"), id }));
                 }
                 continue;
             }
@@ -323,6 +390,7 @@ impl Iterator for Events {
             match field {
                 "event" => value.clone_into(&mut name),
                 "data" => data.push(value.to_owned()),
+                "id" => value.clone_into(&mut self.id),
                 _ => {}
             }
         }
@@ -377,9 +445,10 @@ mod tests {
 
     #[test]
     fn events_are_read_by_the_standard() {
-        let text = ": keep-alive\n\nevent: log\ndata: {\"a\":1}\n\nevent:end\r\ndata:\r\n\r\ndata: x\ndata: y\n\nevent: cut";
+        let text = ": keep-alive\n\nid: 12/3:1.5\nevent: log\ndata: {\"a\":1}\n\nevent:end\r\ndata:\r\n\r\ndata: x\ndata: y\n\nevent: cut";
         let events: Vec<_> = Events::from_reader(text.as_bytes())
             .map(|e| e.unwrap())
+            .inspect(|e| assert_eq!(e.id, "12/3:1.5"))
             .map(|e| (e.name, e.data))
             .collect();
         let expected = [("log", "{\"a\":1}"), ("end", ""), ("message", "x\ny")];

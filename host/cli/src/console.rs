@@ -79,6 +79,17 @@ impl<'a> Console<'a> {
         self.closed |= written.is_err();
     }
 
+    /// Writes bytes to standard output as they are.
+    pub fn out_bytes(&mut self, bytes: &[u8]) {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
+        self.closed |= written.is_err();
+    }
+
+    /// Writes bytes to standard error as they are.
+    pub fn err_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.err.write_all(bytes).and_then(|()| self.err.flush());
+    }
+
     /// Whether nobody reads the output any more: what would go on for ever should end.
     pub fn closed(&self) -> bool {
         self.closed

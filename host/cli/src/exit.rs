@@ -25,9 +25,35 @@ pub enum Exit {
     BadInput = 7,
     /// Interrupted with Ctrl-C. A deployment that was waited for goes on.
     Interrupted = 130,
+    /// What `exec` and `run` ran ended with this status.
+    Command(u8) = 255,
 }
 
 impl Exit {
+    /// The number that the process ends with.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Unauthorized => 4,
+            Self::NotFound => 5,
+            Self::Refused => 6,
+            Self::BadInput => 7,
+            Self::Interrupted => 130,
+            Self::Command(status) => status,
+        }
+    }
+
+    /// The code for the exit status of a command on the host.
+    pub fn of_command(status: u32) -> Self {
+        match status {
+            0 => Self::Ok,
+            status => Self::Command(u8::try_from(status).unwrap_or(u8::MAX)),
+        }
+    }
+
     /// The code for an answer of the host that is not a success.
     pub const fn of_status(status: u16) -> Self {
         match status {
@@ -51,7 +77,8 @@ Exit codes:
     5  no such project, environment, deployment, ...
     6  refused because of the present state
     7  bad input: a name, a file, the source, windlass.toml
-  130  interrupted; a deployment that was waited for goes on";
+  130  interrupted; a deployment that was waited for goes on
+exec and run pass on the exit code of their command.";
 
 /// Why a command ended badly.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,7 +20,9 @@ pub mod dotenv;
 pub mod exit;
 mod interrupt;
 pub mod progress;
+mod remote;
 pub mod render;
+mod resume;
 pub mod roles;
 pub mod session;
 pub mod verbs;
@@ -42,7 +44,7 @@ use crate::session::Session;
 /// Runs one command line, `args` with the program's name first.
 pub fn main(args: Vec<OsString>, roles: &dyn Roles) -> ExitCode {
     let mut console = Console::of_process();
-    ExitCode::from(run(args, roles, &mut console) as u8)
+    ExitCode::from(run(args, roles, &mut console).code())
 }
 
 /// The same on any console: what the tests call.

@@ -38,6 +38,41 @@ impl Cgroup {
         Self { name: name.into() }
     }
 
+    /// The group of this name below it.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        Self::new(format!("{}/{name}", self.name))
+    }
+
+    /// Makes the group, below an existing one, and moves a process with all that it has started into it.
+    /// One hierarchy is enough to hold processes together, and limits go on holding from above.
+    pub(crate) fn adopt(&self, pid: u32) {
+        let dir = match is_v2() {
+            true => Path::new(ROOT).join(&self.name),
+            false => Path::new(ROOT).join("pids").join(&self.name),
+        };
+        if let Err(error) = std::fs::create_dir_all(&dir) {
+            tracing::warn!(%error, group = self.name, "a control group could not be made");
+            return;
+        }
+        let (inside, above) = (dir.join("cgroup.procs"), dir.join("../cgroup.procs"));
+        let mut adopted = vec![pid];
+        // One that has ended meanwhile cannot be moved, and need not be.
+        let _ = std::fs::write(&inside, pid.to_string());
+        loop {
+            let outside = std::fs::read_to_string(&above).unwrap_or_default();
+            let is_theirs = |pid: &u32| parent_of(*pid).is_some_and(|it| adopted.contains(&it));
+            let new: Vec<u32> =
+                outside.lines().filter_map(|line| line.parse().ok()).filter(is_theirs).collect();
+            if new.is_empty() {
+                return;
+            }
+            for pid in &new {
+                let _ = std::fs::write(&inside, pid.to_string());
+            }
+            adopted.extend(new);
+        }
+    }
+
     /// Its directories: one in version 2, one of every controller in version 1.
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
         if is_v2() {
@@ -68,12 +103,24 @@ impl Cgroup {
         } else {
             self.number("cpuacct", "cpuacct.usage").map(|ns| ns / 1000)
         };
+        let stat = if v2 { "inactive_file" } else { "total_inactive_file" };
+        // What the kernel gives up first is no need of the application.
+        let cache = self.keyed(memory.0, "memory.stat", stat).unwrap_or_default();
         Some(Usage {
-            memory_bytes: self.number(memory.0, memory.1)?,
+            memory_bytes: self.number(memory.0, memory.1)?.saturating_sub(cache),
+            memory_limit_bytes: self.memory_limit(),
             cpu_us: cpu_us.unwrap_or_default(),
             pids: self.number(if v2 { "" } else { "pids" }, "pids.current").unwrap_or_default(),
             oom_kills: self.oom_kills(),
         })
+    }
+
+    /// The memory it may use; 0 when it has no limit.
+    fn memory_limit(&self) -> u64 {
+        let (controller, file) =
+            if is_v2() { ("", "memory.max") } else { ("memory", "memory.limit_in_bytes") };
+        // "max" in version 2, and about 2^63 in version 1, stand for none.
+        self.number(controller, file).filter(|bytes| *bytes < 1 << 60).unwrap_or_default()
     }
 
     /// Kills what is left in it and removes it, with the groups below it.
@@ -104,6 +151,12 @@ impl Cgroup {
         let text = std::fs::read_to_string(self.file(controller, file)).ok()?;
         text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
     }
+}
+
+/// The parent of a process, by `/proc`; the name in it may hold anything but ends at the last `)`.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn existing(path: PathBuf) -> Vec<PathBuf> {

@@ -30,8 +30,9 @@ use crate::runtime::{
 };
 use crate::snapshots::blocking;
 use crate::spec::{self, Surroundings};
+use crate::tasks::TaskIo;
 use crate::userdb::{self, User};
-use crate::{mount, tasks};
+use crate::{mount, session, tasks};
 
 /// Name of the shim that runs runc.
 const RUNTIME: &str = "io.containerd.runc.v2";
@@ -79,20 +80,47 @@ impl Engine {
     }
 
     async fn container_create(&self, spec: &ContainerSpec) -> Result<Started> {
+        let log = spec.log.clone();
+        let log = blocking(move || logger::prepare(&log)).await?;
+        let io = TaskIo::logger(&logger::uri(&self.config().logger_exe, &log));
+        self.container_create_with(spec, false, &|_| Ok(io.clone())).await
+    }
+
+    /// Creates a container whose streams are pipes instead of a log.
+    pub(crate) async fn container_create_attached(
+        &self,
+        spec: &ContainerSpec,
+        terminal: bool,
+        open: session::OpenPipes<'_>,
+    ) -> Result<Started> {
+        spec::check(spec)?;
+        let io = |dir: &std::path::Path| {
+            let pipes = open(dir)?;
+            Ok(TaskIo {
+                stdin: session::wire(Some(&pipes.stdin)),
+                stdout: session::wire(Some(&pipes.stdout)),
+                stderr: session::wire(pipes.stderr.as_ref()),
+                terminal,
+            })
+        };
+        self.container_create_with(spec, terminal, &io).await
+    }
+
+    async fn container_create_with(
+        &self,
+        spec: &ContainerSpec,
+        terminal: bool,
+        io: &(dyn Fn(&std::path::Path) -> Result<TaskIo> + Send + Sync),
+    ) -> Result<Started> {
         let (root, attached) = tokio::join!(self.prepare_root(spec), self.attach(spec));
         let ((mounts, user), attached) = (root?, attached?);
         let dir = self.paths().containers().join(&spec.id);
-        let (files, log) = {
-            let (spec, attached) = (spec.clone(), attached.clone());
-            blocking(move || {
-                let files = files::write(&dir, &spec, attached.as_ref())?;
-                Ok((files, logger::prepare(&spec.log)?))
-            })
-            .await?
+        let files = {
+            let (dir, spec, attached) = (dir.clone(), spec.clone(), attached.clone());
+            blocking(move || files::write(&dir, &spec, attached.as_ref())).await?
         };
-        self.create_record(spec, &user, attached.as_ref(), &files).await?;
-        let log = logger::uri(&self.config().logger_exe, &log);
-        let pid = self.task_start(&spec.id, mounts, &log).await?;
+        self.create_record(spec, &user, attached.as_ref(), &files, terminal).await?;
+        let pid = self.task_start(&spec.id, mounts, io(&dir)?).await?;
         Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
     }
 
@@ -131,6 +159,7 @@ impl Engine {
         user: &User,
         attached: Option<&Attached>,
         files: &Files,
+        terminal: bool,
     ) -> Result<()> {
         let surroundings = Surroundings {
             user,
@@ -144,6 +173,8 @@ impl Engine {
         if let Some(attached) = attached {
             labels.insert(LABEL_ADDRESS.to_owned(), attached.address.to_string());
         }
+        let mut oci = spec::oci(spec, &surroundings);
+        oci["process"]["terminal"] = terminal.into();
         let record = Record {
             id: spec.id.clone(),
             labels,
@@ -151,10 +182,7 @@ impl Engine {
                 name: RUNTIME.to_owned(),
                 options: Some(self.runtime_options()),
             }),
-            spec: Some(Any {
-                type_url: SPEC_TYPE.to_owned(),
-                value: spec::oci(spec, &surroundings).to_string().into_bytes(),
-            }),
+            spec: Some(Any { type_url: SPEC_TYPE.to_owned(), value: oci.to_string().into_bytes() }),
             snapshotter: SNAPSHOTTER.to_owned(),
             snapshot_key: match &spec.rootfs {
                 Rootfs::Active(key) => key.clone(),

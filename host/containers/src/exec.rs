@@ -21,7 +21,7 @@ use crate::error::{Result, RuntimeError};
 use crate::runtime::{ExecResult, ExecSpec};
 use crate::tasks::client;
 
-const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+pub(crate) const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// How long containerd may take to hand over what a killed command has written.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The container's own process with the command in its place.
-    async fn exec_process(&self, id: &str, command: &ExecSpec) -> Result<Value> {
+    pub(crate) async fn exec_process(&self, id: &str, command: &ExecSpec) -> Result<Value> {
         let not_found = || RuntimeError::NotFound { what: "container", name: id.to_owned() };
         let record = self.container_record(id).await?.ok_or_else(not_found)?;
         let spec = record.spec.ok_or_else(not_found)?;

@@ -23,6 +23,7 @@ pub mod logs;
 mod mount;
 pub mod network;
 pub mod runtime;
+mod session;
 mod snapshots;
 pub mod spec;
 mod tasks;

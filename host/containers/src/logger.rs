@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
 use windlass_model::secret::Masker;
-use windlass_model::{LogLine, Stream, Timestamp};
+use windlass_model::{Dropped, LogLine, StoredLine, Stream, Timestamp};
 
 use crate::error::{Result, RuntimeError};
-use crate::logs::{CLOSED, file_name, files};
+use crate::logs::{CLOSED, ROTATED, file_name, files, rotated};
 use crate::runtime::LogSpec;
 
 /// The command word under which the binary plays this role.
@@ -171,7 +171,7 @@ impl Source {
             } else {
                 self.rest.push(*byte);
                 if self.rest.len() >= log.settings.line_bytes_max {
-                    self.emit(at, log);
+                    self.cut(at, log);
                 }
             }
         }
@@ -179,6 +179,16 @@ impl Source {
             self.emit(at, log);
         }
         count > 0
+    }
+
+    /// Ends a line that is too long, before a value that is to be masked and has only begun.
+    fn cut(&mut self, at: Timestamp, log: &mut Log) {
+        let rest = match log.masker.begun_at(&self.rest) {
+            0 => Vec::new(),
+            begun => self.rest.split_off(begun),
+        };
+        self.emit(at, log);
+        self.rest = rest;
     }
 
     fn emit(&mut self, at: Timestamp, log: &mut Log) {
@@ -203,8 +213,13 @@ struct Log {
     pending: Vec<u8>,
     second: i64,
     lines: u32,
-    dropped: u64,
+    dropped: Dropped,
+    /// Why lines are being dropped.
+    reason: &'static str,
 }
+
+const TOO_FAST: &str = "more lines came in a second than are kept";
+const NOT_WRITTEN: &str = "the disk did not take them";
 
 impl Log {
     fn open(dir: &Path) -> Self {
@@ -228,10 +243,37 @@ impl Log {
             pending: Vec::new(),
             second: 0,
             lines: 0,
-            dropped: 0,
+            dropped: Dropped::default(),
+            reason: TOO_FAST,
         };
-        log.rotate();
+        if !log.reopen() {
+            log.rotate();
+        }
         log
+    }
+
+    /// Goes on in the newest file while it has room: an instance that is restarted again and again must
+    /// not push out what the ones before it said. Whether there was room.
+    fn reopen(&mut self) -> bool {
+        let path = self.dir.join(file_name(self.number));
+        let Ok(mut file) = std::fs::OpenOptions::new().read(true).append(true).open(path) else {
+            return false;
+        };
+        let Ok(bytes) = file.metadata().map(|meta| meta.len()) else { return false };
+        if bytes >= self.settings.file_bytes_max {
+            return false;
+        }
+        let mut last = [b'\n'];
+        let is_cut = bytes > 0
+            && std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, bytes - 1).is_ok()
+            && last[0] != b'\n';
+        // What a crash cut in two must not spoil the next line.
+        if is_cut && file.write_all(b"\n").is_err() {
+            return false;
+        }
+        self.bytes = bytes + u64::from(is_cut);
+        self.file = Some(file);
+        true
     }
 
     /// Starts the next file and removes the oldest above the limit.
@@ -250,9 +292,23 @@ impl Log {
         }
         while self.kept.len() > self.settings.files_max as usize {
             if let Some(oldest) = self.kept.pop_front() {
-                let _ = std::fs::remove_file(self.dir.join(file_name(oldest)));
+                self.remove(oldest);
             }
         }
+    }
+
+    /// Removes a file, and keeps count of what went with it.
+    fn remove(&self, number: u64) {
+        let path = self.dir.join(file_name(number));
+        let Ok(bytes) = std::fs::metadata(&path).map(|meta| meta.len()) else { return };
+        let mut gone = rotated(&self.dir);
+        gone.add(0, bytes);
+        let (draft, count) = (self.dir.join("rotated.new"), self.dir.join(ROTATED));
+        let written = serde_json::to_vec(&gone).map(|bytes| std::fs::write(&draft, bytes));
+        if matches!(written, Ok(Ok(()))) {
+            let _ = std::fs::rename(draft, count);
+        }
+        let _ = std::fs::remove_file(path);
     }
 
     fn write(&mut self, mut line: LogLine) {
@@ -263,24 +319,24 @@ impl Log {
         }
         let limit = self.settings.lines_per_s_max;
         if limit > 0 && self.lines >= limit {
-            self.dropped += 1;
+            self.dropped.add(1, line.text.len() as u64);
+            self.reason = TOO_FAST;
             return;
         }
         self.lines += 1;
         self.report_dropped();
         line.text = self.masker.mask(&line.text);
-        self.push(&line);
+        self.push(&line.into());
     }
 
     fn report_dropped(&mut self) {
-        if self.dropped > 0 {
-            let text = format!("{} lines were dropped here", self.dropped);
-            self.dropped = 0;
-            self.push(&LogLine::now(Stream::Host, text));
+        if !self.dropped.is_none() {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.push(&StoredLine::gap(Timestamp::now(), dropped, self.reason));
         }
     }
 
-    fn push(&mut self, line: &LogLine) {
+    fn push(&mut self, line: &StoredLine) {
         let _ = serde_json::to_writer(&mut self.pending, line);
         self.pending.push(b'\n');
         let full = self.bytes + self.pending.len() as u64 >= self.settings.file_bytes_max;
@@ -309,7 +365,8 @@ impl Log {
         if written {
             self.bytes += self.pending.len() as u64;
         } else {
-            self.dropped += lines;
+            self.dropped.add(lines, self.pending.len() as u64);
+            self.reason = NOT_WRITTEN;
         }
         self.pending.clear();
     }
@@ -392,6 +449,9 @@ mod tests {
         }
         let kept = texts(&spec.dir);
         assert_eq!(kept.last().unwrap().1, "line 499");
+        assert_eq!(kept[0].0, Stream::Host);
+        assert!(kept[0].1.contains("dropped here: the oldest files"), "{}", kept[0].1);
+        let kept = &kept[1..];
         let first: usize = kept[0].1.strip_prefix("line ").unwrap().parse().unwrap();
         assert_eq!(kept.len(), 500 - first, "no gap in what is kept");
         assert_eq!(logs::tail(&spec.dir, 40).len(), 40);
@@ -406,13 +466,51 @@ mod tests {
         out.write_all("line\n".repeat(1000).as_bytes()).unwrap();
         drop(out);
         role.join().unwrap();
-        let lines = texts(&spec.dir);
-        let (own, app): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.0 == Stream::Host);
-        let dropped: usize = own
-            .iter()
-            .map(|line| line.1.split(' ').next().unwrap().parse::<usize>().unwrap())
-            .sum();
-        assert!(app.len() < 50 && app.len() + dropped == 1000, "{} and {dropped}", app.len());
+        let lines: Vec<_> = logs::LogCursor::of_dir(&spec.dir).collect();
+        let gaps: Vec<_> = lines.iter().filter_map(|line| line.dropped).collect();
+        let (dropped, bytes) =
+            gaps.iter().fold((0, 0), |sum, gap| (sum.0 + gap.lines, sum.1 + gap.bytes));
+        let kept = (lines.len() - gaps.len()) as u64;
+        assert!(kept < 50 && kept + dropped == 1000, "{kept} and {dropped}");
+        assert_eq!(bytes, dropped * 4, "the bytes of the text are counted");
+        assert!(lines.iter().any(|line| line.line.text.contains("dropped here: more lines came")));
+    }
+
+    #[test]
+    fn restarts_go_on_in_the_same_file_and_push_nothing_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = spec(dir.path());
+        for n in 0..10 {
+            let (mut out, err, role) = play(&spec);
+            drop(err);
+            writeln!(out, "start {n}").unwrap();
+            drop(out);
+            role.join().unwrap();
+            let file = spec.dir.join(file_name(1));
+            // As a logger that was killed in the middle of a line would leave it.
+            let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+            file.write_all(b"{\"at\"").unwrap();
+        }
+        let words: Vec<String> = texts(&spec.dir).into_iter().map(|line| line.1).collect();
+        assert_eq!(words, (0..10).map(|n| format!("start {n}")).collect::<Vec<_>>());
+        assert_eq!(files(&spec.dir), [1]);
+    }
+
+    #[test]
+    fn a_secret_is_masked_wherever_a_line_that_is_too_long_is_cut() {
+        for before in 80..=100 {
+            let dir = tempfile::tempdir().unwrap();
+            let spec = LogSpec { mask: vec!["hunter22".to_owned()], ..spec(dir.path()) };
+            let (mut out, err, role) = play(&spec);
+            drop(err);
+            let text = format!("{}hunter22{}", "x".repeat(before), "y".repeat(30));
+            out.write_all(text.as_bytes()).unwrap();
+            drop(out);
+            role.join().unwrap();
+            let kept: String = texts(&spec.dir).into_iter().map(|(_, text)| text).collect();
+            let expected = format!("{}[secret]{}", "x".repeat(before), "y".repeat(30));
+            assert_eq!(kept, expected, "{before}");
+        }
     }
 
     #[test]

@@ -28,6 +28,23 @@ const DELETE_LIMIT: Duration = Duration::from_secs(20);
 /// SIGKILL.
 const KILL: u32 = 9;
 
+/// Where the streams of a task lead, as containerd wants it.
+#[derive(Clone)]
+pub(crate) struct TaskIo {
+    pub(crate) stdin: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) terminal: bool,
+}
+
+impl TaskIo {
+    /// Both outputs to the logger.
+    pub(crate) fn logger(uri: &str) -> Self {
+        let (stdout, stderr) = (uri.to_owned(), uri.to_owned());
+        Self { stdin: String::new(), stdout, stderr, terminal: false }
+    }
+}
+
 /// The service.
 pub(crate) fn client(engine: &Engine) -> TasksClient<Channel> {
     TasksClient::new(engine.client().channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -35,12 +52,7 @@ pub(crate) fn client(engine: &Engine) -> TasksClient<Channel> {
 
 impl Engine {
     /// Creates and starts the task; its process id.
-    pub(crate) async fn task_start(
-        &self,
-        id: &str,
-        rootfs: Vec<Mount>,
-        log_uri: &str,
-    ) -> Result<u32> {
+    pub(crate) async fn task_start(&self, id: &str, rootfs: Vec<Mount>, io: TaskIo) -> Result<u32> {
         let failed = |status: Status| match is_transport(&status) {
             true => self.client().refused("start container", id)(status),
             false => RuntimeError::StartFailed {
@@ -51,8 +63,10 @@ impl Engine {
         let request = CreateTaskRequest {
             container_id: id.to_owned(),
             rootfs,
-            stdout: log_uri.to_owned(),
-            stderr: log_uri.to_owned(),
+            stdin: io.stdin,
+            stdout: io.stdout,
+            stderr: io.stderr,
+            terminal: io.terminal,
             ..Default::default()
         };
         client(self).create(self.request(request)).await.map_err(failed)?;
@@ -175,7 +189,7 @@ impl Engine {
 }
 
 /// The telling part of an error that came through containerd, the shim and runc.
-fn runc_words(message: &str) -> &str {
+pub(crate) fn runc_words(message: &str) -> &str {
     let marks = ["exec: ", "error during container init: ", "runc create failed: "];
     let found = marks.iter().find_map(|mark| message.find(mark));
     message[found.unwrap_or_default()..].trim_end_matches(": unknown")

@@ -24,6 +24,7 @@ use windlass_proxy::ProxyClient;
 use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
+use crate::observe::Observe;
 use crate::pipeline::{Row, missing};
 use crate::plugins::Plugins;
 use crate::source;
@@ -50,6 +51,8 @@ pub struct Host {
     pub proxy: ProxyClient,
     /// Logs of steps.
     pub logs: StepLogs,
+    /// Events, and open sessions.
+    pub(crate) observe: Observe,
     /// Wakes the queue: something was stored that it should look at.
     pub wake: Notify,
     /// Since when it runs.
@@ -433,7 +436,7 @@ impl Host {
         instance_logs::tail(&dir, self.config.limits.failure_log_lines_max)
     }
 
-    /// All that an instance (or the migration) has written so far.
+    /// All that a command in a container of its own has written so far.
     pub(crate) fn instance_lines(&self, deployment: &DeploymentId, instance: &str) -> Vec<LogLine> {
         instance_logs::read(&self.logs.instance_dir(deployment, instance))
     }

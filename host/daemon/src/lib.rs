@@ -16,6 +16,8 @@ pub mod control;
 mod diagnose;
 mod failpoint;
 pub mod host;
+mod logs;
+mod observe;
 mod pipeline;
 mod plugins;
 mod probe;
@@ -25,6 +27,7 @@ pub mod recover;
 mod resolve;
 mod routes;
 mod running;
+mod sessions;
 pub mod source;
 pub mod steplog;
 mod supervise;
@@ -71,7 +74,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let sweep = pipeline::prune::sweep(host.clone());
             let hooks = webhook::run(host.clone());
             let supervision = supervise::work(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision);
+            let record = observe::recorder::record(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision, record);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -147,6 +151,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
     Ok(Arc::new(Host {
         logs: steplog::StepLogs::new(&config.data_dir, &config.limits),
+        observe: observe::Observe::new(&config.data_dir, &config.limits),
         store,
         runtime,
         builder,

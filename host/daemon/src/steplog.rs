@@ -4,12 +4,15 @@
 //! whatever exceeds the byte limit is counted and said, never silently lost.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use windlass_containers::logs::{LogCursor, tail_of_file};
 use windlass_model::secret::Masker;
-use windlass_model::{DeploymentId, Limits, LogLine, StepName, Stream};
+use windlass_model::{
+    DeploymentId, Dropped, Limits, LogLine, StepName, StoredLine, Stream, Timestamp,
+};
 
 /// Where the logs of this host lie.
 #[derive(Debug, Clone)]
@@ -61,7 +64,7 @@ impl StepLogs {
         let written = file.metadata()?.len();
         Ok(StepLog {
             inner: Arc::new(Inner {
-                file: Mutex::new(Sink { file, written, dropped: 0 }),
+                file: Mutex::new(Sink { file, written, dropped: Dropped::default() }),
                 masker,
                 bytes_max: self.step_bytes_max,
                 line_bytes_max: self.line_bytes_max,
@@ -69,31 +72,9 @@ impl StepLogs {
         })
     }
 
-    /// All lines of a step from a byte offset on, with the offset behind the last whole one.
-    ///
-    /// # Errors
-    /// When the file exists and cannot be read.
-    pub fn read_from(
-        &self,
-        deployment: &DeploymentId,
-        step: StepName,
-        offset: u64,
-    ) -> std::io::Result<(Vec<LogLine>, u64)> {
-        let mut file = match File::open(self.step_file(deployment, step)) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), offset)),
-            Err(e) => return Err(e),
-        };
-        file.seek(SeekFrom::Start(offset))?;
-        let mut reader = BufReader::new(file.take(self.step_bytes_max * 2));
-        let (mut lines, mut end, mut line) = (Vec::new(), offset, Vec::new());
-        while reader.read_until(b'\n', &mut line)? > 0 && line.last() == Some(&b'\n') {
-            end += line.len() as u64;
-            // A line that a crash cut in two is not worth more than the ones around it.
-            lines.extend(serde_json::from_slice::<LogLine>(&line).ok());
-            line.clear();
-        }
-        Ok((lines, end))
+    /// Reads the log of a step from its beginning.
+    pub fn cursor(&self, deployment: &DeploymentId, step: StepName) -> LogCursor {
+        LogCursor::of_file(&self.step_file(deployment, step))
     }
 
     /// The last lines of a step.
@@ -103,8 +84,7 @@ impl StepLogs {
         step: StepName,
         lines_max: usize,
     ) -> Vec<LogLine> {
-        let mut lines = self.read_from(deployment, step, 0).map(|(l, _)| l).unwrap_or_default();
-        lines.split_off(lines.len().saturating_sub(lines_max))
+        tail_of_file(&self.step_file(deployment, step), lines_max)
     }
 
     /// Removes everything that a deployment logged.
@@ -135,7 +115,7 @@ struct Inner {
 struct Sink {
     file: File,
     written: u64,
-    dropped: u64,
+    dropped: Dropped,
 }
 
 impl StepLog {
@@ -167,28 +147,39 @@ impl Sink {
         };
         bytes.push(b'\n');
         if self.written + bytes.len() as u64 > bytes_max {
-            self.dropped += bytes.len() as u64;
+            if self.dropped.is_none() {
+                self.say_full();
+            }
+            self.dropped.add(1, line.text.len() as u64);
             return;
         }
         // One write per line: readers never see half a line but after a crash.
         match self.file.write_all(&bytes) {
             Ok(()) => self.written += bytes.len() as u64,
-            Err(_) => self.dropped += bytes.len() as u64,
+            Err(_) => self.dropped.add(1, line.text.len() as u64),
+        }
+    }
+
+    /// Said at once and not only with the count at the end: a crash would take the count with it.
+    fn say_full(&mut self) {
+        let text = "the limit of this log is reached: what follows is counted and dropped";
+        self.put(&LogLine::now(Stream::Host, text).into());
+    }
+
+    fn put(&mut self, line: &StoredLine) {
+        if let Ok(mut bytes) = serde_json::to_vec(line) {
+            bytes.push(b'\n');
+            // Nothing can be done about a log that cannot be written.
+            let _ = self.file.write_all(&bytes);
         }
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        if self.dropped > 0 {
-            let text =
-                format!("{} bytes of this log were dropped: its limit is reached", self.dropped);
-            let line = LogLine::now(Stream::Host, text);
-            if let Ok(mut bytes) = serde_json::to_vec(&line) {
-                bytes.push(b'\n');
-                // Nothing can be done about a log that cannot be written.
-                let _ = self.file.write_all(&bytes);
-            }
+        if !self.dropped.is_none() {
+            let why = "the limit of this log is reached";
+            self.put(&StoredLine::gap(Timestamp::now(), self.dropped, why));
         }
     }
 }
@@ -224,12 +215,11 @@ mod tests {
         let log = logs.open(&id, StepName::Build, Masker::new(["hunter2"])).unwrap();
         log.say("one");
         log.write(LogLine::now(Stream::Stderr, "the password is hunter2"));
-        let (lines, end) = logs.read_from(&id, StepName::Build, 0).unwrap();
-        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        let mut cursor = logs.cursor(&id, StepName::Build);
+        let texts: Vec<String> = cursor.by_ref().map(|stored| stored.line.text).collect();
         assert_eq!(texts, ["one", "the password is [secret]"]);
         log.say("three");
-        let (more, _) = logs.read_from(&id, StepName::Build, end).unwrap();
-        assert_eq!(more[0].text, "three");
+        assert_eq!(cursor.next().unwrap().line.text, "three");
         assert_eq!(logs.tail(&id, StepName::Build, 1)[0].text, "three");
     }
 
@@ -242,9 +232,12 @@ mod tests {
             log.say("a line of some length");
         }
         drop(log);
-        let (lines, _) = logs.read_from(&id, StepName::Build, 0).unwrap();
-        assert!(lines.len() < 5);
-        assert!(lines.last().unwrap().text.contains("bytes of this log were dropped"));
+        let lines: Vec<_> = logs.cursor(&id, StepName::Build).collect();
+        let kept = lines.iter().filter(|stored| stored.line.text.starts_with("a line")).count();
+        assert!((1..5).contains(&kept), "{lines:#?}");
+        let gap = lines.last().unwrap();
+        assert_eq!(gap.dropped.unwrap().lines, 50 - kept as u64);
+        assert!(gap.line.text.contains("dropped here"), "{}", gap.line.text);
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl TestHost {
             plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
             proxy: client,
             logs: StepLogs::new(dir.path(), &limits),
+            observe: crate::observe::Observe::new(dir.path(), &limits),
             wake: tokio::sync::Notify::new(),
             since: Timestamp::now(),
             locks: Mutex::new(HashMap::new()),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::{Deployment, StepName};
 use crate::failure::Failure;
 use crate::id::{DeploymentId, EnvironmentName, HostId, ProjectName, ServiceName};
-use crate::log::LogLine;
+use crate::log::{Dropped, LogLine};
 use crate::plugin::PluginInfo;
 use crate::variable::{Scope, VariableName};
 
@@ -260,9 +260,15 @@ pub struct LogEntry {
     /// The instance that wrote it, as `web.0`; absent for the log of a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// Number of the deployment, where lines of several may be among each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// The line.
     #[serde(flatten)]
     pub line: LogLine,
+    /// Where something is missing from the log: how much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
 }
 
 /// Plugins and what is wrong with those that could not be loaded.

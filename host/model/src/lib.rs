@@ -6,11 +6,13 @@
 //! Reading order: [`id`], [`deployment`], [`plan`], [`failure`], [`settings`], [`api`].
 
 pub mod access;
+pub mod ansi;
 pub mod api;
 pub mod audit;
 pub mod changes;
 pub mod deployment;
 pub mod destination;
+pub mod event;
 pub mod failure;
 pub mod hooks;
 pub mod id;
@@ -24,9 +26,11 @@ pub mod queue;
 pub mod recovery;
 pub mod running;
 pub mod secret;
+pub mod session;
 pub mod settings;
 pub mod source;
 pub mod spelling;
+pub mod stats;
 pub mod variable;
 pub mod webhook;
 
@@ -35,5 +39,5 @@ pub use failure::Failure;
 pub use id::{DeploymentId, Digest, EnvironmentName, HostId, ProjectName};
 pub use jiff::Timestamp;
 pub use limits::Limits;
-pub use log::{LogLine, Stream};
+pub use log::{Dropped, LogLine, StoredLine, Stream};
 pub use secret::Secret;

@@ -74,6 +74,10 @@ pub struct Limits {
     pub instance_log_files_max: u32,
     /// Lines of an instance's output a second; more are counted and dropped.
     pub instance_log_lines_per_s_max: u32,
+    /// Sessions (`exec`, `run`) that are open, and one-off commands in the background, at the same time.
+    pub sessions_max: usize,
+    /// Longest time of a session or a one-off command, in seconds.
+    pub session_s: u64,
     /// Lines shown with a failure.
     pub failure_log_lines_max: usize,
     /// Deployments kept in an environment's history.
@@ -246,6 +250,8 @@ impl Default for Limits {
             instance_log_file_bytes_max: 16 * MIB,
             instance_log_files_max: 4,
             instance_log_lines_per_s_max: 10_000,
+            sessions_max: 32,
+            session_s: 12 * 3600,
             failure_log_lines_max: 20,
             keep_deployments: 10,
             keep_artifacts: 3,

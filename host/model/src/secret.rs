@@ -83,6 +83,17 @@ impl Masker {
         masked
     }
 
+    /// Where the text may be cut: a known value that begins behind this place may go on behind the end.
+    /// The text's length when none has begun.
+    pub fn begun_at(&self, text: &[u8]) -> usize {
+        let begun = |value: &String| {
+            let value = value.as_bytes();
+            let longest = value.len().saturating_sub(1).min(text.len());
+            (1..=longest).rev().find(|count| text.ends_with(&value[..*count]))
+        };
+        text.len() - self.values.iter().filter_map(begun).max().unwrap_or_default()
+    }
+
     /// Whether there is nothing to mask.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

@@ -139,8 +139,21 @@ fn is_something_else(text: &str) -> bool {
         "events",
         "auto",
     ];
+    // Kinds of events, and attributes of OpenTelemetry's conventions.
+    const NAMES: [&str; 9] = [
+        "deployment.environment.name",
+        "deployment.id",
+        "plugin.problem",
+        "service.instance.id",
+        "service.name",
+        "service.namespace",
+        "service.version",
+        "session.exec",
+        "session.run",
+    ];
     let ending = text.rsplit('.').next().unwrap_or_default();
     text.ends_with('-')
+        || NAMES.contains(&text)
         || ENDINGS.contains(&ending)
         || settings::is_key(text)
         || text.starts_with("windlass.")

@@ -1,6 +1,7 @@
 //! Deployments for people: the list, one in full, and how one ended.
 
 use jiff::Timestamp;
+use windlass_model::DeploymentId;
 use windlass_model::api::DeploymentView;
 use windlass_model::deployment::{
     ArtifactKind, CancelReason, Deployment, DeploymentStatus, Kind, Source, StepStatus,
@@ -71,8 +72,9 @@ pub fn version(deployment: &Deployment) -> String {
     harmless(text.trim_end())
 }
 
-/// Everything worth knowing about one deployment.
-pub fn full(view: &DeploymentView, color: bool) -> String {
+/// Everything worth knowing about one deployment; `origin` is the number of the one that it repeats or goes
+/// back to.
+pub fn full(view: &DeploymentView, origin: Option<u64>, color: bool) -> String {
     let deployment = &view.deployment;
     let mut text = format!(
         "{}/{} #{}  {}\n",
@@ -81,7 +83,7 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
         deployment.number,
         paint(color, style_of(deployment.status), &status_with_step(deployment)),
     );
-    for (name, value) in facts(view) {
+    for (name, value) in facts(view, origin) {
         text += &format!("  {name:<11}  {}\n", harmless(&value));
     }
     text += &migrations_between(deployment);
@@ -104,7 +106,7 @@ pub fn full(view: &DeploymentView, color: bool) -> String {
     text
 }
 
-fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
+fn facts(view: &DeploymentView, origin: Option<u64>) -> Vec<(&'static str, String)> {
     let deployment = &view.deployment;
     let outputs = &deployment.outputs;
     let mut facts = vec![("id", deployment.id.to_string())];
@@ -114,17 +116,20 @@ fn facts(view: &DeploymentView) -> Vec<(&'static str, String)> {
     }
     match &deployment.kind {
         Kind::Deploy => {}
-        Kind::Redeploy { of } => facts.push(("redeploy of", of.to_string())),
+        Kind::Redeploy { of } => facts.push(("redeploy of", numbered(origin, of))),
         Kind::Rollback { to, with_its_env, rebuild } => {
             let built = if *rebuild { ", built again" } else { "" };
             let env = if *with_its_env { ", with the variables that it had" } else { "" };
-            facts.push(("rollback to", format!("{to}{built}{env}")));
+            facts.push(("rollback to", format!("{}{built}{env}", numbered(origin, to))));
         }
         Kind::RollbackToCommit { commit } => {
             facts.push(("rollback to", format!("commit {commit}, built for it")));
         }
         Kind::Promote { from, environment } => {
-            facts.push(("promoted", format!("{from}, which was live in {environment}")));
+            facts.push((
+                "promoted",
+                format!("{}, which was live in {environment}", numbered(origin, from)),
+            ));
         }
     }
     facts.push(("created", format!("{} by {}", date(deployment.created_at), deployment.actor)));
@@ -181,6 +186,11 @@ fn migrations_between(deployment: &Deployment) -> String {
         text += &format!("  {:<11}  {}\n", "migration", harmless(&line));
     }
     text
+}
+
+/// A deployment as people call it; its id where it is no longer kept.
+fn numbered(number: Option<u64>, id: &DeploymentId) -> String {
+    number.map_or_else(|| id.to_string(), |number| format!("#{number}"))
 }
 
 fn cancelled(reason: &CancelReason) -> String {
@@ -353,7 +363,7 @@ mod tests {
         step.started_at = Some(at(0));
         step.ended_at = Some(at(70));
         step.summary = "3 steps, 3 from the cache".into();
-        insta::assert_snapshot!(full(&view, false));
+        insta::assert_snapshot!(full(&view, None, false));
     }
 
     #[test]

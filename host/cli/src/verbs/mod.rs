@@ -19,11 +19,14 @@ mod doctor;
 mod domain;
 mod env;
 mod environment;
+mod events;
+mod exec;
 mod explain;
 mod init;
 mod key;
 mod logs;
 mod maintenance;
+mod open;
 mod pause;
 mod pin;
 mod plan;
@@ -38,12 +41,14 @@ mod registry;
 mod restart;
 mod restore;
 mod rollback;
+mod run;
 pub(crate) mod running;
 mod scale;
 mod serve;
 mod service;
 mod show;
 mod start;
+mod stats;
 mod status;
 mod stop;
 mod teardown;
@@ -70,6 +75,11 @@ pub enum Verb {
     Show(show::Show),
     Status(status::Status),
     Logs(logs::Logs),
+    Exec(exec::Exec),
+    Run(run::Run),
+    Open(open::Open),
+    Stats(stats::Stats),
+    Events(events::Events),
     Cancel(cancel::Cancel),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -122,6 +132,11 @@ impl Verb {
             Self::Show(verb) => verb.run(session),
             Self::Status(verb) => verb.run(session),
             Self::Logs(verb) => verb.run(session),
+            Self::Exec(verb) => verb.run(session),
+            Self::Run(verb) => verb.run(session),
+            Self::Open(verb) => verb.run(session),
+            Self::Stats(verb) => verb.run(session),
+            Self::Events(verb) => verb.run(session),
             Self::Cancel(verb) => verb.run(session),
             Self::Pause(verb) => verb.run(session),
             Self::Resume(verb) => verb.run(session),

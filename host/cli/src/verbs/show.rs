@@ -1,6 +1,10 @@
 //! `windlass show`: one deployment in full.
 
+use windlass_model::api::DeploymentView;
+use windlass_model::deployment::Kind;
+
 use super::resolve;
+use crate::client::{self, Client};
 use crate::exit::{CliResult, Exit};
 use crate::render;
 use crate::session::Session;
@@ -22,9 +26,22 @@ impl Show {
         if session.json() {
             session.print_json(&view);
         } else {
-            let text = render::deployment::full(&view, session.console.color());
+            let origin = origin(&client, &view);
+            let text = render::deployment::full(&view, origin, session.console.color());
             session.console.out(&text);
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The number of the deployment that this one repeats or goes back to, while it is kept.
+fn origin(client: &Client, view: &DeploymentView) -> Option<u64> {
+    let id = match &view.deployment.kind {
+        Kind::Redeploy { of: id }
+        | Kind::Rollback { to: id, .. }
+        | Kind::Promote { from: id, .. } => id,
+        Kind::Deploy | Kind::RollbackToCommit { .. } => return None,
+    };
+    let found = client.get::<DeploymentView>(&client::path(&["v1", "deployments", id.as_str()]));
+    found.ok().map(|found| found.deployment.number)
 }

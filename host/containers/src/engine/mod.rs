@@ -111,6 +111,7 @@ impl Engine {
         engine.sweep_temporary().await?;
         engine.sweep_mounts();
         engine.sweep_orphans().await?;
+        engine.sweep_sessions().await;
         Ok(engine)
     }
 

@@ -12,7 +12,8 @@ use super::again::again;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::{
     Access, Applied, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec, Exit, Labels,
-    Mounted, Reader, Runtime, Snapshot, Started, TaskStatus, Usage,
+    Mounted, Reader, Runtime, Session, SessionSpec, Snapshot, Started, TaskStatus, TerminalSize,
+    Usage,
 };
 use crate::snapshots::blocking;
 
@@ -181,6 +182,18 @@ impl Runtime for Engine {
 
     async fn exec(&self, id: &str, command: &ExecSpec) -> Result<ExecResult> {
         self.task_exec(id, command).await
+    }
+
+    async fn open_session(&self, id: &str, spec: &SessionSpec) -> Result<Session> {
+        self.session_open(id, spec).await
+    }
+
+    async fn run_session(
+        &self,
+        spec: &ContainerSpec,
+        terminal: Option<TerminalSize>,
+    ) -> Result<Session> {
+        self.session_run(spec, terminal).await
     }
 
     async fn usage(&self, id: &str) -> Result<Option<Usage>> {

@@ -298,6 +298,12 @@ impl Runtime for FakeRuntime {
 
     async fn usage(&self, id: &str) -> Result<Option<Usage>> {
         let running = matches!(self.status(id).await?, Some(TaskStatus::Running { .. }));
-        Ok(running.then_some(Usage { memory_bytes: 1 << 20, cpu_us: 0, pids: 1, oom_kills: 0 }))
+        Ok(running.then_some(Usage {
+            memory_bytes: 1 << 20,
+            memory_limit_bytes: 0,
+            cpu_us: 0,
+            pids: 1,
+            oom_kills: 0,
+        }))
     }
 }

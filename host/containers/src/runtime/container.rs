@@ -262,8 +262,10 @@ pub struct ExecResult {
 /// What a container uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory now, in bytes.
+    /// Memory now, in bytes, without what the kernel keeps of files and gives up first.
     pub memory_bytes: u64,
+    /// Memory it may use, in bytes; 0 when it has no limit.
+    pub memory_limit_bytes: u64,
     /// CPU time since start, in microseconds.
     pub cpu_us: u64,
     /// Processes and threads now.

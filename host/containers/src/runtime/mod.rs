@@ -5,6 +5,7 @@
 //! crash is simply made again.
 
 mod container;
+mod session;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,7 @@ pub use container::{
     Attachment, Container, ContainerSpec, ExecResult, ExecSpec, Exit, LogSpec, Mount,
     ResourceLimits, Rootfs, Started, TaskStatus, Usage,
 };
+pub use session::{Session, SessionControl, SessionSpec, TerminalSize};
 
 /// Labels of a resource: what it is and whose.
 pub type Labels = BTreeMap<String, String>;
@@ -150,8 +152,28 @@ pub trait Runtime: Send + Sync {
     async fn list(&self, labels: &Labels) -> Result<Vec<Container>>;
     /// Runs a command in a running container and keeps the last bytes of its output.
     async fn exec(&self, id: &str, command: &ExecSpec) -> Result<ExecResult>;
+    /// Opens a session: a command in a running container that a person works with.
+    async fn open_session(&self, id: &str, _spec: &SessionSpec) -> Result<Session> {
+        Err(no_sessions(id))
+    }
+    /// Creates a container whose first process is the session; its output goes there and to no log.
+    async fn run_session(
+        &self,
+        spec: &ContainerSpec,
+        _terminal: Option<TerminalSize>,
+    ) -> Result<Session> {
+        Err(no_sessions(&spec.id))
+    }
     /// What the container uses now; `None` when it does not run.
     async fn usage(&self, id: &str) -> Result<Option<Usage>>;
+}
+
+fn no_sessions(id: &str) -> crate::RuntimeError {
+    crate::RuntimeError::Refused {
+        operation: "open a session in",
+        name: id.to_owned(),
+        why: "this runtime has no processes to work with".to_owned(),
+    }
 }
 
 /// A blob of the content store.

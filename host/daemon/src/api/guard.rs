@@ -75,6 +75,8 @@ pub(super) struct Rule {
     pub(super) path: &'static str,
     pub(super) scope: TokenScope,
     pub(super) reach: Reach,
+    /// Whether it becomes a websocket on which commands are run: written down like a change.
+    pub(super) opens_session: bool,
 }
 
 /// Lets through who may, and writes down what changes something.
@@ -93,7 +95,7 @@ pub(super) async fn admit(
     };
     parts.extensions.insert(caller.clone());
     let handled = caller.during(next.run(Request::from_parts(parts, body)));
-    if rule.verb == Verb::Get {
+    if rule.verb == Verb::Get && !rule.opens_session {
         return handled.await;
     }
     let id = entry.id.clone();

@@ -28,6 +28,8 @@ mod extract;
 mod failures;
 mod guard;
 mod host;
+mod logs;
+mod observe;
 mod openapi;
 mod problem;
 mod projects;

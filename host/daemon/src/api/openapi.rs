@@ -88,6 +88,9 @@ fn needs(scope: TokenScope, reach: Reach) -> String {
 
 fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value {
     let content = match row.answers {
+        Content::Empty if row.status == 101 => {
+            json!({ "description": "The connection is a websocket from here on." })
+        }
         Content::Empty | Content::Archive => json!({ "description": "Done." }),
         Content::Json(schema) => json!({
             "description": row.summary,

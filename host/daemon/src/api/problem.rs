@@ -99,6 +99,9 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("promote.nothing-live", StatusCode::CONFLICT),
     ("idempotency.key-reused", StatusCode::CONFLICT),
     ("idempotency.deployment-gone", StatusCode::CONFLICT),
+    ("run.not-found", StatusCode::NOT_FOUND),
+    ("session.nothing-live", StatusCode::CONFLICT),
+    ("session.too-many", StatusCode::TOO_MANY_REQUESTS),
     ("switch.proxy-unreachable", StatusCode::BAD_GATEWAY),
     ("switch.proxy-refused", StatusCode::BAD_GATEWAY),
 ];

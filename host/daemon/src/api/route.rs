@@ -138,6 +138,12 @@ impl Row {
         self
     }
 
+    /// Becomes a websocket; [`windlass_model::session`] says what is said there.
+    pub(super) fn upgrades(mut self) -> Self {
+        self.status = 101;
+        self
+    }
+
     /// Takes these query parameters.
     pub(super) fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
         self.query = query;
@@ -187,7 +193,8 @@ impl Row {
     /// What the guard knows of it.
     pub(super) fn rule(&self) -> Rule {
         let scope = self.scope.unwrap_or(TokenScope::Admin);
-        Rule { verb: self.verb, path: self.path, scope, reach: self.reach() }
+        let opens_session = self.status == 101;
+        Rule { verb: self.verb, path: self.path, scope, reach: self.reach(), opens_session }
     }
 
     /// Needs no token.

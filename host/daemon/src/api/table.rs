@@ -56,6 +56,8 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::failures::about_failures());
     rows.extend(super::running::about_running());
     rows.extend(super::volumes::about_volumes());
+    rows.extend(super::logs::about_logs());
+    rows.extend(super::observe::about_observe());
     rows
 }
 
@@ -250,16 +252,6 @@ fn about_deployments() -> Vec<Row> {
         .query(&[PROJECT])
         .answers::<StoredPlan>(200)
         .errors(&[400, 404, 409]),
-        row(Get, "/v1/deployments/{deployment}/logs", "Logs, past or as they come", events::logs)
-            .query(&[
-                PROJECT,
-                ("step", "only of this step"),
-                ("instance", "only of this instance, as `web.0`"),
-                ("tail", "only the last so many lines"),
-                ("follow", "`true`: server-sent events"),
-            ])
-            .streams::<LogEntries>("`log` with a LogEntry for each line, then `end`")
-            .errors(&[400, 404, 409]),
         row(Get, "/v1/deployments/{deployment}/watch", "Each change as it comes", events::watch)
             .query(&[PROJECT])
             .streams::<DeploymentView>(

@@ -12,6 +12,7 @@ use super::{Target, ensure, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
 use crate::pipeline::names;
+use crate::sessions::background;
 
 /// Longest Git token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -60,6 +61,7 @@ pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure>
         }
         failure
     })?;
+    end_commands(host, name, None).await;
     for environment in environments {
         withdraw(host, &Target { project: name.clone(), environment: environment.name }).await;
     }
@@ -154,8 +156,16 @@ pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(),
     require(host, target)?;
     let deleted = host.store.delete_environment(&target.project, &target.environment).await;
     deleted.map_err(stored)?;
+    end_commands(host, &target.project, Some(&target.environment)).await;
     withdraw(host, target).await;
     Ok(())
+}
+
+/// Ends the one-off commands of what was deleted. What is left of them ends at its own time limit.
+async fn end_commands(host: &Host, project: &ProjectName, environment: Option<&EnvironmentName>) {
+    if let Err(failure) = background::end_all(host, project, environment).await {
+        tracing::warn!(%failure, %project, "one-off commands of a deleted environment go on");
+    }
 }
 
 /// Withdraws the route of a deleted environment, and removes its network. A proxy that does not answer is told at the next start.

@@ -174,16 +174,13 @@ async fn conclude(run: &mut Run, record: &MigrationRecord, oom: bool) -> Result<
         .delete(&record.container)
         .await
         .map_err(|e| e.failure("a container could not be deleted"))?;
-    let lines = run.host.instance_lines(&run.deployment.id, names::MIGRATION_LOG);
-    for line in &lines {
-        run.log.write(line.clone());
-    }
+    // Its log is shown as the step's: see `logs::place`.
     failpoint::reached("deleted:migrate");
     if record.exit_code == Some(0) {
         return Ok(Done::new(format!("{} ended well", record.migration.tool)));
     }
-    let keep = lines.len().saturating_sub(run.host.config.limits.failure_log_lines_max);
-    Err(failed(record, oom, lines[keep..].to_vec()))
+    let lines = run.host.instance_tail(&run.deployment.id, names::MIGRATION_LOG);
+    Err(failed(record, oom, lines))
 }
 
 fn failed(record: &MigrationRecord, oom: bool, log: Vec<LogLine>) -> Failure {

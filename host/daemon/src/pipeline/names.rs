@@ -167,6 +167,44 @@ pub(crate) fn instance_place(name: &str) -> Option<(ProcessName, u32)> {
     Some((process.parse().ok()?, ordinal.parse().ok()?))
 }
 
+/// Parts of a one-off command's labels: its name, its deployment, and whether a person works with it. It has no
+/// [`deployment_labels`]: it outlives the deployment that it was started in.
+pub(crate) const RUN_NAME: &str = "name";
+/// See [`RUN_NAME`].
+pub(crate) const RUN_OF: &str = "of";
+/// See [`RUN_NAME`].
+pub(crate) const RUN_ATTACHED: &str = "attached";
+/// See [`RUN_NAME`].
+pub(crate) const RUN_DETACHED: &str = "detached";
+
+/// A label of a one-off command.
+pub(crate) fn run_label(part: &str) -> String {
+    format!("{LABEL}.run.{part}")
+}
+
+/// Labels of a one-off command's container.
+pub(crate) fn run_labels(deployment: &Deployment, name: &str) -> Labels {
+    Labels::from([
+        (run_label(RUN_NAME), name.to_owned()),
+        (run_label(RUN_OF), deployment.id.to_string()),
+        (format!("{LABEL}.project"), deployment.project.to_string()),
+        (format!("{LABEL}.environment"), deployment.environment.to_string()),
+    ])
+}
+
+/// Whether a container belongs to the project, and to this environment of it.
+pub(crate) fn is_of(
+    labels: &Labels,
+    project: &ProjectName,
+    environment: Option<&EnvironmentName>,
+) -> bool {
+    let is = |part: &str, name: &str| {
+        labels.get(&format!("{LABEL}.{part}")).is_some_and(|value| value == name)
+    };
+    is("project", project.as_str())
+        && environment.is_none_or(|environment| is("environment", environment.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,6 +70,7 @@ pub const CODES: &[Code] = codes! {
     App "token.not-found": "There is no such token", "it was mistyped, or was deleted", "`windlass token list` shows them";
     App "token.revoked": "The token was revoked already", "it can be used no more", "make a new one: `windlass token create`";
     App "token.too-many-projects": "The token names too many projects", "it is over the limit", "make several tokens, or one without a limit to projects";
+    App "request.no-websocket": "A path answers to websockets alone", "the request is none", "use `windlass exec` or `windlass run`; POST to `runs` runs a command in the background";
     App "request.body-broken": "The body of a request broke off", "the connection ended before all of it had come", "send it again";
     App "request.body-empty": "The body of a request is empty", "an archive was expected", "send the archive as the body";
     App "request.body-too-large": "The body of a request is too large", "it is over `upload_bytes_max` or `request_body_bytes_max`", "send less (a .gitignore keeps files out of an archive), or raise the limit in the limits file";
@@ -113,8 +114,18 @@ pub const CODES: &[Code] = codes! {
     App "maintenance.invalid": "Maintenance cannot be set so", "the message is too long or no text of one line, or the time is too long", "shorten the message or the time";
     App "run.crash-loop": "An instance ends again and again", "it ended several times within a short time", "read its last lines; correct the cause and deploy again, or go back with `windlass rollback`";
     App "run.exited": "An instance ended", "its process ended by itself or was killed", "it is started again by itself; `windlass logs` shows why it ended";
+    App "run.not-found": "There is no such one-off command", "its name is wrong, or its log was pruned with its deployment", "`windlass run --list` shows them";
     App "run.oom": "An instance was killed for its memory", "it used more than its limit", "raise `run.memory` in windlass.toml and deploy again, or make the application use less";
     App "run.unhealthy": "An instance does not answer any more", "its health probe failed several times in a row", "it is started again by itself; `windlass logs` shows what it was doing";
+    App "session.bad-start": "A session was not begun", "the client's first frame is not one that the host knows", "send {\"type\":\"start\",\"argv\":[...]} as text first; `windlass exec` does";
+    Host "session.lost": "It is not known how a command ended", "see the message", "look at what it did; `windlass logs` shows whether the instance was restarted";
+    App "session.no-command": "There is no command to run", "none was named", "name one: `windlass run --detach -- COMMAND`";
+    App "session.no-image": "A deployment has no image to run a command in", "it is a static site, or has no such process", "`windlass show` lists its processes";
+    App "session.no-instance": "The instance does not run", "its name is wrong, it is being started again, or it is a static site", "`windlass stats` shows what runs; `windlass run` needs no running instance";
+    App "session.not-started": "A command could not be started", "the image has no such program", "name a program that the image has: `windlass exec -- PROGRAM`";
+    App "session.nothing-live": "There is no live deployment to work with", "nothing was deployed there yet, or it was removed", "deploy first: `windlass deploy`";
+    App "session.too-long": "A session was ended", "it was open for the longest time", "raise `session_s` in the limits of `windlass serve`, or use `windlass run --detach`";
+    App "session.too-many": "Too many sessions are open", "each open shell and one-off command counts", "end one, or raise the limit of `windlass serve`";
     App "scale.out-of-range": "The number of instances is out of range", "a web process has at least one instance, and every process has a limit", "`windlass stop` ends the last one; `replicas_max` in the limits file raises the limit";
     App "scale.unknown-process": "The deployment has no such process", "it was mistyped, or the deployment runs none of this name", "`windlass show` lists the instances";
     App "scale.volume-not-shared": "A volume may be mounted by one instance at a time", "it is not shared", "set shared = true for it in windlass.toml if the application can share it, and deploy";
@@ -395,6 +406,11 @@ pub const CODES: &[Code] = codes! {
     Host "internal.missing-output": "A deployment's record misses something", "a defect of Windlass", "deploy again; if it happens again, report it with `windlass show --json`";
     Host "internal.panic": "Something ended by a defect of Windlass", "see the message", "try again; if it happens again, report it with the host's log";
     Host "internal.stopping": "The host is stopping", "`windlass serve` was told to end", "ask again when it has started";
+    Host "events.unreadable": "The events could not be read", "the system refused", "check the data directory's disk and permissions";
+    App "logs.bad-pattern": "The search pattern cannot be used", "it is no regular expression, or too large", "correct it, or leave out --regex to search for the text as it is";
+    App "logs.bad-place": "A place in the logs is none", "the header Last-Event-ID is no id of an event of these logs", "send back the `id` of the last event as it came, or leave the header out";
+    App "logs.bad-time": "A time cannot be read", "it is neither how long ago nor a moment", "write how long ago, as 10m, 1h30m or 2d, or a moment, as 2026-01-31T12:00:00Z";
+    Host "logs.unreadable": "The logs could not be read", "the system refused", "ask again; if it stays so, check the disk of the data directory";
     Host "logs.not-writable": "A log could not be written", "the disk refused", "check the data directory's disk and permissions";
     Host "proxy.already-running": "The proxy runs already", "another one holds its control socket", "stop it first";
     Host "proxy.bind": "The proxy cannot listen", "the address is taken or not permitted", "name another with --proxy-listen";
@@ -454,6 +470,8 @@ pub const CODES: &[Code] = codes! {
 
     // The command line.
     App "cli.archive": "The folder cannot be packed", "a file is not readable, or there is no space for the archive", "make the files readable, or name what is not needed in .gitignore";
+    App "cli.no-address": "An environment has no address", "no domain leads to it", "add one: `windlass domain add HOST`";
+    Host "cli.session-lost": "The connection to a command broke off", "the host stopped, or the network failed", "start it again; what it had started was ended with it";
     App "cli.bad-request": "No request can be made", "the address or the token has characters that are not allowed", "check --url and --token";
     App "cli.bad-url": "That is not the address of a host", "an address starts with http:// or https:// and names a host", "give it like `--url http://127.0.0.1:7070`";
     App "cli.dotenv": "The file of variables is not read", "a line is not NAME=VALUE", "write NAME=VALUE, with quotes around values that have spaces or line ends";

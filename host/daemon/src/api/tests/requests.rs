@@ -139,7 +139,7 @@ fn the_description_covers_every_route_and_all_its_references_resolve() {
         assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{}", row.path);
         let answer = &operation["responses"][row.status.to_string()];
         assert!(answer["description"].is_string(), "{} {answer}", row.path);
-        if row.status != 204 {
+        if !matches!(row.status, 101 | 204) {
             let schema = &answer["content"]["application/json"]["schema"];
             assert!(schema.is_object() || schema.is_boolean(), "{}", row.path);
         }

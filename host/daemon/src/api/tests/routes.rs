@@ -122,6 +122,15 @@ const TABLE: &[Expected] = &[
     ("GET", "/v1/deployments/{deployment}/plan", Read, Deployment, 404),
     ("GET", "/v1/deployments/{deployment}/logs", Read, Deployment, 200),
     ("GET", "/v1/deployments/{deployment}/watch", Read, Deployment, 200),
+    ("GET", "{env}/logs", Read, Project, 200),
+    ("GET", "{env}/exec", Deploy, Project, 400),
+    ("GET", "{env}/run", Deploy, Project, 400),
+    ("GET", "{env}/runs", Read, Project, 200),
+    ("POST", "{env}/runs", Deploy, Project, 400),
+    ("GET", "{env}/runs/{run}", Read, Project, 404),
+    ("DELETE", "{env}/runs/{run}", Deploy, Project, 404),
+    ("GET", "{env}/stats", Read, Project, 200),
+    ("GET", "/v1/events", Read, Filtered, 200),
 ];
 
 fn expected() -> Vec<(String, String, TokenScope, Reach, u16)> {

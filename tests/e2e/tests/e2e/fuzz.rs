@@ -1,0 +1,73 @@
+//! The API, fuzzed from its own description by schemathesis: no answer is a server error, none is of a
+//! status, a content type or a shape that the description does not name, and none is given without the
+//! token.
+//!
+//! `WINDLASS_TEST_EXTENT=full` gives it ten minutes instead of some seconds.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use windlass_test_support::{CliOutput, GitRepo, HostOptions, TestHost, target_dir};
+
+/// The fuzzer, exactly: another release checks other things.
+const FUZZER: &str = "schemathesis==4.32.5";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_schema_conformance,ignored_auth";
+
+/// The program, in an environment of its own below the target directory; made at the first use.
+fn fuzzer() -> PathBuf {
+    let dir = target_dir().join("fuzzer").join(FUZZER.replace("==", "-"));
+    let program = dir.join("bin/schemathesis");
+    if !program.is_file() {
+        let _ = std::fs::remove_dir_all(&dir);
+        CliOutput::of(Command::new("python3").args(["-m", "venv"]).arg(&dir)).ok();
+        let mut install = Command::new(dir.join("bin/python"));
+        CliOutput::of(install.args(["-m", "pip", "install", "--quiet", FUZZER])).ok();
+    }
+    program
+}
+
+fn is_full() -> bool {
+    std::env::var("WINDLASS_TEST_EXTENT").is_ok_and(|extent| extent == "full")
+}
+
+fn run(host: &TestHost, dir: &Path, config: &str) -> CliOutput {
+    let file = dir.join("schemathesis.toml");
+    std::fs::write(&file, config).unwrap();
+    let (seconds, examples) = if is_full() { ("300", "200") } else { ("12", "4") };
+    let seed = std::env::var("WINDLASS_TEST_SEED").unwrap_or_else(|_| "20".to_owned());
+    let mut command = Command::new(fuzzer());
+    command.arg("--config-file").arg(file).current_dir(dir);
+    command
+        .arg("run")
+        .arg(format!("http://{}/v1/openapi.json", host.api_address()))
+        .args(["--header", &format!("Authorization: Bearer {}", host.token())])
+        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
+        .args(["--max-time", seconds, "--max-examples", examples, "--seed", &seed])
+        .args(["--request-timeout", "20", "--no-shrink", "--continue-on-failure"])
+        // What the tests of streams are for: it has no end.
+        .args(["--exclude-path-regex", "/(watch|events)$"])
+        .args(["--warnings", "off", "--suppress-health-check", "all"]);
+    CliOutput::of(&mut command)
+}
+
+#[test]
+fn no_request_that_the_description_allows_or_forbids_gets_an_answer_that_it_does_not_name() {
+    let limits = HostOptions::default().limit("deployments_running_max", 1);
+    let host = TestHost::start_with(limits);
+    host.deploy_git("shop", &GitRepo::of_fixture("html"), &[]).live();
+    let dir = windlass_test_support::scratch("fuzz");
+    // With names of things that are there, then with any.
+    let known = "[parameters]\n\"path.project\" = \"shop\"\n\"path.environment\" = \"production\"\n\
+                 \"path.deployment\" = \"1\"\n\"query.project\" = \"shop\"\n";
+    for config in [known, ""] {
+        let output = run(&host, dir.path(), config);
+        let log = host.serve_log();
+        let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
+        assert!(panics.is_empty(), "{panics:#?}");
+        assert_eq!(output.code, 0, "{}\n{}", output.stdout, output.stderr);
+        println!("{}", output.stdout.lines().last().unwrap_or_default());
+    }
+    assert_eq!(host.get("shop.localhost", "/").status, 200, "the application goes on serving");
+    host.finish();
+}
