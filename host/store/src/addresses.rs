@@ -179,6 +179,8 @@ impl Network {
 }
 
 /// Writes a network down that was found on the machine; one that is known stays as it is.
+/// What the machine says is true: a record from a backup may hold addresses that other containers have
+/// by now, and handing one out a second time would lead visitors to the wrong one.
 pub(crate) fn put_back(
     store: &Store,
     name: &str,
@@ -186,16 +188,20 @@ pub(crate) fn put_back(
     containers: BTreeMap<String, Ipv4Addr>,
 ) -> Result<()> {
     let key = keys::network(name);
-    if store.read::<Network>(&key)?.is_some() {
-        return Ok(());
-    }
-    let bytes = doc::encode(&key, &Network { subnet, containers, next_host: 0 })?;
+    let known = store.read::<Network>(&key)?;
+    let expect = known.as_ref().map_or(Expect::Absent, Versioned::expect);
+    let known = known.map(|doc| doc.value);
+    let next_host = known.as_ref().map_or(0, |network| network.next_host);
+    let bytes = doc::encode(&key, &Network { subnet, containers, next_host })?;
     let owner = doc::encode(&key, &name)?;
-    let tx = Transaction::new()
-        .put(key, Expect::Absent, bytes)
-        .put(subnet_key(subnet), Expect::Absent, owner)
-        .essential();
-    store.kv().submit(tx).wait().map(drop)
+    let mut tx = Transaction::new().put(key, expect, bytes);
+    if let Some(old) = known.as_ref().filter(|known| known.subnet != subnet) {
+        tx = tx.delete(subnet_key(old.subnet), Expect::Any);
+    }
+    if known.is_none_or(|known| known.subnet != subnet) {
+        tx = tx.put(subnet_key(subnet), Expect::Absent, owner);
+    }
+    store.kv().submit(tx.essential()).wait().map(drop)
 }
 
 fn recorded(error: StoreError) -> AddressError {

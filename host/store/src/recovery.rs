@@ -195,8 +195,8 @@ impl Store {
         Ok(failed)
     }
 
-    /// Writes down that a network has this subnet and its containers these addresses, unless the
-    /// network is known. Blocks.
+    /// Writes down that a network has this subnet and its containers these addresses, in the place of
+    /// what is known of it. Blocks.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the subnet is another network's.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use windlass_model::Limits;
 use windlass_model::network::{Addresses as _, Subnet};
-use windlass_store::{Store, StoreAddresses};
+use windlass_store::{Store, StoreAddresses, StoreError};
 
 use crate::support::memory;
 
@@ -71,4 +71,28 @@ fn a_subnet_that_the_machine_uses_is_passed_over() {
     let nothing = StoreAddresses::new(store, Arc::new(|_| true));
     let refused = nothing.subnet("b").unwrap_err();
     assert!(refused.to_string().contains("10.128.0.0/9"), "{refused}");
+}
+
+/// After a recovery from a backup, the machine knows better than the backup who has which address.
+#[test]
+fn what_the_machine_says_of_a_network_replaces_what_a_backup_says() {
+    let store = memory();
+    let addresses = free(&store);
+    let (subnet, other) = (addresses.subnet("shop").unwrap(), addresses.subnet("blog").unwrap());
+    let old = addresses.address("shop", "old").unwrap();
+    let next = subnet.host(1).unwrap();
+    assert_ne!(old, next);
+
+    let present = [("new".to_owned(), next)];
+    store.put_back_network("shop", subnet, present.clone().into()).unwrap();
+    let allotted = addresses.allotted().unwrap();
+    assert_eq!(allotted, [("shop".to_owned(), "new".to_owned(), next)]);
+    assert_ne!(addresses.address("shop", "newer").unwrap(), next);
+
+    let taken = store.put_back_network("shop", other, present.clone().into());
+    assert!(matches!(taken, Err(StoreError::Conflict { .. })), "{taken:?}");
+    addresses.release_subnet("blog").unwrap();
+    store.put_back_network("shop", other, present.into()).unwrap();
+    assert_eq!(addresses.subnet("shop").unwrap(), other);
+    assert_ne!(addresses.subnet("blog").unwrap(), other);
 }
