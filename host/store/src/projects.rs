@@ -67,7 +67,8 @@ impl Store {
         Ok(Versioned { value: project.value, revision })
     }
 
-    /// Deletes a project with its environments, variables, domains, services and history.
+    /// Deletes a project with its environments, variables, domains, services and history. Tokens that are
+    /// limited to it lose it, and are revoked when it was their only one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Busy`] while one of its deployments is live or unsettled.
@@ -78,6 +79,7 @@ impl Store {
         for environment in &environments {
             self.refuse_if_busy(environment)?;
         }
+        self.take_from_tokens(name).await?;
         for Environment { name: environment, .. } in &environments {
             self.delete_environment_records(name, environment).await?;
         }

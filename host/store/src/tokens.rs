@@ -1,7 +1,7 @@
 //! API tokens: their records, never their text.
 
-use windlass_model::Timestamp;
 use windlass_model::access::{ApiToken, TokenId, TokenState};
+use windlass_model::{ProjectName, Timestamp};
 
 use crate::doc::{Versioned, encode};
 use crate::error::{Result, StoreError};
@@ -70,5 +70,33 @@ impl Store {
         let key = keys::api_token(&token.value.id);
         let bytes = encode(&key, &token.value)?;
         self.submit(Transaction::new().put(key, token.expect(), bytes).essential()).await
+    }
+
+    /// Takes a project from the tokens that are limited to it: one of the same name, made later, is
+    /// another project. A token without projects would reach all of them, so the last one revokes it.
+    pub(crate) async fn take_from_tokens(&self, project: &ProjectName) -> Result<()> {
+        for token in self.tokens()? {
+            loop {
+                let Some(mut found) = self.token(&token.id)? else { break };
+                let token = &mut found.value;
+                if !token.projects.contains(project) {
+                    break;
+                }
+                if token.projects.len() > 1 {
+                    token.projects.retain(|other| other != project);
+                } else if token.revoked_at.is_none() {
+                    token.revoked_at = Some(Timestamp::now());
+                } else {
+                    break;
+                }
+                match self.update_token(&found).await {
+                    Ok(_) => break,
+                    // Its use was noted meanwhile.
+                    Err(StoreError::Conflict { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     }
 }

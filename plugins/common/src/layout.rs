@@ -105,6 +105,9 @@ pub struct Declared {
     pub web: Option<(String, &'static str, String)>,
     /// The other processes: name and command line.
     pub workers: Vec<(String, String)>,
+    /// Whether a Procfile names workers and no web process. It lists every process, so nothing else is one;
+    /// `run.processes` in the settings adds to what is detected.
+    pub only_workers: bool,
     /// The port of the web process.
     pub port: Option<u16>,
 }
@@ -132,6 +135,7 @@ impl Declared {
                 _ => declared.set_worker(name, &entry.command),
             }
         }
+        let listed_workers = !declared.workers.is_empty();
         for (name, process) in &settings.run.processes {
             match name.as_str() {
                 "web" => declared.set_web("run.processes.web", &process.command),
@@ -141,6 +145,7 @@ impl Declared {
         if let Some(line) = &settings.run.command {
             declared.set_web("run.command", line);
         }
+        declared.only_workers = declared.web.is_none() && listed_workers;
         declared
     }
 
@@ -153,15 +158,10 @@ impl Declared {
         self.workers.push((name, line.to_owned()));
     }
 
-    /// Whether only workers were declared: then nothing else is taken for a web process.
-    pub fn only_workers(&self) -> bool {
-        self.web.is_none() && !self.workers.is_empty()
-    }
-
     /// The processes of a plan: `web` is what is run where nothing was declared.
     pub fn processes(&self, web: Option<Vec<String>>, port: Option<u16>) -> Vec<Process> {
         let declared = self.web.as_ref().map(|(line, ..)| command::argv(line));
-        let web = if self.only_workers() { None } else { declared.or(web) };
+        let web = if self.only_workers { None } else { declared.or(web) };
         let port = self.port.or(port);
         let web = web.map(|argv| process("web", ProcessKind::Web, argv, port));
         let worker = |(name, line): &(String, String)| {
@@ -200,6 +200,15 @@ mod tests {
         let processes = declared("{}", "worker: w 1\n").processes(Some(vec!["x".into()]), None);
         assert_eq!(processes.len(), 1);
         assert_eq!(processes[0].kind, ProcessKind::Worker);
+    }
+
+    #[test]
+    fn a_worker_of_the_settings_leaves_the_detected_web_process() {
+        let settings = r#"{"run":{"processes":{"worker":{"command":"w 1"}}}}"#;
+        let processes = declared(settings, "").processes(Some(vec!["x".into()]), None);
+        let kinds: Vec<_> = processes.iter().map(|process| process.kind).collect();
+        assert_eq!(kinds, [ProcessKind::Web, ProcessKind::Worker]);
+        assert_eq!(declared(settings, "").processes(None, None).len(), 1);
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
     let package = facts.package.as_ref()?;
     let known = TREES.iter().find(|known| package.uses(known.package))?;
     let asked = forced == Some(known.id);
-    let serves = facts.declared.web.is_some() || facts.declared.only_workers();
+    let serves = facts.declared.web.is_some() || facts.declared.only_workers;
     let own = start::script(facts).filter(|start| !start::serves_files(&start.line));
     let renders = RENDERS_ON_SERVER.iter().any(|(package, ..)| facts.uses(package));
     if !asked && (serves || own.is_some() || renders) {
@@ -221,7 +221,7 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     }
     let (start, confidence, sign) = if let Some((_, file, sign)) = declared {
         (None, 80, Some((*file, sign.clone())))
-    } else if facts.declared.only_workers() {
+    } else if facts.declared.only_workers {
         (None, 80, Some(("Procfile", "only workers".to_owned())))
     } else if let Some(output) = &facts.settings.build.output {
         let tree = Tree { output: config::normal(output), single_page: true, build: "" };
@@ -230,10 +230,17 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
         return Ok(Decision { detection, shape: Shape::Tree(tree) });
     } else {
         let usual = rendering.map_or("", |(.., line)| line);
-        let start = runnable(facts, start::find(facts), name, usual)?;
-        let sure = if framework.is_some() { 8 } else { 0 };
-        let confidence = start.confidence + sure;
-        (Some(start), confidence, None)
+        match runnable(facts, start::find(facts), name, usual) {
+            Ok(start) => {
+                let sure = if framework.is_some() { 8 } else { 0 };
+                let confidence = start.confidence + sure;
+                (Some(start), confidence, None)
+            }
+            Err(_) if !facts.declared.workers.is_empty() => {
+                (None, 80, Some(("windlass.toml", "run.processes: only workers".to_owned())))
+            }
+            Err(missing) => return Err(missing),
+        }
     };
     let mut detection = found("node", name, confidence);
     if let Some((key, _)) = framework {

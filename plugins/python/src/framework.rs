@@ -245,7 +245,8 @@ fn plain(facts: &Facts, unused: Option<String>) -> Result<Decision, Option<Strin
     ];
     let manifest = manifest.into_iter().find(|(_, exists)| *exists).map(|(file, _)| file);
     let script = SCRIPTS.into_iter().find(|file| facts.has(file));
-    let declared = facts.declared.web.is_some() || facts.declared.only_workers();
+    let workers = script.is_none() && !facts.declared.workers.is_empty();
+    let declared = facts.declared.web.is_some() || facts.declared.only_workers || workers;
     let confidence = match (manifest, script, &unused) {
         (Some(_), _, _) if declared => 80,
         (None, Some(_), _) if declared => 60,

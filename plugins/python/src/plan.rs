@@ -45,6 +45,7 @@ pub(crate) fn plan(
     let mut declared = facts.declared.clone();
     if declared.web.is_none() && declared.workers.is_empty() && !decision.web {
         declared.workers.extend(decision.line.clone().map(|line| ("worker".to_owned(), line)));
+        declared.only_workers = true;
     }
     let argv = decision.line.as_deref().map(command::argv);
     plan.processes = declared.processes(argv, None);

@@ -1,10 +1,11 @@
 //! Projects, environments, domains, services, intents, plans, caches, the migration lock.
 
+use windlass_model::access::{ApiToken, TokenHash, TokenId, TokenScope};
 use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Project, Service};
 use windlass_model::variable::Scope;
-use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, Timestamp};
+use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Timestamp};
 use windlass_store::kv::Page;
 use windlass_store::{Store, StoreError};
 
@@ -34,6 +35,46 @@ async fn a_project_is_made_once_changed_and_deleted_with_everything() {
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["meta/host-id", "meta/indexes", "meta/key-check", "meta/schema"]);
     assert!(matches!(store.project(&shop()), Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_taken_from_the_tokens_that_were_limited_to_it() {
+    let store = with_shop().await;
+    let blog: ProjectName = "blog".parse().unwrap();
+    for (name, projects) in
+        [("alone", vec![shop()]), ("both", vec![shop(), blog.clone()]), ("all", vec![])]
+    {
+        store.create_token(&token(name, projects)).await.unwrap();
+    }
+    store.delete_project(&shop()).await.unwrap();
+    let left: Vec<_> = store
+        .tokens()
+        .unwrap()
+        .into_iter()
+        .map(|token| (token.name.to_string(), token.projects, token.revoked_at.is_some()))
+        .collect();
+    let expected = [
+        ("all".to_owned(), vec![], false),
+        ("alone".to_owned(), vec![shop()], true),
+        ("both".to_owned(), vec![blog], false),
+    ];
+    assert_eq!(left, expected);
+}
+
+fn token(name: &str, projects: Vec<ProjectName>) -> ApiToken {
+    ApiToken {
+        id: TokenId::new([u8::try_from(name.len()).unwrap(); 6]),
+        hash: TokenHash::of(name),
+        name: name.parse().unwrap(),
+        scope: TokenScope::Deploy,
+        projects,
+        created_at: Timestamp::now(),
+        created_by: "test".to_owned(),
+        rotated_at: None,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
 }
 
 #[tokio::test]
