@@ -80,9 +80,7 @@ impl Queue {
         for (deployment, revision) in unsettled {
             match deployment.status {
                 DeploymentStatus::Running => self.spawn(deployment, revision, Ticket::new()),
-                DeploymentStatus::Draining => {
-                    tokio::spawn(retire::retire(self.host.clone(), deployment.id));
-                }
+                DeploymentStatus::Draining => drop(tokio::spawn(self.retire(deployment))),
                 _ => {}
             }
         }
@@ -107,14 +105,24 @@ impl Queue {
             self.spawn(deployment, revision, Ticket::new());
             return;
         }
-        let host = self.host.clone();
+        deployment.status = DeploymentStatus::Draining;
+        let (host, retire) = (self.host.clone(), self.retire(deployment.clone()));
         tokio::spawn(async move {
-            deployment.status = DeploymentStatus::Draining;
             match host.save_deployment(&deployment, revision).await {
-                Ok(_) => retire::retire(host, deployment.id).await,
+                Ok(_) => retire.await,
                 Err(failure) => tracing::error!(%failure, "a stuck deployment stays as it is"),
             }
         });
+    }
+
+    /// Retires a draining deployment, and prunes then: it is a target for rollback from here on.
+    fn retire(&self, deployment: Deployment) -> impl Future<Output = ()> + Send + use<> {
+        let (host, owed) = (self.host.clone(), self.owed.clone());
+        async move {
+            retire::retire(host.clone(), deployment.id).await;
+            let Deployment { project, environment, .. } = deployment;
+            prune::environment(host, owed, project, environment).await;
+        }
     }
 
     async fn turn(&mut self) -> Result<(), Failure> {
@@ -202,9 +210,10 @@ impl Queue {
             return;
         }
         if deployment.status == DeploymentStatus::Live
-            && let Some(old) = deployment.outputs.replaced
+            && let Some(old) = &deployment.outputs.replaced
+            && let Ok(Some((old, _))) = self.host.deployment(old)
         {
-            tokio::spawn(retire::retire(self.host.clone(), old));
+            tokio::spawn(self.retire(old));
         }
         let Deployment { project, environment, .. } = deployment;
         tokio::spawn(prune::environment(

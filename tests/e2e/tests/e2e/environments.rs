@@ -17,7 +17,6 @@ setInterval(() => {}, 1000);";
 
 const SETTINGS: &str = "
 [run]
-command = \"node server.js\"
 port = 4100
 
 [run.processes.worker]

@@ -52,7 +52,7 @@ fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned
     assert_eq!(back.step(StepName::Build), StepStatus::Skipped);
     assert_eq!(host.get(HOST, "/").text(), "v1 two", "with the present variables");
     let old = ["rollback", "1", "--with-its-env", "--project", PROJECT];
-    Deployed::of(&host.cli_json(&old)).live();
+    let old = Deployed::of(&host.cli_json(&old)).live();
     assert_eq!(host.get(HOST, "/").text(), "v1 one", "with the variables that it had");
 
     host.cli(&["pin", "2", "--project", PROJECT]).ok();
@@ -60,7 +60,11 @@ fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned
     host.deploy_git(PROJECT, &repo, &[]).live();
     next(&repo, 3);
     host.deploy_git(PROJECT, &repo, &[]).live();
-    host.wait_deployment(PROJECT, 1, "#1 is pruned", SOON, |view| view.deployment.artifact_pruned);
+    for number in [1, old.number()] {
+        host.wait_deployment(PROJECT, number, "it is pruned", SOON, |view| {
+            view.deployment.artifact_pruned
+        });
+    }
     let pinned = host.show(PROJECT, 2);
     assert!(pinned.pinned && !pinned.deployment.artifact_pruned, "the pinned one stays");
     let refused = host.cli_json(&["rollback", "1", "--project", PROJECT]).failure();
