@@ -11,6 +11,9 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal};
 use windlass_model::HostId;
 
+/// What a test itself makes on the machine, and removes, has this in its name.
+const OF_A_TEST: &str = "wlt-";
+
 /// Everything of the kinds that Windlass makes, whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -33,7 +36,11 @@ impl Machine {
             ("run directory", names_in("/run/windlass")),
             ("process", helpers()),
         ]);
-        Self { found, hosts: names_in("/run/windlass") }
+        let mut machine = Self { found, hosts: names_in("/run/windlass") };
+        for names in machine.found.values_mut() {
+            names.retain(|name| !name.contains(OF_A_TEST));
+        }
+        machine
     }
 
     /// What is here and was not there, as `kind: name`, without what belongs to other hosts.

@@ -47,7 +47,7 @@ mod ready;
 pub(crate) mod recreate;
 pub(crate) mod retire;
 pub(crate) mod runner;
-mod runtime_env;
+pub(crate) mod runtime_env;
 mod start;
 mod switch;
 mod ticket;
@@ -200,6 +200,8 @@ pub(crate) fn missing(what: &str) -> Failure {
 
 #[cfg(test)]
 mod runner_tests;
+#[cfg(test)]
+mod state_machine_tests;
 
 #[cfg(test)]
 mod tests {

@@ -34,16 +34,32 @@ const ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 #[derive(Debug, Clone)]
 enum Command {
     /// A new deployment, which fails in this step of the table, or in none.
-    Create { environment: usize, fails_in: Option<usize> },
+    Create {
+        environment: usize,
+        fails_in: Option<usize>,
+    },
     /// The live one again, or nothing when there is none.
-    Redeploy { environment: usize },
+    Redeploy {
+        environment: usize,
+    },
     /// Back to one that was live.
-    Rollback { environment: usize, choice: usize },
-    Cancel { choice: usize },
-    Pause { choice: usize },
-    Resume { choice: usize },
+    Rollback {
+        environment: usize,
+        choice: usize,
+    },
+    Cancel {
+        choice: usize,
+    },
+    Pause {
+        choice: usize,
+    },
+    Resume {
+        choice: usize,
+    },
     /// Lets so many steps go on.
-    Advance { steps: usize },
+    Advance {
+        steps: usize,
+    },
     /// Drops everything that runs, and starts again from the store.
     Crash,
 }
@@ -136,10 +152,8 @@ fn environment(n: usize) -> EnvironmentName {
 
 impl World {
     async fn new() -> Self {
-        let script: &'static Script = Box::leak(Box::new(Script {
-            permits: Semaphore::new(0),
-            fails_in: Mutex::default(),
-        }));
+        let script: &'static Script =
+            Box::leak(Box::new(Script { permits: Semaphore::new(0), fails_in: Mutex::default() }));
         let row = |step| {
             let work: &'static dyn Work = Box::leak(Box::new(Gated { step, script }));
             Row { step, work, deadline_s: |_| 3600 }
@@ -306,7 +320,9 @@ impl World {
         self.script.permits.add_permits(100_000);
         let settled = async {
             loop {
-                for paused in self.all().into_iter().filter(|d| d.status == DeploymentStatus::Paused) {
+                for paused in
+                    self.all().into_iter().filter(|d| d.status == DeploymentStatus::Paused)
+                {
                     let _ = pausing::resume(self.host(), &paused.id, "test").await;
                 }
                 let over = self.all().iter().all(|d| d.status.is_over());
