@@ -24,7 +24,7 @@ pub(crate) fn run(extent: Extent, filter: &[&str]) -> Result<()> {
     let binary = build::all(Profile::Debug)?;
     let seed = std::env::var("WINDLASS_TEST_SEED").unwrap_or_else(|_| fresh_seed());
     println!("seed of the sampled matrices: WINDLASS_TEST_SEED={seed}");
-    let mut command = runner();
+    let mut command = runner(extent);
     command
         .args(["--workspace", "--exclude", "windlass-bench"])
         .args(filter)
@@ -46,12 +46,16 @@ pub(crate) fn bench(names: &[&str]) -> Result<()> {
     process::run(&mut command)
 }
 
-/// `cargo nextest` where it is installed, else `cargo test`: both print a summary at the end.
-fn runner() -> Command {
+/// `cargo nextest` where it is installed, else `cargo test`: both print a summary at the end. The profile
+/// `soak` gives a test hours.
+fn runner(extent: Extent) -> Command {
     let mut command = cargo();
     let nextest = cargo().args(["nextest", "--version"]).output();
     if nextest.is_ok_and(|output| output.status.success()) {
         command.args(["nextest", "run", "--no-fail-fast"]);
+        if extent == Extent::Full {
+            command.args(["--profile", "soak"]);
+        }
     } else {
         command.args(["test", "--no-fail-fast"]);
     }
