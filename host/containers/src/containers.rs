@@ -27,6 +27,7 @@ use crate::logger;
 use crate::network::Attached;
 use crate::runtime::{
     Access, Container, ContainerSpec, LABEL_GC_ROOT, Labels, Rootfs, Started, TaskStatus,
+    TerminalSize,
 };
 use crate::snapshots::blocking;
 use crate::spec::{self, Surroundings};
@@ -83,14 +84,14 @@ impl Engine {
         let log = spec.log.clone();
         let log = blocking(move || logger::prepare(&log)).await?;
         let io = TaskIo::logger(&logger::uri(&self.config().logger_exe, &log));
-        self.container_create_with(spec, false, &|_| Ok(io.clone())).await
+        self.container_create_with(spec, None, &|_| Ok(io.clone())).await
     }
 
     /// Creates a container whose streams are pipes instead of a log.
     pub(crate) async fn container_create_attached(
         &self,
         spec: &ContainerSpec,
-        terminal: bool,
+        terminal: Option<TerminalSize>,
         open: session::OpenPipes<'_>,
     ) -> Result<Started> {
         spec::check(spec)?;
@@ -100,7 +101,7 @@ impl Engine {
                 stdin: session::wire(Some(&pipes.stdin)),
                 stdout: session::wire(Some(&pipes.stdout)),
                 stderr: session::wire(pipes.stderr.as_ref()),
-                terminal,
+                terminal: terminal.is_some(),
             })
         };
         self.container_create_with(spec, terminal, &io).await
@@ -109,7 +110,7 @@ impl Engine {
     async fn container_create_with(
         &self,
         spec: &ContainerSpec,
-        terminal: bool,
+        terminal: Option<TerminalSize>,
         io: &(dyn Fn(&std::path::Path) -> Result<TaskIo> + Send + Sync),
     ) -> Result<Started> {
         let (root, attached) = tokio::join!(self.prepare_root(spec), self.attach(spec));
@@ -159,7 +160,7 @@ impl Engine {
         user: &User,
         attached: Option<&Attached>,
         files: &Files,
-        terminal: bool,
+        terminal: Option<TerminalSize>,
     ) -> Result<()> {
         let surroundings = Surroundings {
             user,
@@ -174,7 +175,7 @@ impl Engine {
             labels.insert(LABEL_ADDRESS.to_owned(), attached.address.to_string());
         }
         let mut oci = spec::oci(spec, &surroundings);
-        oci["process"]["terminal"] = terminal.into();
+        session::set_terminal(&mut oci["process"], terminal);
         let record = Record {
             id: spec.id.clone(),
             labels,

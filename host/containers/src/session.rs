@@ -67,6 +67,14 @@ impl Pipes {
     }
 }
 
+/// Gives a process a terminal of this size from its first moment on, or none.
+pub(crate) fn set_terminal(process: &mut serde_json::Value, terminal: Option<TerminalSize>) {
+    process["terminal"] = json!(terminal.is_some());
+    if let Some(size) = terminal {
+        process["consoleSize"] = json!({ "width": size.columns, "height": size.rows });
+    }
+}
+
 /// Where a pipe is, as containerd wants it.
 pub(crate) fn wire(path: Option<&PathBuf>) -> String {
     path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
@@ -171,7 +179,7 @@ impl Engine {
             tail_bytes_max: 0,
         };
         let mut process = self.exec_process(id, &command).await?;
-        process["terminal"] = json!(spec.terminal.is_some());
+        set_terminal(&mut process, spec.terminal);
         let exec_id = format!("{PREFIX}{}", ulid::Ulid::new()).to_ascii_lowercase();
         let dir = self.paths().containers().join(id);
         let pipes = Pipes::make(&dir, &exec_id, spec.terminal.is_some())?;
@@ -200,10 +208,6 @@ impl Engine {
             let _ = session.end().await;
             return Err(error);
         }
-        if let Some(size) = spec.terminal {
-            // One that has ended already has no size.
-            let _ = session.resize(size).await;
-        }
         let (stdin, output) = (Box::new(ends.stdin), ends.output);
         Ok(Session { stdin, output, control: Box::new(session) })
     }
@@ -223,7 +227,7 @@ impl Engine {
                 Some((pipes.clone(), ends));
             Ok(pipes)
         };
-        if let Err(error) = self.container_create_attached(spec, is_terminal, &open).await {
+        if let Err(error) = self.container_create_attached(spec, terminal, &open).await {
             let _ = self.container_delete(&id).await;
             return Err(error);
         }
@@ -239,9 +243,6 @@ impl Engine {
             group: None,
             stage: ends.stage,
         };
-        if let Some(size) = terminal {
-            let _ = session.resize(size).await;
-        }
         let (stdin, output) = (Box::new(ends.stdin), ends.output);
         Ok(Session { stdin, output, control: Box::new(session) })
     }
