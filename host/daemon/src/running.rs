@@ -4,6 +4,7 @@
 //! runner never overwrite one another.
 
 use windlass_model::deployment::Instance;
+use windlass_model::event::Event;
 use windlass_model::running::{EnvironmentEvent, Running};
 use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName};
 use windlass_store::StoreError;
@@ -74,7 +75,14 @@ impl Host {
         environment: &EnvironmentName,
         event: EnvironmentEvent,
     ) {
-        tracing::info!(%project, %environment, kind = ?event.kind, "{}", event.message);
+        tracing::info!(%project, %environment, kind = %event.kind, "{}", event.message);
+        self.observe.events.record(Event {
+            project: Some(project.clone()),
+            environment: Some(environment.clone()),
+            deployment: event.deployment.clone(),
+            actor: event.actor.clone(),
+            ..Event::now(format!("environment.{}", event.kind), event.message.clone())
+        });
         if let Err(error) = self.store.put_event(project, environment, event).await {
             tracing::warn!(%error, %project, %environment, "an event could not be stored");
         }

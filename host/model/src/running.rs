@@ -6,6 +6,7 @@
 //! deployment is never touched by them, except that it is `stopped` or `live` again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -384,6 +385,30 @@ pub enum EventKind {
     Recovered,
     /// A deployment with `strategy = "recreate"` stopped the instances.
     Recreate,
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scale => "scale",
+            Self::Stop => "stop",
+            Self::Stopped => "stopped",
+            Self::Start => "start",
+            Self::Started => "started",
+            Self::StartFailed => "start-failed",
+            Self::Restart => "restart",
+            Self::Restarted => "restarted",
+            Self::RestartFailed => "restart-failed",
+            Self::MaintenanceOn => "maintenance-on",
+            Self::MaintenanceOff => "maintenance-off",
+            Self::Exited => "exited",
+            Self::OutOfMemory => "out-of-memory",
+            Self::CrashLoop => "crash-loop",
+            Self::Unhealthy => "unhealthy",
+            Self::Recovered => "recovered",
+            Self::Recreate => "recreate",
+        })
+    }
 }
 
 /// One event of an environment.

@@ -244,8 +244,8 @@ fn outcome(id: String, response: &Response) -> AuditOutcome {
     AuditOutcome { id, status: response.status().as_u16(), code }
 }
 
-/// Answers a refusal. It is written down where something would have been changed, a limited number of
-/// them in a minute.
+/// Answers a refusal. It is written down where something would have been changed or a command run, a
+/// limited number of them in a minute.
 async fn refuse(
     app: &App,
     rule: Rule,
@@ -258,7 +258,8 @@ async fn refuse(
     }
     let address = entry.address.as_deref().and_then(|text| text.parse().ok());
     let origin = Origin::new(address, caller.and_then(|caller| caller.token));
-    if rule.verb != Verb::Get && app.access.refusals.count(origin, Instant::now()) {
+    let matters = rule.verb != Verb::Get || rule.opens_session;
+    if matters && app.access.refusals.count(origin, Instant::now()) {
         let AuditOutcome { status, code, .. } = outcome(String::new(), &response);
         (entry.status, entry.code) = (Some(status), code);
         app.access.audit.asked(entry).await;

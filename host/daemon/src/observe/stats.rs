@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use windlass_containers::runtime::Usage;
 use windlass_model::deployment::Instance;
+use windlass_model::running::LiveInstance;
 use windlass_model::stats::{InstanceStats, Stats};
 use windlass_model::{EnvironmentName, Failure, ProjectName, Timestamp};
 
@@ -26,6 +27,8 @@ pub(crate) async fn of_environment(
         return Ok(Stats { at: Timestamp::now(), instances: Vec::new() });
     };
     let instances = host.instances(&deployment)?;
+    let lives = host.running(project, environment)?.map(|(running, _)| running.instances);
+    let lives = lives.unwrap_or_default();
     let (before, begun) = (usages(host, &instances).await?, Instant::now());
     tokio::time::sleep(LOOK).await;
     let after = usages(host, &instances).await?;
@@ -36,7 +39,9 @@ pub(crate) async fn of_environment(
             _ => 0,
         };
         let cpu_millis = u128::from(cpu) * 1000 / passed_us;
-        of_instance(instance, deployment.number, after, u64::try_from(cpu_millis).unwrap_or(0))
+        let cpu_millis = u64::try_from(cpu_millis).unwrap_or(0);
+        let life = lives.iter().find(|life| life.instance.id == instance.id);
+        of_instance(instance, life, deployment.number, after, cpu_millis)
     });
     Ok(Stats { at: Timestamp::now(), instances: stats.collect() })
 }
@@ -49,6 +54,7 @@ async fn usages(host: &Host, instances: &[Instance]) -> Result<Vec<Option<Usage>
 
 fn of_instance(
     instance: &Instance,
+    life: Option<&LiveInstance>,
     number: u64,
     usage: Option<Usage>,
     cpu_millis: u64,
@@ -67,13 +73,14 @@ fn of_instance(
         number,
         running,
         started_at: instance.started_at,
-        restarts: 0,
+        restarts: life.map_or(0, |life| u64::from(life.restarts)),
         cpu_millis,
         cpu_total_ms: usage.cpu_us / 1000,
         memory_bytes: usage.memory_bytes,
         memory_limit_bytes: usage.memory_limit_bytes,
         pids: usage.pids,
-        oom_kills: usage.oom_kills,
+        // Those of the containers before this one are on the record.
+        oom_kills: usage.oom_kills + life.map_or(0, |life| u64::from(life.oom_kills)),
         network_received_bytes: received,
         network_sent_bytes: sent,
     }

@@ -7,7 +7,7 @@ use windlass_containers::ContainerSpec;
 use windlass_containers::runtime::{Session, SessionSpec, TerminalSize};
 use windlass_model::deployment::{ArtifactKind, ArtifactProcess, Instance};
 use windlass_model::session::SessionStart;
-use windlass_model::{Deployment, Failure, StepName};
+use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
 
 use super::{Asked, Kind, RUN_PREFIX};
 use crate::host::Host;
@@ -109,15 +109,20 @@ async fn instance(
     }
     let wanted = start.instance.as_ref().or(start.process.as_ref());
     let what = wanted.map_or("an instance".to_owned(), |name| format!("{name:?}"));
-    let why = match there.is_empty() {
-        true => "it is a static site: no process of it runs".to_owned(),
-        false => format!("its instances are {}", there.join(", ")),
+    let mut fix = "`windlass stats` shows what runs; `windlass run` needs no running instance";
+    let why = if deployment.status == DeploymentStatus::Stopped {
+        fix = "bring it back with `windlass start`; `windlass run` needs no running instance";
+        "it was stopped".to_owned()
+    } else if there.is_empty() {
+        "it is a static site: no process of it runs".to_owned()
+    } else {
+        format!("its instances are {}", there.join(", "))
     };
     Err(Failure::app(
         "session.no-instance",
         format!("{what} of deployment #{} does not run", deployment.number),
         why,
-        "`windlass stats` shows what runs; `windlass run` needs no running instance",
+        fix,
     ))
 }
 
