@@ -99,13 +99,18 @@ impl Life {
         Ok(())
     }
 
-    /// What is in flight is finished, then every container goes.
+    /// What is in flight is finished, then every container goes. Who asked for a stop does not wait an
+    /// hour for a websocket: what is open after the deadline of plain requests is cut.
     async fn end_instances(&self) -> Result<(), Failure> {
         let (project, environment) = (&self.deployment.project, &self.deployment.environment);
         let running = self.host.running(project, environment)?;
         let instances = running.map(|(running, _)| running.instances).unwrap_or_default();
         if let Some((from, until)) = pipeline::recreate::routed(&instances) {
-            routes::drained(&self.host, &names::route(project, environment), from..=until).await;
+            let settings = self.deployment.outputs.settings.as_ref();
+            let plain_ms = settings.map(|s| s.deploy.drain).unwrap_or_default().plain_ms;
+            let route = names::route(project, environment);
+            let drained = routes::drained(&self.host, &route, from..=until);
+            let _ = tokio::time::timeout(Duration::from_millis(plain_ms), drained).await;
         }
         failpoint::reached("drained:stop");
         let grace = Duration::from_secs(self.host.config.limits.stop_grace_s);
