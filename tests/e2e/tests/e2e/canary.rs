@@ -11,6 +11,9 @@ use windlass_test_support::{CliOutput, GitRepo, Request, TestHost, http};
 
 const VARIABLE: &str = "canary-variable-8f31c6";
 const GIT_TOKEN: &str = "canary-git-token-51d0aa";
+const STATUS_TOKEN: &str = "canary-status-token-93bb07";
+const REGISTRY_PASSWORD: &str = "canary-registry-word-2c6f1e";
+const PASSPHRASE: &str = "canary-passphrase-b7704d";
 /// Not secret.
 const CONTROL: &str = "control-plain-77e2b4";
 
@@ -69,12 +72,19 @@ impl Planted {
 
     /// Which of them are in these bytes.
     fn found_in(&self, bytes: &[u8]) -> Vec<String> {
-        let holds = |form: &[u8]| bytes.windows(form.len()).any(|window| window == form);
-        let mut found: Vec<String> =
-            self.0.iter().filter(|(_, form)| holds(form)).map(|(name, _)| name.clone()).collect();
+        let held = self.0.iter().filter(|(_, form)| holds(bytes, form));
+        let mut found: Vec<String> = held.map(|(name, _)| name.clone()).collect();
         found.dedup();
         found
     }
+}
+
+fn holds(bytes: &[u8], form: &[u8]) -> bool {
+    // SAFETY: both pointers are valid for the lengths that stand beside them.
+    let at = unsafe {
+        libc::memmem(bytes.as_ptr().cast(), bytes.len(), form.as_ptr().cast(), form.len())
+    };
+    !at.is_null()
 }
 
 /// Everything that the host has said or written: a name and the bytes.
@@ -155,6 +165,8 @@ fn planted_secrets_appear_in_nothing_that_the_host_says_or_writes() {
     let made = host.cli_json(&["token", "create", "ci", "--scope", "deploy"]).ok();
     let token = made.json::<serde_json::Value>()["text"].as_str().unwrap().to_owned();
 
+    let hook_secret = plant_the_others(&host);
+
     let repo =
         GitRepo::of_files(&[("package.json", PACKAGE), ("server.js", SERVER), ("say.js", SAY)]);
     host.deploy_git("canary", &repo, &["--token", &token]).live();
@@ -170,11 +182,16 @@ fn planted_secrets_appear_in_nothing_that_the_host_says_or_writes() {
     let deployed = host.deploy_git("canary", &repo, &[]);
     assert_eq!(deployed.code, 1, "{deployed:#?}");
     host.cli(&["key", "rotate"]).ok();
+    back_up(&host);
 
     let (secret_part, admin) = (token.split('_').nth(2).unwrap(), host.token());
     let secrets = Planted::new(&[
         ("the secret variable", VARIABLE),
         ("the Git token", GIT_TOKEN),
+        ("the webhook's secret", &hook_secret),
+        ("the status token", STATUS_TOKEN),
+        ("the registry's password", REGISTRY_PASSWORD),
+        ("the backup's passphrase", PASSPHRASE),
         ("the API token", secret_part),
         ("the host's own token", admin.split('_').nth(2).unwrap()),
     ]);
@@ -194,6 +211,27 @@ fn planted_secrets_appear_in_nothing_that_the_host_says_or_writes() {
         assert!(secrets.found_in(said.stdout.as_bytes()).is_empty(), "{answer}: {}", said.stdout);
     }
     host.finish();
+}
+
+/// Plants a secret wherever else one is taken or made; the webhook's own.
+fn plant_the_others(host: &TestHost) -> String {
+    fn with<'a>(args: &[&'a str]) -> Vec<&'a str> {
+        [args, &["--project", "canary"]].concat()
+    }
+    let create = ["webhook", "create", "--provider", "gitlab"];
+    let hook: serde_json::Value = host.cli_json(&with(&create)).ok().json();
+    host.cli_with_input(&with(&["webhook", "status-token"]), STATUS_TOKEN).ok();
+    let login = ["registry", "login", "registry.invalid", "--username", "me", "--password-stdin"];
+    host.cli_with_input(&with(&login), REGISTRY_PASSWORD).ok();
+    hook["secret"].as_str().unwrap().to_owned()
+}
+
+/// A backup holds all of it, sealed; what is said of it is searched, too.
+fn back_up(host: &TestHost) {
+    let dir = windlass_test_support::scratch("canary");
+    let file = dir.path().join("passphrase");
+    std::fs::write(&file, PASSPHRASE).unwrap();
+    host.cli(&["backup", "create", "--passphrase-file", file.to_str().unwrap()]).ok();
 }
 
 /// Requests that carry the token where it belongs and where it does not, good and bad.

@@ -390,3 +390,25 @@ fn the_matrix_has_every_place_of_every_step() {
     let within = played().iter().filter(|case| case.place.starts_with("during:")).count();
     assert!(within >= StepName::ALL.len() - 1, "only {within} cases within a step");
 }
+
+/// Places within a step that only some applications reach: commands of the deployment in containers of
+/// their own, and the strategy `recreate`, under which the new version is started after the old one ended.
+#[test]
+fn a_crash_within_a_command_of_a_deployment_or_while_it_recreates_ends_by_the_table() {
+    let mut shop = open();
+    let command = "node --version";
+    let settings = format!(
+        "[validate]\ncommand = \"{command}\"\n\n[deploy]\nbefore_switch = [\"{command}\"]\n"
+    );
+    shop.repo.write("windlass.toml", &settings);
+    let commands =
+        ["during:validate-command", "during:before-switch", "exited:migrate", "deleted:migrate"];
+    for place in sample::of(commands.to_vec(), 2) {
+        shop.play(&Case::live(place.to_owned()));
+    }
+    shop.repo.write("windlass.toml", &format!("{settings}strategy = \"recreate\"\n"));
+    for place in sample::of(vec!["held:start", "ended:start"], 1) {
+        shop.play(&Case::live(place.to_owned()));
+    }
+    shop.host.finish();
+}

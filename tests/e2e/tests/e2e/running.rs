@@ -9,6 +9,7 @@ use windlass_model::api::Page;
 use windlass_model::running::{
     EnvironmentEvent, EventKind, InstanceState, LiveInstance, RunState, RunningView, VolumeView,
 };
+use windlass_model::stats::Stats;
 use windlass_model::{DeploymentStatus, Failure};
 use windlass_test_support::host::kill;
 use windlass_test_support::{
@@ -136,6 +137,17 @@ impl World {
         (0..24).map(|_| self.host.get(HOST, "/who").text()).collect()
     }
 
+    /// Who answers, once so many have; one of them may have had no request among the first.
+    fn all_who(&self, count: usize) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        until("requests reach all of them", WITHIN, || {
+            seen.extend(self.who());
+            seen.len() >= count
+        });
+        assert_eq!(seen.len(), count, "{seen:?}");
+        seen
+    }
+
     fn load(&self) -> windlass_test_support::load::Running {
         Load::on(self.host.proxy_address(), HOST).start()
     }
@@ -166,6 +178,10 @@ fn an_instance_that_is_killed_is_started_again_and_a_crash_loop_and_memory_are_s
     let deployment = world.host.show(PROJECT, 1).deployment;
     assert_eq!(deployment.status, DeploymentStatus::Live);
     assert_eq!(world.kill_and_wait("worker.0").restarts, 1);
+    let stats: Stats = world.host.cli_json(&["stats", "--project", PROJECT]).ok().json();
+    assert!(stats.instances.iter().all(|one| one.restarts == 1), "{stats:#?}");
+    let events = world.host.cli_json(&["events", "--project", PROJECT]).ok().stdout;
+    assert!(events.contains("environment.exited"), "{events}");
 
     // Out of memory is counted, and named.
     world.host.get(HOST, "/eat");
@@ -209,23 +225,22 @@ fn an_instance_that_is_killed_is_started_again_and_a_crash_loop_and_memory_are_s
 fn scaling_and_restarting_under_load_lose_no_request() {
     let settings = "[run]\nreplicas = 2\n[run.processes.worker]\ncommand = \"node worker.js\"\n";
     let world = World::open(settings);
-    assert_eq!(world.who().len(), 2, "as many as the settings say");
+    world.all_who(2);
     let record = world.host.show(PROJECT, 1).deployment;
     let load = world.load();
     load.wait_more(100);
     let view = world.verb(&["scale", "web=3", "worker=2"]);
     let numbers: Vec<u32> = view.processes.iter().map(|process| process.running).collect();
     assert_eq!(numbers, [3, 2], "{view:#?}");
-    until("requests reach all of them", Duration::from_secs(30), || world.who().len() == 3);
+    world.all_who(3);
     load.wait_more(200);
     let event = world.event(EventKind::Scale);
     assert!(event.actor.is_some(), "{event:#?}");
 
-    let before = world.who();
+    let before = world.all_who(3);
     world.host.cli(&["env", "set", "COLOUR=blue", "--project", PROJECT]).ok();
     world.verb(&["restart"]);
-    let after = world.who();
-    assert_eq!(after.len(), 3);
+    let after = world.all_who(3);
     assert!(before.is_disjoint(&after), "every one is fresh: {before:?} {after:?}");
     assert_eq!(world.host.get(HOST, "/variable").text(), "blue", "with the present variables");
     load.wait_more(200);
@@ -243,7 +258,7 @@ fn scaling_and_restarting_under_load_lose_no_request() {
     world.host.deploy_git(PROJECT, &world.repo, &[]).live();
     assert_eq!(world.running().instances.len(), 1);
     world.verb(&["scale", "web=default"]);
-    assert_eq!(world.who().len(), 2, "back to the settings");
+    world.all_who(2);
     world.host.finish();
 }
 
