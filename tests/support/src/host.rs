@@ -48,10 +48,18 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// Sets a limit, for instance `limit("stop_grace_s", 1)`.
+    /// Sets a limit, for instance `limit("stop_grace_s", 1)` or `limit("access.tokens_max", 1)`.
     #[must_use]
     pub fn limit(mut self, name: &str, value: i64) -> Self {
-        self.limits.insert(name.to_owned(), value.into());
+        let (group, name) = name.split_once('.').map_or((None, name), |(g, n)| (Some(g), n));
+        let table = match group {
+            Some(group) => {
+                let group = self.limits.entry(group).or_insert_with(|| toml::Table::new().into());
+                group.as_table_mut().expect("a group of limits")
+            }
+            None => &mut self.limits,
+        };
+        table.insert(name.to_owned(), value.into());
         self
     }
 
