@@ -506,6 +506,9 @@ pub struct Outputs {
     /// Of plan: the plan, stored under its digest because plans can be large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
+    /// Of build, also of one that failed: the bases that it came to, reference and digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bases: Vec<(String, Digest)>,
     /// Of build, or of the deployment that is rolled back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Artifact>,
@@ -634,6 +637,9 @@ pub struct Deployment {
     /// first. They stay in the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations_between: Vec<MigrationBetween>,
+    /// Of a rollback: where its source comes from when it is looked up anew. `source` is of one commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_again: Option<Source>,
     /// While it is paused: who halted it, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
@@ -678,13 +684,17 @@ impl Deployment {
             artifact_pruned: false,
             trigger: None,
             migrations_between: Vec::new(),
+            source_again: None,
             paused: None,
         }
     }
 
     /// Where its source comes from, to be looked up anew: the branch, where it was made for the push of
-    /// one.
+    /// one, and where it went back to an earlier commit of one.
     pub fn source_again(&self) -> Source {
+        if let Some(again) = &self.source_again {
+            return again.clone();
+        }
         match (&self.source, self.trigger.as_ref().and_then(|trigger| trigger.branch.clone())) {
             (Source::Git { url, .. }, Some(branch)) if !self.is_of_pull_request() => {
                 Source::Git { url: url.clone(), reference: Some(branch) }

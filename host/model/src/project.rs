@@ -12,7 +12,8 @@ use crate::variable::VariableName;
 pub struct Project {
     /// Its name, unique on one host.
     pub name: ProjectName,
-    /// Where its source came from last; absent before the first deployment.
+    /// The repository that was deployed last, or what was deployed first where none was; absent before
+    /// the first deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// Folder of the application inside the source.

@@ -33,7 +33,7 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name != "tests" && name != "target" {
+        if path.is_dir() && name != "target" && name != "tests" && !name.ends_with("_tests") {
             rust_files(&path, files);
         } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
             files.push(path);

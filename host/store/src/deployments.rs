@@ -4,7 +4,7 @@
 //! (project), by number (environment), by status, and by retained artifact; their values are ids.
 
 use windlass_model::deployment::DeploymentStatus;
-use windlass_model::{Deployment, DeploymentId, EnvironmentName, ProjectName};
+use windlass_model::{Deployment, DeploymentId, EnvironmentName, ProjectName, Source};
 
 use crate::doc::{Versioned, encode};
 use crate::error::{Result, StoreError};
@@ -77,7 +77,10 @@ impl Store {
             let mut record = self.project(&project)?;
             deployment.number = record.value.next_number;
             record.value.next_number += 1;
-            record.value.source = Some(deployment.source.clone());
+            // An image or an upload in between does not make it another repository's.
+            if matches!(deployment.source, Source::Git { .. }) || record.value.source.is_none() {
+                record.value.source = Some(deployment.source.clone());
+            }
             let key = keys::project(&project);
             let tx = Transaction::new().put(&key, record.expect(), encode(&key, &record.value)?);
             let mut tx = self.writing(tx, None, &deployment, Expect::Absent)?;

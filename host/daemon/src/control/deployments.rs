@@ -241,8 +241,17 @@ fn last_git_source(
     target: &Target,
     reference: Option<String>,
 ) -> Result<Source, Failure> {
+    // A promotion is of a commit of another environment's branch.
+    let follows = |deployment: &Deployment| {
+        matches!(deployment.source, Source::Git { .. })
+            && !matches!(deployment.kind, Kind::Promote { .. })
+    };
     let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
-    match newest(host, target, is_git)?.map(|deployment| deployment.source_again()) {
+    let last = match newest(host, target, follows)? {
+        Some(found) => Some(found),
+        None => newest(host, target, is_git)?,
+    };
+    match last.map(|deployment| deployment.source_again()) {
         Some(Source::Git { url, reference: last }) => {
             Ok(Source::Git { url, reference: reference.or(last) })
         }

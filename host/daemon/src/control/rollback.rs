@@ -67,6 +67,7 @@ pub async fn rollback(
         return Err(env_unknown(&to));
     }
     let mut deployment = new(target, kind, exact_source(&to), request);
+    deployment.source_again = Some(to.source_again());
     deployment.migrations_between = between::since(host, target, to.number)?;
     between::warn(&mut deployment, &format!("#{}", to.number));
     Box::pin(deployments::queue_deployment(host, deployment, request)).await
@@ -137,12 +138,14 @@ async fn to_commit(
     }
     let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
     let last = deployments::newest(host, target, is_git)?.ok_or_else(|| nothing_before(target))?;
+    let again = last.source_again();
     let mut source = last.source;
     if let Source::Git { reference, .. } = &mut source {
         *reference = Some(commit.clone());
     }
     let kind = Kind::RollbackToCommit { commit: commit.clone() };
     let mut deployment = new(target, kind, source, request);
+    deployment.source_again = Some(again);
     deployment.migrations_between = between::since(host, target, 0)?;
     between::warn_unknown(&mut deployment, &commit);
     Box::pin(deployments::queue_deployment(host, deployment, request)).await

@@ -199,6 +199,8 @@ pub(crate) fn missing(what: &str) -> Failure {
 }
 
 #[cfg(test)]
+mod prune_tests;
+#[cfg(test)]
 mod runner_tests;
 #[cfg(test)]
 mod state_machine_tests;

@@ -228,6 +228,10 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         failpoint::reached(&format!("undone:{}", row.step));
     }
     run.deployment.ended_at = Some(Timestamp::now());
+    // What a cancelled one was stuck with is cleaned up by now: nothing of it has failed.
+    if left.is_none() && run.deployment.cancelled.is_some() {
+        run.deployment.failure.take_if(|failure| failure.code == STUCK);
+    }
     run.deployment.status = match (&left, &run.deployment.failure) {
         (Some(_), _) => DeploymentStatus::Stuck,
         (None, Some(_)) => DeploymentStatus::Failed,

@@ -366,6 +366,31 @@ async fn a_stuck_deployment_is_cleaned_up_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_cancelled_deployment_that_was_stuck_is_cancelled_once_it_is_cleaned_up() {
+    let world = World::new().await;
+    world.script.act(StepName::Build, Act::Hang);
+    *world.script.undo_fails.lock().unwrap() = Some(StepName::Plan);
+    let (deployment, revision) = world.queued().await;
+    let (id, ticket) = (deployment.id.clone(), Ticket::new());
+    let host = world.parts.host.clone();
+    let job = tokio::spawn(runner::run(host, deployment, revision, ticket.clone()));
+    world.reached("do build").await;
+    let reason = CancelReason::Person { actor: "test".into() };
+    ticket.cancel(reason.clone());
+    job.await.unwrap();
+    let stuck = world.get(&id);
+    assert_eq!(
+        (stuck.status, stuck.failure.unwrap().code.as_str()),
+        (DeploymentStatus::Stuck, runner::STUCK)
+    );
+    *world.script.undo_fails.lock().unwrap() = None;
+    let queue = tokio::spawn(queue::work(world.parts.host.clone()));
+    let done = until_status(&world, &id, DeploymentStatus::Cancelled).await;
+    assert_eq!((done.cancelled, done.failure), (Some(reason), None));
+    queue.abort();
+}
+
+#[tokio::test]
 async fn nothing_is_taken_away_while_the_route_may_lead_to_it() {
     let world = World::new().await;
     world.script.act(StepName::Switch, Act::Fail);

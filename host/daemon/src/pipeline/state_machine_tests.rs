@@ -2,141 +2,47 @@
 //! scripted steps that go on only when the sequence lets them.
 //!
 //! Holds at every moment: a record is in a defined state, no environment has two live deployments, and
-//! one that had a live deployment has one. At the end everything settles.
+//! one that had a live deployment has one, be it stopped. At the end everything settles: nothing is stuck,
+//! what people asked for is done, and exactly the live deployments' instances are there.
 //!
 //! `WINDLASS_TEST_EXTENT=full` plays many more sequences. A sequence that fails is made smaller by
 //! proptest and printed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
-use windlass_model::deployment::{Artifact, Kind, Source};
+use windlass_containers::{Labels, Runtime as _};
+use windlass_model::deployment::{Kind, Source};
+use windlass_model::queue::CreatePromotion;
+use windlass_model::running::{InstanceState, LiveInstance};
 use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, Limits,
-    ProjectName, StepName, StepStatus,
+    Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Limits, ProjectName, StepName,
+    StepStatus,
 };
 use windlass_store::ListFilter;
 
-use super::{Done, Row, Run, Work, queue};
-use crate::control::{Target, deployments, pausing};
+use commands::{Command, ENVIRONMENTS, command};
+use steps::{Gated, ROOTFS, Script};
+
+use super::{Row, Work, queue, runner};
+use crate::control::{Target, deployments, pausing, promote, running};
 use crate::host::Host;
+use crate::supervise;
 use crate::testing::TestHost;
 
+mod commands;
+mod steps;
+
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
-const ENVIRONMENTS: [&str; 2] = ["production", "staging"];
-
-/// What is done to the host. Numbers choose among what there is.
-#[derive(Debug, Clone)]
-enum Command {
-    /// A new deployment, which fails in this step of the table, or in none.
-    Create {
-        environment: usize,
-        fails_in: Option<usize>,
-    },
-    /// The live one again, or nothing when there is none.
-    Redeploy {
-        environment: usize,
-    },
-    /// Back to one that was live.
-    Rollback {
-        environment: usize,
-        choice: usize,
-    },
-    Cancel {
-        choice: usize,
-    },
-    Pause {
-        choice: usize,
-    },
-    Resume {
-        choice: usize,
-    },
-    /// Lets so many steps go on.
-    Advance {
-        steps: usize,
-    },
-    /// Drops everything that runs, and starts again from the store.
-    Crash,
-}
-
-fn command() -> impl Strategy<Value = Command> {
-    let environment = 0..ENVIRONMENTS.len();
-    prop_oneof![
-        4 => (environment.clone(), prop::option::weighted(0.4, 0..StepName::ALL.len()))
-            .prop_map(|(environment, fails_in)| Command::Create { environment, fails_in }),
-        1 => environment.clone().prop_map(|environment| Command::Redeploy { environment }),
-        2 => (environment, 0..8_usize)
-            .prop_map(|(environment, choice)| Command::Rollback { environment, choice }),
-        2 => (0..8_usize).prop_map(|choice| Command::Cancel { choice }),
-        2 => (0..8_usize).prop_map(|choice| Command::Pause { choice }),
-        2 => (0..8_usize).prop_map(|choice| Command::Resume { choice }),
-        6 => (1..20_usize).prop_map(|steps| Command::Advance { steps }),
-        2 => Just(Command::Crash),
-    ]
-}
-
-/// What the steps do, by deployment.
-struct Script {
-    /// A step goes on with one of these.
-    permits: Semaphore,
-    fails_in: Mutex<BTreeMap<DeploymentId, StepName>>,
-}
-
-struct Gated {
-    step: StepName,
-    script: &'static Script,
-}
-
-#[async_trait]
-impl Work for Gated {
-    async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
-        if let Ok(permit) = self.script.permits.acquire().await {
-            permit.forget();
-        }
-        let id = run.deployment.id.clone();
-        if self.script.fails_in.lock().unwrap().get(&id) == Some(&self.step) {
-            return Err(Failure::app("test.failed", "it failed", "the sequence says so", "none"));
-        }
-        if self.step == StepName::Build && run.deployment.outputs.artifact.is_none() {
-            run.deployment.outputs.artifact = Some(artifact(&id));
-        }
-        if self.step == StepName::Switch && run.deployment.outputs.generation.is_none() {
-            let (generation, replaced) = run.host.next_generation(&run.deployment).await?;
-            run.deployment.outputs.generation = Some(generation);
-            run.deployment.outputs.replaced = replaced;
-            run.save().await?;
-        }
-        Ok(Done::new("done"))
-    }
-
-    async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
-        if self.step == StepName::Build {
-            run.deployment.outputs.artifact = None;
-        }
-        Ok(())
-    }
-}
-
-fn artifact(id: &DeploymentId) -> Artifact {
-    Artifact {
-        digest: Digest::of(id.as_str().as_bytes()),
-        outputs: Vec::new(),
-        processes: Vec::new(),
-        bases: Vec::new(),
-        toolchains: Vec::new(),
-        plan: Digest::of(b"plan"),
-    }
-}
 
 struct World {
     parts: TestHost,
     script: &'static Script,
-    /// What a crash takes away: the queue with everything that it runs.
+    /// What a crash takes away: the queue with everything that it runs, and the supervisor.
     epoch: Option<Runtime>,
     /// Environments in which something was live once.
     had_live: [bool; 2],
@@ -150,16 +56,32 @@ fn environment(n: usize) -> EnvironmentName {
     ENVIRONMENTS[n].parse().unwrap()
 }
 
+fn target(n: usize) -> Target {
+    Target { project: project(), environment: environment(n) }
+}
+
 impl World {
     async fn new() -> Self {
-        let script: &'static Script =
-            Box::leak(Box::new(Script { permits: Semaphore::new(0), fails_in: Mutex::default() }));
+        let script: &'static Script = Box::leak(Box::new(Script {
+            permits: Semaphore::new(0),
+            fails_in: Mutex::default(),
+            undo_fails_in: Mutex::default(),
+            with_process: Mutex::default(),
+        }));
         let row = |step| {
             let work: &'static dyn Work = Box::leak(Box::new(Gated { step, script }));
             Row { step, work, deadline_s: |_| 3600 }
         };
         let table: &'static [Row; 12] = Box::leak(Box::new(StepName::ALL.map(row)));
-        let parts = TestHost::with(Limits::default(), table).await;
+        let limits = Limits {
+            restart_pause_ms: 5,
+            settle_ms: 2,
+            disk_free_bytes_min: 1,
+            memory_free_bytes_min: 1,
+            ..Limits::default()
+        };
+        let parts = TestHost::with(limits, table).await;
+        parts.runtime.add_rootfs(ROOTFS, &[("/etc/passwd", b"")]).unwrap();
         parts.host.store.ensure_project(&project()).await.unwrap();
         let mut world = Self { parts, script, epoch: None, had_live: [false; 2] };
         world.start();
@@ -177,10 +99,11 @@ impl World {
             .build()
             .unwrap();
         epoch.spawn(queue::work(self.host().clone()));
+        epoch.spawn(supervise::work(self.host().clone()));
         self.epoch = Some(epoch);
     }
 
-    /// Ends the queue and every runner wherever they are, and waits until they are gone.
+    /// Ends the queue, every runner and every keeper wherever they are, and waits until they are gone.
     async fn crash(&mut self) {
         let epoch = self.epoch.take().unwrap();
         let gone = move || epoch.shutdown_timeout(Duration::from_secs(10));
@@ -214,15 +137,16 @@ impl World {
     async fn play(&mut self, command: &Command) {
         let host = self.host().clone();
         match *command {
-            Command::Create { environment, fails_in } => {
-                let step = fails_in.map(|n| StepName::ALL[n]);
+            Command::Create { environment, fails_in, undo_fails_in, has_process } => {
                 let id = self.create(environment, Kind::Deploy).await;
-                self.script.fails_in.lock().unwrap().extend(step.map(|step| (id, step)));
+                let step = |n: Option<usize>| n.map(|n| (id.clone(), StepName::ALL[n]));
+                self.script.fails_in.lock().unwrap().extend(step(fails_in));
+                self.script.undo_fails_in.lock().unwrap().extend(step(undo_fails_in));
+                self.script.with_process.lock().unwrap().extend(has_process.then_some(id));
             }
             Command::Redeploy { environment: n } => {
-                let target = Target { project: project(), environment: environment(n) };
                 let request = deployments::Request::by("test");
-                let _ = deployments::redeploy(&host, &target, &request).await;
+                let _ = deployments::redeploy(&host, &target(n), &request).await;
             }
             Command::Rollback { environment: n, choice } => {
                 let (project, environment) = (project(), environment(n));
@@ -234,6 +158,11 @@ impl World {
                     let kind = Kind::Rollback { to, with_its_env: false, rebuild: false };
                     self.create(n, kind).await;
                 }
+            }
+            Command::Promote { into } => {
+                let request = deployments::Request::by("test");
+                let body = CreatePromotion { from: environment(1 - into) };
+                let _ = promote::promote(&host, &target(into), body, &request).await;
             }
             // Refusals are part of the sequence.
             Command::Cancel { choice } => {
@@ -251,6 +180,16 @@ impl World {
                     let _ = pausing::resume(&host, &one.id, "test").await;
                 }
             }
+            Command::Stop { environment } => {
+                let _ = running::stop(&host, &target(environment), "test").await;
+            }
+            Command::Start { environment } => {
+                let _ = running::start(&host, &target(environment), "test").await;
+            }
+            Command::Restart { environment } => {
+                let _ = running::restart(&host, &target(environment), "test").await;
+            }
+            Command::Mend => self.script.undo_fails_in.lock().unwrap().clear(),
             Command::Advance { steps } => {
                 self.script.permits.add_permits(steps);
                 self.let_go_on().await;
@@ -262,14 +201,25 @@ impl World {
         }
     }
 
-    /// Gives what can go on the time to; nothing that is asserted depends on how far it comes.
+    /// Gives what can go on the time to; nothing that is asserted depends on how far it comes. What
+    /// nobody took is taken back: the next deployment waits for its own.
     async fn let_go_on(&self) {
-        for _ in 0..50 {
-            if self.script.permits.available_permits() == 0 {
-                return;
+        for tries in 0..50 {
+            let is_idle = tries > 4 && self.is_idle();
+            if is_idle || self.script.permits.available_permits() == 0 {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        self.script.permits.forget_permits(usize::MAX);
+    }
+
+    /// Whether nothing waits, runs or was asked for.
+    fn is_idle(&self) -> bool {
+        use DeploymentStatus::{Queued, Running};
+        let at_work = |d: &Deployment| matches!(d.status, Queued | Running);
+        let running = self.host().store.all_running().unwrap();
+        !self.all().iter().any(at_work) && running.iter().all(|one| one.value.asked.is_none())
     }
 
     /// What must hold now. Records are read one after another while others write: a look that sees a
@@ -291,8 +241,10 @@ impl World {
         }
         for n in 0..ENVIRONMENTS.len() {
             let of = |d: &&Deployment| d.environment == environment(n);
-            let live: Vec<&Deployment> =
-                all.iter().filter(of).filter(|d| d.status == DeploymentStatus::Live).collect();
+            let is_live = |d: &&Deployment| {
+                matches!(d.status, DeploymentStatus::Live | DeploymentStatus::Stopped)
+            };
+            let live: Vec<&Deployment> = all.iter().filter(of).filter(is_live).collect();
             if live.len() > 1 {
                 return Err(format!("{} deployments are live in {}", live.len(), ENVIRONMENTS[n]));
             }
@@ -315,29 +267,65 @@ impl World {
         self.all().into_iter().map(one).collect()
     }
 
-    /// Lets everything go on, and waits until nothing is left to do.
+    /// Lets everything go on, and waits until nothing is left to do. What is stuck is cleaned up at the
+    /// next start.
     async fn settles(&mut self) {
         self.script.permits.add_permits(100_000);
-        let settled = async {
+        self.script.undo_fails_in.lock().unwrap().clear();
+        self.until("it settles", |all| all.iter().all(|d| d.status.is_over())).await;
+        self.crash().await;
+        self.start();
+        self.until("nothing is left", |all| {
+            all.iter().all(|d| d.status.is_over() && d.status != DeploymentStatus::Stuck)
+        })
+        .await;
+        self.holds().await;
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&[Deployment]) -> bool) {
+        let reached = async {
             loop {
-                for paused in
-                    self.all().into_iter().filter(|d| d.status == DeploymentStatus::Paused)
-                {
+                let all = self.all();
+                for paused in all.iter().filter(|d| d.status == DeploymentStatus::Paused) {
                     let _ = pausing::resume(self.host(), &paused.id, "test").await;
                 }
-                let over = self.all().iter().all(|d| d.status.is_over());
-                if over && self.host().store.intents().unwrap().is_empty() {
+                let no_intent = self.host().store.intents().unwrap().is_empty();
+                if no_intent && holds(&all) && self.runs_as_wanted(&all).await {
                     return;
                 }
                 self.host().wake.notify_one();
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if tokio::time::timeout(SETTLES_WITHIN, settled).await.is_err() {
+        if tokio::time::timeout(SETTLES_WITHIN, reached).await.is_err() {
             let intents = self.host().store.intents().unwrap();
-            panic!("it does not settle: {:#?}\n{intents:#?}", self.shown());
+            let running = self.host().store.all_running().unwrap();
+            panic!("not: {what}: {:#?}\n{intents:#?}\n{running:#?}", self.shown());
         }
-        self.holds().await;
+    }
+
+    /// Whether what people asked for is done, every live deployment's instances run, and no other
+    /// container is there.
+    async fn runs_as_wanted(&self, all: &[Deployment]) -> bool {
+        let mut wanted = BTreeSet::new();
+        for running in self.host().store.all_running().unwrap() {
+            let running = running.value;
+            let Some(of) = all.iter().find(|d| d.id == running.deployment) else { return false };
+            let processes = of.outputs.artifact.as_ref().map_or(0, |a| a.processes.len());
+            let count = if running.stopped.is_some() { 0 } else { processes };
+            let runs = |one: &LiveInstance| one.state == InstanceState::Running && !one.outdated;
+            let is_stopped = of.status == DeploymentStatus::Stopped;
+            if running.asked.is_some()
+                || running.instances.len() != count
+                || !running.instances.iter().all(runs)
+                || running.stopped.is_some() != is_stopped
+            {
+                return false;
+            }
+            wanted.extend(running.instances.into_iter().map(|one| one.instance.id));
+        }
+        let there = self.parts.runtime.list(&Labels::new()).await.unwrap();
+        there.into_iter().map(|container| container.id).collect::<BTreeSet<_>>() == wanted
     }
 }
 
@@ -356,13 +344,22 @@ fn defined(deployment: &Deployment) -> Result<(), String> {
             done.iter().all(|s| is_done(s.status))
                 && left.iter().all(|s| s.status == StepStatus::Pending)
         }),
-        S::Live | S::Draining | S::Retired => {
+        S::Live | S::Stopped | S::Draining | S::Retired => {
             steps().all(is_done) && deployment.live_at.is_some() && deployment.failure.is_none()
         }
-        S::Failed => deployment.failure.is_some() && deployment.live_at.is_none(),
-        S::Cancelled => deployment.cancelled.is_some() && deployment.live_at.is_none(),
-        // No sequence stops anything, and no undo fails.
-        S::Stopped | S::Stuck => false,
+        S::Failed => {
+            let was_cancelled = deployment.cancelled.is_some();
+            deployment.failure.is_some() && !was_cancelled && deployment.live_at.is_none()
+        }
+        S::Cancelled => {
+            let failed = deployment.failure.is_some();
+            deployment.cancelled.is_some() && !failed && deployment.live_at.is_none()
+        }
+        S::Stuck => {
+            let failure = deployment.failure.as_ref();
+            failure.is_some_and(|failure| failure.code == runner::STUCK)
+                && deployment.live_at.is_none()
+        }
     };
     let halted = deployment.paused.is_some() == (deployment.status == S::Paused);
     if fits && halted { Ok(()) } else { Err(format!("undefined: {deployment:#?}")) }
@@ -371,7 +368,7 @@ fn defined(deployment: &Deployment) -> Result<(), String> {
 fn cases() -> u32 {
     match std::env::var("WINDLASS_TEST_EXTENT") {
         Ok(extent) if extent == "full" => 400,
-        _ => 16,
+        _ => 24,
     }
 }
 

@@ -1,11 +1,15 @@
 //! The supervisor on a fake container runtime and a real proxy: no root, no containerd.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use windlass_model::deployment::{
-    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, Kind, Source,
+    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, HealthRecord, Kind, Source,
 };
-use windlass_model::plan::{ProcessKind, RunConfig};
+use windlass_model::plan::{HealthPolicy, Probe, ProcessKind, RunConfig};
 use windlass_model::project::Project;
 use windlass_model::running::{EventKind, InstanceState, LiveInstance, Running, SetScale};
 use windlass_model::settings::Settings;
@@ -38,6 +42,8 @@ impl World {
             crash_loop_exits: 3,
             settle_ms: 5,
             stop_grace_s: 1,
+            liveness_every_ms: 5,
+            liveness_failures: 3,
             disk_free_bytes_min: 1,
             memory_free_bytes_min: 1,
             ..Limits::default()
@@ -258,4 +264,110 @@ async fn instances_of_a_deployment_that_drains_are_left_alone() {
         .await;
     let started = world.parts.runtime.started();
     assert_eq!(started.iter().filter(|spec| spec.id == old).count(), 1, "the old one stays dead");
+}
+
+/// An application that cuts two connections of three, and, once it is dead, every one.
+struct App {
+    port: u16,
+    asked: Arc<AtomicUsize>,
+    dead: Arc<AtomicBool>,
+    work: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+impl App {
+    async fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asked, dead) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, is_dead) = (asked.clone(), dead.clone());
+        let work = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let nth = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let _ = stream.read(&mut [0; 1024]).await;
+                if nth.is_multiple_of(3) && !is_dead.load(Ordering::SeqCst) {
+                    let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                }
+            }
+        });
+        Self { port, asked, dead, work }
+    }
+
+    /// The record of a check that asked it.
+    fn health(&self) -> HealthRecord {
+        let probe = Probe::Http {
+            process: "web".into(),
+            port: Some(self.port),
+            path: "/".into(),
+            headers: Vec::new(),
+            redirects_max: 0,
+        };
+        let policy = HealthPolicy {
+            probes: vec![probe],
+            pass_status: Vec::new(),
+            first_after_ms: 0,
+            interval_min_ms: 10,
+            interval_max_ms: 10,
+            timeout_ms: 20_000,
+            budget_ms: 1000,
+        };
+        HealthRecord { plugin: "none-is-loaded".into(), policy, seen: Vec::new() }
+    }
+}
+
+impl World {
+    async fn set_health(&self, health: Option<HealthRecord>) {
+        let id = self.running().deployment;
+        let (mut deployment, revision) = self.parts.host.deployment(&id).unwrap().unwrap();
+        deployment.outputs.health = health;
+        self.parts.host.save_deployment(&deployment, revision).await.unwrap();
+    }
+
+    fn starts(&self, id: &str) -> usize {
+        self.parts.runtime.started().iter().filter(|spec| spec.id == id).count()
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_no_more_is_started_again_and_one_that_does_in_between_is_not() {
+    let mut world = World::open().await;
+    world.until_names(&["web.0", "worker.0"]).await;
+    let app = App::listen().await;
+    world.set_health(Some(app.health())).await;
+    // As at a start of the host: what runs is taken up, and from now on it is probed.
+    world.work.abort();
+    world.work = tokio::spawn(super::work(world.parts.host.clone()));
+    let asked = |n| app.asked.load(Ordering::SeqCst) >= n;
+    world.until("two probes of three fail, again and again", |_| asked(20)).await;
+    let before = world.web();
+    assert_eq!((before.restarts, before.state), (0, InstanceState::Running));
+    assert!(!world.kinds().contains(&EventKind::Unhealthy), "{:?}", world.kinds());
+    // The probing knows its policy; the start afterwards is checked without a component, as none is
+    // loaded here.
+    world.set_health(None).await;
+    app.dead.store(true, Ordering::SeqCst);
+    world
+        .until("it is started again", |_| {
+            let web = world.web();
+            web.restarts == 1 && web.state == InstanceState::Running
+        })
+        .await;
+    let Target { project, environment } = &world.target;
+    let events = world.parts.host.store.events(project, environment, None, 0).unwrap();
+    let unwell: Vec<_> = events.iter().filter(|one| one.kind == EventKind::Unhealthy).collect();
+    let [unwell] = &unwell[..] else { panic!("{events:#?}") };
+    let failure = unwell.failure.as_ref().unwrap();
+    assert_eq!(failure.code, "run.unhealthy");
+    assert!(failure.why.starts_with("3 probes in a row"), "{failure:?}");
+    assert!(failure.why.contains("the connection was cut"), "{failure:?}");
+    let (web, worker) = (&before.instance.id, "worker.0");
+    let running = world.running();
+    let worker = running.instances.iter().find(|one| one.name() == worker).unwrap();
+    assert_eq!((world.starts(web), world.starts(&worker.instance.id)), (2, 1));
 }

@@ -31,6 +31,8 @@ mod status;
 mod work;
 
 #[cfg(test)]
+mod door_tests;
+#[cfg(test)]
 mod tests;
 
 /// All background work around webhooks, until the host stops.

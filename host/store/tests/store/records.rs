@@ -5,7 +5,7 @@ use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Project, Service};
 use windlass_model::variable::Scope;
-use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Timestamp};
+use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Source, Timestamp};
 use windlass_store::kv::Page;
 use windlass_store::{Store, StoreError};
 
@@ -35,6 +35,18 @@ async fn a_project_is_made_once_changed_and_deleted_with_everything() {
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["meta/host-id", "meta/indexes", "meta/key-check", "meta/schema"]);
     assert!(matches!(store.project(&shop()), Err(StoreError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn an_image_in_between_does_not_take_the_repository_from_a_project() {
+    let store = with_shop().await;
+    let of_git = deployment(&production(), DeploymentStatus::Failed);
+    let repository = of_git.source.clone();
+    store.create_deployment(of_git).await.unwrap();
+    let mut of_image = deployment(&production(), DeploymentStatus::Failed);
+    of_image.source = Source::Image { reference: "example.com/shop:1".into() };
+    store.create_deployment(of_image).await.unwrap();
+    assert_eq!(store.project(&shop()).unwrap().value.source, Some(repository));
 }
 
 #[tokio::test]

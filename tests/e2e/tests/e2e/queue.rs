@@ -75,6 +75,8 @@ fn a_rollback_gets_the_variables_that_are_wanted_and_builds_only_what_was_pruned
     assert_ne!(built.step(StepName::Build), StepStatus::Skipped);
     assert_eq!(built.step(StepName::Migrate), StepStatus::Skipped);
     assert_eq!(host.get(HOST, "/").text(), "v1 two");
+    host.cli(&["redeploy", "--project", PROJECT]).ok();
+    assert_eq!(host.get(HOST, "/").text(), "v4 two", "a redeployment follows the branch again");
     host.finish();
 }
 

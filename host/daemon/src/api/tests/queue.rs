@@ -32,11 +32,22 @@ const DEPLOY: &str = r#"{"git_url": "https://example.org/shop"}"#;
 #[tokio::test]
 async fn every_request_that_makes_a_deployment_can_be_sent_again_with_its_key() {
     let world = World::new().await;
+    was_live(&world, "production", DeploymentStatus::Retired).await;
+    was_live(&world, "production", DeploymentStatus::Live).await;
+    was_live(&world, "staging", DeploymentStatus::Live).await;
     let create = format!("{SHOP}/deployments?create=true");
     let archive = format!("{SHOP}/deployments/archive?create=true");
     let redeploy = format!("{SHOP}/redeploy");
     let one = "/v1/deployments/1/redeploy?project=shop";
-    let rows = [(&*create, DEPLOY), (&*archive, "bytes"), (&*redeploy, ""), (one, "")];
+    let (rollback, promote) = (format!("{SHOP}/rollback"), format!("{SHOP}/promote"));
+    let rows = [
+        (&*create, DEPLOY),
+        (&*archive, "bytes"),
+        (&*redeploy, ""),
+        (one, ""),
+        (&*rollback, ""),
+        (&*promote, r#"{"from": "staging"}"#),
+    ];
     for (n, (path, body)) in rows.into_iter().enumerate() {
         let key = format!("key-{n}");
         let (status, replayed, first) = keyed(&world, path, &key, body).await;
@@ -51,7 +62,11 @@ async fn every_request_that_makes_a_deployment_can_be_sent_again_with_its_key() 
     let (status, _, answer) = keyed(&world, &create, "two words", DEPLOY).await;
     assert_eq!(status, 400);
     assert_failure(&answer, "idempotency.key-invalid");
-    assert_eq!(world.host.store.project(&"shop".parse().unwrap()).unwrap().value.next_number, 5);
+    let (status, _, answer) = keyed(&world, &rollback, "key-5", "").await;
+    assert_eq!(status, 409, "a promotion's key is no rollback's");
+    assert_failure(&answer, "idempotency.key-reused");
+    // Three that were there, and one of each row.
+    assert_eq!(world.host.store.project(&"shop".parse().unwrap()).unwrap().value.next_number, 10);
 }
 
 /// A deployment that is live, or was, with an artifact and the variables that it had.
@@ -103,26 +118,84 @@ async fn change(world: &World, of: &Deployment, change: impl FnOnce(&mut Deploym
     world.host.store.update_deployment(&found.value, found.revision).await.unwrap();
 }
 
+/// It has run a migration, which ended so; without a status that is not known.
+fn migrated(deployment: &mut Deployment, exit_code: Option<i32>) {
+    deployment.outputs.migration = Some(MigrationRecord {
+        migration: Migration {
+            tool: "acme".into(),
+            output: "app".into(),
+            argv: vec!["acme".into(), "migrate".into()],
+            cwd: String::new(),
+            verdict: MigrationVerdict::Run,
+            evidence: Vec::new(),
+        },
+        container: "c".into(),
+        exit_code,
+    });
+}
+
+#[tokio::test]
+async fn a_rollback_to_a_commit_names_the_migrations_that_were_run_since() {
+    use DeploymentStatus::{Failed, Live, Retired};
+    let world = World::new().await;
+    let has = |commit: &str| {
+        let commit = commit.to_owned();
+        move |one: &mut Deployment| one.outputs.fetched.as_mut().unwrap().commit = Some(commit)
+    };
+    let (first, second) = ("a1".repeat(20), "b2".repeat(20));
+    let one = was_live(&world, "production", Retired).await;
+    change(&world, &one, has(&first)).await;
+    let two = was_live(&world, "production", Retired).await;
+    change(&world, &two, has(&second)).await;
+    change(&world, &two, |two| migrated(two, Some(0))).await;
+    let elsewhere = was_live(&world, "staging", Live).await;
+    change(&world, &elsewhere, |other| migrated(other, Some(0))).await;
+    let failed = was_live(&world, "production", Failed).await;
+    change(&world, &failed, |failed| migrated(failed, Some(1))).await;
+    let live = was_live(&world, "production", Live).await;
+    change(&world, &live, |live| migrated(live, None)).await;
+
+    let path = format!("{SHOP}/rollback");
+    let back = async |commit: &str| {
+        let body = serde_json::json!({ "commit": commit }).to_string();
+        world.expect(202, "POST", &path, &body).await
+    };
+    let between = |answer: &Value| -> Vec<(u64, Option<i64>)> {
+        let all = answer["migrations_between"].as_array().cloned().unwrap_or_default();
+        assert!(all.iter().all(|one| one["tool"] == "acme" && one["command"][1] == "migrate"));
+        all.iter().map(|one| (one["number"].as_u64().unwrap(), one["exit_code"].as_i64())).collect()
+    };
+    let (ran, broke, unknown) = ((2, Some(0)), (4, Some(1)), (5, None));
+    let to_first = back(&first[..7]).await;
+    assert_eq!(to_first["kind"]["to"], one.id.as_str());
+    assert_eq!(between(&to_first), [ran, broke, unknown], "oldest first");
+    let said = to_first["warnings"][0]["message"].as_str().unwrap();
+    assert!(said.contains("acme by #2; acme by #4, which ended with status 1"), "{said}");
+    let to_second = back(&second).await;
+    assert_eq!(between(&to_second), [broke, unknown], "its own is not between");
+    let to_unknown = back(&"c3".repeat(20)).await;
+    assert_eq!(to_unknown["kind"]["type"], "rollback-to-commit");
+    assert_eq!(between(&to_unknown), [ran, broke, unknown], "any may be newer");
+
+    change(&world, &one, |one| one.artifact_pruned = true).await;
+    let rebuilt = back(&first).await;
+    assert_eq!(rebuilt["kind"]["rebuild"], true, "a commit is built again without being asked to");
+    assert_eq!(between(&rebuilt), [ran, broke, unknown]);
+    let shown = world
+        .expect(200, "GET", &format!("/v1/deployments/{}", rebuilt["id"].as_str().unwrap()), "")
+        .await;
+    assert_eq!(
+        shown["migrations_between"], rebuilt["migrations_between"],
+        "it stays in the record"
+    );
+}
+
 #[tokio::test]
 async fn a_rollback_says_whether_it_builds_and_which_migrations_lie_between() {
     let world = World::new().await;
     let first = was_live(&world, "production", DeploymentStatus::Retired).await;
     let second = was_live(&world, "production", DeploymentStatus::Live).await;
-    change(&world, &second, |deployment| {
-        deployment.outputs.migration = Some(MigrationRecord {
-            migration: Migration {
-                tool: "acme".into(),
-                output: "app".into(),
-                argv: vec!["acme".into(), "migrate".into()],
-                cwd: String::new(),
-                verdict: MigrationVerdict::Run,
-                evidence: Vec::new(),
-            },
-            container: "c".into(),
-            exit_code: Some(0),
-        });
-    })
-    .await;
+    change(&world, &second, |deployment| migrated(deployment, Some(0))).await;
     let path = format!("{SHOP}/rollback");
     let back = world.expect(202, "POST", &path, "").await;
     assert_eq!(back["kind"]["to"], first.id.as_str());

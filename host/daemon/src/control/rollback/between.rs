@@ -96,6 +96,7 @@ fn listed(between: &[MigrationBetween]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::TestHost;
 
     #[test]
     fn what_was_run_is_told_with_its_outcome() {
@@ -111,5 +112,50 @@ mod tests {
             "migrations were run (acme by #2; acme by #3, which ended with status 1; acme by \
              #4, whose outcome is not known)"
         );
+    }
+
+    #[tokio::test]
+    async fn the_whole_history_since_is_read_and_nothing_of_before() {
+        use windlass_model::deployment::Kind;
+        use windlass_model::plan::{Migration, MigrationVerdict};
+        use windlass_model::{EnvironmentName, Limits, Source};
+
+        let parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
+        let (host, project) = (&parts.host, "shop".parse().unwrap());
+        let target = Target { project, environment: EnvironmentName::production() };
+        host.store.ensure_project(&target.project).await.unwrap();
+        let migration = Migration {
+            tool: "acme".into(),
+            output: "app".into(),
+            argv: vec!["acme".into()],
+            cwd: String::new(),
+            evidence: Vec::new(),
+            verdict: MigrationVerdict::Run,
+        };
+        let newest = 2 * PAGE as u64 + 20;
+        let with = [1, 3, PAGE as u64, PAGE as u64 + 1, newest];
+        for number in 1..=newest {
+            let Target { project, environment } = target.clone();
+            let source = Source::Git { url: "file:///x".into(), reference: None };
+            let made =
+                Deployment::queued(project, environment, 0, Kind::Deploy, source, "test".into());
+            let mut made = host.store.create_deployment(made).await.unwrap();
+            assert_eq!(made.value.number, number);
+            if with.contains(&number) {
+                let (migration, container) = (migration.clone(), "c".to_owned());
+                made.value.outputs.migration =
+                    Some(MigrationRecord { migration, container, exit_code: Some(0) });
+                host.store.update_deployment(&made.value, made.revision).await.unwrap();
+            }
+        }
+        let since = |number| -> Vec<u64> {
+            let found = since(host, &target, number).unwrap();
+            found.into_iter().map(|ran| ran.number).collect()
+        };
+        assert_eq!(since(0), with);
+        assert_eq!(since(1), with[1..]);
+        assert_eq!(since(2), with[1..]);
+        assert_eq!(since(PAGE as u64), with[3..]);
+        assert_eq!(since(newest), [0; 0]);
     }
 }
