@@ -13,6 +13,10 @@ use windlass_model::{DeploymentId, Digest, EnvironmentName, Limits, LogLine, Pro
 /// Where the lines of a build go, in order. It must not block for long.
 pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;
 
+/// Is told a base as soon as it is resolved, by reference and digest: what a build that fails was based
+/// on. It must not block.
+pub type BaseSink = Arc<dyn Fn(&str, &Digest) + Send + Sync>;
+
 /// Ids of files by their path relative to the root of the source: mode (`100644`, `100755`, `120000`)
 /// and blob id, as `git ls-tree -r` lists them.
 pub type SourceDigests = BTreeMap<String, (String, String)>;
@@ -61,6 +65,8 @@ pub struct BuildRequest {
     pub variables: Vec<BuildVariable>,
     /// Where output goes.
     pub log: LogSink,
+    /// Is told every base, once.
+    pub bases: BaseSink,
     /// Ends the build and every process of it.
     pub cancel: CancellationToken,
     /// What images may be reached with.

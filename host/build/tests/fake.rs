@@ -20,7 +20,7 @@ use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Copy, Op, Origin, Output, OutputKind, ProcessKind, ProcessPlan,
     Run, RunConfig,
 };
-use windlass_model::{DeploymentId, Limits, LogLine, Secret};
+use windlass_model::{DeploymentId, Digest, Limits, LogLine, Secret};
 
 struct Bench {
     runtime: FakeRuntime,
@@ -121,6 +121,7 @@ fn request(bench: &Bench, plan: BuildPlan) -> BuildRequest {
         source_digests: None,
         variables: vec![],
         log: Arc::new(move |line| lines.lock().unwrap().push(line)),
+        bases: Arc::new(|_, _| ()),
         cancel: CancellationToken::new(),
         access: windlass_build::Access::default(),
         labels: BTreeMap::from([("windlass.project".to_owned(), "shop".to_owned())]),
@@ -192,6 +193,39 @@ async fn what_a_killed_build_left_is_removed_by_the_next_attempt() {
     assert_eq!(bench.runtime.list_snapshots(&Labels::new()).await.unwrap(), []);
     assert_eq!(bench.runtime.list(&Labels::new()).await.unwrap(), []);
     assert_eq!(bench.runtime.list_leases(&Labels::new()).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_build_that_fails_has_told_the_bases_that_it_came_to() {
+    let bench = bench(1);
+    // An image without layers, as `docker save` packs it.
+    let uploaded = tempfile::tempdir().unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = serde_json::json!({
+        "architecture": architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    std::fs::write(uploaded.path().join("config.json"), config.to_string()).unwrap();
+    let manifest = r#"[{"Config":"config.json","Layers":[]}]"#;
+    std::fs::write(uploaded.path().join("manifest.json"), manifest).unwrap();
+    let image = windlass_build::Layout::open(uploaded.path()).unwrap();
+    let base = || Base::Image(image.reference());
+
+    let mut plan = plan();
+    for step in &mut plan.steps {
+        step.base = base();
+    }
+    let told: Arc<Mutex<Vec<(String, Digest)>>> = Arc::default();
+    let mut request = request(&bench, plan);
+    request.access.layout = Some(uploaded.path().to_owned());
+    let bases = Arc::clone(&told);
+    request.bases = Arc::new(move |reference, digest| {
+        bases.lock().unwrap().push((reference.to_owned(), digest.clone()));
+    });
+    let failure = bench.builder.build(request).await.unwrap_err();
+    assert_eq!(failure.code, "build.command-failed");
+    let expected = (image.reference(), image.image().digest.clone());
+    assert_eq!(*told.lock().unwrap(), [expected]);
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ pub use teardown::{TeardownConfig, teardown};
 /// Why it could not start, as a person can mend it.
 pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = signals()?;
+    backup::check(&config.limits)?;
     let store = open_store(&config.data_dir, &config.limits).await?;
     failpoint::arm(&config.data_dir);
     source::ssh::remove_leftovers(&config.data_dir);

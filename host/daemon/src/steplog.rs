@@ -87,6 +87,22 @@ impl StepLogs {
         tail_of_file(&self.step_file(deployment, step), lines_max)
     }
 
+    /// The deployments that have logged something, also those whose record is gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn deployments(&self) -> std::io::Result<Vec<DeploymentId>> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            found.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+        }
+        Ok(found)
+    }
+
     /// Removes everything that a deployment logged.
     ///
     /// # Errors

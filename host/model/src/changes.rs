@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deployment::Deployment;
-use crate::id::DeploymentId;
-use crate::settings::Settings;
+use crate::deployment::{Deployment, Outputs};
+use crate::id::{DeploymentId, Digest};
+use crate::settings::{Layers, Settings};
 
 /// What a deployment was made with, beside its source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -65,7 +65,8 @@ pub struct Changes {
     /// Plugins by version and digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<Change>,
-    /// Base images by digest, as far as this deployment came to know them.
+    /// Base images by digest, as far as this deployment came to know them: of a build that failed those
+    /// that it had resolved by then, and none is said to be gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<Change>,
     /// Toolchains by version, the same.
@@ -88,10 +89,6 @@ impl Changes {
             let pair = |t: &crate::plan::Toolchain| (t.name.clone(), t.requirement.clone());
             artifact.toolchains.iter().map(pair).collect::<BTreeMap<_, _>>()
         };
-        let bases = |artifact: &crate::deployment::Artifact| {
-            let pair = |(name, digest): &(String, _)| (name.clone(), ToString::to_string(digest));
-            artifact.bases.iter().map(pair).collect::<BTreeMap<_, _>>()
-        };
         Self {
             since: old.id.clone(),
             since_number: old.number,
@@ -105,7 +102,7 @@ impl Changes {
             } else {
                 Vec::new()
             },
-            bases: both.map(|(a, b)| differing(&bases(a), &bases(b))).unwrap_or_default(),
+            bases: bases(was, is),
             toolchains: both
                 .map(|(a, b)| differing(&toolchains(a), &toolchains(b)))
                 .unwrap_or_default(),
@@ -128,6 +125,21 @@ impl Changes {
             && self.toolchains.is_empty()
             && self.settings.is_empty()
     }
+}
+
+/// The bases that differ. Where a build failed only those that it had come to are known.
+fn bases(was: &Outputs, is: &Outputs) -> Vec<Change> {
+    let known = |outputs: &Outputs| {
+        let pair = |(name, digest): &(String, Digest)| (name.clone(), digest.to_string());
+        let built = outputs.artifact.as_ref().map(|artifact| &artifact.bases);
+        built.unwrap_or(&outputs.bases).iter().map(pair).collect::<BTreeMap<_, _>>()
+    };
+    if was.artifact.is_none() {
+        return Vec::new();
+    }
+    let mut changes = differing(&known(was), &known(is));
+    changes.retain(|change| is.artifact.is_some() || change.to.is_some());
+    changes
 }
 
 fn commit(old: &Deployment, new: &Deployment) -> Option<Change> {
@@ -190,6 +202,8 @@ fn flat(settings: &Settings) -> BTreeMap<String, String> {
         }
     }
     let mut into = BTreeMap::new();
+    // What is in force is compared, not where it comes from.
+    let settings = Settings { layers: Layers::default(), ..settings.clone() };
     walk("", &serde_json::to_value(settings).unwrap_or_default(), &mut into);
     into
 }
@@ -197,8 +211,7 @@ fn flat(settings: &Settings) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment::{Fetched, Kind, Source};
-    use crate::id::Digest;
+    use crate::deployment::{Artifact, Fetched, Kind, Source};
 
     fn deployment(number: u64, commit: &str, variables: &[(&str, &str)]) -> Deployment {
         let source = Source::Git { url: "https://example.com/a.git".into(), reference: None };
@@ -244,6 +257,53 @@ mod tests {
         assert_eq!(changes.settings[0].to.as_deref(), Some("4000"));
         assert!(!changes.is_empty());
         assert!(Changes::between(&old, &old).is_empty());
+    }
+
+    fn bases(list: &[(&str, &str)]) -> Vec<(String, Digest)> {
+        list.iter().map(|(name, text)| ((*name).to_owned(), Digest::of(text.as_bytes()))).collect()
+    }
+
+    fn built(number: u64, list: &[(&str, &str)]) -> Deployment {
+        let mut it = deployment(number, "aaaa", &[]);
+        it.outputs.made_with = None;
+        it.outputs.bases = bases(list);
+        it.outputs.artifact = Some(Artifact {
+            digest: Digest::of(b"artifact"),
+            outputs: vec![],
+            processes: vec![],
+            bases: bases(list),
+            toolchains: vec![],
+            plan: Digest::of(b"plan"),
+        });
+        it
+    }
+
+    #[test]
+    fn a_build_that_failed_names_the_base_that_changed_and_none_as_gone() {
+        let old = built(1, &[("node:22", "old"), ("nginx:1", "same"), ("later:1", "x")]);
+        let mut failed = built(2, &[("node:22", "new"), ("nginx:1", "same"), ("alpine:3", "x")]);
+        failed.outputs.artifact = None;
+        let changes = Changes::between(&old, &failed);
+        let named = |changes: &Changes| {
+            let names = changes.bases.iter().map(|change| change.name.clone());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(named(&changes), ["alpine:3", "node:22"], "`later` was not come to");
+        let node = &changes.bases[1];
+        assert_eq!(node.from, Some(Digest::of(b"old").to_string()));
+        assert_eq!(node.to, Some(Digest::of(b"new").to_string()));
+        assert!(!changes.is_empty());
+
+        // It failed before any base was known.
+        failed.outputs.bases.clear();
+        assert!(Changes::between(&old, &failed).is_empty());
+        // It was built: what is missing is gone.
+        let new = built(2, &[("node:22", "old"), ("nginx:1", "same")]);
+        assert_eq!(named(&Changes::between(&old, &new)), ["later:1"]);
+        // A good one of an earlier version has its bases in its artifact alone.
+        let mut earlier = old.clone();
+        earlier.outputs.bases.clear();
+        assert!(Changes::between(&earlier, &old).is_empty());
     }
 
     #[test]

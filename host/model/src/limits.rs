@@ -1,5 +1,7 @@
 //! Every limit of Windlass, in one place, each with its unit in its name.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The limits in force. `Default` gives the values that the documentation states.
@@ -52,6 +54,12 @@ pub struct Limits {
     pub backup_every_s: u64,
     /// Backups that are kept; older ones are deleted.
     pub backups_kept_max: usize,
+    /// Whether backups that are made by themselves hold the volumes.
+    pub backup_volumes: bool,
+    /// File whose first line is the passphrase that encrypts the key in backups that are made by
+    /// themselves; without one the key is in them as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_passphrase_file: Option<PathBuf>,
     /// Body of an uploaded source archive, in bytes.
     pub upload_bytes_max: u64,
     /// Body of any other request, in bytes.
@@ -239,6 +247,8 @@ impl Default for Limits {
             memory_free_bytes_min: 128 * MIB,
             backup_every_s: 6 * 3600,
             backups_kept_max: 8,
+            backup_volumes: false,
+            backup_passphrase_file: None,
             upload_bytes_max: 512 * MIB,
             request_body_bytes_max: MIB,
             source_bytes_max: 4 * GIB,

@@ -107,7 +107,10 @@ impl Session {
             () = cancel.cancelled() => return Err(cancelled()),
         };
         self.log.host(format!("base {} ({})", image.reference, image.digest.short()));
-        self.bases_used.insert(image.reference.clone(), image.digest.clone());
+        let before = self.bases_used.insert(image.reference.clone(), image.digest.clone());
+        if before.is_none() {
+            (self.request.bases)(&image.reference, &image.digest);
+        }
         for toolchain in &image.toolchains {
             if !self.toolchains.contains(toolchain) {
                 self.toolchains.push(toolchain.clone());

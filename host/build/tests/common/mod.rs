@@ -145,6 +145,7 @@ impl Host {
             source_digests: None,
             variables: Vec::new(),
             log: Arc::new(move |line| lines.lock().unwrap().push(line)),
+            bases: Arc::new(|_, _| ()),
             cancel: CancellationToken::new(),
             access: windlass_build::Access::default(),
             labels: BTreeMap::new(),

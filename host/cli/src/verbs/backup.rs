@@ -13,8 +13,9 @@ use crate::session::Session;
 
 /// Make, list and verify backups. They are put back with `windlass restore`.
 ///
-/// A backup holds the state, its key, the proxy's table, installed plugins, and the uploaded archives
-/// that live deployments were made of; volumes if asked for. Artifacts and logs are not part of it.
+/// A backup holds the state, its key, the proxy's table, installed plugins, and what was uploaded for
+/// live and stopped deployments; volumes if asked for. Artifacts and logs are not part of it. What the
+/// backups at intervals hold is set in the limits file: backup_volumes, backup_passphrase_file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass backup create --volumes

@@ -1,25 +1,31 @@
-//! Backups of a host: the state with its key, the proxy's table, installed plugins, the uploaded archives
-//! that live deployments were made of, and the volumes if they are wanted. One file each, in `backups`
-//! of the data directory; see `bundle` for its layout.
+//! Backups of a host: the state with its key, the proxy's table, installed plugins, what was uploaded for
+//! live and stopped deployments (source, finished files, images), and the volumes if they are wanted. One
+//! file each, in `backups` of the data directory; see `bundle` for its layout, `interval` for those that
+//! are made by themselves.
 //!
 //! **Invariants.** A backup counts only after it was read back and every digest was right. It is made
 //! while everything goes on: nothing waits but commits, and only while the state itself is written.
 //! Artifacts and logs are not part of it: what was live is built again by `windlass redeploy`.
 
 mod bundle;
+mod interval;
 mod restore;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_model::deployment::Source;
 use windlass_model::recovery::{BackupKey, BackupManifest, BackupStatus, BackupView, CreateBackup};
-use windlass_model::{Deployment, Failure, Secret, Timestamp};
+use windlass_model::{Digest, Failure, Secret, Timestamp};
 use windlass_store::{seal_key, verify_backup};
 
 use self::bundle::{Keep, Writer};
 use crate::host::Host;
+use crate::source::uploads;
+pub(crate) use interval::{check, keep};
 pub use restore::{RestoreConfig, restore};
 pub(crate) use restore::{interrupted, restore_state};
 
@@ -63,17 +69,22 @@ fn is_state_alone(path: &Path) -> bool {
 /// `backup.failed` with what did.
 pub(crate) fn create(host: &Host, wanted: &CreateBackup) -> Result<BackupView, Failure> {
     let made = try_create(host, wanted);
-    let note = dir(&host.config.data_dir).join(FAILED);
     match &made {
-        Ok(_) => drop(std::fs::remove_file(note)),
-        Err(failure) => {
-            let text = serde_json::to_vec(failure).unwrap_or_default();
-            if let Err(error) = std::fs::write(note, text) {
-                tracing::error!(%error, "that the backup failed could not be written down");
-            }
-        }
+        Ok(_) => drop(std::fs::remove_file(dir(&host.config.data_dir).join(FAILED))),
+        Err(failure) => note(&host.config.data_dir, failure),
     }
     made
+}
+
+/// Writes down that the last try failed, for the host's status.
+fn note(data_dir: &Path, failure: &Failure) {
+    let dir = dir(data_dir);
+    let text = serde_json::to_vec(failure).unwrap_or_default();
+    let written =
+        std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(FAILED), text));
+    if let Err(error) = written {
+        tracing::error!(%error, "that the backup failed could not be written down");
+    }
 }
 
 fn try_create(host: &Host, wanted: &CreateBackup) -> Result<BackupView, Failure> {
@@ -118,7 +129,7 @@ fn write(
 ) -> Result<(), Failure> {
     let data_dir = &host.config.data_dir;
     let key = sealed(data_dir, wanted, manifest.key)?;
-    let live: Vec<Deployment> = host.all_live()?.into_iter().map(|(live, _)| live).collect();
+    let uploaded = uploaded(host)?;
     let write = || -> std::io::Result<()> {
         let mut bundle = Writer::begin(to, manifest)?;
         bundle.path(STATE, state)?;
@@ -129,13 +140,10 @@ fn write(
             bundle.path(TABLE, &data_dir.join(TABLE))?;
         }
         bundle.tree("plugins", &data_dir.join("plugins"))?;
-        let mut archives: Vec<&str> = live.iter().filter_map(archive).collect();
-        archives.sort_unstable();
-        archives.dedup();
-        for archive in archives {
-            let path = data_dir.join("uploads").join(archive);
+        for digest in &uploaded {
+            let path = uploads::path(data_dir, digest);
             if path.is_file() {
-                bundle.path(&format!("uploads/{archive}"), &path)?;
+                bundle.path(&format!("uploads/{}", digest.hex()), &path)?;
             }
         }
         if wanted.volumes {
@@ -146,12 +154,13 @@ fn write(
     write().map_err(|e| failed(&e))
 }
 
-/// File name of the archive that a deployment was made of.
-fn archive(deployment: &Deployment) -> Option<&str> {
-    match &deployment.source {
-        Source::Archive { digest, .. } => Some(digest.hex()),
-        _ => None,
-    }
+/// What was uploaded for the deployments that serve, or would again when they are started: without it
+/// none of them can be deployed again on another machine.
+fn uploaded(host: &Host) -> Result<BTreeSet<Digest>, Failure> {
+    let mut deployments = host.all_live()?;
+    deployments.extend(host.all_stopped()?);
+    let uploads = deployments.iter().filter_map(|(deployment, _)| deployment.source.upload());
+    Ok(uploads.map(|(digest, _)| digest.clone()).collect())
 }
 
 /// The key as it goes into the backup.
@@ -259,28 +268,6 @@ fn prune(dir: &Path, keep: usize) {
     for old in &files[..gone] {
         if let Err(error) = std::fs::remove_file(old) {
             tracing::warn!(%error, file = %old.display(), "an old backup could not be removed");
-        }
-    }
-}
-
-/// Makes backups at intervals until the host stops: at once when the newest is old.
-pub(crate) async fn keep(host: Arc<Host>) {
-    let every = Duration::from_secs(host.config.limits.backup_every_s.max(60));
-    loop {
-        let due = match newest(&host.config.data_dir) {
-            Some(at) => {
-                let age = Timestamp::now().duration_since(at);
-                every.saturating_sub(Duration::try_from(age).unwrap_or_default())
-            }
-            None => Duration::ZERO,
-        };
-        tokio::time::sleep(due).await;
-        match create_in_background(&host, CreateBackup::default()).await {
-            Ok(view) => tracing::info!(name = view.name, "the host was backed up"),
-            Err(failure) => {
-                tracing::error!(%failure, "the backup failed");
-                tokio::time::sleep(every / 12).await;
-            }
         }
     }
 }

@@ -11,7 +11,7 @@ use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 use super::{Target, ensure, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
-use crate::pipeline::names;
+use crate::pipeline::{names, prune};
 use crate::sessions::background;
 
 /// Longest Git token, in bytes.
@@ -55,6 +55,7 @@ pub async fn list(host: &Arc<Host>) -> Result<Vec<ProjectView>, Failure> {
 /// `project.not-found`; `project.has-live` while anything of it is live, queued or running.
 pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure> {
     let environments = host.store.environments(name).unwrap_or_default();
+    let logged = prune::logs::of(host, name, None).await?;
     host.store.delete_project(name).await.map_err(stored).map_err(|mut failure| {
         if failure.code == "environment.has-live" {
             failure.code = "project.has-live".to_owned();
@@ -65,6 +66,7 @@ pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure>
     for environment in environments {
         withdraw(host, &Target { project: name.clone(), environment: environment.name }).await;
     }
+    prune::logs::remove(host, logged).await;
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
@@ -154,10 +156,12 @@ pub async fn environments(
 /// `environment.not-found`; `environment.has-live` while anything of it is live, queued or running.
 pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(), Failure> {
     require(host, target)?;
+    let logged = prune::logs::of(host, &target.project, Some(&target.environment)).await?;
     let deleted = host.store.delete_environment(&target.project, &target.environment).await;
     deleted.map_err(stored)?;
     end_commands(host, &target.project, Some(&target.environment)).await;
     withdraw(host, target).await;
+    prune::logs::remove(host, logged).await;
     Ok(())
 }
 

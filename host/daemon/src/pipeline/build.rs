@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 use windlass_build::{Access, BuildRequest, BuildVariable, SourceDigests};
 use windlass_model::{Deployment, Failure, Source, StepName, StepStatus};
 
@@ -25,6 +26,7 @@ impl Work for Build {
         let plan = run.host.plan(&run.deployment).await?;
         let app_dir = run.settings()?.build.app_dir.clone();
         let log = run.log.clone();
+        let (told, mut bases) = mpsc::unbounded_channel();
         let request = BuildRequest {
             project: run.deployment.project.clone(),
             environment: run.deployment.environment.clone(),
@@ -38,11 +40,29 @@ impl Work for Build {
                 log.write(line);
                 failpoint::reached("during:build");
             }),
+            bases: Arc::new(move |reference, digest| {
+                // Nobody listens any more when the step was ended.
+                let _ended = told.send((reference.to_owned(), digest.clone()));
+            }),
             cancel: run.cancel.clone(),
             access: access(run)?,
             labels: names::labels(&run.deployment, StepName::Build),
         };
-        let outcome = run.host.builder.build(request).await?;
+        // Kept as they become known: also a build that fails, or is ended, says what it was based on.
+        run.deployment.outputs.bases.clear();
+        let builder = run.host.builder.clone();
+        let mut build = std::pin::pin!(builder.build(request));
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                Some(base) = bases.recv() => run.deployment.outputs.bases.push(base),
+                outcome = &mut build => break outcome,
+            }
+        };
+        while let Ok(base) = bases.try_recv() {
+            run.deployment.outputs.bases.push(base);
+        }
+        let outcome = outcome?;
         for warning in &outcome.warnings {
             run.warn(&warning.code, warning.message.clone());
         }
@@ -95,4 +115,124 @@ fn build_variables(run: &Run) -> Vec<BuildVariable> {
             secret: variable.secret,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use windlass_build::Layout;
+    use windlass_model::deployment::{Artifact, Kind, StoredPlan};
+    use windlass_model::plan::{
+        Base, BuildPlan, BuildStep, Copy, Op, Origin, Output, OutputKind, RunConfig,
+    };
+    use windlass_model::project::Project;
+    use windlass_model::settings::Settings;
+    use windlass_model::{DeploymentStatus, Digest, EnvironmentName, Limits, Timestamp};
+
+    use super::super::ticket::Ticket;
+    use super::super::{Row, runner};
+    use super::*;
+    use crate::testing::TestHost;
+
+    static BUILD_ALONE: [Row; 1] =
+        [Row { step: StepName::Build, work: &Build, deadline_s: |limits| limits.build_s }];
+
+    fn deployment(source: Source) -> Deployment {
+        let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
+        Deployment::queued(project, environment, 0, Kind::Deploy, source, "test".into())
+    }
+
+    /// An image without layers, as `docker save` packs it.
+    fn image(dir: &Path) -> Layout {
+        std::fs::create_dir_all(dir).unwrap();
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": []},
+        });
+        std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
+        let manifest = r#"[{"Config":"config.json","Layers":[]}]"#;
+        std::fs::write(dir.join("manifest.json"), manifest).unwrap();
+        Layout::open(dir).unwrap()
+    }
+
+    /// One step, which copies a file that is not there.
+    fn failing_plan(base: String) -> BuildPlan {
+        let copy = Copy {
+            origin: Origin::Source,
+            sources: vec!["no-such-file".into()],
+            exclude: vec![],
+            dest: "/".into(),
+            chown: None,
+            chmod: None,
+            parents: false,
+        };
+        let step = BuildStep {
+            id: "app".into(),
+            name: "app".into(),
+            base: Base::Image(base),
+            env: vec![],
+            cwd: "/".into(),
+            user: String::new(),
+            ops: vec![Op::Copy(copy)],
+        };
+        let artifact = OutputKind::Image { step: "app".into(), config: RunConfig::default() };
+        let outputs = vec![Output { name: "app".into(), artifact }];
+        BuildPlan { steps: vec![step], outputs, ..BuildPlan::default() }
+    }
+
+    #[tokio::test]
+    async fn a_build_that_fails_keeps_its_bases_and_names_the_one_that_changed() {
+        let world = TestHost::with(Limits::default(), &BUILD_ALONE).await;
+        let host = world.host.clone();
+        let project = Project::new("shop".parse().unwrap());
+        host.store.create_project(&project).await.unwrap();
+        let source = Source::ImageArchive { digest: Digest::of(b"image"), name: "image".into() };
+        let good = host.store.create_deployment(deployment(source.clone())).await.unwrap();
+        let next = host.store.create_deployment(deployment(source)).await.unwrap();
+        let data_dir = &host.config.data_dir;
+        let image = image(&source::image::layout_dir(data_dir, &next.value.id));
+        std::fs::create_dir_all(host.source_dir(&next.value.id)).unwrap();
+
+        let (mut one, old) = (good.value, Digest::of(b"what the name meant before"));
+        one.status = DeploymentStatus::Retired;
+        one.live_at = Some(Timestamp::now());
+        one.outputs.artifact = Some(Artifact {
+            digest: Digest::of(b"artifact"),
+            outputs: vec![],
+            processes: vec![],
+            bases: vec![(image.reference(), old.clone())],
+            toolchains: vec![],
+            plan: Digest::of(b"plan"),
+        });
+        host.save_deployment(&one, good.revision).await.unwrap();
+
+        let stored = StoredPlan { plugin: "test".into(), plan: failing_plan(image.reference()) };
+        let plan = Digest::of_json(&stored.plan);
+        host.store.put_plan(&plan, &stored).await.unwrap();
+        let mut failing = next.value;
+        for step in failing.steps.iter_mut().filter(|step| step.name < StepName::Build) {
+            step.status = StepStatus::Succeeded;
+        }
+        failing.outputs.plan = Some(plan);
+        failing.outputs.settings = Some(Settings::default());
+        let id = failing.id.clone();
+        let revision = host.save_deployment(&failing, next.revision).await.unwrap();
+        Box::pin(runner::run(host.clone(), failing, revision, Ticket::new())).await;
+
+        let failed = host.deployment(&id).unwrap().unwrap().0;
+        let failure = failed.failure.unwrap();
+        assert_eq!(
+            (failed.status, failure.step),
+            (DeploymentStatus::Failed, Some(StepName::Build))
+        );
+        let new = image.image().digest.clone();
+        assert_eq!(failed.outputs.bases, [(image.reference(), new.clone())], "{failure:?}");
+        let changes = failed.changes.unwrap();
+        assert_eq!(changes.bases.len(), 1, "{changes:?}");
+        let base = &changes.bases[0];
+        assert_eq!(base.name, image.reference());
+        assert_eq!((&base.from, &base.to), (&Some(old.to_string()), &Some(new.to_string())));
+    }
 }

@@ -1,14 +1,16 @@
 //! A host that has lost its state, and one that gets it back from a backup.
 
+use std::path::Path;
 use std::time::Duration;
 
 use windlass_model::DeploymentStatus;
 use windlass_model::recovery::{
     BackupKey, BackupView, RecoverReport, RecoveredFrom, RestoreReport,
 };
-use windlass_test_support::{HostOptions, TestHost, wait_for};
+use windlass_test_support::{Deployed, HostOptions, TestHost, wait_for};
 
 use crate::shop::{HOST, PROJECT, Shop, assert_unharmed};
+use crate::sources::{architecture, saved_image};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -158,10 +160,39 @@ fn a_lost_state_comes_back_with_its_history_and_variables_when_there_is_a_backup
     shop.host.finish();
 }
 
+/// Beside the shop: `site` serves finished files that were uploaded, `boxed` an image from an archive,
+/// and is stopped.
+fn deploy_uploads(host: &TestHost, dir: &Path) {
+    let site = dir.join("dist");
+    std::fs::create_dir(&site).unwrap();
+    std::fs::write(site.join("index.html"), "finished files").unwrap();
+    let image = saved_image(&dir.join("saved"), "from an archive", architecture());
+    for (option, path, project) in [("--static", site, "site"), ("--image-archive", image, "boxed")]
+    {
+        let path = path.to_str().unwrap();
+        let deploy = ["--json", "deploy", option, path, "--project", project];
+        Deployed::of(&host.cli(&deploy)).live();
+    }
+    host.cli(&["stop", "--project", "boxed"]).ok();
+}
+
+/// What was uploaded before the backup can be deployed again from it alone.
+fn assert_uploads_come_back(host: &TestHost) {
+    for (project, text) in [("site", "finished files"), ("boxed", "from an archive")] {
+        Deployed::of(&host.cli(&["--json", "redeploy", "--project", project])).live();
+        let name = format!("{project}.localhost");
+        wait_for("what was uploaded serves again", WITHIN, || match host.get(&name, "/").text() {
+            got if got == text => Ok(()),
+            got => Err(got),
+        });
+    }
+}
+
 #[test]
 fn a_backup_brings_a_host_back_on_an_empty_machine() {
     let shop = open();
     let dir = windlass_test_support::scratch("backup");
+    deploy_uploads(&shop.host, dir.path());
     let volume = shop.host.data_dir().join("volumes").join(PROJECT).join("production/uploads");
     std::fs::create_dir_all(&volume).unwrap();
     std::fs::write(volume.join("picture"), "of a cat").unwrap();
@@ -199,7 +230,9 @@ fn a_backup_brings_a_host_back_on_an_empty_machine() {
     refuses(&["restore", broken.to_str().unwrap(), "--yes"], "backup.damaged");
     let restore = ["restore", &copy, "--passphrase-file", passphrase, "--yes"];
     let report: RestoreReport = host.cli_json(&restore).ok().json();
-    assert_eq!(report.live, [format!("{PROJECT}/production")]);
+    let mut live = report.live.clone();
+    live.sort();
+    assert_eq!(live, [format!("{PROJECT}/production"), "site/production".to_owned()]);
     assert!(report.next.iter().any(|next| next.starts_with("windlass redeploy")), "{report:#?}");
     host.restart();
     assert_eq!(*host.id(), manifest.host, "it is the same host");
@@ -212,6 +245,7 @@ fn a_backup_brings_a_host_back_on_an_empty_machine() {
         text => Err(text),
     });
     assert_eq!(host.get("more.localhost", "/").text(), "v2");
+    assert_uploads_come_back(&host);
     let shop = Shop { host, repo, last: 3, live: 3, text: "v2".to_owned() };
     let known = [("API_KEY".to_owned(), true), ("GREETING".to_owned(), false)];
     assert_eq!(shop.variables(), known);

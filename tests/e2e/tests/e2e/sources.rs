@@ -65,7 +65,7 @@ fn finished_files_are_served_as_they_are_from_a_folder_and_from_archives() {
 }
 
 /// An image as `docker save` packs it: busybox that serves one page.
-fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf {
+pub(crate) fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf {
     let root = dir.join("rootfs");
     std::fs::create_dir_all(root.join("bin")).unwrap();
     std::fs::create_dir_all(root.join("www")).unwrap();
@@ -94,7 +94,7 @@ fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf {
     image
 }
 
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
