@@ -76,8 +76,7 @@ impl Store {
     /// another project. A token without projects would reach all of them, so the last one revokes it.
     pub(crate) async fn take_from_tokens(&self, project: &ProjectName) -> Result<()> {
         for token in self.tokens()? {
-            loop {
-                let Some(mut found) = self.token(&token.id)? else { break };
+            while let Some(mut found) = self.token(&token.id)? {
                 let token = &mut found.value;
                 if !token.projects.contains(project) {
                     break;

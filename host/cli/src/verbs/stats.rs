@@ -120,7 +120,7 @@ mod tests {
             network_received_bytes: 2048,
             network_sent_bytes: 10,
         };
-        let ended = InstanceStats { instance: "worker.0".into(), running: false, ..one.clone() };
+        let ended = InstanceStats { instance: "worker.0".into(), running: false, ..one };
         let stats = View { at: at(3700), instances: vec![one, ended] };
         insta::assert_snapshot!(text(&stats), @r"
         INSTANCE  DEPLOYMENT  CPU      MEMORY    OF         PIDS  RECEIVED  SENT  OOM  RESTARTS  UP

@@ -170,7 +170,7 @@ impl Merge {
                 continue;
             }
             bytes += stored.line.text.len();
-            let place = self.with_places.then(|| self.places().to_string()).unwrap_or_default();
+            let place = if self.with_places { self.places().to_string() } else { String::new() };
             batch.items.push(self.item(index, stored, place));
         }
         batch

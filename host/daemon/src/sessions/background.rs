@@ -166,11 +166,14 @@ pub(crate) fn list(
     Ok(records(host, project, environment)?.into_values().rev().map(|(_, view)| view).collect())
 }
 
+/// Commands by when they were begun and their name.
+type Records = BTreeMap<(Timestamp, String), (DeploymentId, RunView)>;
+
 fn records(
     host: &Host,
     project: &ProjectName,
     environment: &EnvironmentName,
-) -> Result<BTreeMap<(Timestamp, String), (DeploymentId, RunView)>, Failure> {
+) -> Result<Records, Failure> {
     let mut found = BTreeMap::new();
     for deployment in sources::history(host, project, environment, DEPLOYMENTS_LISTED)? {
         let names = sources::instances(host, &deployment.id);

@@ -174,7 +174,7 @@ impl Pump {
                     }
                 }
                 // Wakes when the process has taken some input.
-                _ = async { match room { Some(room) => drop(room.reserve().await), None => () } },
+                () = async { if let Some(room) = room { drop(room.reserve().await) } },
                     if is_full => {}
                 _ = ask.tick() => {
                     let silent = !is_full && self.heard_at.elapsed() > SILENT_MAX;

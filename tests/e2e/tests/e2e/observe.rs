@@ -205,11 +205,10 @@ fn nothing_was_lost_or_doubled(seen: &[LogEntry]) {
 }
 
 fn a_dead_instance_keeps_its_log(host: &TestHost) {
-    let last = wait_for("the first version retires", LONG, || {
+    wait_for("the first version retires", LONG, || {
         let last = entries(host, &["1", "--instance", "web.0", "--tail", "1"]);
         if last[0].line.text == "last words" { Ok(()) } else { Err(last[0].line.text.clone()) }
     });
-    let () = last;
     let output = host.cli(&with_project(&["logs", "1", "--format", "otlp", "--tail", "3"])).ok();
     let mut records = 0;
     for line in output.stdout.lines() {
