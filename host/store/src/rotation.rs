@@ -62,6 +62,12 @@ impl Store {
         Ok(KeyState { id: cipher.key_id(), is_rotating: cipher.is_rotating(), old_files })
     }
 
+    /// Keeps the key as it is for as long as the guard lives: a copy of the state and of the key that are
+    /// made meanwhile fit together. Blocks while a replacement is at work; not for asynchronous code.
+    pub fn hold_key(&self) -> impl Drop + '_ {
+        self.inner.rotation.blocking_lock()
+    }
+
     /// Replaces the key, or goes on with a replacement that was cut off: at any moment every value can
     /// be read. `at` is told of each place and may end it there, as a crash would.
     ///

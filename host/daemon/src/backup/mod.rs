@@ -92,6 +92,7 @@ fn try_create(host: &Host, wanted: &CreateBackup) -> Result<BackupView, Failure>
     let dir = dir(data_dir);
     let scratch = dir.join(".partial");
     std::fs::create_dir_all(&scratch).map_err(|e| failed(&e))?;
+    let _key = host.store.hold_key();
     let state = host.store.backup_to(&scratch, 1).map_err(|e| e.to_failure())?;
     let key = match (wanted.without_key, &wanted.passphrase) {
         (true, _) => BackupKey::Absent,
