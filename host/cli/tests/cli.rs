@@ -286,6 +286,41 @@ fn variables_are_set_together_and_a_secret_can_come_from_standard_input() {
 }
 
 #[test]
+fn settings_are_changed_from_what_is_set_and_again_when_somebody_else_was_faster() {
+    let path = "/v1/projects/shop/environments/production/settings HTTP/1.1";
+    let answer = |memory: &str, revision: u64| {
+        let set = serde_json::json!({"run": {"memory": memory}});
+        serde_json::json!({"settings": set, "revision": revision, "values": []}).to_string()
+    };
+    let server = Server::json(vec![
+        ("200 OK", answer("1GiB", 4)),
+        ("409 Conflict", error("store.conflict")),
+        ("200 OK", answer("2GiB", 5)),
+        ("200 OK", answer("2GiB", 6)),
+        ("200 OK", answer("2GiB", 6)),
+    ]);
+    let words = ["--url", &server.url, "-p", "shop", "settings"];
+    let set = ["set", "run.replicas=2", "deploy.keep_deployments=long"];
+    let ran = run(&[&words[..], &set[..]].concat(), "");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    let ran = run(&[&words[..], &["unset", "run.cpu"]].concat(), "");
+    assert_eq!(ran.exit, Exit::NotFound);
+    assert!(ran.err.contains("code: cli.setting-not-set"), "{}", ran.err);
+    let seen = server.finish();
+    let lines: Vec<&str> = seen.iter().map(|one| one.line.split(' ').next().unwrap()).collect();
+    assert_eq!(lines, ["GET", "PUT", "GET", "PUT", "GET"]);
+    assert!(seen.iter().all(|one| one.line.ends_with(path)), "{}", seen[0].line);
+    let body: serde_json::Value = serde_json::from_slice(&seen[3].body).unwrap();
+    let expected = serde_json::json!({
+        "settings": {
+            "run": {"memory": "2GiB", "replicas": 2}, "deploy": {"keep_deployments": "long"},
+        },
+        "revision": 5,
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
 fn bad_variables_are_refused_before_anything_is_sent() {
     let rows: [(&[&str], &str, Exit); 4] = [
         (&["env", "set", "A", "-", "B", "-"], "x", Exit::Usage),
@@ -416,6 +451,7 @@ fn the_help_of_every_verb_is_known() {
         "project",
         "environment",
         "env",
+        "settings",
         "domain",
         "service",
         "webhook",

@@ -122,8 +122,8 @@ pub struct Limits {
     pub liveness_failures: u32,
     /// How long an instance that nothing probes must run to count as started, in milliseconds.
     pub settle_ms: u64,
-    /// How long requests are held while a version is replaced with `strategy = "recreate"`, or while
-    /// no instance answers, in milliseconds.
+    /// How long requests are held while a version is replaced with `strategy = "recreate"`, in
+    /// milliseconds.
     pub recreate_hold_ms: u64,
     /// Events kept of one environment.
     pub environment_events_max: usize,

@@ -12,11 +12,19 @@ use crate::failure::Failure;
 use crate::id::{EnvironmentName, ProcessName, ProjectName, VolumeName};
 use crate::variable::VariableName;
 
+mod overrides;
 mod schema;
 mod secrets;
 mod units;
+mod view;
 
+pub use overrides::{EnvironmentSettings, Layers, Overrides, typed};
 pub use units::{parse_bytes, parse_duration_ms};
+pub use view::{SetSettings, SettingOrigin, SettingView, SettingsView};
+
+/// Words for `deploy.keep_deployments`, with what they stand for.
+pub const KEEP_PRESETS: [(&str, usize); 4] =
+    [("minimal", 3), ("standard", 10), ("long", 50), ("archive", 100)];
 
 /// Name of the file in the source's root.
 pub const FILE: &str = "windlass.toml";
@@ -43,6 +51,9 @@ pub struct Settings {
     /// `[network]`
     #[serde(default)]
     pub network: Network,
+    /// Where the values come from.
+    #[serde(default, skip_serializing_if = "Layers::is_empty")]
+    pub layers: Layers,
 }
 
 /// `[validate]`
@@ -80,7 +91,7 @@ pub struct Build {
     pub command: Option<String>,
     /// Folder of a static tree.
     pub output: Option<String>,
-    /// `false` leaves Git LFS pointers as they are; absent or `true` fetches what they point at.
+    /// `false` deploys Git LFS pointers as they are; absent or `true` refuses a tree that has some.
     pub lfs: Option<bool>,
     /// Variables without which no deployment starts, because the build needs them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -175,7 +186,7 @@ pub struct Deploy {
     pub strategy: Option<Strategy>,
     /// How long each kind of request may go on after a switch.
     pub drain: Drain,
-    /// Deployments kept in history.
+    /// Deployments kept in history: a number, or one of [`KEEP_PRESETS`].
     pub keep_deployments: Option<usize>,
     /// Artifacts kept for rollback, the live one not counted.
     pub keep_artifacts: Option<usize>,
@@ -236,7 +247,11 @@ impl Settings {
         let table: toml::Table = toml::from_str(text).map_err(|e| schema::syntax(text, &e))?;
         secrets::refuse(&table)?;
         schema::check(&table)?;
-        schema::read(table, environment)
+        let table = schema::of_environment(table, environment);
+        let file = Overrides::of_table(&table);
+        let mut settings = schema::read(table)?;
+        settings.layers.file = file;
+        Ok(settings)
     }
 
     /// How a new version takes over: as it was set, else by its volumes.

@@ -168,6 +168,7 @@ impl Store {
             .delete(keys::auto_deploy(project, name), Expect::Any)
             .delete(keys::preview(project, name), Expect::Any)
             .delete(keys::running(project, name), Expect::Any)
+            .delete(keys::environment_settings(project, name), Expect::Any)
             .delete(keys::environment(project, name), Expect::Any);
         self.submit(tx).await.map(drop)
     }

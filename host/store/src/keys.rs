@@ -19,6 +19,7 @@ pub(crate) const PLANS: &str = "plan/";
 pub(crate) const SUBNETS: &str = "subnet/";
 pub(crate) const API_TOKENS: &str = "api-token/";
 pub(crate) const RUNNING: &str = "running/";
+pub(crate) const ENVIRONMENT_SETTINGS: &str = "environment-settings/";
 
 pub(crate) fn project(project: &ProjectName) -> String {
     format!("project/{project}")
@@ -209,4 +210,9 @@ pub(crate) fn running(project: &ProjectName, environment: &EnvironmentName) -> S
 /// What happened to an environment, by number.
 pub(crate) fn events(project: &ProjectName, environment: &EnvironmentName) -> String {
     format!("event/{project}/{environment}/")
+}
+
+/// What was set for an environment, over `windlass.toml`.
+pub(crate) fn environment_settings(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("{ENVIRONMENT_SETTINGS}{project}/{environment}")
 }

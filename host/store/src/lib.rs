@@ -38,6 +38,7 @@ mod registries;
 mod rotation;
 mod running;
 mod services;
+mod settings;
 mod store;
 mod structure;
 mod tokens;

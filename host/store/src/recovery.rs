@@ -79,6 +79,9 @@ impl Store {
             self.put_plan(digest, plan).await?;
         }
         self.put_back_deployment(&found).await?;
+        if found.is_live {
+            self.put_back_settings(&found.deployment).await?;
+        }
         for service in &found.services {
             self.put_service(&project, &environment, service).await?;
         }

@@ -16,7 +16,7 @@ use crate::session::Session;
 
 /// Set, remove, list and import variables of an environment.
 ///
-/// A change takes effect with the next deployment: `windlass redeploy`.
+/// A change takes effect with `windlass restart`, or with the next deployment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass env set LOG_LEVEL=debug --scope run
@@ -197,7 +197,9 @@ fn set(
     } else {
         let count = render::count(names.len() as u64, "variable");
         session.console.line(&format!("{count} set: {}", names.join(", ")));
-        session.console.line("they take effect with the next deployment: windlass redeploy");
+        session
+            .console
+            .line("they take effect with `windlass restart`, or with the next deployment");
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use crate::render::{date, harmless};
 use crate::resume::{self, News};
 use crate::session::Session;
 
-/// Show what happened, and with --follow what happens: deployments and their steps, sessions, plugins.
+/// Show what happened, and with --follow what happens: deployments and their steps,
+/// environments (scaled, stopped, restarted, an instance that ended), sessions, plugins.
 ///
 /// Of all projects, unless --project names one: then of its environment, or all with --all-environments. With
 /// --json, one JSON object a line.

@@ -46,6 +46,7 @@ pub(crate) mod running;
 mod scale;
 mod serve;
 mod service;
+mod settings;
 mod show;
 mod start;
 mod stats;
@@ -95,6 +96,7 @@ pub enum Verb {
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
+    Settings(settings::Settings),
     Domain(domain::Domain),
     Service(service::Service),
     Webhook(webhook::Webhook),
@@ -152,6 +154,7 @@ impl Verb {
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),
+            Self::Settings(verb) => verb.run(session),
             Self::Domain(verb) => verb.run(session),
             Self::Service(verb) => verb.run(session),
             Self::Webhook(verb) => verb.run(session),

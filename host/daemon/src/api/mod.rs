@@ -37,6 +37,7 @@ mod queue;
 mod registries;
 mod route;
 mod running;
+mod settings;
 mod table;
 mod volumes;
 mod webhooks;

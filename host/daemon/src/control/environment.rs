@@ -13,7 +13,8 @@ use super::{Target, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
 
-/// Sets variables: all or none. A running deployment sees them from its next deployment on.
+/// Sets variables: all or none. What runs sees them when it is started anew: after a restart, or with the
+/// next deployment.
 ///
 /// # Errors
 /// `environment.not-found`, `variable.repeated`, `variable.port-invalid`, `store.too-large`,

@@ -25,6 +25,7 @@ pub mod promote;
 pub mod registries;
 pub mod rollback;
 pub mod running;
+pub mod settings;
 pub mod status;
 pub mod views;
 pub mod volumes;

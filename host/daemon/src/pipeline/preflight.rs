@@ -7,13 +7,13 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use windlass_model::Failure;
-use windlass_model::settings::Settings;
 
 use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, promote};
 use crate::{diagnose, failpoint};
 
 mod domains;
 mod needs;
+mod settings;
 
 pub(super) use needs::merge;
 
@@ -34,9 +34,11 @@ impl Work for Preflight {
             inherit::verify(run).await?;
         }
         if needs_no_source(&run.deployment).is_none() {
-            let settings = read_settings(run)?;
+            let settings = settings::read(run)?;
             promote::compare(run, &settings)?;
             run.deployment.outputs.settings = Some(settings);
+        } else {
+            settings::again(run)?;
         }
         let settings = run.deployment.outputs.settings.clone().unwrap_or_default();
         let wanted =
@@ -61,30 +63,6 @@ impl Work for Preflight {
             None => Ok(Done::new(numbers(&run.host.config.data_dir, available))),
         }
     }
-}
-
-/// `windlass.toml`, and what can be said of it without the environment.
-fn read_settings(run: &mut Run) -> Result<Settings, Failure> {
-    let source = run.host.source_dir(&run.deployment.id);
-    let settings = crate::source::read_settings(&source, &run.deployment.environment)?;
-    if !source.join(&settings.build.app_dir).is_dir() {
-        return Err(Failure::app(
-            "preflight.app-dir-missing",
-            format!("there is no folder {:?} in the source", settings.build.app_dir),
-            "`build.app_dir` in windlass.toml names it as the application's folder",
-            "correct `build.app_dir`, or push the folder",
-        ));
-    }
-    if let Some(name) = settings.name.as_ref().filter(|name| **name != run.deployment.project) {
-        run.warn(
-            "preflight.other-project",
-            format!(
-                "windlass.toml says that this is the project {name}, and it is deployed as {}",
-                run.deployment.project
-            ),
-        );
-    }
-    Ok(settings)
 }
 
 fn numbers(data_dir: &Path, memory_bytes: Option<u64>) -> String {

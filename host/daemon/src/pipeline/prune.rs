@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use windlass_model::deployment::Artifact;
+use windlass_model::settings::{Overrides, Settings};
 use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, ProjectName,
+    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, Limits,
+    ProjectName,
 };
 use windlass_store::{HistoryFilter, Versioned};
 
 use crate::host::Host;
 use crate::source::uploads;
+
+pub(crate) mod logs;
 
 /// Environments whose artifacts could not be pruned because something was being built.
 pub(crate) type Owed = Arc<Mutex<BTreeSet<(ProjectName, EnvironmentName)>>>;
@@ -29,6 +33,10 @@ pub(crate) async fn environment(
 ) {
     let mut all = std::mem::take(&mut *owed.lock().unwrap_or_else(PoisonError::into_inner));
     all.insert((project, environment));
+    match host.store.environments_owed_retention() {
+        Ok(changed) => all.extend(changed),
+        Err(error) => tracing::warn!(%error, "the settings of environments could not be read"),
+    }
     for (project, environment) in all {
         match Box::pin(prune(&host, &project, &environment)).await {
             Ok(true) => {}
@@ -55,14 +63,10 @@ async fn prune(
     };
     let live = host.live(project, environment)?;
     let settings = live.as_ref().and_then(|(live, _)| live.outputs.settings.as_ref());
-    let limits = &host.config.limits;
-    let keep = Keep {
-        artifacts: settings.and_then(|s| s.deploy.keep_artifacts).unwrap_or(limits.keep_artifacts),
-        deployments: settings
-            .and_then(|s| s.deploy.keep_deployments)
-            .unwrap_or(limits.keep_deployments),
-        always: kept_always(host, project, environment)?,
-    };
+    let set = host.store.environment_settings(project, environment).map_err(|e| e.to_failure())?;
+    let always = kept_always(host, project, environment)?;
+    let overrides = set.as_ref().map(|set| set.value.overrides.clone()).unwrap_or_default();
+    let keep = Keep::of(&overrides, settings, &host.config.limits, always);
     let retained =
         host.store.deployments_with_artifact(project, environment).map_err(|e| e.to_failure())?;
     let chosen = keep.artifacts_to_go(retained.iter().map(|found| &found.value));
@@ -87,6 +91,10 @@ async fn prune(
         {
             host.forget_deployment(&id).await?;
         }
+    }
+    if let Some(set) = set.filter(|set| set.value.retention_owed) {
+        let noted = host.store.retention_applied(project, environment, set).await;
+        noted.map_err(|e| e.to_failure())?;
     }
     Ok(true)
 }
@@ -132,8 +140,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// A cached step that no build has used for so long goes.
 const CACHE_UNUSED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Sweeps the whole host at its start and every hour, when no deployment is at work: artifacts and
-/// uploads that no deployment refers to, plans, and old cached steps.
+/// Sweeps the whole host at its start and every hour, when no deployment is at work: artifacts, uploads
+/// and logs that no deployment refers to, plans, and old cached steps.
 pub(crate) async fn sweep(host: Arc<Host>) {
     loop {
         if let Err(failure) = sweep_once(&host).await {
@@ -163,6 +171,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
         }
         uploads_of(host, &project.name, &mut uploads).await?;
     }
+    logs::sweep(host).await?;
     host.store.prune_plans().await.map_err(|e| e.to_failure())?;
     host.builder.prune(&artifacts, CACHE_UNUSED_FOR).await?;
     let data_dir = host.config.data_dir.clone();
@@ -216,6 +225,30 @@ struct Keep {
 }
 
 impl Keep {
+    /// What is set for the environment now goes before what `windlass.toml` of its live deployment says,
+    /// and that before the host's limits.
+    fn of(
+        set: &Overrides,
+        live: Option<&Settings>,
+        limits: &Limits,
+        always: BTreeSet<DeploymentId>,
+    ) -> Self {
+        // What was in force when it was deployed may have been set for the environment then.
+        let now =
+            live.filter(|live| !live.is_without_layers()).and_then(|live| live.with(set).ok());
+        let file = now.as_ref().or(live).map(|settings| &settings.deploy);
+        let (deployments, artifacts) = set.retention();
+        Self {
+            deployments: deployments
+                .or(file.and_then(|file| file.keep_deployments))
+                .unwrap_or(limits.keep_deployments),
+            artifacts: artifacts
+                .or(file.and_then(|file| file.keep_artifacts))
+                .unwrap_or(limits.keep_artifacts),
+            always,
+        }
+    }
+
     /// The artifacts that are to go, of those that are there, newest first.
     fn artifacts_to_go<'a>(
         &self,
@@ -309,6 +342,29 @@ mod tests {
         assert_eq!(keep.artifacts_to_go(all.iter()), ids(&[4, 2, 1]));
         let keep = Keep { artifacts: 1, always: ids(&[2]), ..Keep::default() };
         assert_eq!(keep.artifacts_to_go(all.iter()), ids(&[4, 1]));
+    }
+
+    #[test]
+    fn what_is_set_now_decides_how_much_is_kept() {
+        let parse = |text: &str| Settings::parse(text, &EnvironmentName::production()).unwrap();
+        let limits = Limits { keep_deployments: 10, keep_artifacts: 3, ..Limits::default() };
+        let kept = |set: &Overrides, live: Option<&Settings>| {
+            let keep = Keep::of(set, live, &limits, BTreeSet::new());
+            (keep.deployments, keep.artifacts)
+        };
+        let none = Overrides::default();
+        let mut set = Overrides::default();
+        set.set("deploy.keep_deployments", "minimal".into());
+        let file = parse("[deploy]\nkeep_deployments = 20\nkeep_artifacts = 5");
+        assert_eq!(kept(&none, None), (10, 3));
+        assert_eq!(kept(&none, Some(&file)), (20, 5));
+        assert_eq!(kept(&set, Some(&file)), (3, 5));
+        assert_eq!(kept(&set, None), (3, 3));
+        // Deployed while it was set; it was taken back since.
+        assert_eq!(kept(&none, Some(&file.with(&set).unwrap())), (20, 5));
+        let of_before = Settings { layers: Default::default(), ..file };
+        assert_eq!(kept(&none, Some(&of_before)), (20, 5));
+        assert_eq!(kept(&set, Some(&of_before)), (3, 5));
     }
 
     #[test]

@@ -453,7 +453,7 @@ async fn a_halted_deployment_can_be_cancelled_and_is_undone() {
     let (first, revision) = world.queued().await;
     let ticket = Ticket::new();
     ticket.pause("ann".into());
-    runner::run(world.parts.host.clone(), first.clone(), revision, ticket).await;
+    Box::pin(runner::run(world.parts.host.clone(), first.clone(), revision, ticket)).await;
     assert_eq!(world.get(&first.id).status, DeploymentStatus::Paused);
     let intent = Intent::Cancel { deployment: first.id.clone(), actor: "ann".into() };
     world.parts.host.store.put_intent(intent).await.unwrap();

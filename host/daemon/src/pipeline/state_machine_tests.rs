@@ -239,20 +239,20 @@ impl World {
         for deployment in &all {
             defined(deployment)?;
         }
-        for n in 0..ENVIRONMENTS.len() {
+        for (n, name) in ENVIRONMENTS.iter().enumerate() {
             let of = |d: &&Deployment| d.environment == environment(n);
             let is_live = |d: &&Deployment| {
                 matches!(d.status, DeploymentStatus::Live | DeploymentStatus::Stopped)
             };
             let live: Vec<&Deployment> = all.iter().filter(of).filter(is_live).collect();
             if live.len() > 1 {
-                return Err(format!("{} deployments are live in {}", live.len(), ENVIRONMENTS[n]));
+                return Err(format!("{} deployments are live in {name}", live.len()));
             }
             if self.had_live[n] && live.is_empty() {
-                return Err(format!("nothing is live any more in {}", ENVIRONMENTS[n]));
+                return Err(format!("nothing is live any more in {name}"));
             }
             if self.live(n).map(|d| d.id) != live.first().map(|d| d.id.clone()) {
-                return Err(format!("{} points at another deployment", ENVIRONMENTS[n]));
+                return Err(format!("{name} points at another deployment"));
             }
             self.had_live[n] |= !live.is_empty();
         }
@@ -384,7 +384,7 @@ fn no_sequence_of_commands_and_crashes_reaches_an_undefined_state_or_loses_what_
         runtime.block_on(async {
             let mut world = World::new().await;
             for command in &commands {
-                world.play(command).await;
+                Box::pin(world.play(command)).await;
                 world.holds().await;
             }
             world.settles().await;

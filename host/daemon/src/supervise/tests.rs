@@ -55,7 +55,7 @@ impl World {
         let work = tokio::spawn(super::work(parts.host.clone()));
         let target = Target { project, environment: EnvironmentName::production() };
         let world = Self { parts, target, work };
-        world.go_live().await;
+        Box::pin(world.go_live()).await;
         world
     }
 
@@ -152,7 +152,7 @@ fn artifact() -> Artifact {
 
 #[tokio::test]
 async fn an_instance_that_ends_is_started_again_ever_later_and_a_crash_loop_is_said() {
-    let world = World::open().await;
+    let world = Box::pin(World::open()).await;
     world.until_names(&["web.0", "worker.0"]).await;
     for restarts in 1..=2 {
         world.parts.runtime.crash(&world.web().instance.id, 7);
@@ -179,7 +179,7 @@ async fn an_instance_that_ends_is_started_again_ever_later_and_a_crash_loop_is_s
 
 #[tokio::test]
 async fn a_lost_task_is_no_fault_of_the_application() {
-    let world = World::open().await;
+    let world = Box::pin(World::open()).await;
     world.until_names(&["web.0", "worker.0"]).await;
     let id = world.web().instance.id;
     world.parts.runtime.lose_task(&id);
@@ -198,7 +198,7 @@ async fn a_lost_task_is_no_fault_of_the_application() {
 
 #[tokio::test]
 async fn instances_come_and_go_by_the_number_that_is_wanted_and_the_deployment_is_not_touched() {
-    let world = World::open().await;
+    let world = Box::pin(World::open()).await;
     let running = world.until_names(&["web.0", "worker.0"]).await;
     let before = world.parts.host.deployment(&running.deployment).unwrap().unwrap();
     let scale = |web, worker| {
@@ -221,7 +221,7 @@ async fn instances_come_and_go_by_the_number_that_is_wanted_and_the_deployment_i
 
 #[tokio::test]
 async fn what_is_stopped_has_no_instance_and_the_same_deployment_starts_again() {
-    let world = World::open().await;
+    let world = Box::pin(World::open()).await;
     let running = world.until_names(&["web.0", "worker.0"]).await;
     let (host, target) = (&world.parts.host, &world.target);
     let status = || host.deployment(&running.deployment).unwrap().unwrap().0.status;
@@ -243,10 +243,10 @@ async fn what_is_stopped_has_no_instance_and_the_same_deployment_starts_again() 
 
 #[tokio::test]
 async fn instances_of_a_deployment_that_drains_are_left_alone() {
-    let world = World::open().await;
+    let world = Box::pin(World::open()).await;
     let running = world.until_names(&["web.0", "worker.0"]).await;
     let old = world.web().instance.id;
-    world.go_live().await;
+    Box::pin(world.go_live()).await;
     world
         .until("the new one's instances run", |now| {
             now.deployment != running.deployment
@@ -336,7 +336,7 @@ impl World {
 
 #[tokio::test]
 async fn an_instance_that_answers_no_more_is_started_again_and_one_that_does_in_between_is_not() {
-    let mut world = World::open().await;
+    let mut world = Box::pin(World::open()).await;
     world.until_names(&["web.0", "worker.0"]).await;
     let app = App::listen().await;
     world.set_health(Some(app.health())).await;

@@ -196,6 +196,7 @@ pub const CODES: &[Code] = codes! {
     // windlass.toml.
     App "settings.app-dir-missing": "The application's folder is not there", "`build.app_dir` names a folder that the source does not have", "correct `build.app_dir` in windlass.toml";
     App "settings.not-supported-yet": "A setting is not supported yet", "this version cannot act on it, and would rather say so than ignore it", "remove it from windlass.toml";
+    App "settings.only-in-file": "A setting can be set in windlass.toml alone", "it is read of each commit, before there is a deployment that an environment's settings could be in force for", "set it in windlass.toml, for one environment under [environments.NAME]";
     App "settings.secret-in-file": "A secret is written into windlass.toml", "the file is part of the source, which others can read", "remove it, and set it with `windlass env set --secret NAME=value`";
     App "settings.syntax": "windlass.toml is no valid TOML", "the line that the message names cannot be read", "correct the line; https://toml.io shows the syntax";
     App "settings.unknown-key": "windlass.toml has an unknown key", "no key is ever ignored, so that a typing error is noticed", "use the nearest key, which the message names";
@@ -247,6 +248,8 @@ pub const CODES: &[Code] = codes! {
     Host "preflight.disk-unknown": "The free disk space could not be read", "the data directory is not readable", "check that it is there and readable";
     Host "preflight.memory-floor": "Too little memory is available", "no deployment starts below `memory_free_bytes_min`, so that what runs is safe", "stop something, add memory, or lower `memory_free_bytes_min` in the limits file";
     Host "preflight.memory-two-versions": "The memory is too little for two versions side by side", "the new version needs about as much as the running one, and a floor must stay free", "set strategy = \"recreate\" under [deploy], add memory, or run fewer instances with `windlass scale`";
+    Warning "preflight.settings-of-then": "The environment's settings are not in force", "an older Windlass made the version that is gone back to, and did not note which of its settings stand in windlass.toml", "deploy its commit: `windlass deploy --commit COMMIT`";
+    Warning "preflight.settings-without-effect": "Settings have no effect on this kind of source", "nothing is built of an image or of finished files, so that what a build decides cannot be set", "`windlass settings unset KEY`, or leave it: it changes nothing";
     Warning "preflight.domain-elsewhere": "A domain leads to another machine", "its address is none of this machine", "correct its DNS record, unless something in front passes visitors on";
     Warning "preflight.domain-unknown": "A domain has no address", "its name does not resolve", "add a DNS record that leads here";
     App "preflight.incomplete": "Several things are missing", "the message names each", "do what the message says for each; then deploy again";
@@ -418,6 +421,7 @@ pub const CODES: &[Code] = codes! {
     Host "proxy.table-file": "The proxy's table cannot be read or written", "the system refused, or the file is damaged", "check the file's disk and permissions";
     Host "proxy.table-version": "The proxy's table is of a newer version", "an older proxy would misread it", "start the newer version";
     Host "proxy.unreachable": "The proxy does not answer", "it does not run, or hangs", "look at proxy.log in the data directory; it is started again by itself";
+    Host "prune.logs": "Old logs could not be looked for", "the disk refused", "check the data directory's disk and permissions";
     Host "prune.uploads": "Old uploads could not be removed", "the disk refused", "check the data directory's disk and permissions";
     Host "serve.api-address": "The API cannot listen", "the address is taken or not permitted", "name another with --api-listen";
     Host "serve.api-failed": "The API ended", "the system refused a connection for good", "restart `windlass serve`";
@@ -433,6 +437,7 @@ pub const CODES: &[Code] = codes! {
     App "backup.damaged": "A backup is not whole", "a checksum in it does not fit", "use another one (`windlass backup list`), and make a new one";
     Host "backup.failed": "The backup could not be made", "see the message", "check the space and the permissions of `backups` in the data directory, then run `windlass backup create`";
     App "backup.not-found": "There is no such backup", "nothing in the folder of backups has this name", "see `windlass backup list`";
+    Host "backup.passphrase-file": "The passphrase for the backups at intervals cannot be read", "the file that `backup_passphrase_file` of the limits names is missing, not readable or empty", "put the passphrase into its first line, or take `backup_passphrase_file` out of the limits file and start `windlass serve` again";
     Host "backup.too-old": "The newest backup is too old", "it is older than twice `backup_every_s` of the limits", "run `windlass backup create`, and see the log of `windlass serve` for why none was made";
     Host "recover.failed": "The recovered state could not be opened", "see the message", "run `windlass recover` again; if it happens again, report it with the log";
     Warning "recover.from-labels": "The deployment was rebuilt from the labels of its containers", "its record was lost, and its settings and plan with it", "deploy again to have them";
@@ -486,6 +491,7 @@ pub const CODES: &[Code] = codes! {
     App "cli.nothing-to-cancel": "Nothing runs or waits", "only queued and running deployments can be cancelled", "see `windlass deployments`";
     App "cli.nothing-to-do": "There is nothing to do it with", "no deployment is in the state that it needs", "see `windlass deployments`";
     App "cli.nothing-to-deploy": "There is no file to deploy", "the folder is empty, or everything in it is ignored", "name the project's folder: `windlass deploy PATH`";
+    App "cli.setting-not-set": "The setting is not set for the environment", "there is nothing to take back: windlass.toml says it, or nobody", "`windlass settings show` lists what is set";
     App "cli.settings-exist": "windlass.toml exists already", "it may hold settings that are not to be lost", "edit it, or write over it with --force";
     App "cli.settings-unreadable": "windlass.toml cannot be read", "see the message", "correct the file, or name the project with --project";
     Host "cli.stream-broken": "The log broke off", "the connection to the host ended", "ask again with `windlass logs -f`";

@@ -4,8 +4,8 @@
 use toml::{Table, Value};
 
 use super::{
-    Build, Deploy, Drain, Health, Migrate, Network, Process, Run, Settings, Strategy, Supersede,
-    Validate, Volume,
+    Build, Deploy, Drain, Health, KEEP_PRESETS, Layers, Migrate, Network, Process, Run, Settings,
+    Strategy, Supersede, Validate, Volume,
 };
 use super::{parse_bytes, parse_duration_ms};
 use crate::failure::Failure;
@@ -49,6 +49,28 @@ const SUPPORTED: [&str; 35] = [
     "validate.timeout",
     "deploy.before_switch",
     "network.allow",
+];
+
+/// Keys whose value is text.
+const TEXT: [&str; 18] = [
+    "build.app_dir",
+    "build.framework",
+    "build.toolchain.*",
+    "build.install",
+    "build.command",
+    "build.output",
+    "run.command",
+    "run.memory",
+    "run.processes.*.command",
+    "migrate.command",
+    "health.path",
+    "health.status",
+    "health.timeout",
+    "deploy.drain.plain",
+    "deploy.drain.streaming",
+    "deploy.drain.upgraded",
+    "validate.command",
+    "validate.timeout",
 ];
 
 /// Most instances of one process that the file can ask for.
@@ -126,6 +148,11 @@ pub(super) fn is_key(path: &str) -> bool {
     SUPPORTED.into_iter().chain(NOT_YET).flat_map(prefixes).any(|key| matches(key, path))
 }
 
+/// Whether the value of a key is text.
+pub(super) fn takes_text(path: &str) -> bool {
+    TEXT.iter().any(|key| matches(key, path))
+}
+
 fn matches(pattern: &str, path: &str) -> bool {
     let (mut a, mut b) = (pattern.split('.'), path.split('.'));
     loop {
@@ -137,8 +164,8 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Lays the environment's tables over the common ones and reads the values.
-pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Settings, Failure> {
+/// Lays the environment's tables over the common ones.
+pub(super) fn of_environment(mut table: Table, environment: &EnvironmentName) -> Table {
     let own = table.remove("environments").and_then(|value| match value {
         Value::Table(mut all) => all.remove(environment.as_str()),
         _ => None,
@@ -146,6 +173,11 @@ pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Se
     if let Some(Value::Table(own)) = own {
         lay_over(&mut table, own);
     }
+    table
+}
+
+/// Reads the values.
+pub(super) fn read(table: Table) -> Result<Settings, Failure> {
     let root = Value::Table(table);
     Ok(Settings {
         name: string(&root, "name")?
@@ -170,10 +202,11 @@ pub(super) fn read(mut table: Table, environment: &EnvironmentName) -> Result<Se
             timeout_ms: duration(&root, "validate.timeout")?,
         },
         network: Network { allow: parsed(&root, "network.allow")? },
+        layers: Layers::default(),
     })
 }
 
-fn lay_over(base: &mut Table, own: Table) {
+pub(super) fn lay_over(base: &mut Table, own: Table) {
     for (key, value) in own {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(base)), Value::Table(own)) => lay_over(base, own),
@@ -374,7 +407,10 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
             streaming_ms: duration(root, "deploy.drain.streaming")?.unwrap_or(default.streaming_ms),
             upgraded_ms: duration(root, "deploy.drain.upgraded")?.unwrap_or(default.upgraded_ms),
         },
-        keep_deployments: count("deploy.keep_deployments")?,
+        keep_deployments: match keep_preset(root)? {
+            None => count("deploy.keep_deployments")?,
+            preset => preset,
+        },
         keep_artifacts: count("deploy.keep_artifacts")?,
         paths: strings(root, "deploy.paths", "a list of globs, as [\"apps/web/**\"]")?,
         supersede: match string(root, "deploy.supersede")?.as_deref() {
@@ -383,6 +419,19 @@ fn read_deploy(root: &Value) -> Result<Deploy, Failure> {
             Some(_) => return Err(wrong("deploy.supersede", "\"queued\" or \"running\"")),
         },
         before_switch: texts(root, "deploy.before_switch")?,
+    })
+}
+
+/// `deploy.keep_deployments` as one of its words.
+fn keep_preset(root: &Value) -> Result<Option<usize>, Failure> {
+    const KEY: &str = "deploy.keep_deployments";
+    let Some(Value::String(word)) = get(root, KEY) else {
+        return Ok(None);
+    };
+    let preset = KEEP_PRESETS.into_iter().find(|(name, _)| name == word);
+    preset.map(|(_, count)| Some(count)).ok_or_else(|| {
+        let names = KEEP_PRESETS.map(|(name, count)| format!("{name} ({count})")).join(", ");
+        wrong(KEY, &format!("a number from 1 to 100000, or one of {names}"))
     })
 }
 
@@ -473,7 +522,7 @@ pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Failure {
     )
 }
 
-fn wrong(key: &str, expected: &str) -> Failure {
+pub(super) fn wrong(key: &str, expected: &str) -> Failure {
     Failure::app(
         "settings.wrong-value",
         format!("windlass.toml: the value of `{key}` cannot be used"),

@@ -18,5 +18,6 @@ mod queue;
 mod records;
 mod rotation;
 mod secrets;
+mod settings;
 mod support;
 mod webhooks;

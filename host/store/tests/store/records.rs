@@ -5,7 +5,9 @@ use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Project, Service};
 use windlass_model::variable::Scope;
-use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Source, Timestamp};
+use windlass_model::{
+    DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Source, Timestamp,
+};
 use windlass_store::kv::Page;
 use windlass_store::{Store, StoreError};
 

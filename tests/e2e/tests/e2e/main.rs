@@ -31,6 +31,7 @@ mod releases;
 mod routes;
 mod running;
 mod services;
+mod settings;
 mod shop;
 mod sources;
 mod webhooks;

@@ -6,6 +6,7 @@ mod projects;
 mod queue;
 mod requests;
 mod routes;
+mod settings;
 
 use std::sync::Arc;
 
