@@ -1,13 +1,22 @@
 //! The DNS helper: one process for all networks of a host, which outlives `serve`.
 
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
 use super::state::State;
 use crate::error::{Result, RuntimeError};
+
+/// How long a new name may take to be known.
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+/// How long one question waits for its answer.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// aardvark-dns with its directory of names, which netavark writes.
 pub(super) struct Aardvark {
@@ -46,6 +55,25 @@ impl Aardvark {
             .status()
             .map(drop)
             .map_err(RuntimeError::io("run", &self.exe))
+    }
+
+    /// Waits until the name of a container that was just attached resolves inside it. netavark tells the
+    /// helper by a signal and does not wait; and a helper that reads the names just while netavark writes
+    /// them finds none, and ends: then it is started again.
+    pub(super) fn settle(&self, netns: &Path, gateway: Ipv4Addr, name: &str) -> Result<()> {
+        let until = Instant::now() + SETTLES_WITHIN;
+        while !super::dial::resolves(netns, gateway, name, ANSWERS_WITHIN)? {
+            if Instant::now() >= until {
+                tracing::warn!(name, "aardvark-dns does not answer for a new container");
+                return Ok(());
+            }
+            if self.pid().is_none() {
+                tracing::warn!("aardvark-dns ended while names changed: starting it again");
+                self.start()?;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     /// Ends it.

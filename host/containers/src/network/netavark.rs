@@ -97,6 +97,7 @@ impl Netavark {
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
         }
+        self.dns.settle(&path, network.subnet.gateway(), container)?;
         Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
     }
 
