@@ -9,6 +9,7 @@ use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Copy, Detection, Op, Origin, Output, OutputKind, ProcessKind,
     ProcessPlan, RunConfig,
 };
+use windlass_model::id::ProcessName;
 use windlass_model::{Deployment, Digest, Failure, Source, settings};
 
 use super::{Run, missing};
@@ -62,21 +63,29 @@ fn image(run: &Run) -> Result<BuildPlan, Failure> {
     let image =
         fetched.and_then(|fetched| fetched.image.clone()).ok_or_else(|| missing("image"))?;
     let settings = run.settings()?;
-    let command = settings
-        .run
-        .command
-        .iter()
-        .flat_map(|command| ["/bin/sh", "-c", command.as_str()].map(str::to_owned));
+    let argv = |command: &str| ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
+    let declared = |process: &ProcessName| settings.run.processes.get(process).map(|p| &p.command);
+    let web_name = ProcessName::web();
+    let web = settings.run.command.as_ref().or_else(|| declared(&web_name));
     let web = ProcessPlan {
-        name: "web".to_owned(),
+        name: web_name.to_string(),
         output: OUTPUT.to_owned(),
         kind: ProcessKind::Web,
-        argv: command.collect(),
+        argv: web.map(|command| argv(command)).unwrap_or_default(),
         ports: image.port.into_iter().collect(),
     };
+    let others = settings.run.processes.iter().filter(|(name, _)| **name != web_name);
+    let workers = others.map(|(name, process)| ProcessPlan {
+        name: name.to_string(),
+        output: OUTPUT.to_owned(),
+        kind: ProcessKind::Worker,
+        argv: argv(&process.command),
+        ports: Vec::new(),
+    });
+    let processes = std::iter::once(web).chain(workers).collect();
     let output = OutputKind::Image { step: OUTPUT.to_owned(), config: RunConfig::default() };
     let step = step("take the image", Base::Image(image.reference), Vec::new());
-    Ok(BuildPlan { processes: vec![web], ..of(step, output) })
+    Ok(BuildPlan { processes, ..of(step, output) })
 }
 
 fn site(run: &mut Run, spa: bool) -> Result<BuildPlan, Failure> {

@@ -25,6 +25,9 @@ fn saved_image(dir: &Path, page: &str) -> PathBuf {
     }
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
     std::fs::copy(busybox.unwrap(), root.join("bin/busybox")).unwrap();
+    if !root.join("bin/sh").exists() {
+        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
+    }
     std::fs::write(root.join("www/index.html"), page).unwrap();
     let layer = parts.join("layer.tar");
     tar(&layer, &root);
@@ -129,5 +132,13 @@ fn an_image_gets_memory_replicas_and_a_volume_by_the_settings_of_its_environment
     assert_eq!((world.memory(), noted().as_str()), (vec![64], "noted"));
     world.rollback(&["1", "--with-its-env"]);
     assert_eq!((world.memory(), noted().as_str()), (vec![48, 48], "noted"));
+
+    // A second process of the same image.
+    world.settings(&["set", "run.processes.worker.command=busybox sleep 86400"]);
+    world.deploy("three");
+    let stats: Stats = world.host.cli_json(&["stats", "--project", PROJECT]).ok().json();
+    let mut names: Vec<&str> = stats.instances.iter().map(|one| one.instance.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["web.0", "worker.0"]);
     world.host.finish();
 }

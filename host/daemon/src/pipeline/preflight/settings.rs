@@ -2,7 +2,7 @@
 
 use windlass_model::deployment::Kind;
 use windlass_model::settings::{Overrides, Settings};
-use windlass_model::{Deployment, DeploymentStatus, Failure};
+use windlass_model::{Deployment, DeploymentStatus, Failure, Source};
 
 use super::super::{Run, ready};
 
@@ -65,14 +65,16 @@ pub(super) fn read(run: &mut Run) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// Says which settings an image or finished files cannot heed: nothing of them is built.
+/// Says which settings an image or finished files cannot heed: nothing of them is built, and of files
+/// nothing runs.
 fn without_effect(run: &mut Run, settings: &Settings) {
     if ready::chosen(&run.deployment).is_none() {
         return;
     }
     let set = settings.layers.environment.flat();
+    let nothing_runs = matches!(run.deployment.source, Source::Static { .. });
     let idle = |key: &&String| {
-        key.starts_with("run.processes.")
+        (key.starts_with("run.") && nothing_runs)
             || (key.starts_with("build.") && !key.ends_with(".app_dir"))
     };
     let keys: Vec<&str> = set.keys().filter(idle).map(String::as_str).collect();
@@ -80,7 +82,8 @@ fn without_effect(run: &mut Run, settings: &Settings) {
         run.warn(
             "preflight.settings-without-effect",
             format!(
-                "nothing is built of an image or of finished files, and so {} changes nothing here",
+                "nothing is built of an image or of finished files, and of these nothing runs: {} changes \
+                 nothing here",
                 keys.join(", ")
             ),
         );
@@ -92,7 +95,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use windlass_model::secret::Masker;
     use windlass_model::settings::EnvironmentSettings;
-    use windlass_model::{EnvironmentName, Limits, Source, StepName, Timestamp};
+    use windlass_model::{EnvironmentName, Limits, StepName, Timestamp};
 
     use super::*;
     use crate::testing::TestHost;
