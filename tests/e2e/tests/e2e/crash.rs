@@ -412,3 +412,31 @@ fn a_crash_within_a_command_of_a_deployment_or_while_it_recreates_ends_by_the_ta
     }
     shop.host.finish();
 }
+
+/// Not within a migration: what it has done is in a database, and nobody can take it back.
+#[test]
+fn a_cancel_within_any_step_before_the_switch_changes_nothing_and_leaves_nothing() {
+    let mut shop = open();
+    let steps = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
+    let steps: Vec<StepName> = steps.filter(|step| *step != StepName::Migrate).collect();
+    for step in sample::of(steps, 3) {
+        eprintln!("cancelled within {step}");
+        let load = shop.load();
+        let place = format!("during:{step}");
+        shop.arm(&format!("pause@{place}"));
+        shop.commit(App::Good { migrates_ms: 0 });
+        shop.ask();
+        shop.host.wait_held_at(&place, ENDS_WITHIN);
+        shop.host.cli(&["cancel", &shop.last.to_string(), "--project", PROJECT]).ok();
+        assert_eq!(shop.host.take_failpoint_hit().as_deref(), Some(place.as_str()));
+        shop.host.set_env(&[]);
+        let cancelled = shop.ended();
+        assert_eq!(cancelled.status, DeploymentStatus::Cancelled, "{cancelled:#?}");
+        assert!(cancelled.failure.is_none() && cancelled.live_at.is_none(), "{cancelled:#?}");
+        load.wait_more(100);
+        assert_unharmed(&load.stop(), &[&shop.text]);
+        shop.assert_settled();
+    }
+    shop.deploy_next();
+    shop.host.finish();
+}
