@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use windlass_model::deployment::Chosen;
+use windlass_model::id::ProcessName;
 use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Copy, Detection, Op, Origin, Output, OutputKind, ProcessKind,
     ProcessPlan, RunConfig,
 };
-use windlass_model::id::ProcessName;
 use windlass_model::{Deployment, Digest, Failure, Source, settings};
 
 use super::{Run, missing};

@@ -7,7 +7,7 @@ use windlass_model::DeploymentStatus;
 use windlass_test_support::{ContainerdProxy, Fault, HostOptions, TestHost, sample, wait_for};
 
 use crate::crash::{ENDS_WITHIN, open_on};
-use crate::shop::{App, PROJECT, Shop, assert_unharmed};
+use crate::shop::{App, HOST, PROJECT, Shop, assert_unharmed};
 
 /// How many cases are played unless all are.
 const SAMPLE: usize = 6;
@@ -80,6 +80,77 @@ fn any_call_to_containerd_may_fail_lag_or_lose_its_answer() {
             assert_eq!(status, DeploymentStatus::Live, "{method}: a call that lags harms nothing");
         }
         proxy.disarm();
+    }
+    shop.deploy_next();
+    shop.host.finish();
+}
+
+impl Shop {
+    /// What a deployment that fails, one-off commands, a stop and a start ask of containerd. Each ends well,
+    /// or with a typed failure.
+    fn work_through_trouble(&mut self) {
+        self.commit(App::CrashesAtStart);
+        self.ask();
+        let failed = self.ended();
+        let failure = failed.failure.clone().unwrap_or_else(|| panic!("{failed:#?}"));
+        assert!(!failure.code.is_empty() && !failure.fix.is_empty(), "{failure:#?}");
+        let verbs: [&[&str]; 4] =
+            [&["exec", "--", "true"], &["run", "--", "true"], &["stop"], &["start"]];
+        for verb in verbs {
+            let all = [&verb[..1], &["--project", PROJECT], &verb[1..]].concat();
+            let done = self.host.cli_json(&all);
+            if done.code != 0 {
+                let failure = done.failure();
+                assert!(
+                    !failure.code.is_empty() && !failure.fix.is_empty(),
+                    "{verb:?}: {failure:#?}"
+                );
+            }
+        }
+    }
+
+    /// Whatever is stopped or half started serves again, with nothing beside it.
+    fn serves_again(&self) {
+        wait_for("it serves again", ENDS_WITHIN, || {
+            let _ = self.host.cli_json(&["start", "--project", PROJECT]);
+            let answer = self.host.get(HOST, "/").text();
+            let containers = self.host.ctr(&["containers", "list", "-q"]);
+            match answer == self.text && containers.len() == 1 {
+                true => Ok(()),
+                false => Err(format!("{answer} {containers:#?}")),
+            }
+        });
+    }
+}
+
+/// The calls that a good deployment does not make: those of an undo, of commands, of a stop and a start.
+#[test]
+fn any_call_of_an_undo_a_command_or_a_stop_may_go_wrong_too() {
+    let (mut shop, proxy, _dir) = open_behind_a_proxy();
+    // It is the application itself: what is stopped would wait for itself to answer.
+    shop.host.cli(&["service", "remove", "web", "--project", PROJECT]).ok();
+    proxy.take_seen();
+    shop.deploy_through_trouble(|_| ());
+    let good = proxy.take_seen();
+    shop.work_through_trouble();
+    shop.serves_again();
+    let mut seen = proxy.take_seen();
+    seen.retain(|method, _| !good.contains_key(method));
+    assert!(seen.contains_key("/containerd.services.tasks.v1.Tasks/Exec"), "{seen:#?}");
+    let cases: Vec<(String, Fault)> = seen
+        .into_keys()
+        .flat_map(|method| Fault::ALL.map(|fault| (method.clone(), fault)))
+        .collect();
+    for (method, fault) in sample::of(cases, 2) {
+        eprintln!("{method} {fault:?}");
+        proxy.arm(&method, fault);
+        shop.work_through_trouble();
+        wait_for("the fault happens", ENDS_WITHIN, || match proxy.was_hit() {
+            true => Ok(()),
+            false => Err(format!("{method} is not called any more")),
+        });
+        proxy.disarm();
+        shop.serves_again();
     }
     shop.deploy_next();
     shop.host.finish();
