@@ -66,7 +66,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     failpoint::arm(&config.data_dir);
     source::ssh::remove_leftovers(&config.data_dir);
     let access = access::Access::open(&config.data_dir, &config.limits)?;
-    let listener = bind(&config).await?;
+    let listener = bind(&config)?;
     let host = assemble(config, store).await?;
     let work = {
         let host = host.clone();
@@ -120,8 +120,8 @@ async fn open_store(data_dir: &Path, limits: &Limits) -> Result<Store, Failure> 
     }
 }
 
-async fn bind(config: &ServeConfig) -> Result<tokio::net::TcpListener, Failure> {
-    tokio::net::TcpListener::bind(config.api_listen).await.map_err(|e| {
+fn bind(config: &ServeConfig) -> Result<tokio::net::TcpListener, Failure> {
+    windlass_proxy::listen_on(config.api_listen).map_err(|e| {
         Failure::host(
             "serve.api-address",
             format!("the API cannot listen on {}", config.api_listen),

@@ -42,6 +42,7 @@ pub use control::client::{ClientError, DrainState, ProxyClient};
 pub use control::protocol::{ControlError, ErrorCode, GenerationStats, Stats};
 pub use file::read_table;
 pub use limits::ProxyLimits;
+pub use listen::listen_on;
 pub use route::{DrainDeadlines, Instance, Route, Targets};
 
 /// Where visitors are accepted.

@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -63,23 +63,38 @@ impl Drop for Connection {
     }
 }
 
+/// Connections that may wait to be accepted. The usual 1,024 lose some of a thousand visitors that come at
+/// the same moment; the kernel takes no more than `net.core.somaxconn`.
+const BACKLOG: u32 = 16_384;
+
+/// Listens on an address, with room for a burst.
+///
+/// # Errors
+/// The system's.
+pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Binds all listeners.
-pub(crate) async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, ProxyError> {
+pub(crate) fn bind(listen: &Listen) -> Result<Vec<TcpListener>, ProxyError> {
     match listen {
-        Listen::Auto => Ok(vec![first_free(80, 8080).await?]),
+        Listen::Auto => Ok(vec![first_free(80, 8080)?]),
         Listen::Addresses(addresses) => {
             let mut listeners = Vec::new();
             for address in addresses {
                 let failed = |source| ProxyError::Bind { addresses: address.to_string(), source };
-                listeners.push(TcpListener::bind(address).await.map_err(failed)?);
+                listeners.push(listen_on(*address).map_err(failed)?);
             }
             Ok(listeners)
         }
     }
 }
 
-async fn first_free(port: u16, otherwise: u16) -> Result<TcpListener, ProxyError> {
-    match any_address(port).await {
+fn first_free(port: u16, otherwise: u16) -> Result<TcpListener, ProxyError> {
+    match any_address(port) {
         Ok(listener) => Ok(listener),
         Err(source) => {
             tracing::warn!(%source, "port {port} cannot be used, trying {otherwise}");
@@ -87,18 +102,18 @@ async fn first_free(port: u16, otherwise: u16) -> Result<TcpListener, ProxyError
                 let addresses = format!("port {port} and port {otherwise}");
                 ProxyError::Bind { addresses, source }
             };
-            any_address(otherwise).await.map_err(failed)
+            any_address(otherwise).map_err(failed)
         }
     }
 }
 
 /// All addresses of both families, or of IPv4 where there is no IPv6.
-async fn any_address(port: u16) -> io::Result<TcpListener> {
-    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+fn any_address(port: u16) -> io::Result<TcpListener> {
+    match listen_on((Ipv6Addr::UNSPECIFIED, port).into()) {
         Err(e)
             if !matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
         {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
+            listen_on((Ipv4Addr::UNSPECIFIED, port).into())
         }
         bound => bound,
     }
@@ -213,11 +228,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_port_is_taken_when_the_first_is_in_use() {
-        let taken = any_address(0).await.unwrap();
+        let taken = any_address(0).unwrap();
         let port = taken.local_addr().unwrap().port();
-        let free = first_free(port, 0).await.unwrap();
+        let free = first_free(port, 0).unwrap();
         assert_ne!(free.local_addr().unwrap().port(), port);
-        let refused = first_free(port, port).await.unwrap_err().to_string();
+        let refused = first_free(port, port).unwrap_err().to_string();
         assert!(refused.contains("--listen"), "{refused}");
     }
 }

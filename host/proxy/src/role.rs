@@ -40,7 +40,7 @@ pub(crate) async fn run(config: ProxyConfig) -> Result<(), ProxyError> {
 
     let routing = Arc::new(Routing::default());
     let state = State::restore(table_file, limits.clone(), Arc::clone(&routing))?;
-    let listeners = listen::bind(&listen).await?;
+    let listeners = listen::bind(&listen)?;
     let addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let control_listener = server::bind(&control_socket).map_err(socket_failed)?;

@@ -194,7 +194,9 @@ fn a_halted_deployment_survives_a_kill_and_goes_on_when_it_is_told_to() {
 /// stays bounded, and everything settles.
 #[test]
 fn many_requests_for_fifty_projects_at_once_are_answered_and_settle() {
-    let host = TestHost::start_with(HostOptions::default().limit("deployments_running_max", 4));
+    // Every one of them is looked at below: none is pruned.
+    let limits = HostOptions::default().limit("deployments_running_max", 4);
+    let host = TestHost::start_with(limits.limit("keep_deployments", 50));
     let repo = GitRepo::of_files(&[("index.html", "<h1>hello</h1>\n")]);
     let each: usize = sample::of((1..=20).collect(), 4).len();
     let (url, token, api) = (repo.url(), host.token(), host.api_address());
