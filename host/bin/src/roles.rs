@@ -32,6 +32,7 @@ impl Roles for Here {
             api_listen: options.api_listen,
             containerd: options.containerd,
             proxy_listen: options.proxy_listen,
+            trusted_proxies: options.trusted_proxies,
             bundled_plugins: plugins_dir(options.plugins_dir)?,
             base_cache_dir: options.base_cache_dir,
             limits: options.limits,

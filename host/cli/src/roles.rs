@@ -33,6 +33,8 @@ pub struct ServeOptions {
     pub containerd: Option<PathBuf>,
     /// Where the proxy listens; empty means port 80, or 8080 when that is taken or not permitted.
     pub proxy_listen: Vec<SocketAddr>,
+    /// Proxies in front of ours that are believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Folder of the plugins that came with Windlass; beside the binary when absent.
     pub plugins_dir: Option<PathBuf>,
     /// Folder of assembled base images that several hosts on a machine may share.

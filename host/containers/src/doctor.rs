@@ -121,6 +121,7 @@ fn programs(config: &Config) -> Vec<Check> {
         ("nft", "nftables", "--version"),
         ("iptables", "iptables", "--version"),
         ("git", "git", "--version"),
+        ("ssh", "openssh-client", "-V"),
         ("mmdebstrap", "mmdebstrap", "--version"),
     ];
     let mut checks: Vec<Check> =
@@ -144,9 +145,14 @@ fn program(name: &str, package: &str, flag: &str) -> Check {
     let fix = format!("apt-get install {package}");
     match find_program(name) {
         None => {
-            // Assembling base images is needed only where no registry can be reached.
-            let state = if name == "mmdebstrap" { State::Warn } else { State::Missing };
-            Check::new(name, state, "not installed", fix)
+            let (state, found) = match name {
+                "mmdebstrap" => {
+                    (State::Warn, "not installed; needed where no registry can be reached")
+                }
+                "ssh" => (State::Warn, "not installed; needed for repositories with a deploy key"),
+                _ => (State::Missing, "not installed"),
+            };
+            Check::new(name, state, found, fix)
         }
         Some(path) => Check::new(name, State::Ok, path.display().to_string(), fix)
             .with_version(version(&path, flag)),
@@ -156,15 +162,15 @@ fn program(name: &str, package: &str, flag: &str) -> Check {
 /// The first word with a digit and a dot of what a program says about itself.
 fn version(path: &Path, flag: &str) -> Option<String> {
     let output = Command::new(path).arg(flag).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    version_in(&text)
+    let said = [output.stdout, output.stderr].concat();
+    version_in(&String::from_utf8_lossy(&said))
 }
 
 fn version_in(text: &str) -> Option<String> {
-    let digit = |word: &&str| {
-        word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')
-    };
-    text.split_whitespace().find(digit).map(|word| word.trim_start_matches('v').to_owned())
+    let number = |word: &str| word.trim_start_matches("OpenSSH_").trim_start_matches('v').to_owned();
+    let is_version =
+        |word: &String| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    text.split_whitespace().map(number).find(is_version)
 }
 
 fn user() -> Check {
@@ -252,6 +258,7 @@ mod tests {
             ("runc version 1.1.5+ds1\ncommit: x", "1.1.5+ds1"),
             ("nftables v1.0.6 (Lester Gooch #5)", "1.0.6"),
             ("iptables v1.8.9 (nf_tables)", "1.8.9"),
+            ("OpenSSH_9.2p1 Debian-2+deb12u7, OpenSSL 3.0.17", "9.2p1"),
         ] {
             assert_eq!(version_in(said).as_deref(), Some(version));
         }

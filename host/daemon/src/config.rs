@@ -1,6 +1,6 @@
 //! What `windlass serve` is started with.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use windlass_model::{HostId, Limits};
@@ -16,6 +16,8 @@ pub struct ServeConfig {
     pub containerd: Option<PathBuf>,
     /// Where the proxy listens; empty means port 80, or 8080 when that is taken or not permitted.
     pub proxy_listen: Vec<SocketAddr>,
+    /// Proxies in front of ours whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Folder of the plugins that came with Windlass.
     pub bundled_plugins: PathBuf,
     /// Folder of assembled base images that several hosts on a machine may share.

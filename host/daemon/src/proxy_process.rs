@@ -63,6 +63,9 @@ fn start(config: &ServeConfig) -> Result<(), Failure> {
     for address in &config.proxy_listen {
         command.arg("--listen").arg(address.to_string());
     }
+    for address in &config.trusted_proxies {
+        command.arg("--trusted-proxy").arg(address.to_string());
+    }
     command.stdin(Stdio::null()).stdout(out).stderr(err).current_dir("/");
     command.env_remove("WINDLASS_FAILPOINT");
     // SAFETY: setsid is async-signal-safe and nothing else runs between fork and exec.

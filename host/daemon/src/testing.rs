@@ -40,6 +40,7 @@ impl TestHost {
             api_listen: any,
             containerd: None,
             proxy_listen: vec![any],
+            trusted_proxies: Vec::new(),
             bundled_plugins: dir.path().join("no-plugins"),
             base_cache_dir: None,
             limits: limits.clone(),

@@ -617,6 +617,9 @@ pub struct Deployment {
     /// Why it failed or is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// While it is stuck: why it had failed before. It is `failure` again once it is cleaned up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_with: Option<Failure>,
     /// What changed since the last deployment of the environment that went live; known when this one
     /// failed or went live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -679,6 +682,7 @@ impl Deployment {
             ended_at: None,
             changes: None,
             failure: None,
+            failed_with: None,
             cancelled: None,
             warnings: Vec::new(),
             artifact_pruned: false,

@@ -224,6 +224,11 @@ impl TestHost {
             env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
 
+    /// Sets a limit of the next start, see [`HostOptions::limit`].
+    pub fn set_limit(&mut self, name: &str, value: i64) {
+        self.options = std::mem::take(&mut self.options).limit(name, value);
+    }
+
     /// Replaces the further arguments of the next start.
     pub fn set_args(&mut self, args: &[&str]) {
         self.options.args = args.iter().map(|arg| (*arg).to_owned()).collect();

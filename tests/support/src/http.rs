@@ -106,6 +106,21 @@ impl Connection {
         Ok(response)
     }
 
+    /// Sends a request and returns what comes, as it comes, until the other side is silent for so long:
+    /// for an answer that has no end.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn listen(mut self, request: &Request<'_>, silence: Duration) -> io::Result<Vec<u8>> {
+        self.write(request)?;
+        self.stream.get_ref().set_read_timeout(Some(silence))?;
+        let mut said = Vec::new();
+        match self.stream.read_to_end(&mut said) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(said),
+        }
+    }
+
     fn write(&mut self, request: &Request<'_>) -> io::Result<()> {
         let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
         head.push_str(&format!("host: {}\r\n", request.host));

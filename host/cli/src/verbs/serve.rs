@@ -1,6 +1,6 @@
 //! `windlass serve`: the control plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use windlass_model::Limits;
@@ -26,6 +26,10 @@ pub struct Serve {
     /// permitted].
     #[arg(long, value_name = "ADDRESS")]
     proxy_listen: Vec<SocketAddr>,
+    /// Address of a proxy in front of this machine whose `X-Forwarded-*` headers are believed; may be
+    /// repeated. It takes effect when the proxy is started.
+    #[arg(long, value_name = "ADDRESS")]
+    trusted_proxy: Vec<IpAddr>,
     /// Socket of an existing containerd to use instead of an own one.
     #[arg(long, value_name = "SOCKET")]
     containerd: Option<PathBuf>,
@@ -51,6 +55,7 @@ impl Serve {
             api_listen: self.api_listen,
             containerd: self.containerd,
             proxy_listen: self.proxy_listen,
+            trusted_proxies: self.trusted_proxy,
             plugins_dir: self.plugins_dir,
             base_cache_dir: self.base_cache_dir,
             limits,

@@ -53,6 +53,7 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("environment.serving", StatusCode::CONFLICT),
     ("environment.deploying", StatusCode::CONFLICT),
     ("environment.no-instances", StatusCode::CONFLICT),
+    ("scale.memory", StatusCode::CONFLICT),
     ("scale.volume-not-shared", StatusCode::CONFLICT),
     ("volume.not-found", StatusCode::NOT_FOUND),
     ("volume.in-use", StatusCode::CONFLICT),

@@ -17,6 +17,7 @@ use windlass_model::{Deployment, DeploymentStatus, Failure, Timestamp};
 
 use super::{Target, require, stored};
 use crate::host::Host;
+use crate::pipeline;
 
 /// Longest message of a maintenance, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -143,7 +144,8 @@ pub async fn restart(
 /// The deployment's record stays as it is.
 ///
 /// # Errors
-/// `environment.nothing-live`, `scale.unknown-process`, `scale.out-of-range`, `scale.volume-not-shared`.
+/// `environment.nothing-live`, `scale.unknown-process`, `scale.out-of-range`, `scale.volume-not-shared`,
+/// `scale.memory`.
 pub async fn scale(
     host: &Arc<Host>,
     target: &Target,
@@ -154,6 +156,7 @@ pub async fn scale(
     for (process, replicas) in &body.replicas {
         check_scale(host, &deployment, process, *replicas)?;
     }
+    check_memory(host, target, &body).await?;
     let at = Timestamp::now();
     let set = change(host, target, |running| {
         for (process, replicas) in &body.replicas {
@@ -227,6 +230,44 @@ fn check_scale(
         );
     }
     Ok(())
+}
+
+/// Refuses more instances than there is memory for. What one needs is what the present ones use.
+async fn check_memory(host: &Host, target: &Target, body: &SetScale) -> Result<(), Failure> {
+    let Some((running, _)) = host.running(&target.project, &target.environment)? else {
+        return Ok(());
+    };
+    let mut needed_bytes = 0;
+    for (process, replicas) in &body.replicas {
+        let present = running.instances.iter().filter(|one| one.instance.process == *process);
+        let present: Vec<_> = present.filter(|one| one.state == InstanceState::Running).collect();
+        let count = present.len() as u64;
+        let more = u64::from(replicas.unwrap_or(0)).saturating_sub(count);
+        let mut used_bytes = 0;
+        for one in present.iter().filter(|_| more > 0) {
+            // What cannot be asked is not counted.
+            let usage = host.runtime.usage(&one.instance.id).await.ok().flatten();
+            used_bytes += usage.map_or(0, |usage| usage.memory_bytes);
+        }
+        needed_bytes += used_bytes / count.max(1) * more;
+    }
+    let floor_bytes = host.config.limits.memory_free_bytes_min;
+    let available = pipeline::available_memory().filter(|_| needed_bytes > 0);
+    match available.filter(|available| *available < needed_bytes + floor_bytes) {
+        None => Ok(()),
+        Some(available) => Err(Failure::host(
+            "scale.memory",
+            "the memory is too little for so many instances",
+            format!(
+                "{} MiB are available; the further instances need about {} MiB, as the present ones \
+                 do, and {} MiB must stay free. Nothing was changed",
+                available >> 20,
+                needed_bytes >> 20,
+                floor_bytes >> 20
+            ),
+            "scale to fewer, stop something else, or add memory",
+        )),
+    }
 }
 
 /// Keeps visitors away: they are held, then refused with the message, while the instances go on.

@@ -55,6 +55,7 @@ mod validate;
 
 pub(crate) use check::all as check_instances;
 pub(crate) use plan::{health_policy, judge};
+pub(crate) use preflight::available_memory;
 pub(crate) use start::{all as start_all, start as start_instance};
 
 /// One row: its step, and its longest time.

@@ -228,9 +228,10 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         failpoint::reached(&format!("undone:{}", row.step));
     }
     run.deployment.ended_at = Some(Timestamp::now());
-    // What a cancelled one was stuck with is cleaned up by now: nothing of it has failed.
-    if left.is_none() && run.deployment.cancelled.is_some() {
-        run.deployment.failure.take_if(|failure| failure.code == STUCK);
+    // What it was stuck with is cleaned up by now: why it failed, or was cancelled, is what stays.
+    let told = run.deployment.failed_with.is_some() || run.deployment.cancelled.is_some();
+    if left.is_none() && told && is_stuck(&run.deployment) {
+        run.deployment.failure = run.deployment.failed_with.take();
     }
     run.deployment.status = match (&left, &run.deployment.failure) {
         (Some(_), _) => DeploymentStatus::Stuck,
@@ -238,9 +239,17 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         (None, None) => DeploymentStatus::Cancelled,
     };
     if let Some(left) = left {
-        run.deployment.failure = Some(stuck(run, left));
+        let stuck = stuck(run, left);
+        if !is_stuck(&run.deployment) {
+            run.deployment.failed_with = run.deployment.failure.take();
+        }
+        run.deployment.failure = Some(stuck);
     }
     run.save().await
+}
+
+fn is_stuck(deployment: &Deployment) -> bool {
+    deployment.failure.as_ref().is_some_and(|failure| failure.code == STUCK)
 }
 
 /// Undoes a row. What fails is tried again before a person is called, and a containerd that is away is
@@ -259,7 +268,8 @@ async fn undo(run: &mut Run, row: &Row) -> Result<(), Failure> {
 }
 
 fn stuck(run: &Run, left: Failure) -> Failure {
-    let before = match &run.deployment.failure {
+    let first = run.deployment.failed_with.as_ref().or(run.deployment.failure.as_ref());
+    let before = match first {
         Some(first) if first.code != STUCK => {
             format!(". It had failed with {}: {}: {}", first.code, first.what, first.why)
         }

@@ -126,6 +126,7 @@ pub const CODES: &[Code] = codes! {
     App "session.nothing-live": "There is no live deployment to work with", "nothing was deployed there yet, or it was removed", "deploy first: `windlass deploy`";
     App "session.too-long": "A session was ended", "it was open for the longest time", "raise `session_s` in the limits of `windlass serve`, or use `windlass run --detach`";
     App "session.too-many": "Too many sessions are open", "each open shell and one-off command counts", "end one, or raise the limit of `windlass serve`";
+    Host "scale.memory": "The memory is too little for so many instances", "the further instances are taken to need what the present ones use", "scale to fewer, stop something else, or add memory";
     App "scale.out-of-range": "The number of instances is out of range", "a web process has at least one instance, and every process has a limit", "`windlass stop` ends the last one; `replicas_max` in the limits file raises the limit";
     App "scale.unknown-process": "The deployment has no such process", "it was mistyped, or the deployment runs none of this name", "`windlass show` lists the instances";
     App "scale.volume-not-shared": "A volume may be mounted by one instance at a time", "it is not shared", "set shared = true for it in windlass.toml if the application can share it, and deploy";

@@ -3,6 +3,7 @@
 //! that is no secret is planted beside them and must be found by the same search: the search does look.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -116,8 +117,7 @@ fn api_answers(host: &TestHost) -> Vec<(String, Vec<u8>)> {
     let description: serde_json::Value = host.api("GET", "/v1/openapi.json", None).json();
     let mut all = Vec::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
-        if operations.get("get").is_none() || path.ends_with("/events") || path.ends_with("/watch")
-        {
+        if operations.get("get").is_none() {
             continue;
         }
         for number in ["1", "2", "3"] {
@@ -126,12 +126,32 @@ fn api_answers(host: &TestHost) -> Vec<(String, Vec<u8>)> {
                 .replace("{environment}", "production")
                 .replace("{deployment}", number)
                 .replace(['{', '}'], "");
+            // The answers that go on: what is past comes at once.
+            if path == "/v1/events" || path.ends_with("/watch") {
+                all.push((format!("GET {path}"), stream(host, &path)));
+                continue;
+            }
             let answer = host.api("GET", &format!("{path}?project=canary"), None);
             let answer = if answer.status == 400 { host.api("GET", &path, None) } else { answer };
             all.push((format!("GET {path}"), answer.body));
         }
     }
     all
+}
+
+fn stream(host: &TestHost, path: &str) -> Vec<u8> {
+    let follow = if path == "/v1/events" { "&follow=true" } else { "" };
+    let target = format!("{path}?project=canary{follow}");
+    let headers = vec![
+        ("authorization", format!("Bearer {}", host.token())),
+        ("accept", "text/event-stream".to_owned()),
+    ];
+    let request =
+        Request { method: "GET", target: &target, host: "localhost", headers, body: None };
+    let connection = http::Connection::open(host.api_address()).unwrap();
+    let said = connection.listen(&request, Duration::from_secs(1)).unwrap();
+    assert!(said.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&said));
+    said
 }
 
 /// Command lines and environments of all processes but those of the application itself, which are in

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use windlass_model::{Deployment, DeploymentStatus, StepName};
+use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
 use windlass_test_support::load::Running;
 use windlass_test_support::{HostOptions, TestHost, sample, scratch, wait_for};
 
@@ -139,13 +139,23 @@ impl Shop {
             assert_unharmed(&load.stop(), &[&old, text]);
         } else {
             let failure = deployment.failure.clone().unwrap();
-            assert!(!failure.code.is_empty() && !failure.fix.is_empty(), "{failure:#?}");
+            assert_ne!(failure.code, "internal.panic", "{failure:#?}");
+            assert!(names_the_space(&failure), "{failure:#?}");
+            assert!(!failure.fix.is_empty(), "{failure:#?}");
             load.wait_more(300);
             assert_unharmed(&load.stop(), &[&old]);
         }
         self.assert_settled();
         deployment.status
     }
+}
+
+/// Whether a failure says that there is no space, whoever noticed it first.
+fn names_the_space(failure: &Failure) -> bool {
+    let log = failure.log.iter().map(|line| line.text.as_str());
+    let evidence = [failure.what.as_str(), &failure.why, &failure.fix];
+    let said = evidence.into_iter().chain(log).collect::<Vec<_>>().join("\n").to_lowercase();
+    ["no space", "enospc", "disk", "full"].iter().any(|word| said.contains(word))
 }
 
 #[test]

@@ -49,6 +49,26 @@ impl Shop {
         self.assert_settled();
     }
 
+    /// Dies while it cleans up after a failure, and then five times more while it recovers.
+    #[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+    fn play_again_and_again_in_undo(&mut self, first: &str) {
+        eprintln!("killed at {first}, and five times in its recovery");
+        let load = self.load();
+        self.arm(first);
+        let text = self.commit(App::CrashesAtStart);
+        self.ask_what_dies("deployments", &self.deployment_body());
+        self.dies_at(first);
+        let on_the_way = ["before:reconcile", "during:reconcile", "after:reconcile"];
+        for place in on_the_way.into_iter().chain(["before:undo", first]) {
+            self.host.set_env(&[("WINDLASS_FAILPOINT", place)]);
+            self.host.spawn_serve();
+            self.dies_at(place);
+        }
+        self.restart_and_go_on();
+        self.either_end(load, &text, |failed| code(failed) == "check.exited");
+        assert_ne!(self.live, self.last, "it has failed");
+    }
+
     /// The end of a deployment that may have gone either way: live, or failed with a reason.
     fn either_end(&mut self, load: Running, text: &str, may_fail: impl Fn(&Deployment) -> bool) {
         let deployment = self.ended();
@@ -95,6 +115,12 @@ fn a_host_that_dies_again_and_again_while_it_recovers_still_ends_what_it_began()
     let mut shop = open();
     for step in sample::of(StepName::ALL.to_vec(), 2) {
         shop.play_again_and_again(step);
+    }
+    let begun = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
+    let undone = begun.map(|step| format!("undoing:{step}"));
+    let within = ["within-undo:build", "within-undo:start"].map(str::to_owned);
+    for place in sample::of(undone.chain(within).collect(), 1) {
+        shop.play_again_and_again_in_undo(&place);
     }
     shop.host.finish();
 }

@@ -160,7 +160,7 @@ fn cancelling_kills_the_whole_process_tree_of_a_build_and_leaves_nothing() {
 
 #[test]
 fn a_halted_deployment_survives_a_kill_and_goes_on_when_it_is_told_to() {
-    let mut host = TestHost::start();
+    let mut host = TestHost::start_with(HostOptions::default().failpoint("after:pause"));
     let repo = greeting();
     repo.edit("package.json", "\"node server.js\"", "\"node server.js\", \"build\": \"sleep 4\"");
     repo.commit("a build that takes a while");
@@ -169,6 +169,11 @@ fn a_halted_deployment_survives_a_kill_and_goes_on_when_it_is_told_to() {
         view.deployment.current_step() == Some(StepName::Build)
     });
     host.cli(&["pause", "1", "--project", PROJECT]).ok();
+    // It dies as soon as the halt is stored.
+    host.wait_serve_ended(SOON);
+    assert_eq!(host.take_failpoint_hit().as_deref(), Some("after:pause"));
+    host.set_env(&[]);
+    host.restart();
     let paused = |view: &DeploymentView| view.deployment.status == DeploymentStatus::Paused;
     let halted = host.wait_deployment(PROJECT, 1, "it is halted", SOON, paused);
     let before = halted.deployment.paused.as_ref().map(|pause| pause.before);
@@ -188,6 +193,17 @@ fn a_halted_deployment_survives_a_kill_and_goes_on_when_it_is_told_to() {
         view.deployment.status == DeploymentStatus::Live
     });
     host.finish();
+}
+
+/// What the control plane may have taken at most when a thousand requests came at once.
+const MEMORY_BYTES_MAX: u64 = 512 << 20;
+
+/// The most memory that a process had so far.
+fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = line.trim().strip_suffix("kB").unwrap().trim().parse().unwrap();
+    kib * 1024
 }
 
 /// All at once, from as many threads: each is answered, the newest of each environment wins, the queue
@@ -226,6 +242,8 @@ fn many_requests_for_fifty_projects_at_once_are_answered_and_settle() {
             }
         }
     });
+    let held = peak_bytes(host.serve_pid());
+    assert!(held < MEMORY_BYTES_MAX, "the host took {} MiB at most", held >> 20);
     let last = u64::try_from(each).unwrap();
     for project in 0..50 {
         let project = format!("p{project}");

@@ -7,7 +7,7 @@ use windlass_model::DeploymentStatus;
 use windlass_model::recovery::{
     BackupKey, BackupView, RecoverReport, RecoveredFrom, RestoreReport,
 };
-use windlass_test_support::{Deployed, HostOptions, TestHost, wait_for};
+use windlass_test_support::{Deployed, HostOptions, TestHost, until, wait_for};
 
 use crate::shop::{HOST, PROJECT, Shop, assert_unharmed};
 use crate::sources::{architecture, saved_image};
@@ -279,4 +279,22 @@ fn a_restored_backup_goes_back_to_what_it_shows_while_the_proxy_goes_on() {
     shop.live = 2;
     shop.deploy_next();
     shop.host.finish();
+}
+
+#[test]
+fn backups_are_made_by_themselves_and_only_so_many_are_kept() {
+    let options = HostOptions::default().limit("backup_every_s", 60).limit("backups_kept_max", 2);
+    let host = TestHost::start_with(options);
+    let list = || -> Vec<BackupView> { host.cli_json(&["backup", "list"]).ok().json() };
+    let within = Duration::from_secs(200);
+    until("one is made by itself", within, || !list().is_empty());
+    let first = list().remove(0);
+    for _ in 0..2 {
+        host.cli(&["backup", "create"]).ok();
+    }
+    until("the oldest is gone", within, || {
+        let kept = list();
+        kept.len() <= 2 && kept.iter().all(|one| one.path != first.path)
+    });
+    host.finish();
 }

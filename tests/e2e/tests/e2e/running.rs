@@ -377,6 +377,89 @@ fn maintenance_keeps_visitors_away_and_the_instances_running() {
 }
 
 #[test]
+fn a_request_that_is_held_in_maintenance_is_answered_when_it_ends() {
+    let world = World::open("");
+    world.verb(&["maintenance", "on", "--hold-s", "60"]);
+    let proxy = world.host.proxy_address();
+    let held = std::thread::spawn(move || http::send(proxy, &Request::get(HOST, "/")).unwrap());
+    // Nothing says from outside that it is held; that it is not answered meanwhile is what counts.
+    std::thread::park_timeout(Duration::from_millis(500));
+    assert!(!held.is_finished(), "it is held");
+    world.verb(&["maintenance", "off"]);
+    let answer = held.join().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "v1"));
+    world.host.finish();
+}
+
+#[test]
+fn a_host_that_is_killed_while_it_supervises_goes_on_with_it() {
+    let mut world = World::open("");
+    for place in ["during:supervise", "during:leave"] {
+        world.host.stop_serve();
+        world.host.set_env(&[("WINDLASS_FAILPOINT", place)]);
+        world.host.restart();
+        // The answer may be cut off with the host.
+        let _ = world.host.cli_json(&["scale", "web=2", "--project", PROJECT]);
+        if place == "during:leave" {
+            world.until("both run", |view| both_run(view));
+            let _ = world.host.cli_json(&["scale", "web=1", "--project", PROJECT]);
+        }
+        world.host.wait_serve_ended(WITHIN);
+        assert_eq!(world.host.take_failpoint_hit().as_deref(), Some(place));
+        world.answers("v1");
+        world.host.set_env(&[]);
+        world.host.restart();
+        let wanted = if place == "during:leave" { 1 } else { 2 };
+        world.until("as many run as are wanted", |view| {
+            view.instances.len() == wanted
+                && view.instances.iter().all(|one| one.state == InstanceState::Running)
+        });
+        wait_for("no container is left over", WITHIN, || {
+            let held = world.host.ctr(&["containers", "list", "-q"]);
+            if held.len() == wanted { Ok(()) } else { Err(format!("{held:?}")) }
+        });
+        world.answers("v1");
+    }
+    world.host.finish();
+}
+
+fn both_run(view: &RunningView) -> bool {
+    view.instances.len() == 2
+        && view.instances.iter().all(|one| one.state == InstanceState::Running)
+}
+
+/// What the application holds, so that a second one of it is worth a refusal.
+const HELD_BYTES: i64 = 1536 << 20;
+
+#[test]
+fn too_little_memory_for_more_refuses_and_what_runs_is_not_touched() {
+    let mut world = World::open("[run]\nmemory = \"4GiB\"\n");
+    let hold = format!("const held = Buffer.alloc({HELD_BYTES}, 1);\nconst version");
+    world.repo.edit("server.js", "const version", &hold);
+    world.repo.commit("v1 with much memory");
+    world.host.deploy_git(PROJECT, &world.repo, &[]).live();
+    let who = world.all_who(1);
+    let free = available_bytes();
+    world.host.stop_serve();
+    // One more would leave half of what must stay free.
+    world.host.set_limit("memory_free_bytes_min", free - HELD_BYTES / 2);
+    world.host.restart();
+    let failed = world.host.deploy_git(PROJECT, &world.repo, &[]);
+    let failure = failed.failed("preflight.memory-two-versions");
+    assert!(failure.fix.contains("strategy = \"recreate\""), "{failure:#?}");
+    world.refused(&["scale", "web=2"], "scale.memory", "scale to fewer");
+    assert_eq!(world.all_who(1), who, "the same process answers");
+    world.host.finish();
+}
+
+fn available_bytes() -> i64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap();
+    let kib: i64 = line.trim().strip_suffix("kB").unwrap().trim().parse().unwrap();
+    kib * 1024
+}
+
+#[test]
 fn a_volume_keeps_its_data_over_deployments_that_hold_visitors_and_come_back_when_they_fail() {
     let settings = "[run]\nvolumes = [{ name = \"notes\", path = \"/data\" }]\n";
     let world = World::open(settings);

@@ -269,3 +269,36 @@ fn a_deleted_branch_a_repository_that_became_private_and_lfs_pointers_have_codes
     assert_eq!(host.get("one.localhost", "/").text(), "hello");
     host.finish();
 }
+
+#[test]
+fn one_application_of_a_monorepo_is_deployed_and_a_rollback_names_any_commit() {
+    let host = TestHost::start();
+    let repo = GitRepo::of_files(&[
+        ("apps/shop/index.html", "the shop, 1"),
+        ("apps/blog/index.html", "the blog"),
+        ("windlass.toml", "[build]\napp_dir = \"apps/shop\"\n"),
+    ]);
+    let first = repo.git(&["rev-parse", "HEAD"]);
+    host.cli(&["project", "create", "shop"]).ok();
+    // A domain that nobody has is worth a warning and no more.
+    host.cli(&["domain", "add", "shop.invalid", "--project", "shop"]).ok();
+    let live = host.deploy_git("shop", &repo, &[]).live();
+    let warned = live.view.deployment.warnings.iter();
+    let codes: Vec<&str> = warned.map(|warning| warning.code.as_str()).collect();
+    assert!(codes.contains(&"preflight.domain-unknown"), "{codes:?}");
+    assert_eq!(host.get("shop.invalid", "/").text(), "the shop, 1");
+    for number in ["2", "3"] {
+        repo.write("apps/shop/index.html", &format!("the shop, {number}"));
+        repo.commit(number);
+        host.deploy_git("shop", &repo, &[]).live();
+    }
+    assert_eq!(host.get("shop.localhost", "/").text(), "the shop, 3");
+    let back = ["rollback", "--commit", first.trim(), "--project", "shop"];
+    Deployed::of(&host.cli_json(&back)).live();
+    assert_eq!(host.get("shop.localhost", "/").text(), "the shop, 1");
+    let unknown = "0123456789012345678901234567890123456789";
+    let back = Deployed::of(&host.cli_json(&["rollback", "--commit", unknown, "-p", "shop"]));
+    back.failed("source.reference-not-found");
+    assert_eq!(host.get("shop.localhost", "/").text(), "the shop, 1");
+    host.finish();
+}

@@ -7,7 +7,7 @@ use windlass_model::DeploymentStatus;
 use windlass_model::hooks::{PreviewsView, WebhookWithSecret};
 use windlass_model::webhook::{Delivery, Verdict};
 use windlass_test_support::hooks::{Hook, ProviderApi};
-use windlass_test_support::{GitRepo, HostOptions, TestHost, until, wait_for};
+use windlass_test_support::{GitRepo, HostOptions, TestHost, sample, until, wait_for};
 
 const PROJECT: &str = "shop";
 const HOST: &str = "shop.localhost";
@@ -207,6 +207,24 @@ fn previews(host: &TestHost) -> PreviewsView {
     host.cli_json(&["preview", "list", "--project", PROJECT]).ok().json()
 }
 
+/// The host is told something, dies at this place, and is started again.
+fn dies_while_told(host: &mut TestHost, hook: &Hook, place: &str, id: &str, body: &Value) {
+    host.stop_serve();
+    host.set_env(&[("WINDLASS_FAILPOINT", place)]);
+    host.restart();
+    let answer = hook.github(host, "pull_request", id, body);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    host.wait_serve_ended(SOON);
+    assert_eq!(host.take_failpoint_hit().as_deref(), Some(place));
+    host.set_env(&[]);
+    host.restart();
+}
+
+/// Each of one with each of the other.
+fn pairs<'a>(one: &[&'a str], other: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    one.iter().flat_map(|a| other.iter().map(|b| (*a, *b))).collect()
+}
+
 #[test]
 fn a_pull_request_gets_a_preview_that_goes_with_it_and_leaves_nothing() {
     let mut host = TestHost::start_with(HostOptions::default().limit("stop_grace_s", 1));
@@ -230,16 +248,8 @@ fn a_pull_request_gets_a_preview_that_goes_with_it_and_leaves_nothing() {
     assert_ne!(host.holdings(), before, "a preview holds something");
 
     // The host dies in the middle of the removal, and goes on with it.
-    host.stop_serve();
-    host.set_env(&[("WINDLASS_FAILPOINT", "preview:draining")]);
-    host.restart();
-    let closed =
-        hook.github(&host, "pull_request", "2", &pull_request(&repo, "closed", 12, &commit));
-    assert_eq!(closed.status, 202);
-    host.wait_serve_ended(SOON);
-    assert_eq!(host.take_failpoint_hit().as_deref(), Some("preview:draining"));
-    host.set_env(&[]);
-    host.restart();
+    let closes = pull_request(&repo, "closed", 12, &commit);
+    dies_while_told(&mut host, &hook, "preview:draining", "2", &closes);
     settled(&hook.wait(&host, "2"), Verdict::Accepted, "preview-removed");
     until("the preview is gone", SOON, || previews(&host).previews.is_empty());
     assert_eq!(host.holdings(), before, "nothing of the preview is left");
@@ -247,6 +257,26 @@ fn a_pull_request_gets_a_preview_that_goes_with_it_and_leaves_nothing() {
     assert_eq!(host.get(HOST, "/").status, 200, "production serves on");
     let environments = host.cli_json(&["environment", "list", "--project", PROJECT]).ok();
     assert!(!environments.stdout.contains("pr-12"), "{}", environments.stdout);
+
+    // It dies at another place as one comes, and at another as one goes.
+    let coming = ["webhook:work", "preview:recorded", "webhook:deployed"];
+    let going = ["preview:down", "preview:pruned"];
+    let mut id = 10;
+    for (comes, goes) in sample::of(pairs(&coming, &going), 1) {
+        // Each is another delivery, with another signature.
+        let commit = repo.commit(&format!("Change {id}"));
+        let opens = pull_request(&repo, "opened", 12, &commit);
+        let closes = pull_request(&repo, "closed", 12, &commit);
+        dies_while_told(&mut host, &hook, comes, &id.to_string(), &opens);
+        wait_live(&host, &hook.wait(&host, &id.to_string()));
+        assert_eq!(host.get(name, "/").status, 200);
+        id += 1;
+        dies_while_told(&mut host, &hook, goes, &id.to_string(), &closes);
+        settled(&hook.wait(&host, &id.to_string()), Verdict::Accepted, "preview-removed");
+        until("the preview is gone", SOON, || previews(&host).previews.is_empty());
+        assert_eq!(host.holdings(), before, "killed at {comes} and {goes}");
+        id += 1;
+    }
 
     // One that nobody deploys to any more goes by itself.
     let again =
