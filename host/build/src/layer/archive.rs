@@ -17,6 +17,7 @@ use super::blob::{Present, failed};
 use super::image::{self, Document, Image, MANIFEST_TYPE};
 use super::tarball::{self, Entry, Type};
 use super::{ArchiveFormat, Export, SavedImage};
+use crate::registry::Reference;
 
 const COPY_BYTES: usize = 256 * 1024;
 
@@ -66,10 +67,13 @@ async fn write(
 ) -> Result<SavedImage, Failure> {
     let (lease, runtime) = export.builder.work("save", super::WORK_LEASE).await?;
     let nowhere: Present<'_> = &|_| Box::pin(std::future::ready(false));
+    // In full: `docker.io/library/shop:12`.
+    let name = export.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
+    let name = name.map(|name| name.to_string());
     let written = async {
         let image = image::make(export, &*runtime, artifact, output, nowhere).await?;
         let tar = Tar { file: tokio::fs::File::from_std(file), bytes: 0, named };
-        let bytes = tar.image(&*runtime, &image, format, export.name.as_deref()).await?;
+        let bytes = tar.image(&*runtime, &image, format, name.as_deref()).await?;
         Ok(SavedImage {
             digest: image.manifest.digest,
             config: image.config.digest,
@@ -172,7 +176,10 @@ fn index(image: &Image, name: Option<&str>) -> Vec<u8> {
         "platform": { "architecture": crate::key::architecture(), "os": "linux" },
     });
     if let Some(name) = name {
-        descriptor["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        // The tag alone is the standard's; the whole name is what others look for.
+        let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        descriptor["annotations"] =
+            json!({ "org.opencontainers.image.ref.name": tag, "io.containerd.image.name": name });
     }
     let index = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",

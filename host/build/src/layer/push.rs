@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures::future::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Handle;
@@ -100,14 +101,19 @@ impl Push {
 
     async fn layers(&self, image: &Image, reference: &Reference) -> Result<u64, Failure> {
         let mut seen = std::collections::BTreeSet::new();
-        let pieces = image.pieces.iter().filter(|piece| seen.insert(&piece.layer.digest));
-        let sent = futures::stream::iter(pieces.map(|piece| self.layer(piece, reference)));
-        sent.buffer_unordered(AT_ONCE).try_fold(0, |sum, sent| async move { Ok(sum + sent) }).await
+        let mut sending = Vec::new();
+        for piece in &image.pieces {
+            if seen.insert(&piece.layer.digest) {
+                sending.push(self.layer(piece.clone(), reference).boxed());
+            }
+        }
+        let sent = futures::stream::iter(sending).buffer_unordered(AT_ONCE);
+        sent.try_fold(0, |sum, sent| async move { Ok(sum + sent) }).await
     }
 
-    async fn layer(&self, piece: &Piece, reference: &Reference) -> Result<u64, Failure> {
+    async fn layer(&self, piece: Piece, reference: &Reference) -> Result<u64, Failure> {
         let (target, runtime) = (Arc::clone(&self.target), Arc::clone(&self.runtime));
-        let (piece, handle) = (piece.clone(), Handle::current());
+        let handle = Handle::current();
         self.ask(reference, move || {
             let Piece { layer, from } = piece;
             let open = || {

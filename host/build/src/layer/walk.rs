@@ -86,6 +86,10 @@ impl Walk<'_> {
         if kind == FileType::CharacterDevice && found.stat.st_rdev == 0 {
             return self.marker(&whiteout_of(&found.path));
         }
+        // A socket belongs to the process that made it.
+        if kind == FileType::Socket {
+            return Ok(());
+        }
         if found.name.as_bytes().starts_with(WHITEOUT) {
             return Err(unsupported(&found.path, "names that begin with .wh. mean deleted files"));
         }
@@ -111,7 +115,6 @@ impl Walk<'_> {
             FileType::Fifo => self.head(found, Type::Fifo, b"", 0, xattrs),
             FileType::CharacterDevice => self.head(found, Type::Char, b"", 0, xattrs),
             FileType::BlockDevice => self.head(found, Type::Block, b"", 0, xattrs),
-            // A socket belongs to the process that made it.
             _ => Ok(()),
         }
     }

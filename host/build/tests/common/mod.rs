@@ -444,6 +444,7 @@ impl Registry {
 fn packed(dir: &Path) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.follow_symlinks(false);
+    tar.mode(tar::HeaderMode::Deterministic);
     tar.append_dir_all("", dir).unwrap();
     tar.into_inner().unwrap()
 }
