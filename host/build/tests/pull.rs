@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
-use common::{Host, Registry, plan, script, step};
+use common::{Host, LOGIN, Registry, plan, script, step};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_model::plan::{Base, Op};
 use windlass_model::{Digest, Secret};
@@ -164,14 +164,14 @@ async fn a_mirror_is_asked_first_and_the_registry_for_what_it_has_wrong() {
 #[tokio::test]
 async fn logins_are_shown_as_the_registry_asks_for_them() {
     let host = Host::start(239).await;
-    let guarded = Registry::start_for(Some(("reader", "secret")));
+    let guarded = Registry::start_guarded();
     let registry = Registry::start();
     let digest = registry.push("team/base", "1", architecture());
     let tokens = Proxy::start(&registry.address);
-    tokens.ask_for_token("reader", "secret");
+    tokens.ask_for_token(LOGIN.0, LOGIN.1);
     let login = |registry: &str, password: &str| {
         let password = Secret::new(password.to_owned());
-        let login = Login { registry: registry.to_owned(), user: "reader".to_owned(), password };
+        let login = Login { registry: registry.to_owned(), user: LOGIN.0.to_owned(), password };
         let project = Some("shop".parse().unwrap());
         Access { project, logins: Arc::new(vec![login]), layout: None }
     };
@@ -183,12 +183,12 @@ async fn logins_are_shown_as_the_registry_asks_for_them() {
         assert_eq!(code(address, Access::default()).await, "registry.unauthorized");
         assert_eq!(code(address, login(address, "wrong")).await, "registry.unauthorized");
         // A login is shown to its own registry alone.
-        assert_eq!(code(address, login("ghcr.io", "secret")).await, "registry.unauthorized");
+        assert_eq!(code(address, login("ghcr.io", LOGIN.1)).await, "registry.unauthorized");
     }
-    let image = pull(&tokens.address, login(&tokens.address, "secret")).await.unwrap();
+    let image = pull(&tokens.address, login(&tokens.address, LOGIN.1)).await.unwrap();
     assert_eq!(image.digest, digest);
     // It is let in, and has no such image.
-    let access = login(&guarded.address, "secret");
+    let access = login(&guarded.address, LOGIN.1);
     assert_eq!(code(&guarded.address, access).await, "registry.not-found");
     host.finish().await;
 }

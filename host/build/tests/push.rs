@@ -7,14 +7,14 @@ mod common;
 use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
-use common::{Host, Registry, plan, script, scripted, step};
+use common::{Host, LOGIN, Registry, plan, script, scripted, step};
 use windlass_build::{Access, Login};
 use windlass_model::Secret;
 use windlass_model::plan::{Base, Op};
 
 fn login(registry: &str, password: &str) -> Access {
     let password = Secret::new(password.to_owned());
-    let login = Login { registry: registry.to_owned(), user: "writer".to_owned(), password };
+    let login = Login { registry: registry.to_owned(), user: LOGIN.0.to_owned(), password };
     Access { project: Some("shop".parse().unwrap()), logins: Arc::new(vec![login]), layout: None }
 }
 
@@ -34,7 +34,7 @@ fn tag(address: &str, repository: &str, tag: &str) -> u16 {
 #[tokio::test]
 async fn an_image_is_pushed_with_a_login_and_runs_on_another_host() {
     let host = Host::start(242).await;
-    let registry = Registry::start_for(Some(("writer", "secret")));
+    let registry = Registry::start_guarded();
     let name = format!("{}/team/shop:1", registry.address);
     let built = host.build(scripted(script("echo pushed > /pushed"))).await.unwrap();
     let push = async |access: Access, to: &str| {
@@ -45,7 +45,7 @@ async fn an_image_is_pushed_with_a_login_and_runs_on_another_host() {
         assert_eq!(failure.code, "registry.unauthorized");
         assert!(failure.fix.contains("windlass registry login"), "{failure:?}");
     }
-    let access = login(&registry.address, "secret");
+    let access = login(&registry.address, LOGIN.1);
     let failure = push(access.clone(), "127.0.0.1:1/a").await.unwrap_err();
     assert_eq!(failure.code, "registry.unreachable");
     let digest = windlass_model::Digest::of(b"x");
@@ -76,8 +76,8 @@ async fn a_push_that_is_cut_off_is_made_again_and_a_name_never_leads_to_half_an_
     let host = Host::start(244).await;
     let registry = Registry::start();
     let proxy = Proxy::start(&registry.address);
-    proxy.ask_for_token("writer", "secret");
-    let access = login(&proxy.address, "secret");
+    proxy.ask_for_token(LOGIN.0, LOGIN.1);
+    let access = login(&proxy.address, LOGIN.1);
     let name = format!("{}/team/shop:1", proxy.address);
     let built = host.build(scripted(script("echo pushed > /pushed"))).await.unwrap();
     let push = async || {

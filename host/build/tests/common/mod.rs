@@ -292,11 +292,15 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts an empty one on a free port.
     pub(crate) fn start() -> Self {
-        Self::start_for(None)
+        Self::start_with(false)
     }
 
-    /// The same; with a name and a password, for nobody else.
-    pub(crate) fn start_for(login: Option<(&str, &str)>) -> Self {
+    /// The same, for [`LOGIN`] alone.
+    pub(crate) fn start_guarded() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(guarded: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -306,7 +310,7 @@ impl Registry {
              http: {{addr: {address}}}\n",
             dir.path().display()
         );
-        let config = config + &login.map_or_else(String::new, |login| htpasswd(dir.path(), login));
+        let config = config + &if guarded { htpasswd(dir.path()) } else { String::new() };
         let path = dir.path().join("config.yml");
         std::fs::write(&path, config).unwrap();
         let child = Command::new("docker-registry")
@@ -449,12 +453,14 @@ fn packed(dir: &Path) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// The name and the password that a guarded registry lets in, and what its password file says of them.
+pub(crate) const LOGIN: (&str, &str) = ("me", "the-password");
+const HTPASSWD: &str = "me:$2b$05$9S5RK7cWT2jna/8Ls.bAmefxUTeQZhUJ1nYMR1lK9XHnMBm5xzag6\n";
+
 /// The part of a registry's configuration that lets one login in.
-fn htpasswd(dir: &Path, (user, password): (&str, &str)) -> String {
-    let made = Command::new("htpasswd").args(["-Bbn", user, password]).output();
-    let made = made.expect("htpasswd is missing: run `apt-get install apache2-utils`");
+fn htpasswd(dir: &Path) -> String {
     let path = dir.join("htpasswd");
-    std::fs::write(&path, made.stdout).unwrap();
+    std::fs::write(&path, HTPASSWD).unwrap();
     format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", path.display())
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn change(root: &Path, random: &mut Random) {
         if place.symlink_metadata().is_err() && place.as_os_str().len() < 3000 {
             add(&place, &others, random);
         }
-        if n % 2 == 0 {
+        if n % 3 == 0 {
             alter(&dirs, &others, random);
         }
     }
