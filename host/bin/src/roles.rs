@@ -35,6 +35,7 @@ impl Roles for Here {
             trusted_proxies: options.trusted_proxies,
             bundled_plugins: plugins_dir(options.plugins_dir)?,
             base_cache_dir: options.base_cache_dir,
+            registry_mirrors: options.registry_mirrors,
             limits: options.limits,
             exe,
         };

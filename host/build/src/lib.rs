@@ -14,6 +14,7 @@ pub mod base;
 pub mod builder;
 pub mod http;
 mod key;
+pub mod layer;
 mod log;
 mod ops;
 pub mod registry;
@@ -25,7 +26,8 @@ mod tree;
 pub use artifact::{Pruned, read_artifact};
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
-pub use registry::{Access, Layout, Login};
+pub use layer::{ArchiveFormat, Export, PushedImage, SavedImage};
+pub use registry::{Access, Layout, Login, Mirror};
 pub use request::{
     BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests,
     StepOutcome,

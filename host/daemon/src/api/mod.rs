@@ -28,6 +28,7 @@ mod extract;
 mod failures;
 mod guard;
 mod host;
+mod images;
 mod logs;
 mod observe;
 mod openapi;

@@ -17,6 +17,7 @@ pub mod deploy_keys;
 pub mod deployments;
 pub mod environment;
 pub mod find;
+pub mod images;
 pub mod once;
 pub mod pausing;
 pub mod previews;

@@ -16,6 +16,7 @@ mod environments;
 mod frameworks;
 mod fuzz;
 mod hosts;
+mod images;
 mod kills;
 mod leaks;
 mod logs;

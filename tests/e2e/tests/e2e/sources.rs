@@ -11,7 +11,7 @@ use windlass_test_support::git_server::GitServer;
 use windlass_test_support::{Deployed, GitRepo, TestHost, scratch, wait_for};
 
 /// A password of the registry, and what its password file says of it.
-const PASSWORD: &str = "the-password";
+pub(crate) const PASSWORD: &str = "the-password";
 const HTPASSWD: &str = "me:$2b$05$9S5RK7cWT2jna/8Ls.bAmefxUTeQZhUJ1nYMR1lK9XHnMBm5xzag6\n";
 
 fn run(command: &mut Command) {
@@ -123,14 +123,14 @@ fn an_image_archive_runs_as_it_is_and_can_be_gone_back_to() {
 }
 
 /// A registry on the loopback address that wants a login.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     _dir: tempfile::TempDir,
 }
 
 impl Registry {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = scratch("registry");
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -154,7 +154,7 @@ impl Registry {
         registry
     }
 
-    fn push(&self, image: &Path, tag: &str) {
+    pub(crate) fn push(&self, image: &Path, tag: &str) {
         run(Command::new("skopeo")
             .args(["--insecure-policy", "copy", "--dest-tls-verify=false"])
             .arg(format!("--dest-creds=me:{PASSWORD}"))
