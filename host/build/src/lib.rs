@@ -6,12 +6,14 @@
 //! out before is found by looking its name up.
 //!
 //! Reading order: [`request`] (what goes in and comes out), [`builder`] (one build from end to end),
-//! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from).
+//! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from);
+//! [`disk`] (what all of it takes, and what of it may go).
 
 pub mod archive;
 pub mod artifact;
 pub mod base;
 pub mod builder;
+pub mod disk;
 pub mod http;
 mod key;
 mod log;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
-use windlass_model::{DeploymentId, Digest, Failure};
+use windlass_model::{DeploymentId, Digest, Failure, Timestamp};
 
 use crate::artifact::{self, Pruned};
 use crate::base::{Bases, FoundImage};
+use crate::disk::{Ask, Rule, Sizes, What};
 use crate::http::certificate_bundle;
 use crate::ops::secrets;
 use crate::registry::Access;
@@ -37,13 +38,26 @@ pub struct Builder {
     bases: Bases,
     config: Arc<BuildConfig>,
     certificates: Option<PathBuf>,
+    sizes: Sizes,
 }
 
 impl Builder {
     /// A builder on this runtime.
     pub fn new(runtime: Arc<dyn Runtime>, bases: Bases, config: BuildConfig) -> Self {
         let certificates = certificate_bundle(config.certificates.as_deref());
-        Self { runtime, bases, config: Arc::new(config), certificates }
+        Self { runtime, bases, config: Arc::new(config), certificates, sizes: Sizes::default() }
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn bases(&self) -> &Bases {
+        &self.bases
+    }
+
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// Carries a plan out, or finds that it was carried out before. What an earlier attempt of the same
@@ -64,6 +78,8 @@ impl Builder {
             )
         })?;
         let deployment = request.deployment.clone();
+        // Nothing that it looks up from here on is pruned before it is done.
+        let _in_use = self.bases.guard().build();
         self.clean_up(&deployment).await?;
         let lease = lease_name(&deployment);
         let expires = Duration::from_secs(self.config.limits.build_s) + LEASE_SLACK;
@@ -161,7 +177,15 @@ impl Builder {
         keep: &BTreeSet<Digest>,
         cache_unused_for: Duration,
     ) -> Result<Pruned, Failure> {
-        artifact::prune(&*self.runtime, &self.config.data_dir, keep, cache_unused_for).await
+        let dir = &self.config.data_dir;
+        let mut pruned = artifact::prune(&*self.runtime, dir, keep, cache_unused_for).await?;
+        let pass = self.prune_pass().await?;
+        let unused = Rule { bytes_max: None, unused_for: Some(cache_unused_for) };
+        let (now, bases, free_bytes) = (Timestamp::now(), Rule::default(), 0);
+        let victims = pass.choose(&Ask { now, steps: unused, bases, free_bytes });
+        let gone = pass.carry_out(victims, &|_| ()).await?;
+        pruned.snapshots = gone.iter().filter(|victim| victim.what == What::Step).count();
+        Ok(pruned)
     }
 
     /// The folder of a static tree: `<data>/static/<64 hexadecimal digits>`.

@@ -12,6 +12,7 @@ use windlass_model::{Digest, Failure};
 
 use super::scratch_dir;
 use crate::base::{BaseImage, Bases};
+use crate::disk::Guard;
 use crate::log::BuildLog;
 use crate::request::{BuildConfig, BuildRequest, StepOutcome};
 use crate::source::Tree;
@@ -91,6 +92,11 @@ impl Session {
             toolchains: Vec::new(),
             resolved: BTreeMap::new(),
         })
+    }
+
+    /// What builds use now: touched before a snapshot is looked up that is used when it is there.
+    pub(crate) fn guard(&self) -> &Guard {
+        self.bases.guard()
     }
 
     /// Resolves a base once a build.

@@ -150,6 +150,7 @@ impl Session {
     async fn look_up(&self, key: &str) -> Result<bool, Failure> {
         let failed =
             |e: windlass_containers::RuntimeError| e.failure("The step cache could not be read");
+        let _looking = self.guard().touch(key).await;
         let known = self.runtime.snapshot(key).await.map_err(failed)?;
         if !known.is_some_and(|snapshot| snapshot.committed) {
             return Ok(false);
@@ -186,6 +187,7 @@ impl Session {
             (LABEL_LAST_USED.to_owned(), now.clone()),
             (LABEL_GC_ROOT.to_owned(), now),
         ]);
+        let _committing = self.guard().touch(&prepared.key).await;
         self.runtime.commit_snapshot(&active, &prepared.key, &labels).await.map_err(what)?;
         Ok(())
     }
