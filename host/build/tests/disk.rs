@@ -50,7 +50,8 @@ fn app() -> BuildPlan {
 
 /// How many builds in a row: 200 in the soak.
 fn builds() -> usize {
-    std::env::var("WINDLASS_SOAK").map_or(12, |_| 200)
+    let full = std::env::var("WINDLASS_TEST_EXTENT").is_ok_and(|extent| extent == "full");
+    if full { 200 } else { 12 }
 }
 
 #[tokio::test]
