@@ -12,6 +12,7 @@ pub mod audit;
 pub mod changes;
 pub mod deployment;
 pub mod destination;
+pub mod disk;
 pub mod event;
 pub mod failure;
 pub mod hooks;

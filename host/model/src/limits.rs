@@ -48,6 +48,8 @@ pub struct Limits {
     pub stop_grace_s: u64,
     /// Free bytes under the data directory below which no deployment starts.
     pub disk_free_bytes_min: u64,
+    /// Free inodes below which no deployment starts, where the file system has a fixed number of them.
+    pub disk_free_inodes_min: u64,
     /// Available memory below which no deployment starts, in bytes.
     pub memory_free_bytes_min: u64,
     /// Time between two backups that are made by themselves, in seconds; at least 60.
@@ -135,6 +137,27 @@ pub struct Limits {
     pub instance: InstanceLimits,
     /// API tokens and the audit log.
     pub access: AccessLimits,
+    /// What caches may take of the disk.
+    pub disk: DiskLimits,
+}
+
+/// What caches may take of the disk. What an artifact needs does not count: artifacts follow
+/// [`Limits::keep_artifacts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiskLimits {
+    /// Cached steps, in bytes.
+    pub cache_bytes_max: u64,
+    /// Cached steps, in hundredths of their file system; the smaller of both holds.
+    pub cache_percent_max: u8,
+    /// Bases, in bytes.
+    pub bases_bytes_max: u64,
+    /// Bases, in hundredths of their file system; the smaller of both holds.
+    pub bases_percent_max: u8,
+    /// Age since its last use at which a cached step or a base goes, in days.
+    pub unused_days_max: u32,
+    /// Free bytes below which caches go before their budgets are used up.
+    pub reclaim_below_bytes: u64,
 }
 
 /// Limits of API tokens and of the audit log.
@@ -244,6 +267,7 @@ impl Default for Limits {
             pins_max: 100,
             stop_grace_s: 30,
             disk_free_bytes_min: 2 * GIB,
+            disk_free_inodes_min: 20_000,
             memory_free_bytes_min: 128 * MIB,
             backup_every_s: 6 * 3600,
             backups_kept_max: 8,
@@ -286,6 +310,20 @@ impl Default for Limits {
             build: BuildLimits::default(),
             instance: InstanceLimits::default(),
             access: AccessLimits::default(),
+            disk: DiskLimits::default(),
+        }
+    }
+}
+
+impl Default for DiskLimits {
+    fn default() -> Self {
+        Self {
+            cache_bytes_max: 20 * GIB,
+            cache_percent_max: 20,
+            bases_bytes_max: 20 * GIB,
+            bases_percent_max: 20,
+            unused_days_max: 14,
+            reclaim_below_bytes: 4 * GIB,
         }
     }
 }

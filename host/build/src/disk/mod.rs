@@ -11,12 +11,13 @@
 //! Reading order: [`picture`] (what there is), [`choose`] (a pure function from that to what goes),
 //! [`guard`], and the [`Pass`] that carries it out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_containers::runtime::Runtime;
 use windlass_containers::{Labels, RuntimeError};
-use windlass_model::Failure;
+use windlass_model::{Digest, Failure};
 
 use crate::builder::Builder;
 
@@ -75,6 +76,11 @@ impl Pass {
     /// What was there.
     pub fn picture(&self) -> &Picture {
         &self.picture
+    }
+
+    /// The same as if these artifacts were gone.
+    pub fn without(&mut self, artifacts: &BTreeSet<Digest>) {
+        self.picture.artifacts.retain(|artifact| !artifacts.contains(&artifact.digest));
     }
 
     /// What is to go, what others stand on behind them.

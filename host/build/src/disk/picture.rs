@@ -87,7 +87,7 @@ pub struct Picture {
 
 impl Picture {
     /// Names of a snapshot and of everything that it stands on, topmost first.
-    pub fn chain<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Piece> {
+    pub fn chain<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a Piece> + use<'a> {
         std::iter::successors(self.pieces.get(key), |piece| {
             piece.parent.as_ref().and_then(|parent| self.pieces.get(parent))
         })

@@ -15,6 +15,7 @@ mod deploy;
 mod deploy_key;
 mod deployments;
 mod detect;
+mod disk;
 mod doctor;
 mod domain;
 mod env;
@@ -35,6 +36,7 @@ mod preview;
 mod project;
 mod promote;
 mod proxy;
+mod prune;
 mod recover;
 mod redeploy;
 mod registry;
@@ -93,6 +95,8 @@ pub enum Verb {
     Scale(scale::Scale),
     Maintenance(maintenance::Maintenance),
     Volume(volume::Volume),
+    Disk(disk::Disk),
+    Prune(prune::Prune),
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
@@ -151,6 +155,8 @@ impl Verb {
             Self::Scale(verb) => verb.run(session),
             Self::Maintenance(verb) => verb.run(session),
             Self::Volume(verb) => verb.run(session),
+            Self::Disk(verb) => verb.run(session),
+            Self::Prune(verb) => verb.run(session),
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),

@@ -39,7 +39,7 @@ pub(super) async fn create(
     Body(body): Body<CreateDeployment>,
 ) -> Answer<Accepted> {
     let once = key.of(&("deploy", &pair, &body))?;
-    let request = Request { actor, create: args.create, once };
+    let request = Request { actor, create: args.create, once, build: None };
     let change =
         async move { deployments::from_git(&app.host, &target(pair), body, &request).await };
     Ok(Accepted(detached(change).await?))

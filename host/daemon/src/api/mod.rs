@@ -22,6 +22,7 @@ mod access;
 mod backups;
 mod deploy_keys;
 mod deployments;
+mod disk;
 mod environment;
 mod events;
 mod extract;

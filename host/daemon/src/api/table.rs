@@ -50,6 +50,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
     rows.extend(super::backups::about_backups());
+    rows.extend(super::disk::about_the_disk());
     rows.extend(super::webhooks::about_webhooks());
     rows.extend(super::access::about_access());
     rows.extend(queue::about_the_queue());

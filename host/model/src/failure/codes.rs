@@ -245,6 +245,7 @@ pub const CODES: &[Code] = codes! {
     App "preflight.app-dir-missing": "The application's folder is not in the source", "`build.app_dir` in windlass.toml names it", "correct `build.app_dir`, or push the folder";
     App "preflight.deadline": "Preflight took too long", "the step's time was over", "deploy again; raise `preflight_s` in the limits file if it happens often";
     Host "preflight.disk-floor": "Too little disk space is free", "no deployment starts below `disk_free_bytes_min`, so that what runs is safe", "free disk space, or lower `disk_free_bytes_min` in the limits file";
+    Host "preflight.inode-floor": "Too few inodes are free", "no deployment starts below `disk_free_inodes_min`: each file takes one", "remove small files, `windlass disk` says who has them, or lower `disk_free_inodes_min` in the limits file";
     Host "preflight.disk-unknown": "The free disk space could not be read", "the data directory is not readable", "check that it is there and readable";
     Host "preflight.memory-floor": "Too little memory is available", "no deployment starts below `memory_free_bytes_min`, so that what runs is safe", "stop something, add memory, or lower `memory_free_bytes_min` in the limits file";
     Host "preflight.memory-two-versions": "The memory is too little for two versions side by side", "the new version needs about as much as the running one, and a floor must stay free", "set strategy = \"recreate\" under [deploy], add memory, or run fewer instances with `windlass scale`";
