@@ -196,7 +196,8 @@ pub(crate) async fn prune(
     Ok(pruned)
 }
 
-async fn all(runtime: &dyn Runtime) -> Result<Vec<Artifact>, Failure> {
+/// Every artifact's record.
+pub(crate) async fn all(runtime: &dyn Runtime) -> Result<Vec<Artifact>, Failure> {
     let mut found = Vec::new();
     for blob in runtime.list_blobs(&kind(KIND_ARTIFACT)).await.map_err(failed)? {
         found.extend(load(runtime, &blob.digest).await?);
