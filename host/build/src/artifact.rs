@@ -195,6 +195,7 @@ pub(crate) async fn prune(
     Ok(pruned)
 }
 
+/// Every artifact's record.
 pub(crate) async fn all(runtime: &dyn Runtime) -> Result<Vec<Artifact>, Failure> {
     let mut found = Vec::new();
     for blob in runtime.list_blobs(&kind(KIND_ARTIFACT)).await.map_err(failed)? {

@@ -29,6 +29,6 @@ pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
 pub use registry::{Access, Layout, Login};
 pub use request::{
-    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests,
-    StepOutcome,
+    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, LogSink,
+    SourceDigests, StepEvent, StepOutcome, StepSink,
 };

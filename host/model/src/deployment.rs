@@ -667,6 +667,9 @@ pub struct Deployment {
     /// While it is paused: who halted it, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// Whether every step of its build is carried out although its result is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 impl Deployment {
@@ -710,6 +713,7 @@ impl Deployment {
             migrations_between: Vec::new(),
             source_again: None,
             paused: None,
+            no_cache: false,
         }
     }
 

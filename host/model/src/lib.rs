@@ -9,6 +9,7 @@ pub mod access;
 pub mod ansi;
 pub mod api;
 pub mod audit;
+pub mod build;
 pub mod changes;
 pub mod deployment;
 pub mod destination;

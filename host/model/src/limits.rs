@@ -131,7 +131,7 @@ pub struct Limits {
     pub environment_events_max: usize,
     /// One call of a plugin.
     pub plugin: PluginLimits,
-    /// One build step.
+    /// Builds and their steps.
     pub build: BuildLimits,
     /// One instance, where the settings say nothing.
     pub instance: InstanceLimits,
@@ -213,7 +213,7 @@ pub struct PluginLimits {
     pub read_bytes_max: u64,
 }
 
-/// Limits of one build step's container.
+/// Limits of builds: of one step's container, of a build, and of all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BuildLimits {
@@ -227,6 +227,20 @@ pub struct BuildLimits {
     pub command_wall_ms: u64,
     /// Steps in one plan.
     pub steps_max: usize,
+    /// Builds at the same time on one host; further ones wait.
+    pub running_max: usize,
+    /// Steps of all builds that are carried out at the same time; further ones wait.
+    pub steps_running_max: usize,
+    /// Memory of all commands that run at the same time, in bytes: one that would go over it waits. 0 means
+    /// three quarters of the machine's.
+    pub memory_bytes_all_max: u64,
+    /// Output of one command, in bytes; one that writes more is stopped. What is kept of it is
+    /// [`Limits::step_log_bytes_max`].
+    pub output_bytes_max: u64,
+    /// What one build may write to the disk, in bytes: its steps' files and its cache mounts.
+    pub disk_bytes_max: u64,
+    /// Cache mounts of one project, in bytes; after a build those that were used longest ago go.
+    pub cache_bytes_max: u64,
 }
 
 /// Limits of one instance where `windlass.toml` says nothing.
@@ -370,6 +384,12 @@ impl Default for BuildLimits {
             pids_max: 4096,
             command_wall_ms: 30 * 60 * 1000,
             steps_max: 200,
+            running_max: 4,
+            steps_running_max: 4,
+            memory_bytes_all_max: 0,
+            output_bytes_max: 256 * MIB,
+            disk_bytes_max: 20 * GIB,
+            cache_bytes_max: 10 * GIB,
         }
     }
 }

@@ -14,12 +14,16 @@ use crate::artifact::{self, Pruned};
 use crate::base::{Bases, FoundImage};
 use crate::disk::{Ask, Rule, Sizes, What};
 use crate::http::certificate_bundle;
-use crate::ops::secrets;
+use crate::ops::{caches, secrets};
 use crate::registry::Access;
 use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
 
+mod budget;
+mod clear;
+mod graph;
 mod needed;
 mod outputs;
+mod record;
 mod session;
 mod steps;
 
@@ -38,6 +42,7 @@ pub struct Builder {
     bases: Bases,
     config: Arc<BuildConfig>,
     certificates: Option<PathBuf>,
+    budget: budget::Budget,
     sizes: Sizes,
 }
 
@@ -45,7 +50,9 @@ impl Builder {
     /// A builder on this runtime.
     pub fn new(runtime: Arc<dyn Runtime>, bases: Bases, config: BuildConfig) -> Self {
         let certificates = certificate_bundle(config.certificates.as_deref());
-        Self { runtime, bases, config: Arc::new(config), certificates, sizes: Sizes::default() }
+        let budget = budget::Budget::new(&config.limits.build);
+        let (config, sizes) = (Arc::new(config), Sizes::default());
+        Self { runtime, bases, config, certificates, budget, sizes }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -58,6 +65,10 @@ impl Builder {
 
     pub(crate) fn sizes(&self) -> &Sizes {
         &self.sizes
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.data_dir
     }
 
     /// Carries a plan out, or finds that it was carried out before. What an earlier attempt of the same
@@ -99,16 +110,17 @@ impl Builder {
         request: BuildRequest,
         lease: &str,
     ) -> Result<BuildOutcome, Failure> {
-        let mut session = Session::open(
-            self.runtime.leased(lease),
-            self.bases.with(request.access.clone()),
-            Arc::clone(&self.config),
-            self.certificates.clone(),
-            request,
-        )
-        .await?;
-        session.run_steps().await?;
-        session.finish().await
+        let mut session = Session::open(self, self.runtime.leased(lease), request).await?;
+        let _place = self.budget.build(&session.wait()).await?;
+        let outcome = session.build().await;
+        let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
+        let bytes_max = self.config.limits.build.cache_bytes_max;
+        drop(session);
+        let evicted = blocking(move || caches::evict(&dir, &project, bytes_max)).await?;
+        if let Err(error) = evicted {
+            tracing::warn!(%error, "cache mounts could not be held to their quota");
+        }
+        outcome
     }
 
     /// Removes what an attempt that was cut off left behind: containers, writable snapshots, lease,
@@ -131,6 +143,7 @@ impl Builder {
         }
         self.runtime.delete_lease(&lease_name(deployment)).await.map_err(failed)?;
         remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
+        remove_dir(&caches::changes_dir(&self.config.data_dir, deployment))?;
         secrets::remove(deployment)
     }
 

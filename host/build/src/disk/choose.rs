@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use windlass_model::{Digest, Timestamp};
 
-use super::picture::{Archive, BaseUse, Class, Picture};
+use super::picture::{Archive, BaseUse, Class, Picture, Piece};
 
 /// What one kind of thing may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub struct Rule {
     pub bytes_max: Option<u64>,
     /// What was not used for so long goes.
     pub unused_for: Option<Duration>,
+}
+
+impl Rule {
+    /// Everything that nothing needs.
+    pub const ALL: Self = Self { bytes_max: None, unused_for: Some(Duration::ZERO) };
 }
 
 /// What is asked for.
@@ -81,9 +86,24 @@ pub struct Victim {
     pub why: Why,
 }
 
+/// Which steps are meant.
+pub(super) type Only<'a> = &'a dyn Fn(&Piece) -> bool;
+
 /// Chooses.
 pub(super) fn choose(picture: &Picture, in_use: &BTreeSet<String>, ask: &Ask) -> Vec<Victim> {
+    choose_of(picture, in_use, ask, &|_| true)
+}
+
+/// Chooses, of the steps only those that are meant.
+pub(super) fn choose_of(
+    picture: &Picture,
+    in_use: &BTreeSet<String>,
+    ask: &Ask,
+    only: Only<'_>,
+) -> Vec<Victim> {
     let mut choice = Choice::of(picture, in_use, ask);
+    let steps = picture.pieces.values().filter(|piece| piece.class == Class::Step);
+    choice.pinned.extend(steps.filter(|step| !only(step)).map(|step| step.key.as_str()));
     choice.steps();
     choice.bases();
     choice.victims

@@ -4,7 +4,6 @@ use windlass_containers::Labels;
 use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
 use windlass_model::plan::RunConfig;
 
-use super::super::picture::Piece;
 use super::*;
 
 const DAY: u64 = 24 * 3600;

@@ -26,6 +26,23 @@ struct State {
     touched: HashMap<String, u64>,
 }
 
+/// While it lives, names are pinned and looked up, and nothing is removed.
+pub(crate) struct Looking<'a> {
+    guard: &'a Guard,
+    _removals_wait: RwLockReadGuard<'a, ()>,
+}
+
+impl Looking<'_> {
+    /// Keeps what has this name, or gets it, as long as somebody who holds a [`Mark`] needs it.
+    pub(crate) fn pin(&self, key: &str) {
+        let mut state = self.guard.state();
+        if !state.marks.is_empty() {
+            let now = state.now;
+            state.touched.insert(key.to_owned(), now);
+        }
+    }
+}
+
 /// Somebody who needs what is touched from now on. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Mark {
@@ -54,16 +71,16 @@ impl Guard {
         Mark { guard: Arc::clone(self), since }
     }
 
-    /// To be called before something is looked up that is used when it is there; the answer is held
-    /// until it was looked up.
-    pub(crate) async fn touch(&self, key: &str) -> RwLockReadGuard<'_, ()> {
-        let looking = self.looking.read().await;
-        let mut state = self.state();
-        if !state.marks.is_empty() {
-            let now = state.now;
-            state.touched.insert(key.to_owned(), now);
-        }
-        drop(state);
+    /// To be called before something is looked up that is used when it is there: nothing is removed until
+    /// the answer is dropped.
+    pub(crate) async fn looking(&self) -> Looking<'_> {
+        Looking { guard: self, _removals_wait: self.looking.read().await }
+    }
+
+    /// The same for one name.
+    pub(crate) async fn touch(&self, key: &str) -> Looking<'_> {
+        let looking = self.looking().await;
+        looking.pin(key);
         looking
     }
 

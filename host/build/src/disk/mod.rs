@@ -88,6 +88,16 @@ impl Pass {
         choose::choose(&self.picture, &self.guard().in_use(), ask)
     }
 
+    /// The same, of steps only those that are meant; with how many of these a build uses now.
+    pub fn choose_of(&self, ask: &Ask, only: &dyn Fn(&Piece) -> bool) -> (Vec<Victim>, usize) {
+        let in_use = self.guard().in_use();
+        let needed = self.picture.needed();
+        let used = in_use.iter().filter(|key| !needed.contains(key.as_str()));
+        let used = used.filter_map(|key| self.picture.pieces.get(key)).filter(|piece| only(piece));
+        let used = used.filter(|piece| piece.class == Class::Step).count();
+        (choose::choose_of(&self.picture, &in_use, ask, only), used)
+    }
+
     /// Removes what was chosen, tells of each removal as it is done, and answers what was removed: what
     /// came into use meanwhile stays. Can be repeated, also after a crash.
     ///

@@ -67,6 +67,10 @@ pub struct Deploy {
     /// Take the HTTPS token for a private repository from standard input.
     #[arg(long)]
     git_token_stdin: bool,
+    /// Carry out every step of the build although its result is there; the new results take the
+    /// place of the old ones.
+    #[arg(long)]
+    no_cache: bool,
     #[command(flatten)]
     once: Once,
     #[command(flatten)]
@@ -80,13 +84,14 @@ impl Deploy {
         }
         let client = self.once.client(session)?;
         let accepted = if let Some(image) = &self.image {
-            let body =
-                CreateDeployment { image: Some(image.clone()), ..CreateDeployment::default() };
+            let body = CreateDeployment { image: Some(image.clone()), ..self.body() };
             send(session, &client, &body)?
         } else if let Some(path) = &self.files {
             self.send_path(session, &client, path, UploadKind::Static)?
         } else if let Some(path) = &self.image_archive {
-            send_file(session, &client, path, &[("kind", UploadKind::ImageArchive.as_str())])?
+            let mut query = vec![("kind", UploadKind::ImageArchive.as_str())];
+            self.add_no_cache(&mut query);
+            send_file(session, &client, path, &query)?
         } else if is_git_address(&self.source) {
             self.send_address(session, &client)?
         } else {
@@ -94,6 +99,17 @@ impl Deploy {
             self.send_path(session, &client, Path::new(&self.source), UploadKind::Source)?
         };
         self.wait.finish(session, client, accepted)
+    }
+
+    /// What is the same of every kind.
+    fn body(&self) -> CreateDeployment {
+        CreateDeployment { no_cache: self.no_cache, ..CreateDeployment::default() }
+    }
+
+    fn add_no_cache(&self, query: &mut Vec<(&str, &str)>) {
+        if self.no_cache {
+            query.push(("no_cache", "true"));
+        }
     }
 
     /// The project that is meant where nobody says it.
@@ -150,7 +166,7 @@ impl Deploy {
             git_url: Some(self.source.clone()),
             reference: self.wanted()?,
             git_token: git_token.map(|token| token.trim().to_owned()),
-            ..CreateDeployment::default()
+            ..self.body()
         };
         send(session, client, &body)
     }
@@ -188,6 +204,7 @@ impl Deploy {
         if self.spa {
             query.push(("spa", "true"));
         }
+        self.add_no_cache(&mut query);
         if path.is_file() {
             return send_file(session, client, path, &query);
         }

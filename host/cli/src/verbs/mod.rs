@@ -9,6 +9,7 @@ use crate::session::Session;
 
 mod audit;
 mod backup;
+mod cache;
 mod cancel;
 mod completions;
 mod deploy;
@@ -59,6 +60,7 @@ mod token;
 mod volume;
 mod wait;
 mod webhook;
+mod why;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -84,6 +86,8 @@ pub enum Verb {
     Stats(stats::Stats),
     Events(events::Events),
     Cancel(cancel::Cancel),
+    Why(why::Why),
+    Cache(cache::Cache),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Pin(pin::Pin),
@@ -144,6 +148,8 @@ impl Verb {
             Self::Stats(verb) => verb.run(session),
             Self::Events(verb) => verb.run(session),
             Self::Cancel(verb) => verb.run(session),
+            Self::Why(verb) => verb.run(session),
+            Self::Cache(verb) => verb.run(session),
             Self::Pause(verb) => verb.run(session),
             Self::Resume(verb) => verb.run(session),
             Self::Pin(verb) => verb.run(session),

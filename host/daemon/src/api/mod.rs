@@ -20,6 +20,7 @@ use crate::host::Host;
 
 mod access;
 mod backups;
+mod caches;
 mod deploy_keys;
 mod deployments;
 mod disk;

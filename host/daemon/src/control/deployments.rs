@@ -30,6 +30,8 @@ pub struct Request {
     pub build: Option<String>,
     /// So that it can be sent again: what it made once is not made again.
     pub once: Option<Idempotency>,
+    /// Whether every step of the build is carried out although its result is there.
+    pub no_cache: bool,
 }
 
 impl Request {
@@ -226,7 +228,8 @@ pub(super) async fn queue(
     let (project, environment) = (target.project.clone(), target.environment.clone());
     let actor = request.actor.clone();
     // The store gives it its number.
-    let deployment = Deployment::queued(project, environment, 0, kind, source, actor);
+    let mut deployment = Deployment::queued(project, environment, 0, kind, source, actor);
+    deployment.no_cache = request.no_cache;
     Box::pin(queue_deployment(host, deployment, request)).await
 }
 

@@ -151,7 +151,7 @@ fn ask(host: &Host, request: &PruneRequest) -> Ask {
     }
     let rule = |kind| match (request.kinds.contains(&kind), request.older_than_s) {
         (false, _) => Rule::default(),
-        (true, None) => Rule { bytes_max: Some(0), unused_for: None },
+        (true, None) => Rule::ALL,
         (true, Some(_)) => Rule { bytes_max: None, unused_for: Some(older_than(request)) },
     };
     let (steps, bases) = (rule(PruneKind::Cache), rule(PruneKind::Bases));
@@ -214,8 +214,10 @@ fn of_victim(victim: &Victim) -> PruneItem {
 
 fn why(why: &Why) -> String {
     match why {
-        Why::Unused(age) => format!("not used for {} days", age.as_secs() / (24 * 3600)),
-        Why::OverBudget { bytes_max: 0, .. } => "asked for; nothing needs it".to_owned(),
+        Why::Unused(age) if age.as_secs() < 24 * 3600 => "asked for; nothing needs it".to_owned(),
+        Why::Unused(age) => {
+            format!("nothing needs it; not used for {} days", age.as_secs() / (24 * 3600))
+        }
         Why::OverBudget { bytes, bytes_max } => {
             format!("{} MiB are there, {} MiB may be", bytes >> 20, bytes_max >> 20)
         }

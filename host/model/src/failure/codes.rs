@@ -91,6 +91,7 @@ pub const CODES: &[Code] = codes! {
     App "known-host.not-found": "No key of this host is known", "the project has not met it, or its name has another form", "take the name from the failure that told of it";
     App "deployment.ambiguous": "Several deployments begin like this", "the beginning of an id must be unique", "give more characters of the id";
     App "deployment.live": "A live deployment cannot be cancelled", "it serves already", "use `windlass rollback` to go back to the version before";
+    App "deployment.not-built": "There is no record of a build of the deployment", "it took over another one's artifact, or ended before the step `build`, or its logs were pruned", "look at `windlass show` for how far it came";
     App "deployment.no-plan": "The deployment has no plan", "it ended before the step `plan`", "look at `windlass show` for why it ended";
     App "deployment.no-source": "There is nothing to deploy again", "the environment was never deployed from a source", "name a folder or Git address: `windlass deploy PATH`";
     App "deployment.not-found": "There is no such deployment", "the number or id was mistyped, or its record was pruned", "`windlass deployments` lists those that are kept";
@@ -309,6 +310,9 @@ pub const CODES: &[Code] = codes! {
     App "build.command-failed": "A command of the build failed", "it ended with a status that is not 0; its last lines say why", "run the same command in a clean checkout, correct what it reports, and deploy again";
     App "build.copy-missing": "A file that the build copies is not in the source", "it is not committed, or lies elsewhere", "commit it, and check `build.app_dir`";
     App "build.deadline": "The build took too long", "the step's time was over", "see where it hangs in `windlass logs --step build`, or raise `build_s` in the limits file";
+    Host "build.disk-floor": "A build was stopped because the disk is nearly full", "less than half of `disk_free_bytes_min` was free, and what runs needs it", "free space: `windlass cache clear`; or lower `disk_free_bytes_min` in the limits file";
+    App "build.disk-full": "A command of the build found no space to write to", "the disk, or a memory file system of the command, is full", "free space on the host (`df -h`, `windlass cache clear`), or write less to memory";
+    App "build.disk-limit": "A build was stopped because it wrote too much to the disk", "its steps and cache mounts wrote more than `build.disk_bytes_max`", "let it write less, or raise `build.disk_bytes_max` in the limits file";
     App "build.fetch-digest": "A downloaded file has another digest", "it was changed at its source", "correct the digest, or the address";
     App "build.fetch-failed": "A file could not be downloaded", "its server did not give it", "check the address";
     Warning "build.fetch-unpinned": "A download has no digest", "it may change without notice", "give its sha256";
@@ -320,6 +324,7 @@ pub const CODES: &[Code] = codes! {
     Host "build.no-secret-storage": "A secret could not be given to the build", "no tmpfs is mounted to hold it", "mount a tmpfs at /run";
     App "build.no-such-user": "A user or group is not in the base", "/etc/passwd or /etc/group does not list it", "name one that exists, or give its number";
     App "build.out-of-memory": "A command of the build was killed for want of memory", "it used more than `build.memory_bytes_max`", "make the build need less, or raise `build.memory_bytes_max` in the limits file";
+    App "build.output-limit": "A command of the build was stopped because it wrote too much output", "it wrote more than `build.output_bytes_max`", "let it say less, or raise `build.output_bytes_max` in the limits file";
     Plugin "build.plan-invalid": "The plan cannot be carried out", "it breaks a rule of the contract", "report it to the plugin's author";
     App "build.secret-missing": "The build needs a variable that is not set", "the plan mounts it as a secret and requires it", "set it: `windlass env set --secret --scope build NAME=value`";
     Warning "build.static-skipped": "Files of the static tree were left out", "only regular files are served", "replace links and devices by files";

@@ -125,6 +125,8 @@ const TABLE: &[Expected] = &[
     ("POST", "/v1/deployments/{deployment}/cancel", Deploy, Deployment, 409),
     ("POST", "/v1/deployments/{deployment}/redeploy", Deploy, Deployment, 202),
     ("GET", "/v1/deployments/{deployment}/plan", Read, Deployment, 404),
+    ("GET", "/v1/deployments/{deployment}/why", Read, Deployment, 404),
+    ("POST", "/v1/cache/clear", Admin, Host, 200),
     ("GET", "/v1/deployments/{deployment}/logs", Read, Deployment, 200),
     ("GET", "/v1/deployments/{deployment}/watch", Read, Deployment, 200),
     ("GET", "{env}/logs", Read, Project, 200),
