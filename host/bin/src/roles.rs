@@ -34,6 +34,7 @@ impl Roles for Here {
             proxy_listen: options.proxy_listen,
             bundled_plugins: plugins_dir(options.plugins_dir)?,
             base_cache_dir: options.base_cache_dir,
+            registry_mirrors: options.registry_mirrors,
             limits: options.limits,
             exe,
         };

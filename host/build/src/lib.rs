@@ -14,8 +14,10 @@ pub mod artifact;
 pub mod base;
 pub mod builder;
 pub mod disk;
+mod export;
 pub mod http;
 mod key;
+pub mod layer;
 mod log;
 mod ops;
 pub mod registry;
@@ -27,7 +29,9 @@ mod tree;
 pub use artifact::{Pruned, read_artifact};
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
-pub use registry::{Access, Layout, Login};
+pub use export::Pieces;
+pub use layer::{ArchiveFormat, Export, PushedImage, SavedImage};
+pub use registry::{Access, Layout, Login, Mirror};
 pub use request::{
     BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, LogSink,
     SourceDigests, StepEvent, StepOutcome, StepSink,

@@ -4,9 +4,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
+use common::proxy::{Fault, Proxy};
 use common::{Host, Registry, plan, script, step};
-use windlass_model::Digest;
+use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_model::plan::{Base, Op};
+use windlass_model::{Digest, Secret};
 
 #[tokio::test]
 async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
@@ -50,5 +54,184 @@ async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
     drop(registry);
     let again = host.build(plan(vec![run])).await.unwrap();
     assert!(again.all_cached());
+    host.finish().await;
+}
+
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+fn named(address: &str, rest: &str) -> Base {
+    Base::Image(format!("{address}/team/base{rest}"))
+}
+
+fn bases_with(host: &Host, mirrors: &[String]) -> Bases {
+    let config = BaseConfig {
+        data_dir: host.data.path().to_owned(),
+        policy: BasePolicy::Registry,
+        cache_dir: None,
+        certificates: None,
+    };
+    let mirrors = mirrors.iter().map(|mirror| mirror.parse().unwrap()).collect();
+    Bases::with_mirrors(host.runtime.clone(), config, mirrors)
+}
+
+#[tokio::test]
+async fn a_pull_goes_on_where_it_was_cut_and_never_takes_what_is_wrong() {
+    let host = Host::start(237).await;
+    let registry = Registry::start();
+    let digest = registry.push("team/base", "1", architecture());
+    let proxy = Proxy::start(&registry.address);
+    let pull = async || host.bases.resolve(&named(&proxy.address, ":1"), &|_| {}).await;
+
+    // Bytes that are altered on the way are noticed, and nothing of them stays.
+    proxy.fail("GET", "/blobs/", Fault::Corrupt, usize::MAX);
+    let failure = pull().await.unwrap_err();
+    assert!(
+        ["registry.digest-mismatch", "registry.protocol"].contains(&failure.code.as_str()),
+        "{failure:?}"
+    );
+    let layer = registry.layer_of("team/base", "1");
+    proxy.heal();
+    proxy.fail("GET", layer.as_str(), Fault::Corrupt, usize::MAX);
+    assert_eq!(pull().await.unwrap_err().code, "registry.digest-mismatch");
+    assert_eq!(host.runtime.blob(&layer).await.unwrap(), None);
+    assert!(!host.left().await.contains(&"leases"));
+
+    // A busy registry is asked again, and a cut download goes on, once without ranges.
+    proxy.heal();
+    proxy.fail("GET", "/manifests/", Fault::Status(503), 2);
+    proxy.fail("GET", layer.as_str(), Fault::Status(429), 1);
+    proxy.fail("GET", layer.as_str(), Fault::CutAnswer(300_000), 1);
+    proxy.fail("GET", layer.as_str(), Fault::CutAnswer(100_000), 1);
+    proxy.fail("GET", layer.as_str(), Fault::NoRange, 1);
+    proxy.take_seen("");
+    let image = pull().await.unwrap();
+    assert_eq!(image.digest, digest);
+    let seen = proxy.take_seen(layer.as_str());
+    let ranges: Vec<&str> = seen
+        .iter()
+        .filter_map(|head| head.lines().find(|line| line.to_lowercase().starts_with("range:")))
+        .collect();
+    assert_eq!(ranges.len(), 2, "{seen:?}");
+    assert!(ranges[0].contains("bytes=300000-"), "{ranges:?}");
+    assert!(ranges[1].contains("bytes=400000-"), "{ranges:?}");
+
+    // One that stays away is named.
+    proxy.fail("GET", "/manifests/", Fault::Status(503), usize::MAX);
+    let other = Base::Image(format!("{}/team/other", proxy.address));
+    let failure = host.bases.resolve(&other, &|_| {}).await.unwrap_err();
+    assert_eq!(failure.code, "registry.protocol");
+    assert!(failure.why.contains("503"), "{failure:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_first_and_the_registry_for_what_it_has_wrong() {
+    let host = Host::start(238).await;
+    let registry = Registry::start();
+    registry.push("team/base", "1", architecture());
+    let origin = Proxy::start(&registry.address);
+    let copy = Registry::start();
+    let digest = copy.push("team/base", "1", architecture());
+    let mirror = Proxy::start(&copy.address);
+    let mirrors = [
+        format!("{}=http://127.0.0.1:1", origin.address),
+        format!("{}=http://{}", origin.address, mirror.address),
+    ];
+    let bases = bases_with(&host, &mirrors);
+    let image = bases.resolve(&named(&origin.address, ":1"), &|_| {}).await.unwrap();
+    assert_eq!(image.digest, digest);
+    assert_eq!(origin.take_seen("/v2/"), Vec::<String>::new());
+    assert!(!mirror.take_seen("/manifests/1").is_empty());
+
+    // A mirror that has another content under a digest: the registry has the last word.
+    let newer = registry.push_with("team/base", "2", architecture(), "a newer one");
+    copy.push_with("team/base", "2", architecture(), "a newer one");
+    let layer = registry.layer_of("team/base", "2");
+    mirror.fail("GET", layer.as_str(), Fault::Corrupt, usize::MAX);
+    let image = bases.resolve(&named(&origin.address, ":2"), &|_| {}).await.unwrap();
+    assert_eq!(image.digest, newer);
+    assert_eq!(origin.take_seen(layer.as_str()).len(), 1);
+
+    // A mirror without the image.
+    let last = registry.push_with("team/only", "1", architecture(), "not mirrored");
+    let only = Base::Image(format!("{}/team/only:1", origin.address));
+    assert_eq!(bases.resolve(&only, &|_| {}).await.unwrap().digest, last);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn logins_are_shown_as_the_registry_asks_for_them() {
+    let host = Host::start(239).await;
+    let guarded = Registry::start_for(Some(("reader", "secret")));
+    let registry = Registry::start();
+    let digest = registry.push("team/base", "1", architecture());
+    let tokens = Proxy::start(&registry.address);
+    tokens.ask_for_token("reader", "secret");
+    let login = |registry: &str, password: &str| {
+        let password = Secret::new(password.to_owned());
+        let login = Login { registry: registry.to_owned(), user: "reader".to_owned(), password };
+        let project = Some("shop".parse().unwrap());
+        Access { project, logins: Arc::new(vec![login]), layout: None }
+    };
+    let pull = async |address: &str, access: Access| {
+        host.bases.with(access).resolve(&named(address, ":1"), &|_| {}).await
+    };
+    let code = async |address: &str, access: Access| pull(address, access).await.unwrap_err().code;
+    for address in [&guarded.address, &tokens.address] {
+        assert_eq!(code(address, Access::default()).await, "registry.unauthorized");
+        assert_eq!(code(address, login(address, "wrong")).await, "registry.unauthorized");
+        // A login is shown to its own registry alone.
+        assert_eq!(code(address, login("ghcr.io", "secret")).await, "registry.unauthorized");
+    }
+    let image = pull(&tokens.address, login(&tokens.address, "secret")).await.unwrap();
+    assert_eq!(image.digest, digest);
+    // It is let in, and has no such image.
+    let access = login(&guarded.address, "secret");
+    assert_eq!(code(&guarded.address, access).await, "registry.not-found");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn an_image_of_many_layers_is_pulled_in_order_and_an_index_chosen_from() {
+    let host = Host::start(240).await;
+    let registry = Registry::start();
+    let digest = registry.push_layers("team/many", architecture(), 9);
+    let many = Base::Image(format!("{}/team/many:1", registry.address));
+    let run = "cat /layer-0 /layer-8 /same; ls /";
+    let built = host.build(plan(vec![step("app", many, vec![Op::Run(script(run))])])).await;
+    assert_eq!(built.unwrap().artifact.bases[0].1, digest);
+    let log = host.log();
+    assert!(log.contains("of layer 0") && log.contains("of layer 8"), "{log}");
+    // Each layer writes it, and the last one counts; each removes the file of the one before.
+    assert!(log.contains("written by 8") && !log.contains("gone-7"), "{log}");
+    assert!(log.contains("gone-8"), "{log}");
+
+    let ours = registry.push("team/index", "ours", architecture());
+    let other = registry.push("team/index", "other", "s390x");
+    let index = |list: &[(&Digest, &str)]| {
+        let one = |(digest, platform): &(&Digest, &str)| {
+            let (os, architecture) = platform.split_once('/').unwrap();
+            serde_json::json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+                "digest": digest, "platform": {"os": os, "architecture": architecture},
+            })
+        };
+        serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": list.iter().map(one).collect::<Vec<_>>(),
+        })
+    };
+    let fitting = format!("linux/{}", architecture());
+    let both = index(&[(&other, "linux/s390x"), (&ours, &fitting)]);
+    let top = registry.push_index("team/index", "both", &both);
+    let none = index(&[(&other, "linux/s390x"), (&other, "unknown/unknown")]);
+    registry.push_index("team/index", "none", &none);
+    let name = |tag: &str| Base::Image(format!("{}/team/index:{tag}", registry.address));
+    assert_eq!(host.bases.resolve(&name("both"), &|_| {}).await.unwrap().digest, top);
+    let failure = host.bases.resolve(&name("none"), &|_| {}).await.unwrap_err();
+    assert_eq!(failure.code, "registry.unsupported-platform");
+    assert!(failure.why.ends_with("only for linux/s390x"), "{failure:?}");
     host.finish().await;
 }

@@ -173,6 +173,36 @@ impl Client {
         decode(self.send_raw(method, path, body)?, &self.base)
     }
 
+    /// A request with a JSON body that may take as long as it takes, decoded.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn send_at_length<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> CliResult<T> {
+        let bytes = encoded(body)?;
+        let json = Some("application/json");
+        decode(self.call(&self.streams, method, path, json, &bytes[..])?, &self.base)
+    }
+
+    /// GET of a body of any length, with the value of one header.
+    ///
+    /// # Errors
+    /// As [`Self::get`], before the first byte.
+    pub fn download(
+        &self,
+        path: &str,
+        header: &str,
+    ) -> CliResult<(String, impl std::io::Read + use<>)> {
+        let answer = self.call(&self.streams, Method::GET, path, None, SendBody::none())?;
+        let told = answer.headers().get(header).and_then(|value| value.to_str().ok());
+        let told = told.unwrap_or_default().to_owned();
+        Ok((told, answer.into_body().into_with_config().limit(u64::MAX).reader()))
+    }
+
     /// A request with a JSON body, whose answer does not matter.
     ///
     /// # Errors
@@ -358,6 +388,18 @@ impl Client {
             ),
         }
     }
+}
+
+fn encoded(body: &impl Serialize) -> CliResult<Vec<u8>> {
+    serde_json::to_vec(body).map_err(|e| {
+        CliError::new(
+            Exit::Failed,
+            "cli.encode",
+            "the request cannot be written as JSON",
+            e.to_string(),
+            "this is a fault of windlass: please report it",
+        )
+    })
 }
 
 fn decode<T: DeserializeOwned>(answer: Response<Body>, base: &str) -> CliResult<T> {

@@ -37,6 +37,8 @@ pub struct ServeOptions {
     pub plugins_dir: Option<PathBuf>,
     /// Folder of assembled base images that several hosts on a machine may share.
     pub base_cache_dir: Option<PathBuf>,
+    /// Mirrors of registries, each `REGISTRY=ADDRESS`.
+    pub registry_mirrors: Vec<String>,
     /// The limits in force.
     pub limits: Limits,
     /// How its log is written.

@@ -139,6 +139,32 @@ impl Engine {
         Ok(Some(bytes))
     }
 
+    /// A blob as a stream, from this byte on.
+    pub(crate) async fn content_open(
+        &self,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<Option<Reader>> {
+        let Some(blob) = self.content_info(digest).await? else {
+            return Ok(None);
+        };
+        if offset >= blob.bytes {
+            return Ok(Some(Box::new(tokio::io::empty())));
+        }
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let request = ReadContentRequest { digest: digest.to_string(), offset, size: 0 };
+        let refused = |status| self.client().refused("read blob", digest.as_str())(status);
+        let answer = self.content().read(self.request(request)).await.map_err(refused)?;
+        let chunks = futures::stream::unfold(answer.into_inner(), |mut chunks| async move {
+            match chunks.message().await {
+                Ok(Some(chunk)) => Some((Ok(bytes::Bytes::from(chunk.data)), chunks)),
+                Ok(None) => None,
+                Err(status) => Some((Err(std::io::Error::other(status)), chunks)),
+            }
+        });
+        Ok(Some(Box::new(tokio_util::io::StreamReader::new(Box::pin(chunks)))))
+    }
+
     /// The OCI media type of a layer, by its first bytes.
     pub(crate) async fn media_type(&self, digest: &Digest) -> Result<&'static str> {
         let request = ReadContentRequest { digest: digest.to_string(), offset: 0, size: 4 };

@@ -25,6 +25,15 @@ pub(crate) fn mount_snapshot(mounts: &[Mount], parent: &Path, access: Access) ->
     Ok(Mounted::new(path.clone(), move || unmount(&path)))
 }
 
+/// The directories that a read-only mount of a snapshot is made of, the lowest first.
+pub(crate) fn read_only_dirs(mount: &Mount) -> Vec<PathBuf> {
+    if mount.r#type == "bind" {
+        return vec![PathBuf::from(&mount.source)];
+    }
+    let lower = mount.options.iter().find_map(|option| option.strip_prefix("lowerdir="));
+    lower.into_iter().flat_map(|dirs| dirs.split(':').rev()).map(PathBuf::from).collect()
+}
+
 /// Takes every mount at a path away, then the directory.
 pub(crate) fn unmount(path: &Path) {
     while rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
@@ -123,6 +132,19 @@ mod tests {
         let (dir, short) = relative(data).unwrap();
         assert_eq!(dir, Path::new("/r/snapshots"));
         assert_eq!(short, "index=off,workdir=3/work,upperdir=3/fs,lowerdir=2/fs:1/fs");
+    }
+
+    #[test]
+    fn directories_of_a_chain_come_lowest_first() {
+        let mount = |kind: &str, source: &str, option: &str| Mount {
+            r#type: kind.to_owned(),
+            source: source.to_owned(),
+            target: String::new(),
+            options: vec!["index=off".to_owned(), option.to_owned()],
+        };
+        let overlay = mount("overlay", "overlay", "lowerdir=/r/2/fs:/r/1/fs");
+        assert_eq!(read_only_dirs(&overlay), [Path::new("/r/1/fs"), Path::new("/r/2/fs")]);
+        assert_eq!(read_only_dirs(&mount("bind", "/r/1/fs", "ro")), [Path::new("/r/1/fs")]);
     }
 
     #[test]

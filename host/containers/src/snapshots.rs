@@ -3,6 +3,8 @@
 //! **Invariant: a name that is committed has its final content.** Half-made work lives under keys with
 //! the label [`LABEL_TEMPORARY`], which the next start removes.
 
+use std::path::PathBuf;
+
 use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
@@ -199,6 +201,23 @@ impl Engine {
             .map_err(self.client().refused("view snapshot", name))?;
         self.snapshot_remove(&key).await?;
         Ok(answer.into_inner().mounts)
+    }
+
+    /// The directories of a committed chain, the lowest first.
+    pub(crate) async fn snapshot_chain_dirs(&self, name: &str) -> Result<Vec<PathBuf>> {
+        if !self.snapshot_stat(name).await?.is_some_and(|snapshot| snapshot.committed) {
+            return Err(RuntimeError::NotFound { what: "snapshot", name: name.to_owned() });
+        }
+        let mounts = self.view_mounts(name).await?;
+        let dirs = mounts.last().map(mount::read_only_dirs).unwrap_or_default();
+        if dirs.is_empty() {
+            return Err(RuntimeError::Invalid {
+                what: "mount of a snapshot",
+                given: name.to_owned(),
+                rule: "it is a bind mount or an overlay",
+            });
+        }
+        Ok(dirs)
     }
 
     pub(crate) async fn layer_apply(

@@ -20,6 +20,8 @@ pub struct ServeConfig {
     pub bundled_plugins: PathBuf,
     /// Folder of assembled base images that several hosts on a machine may share.
     pub base_cache_dir: Option<PathBuf>,
+    /// Mirrors of registries, each `REGISTRY=ADDRESS`.
+    pub registry_mirrors: Vec<String>,
     /// The limits in force.
     pub limits: Limits,
     /// This binary, by a path that survives upgrades: the proxy and the loggers are started from it.

@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder};
+use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder, Mirror};
 use windlass_containers::{Engine, Runtime};
 use windlass_model::{Failure, Limits, Timestamp};
 use windlass_sandbox::{Sandbox, SandboxConfig};
@@ -139,6 +139,8 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let addresses = Arc::new(StoreAddresses::new(store.clone(), in_use));
     let engine_config = config.engine(store.host_id().clone());
     let epoch = next_epoch(&store).await?;
+    let mirrors = config.registry_mirrors.iter().map(|text| text.parse());
+    let mirrors = mirrors.collect::<Result<Vec<Mirror>, Failure>>()?;
     // Before anything is started: a proxy without a host would stay behind.
     Engine::check_machine().map_err(|e| e.failure("the container runtime could not be started"))?;
     let (engine, proxy) = tokio::join!(
@@ -148,7 +150,8 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let runtime: Arc<dyn Runtime> =
         Arc::new(engine.map_err(|e| e.failure("the container runtime could not be started"))?);
     let proxy = proxy?;
-    let builder = builder(&config, runtime.clone());
+    let builder = builder(&config, runtime.clone(), mirrors);
+    builder.sweep_work().await?;
     let sandbox = sandbox(&config)?;
     let installed = config.data_dir.join("plugins");
     let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
@@ -170,14 +173,14 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     }))
 }
 
-fn builder(config: &ServeConfig, runtime: Arc<dyn Runtime>) -> Builder {
+fn builder(config: &ServeConfig, runtime: Arc<dyn Runtime>, mirrors: Vec<Mirror>) -> Builder {
     let bases = BaseConfig {
         data_dir: config.data_dir.clone(),
         policy: BasePolicy::Auto,
         cache_dir: config.base_cache_dir.clone(),
         certificates: None,
     };
-    let bases = Bases::new(runtime.clone(), bases);
+    let bases = Bases::with_mirrors(runtime.clone(), bases, mirrors);
     let build = BuildConfig {
         data_dir: config.data_dir.clone(),
         limits: config.limits.clone(),

@@ -42,6 +42,7 @@ impl TestHost {
             proxy_listen: vec![any],
             bundled_plugins: dir.path().join("no-plugins"),
             base_cache_dir: None,
+            registry_mirrors: Vec::new(),
             limits: limits.clone(),
             exe: PathBuf::from("/bin/false"),
         };
@@ -58,7 +59,7 @@ impl TestHost {
         let sandbox = crate::sandbox(&config).unwrap();
         let host = Arc::new(Host {
             store: Store::in_memory(limits.clone()).unwrap(),
-            builder: crate::builder(&config, runtime.clone()),
+            builder: crate::builder(&config, runtime.clone(), Vec::new()),
             runtime: runtime.clone(),
             plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
             proxy: client,

@@ -18,6 +18,7 @@ pub mod event;
 pub mod failure;
 pub mod hooks;
 pub mod id;
+pub mod image;
 pub mod limits;
 pub mod log;
 pub mod network;

@@ -31,8 +31,9 @@ const NEEDED: [Package; 10] = [
 ];
 
 /// What the tests need beside it.
-const NEEDED_FOR_TESTS: [Package; 6] = [
+const NEEDED_FOR_TESTS: [Package; 7] = [
     Package { name: "docker-registry", programs: &["docker-registry"] },
+    Package { name: "apache2-utils", programs: &["htpasswd"] },
     Package { name: "skopeo", programs: &["skopeo"] },
     Package { name: "openssh-server", programs: &["sshd"] },
     Package { name: "busybox-static", programs: &["busybox"] },

@@ -14,9 +14,10 @@ use windlass_containers::{Labels, Runtime};
 use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
 
+use crate::builder::LABEL_WORK;
 use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
-use crate::registry::{Access, Reference, RegistryError};
+use crate::registry::{Access, Client, Mirror, Reference, RegistryError, Target};
 
 mod assemble;
 mod pull;
@@ -112,12 +113,22 @@ struct Inner {
     one_at_a_time: Arc<tokio::sync::Mutex<()>>,
     /// What builds use now.
     guard: Arc<Guard>,
+    mirrors: Vec<Mirror>,
     unreachable: Mutex<HashMap<String, (Instant, String)>>,
 }
 
 impl Bases {
     /// A resolver on this runtime.
     pub fn new(runtime: Arc<dyn Runtime>, config: BaseConfig) -> Self {
+        Self::with_mirrors(runtime, config, Vec::new())
+    }
+
+    /// The same, which asks mirrors before the registries that they are of, in this order.
+    pub fn with_mirrors(
+        runtime: Arc<dyn Runtime>,
+        config: BaseConfig,
+        mirrors: Vec<Mirror>,
+    ) -> Self {
         let certificates = certificate_bundle(config.certificates.as_deref());
         let inner = Inner {
             runtime,
@@ -125,6 +136,7 @@ impl Bases {
             certificates,
             one_at_a_time: Arc::default(),
             guard: Arc::default(),
+            mirrors,
             unreachable: Mutex::default(),
         };
         Self { inner: Arc::new(inner), access: Access::default() }
@@ -153,6 +165,22 @@ impl Bases {
     /// Keeps bases from being made while it is held; `None` when one is being made.
     pub(crate) fn alone(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
         Arc::clone(&self.inner.one_at_a_time).try_lock_owned().ok()
+    }
+
+    /// What images are reached with.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Reads an image, or a layer of one.
+    pub(crate) fn client(&self, reference: &Reference, access: &Access) -> Client {
+        self.inner.client(reference, access)
+    }
+
+    /// Pushes an image.
+    pub(crate) fn target(&self, reference: &Reference, access: &Access) -> Target {
+        let certificates = self.inner.certificates.as_deref();
+        Target::new(reference.clone(), certificates, access.login(reference))
     }
 
     /// What an image's name means now, without pulling it: its name by digest, and its port.
@@ -202,6 +230,14 @@ impl Bases {
 }
 
 impl Inner {
+    fn client(&self, reference: &Reference, access: &Access) -> Client {
+        let of_it = self.mirrors.iter().filter(|mirror| mirror.registry == reference.registry);
+        let mirrors = of_it.map(|mirror| (mirror.base.clone(), access.login_for(mirror.host())));
+        let certificates = self.certificates.as_deref();
+        let login = access.login(reference);
+        Client::new(reference.clone(), certificates, login, mirrors.collect())
+    }
+
     /// An image by its name. A tag is asked for anew; what it meant last is taken when nobody answers.
     async fn named_image(
         &self,
@@ -309,7 +345,7 @@ impl Inner {
     ) -> Result<(Digest, Option<u16>), Failure> {
         let asked = async {
             self.refuse_unreachable(reference)?;
-            let image = pull::open(reference, self.certificates.as_deref(), access).await?;
+            let image = pull::open(reference, self, access).await?;
             pull::manifest(&image).await
         };
         let manifest = asked.await;
@@ -330,7 +366,7 @@ impl Inner {
         access: &Access,
         report: &Report,
     ) -> Result<BaseImage, PullError> {
-        let client = pull::open(reference, self.certificates.as_deref(), access).await?;
+        let client = pull::open(reference, self, access).await?;
         let manifest = pull::manifest(&client).await?;
         let asked = access.remembered(reference);
         let _one = self.one_at_a_time.lock().await;
@@ -342,7 +378,7 @@ impl Inner {
         let lease = format!("base-{}", manifest.digest.hex());
         let leased = self.lease(&lease).await.map_err(PullError::Other)?;
         let work = async {
-            let image = pull::unpack(&*leased, &client, reference, manifest, report).await?;
+            let image = pull::unpack(&leased, &client, reference, manifest, report).await?;
             record::remember(&*leased, &asked, &image).await.map_err(PullError::Other)?;
             Ok(image)
         };
@@ -396,7 +432,11 @@ impl Inner {
 
     async fn lease(&self, name: &str) -> Result<Arc<dyn Runtime>, Failure> {
         self.runtime
-            .create_lease(name, &Labels::new(), WORK_LEASE)
+            .create_lease(
+                name,
+                &Labels::from([(LABEL_WORK.to_owned(), "1".to_owned())]),
+                WORK_LEASE,
+            )
             .await
             .map_err(|e| e.failure("The base could not be protected from clean-up"))?;
         Ok(self.runtime.leased(name))
@@ -414,7 +454,7 @@ pub(crate) fn is_layer(snapshot: &str) -> bool {
     snapshot.starts_with("image-") || snapshot.starts_with("base-")
 }
 
-fn parse(text: &str) -> Result<Reference, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|e: crate::registry::InvalidReference| {
         let fix = "use name:tag or name@sha256:digest";
         Failure::app(

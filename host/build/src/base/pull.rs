@@ -1,16 +1,17 @@
 //! An image of a registry as a committed snapshot: layer by layer, each named by its chain id, so that
 //! images share what they have in common.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 use windlass_containers::{Labels, Runtime, RuntimeError};
 use windlass_model::{Digest, Failure};
 
-use super::{BaseImage, Report};
-use crate::http::into_async;
+use super::{BaseImage, Inner, Report};
+use crate::layer::note;
 use crate::registry::{
-    Access, Client, ImageManifest, ImageSource, Layer, Layout, Reference, RegistryError,
+    Access, ImageManifest, ImageSource, Layer, Layout, Reference, RegistryError, download,
 };
 
 /// Why a pull failed: the registry, or the runtime.
@@ -33,46 +34,50 @@ pub(super) async fn manifest(client: &Image) -> Result<ImageManifest, PullError>
 /// Where an image is read from.
 pub(super) type Image = Arc<dyn ImageSource>;
 
-/// The registry of an image, or the folder that it was uploaded to.
+/// The registry of an image with its mirrors, or the folder that it was uploaded to.
 pub(super) async fn open(
     reference: &Reference,
-    certificates: Option<&Path>,
+    bases: &Inner,
     access: &Access,
 ) -> Result<Image, PullError> {
     let Some(dir) = access.uploaded(reference).cloned() else {
-        let login = access.login(reference);
-        return Ok(Arc::new(Client::new(reference.clone(), certificates, login)));
+        return Ok(Arc::new(bases.client(reference, access)));
     };
     let opened = tokio::task::spawn_blocking(move || Layout::open(&dir)).await;
     let layout = opened.map_err(|e| PullError::Other(broken(&e)))?.map_err(PullError::Other)?;
     Ok(Arc::new(layout))
 }
 
-/// Downloads the layers that are missing and commits them. `runtime` is under a lease.
+/// Downloads the layers that are missing, several at once, and commits them in order. `runtime` is under a
+/// lease.
 pub(super) async fn unpack(
-    runtime: &dyn Runtime,
+    runtime: &Arc<dyn Runtime>,
     client: &Image,
     reference: &Reference,
     manifest: ImageManifest,
     report: &Report,
 ) -> Result<BaseImage, PullError> {
+    let names = names(&manifest.layers);
+    let mut wanted = Vec::new();
+    for (layer, name) in manifest.layers.iter().zip(&names) {
+        let known = runtime.snapshot(name).await.map_err(PullError::runtime)?;
+        wanted.push((layer.clone(), known.is_some_and(|snapshot| snapshot.committed)));
+    }
+    let mut downloads = Downloads::start(runtime, client, &wanted);
     let mut parent: Option<String> = None;
-    let mut chain: Option<Digest> = None;
-    let total = manifest.layers.len();
-    for (n, layer) in manifest.layers.iter().enumerate() {
-        let id = chain_id(chain.as_ref(), &layer.diff_id);
-        let name = format!("image-{}", id.hex());
-        let known = runtime.snapshot(&name).await.map_err(PullError::runtime)?;
-        if known.is_none_or(|s| !s.committed) {
+    let total = wanted.len();
+    for (n, ((layer, present), name)) in wanted.iter().zip(names).enumerate() {
+        if !present {
             let mib = layer.bytes.div_ceil(1 << 20);
             report.say(format!("pulling {reference}: layer {} of {total}, {mib} MiB", n + 1));
-            apply(runtime, client, parent.as_deref(), &name, layer).await?;
+            downloads.wait(n).await?;
+            apply(&**runtime, client, parent.as_deref(), &name, layer).await?;
         }
-        (parent, chain) = (Some(name), Some(id));
+        parent = Some(name);
     }
     let snapshot = match parent {
         Some(name) => name,
-        None => empty(runtime).await?,
+        None => empty(&**runtime).await?,
     };
     Ok(BaseImage {
         snapshot,
@@ -83,21 +88,61 @@ pub(super) async fn unpack(
     })
 }
 
+/// Layers that are downloaded at once.
+const AT_ONCE: usize = 3;
+
+/// Downloads of layers, each on a task of its own, which ends with this.
+struct Downloads {
+    tasks: JoinSet<()>,
+    done: Vec<Option<oneshot::Receiver<Downloaded>>>,
+}
+
+type Downloaded = Result<Result<(), RegistryError>, RuntimeError>;
+
+impl Downloads {
+    /// Begins with the layers whose snapshots are not there.
+    fn start(runtime: &Arc<dyn Runtime>, image: &Image, wanted: &[(Layer, bool)]) -> Self {
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let (mut tasks, mut done) = (JoinSet::new(), Vec::new());
+        for (layer, present) in wanted {
+            if *present {
+                done.push(None);
+                continue;
+            }
+            let (send, receive) = oneshot::channel();
+            let (runtime, image) = (Arc::clone(runtime), Arc::clone(image));
+            let (layer, permits) = (layer.clone(), Arc::clone(&permits));
+            tasks.spawn(async move {
+                // The first ones begin first: who waits for a permit waits in a line.
+                let _permit = permits.acquire_owned().await;
+                let _nobody_waits = send.send(download(&*runtime, &image, &layer).await);
+            });
+            done.push(Some(receive));
+        }
+        Self { tasks, done }
+    }
+
+    async fn wait(&mut self, n: usize) -> Result<(), PullError> {
+        let Some(done) = self.done.get_mut(n).and_then(Option::take) else { return Ok(()) };
+        match done.await {
+            Ok(outcome) => outcome.map_err(PullError::runtime)?.map_err(PullError::Registry),
+            Err(_) => {
+                let ended = self.tasks.join_next().await;
+                let why = ended.map_or_else(String::new, |ended| format!("{ended:?}"));
+                Err(PullError::Other(interrupted(why)))
+            }
+        }
+    }
+}
+
 async fn apply(
     runtime: &dyn Runtime,
-    client: &Image,
+    image: &Image,
     parent: Option<&str>,
     name: &str,
     layer: &Layer,
 ) -> Result<(), PullError> {
-    let (reader, wanted) = (Arc::clone(client), layer.clone());
-    let body = tokio::task::spawn_blocking(move || reader.layer(&wanted))
-        .await
-        .map_err(|e| PullError::Other(broken(&e)))?
-        .map_err(PullError::Registry)?;
-    let labels = Labels::new();
-    let stored = runtime.put_blob(into_async(body), Some(&layer.digest), &labels).await;
-    stored.map_err(PullError::runtime)?;
+    let labels = image.origin().map(|from| note(layer, Some(from))).unwrap_or_default();
     let applied = runtime
         .apply_layer(parent, name, &layer.digest, &labels)
         .await
@@ -122,6 +167,18 @@ async fn empty(runtime: &dyn Runtime) -> Result<String, PullError> {
     Ok(name)
 }
 
+/// The snapshots of an image: each is named by the layers up to it.
+fn names(layers: &[Layer]) -> Vec<String> {
+    let mut chain: Option<Digest> = None;
+    let name = |layer: &Layer| {
+        let id = chain_id(chain.as_ref(), &layer.diff_id);
+        let name = format!("image-{}", id.hex());
+        chain = Some(id);
+        name
+    };
+    layers.iter().map(name).collect()
+}
+
 /// The chain id of the image specification.
 fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
     match parent {
@@ -131,22 +188,15 @@ fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
 }
 
 fn broken(error: &tokio::task::JoinError) -> Failure {
-    Failure::host(
-        "base.interrupted",
-        "Pulling the image was interrupted",
-        error.to_string(),
-        "deploy again",
-    )
+    interrupted(error.to_string())
+}
+
+fn interrupted(why: String) -> Failure {
+    Failure::host("base.interrupted", "Pulling the image was interrupted", why, "deploy again")
 }
 
 impl PullError {
     fn runtime(error: RuntimeError) -> Self {
-        if let RuntimeError::DigestMismatch { expected, got } = &error
-            && let (Ok(expected), Ok(got)) = (expected.parse(), got.parse())
-        {
-            let what = "a layer".to_owned();
-            return Self::Registry(RegistryError::DigestMismatch { what, expected, got });
-        }
         Self::Other(error.failure("A layer of the image could not be stored"))
     }
 

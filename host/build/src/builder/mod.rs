@@ -32,15 +32,18 @@ pub(crate) use session::{Session, blocking, cancelled, io_failure};
 /// Label of everything that is made while building: the deployment.
 pub const LABEL_BUILD: &str = "windlass.build";
 
+/// On a lease of work that a host does not take up again: pulls, pushes, saves.
+pub(crate) const LABEL_WORK: &str = "windlass.work";
+
 /// A build that takes longer than its limit by this much loses what it made.
 const LEASE_SLACK: Duration = Duration::from_secs(3600);
 
 /// Carries out plans.
 #[derive(Clone)]
 pub struct Builder {
-    runtime: Arc<dyn Runtime>,
-    bases: Bases,
-    config: Arc<BuildConfig>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) bases: Bases,
+    pub(crate) config: Arc<BuildConfig>,
     certificates: Option<PathBuf>,
     budget: budget::Budget,
     sizes: Sizes,

@@ -41,7 +41,11 @@ pub struct Access {
 
 impl Access {
     pub(crate) fn login(&self, reference: &Reference) -> Option<Login> {
-        self.logins.iter().find(|login| login.registry == reference.registry).cloned()
+        self.login_for(&reference.registry)
+    }
+
+    pub(crate) fn login_for(&self, registry: &str) -> Option<Login> {
+        self.logins.iter().find(|login| login.registry == registry).cloned()
     }
 
     /// The name that an image is remembered under.

@@ -4,9 +4,12 @@ use serde::Deserialize;
 use windlass_model::Digest;
 use windlass_model::plan::RunConfig;
 
-use super::client::RegistryError;
+use super::error::RegistryError;
 use super::{ImageManifest, Layer};
 use crate::key::architecture;
+
+/// Of a layer whose manifest does not say.
+pub(super) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Indexes within indexes.
 const DEPTH_MAX: usize = 4;
@@ -38,7 +41,12 @@ pub(super) fn read(
     let layers = layers
         .into_iter()
         .zip(image.rootfs.diff_ids)
-        .map(|(layer, diff_id)| Layer { digest: layer.digest, bytes: layer.size, diff_id })
+        .map(|(layer, diff_id)| Layer {
+            digest: layer.digest,
+            bytes: layer.size,
+            diff_id,
+            media_type: layer.media_type.unwrap_or_else(|| LAYER_TYPE.to_owned()),
+        })
         .collect();
     Ok(ImageManifest { digest: top, config: image.config.unwrap_or_default().into(), layers })
 }
@@ -63,11 +71,31 @@ fn choose(what: &str, list: &[Descriptor]) -> Result<Digest, RegistryError> {
         _ => None,
     };
     list.iter().find(fits).or_else(only).map(|d| d.digest.clone()).ok_or_else(|| {
-        let named =
-            |d: &Descriptor| d.platform.as_ref().map(|p| format!("{}/{}", p.os, p.architecture));
-        let available: Vec<_> = list.iter().filter_map(named).collect();
+        let mut available: Vec<String> =
+            list.iter().filter_map(|d| d.platform.as_ref()).map(Platform::name).collect();
+        // Signatures and attestations stand beside the images, for a platform that does not exist.
+        available.retain(|name| !name.starts_with("unknown/"));
+        available.dedup();
+        if available.is_empty() {
+            available.push("no platform that it names".to_owned());
+        }
         unsupported(what, available.join(", "))
     })
+}
+
+/// Digests of the images of an index that may be for this machine: those that say so, else those that do
+/// not say.
+pub(super) fn candidates(host: &str, bytes: &[u8]) -> Result<Vec<Digest>, RegistryError> {
+    let index: Document = json(host, bytes)?;
+    let list = index.manifests.unwrap_or_default();
+    let of = |wanted: &dyn Fn(&Descriptor) -> bool| -> Vec<Digest> {
+        let found = list.iter().filter(|d| wanted(d)).map(|d| &d.digest);
+        found.collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect()
+    };
+    let fitting = of(&|d| {
+        d.platform.as_ref().is_some_and(|p| p.os == "linux" && p.architecture == architecture())
+    });
+    Ok(if fitting.is_empty() { of(&|d| d.platform.is_none()) } else { fitting })
 }
 
 pub(super) fn check_platform(what: &str, image: &ImageConfig) -> Result<(), RegistryError> {
@@ -92,8 +120,10 @@ struct Document {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Descriptor {
     digest: Digest,
+    media_type: Option<String>,
     #[serde(default)]
     size: u64,
     platform: Option<Platform>,
@@ -103,6 +133,14 @@ struct Descriptor {
 struct Platform {
     os: String,
     architecture: String,
+    variant: Option<String>,
+}
+
+impl Platform {
+    fn name(&self) -> String {
+        let variant = self.variant.iter().map(|variant| format!("/{variant}")).collect::<String>();
+        format!("{}/{}{variant}", self.os, self.architecture)
+    }
 }
 
 #[derive(Deserialize)]

@@ -1,13 +1,22 @@
-//! Reading images: names, logins, tokens, manifests, blobs of a registry, and images in a folder. No push.
+//! Images of registries: names, logins, tokens, mirrors, manifests and blobs, read and pushed; and images in
+//! a folder.
 
 mod access;
+mod blob;
 mod client;
+mod error;
 mod layout;
 mod manifest;
+mod mirror;
 mod reference;
+mod transport;
+mod upload;
 
 pub use access::{Access, Login};
-pub(crate) use client::ImageSource;
-pub use client::{Client, ImageManifest, Layer, RegistryError};
+pub use client::{Client, ImageManifest, Layer};
+pub(crate) use client::{ImageSource, download};
+pub use error::RegistryError;
 pub use layout::Layout;
+pub use mirror::Mirror;
 pub use reference::{InvalidReference, Reference};
+pub(crate) use upload::Target;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod proxy;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -291,6 +293,11 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts an empty one on a free port.
     pub(crate) fn start() -> Self {
+        Self::start_for(None)
+    }
+
+    /// The same; with a name and a password, for nobody else.
+    pub(crate) fn start_for(login: Option<(&str, &str)>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -300,6 +307,7 @@ impl Registry {
              http: {{addr: {address}}}\n",
             dir.path().display()
         );
+        let config = config + &login.map_or_else(String::new, |login| htpasswd(dir.path(), login));
         let path = dir.path().join("config.yml");
         std::fs::write(&path, config).unwrap();
         let child = Command::new("docker-registry")
@@ -330,19 +338,68 @@ impl Registry {
 
     /// Pushes an image of busybox and returns the manifest's digest.
     pub(crate) fn push(&self, repository: &str, tag: &str, architecture: &str) -> Digest {
+        self.push_with(repository, tag, architecture, "")
+    }
+
+    /// The same with a file of this content in it.
+    pub(crate) fn push_with(
+        &self,
+        repository: &str,
+        tag: &str,
+        architecture: &str,
+        note: &str,
+    ) -> Digest {
         let root = tempfile::tempdir().unwrap();
         write_rootfs(root.path());
-        let mut tar = tar::Builder::new(Vec::new());
-        tar.follow_symlinks(false);
-        tar.append_dir_all("", root.path()).unwrap();
-        let layer = tar.into_inner().unwrap();
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gz, &layer).unwrap();
-        let gz = gz.finish().unwrap();
+        if !note.is_empty() {
+            std::fs::write(root.path().join("note"), note).unwrap();
+        }
+        self.push_image(repository, tag, architecture, &[packed(root.path())])
+    }
+
+    /// Pushes an image of busybox with more layers, each with files of its own.
+    pub(crate) fn push_layers(&self, repository: &str, architecture: &str, more: usize) -> Digest {
+        let root = tempfile::tempdir().unwrap();
+        write_rootfs(root.path());
+        let mut layers = vec![packed(root.path())];
+        for n in 0..more {
+            let dir = tempfile::tempdir().unwrap();
+            let write = |name: &str, text: String| {
+                std::fs::write(dir.path().join(name), text + "\n").unwrap();
+            };
+            write(&format!("layer-{n}"), format!("of layer {n}"));
+            write("same", format!("written by {n}"));
+            write(&format!("gone-{n}"), String::new());
+            if let Some(before) = n.checked_sub(1) {
+                write(&format!(".wh.gone-{before}"), String::new());
+            }
+            layers.push(packed(dir.path()));
+        }
+        self.push_image(repository, "1", architecture, &layers)
+    }
+
+    fn push_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        architecture: &str,
+        layers: &[Vec<u8>],
+    ) -> Digest {
+        let mut described = Vec::new();
+        for layer in layers {
+            let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut gz, layer).unwrap();
+            let gz = gz.finish().unwrap();
+            described.push(serde_json::json!({
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": gz.len(),
+                "digest": self.push_blob(repository, &gz).as_str(),
+            }));
+        }
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
         let config = serde_json::json!({
             "architecture": architecture, "os": "linux",
             "config": {"Env": ["PATH=/bin", "GREETING=hello"], "WorkingDir": "/tmp", "User": "app"},
-            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer).as_str()]},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
         })
         .to_string();
         let manifest = serde_json::json!({
@@ -351,19 +408,55 @@ impl Registry {
                 "mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(),
                 "digest": self.push_blob(repository, config.as_bytes()).as_str(),
             },
-            "layers": [{
-                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": gz.len(),
-                "digest": self.push_blob(repository, &gz).as_str(),
-            }],
-        })
-        .to_string();
-        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
-        ureq::put(&url)
-            .header("content-type", "application/vnd.oci.image.manifest.v1+json")
-            .send(manifest.as_bytes())
-            .unwrap();
-        Digest::of(manifest.as_bytes())
+            "layers": described,
+        });
+        self.push_document(repository, tag, &manifest)
     }
+
+    /// Pushes an index, whose images are there.
+    pub(crate) fn push_index(
+        &self,
+        repository: &str,
+        tag: &str,
+        index: &serde_json::Value,
+    ) -> Digest {
+        self.push_document(repository, tag, index)
+    }
+
+    fn push_document(&self, repository: &str, tag: &str, document: &serde_json::Value) -> Digest {
+        let text = document.to_string();
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let media_type = document["mediaType"].as_str().unwrap();
+        ureq::put(&url).header("content-type", media_type).send(text.as_bytes()).unwrap();
+        Digest::of(text.as_bytes())
+    }
+
+    /// The first layer of an image.
+    pub(crate) fn layer_of(&self, repository: &str, tag: &str) -> Digest {
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let accept = "application/vnd.oci.image.manifest.v1+json";
+        let mut answer = ureq::get(&url).header("accept", accept).call().unwrap();
+        let manifest: serde_json::Value = answer.body_mut().read_json().unwrap();
+        manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+/// A directory as a tar.
+fn packed(dir: &Path) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.follow_symlinks(false);
+    tar.mode(tar::HeaderMode::Deterministic);
+    tar.append_dir_all("", dir).unwrap();
+    tar.into_inner().unwrap()
+}
+
+/// The part of a registry's configuration that lets one login in.
+fn htpasswd(dir: &Path, (user, password): (&str, &str)) -> String {
+    let made = Command::new("htpasswd").args(["-Bbn", user, password]).output();
+    let made = made.expect("htpasswd is missing: run `apt-get install apache2-utils`");
+    let path = dir.join("htpasswd");
+    std::fs::write(&path, made.stdout).unwrap();
+    format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", path.display())
 }
 
 impl Drop for Registry {

@@ -272,7 +272,8 @@ pub fn success(view: &DeploymentView, color: bool) -> String {
         let name = paint(color, Style::Yellow, "warning");
         text += &format!("{name}: {} ({})\n", harmless(&warning.message), warning.code);
     }
-    let state = paint(color, Style::Green, "live");
+    let word = if deployment.status == DeploymentStatus::Built { "built" } else { "live" };
+    let state = paint(color, Style::Green, word);
     text += &format!(
         "{}/{} #{} is {state}{after}\n",
         deployment.project, deployment.environment, deployment.number

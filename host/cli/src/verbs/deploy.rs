@@ -276,7 +276,7 @@ fn upload(
 }
 
 /// What the host would refuse is refused before anything is sent.
-fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()> {
+pub(super) fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()> {
     let Ok(text) = std::fs::read_to_string(folder.join(settings::FILE)) else {
         return Ok(());
     };
@@ -284,7 +284,7 @@ fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()>
 }
 
 /// `scheme://…`, or `user@host:path` as ssh has it.
-fn is_git_address(source: &str) -> bool {
+pub(super) fn is_git_address(source: &str) -> bool {
     let scp = source
         .split_once(':')
         .is_some_and(|(host, path)| host.contains('@') && !host.contains('/') && !path.is_empty());
@@ -292,14 +292,14 @@ fn is_git_address(source: &str) -> bool {
 }
 
 /// The project that an archive's name suggests: `shop-site.tar.gz` is `shop-site`.
-fn project_of_file(path: &Path) -> CliResult<ProjectName> {
+pub(super) fn project_of_file(path: &Path) -> CliResult<ProjectName> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let endings = [".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".gz", ".zst"];
     let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     project_of_repository(stem)
 }
 
-fn project_of_repository(url: &str) -> CliResult<ProjectName> {
+pub(super) fn project_of_repository(url: &str) -> CliResult<ProjectName> {
     let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
     let name = last.strip_suffix(".git").unwrap_or(last);
     ProjectName::from_loose(name).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! The verbs, one file each: its options, its help, and what it does.
 
 use clap::Subcommand;
-use windlass_model::api::{DeploymentView, Page};
+use windlass_model::api::{DeploymentView, EnvironmentView, Page};
 
 use crate::client::{self, Client};
 use crate::exit::{CliError, CliResult, Exit};
@@ -9,6 +9,7 @@ use crate::session::Session;
 
 mod audit;
 mod backup;
+mod build;
 mod cache;
 mod cancel;
 mod completions;
@@ -38,6 +39,7 @@ mod project;
 mod promote;
 mod proxy;
 mod prune;
+mod push;
 mod recover;
 mod redeploy;
 mod registry;
@@ -46,6 +48,7 @@ mod restore;
 mod rollback;
 mod run;
 pub(crate) mod running;
+mod save;
 mod scale;
 mod serve;
 mod service;
@@ -73,11 +76,14 @@ pub enum Verb {
     Detect(detect::Detect),
     Plan(plan::Plan),
     Deploy(deploy::Deploy),
+    Build(build::Build),
     Redeploy(redeploy::Redeploy),
     Rollback(rollback::Rollback),
     Promote(promote::Promote),
     Deployments(deployments::Deployments),
     Show(show::Show),
+    Push(push::Push),
+    Save(save::Save),
     Status(status::Status),
     Logs(logs::Logs),
     Exec(exec::Exec),
@@ -135,11 +141,14 @@ impl Verb {
             Self::Detect(verb) => verb.run(session),
             Self::Plan(verb) => verb.run(session),
             Self::Deploy(verb) => verb.run(session),
+            Self::Build(verb) => verb.run(session),
             Self::Redeploy(verb) => verb.run(session),
             Self::Rollback(verb) => verb.run(session),
             Self::Promote(verb) => verb.run(session),
             Self::Deployments(verb) => verb.run(session),
             Self::Show(verb) => verb.run(session),
+            Self::Push(verb) => verb.run(session),
+            Self::Save(verb) => verb.run(session),
             Self::Status(verb) => verb.run(session),
             Self::Logs(verb) => verb.run(session),
             Self::Exec(verb) => verb.run(session),
@@ -224,6 +233,33 @@ fn resolve(
     } else {
         client.get(&path)
     }
+}
+
+/// The deployment whose image a person means: that which is live in an environment of this name, else as
+/// [`resolve`] finds it.
+fn taken(session: &Session<'_, '_>, client: &Client, named: &str) -> CliResult<DeploymentView> {
+    let environment = named.parse::<windlass_model::EnvironmentName>().is_ok()
+        && !named.bytes().all(|b| b.is_ascii_digit());
+    if environment && let Ok(project) = session.project() {
+        let path = client::path(&["v1", "projects", project.as_str(), "environments", named]);
+        match client.get::<EnvironmentView>(&path) {
+            Ok(EnvironmentView { live: Some(id), .. }) => {
+                return client.get(&client::path(&["v1", "deployments", id.as_str()]));
+            }
+            Ok(_) => {
+                return Err(CliError::new(
+                    Exit::Refused,
+                    "cli.no-deployment",
+                    format!("nothing is live in {project}/{named}"),
+                    "an environment stands for what is live in it",
+                    "name a deployment by its number: windlass deployments",
+                ));
+            }
+            Err(error) if error.exit == Exit::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    resolve(session, client, Some(named))
 }
 
 fn newest(session: &Session<'_, '_>, client: &Client) -> CliResult<DeploymentView> {

@@ -17,7 +17,8 @@ use crate::session::Session;
 #[command(after_help = "Examples:
   windlass serve
   windlass serve --data-dir /srv/windlass --proxy-listen 0.0.0.0:8080
-  windlass serve --containerd /run/containerd/containerd.sock")]
+  windlass serve --containerd /run/containerd/containerd.sock
+  windlass serve --registry-mirror docker.io=https://mirror.example.org")]
 pub struct Serve {
     /// Where the API listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
@@ -35,6 +36,9 @@ pub struct Serve {
     /// Folder of assembled base images that several hosts on one machine may share.
     #[arg(long, value_name = "DIR")]
     base_cache_dir: Option<PathBuf>,
+    /// Mirror of a registry, which is asked first; may be repeated [form: REGISTRY=ADDRESS].
+    #[arg(long, value_name = "MIRROR")]
+    registry_mirror: Vec<String>,
     /// TOML file of limits that differ from the defaults.
     #[arg(long, value_name = "FILE")]
     limits: Option<PathBuf>,
@@ -53,6 +57,7 @@ impl Serve {
             proxy_listen: self.proxy_listen,
             plugins_dir: self.plugins_dir,
             base_cache_dir: self.base_cache_dir,
+            registry_mirrors: self.registry_mirror,
             limits,
             log_format: self.log_format,
         };

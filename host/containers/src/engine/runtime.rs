@@ -48,6 +48,10 @@ impl Runtime for Engine {
         again(|| self.content_read(digest, bytes_max)).await
     }
 
+    async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Option<Reader>> {
+        again(|| self.content_open(digest, offset)).await
+    }
+
     async fn blob(&self, digest: &Digest) -> Result<Option<Blob>> {
         again(|| self.content_info(digest)).await
     }
@@ -91,6 +95,10 @@ impl Runtime for Engine {
 
     async fn remove_snapshot(&self, key: &str) -> Result<()> {
         again(|| self.snapshot_remove(key)).await
+    }
+
+    async fn snapshot_dirs(&self, name: &str) -> Result<Vec<std::path::PathBuf>> {
+        again(|| self.snapshot_chain_dirs(name)).await
     }
 
     async fn snapshot_bytes(&self, key: &str) -> Result<u64> {

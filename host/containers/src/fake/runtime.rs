@@ -73,6 +73,13 @@ impl Runtime for FakeRuntime {
         }
     }
 
+    async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Option<Reader>> {
+        let state = self.state();
+        let Some((_, bytes)) = state.blobs.get(digest) else { return Ok(None) };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Some(Box::new(std::io::Cursor::new(bytes[from..].to_vec()))))
+    }
+
     async fn blob(&self, digest: &Digest) -> Result<Option<Blob>> {
         Ok(self.state().blobs.get(digest).map(|(blob, _)| blob.clone()))
     }
@@ -166,6 +173,13 @@ impl Runtime for FakeRuntime {
             let _ = std::fs::remove_dir_all(gone.path);
         }
         Ok(())
+    }
+
+    /// A snapshot here is a whole tree, so the chain is one directory.
+    async fn snapshot_dirs(&self, name: &str) -> Result<Vec<std::path::PathBuf>> {
+        let state = self.state();
+        let found = state.snapshots.get(name).filter(|it| it.info.committed);
+        Ok(vec![found.ok_or_else(|| no_snapshot(name))?.path.clone()])
     }
 
     async fn snapshot_bytes(&self, key: &str) -> Result<u64> {

@@ -65,6 +65,8 @@ pub trait Runtime: Send + Sync {
     ) -> Result<Blob>;
     /// A whole blob of at most `bytes_max` bytes; `None` when there is none.
     async fn read_blob(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>>;
+    /// A blob as a stream, from this byte on; `None` when there is none.
+    async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<Option<Reader>>;
     /// Looks a blob up.
     async fn blob(&self, digest: &Digest) -> Result<Option<Blob>>;
     /// All blobs with all of these labels.
@@ -94,6 +96,9 @@ pub trait Runtime: Send + Sync {
     async fn label_snapshot(&self, key: &str, labels: &Labels) -> Result<()>;
     /// Removes a snapshot. One that others are built on is refused.
     async fn remove_snapshot(&self, key: &str) -> Result<()>;
+    /// Directories with what each snapshot of a committed chain changed, the lowest first, in the form of
+    /// the overlay file system. They are only read, and stay as long as the snapshot.
+    async fn snapshot_dirs(&self, name: &str) -> Result<Vec<PathBuf>>;
     /// Bytes on disk of this snapshot alone, without its parents.
     async fn snapshot_bytes(&self, key: &str) -> Result<u64>;
     /// Mounts a snapshot in a private directory until the answer is dropped. Writing needs a snapshot

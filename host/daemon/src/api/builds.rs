@@ -9,6 +9,7 @@ use serde::Deserialize;
 use windlass_model::ProjectName;
 use windlass_model::access::TokenScope;
 use windlass_model::api::{CreateDeployment, DeploymentView};
+use windlass_model::source::UploadKind;
 
 use super::App;
 use super::deployments::{self, FindArgs};
@@ -21,6 +22,7 @@ use super::route::{Row, Verb, row};
 use super::table::{CREATE, PROJECT};
 use crate::control::builds;
 use crate::control::deployments as asked;
+use crate::source::uploads;
 
 /// The rows of this module.
 pub(super) fn about_builds() -> Vec<Row> {
@@ -28,6 +30,7 @@ pub(super) fn about_builds() -> Vec<Row> {
     const ARCHIVE: &str = "/v1/projects/{project}/environments/{environment}/builds/archive";
     const FILES: &str = "/v1/deployments/{deployment}/files";
     const KEEP: (&str, &str) = ("keep", "the name that the artifact is kept under, as an image");
+    const NO_CACHE: (&str, &str) = ("no_cache", "`true`: every step is carried out");
     vec![
         row(Verb::Post, ALL, "Build a Git repository or an image, and deploy nothing", create)
             .query(&[CREATE, KEEP])
@@ -37,7 +40,7 @@ pub(super) fn about_builds() -> Vec<Row> {
             .errors(&[400, 404, 409, 429])
             .needs(TokenScope::Deploy),
         row(Verb::Post, ARCHIVE, "Build an uploaded source, and deploy nothing", create_from_archive)
-            .query(&[("name", "name of the file or folder, to be shown"), CREATE, KEEP])
+            .query(&[("name", "name of the file or folder, to be shown"), CREATE, KEEP, NO_CACHE])
             .takes_archive()
             .answers::<DeploymentView>(202)
             .keyed()
@@ -70,8 +73,8 @@ async fn create(
 ) -> Answer<Accepted> {
     builds::check_name(&args.keep)?;
     let once = key.of(&("build", &pair, &args.keep, &body))?;
-    let build = Some(args.keep);
-    let request = asked::Request { actor, create: args.create, build, once };
+    let (build, no_cache) = (Some(args.keep), body.no_cache);
+    let request = asked::Request { actor, create: args.create, build, once, no_cache };
     let change = async move { asked::from_git(&app.host, &target(pair), body, &request).await };
     Ok(Accepted(detached(change).await?))
 }
@@ -85,6 +88,8 @@ struct ArchiveArgs {
     create: bool,
     #[serde(default)]
     keep: String,
+    #[serde(default)]
+    no_cache: bool,
 }
 
 async fn create_from_archive(
@@ -97,13 +102,23 @@ async fn create_from_archive(
     body: Stream,
 ) -> Answer<Accepted> {
     builds::check_name(&args.keep)?;
-    let request = asked::Request {
+    let bytes_max = deployments::refuse_large(&app, &headers)?;
+    let target = target(pair);
+    let mut request = asked::Request {
         create: args.create,
-        build: Some(args.keep),
+        build: Some(args.keep.clone()),
+        no_cache: args.no_cache,
         ..asked::Request::by(actor)
     };
-    let upload = deployments::Upload { name: args.name, ..deployments::Upload::default() };
-    deployments::upload(app, target(pair), upload, request, key, headers, body).await
+    asked::check_archive_name(&args.name)?;
+    asked::prepare(&app.host, &target, &request).await?;
+    let stream = body.into_data_stream();
+    let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
+    let source = UploadKind::Source.source(digest, args.name, false);
+    let of = ("build", &target.project, &target.environment, &args.keep, &source, args.no_cache);
+    request.once = key.of(&of)?;
+    let change = async move { asked::from_archive(&app.host, &target, source, &request).await };
+    Ok(Accepted(detached(change).await?))
 }
 
 #[derive(Debug, Deserialize)]

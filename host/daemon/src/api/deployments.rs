@@ -61,7 +61,7 @@ pub(super) struct ArchiveArgs {
     no_cache: bool,
 }
 
-fn default_archive_name() -> String {
+pub(super) fn default_archive_name() -> String {
     "source.tar.gz".to_owned()
 }
 
@@ -75,10 +75,7 @@ pub(super) async fn create_from_archive(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Answer<Accepted> {
-    let bytes_max = app.host.config.limits.upload_bytes_max;
-    if announced_bytes(&headers).is_some_and(|bytes| bytes > bytes_max) {
-        return Err(Problem(uploads::body_too_large(bytes_max)));
-    }
+    let bytes_max = refuse_large(&app, &headers)?;
     let target = target(pair);
     let mut request =
         Request { create: args.create, no_cache: args.no_cache, ..Request::by(actor) };
@@ -95,6 +92,15 @@ pub(super) async fn create_from_archive(
     let change =
         async move { deployments::from_archive(&app.host, &target, source, &request).await };
     Ok(Accepted(detached(change).await?))
+}
+
+/// Refuses what says that it is too large; how large it may be.
+pub(super) fn refuse_large(app: &App, headers: &HeaderMap) -> Answer<u64> {
+    let bytes_max = app.host.config.limits.upload_bytes_max;
+    match announced_bytes(headers).is_some_and(|bytes| bytes > bytes_max) {
+        true => Err(Problem(uploads::body_too_large(bytes_max))),
+        false => Ok(bytes_max),
+    }
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {

@@ -20,6 +20,7 @@ use crate::host::Host;
 
 mod access;
 mod backups;
+mod builds;
 mod caches;
 mod deploy_keys;
 mod deployments;
@@ -30,6 +31,7 @@ mod extract;
 mod failures;
 mod guard;
 mod host;
+mod images;
 mod logs;
 mod observe;
 mod openapi;

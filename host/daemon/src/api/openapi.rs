@@ -91,7 +91,11 @@ fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
         Content::Empty if row.status == 101 => {
             json!({ "description": "The connection is a websocket from here on." })
         }
-        Content::Empty | Content::Archive => json!({ "description": "Done." }),
+        Content::Empty => json!({ "description": "Done." }),
+        Content::Archive => json!({
+            "description": row.summary,
+            "content": { "application/x-tar": {} },
+        }),
         Content::Json(schema) => json!({
             "description": row.summary,
             "content": { "application/json": { "schema": schema(generator) } },

@@ -95,6 +95,7 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("deployment.already-paused", StatusCode::CONFLICT),
     ("deployment.not-paused", StatusCode::CONFLICT),
     ("pin.artifact-pruned", StatusCode::CONFLICT),
+    ("image.no-artifact", StatusCode::CONFLICT),
     ("rollback.env-unknown", StatusCode::CONFLICT),
     ("rollback.commit-unknown", StatusCode::CONFLICT),
     ("promote.nothing-live", StatusCode::CONFLICT),

@@ -124,6 +124,13 @@ impl Row {
         self
     }
 
+    /// Answers with an archive.
+    pub(super) fn answers_archive(mut self) -> Self {
+        self.answers = Content::Archive;
+        self.status = 200;
+        self
+    }
+
     /// Answers JSON with this status.
     pub(super) fn answers<T: JsonSchema>(mut self, status: u16) -> Self {
         self.answers = Content::Json(SchemaGenerator::subschema_for::<T>);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use windlass_build::Pieces;
 use windlass_model::{Deployment, Failure};
 
+use super::images;
 use crate::host::Host;
 
 const NAME_CHARS_MAX: usize = 128;
@@ -33,26 +34,13 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
 /// The files of an output of a deployment's artifact, as a tar.
 ///
 /// # Errors
-/// `deployment.no-artifact`, `export.no-such-output`, `artifact.missing`.
+/// `image.no-artifact`, `export.no-such-output`, `artifact.missing`.
 pub async fn files(
     host: &Arc<Host>,
     deployment: &Deployment,
     output: Option<&str>,
 ) -> Result<Pieces, Failure> {
-    let kept = deployment.outputs.artifact.as_ref().filter(|_| !deployment.artifact_pruned);
-    let artifact = kept.ok_or_else(|| {
-        let number = deployment.number;
-        let why = match deployment.artifact_pruned {
-            true => "it was pruned".to_owned(),
-            false => format!("it is {}, and nothing was built or kept", deployment.status),
-        };
-        Failure::app(
-            "deployment.no-artifact",
-            format!("#{number} has no artifact"),
-            why,
-            "build it again: windlass build",
-        )
-    })?;
+    let artifact = images::artifact(deployment)?;
     host.builder.files(artifact, output).await
 }
 

@@ -13,11 +13,13 @@ use windlass_store::StoreError;
 use crate::access::caller;
 use crate::host::Host;
 
+pub mod builds;
 pub mod caches;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod environment;
 pub mod find;
+pub mod images;
 pub mod once;
 pub mod pausing;
 pub mod previews;

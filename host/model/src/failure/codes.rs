@@ -206,6 +206,8 @@ pub const CODES: &[Code] = codes! {
 
     // fetch.
     App "fetch.deadline": "Fetching took too long", "the step's time was over", "check the network to the repository, or raise `fetch_s` in the limits file";
+    Host "disk.interrupted": "Measuring the disk was cut off", "Windlass was shutting down, or a defect", "try again; if it happens again, report it with the host's log";
+    App "export.no-such-output": "The build has no such output", "its plan has outputs of other names, or several", "name one of those that the message lists: `windlass build --from OUTPUT`";
     Host "fetch.workspace": "The workspace could not be removed", "the disk refused", "check the data directory's disk and permissions";
     App "source.archive-invalid": "The archive cannot be read", "it is damaged, or of a kind that is not supported", "send a tar, tar.gz, tar.zst or zip";
     App "source.archive-unsafe-entry": "The archive has an unsafe entry", "an entry or link leads outside, or is a device", "pack it again without that entry";
@@ -237,6 +239,12 @@ pub const CODES: &[Code] = codes! {
     App "source.url-invalid": "That is no Git address", "it has no form that Git knows", "write https://HOST/PATH.git or user@host:path";
 
     // image. and static.
+    Host "layer.io": "A layer of an image could not be read", "the system refused", "check the disk of the data directory, then try again";
+    App "layer.unsupported": "An image has something that a layer cannot hold", "a file whose name begins with .wh., or one whose content the kernel keeps elsewhere", "remove or rename it in the build; turn off the kernel's overlay options redirect_dir and metacopy";
+    App "image.no-artifact": "The deployment has no image", "it was not built to its end, or what it was built into was removed to save space", "choose another, or build it again with `windlass redeploy`";
+    App "image.no-such-output": "The deployment has no such output", "another name was given, or it has several and none is the web process's", "name one of its outputs with --image";
+    App "image.unknown-format": "There is no such form of an image archive", "the forms are oci and docker", "windlass save <deployment> --output image.tar --format oci";
+    Host "image.io": "An image could not be written", "the disk is full, or the system refused", "check the free space, then try again";
     App "image.archive-invalid": "The upload is no archive of an image", "it is neither an OCI layout nor what `docker save` writes, or it is damaged", "make it with `docker save -o image.tar NAME`";
     App "static.no-index": "The bundle has no index.html", "there is none at its root, or in more than one folder", "deploy the folder that holds the built site: windlass deploy --static dist";
     Host "static.unreadable": "The unpacked files cannot be read", "the data directory's disk or permissions", "check them, then deploy again";
@@ -293,8 +301,10 @@ pub const CODES: &[Code] = codes! {
     Host "base.missing-part": "No base can be assembled", "a program is missing, and no image registry can be used", "run `apt-get install mmdebstrap`, or give this machine access to a registry";
     Host "base.none": "There is no base to resolve", "a defect of Windlass", "report it";
     Host "base.several-toolchains": "There is no image with these toolchains together", "official images have one toolchain each", "let the host assemble bases";
+    App "build.name-invalid": "The name for an image is not valid", "it has other characters than small letters, digits and . _ - / :", "give one like shop:1.2, or none: `windlass build --output image`";
     App "build.toolchain-unsupported": "There is no base with that toolchain", "the version that was asked for is not offered", "ask for another one: [build] toolchain in windlass.toml";
     Host "registry.digest-mismatch": "An image is not what its digest says", "something between here and the registry alters data", "try again";
+    App "registry.invalid-mirror": "A mirror of a registry is not valid", "it has not the form REGISTRY=ADDRESS", "windlass serve --registry-mirror docker.io=https://mirror.example.org";
     App "registry.invalid-reference": "The name of an image is not valid", "it cannot be read", "write it like registry.example.com/name:tag";
     App "registry.not-found": "There is no such image", "the name or the tag is wrong", "check both";
     Host "registry.protocol": "The registry answered something unexpected", "it is no registry, or a proxy answers for it", "try again; check the address";
@@ -490,6 +500,7 @@ pub const CODES: &[Code] = codes! {
     Host "cli.encode": "The request cannot be written as JSON", "a defect of windlass", "report it";
     App "cli.host-unreachable": "No host answers at the address", "it does not run, or listens elsewhere", "start it with `windlass serve`, or name another with --url";
     App "cli.limits": "The limits file cannot be used", "a name is unknown, or a value is no whole number", "use the names of host/OPERATIONS.md";
+    Host "cli.not-saved": "An image could not be saved to a file", "the disk is full, the system refused, or the connection was cut", "check the folder and its free space, then run it again";
     App "cli.no-deployment": "The environment has no deployment", "nothing was deployed there yet", "deploy something with `windlass deploy`";
     App "cli.no-project": "It is not clear which project is meant", "neither windlass.toml nor the folder names one", "name it with --project";
     App "cli.no-such-folder": "That is not a folder", "there is nothing, or a file", "name a folder, or a Git address";

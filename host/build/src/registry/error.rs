@@ -1,0 +1,140 @@
+//! What can go wrong with a registry.
+
+use windlass_model::{Digest, Failure};
+
+use super::reference::Reference;
+
+/// Why an image could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No such repository, tag or digest.
+    #[error("the registry has no {what}")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// It is not public, or there is no such repository (registries do not tell which).
+    #[error("the registry does not give {what} {}", readers(*with_login))]
+    Unauthorized {
+        /// What was asked for.
+        what: String,
+        /// Whether a login was shown.
+        with_login: bool,
+    },
+    /// No connection, or no answer.
+    #[error("{host} cannot be reached: {why}")]
+    Unreachable {
+        /// The registry's host.
+        host: String,
+        /// What was seen.
+        why: String,
+    },
+    /// Too many requests.
+    #[error("{host} refuses more requests for now")]
+    RateLimited {
+        /// The registry's host.
+        host: String,
+    },
+    /// The content is not what its digest says.
+    #[error("{what} has digest {got}, expected {expected}")]
+    DigestMismatch {
+        /// What was read.
+        what: String,
+        /// The digest it was asked for by.
+        expected: Digest,
+        /// Its own digest.
+        got: Digest,
+    },
+    /// No image for this machine.
+    #[error("{what} is not made for linux/{wanted}, only for {available}")]
+    UnsupportedPlatform {
+        /// The image.
+        what: String,
+        /// This machine's architecture.
+        wanted: &'static str,
+        /// What there is.
+        available: String,
+    },
+    /// The answer makes no sense.
+    #[error("{host} gave an answer that cannot be used: {why}")]
+    Protocol {
+        /// The registry's host.
+        host: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl RegistryError {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "registry.not-found",
+            Self::Unauthorized { .. } => "registry.unauthorized",
+            Self::Unreachable { .. } => "registry.unreachable",
+            Self::RateLimited { .. } => "registry.rate-limited",
+            Self::DigestMismatch { .. } => "registry.digest-mismatch",
+            Self::UnsupportedPlatform { .. } => "registry.unsupported-platform",
+            Self::Protocol { .. } => "registry.protocol",
+        }
+    }
+
+    /// Why an image could not be pulled.
+    pub fn failure(&self, image: &Reference) -> Failure {
+        let what = format!("The image {image} could not be pulled");
+        let fix = match self {
+            Self::NotFound { .. } => "check the name and the tag, or push it first".to_owned(),
+            Self::Unauthorized { .. } => format!(
+                "check the name; if it is private, store a login that may read it: windlass registry \
+                 login {}",
+                image.registry
+            ),
+            _ => self.general_fix().to_owned(),
+        };
+        self.told(what, fix)
+    }
+
+    /// Why an image could not be pushed.
+    pub fn push_failure(&self, image: &Reference) -> Failure {
+        let what = format!("The image {image} could not be pushed");
+        let fix = match self {
+            Self::NotFound { .. } => {
+                "make the repository there first, and check its name; then push again".to_owned()
+            }
+            Self::Unauthorized { .. } => format!(
+                "store a login that may write there, then push again: windlass registry login {}",
+                image.registry
+            ),
+            _ => format!("{}: what is there already is not sent again", self.general_fix()),
+        };
+        self.told(what, fix)
+    }
+
+    const fn general_fix(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } | Self::Unauthorized { .. } => "check the name and the login",
+            Self::UnsupportedPlatform { .. } => "choose an image that is made for this machine",
+            Self::Unreachable { .. } | Self::RateLimited { .. } => {
+                "check this machine's connection and DNS, then try again"
+            }
+            Self::DigestMismatch { .. } | Self::Protocol { .. } => {
+                "try again; if it stays, something between here and the registry alters data"
+            }
+        }
+    }
+
+    fn told(&self, what: String, fix: String) -> Failure {
+        let why = self.to_string();
+        match self {
+            Self::NotFound { .. }
+            | Self::Unauthorized { .. }
+            | Self::UnsupportedPlatform { .. } => Failure::app(self.code(), what, why, fix),
+            _ => Failure::host(self.code(), what, why, fix),
+        }
+    }
+}
+
+fn readers(with_login: bool) -> &'static str {
+    if with_login { "to the stored login" } else { "to anonymous readers" }
+}

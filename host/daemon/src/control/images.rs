@@ -1,0 +1,75 @@
+//! Images taken out of deployments: pushed to registries, saved to archives.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use windlass_build::{ArchiveFormat, Export, SavedImage};
+use windlass_model::deployment::Artifact;
+use windlass_model::image::{PushImage, PushedView, SavedView};
+use windlass_model::{Deployment, Failure};
+
+use crate::failpoint;
+use crate::host::Host;
+
+/// Pushes a deployment's image, with the project's login for that registry. What is pushed is kept meanwhile.
+///
+/// # Errors
+/// `image.no-artifact`, `image.no-such-output`, `layer.*`, `registry.*`.
+pub async fn push(
+    host: &Arc<Host>,
+    of: &Deployment,
+    wanted: &PushImage,
+) -> Result<PushedView, Failure> {
+    let artifact = artifact(of)?;
+    let export = export(host, of)?;
+    let _kept = host.artifacts.read().await;
+    host.builder.verify_artifact(artifact).await?;
+    failpoint::reached("during:push");
+    let pushed = export.push(artifact, wanted.output.as_deref(), &wanted.reference).await?;
+    tracing::info!(deployment = %of.id, reference = pushed.reference, "an image was pushed");
+    Ok(PushedView {
+        reference: pushed.reference,
+        digest: pushed.digest,
+        layers: pushed.layers,
+        bytes_sent: pushed.bytes_sent,
+        notes: pushed.notes,
+    })
+}
+
+/// Writes a deployment's image into a file without a name.
+///
+/// # Errors
+/// `image.no-artifact`, `image.no-such-output`, `image.unknown-format`, `image.io`, `layer.*`.
+pub async fn save(
+    host: &Arc<Host>,
+    of: &Deployment,
+    output: Option<&str>,
+    format: &str,
+) -> Result<(SavedView, File), Failure> {
+    let format: ArchiveFormat = format.parse()?;
+    let artifact = artifact(of)?;
+    let export = export(host, of)?.named(format!("{}:{}", of.project, of.number));
+    let _kept = host.artifacts.read().await;
+    host.builder.verify_artifact(artifact).await?;
+    let (saved, file) = export.spool(artifact, output, format).await?;
+    let SavedImage { digest, config, bytes, layers, notes } = saved;
+    Ok((SavedView { digest, config, bytes, layers, notes }, file))
+}
+
+fn export(host: &Host, of: &Deployment) -> Result<Export, Failure> {
+    let access = host.source_credentials(&of.project)?.images(&of.project);
+    Ok(host.builder.export(access))
+}
+
+pub(super) fn artifact(of: &Deployment) -> Result<&Artifact, Failure> {
+    let artifact = of.outputs.artifact.as_ref().filter(|_| !of.artifact_pruned);
+    artifact.ok_or_else(|| {
+        let why = match of.artifact_pruned {
+            true => "what it was built into has been removed to save space",
+            false => "it was not built to its end",
+        };
+        let fix =
+            "choose one that is kept (windlass deployments), or build it again: windlass redeploy";
+        Failure::app("image.no-artifact", format!("#{} has no image", of.number), why, fix)
+    })
+}
