@@ -177,7 +177,7 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// Removes what is not to be kept.
+/// Removes artifacts and static trees that are not to be kept.
 pub(crate) async fn prune(
     runtime: &dyn Runtime,
     data_dir: &Path,
@@ -192,11 +192,11 @@ pub(crate) async fn prune(
         pruned.artifacts += 1;
     }
     pruned.static_trees = prune_trees(data_dir, &trees(&kept), cache_unused_for)?;
-    pruned.snapshots = prune_steps(runtime, &kept, cache_unused_for).await?;
     Ok(pruned)
 }
 
-async fn all(runtime: &dyn Runtime) -> Result<Vec<Artifact>, Failure> {
+/// Every artifact's record.
+pub(crate) async fn all(runtime: &dyn Runtime) -> Result<Vec<Artifact>, Failure> {
     let mut found = Vec::new();
     for blob in runtime.list_blobs(&kind(KIND_ARTIFACT)).await.map_err(failed)? {
         found.extend(load(runtime, &blob.digest).await?);
@@ -240,32 +240,4 @@ fn remove_tree(dir: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-async fn prune_steps(
-    runtime: &dyn Runtime,
-    kept: &[Artifact],
-    unused_for: Duration,
-) -> Result<usize, Failure> {
-    let needed: BTreeSet<&str> =
-        kept.iter().flat_map(|a| a.outputs.iter().map(|o| o.snapshot.as_str())).collect();
-    let mut steps = runtime.list_snapshots(&kind(KIND_STEP)).await.map_err(failed)?;
-    // What is built on others goes first.
-    steps.sort_by_key(|step| std::cmp::Reverse(step.created_at));
-    let mut removed = 0;
-    for step in steps {
-        let used = step.labels.get(LABEL_LAST_USED).and_then(|t| t.parse::<Timestamp>().ok());
-        let age = Timestamp::now().duration_since(used.unwrap_or(step.created_at));
-        let old = Duration::try_from(age).is_ok_and(|age| age >= unused_for);
-        if !old || needed.contains(step.key.as_str()) {
-            continue;
-        }
-        match runtime.remove_snapshot(&step.key).await {
-            Ok(()) => removed += 1,
-            // Something is built on it.
-            Err(RuntimeError::Refused { .. }) => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(removed)
 }

@@ -1,11 +1,17 @@
-//! Step keys: what a step's result depends on, and nothing else.
+//! Step keys: what a step's result depends on, and nothing else; and the same part by part, so that it can
+//! be said later which of them changed.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use windlass_model::Digest;
+use windlass_model::build::{BasePart, InputPart, KeyParts, OpPart};
 use windlass_model::plan::{KeyValues, Op};
 
+use crate::ops::shown_op;
+
 /// Raised when the executor's way of carrying out a step changes its result.
-pub(crate) const EXECUTOR_VERSION: u32 = 1;
+pub(crate) const EXECUTOR_VERSION: u32 = 2;
 
 /// All that a step's key is made of. Git ids stand in for contents where they are known.
 #[derive(Debug, Clone, Serialize)]
@@ -22,10 +28,36 @@ pub(crate) struct KeyInput<'a> {
     pub(crate) user: &'a str,
     /// Names of variables that its commands see, each with a digest of its value.
     pub(crate) variables: &'a [(String, Digest)],
-    /// The operations.
+    /// The operations, their mounts included.
     pub(crate) ops: &'a [Op],
     /// For each operation, what it reads: digests of files, keys of other steps.
-    pub(crate) inputs: &'a [Vec<String>],
+    pub(crate) inputs: &'a [Vec<Input>],
+}
+
+/// Something that an operation reads. Only its digest is part of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// Where it comes from.
+    pub(crate) from: InputFrom,
+    /// Of all of it: of files, or the name of a snapshot.
+    pub(crate) digest: String,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InputFrom {
+    /// The source: files, or folders where there are very many files, each with a digest.
+    Source(BTreeMap<String, String>),
+    /// Another step.
+    Step(String),
+    /// An image, with its digest.
+    Image(String),
+}
+
+impl Serialize for Input {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.digest)
+    }
 }
 
 impl KeyInput<'_> {
@@ -34,6 +66,45 @@ impl KeyInput<'_> {
         let digest = Digest::of_json(&(EXECUTOR_VERSION, self));
         format!("step-{}", digest.hex())
     }
+
+    /// The key's parts, for the record. Values of variables are digested with this host's salt, because
+    /// a short value could be found from a plain digest by trying.
+    pub(crate) fn parts(&self, base: BasePart, salt: &[u8]) -> KeyParts {
+        let salted = |(name, digest): &(String, Digest)| {
+            (name.clone(), short(&Digest::of(&[salt, digest.as_str().as_bytes()].concat())))
+        };
+        let op = |(op, inputs): (&Op, &Vec<Input>)| OpPart {
+            shown: shown_op(op),
+            digest: short(&Digest::of_json(op)),
+            inputs: inputs.iter().cloned().map(part).collect(),
+        };
+        let value =
+            |(name, value): &(String, String)| (name.clone(), short(&Digest::of(value.as_bytes())));
+        KeyParts {
+            executor: EXECUTOR_VERSION,
+            platform: self.platform.to_owned(),
+            base,
+            env: self.env.iter().map(value).collect(),
+            cwd: self.cwd.to_owned(),
+            user: self.user.to_owned(),
+            variables: self.variables.iter().map(salted).collect(),
+            ops: self.ops.iter().zip(self.inputs).map(op).collect(),
+        }
+    }
+}
+
+fn part(input: Input) -> InputPart {
+    let (step, image, files) = match input.from {
+        InputFrom::Source(files) => (None, None, files),
+        InputFrom::Step(step) => (Some(step), None, BTreeMap::new()),
+        InputFrom::Image(image) => (None, Some(image), BTreeMap::new()),
+    };
+    InputPart { step, image, digest: input.digest, files }
+}
+
+/// Enough of a digest to tell two apart.
+pub(crate) fn short(digest: &Digest) -> String {
+    digest.hex().chars().take(16).collect()
 }
 
 /// The platform of this host's images.
@@ -48,6 +119,8 @@ pub(crate) const fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use windlass_model::plan::Run;
+
     use super::*;
 
     fn plain() -> KeyInput<'static> {
@@ -63,20 +136,57 @@ mod tests {
         }
     }
 
+    fn source(digest: &str, files: &[(&str, &str)]) -> Vec<Input> {
+        let files = files.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        vec![Input { from: InputFrom::Source(files), digest: digest.to_owned() }]
+    }
+
     #[test]
     fn everything_that_matters_changes_the_key() {
         let variables = [("A".to_owned(), Digest::of(b"1"))];
-        let inputs = [vec!["sha256:1".to_owned()]];
+        let inputs = [source("sha256:1", &[])];
+        let env = vec![("NODE_ENV".to_owned(), "production".to_owned())];
+        let run = |timeout_ms| {
+            [Op::Run(Run {
+                argv: vec!["make".to_owned()],
+                env: vec![],
+                cwd: None,
+                user: None,
+                network: false,
+                mounts: vec![],
+                timeout_ms,
+            })]
+        };
+        let (one, two) = (run(None), run(Some(1)));
         let keys = std::collections::BTreeSet::from([
             plain().key(),
             KeyInput { parent: "other", ..plain() }.key(),
             KeyInput { platform: "linux/arm64", ..plain() }.key(),
             KeyInput { cwd: "/", ..plain() }.key(),
-            KeyInput { user: "node", ..plain() }.key(),
+            KeyInput { user: "app", ..plain() }.key(),
+            KeyInput { env: &env, ..plain() }.key(),
             KeyInput { variables: &variables, ..plain() }.key(),
             KeyInput { inputs: &inputs, ..plain() }.key(),
+            KeyInput { ops: &one, ..plain() }.key(),
+            KeyInput { ops: &two, ..plain() }.key(),
         ]);
-        assert_eq!(keys.len(), 7);
+        assert_eq!(keys.len(), 10);
         assert_eq!(plain().key(), plain().key());
+    }
+
+    #[test]
+    fn what_is_recorded_of_an_input_is_no_part_of_the_key() {
+        let (few, many) = ([source("d", &[])], [source("d", &[("a", "1")])]);
+        let key = |inputs: &[Vec<Input>]| KeyInput { inputs, ..plain() }.key();
+        assert_eq!(key(&few), key(&many));
+    }
+
+    #[test]
+    fn a_variables_digest_in_the_record_needs_the_salt() {
+        let variables = [("PIN".to_owned(), Digest::of(b"1234"))];
+        let input = KeyInput { variables: &variables, ..plain() };
+        let parts = |salt: &[u8]| input.parts(BasePart::default(), salt).variables["PIN"].clone();
+        assert_ne!(parts(b"one host"), parts(b"another"));
+        assert_ne!(parts(b"one host"), short(&Digest::of(b"1234")));
     }
 }

@@ -6,12 +6,15 @@
 //! out before is found by looking its name up.
 //!
 //! Reading order: [`request`] (what goes in and comes out), [`builder`] (one build from end to end),
-//! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from).
+//! `key`, `source`, `ops`, `tree`; [`artifact`]; [`base`] and [`registry`] (what steps start from);
+//! [`disk`] (what all of it takes, and what of it may go).
 
 pub mod archive;
 pub mod artifact;
 pub mod base;
 pub mod builder;
+pub mod disk;
+mod export;
 pub mod http;
 mod key;
 pub mod layer;
@@ -26,9 +29,10 @@ mod tree;
 pub use artifact::{Pruned, read_artifact};
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
+pub use export::Pieces;
 pub use layer::{ArchiveFormat, Export, PushedImage, SavedImage};
 pub use registry::{Access, Layout, Login, Mirror};
 pub use request::{
-    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, LogSink, SourceDigests,
-    StepOutcome,
+    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, LogSink,
+    SourceDigests, StepEvent, StepOutcome, StepSink,
 };

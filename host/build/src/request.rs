@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::registry::Access;
 use tokio_util::sync::CancellationToken;
+use windlass_model::build::{BuildRecord, StepRecord};
 use windlass_model::deployment::{Artifact, Warning};
 use windlass_model::plan::BuildPlan;
 use windlass_model::{DeploymentId, Digest, EnvironmentName, Limits, LogLine, ProjectName, Secret};
@@ -16,6 +17,46 @@ pub type LogSink = Arc<dyn Fn(LogLine) + Send + Sync>;
 /// Is told a base as soon as it is resolved, by reference and digest: what a build that fails was based
 /// on. It must not block.
 pub type BaseSink = Arc<dyn Fn(&str, &Digest) + Send + Sync>;
+
+/// Is told what becomes of each step. It must not block for long.
+pub type StepSink = Arc<dyn Fn(StepEvent) + Send + Sync>;
+
+/// Something that becomes of a step.
+#[derive(Debug, Clone)]
+pub enum StepEvent {
+    /// It is carried out, because it was not found.
+    Begun {
+        /// Id in the plan.
+        id: String,
+        /// Name for people.
+        name: String,
+    },
+    /// Its operations succeeded: what they made is about to be committed.
+    Committing {
+        /// Id in the plan.
+        id: String,
+    },
+    /// It was found, succeeded or failed.
+    Ended(StepRecord),
+}
+
+/// How a build uses what earlier ones left.
+#[derive(Clone)]
+pub struct CacheUse {
+    /// Whether every step is carried out although its result is there. The new results take the place of
+    /// the old ones for later builds.
+    pub bypass: bool,
+    /// Records of earlier builds of the environment, the newest first: what the log compares with.
+    pub earlier: Vec<BuildRecord>,
+    /// Is told what becomes of each step.
+    pub told: StepSink,
+}
+
+impl Default for CacheUse {
+    fn default() -> Self {
+        Self { bypass: false, earlier: Vec::new(), told: Arc::new(|_| ()) }
+    }
+}
 
 /// Ids of files by their path relative to the root of the source: mode (`100644`, `100755`, `120000`)
 /// and blob id, as `git ls-tree -r` lists them.
@@ -71,6 +112,8 @@ pub struct BuildRequest {
     pub cancel: CancellationToken,
     /// What images may be reached with.
     pub access: Access,
+    /// What of earlier builds is used, and who is told about the steps.
+    pub cache: CacheUse,
     /// Labels of everything that is made, beside the build's own.
     pub labels: BTreeMap<String, String>,
 }

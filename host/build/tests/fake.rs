@@ -124,6 +124,7 @@ fn request(bench: &Bench, plan: BuildPlan) -> BuildRequest {
         bases: Arc::new(|_, _| ()),
         cancel: CancellationToken::new(),
         access: windlass_build::Access::default(),
+        cache: windlass_build::CacheUse::default(),
         labels: BTreeMap::from([("windlass.project".to_owned(), "shop".to_owned())]),
     }
 }

@@ -142,7 +142,10 @@ fn forward(events: Events, to: &Sender<Message>) -> bool {
 /// The exit code that a settled deployment means.
 pub(crate) const fn exit_of(status: DeploymentStatus) -> Exit {
     match status {
-        DeploymentStatus::Live | DeploymentStatus::Draining | DeploymentStatus::Retired => Exit::Ok,
+        DeploymentStatus::Live
+        | DeploymentStatus::Draining
+        | DeploymentStatus::Retired
+        | DeploymentStatus::Built => Exit::Ok,
         _ => Exit::Failed,
     }
 }

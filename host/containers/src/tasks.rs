@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use containerd_client::services::v1::tasks_client::TasksClient;
 use containerd_client::services::v1::{
-    CreateTaskRequest, DeleteTaskRequest, GetRequest, KillRequest, StartRequest, WaitRequest,
+    CreateTaskRequest, DeleteTaskRequest, GetRequest, KillRequest, PauseTaskRequest,
+    ResumeTaskRequest, StartRequest, WaitRequest,
 };
 use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Status};
@@ -155,6 +156,26 @@ impl Engine {
         }
     }
 
+    /// Halts every process. containerd refuses for one that does not run, which is what is wanted.
+    pub(crate) async fn task_freeze(&self, id: &str) -> Result<()> {
+        let request = PauseTaskRequest { container_id: id.to_owned() };
+        match client(self).pause(self.request(request)).await {
+            Ok(_) => Ok(()),
+            Err(status) if not_running(&status) => Ok(()),
+            Err(status) => Err(self.client().refused("freeze task", id)(status)),
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn task_thaw(&self, id: &str) -> Result<()> {
+        let request = ResumeTaskRequest { container_id: id.to_owned() };
+        match client(self).resume(self.request(request)).await {
+            Ok(_) => Ok(()),
+            Err(status) if not_running(&status) => Ok(()),
+            Err(status) => Err(self.client().refused("thaw task", id)(status)),
+        }
+    }
+
     /// Kills and deletes the task; containerd answers when the logger has written the last line.
     pub(crate) async fn task_delete(&self, id: &str) -> Result<()> {
         match tokio::time::timeout(DELETE_LIMIT, self.task_delete_unbounded(id)).await {
@@ -186,6 +207,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a task was not frozen or thawed because it has ended, or is that already.
+fn not_running(status: &Status) -> bool {
+    let words = ["stopped", "not running", "already", "not paused", "paused state", "created"];
+    status.code() == Code::NotFound || words.iter().any(|word| status.message().contains(word))
 }
 
 /// The telling part of an error that came through containerd, the shim and runc.

@@ -62,6 +62,8 @@ pub struct Host {
     /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
     /// are removed.
     pub(crate) artifacts: tokio::sync::RwLock<()>,
+    /// Wakes the keeper of the disk: something was built or released.
+    pub(crate) built: Notify,
     /// The pipeline; tests put rows of their own here.
     pub(crate) table: &'static [Row],
 }

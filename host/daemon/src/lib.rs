@@ -14,6 +14,7 @@ pub mod backup;
 mod config;
 pub mod control;
 mod diagnose;
+mod disk;
 mod failpoint;
 pub mod host;
 mod logs;
@@ -76,7 +77,8 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let hooks = webhook::run(host.clone());
             let supervision = supervise::work(host.clone());
             let record = observe::recorder::record(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision, record);
+            let disk = disk::keep(host.clone());
+            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision, record, disk);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -165,6 +167,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
         artifacts: tokio::sync::RwLock::new(()),
+        built: Notify::new(),
         table: &pipeline::TABLE,
         config,
     }))

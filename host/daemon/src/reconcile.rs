@@ -145,7 +145,7 @@ async fn sweep(host: &Arc<Host>) -> Result<(), Failure> {
         // One that cannot be read is kept.
         host.deployment(id).map_or(true, |found| {
             found.is_some_and(|(deployment, _)| {
-                !matches!(deployment.status, S::Retired | S::Failed | S::Cancelled)
+                !matches!(deployment.status, S::Retired | S::Built | S::Failed | S::Cancelled)
             })
         })
     };

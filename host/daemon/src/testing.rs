@@ -70,6 +70,7 @@ impl TestHost {
             since: Timestamp::now(),
             locks: Mutex::new(HashMap::new()),
             artifacts: tokio::sync::RwLock::new(()),
+            built: tokio::sync::Notify::new(),
             table,
             config,
         });

@@ -196,6 +196,9 @@ pub struct CreateDeployment {
     /// HTTPS token, stored for the project as with `PUT …/git-token`.
     #[serde(default)]
     pub git_token: Option<String>,
+    /// Whether every step of the build is carried out although its result is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 /// `POST …/rollback`.

@@ -176,6 +176,8 @@ pub enum DeploymentStatus {
     Draining,
     /// Superseded and gone; its artifact may be retained.
     Retired,
+    /// It was to be built only, and was.
+    Built,
     /// It failed; nothing of it serves.
     Failed,
     /// A person or a newer deployment ended it.
@@ -206,6 +208,7 @@ impl DeploymentStatus {
             Self::Live => "live",
             Self::Draining => "draining",
             Self::Retired => "retired",
+            Self::Built => "built",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Stopped => "stopped",
@@ -290,6 +293,13 @@ pub enum Kind {
         /// The full commit id.
         commit: String,
     },
+    /// Only built, and never deployed: it ends behind the step `build`.
+    Build {
+        /// Name that the artifact is kept under as an image of this host; empty: the newest build
+        /// without a name is kept.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        image: String,
+    },
     /// The artifact that is live in another environment, with this environment's variables.
     Promote {
         /// The deployment whose artifact it is.
@@ -306,9 +316,23 @@ impl Kind {
             Self::Rollback { to, rebuild: false, .. } => Some(to),
             Self::Promote { from, .. } => Some(from),
             Self::Deploy
+            | Self::Build { .. }
             | Self::Redeploy { .. }
             | Self::Rollback { .. }
             | Self::RollbackToCommit { .. } => None,
+        }
+    }
+
+    /// Whether it ends with its build.
+    pub const fn is_build(&self) -> bool {
+        matches!(self, Self::Build { .. })
+    }
+
+    /// Of a build, the name that its artifact is kept under.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Build { image } => Some(image),
+            _ => None,
         }
     }
 
@@ -646,6 +670,9 @@ pub struct Deployment {
     /// While it is paused: who halted it, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// Whether every step of its build is carried out although its result is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
 }
 
 impl Deployment {
@@ -690,6 +717,7 @@ impl Deployment {
             migrations_between: Vec::new(),
             source_again: None,
             paused: None,
+            no_cache: false,
         }
     }
 

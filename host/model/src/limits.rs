@@ -48,6 +48,8 @@ pub struct Limits {
     pub stop_grace_s: u64,
     /// Free bytes under the data directory below which no deployment starts.
     pub disk_free_bytes_min: u64,
+    /// Free inodes below which no deployment starts, where the file system has a fixed number of them.
+    pub disk_free_inodes_min: u64,
     /// Available memory below which no deployment starts, in bytes.
     pub memory_free_bytes_min: u64,
     /// Time between two backups that are made by themselves, in seconds; at least 60.
@@ -129,12 +131,33 @@ pub struct Limits {
     pub environment_events_max: usize,
     /// One call of a plugin.
     pub plugin: PluginLimits,
-    /// One build step.
+    /// Builds and their steps.
     pub build: BuildLimits,
     /// One instance, where the settings say nothing.
     pub instance: InstanceLimits,
     /// API tokens and the audit log.
     pub access: AccessLimits,
+    /// What caches may take of the disk.
+    pub disk: DiskLimits,
+}
+
+/// What caches may take of the disk. What an artifact needs does not count: artifacts follow
+/// [`Limits::keep_artifacts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DiskLimits {
+    /// Cached steps, in bytes.
+    pub cache_bytes_max: u64,
+    /// Cached steps, in hundredths of their file system; the smaller of both holds.
+    pub cache_percent_max: u8,
+    /// Bases, in bytes.
+    pub bases_bytes_max: u64,
+    /// Bases, in hundredths of their file system; the smaller of both holds.
+    pub bases_percent_max: u8,
+    /// Age since its last use at which a cached step or a base goes, in days.
+    pub unused_days_max: u32,
+    /// Free bytes below which caches go before their budgets are used up.
+    pub reclaim_below_bytes: u64,
 }
 
 /// Limits of API tokens and of the audit log.
@@ -190,7 +213,7 @@ pub struct PluginLimits {
     pub read_bytes_max: u64,
 }
 
-/// Limits of one build step's container.
+/// Limits of builds: of one step's container, of a build, and of all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BuildLimits {
@@ -204,6 +227,20 @@ pub struct BuildLimits {
     pub command_wall_ms: u64,
     /// Steps in one plan.
     pub steps_max: usize,
+    /// Builds at the same time on one host; further ones wait.
+    pub running_max: usize,
+    /// Steps of all builds that are carried out at the same time; further ones wait.
+    pub steps_running_max: usize,
+    /// Memory of all commands that run at the same time, in bytes: one that would go over it waits. 0 means
+    /// three quarters of the machine's.
+    pub memory_bytes_all_max: u64,
+    /// Output of one command, in bytes; one that writes more is stopped. What is kept of it is
+    /// [`Limits::step_log_bytes_max`].
+    pub output_bytes_max: u64,
+    /// What one build may write to the disk, in bytes: its steps' files and its cache mounts.
+    pub disk_bytes_max: u64,
+    /// Cache mounts of one project, in bytes; after a build those that were used longest ago go.
+    pub cache_bytes_max: u64,
 }
 
 /// Limits of one instance where `windlass.toml` says nothing.
@@ -244,6 +281,7 @@ impl Default for Limits {
             pins_max: 100,
             stop_grace_s: 30,
             disk_free_bytes_min: 2 * GIB,
+            disk_free_inodes_min: 20_000,
             memory_free_bytes_min: 128 * MIB,
             backup_every_s: 6 * 3600,
             backups_kept_max: 8,
@@ -286,6 +324,20 @@ impl Default for Limits {
             build: BuildLimits::default(),
             instance: InstanceLimits::default(),
             access: AccessLimits::default(),
+            disk: DiskLimits::default(),
+        }
+    }
+}
+
+impl Default for DiskLimits {
+    fn default() -> Self {
+        Self {
+            cache_bytes_max: 20 * GIB,
+            cache_percent_max: 20,
+            bases_bytes_max: 20 * GIB,
+            bases_percent_max: 20,
+            unused_days_max: 14,
+            reclaim_below_bytes: 4 * GIB,
         }
     }
 }
@@ -332,6 +384,12 @@ impl Default for BuildLimits {
             pids_max: 4096,
             command_wall_ms: 30 * 60 * 1000,
             steps_max: 200,
+            running_max: 4,
+            steps_running_max: 4,
+            memory_bytes_all_max: 0,
+            output_bytes_max: 256 * MIB,
+            disk_bytes_max: 20 * GIB,
+            cache_bytes_max: 10 * GIB,
         }
     }
 }

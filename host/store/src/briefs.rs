@@ -29,12 +29,15 @@ pub struct Brief {
     pub number: u64,
     /// The deployment whose artifact or variables it takes over.
     pub wants: Option<DeploymentId>,
+    /// Whether it is only built, and so takes no turn of its environment.
+    pub build: bool,
 }
 
 impl Brief {
-    /// Whether both are of the same environment of the same project.
+    /// Whether both take turns: they are of the same environment of the same project, and none is a build.
     pub fn shares_environment(&self, other: &Self) -> bool {
-        self.project == other.project && self.environment == other.environment
+        let builds = self.build || other.build;
+        !builds && self.project == other.project && self.environment == other.environment
     }
 }
 
@@ -49,6 +52,7 @@ impl From<&Deployment> for Brief {
                 Kind::Rollback { to, .. } => Some(to.clone()),
                 other => other.artifact_of().cloned(),
             },
+            build: deployment.kind.is_build(),
         }
     }
 }

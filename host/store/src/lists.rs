@@ -16,13 +16,14 @@ use crate::store::Store;
 const INDEXES_VERSION: u32 = 1;
 /// Deployments whose indexes are built in one commit.
 const BUILT_AT_ONCE: usize = 200;
-const STATUSES: [DeploymentStatus; 10] = [
+const STATUSES: [DeploymentStatus; 11] = [
     DeploymentStatus::Queued,
     DeploymentStatus::Running,
     DeploymentStatus::Paused,
     DeploymentStatus::Live,
     DeploymentStatus::Draining,
     DeploymentStatus::Retired,
+    DeploymentStatus::Built,
     DeploymentStatus::Failed,
     DeploymentStatus::Cancelled,
     DeploymentStatus::Stopped,

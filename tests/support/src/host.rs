@@ -177,8 +177,12 @@ impl TestHost {
         // Tests share their disk with a build directory, and stop many applications.
         limits.insert("disk_free_bytes_min".to_owned(), (64_i64 << 20).into());
         limits.insert("memory_free_bytes_min".to_owned(), (64_i64 << 20).into());
+        limits.insert("disk_free_inodes_min".to_owned(), 1000.into());
         limits.insert("stop_grace_s".to_owned(), 5.into());
         limits.extend(self.options.limits.clone());
+        let disk = limits.entry("disk").or_insert_with(|| toml::Table::new().into());
+        let disk = disk.as_table_mut().expect("a group of limits");
+        disk.entry("reclaim_below_bytes").or_insert_with(|| (96_i64 << 20).into());
         limits
     }
 

@@ -15,6 +15,7 @@ use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
 
 use crate::builder::LABEL_WORK;
+use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
 use crate::registry::{Access, Client, Mirror, Reference, RegistryError, Target};
 
@@ -27,6 +28,7 @@ mod toolchain;
 
 use pull::PullError;
 use recipe::Recipe;
+pub(crate) use record::all;
 use toolchain::{Origin, settle};
 
 /// How long an unreachable registry is not asked again.
@@ -108,8 +110,10 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     config: BaseConfig,
     certificates: Option<PathBuf>,
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+    /// What builds use now.
+    guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
-    one_at_a_time: tokio::sync::Mutex<()>,
     unreachable: Mutex<HashMap<String, (Instant, String)>>,
 }
 
@@ -130,8 +134,9 @@ impl Bases {
             runtime,
             config,
             certificates,
+            one_at_a_time: Arc::default(),
+            guard: Arc::default(),
             mirrors,
-            one_at_a_time: tokio::sync::Mutex::new(()),
             unreachable: Mutex::default(),
         };
         Self { inner: Arc::new(inner), access: Access::default() }
@@ -141,6 +146,25 @@ impl Bases {
     #[must_use]
     pub fn with(&self, access: Access) -> Self {
         Self { inner: Arc::clone(&self.inner), access }
+    }
+
+    /// What builds use now, bases and steps.
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.inner.guard
+    }
+
+    /// Files of assembled bases, where no other host shares them.
+    pub(crate) fn archives(&self) -> Vec<Archive> {
+        let config = &self.inner.config;
+        match config.cache_dir {
+            Some(_) => Vec::new(),
+            None => picture::archives(&config.data_dir.join("cache/bases")),
+        }
+    }
+
+    /// Keeps bases from being made while it is held; `None` when one is being made.
+    pub(crate) fn alone(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        Arc::clone(&self.inner.one_at_a_time).try_lock_owned().ok()
     }
 
     /// What images are reached with.
@@ -224,7 +248,7 @@ impl Inner {
         let reference = parse(text)?;
         let asked = access.remembered(&reference);
         if reference.digest.is_some()
-            && let Some(found) = record::find(&*self.runtime, &asked).await?
+            && let Some(found) = record::find(&*self.runtime, &self.guard, &asked).await?
         {
             return Ok(found);
         }
@@ -232,7 +256,7 @@ impl Inner {
             Err(PullError::Registry(
                 error @ (RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. }),
             )) => {
-                let Some(found) = record::find(&*self.runtime, &asked).await? else {
+                let Some(found) = record::find(&*self.runtime, &self.guard, &asked).await? else {
                     return Err(error.failure(&reference));
                 };
                 report.say(format!("{error}: {asked} is taken as it was pulled last"));
@@ -254,13 +278,14 @@ impl Inner {
         let parse = |text: String| text.parse::<Reference>().ok();
         let reference = official.and_then(|settled| parse(settled.image()));
         if let Some(reference) = &reference
-            && let Some(found) = record::find(&*self.runtime, &reference.to_string()).await?
+            && let Some(found) =
+                record::find(&*self.runtime, &self.guard, &reference.to_string()).await?
         {
             return Ok(with_toolchain(found, official.map(|s| s.toolchain())));
         }
         let recipe = Recipe::new(list);
         if let (Ok(recipe), true) = (&recipe, policy != BasePolicy::Registry)
-            && let Some(found) = record::find(&*self.runtime, &asked(recipe)).await?
+            && let Some(found) = record::find(&*self.runtime, &self.guard, &asked(recipe)).await?
         {
             return Ok(found);
         }
@@ -345,7 +370,8 @@ impl Inner {
         let manifest = pull::manifest(&client).await?;
         let asked = access.remembered(reference);
         let _one = self.one_at_a_time.lock().await;
-        let known = record::find(&*self.runtime, &asked).await.map_err(PullError::Other)?;
+        let known =
+            record::find(&*self.runtime, &self.guard, &asked).await.map_err(PullError::Other)?;
         if let Some(known) = known.filter(|known| known.digest == manifest.digest) {
             return Ok(known);
         }
@@ -364,7 +390,7 @@ impl Inner {
     async fn assemble(&self, recipe: &Recipe, report: &Report) -> Result<BaseImage, Failure> {
         let _one = self.one_at_a_time.lock().await;
         let name = asked(recipe);
-        if let Some(found) = record::find(&*self.runtime, &name).await? {
+        if let Some(found) = record::find(&*self.runtime, &self.guard, &name).await? {
             return Ok(found);
         }
         let own = self.config.data_dir.join("cache/bases");
@@ -421,6 +447,11 @@ impl Inner {
             tracing::warn!(lease = name, %error, "a lease is left until it expires");
         }
     }
+}
+
+/// Whether a committed snapshot of this name is a layer of a base.
+pub(crate) fn is_layer(snapshot: &str) -> bool {
+    snapshot.starts_with("image-") || snapshot.starts_with("base-")
 }
 
 pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {

@@ -1,6 +1,8 @@
 //! What is remembered of a base: a record in the content store that keeps its snapshot and is found by
 //! the name it was asked for.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use windlass_containers::Labels;
 use windlass_containers::runtime::{LABEL_GC_REF_SNAPSHOT, LABEL_GC_ROOT, Runtime};
@@ -8,6 +10,8 @@ use windlass_model::plan::{RunConfig, Toolchain};
 use windlass_model::{Digest, Failure, Timestamp};
 
 use super::BaseImage;
+use crate::artifact::LABEL_LAST_USED;
+use crate::disk::{BaseUse, Guard};
 
 const LABEL_KIND: &str = "windlass.kind";
 const KIND: &str = "base";
@@ -32,10 +36,56 @@ fn labels(asked: &str) -> Labels {
     ])
 }
 
-/// The base that was remembered under this name, if its snapshot is still there.
-pub(super) async fn find(runtime: &dyn Runtime, asked: &str) -> Result<Option<BaseImage>, Failure> {
+/// The base that was remembered under this name, if its snapshot is still there. Marks it as used.
+pub(super) async fn find(
+    runtime: &dyn Runtime,
+    guard: &Guard,
+    asked: &str,
+) -> Result<Option<BaseImage>, Failure> {
+    let Some((_, image)) = newest(runtime, asked).await? else { return Ok(None) };
+    // Again, with removals held off: it may have gone since.
+    let _looking = guard.touch(&image.snapshot).await;
+    let Some((record, image)) = newest(runtime, asked).await? else { return Ok(None) };
+    let used = Labels::from([(LABEL_LAST_USED.to_owned(), Timestamp::now().to_string())]);
+    if let Err(error) = runtime.label_blob(&record, &used).await {
+        tracing::warn!(%error, base = image.reference, "its use was not noted");
+    }
+    Ok(Some(image))
+}
+
+/// Every base that is remembered.
+pub(crate) async fn all(runtime: &dyn Runtime) -> Result<Vec<BaseUse>, Failure> {
+    let failed = |e: windlass_containers::RuntimeError| e.failure("The bases could not be read");
+    let mut found: BTreeMap<String, BaseUse> = BTreeMap::new();
+    let kind = Labels::from([(LABEL_KIND.to_owned(), KIND.to_owned())]);
+    for blob in runtime.list_blobs(&kind).await.map_err(failed)? {
+        let bytes = runtime.read_blob(&blob.digest, RECORD_BYTES_MAX).await.map_err(failed)?;
+        let Some(record) = bytes.and_then(|b| serde_json::from_slice::<Record>(&b).ok()) else {
+            continue;
+        };
+        let used = [LABEL_LAST_USED, LABEL_GC_ROOT]
+            .into_iter()
+            .find_map(|label| blob.labels.get(label).and_then(|at| at.parse::<Timestamp>().ok()));
+        let used = used.unwrap_or_default();
+        let base = found.entry(record.snapshot.clone()).or_insert_with(|| BaseUse {
+            references: BTreeSet::new(),
+            records: Vec::new(),
+            snapshot: record.snapshot,
+            last_used: used,
+        });
+        base.references.insert(record.reference);
+        base.records.push(blob.digest);
+        base.last_used = base.last_used.max(used);
+    }
+    Ok(found.into_values().collect())
+}
+
+async fn newest(
+    runtime: &dyn Runtime,
+    asked: &str,
+) -> Result<Option<(Digest, BaseImage)>, Failure> {
     let failed = |e: windlass_containers::RuntimeError| e.failure("A base could not be looked up");
-    let mut newest: Option<(Timestamp, BaseImage)> = None;
+    let mut newest: Option<(Timestamp, Digest, BaseImage)> = None;
     for blob in runtime.list_blobs(&labels(asked)).await.map_err(failed)? {
         let bytes = runtime.read_blob(&blob.digest, RECORD_BYTES_MAX).await.map_err(failed)?;
         let record = bytes.and_then(|b| serde_json::from_slice::<Record>(&b).ok());
@@ -47,11 +97,11 @@ pub(super) async fn find(runtime: &dyn Runtime, asked: &str) -> Result<Option<Ba
             continue;
         }
         let at = blob.labels.get(LABEL_GC_ROOT).and_then(|t| t.parse().ok()).unwrap_or_default();
-        if newest.as_ref().is_none_or(|(other, _)| at >= *other) {
-            newest = Some((at, record.into()));
+        if newest.as_ref().is_none_or(|(other, ..)| at >= *other) {
+            newest = Some((at, blob.digest, record.into()));
         }
     }
-    Ok(newest.map(|(_, image)| image))
+    Ok(newest.map(|(_, record, image)| (record, image)))
 }
 
 /// Remembers a base under a name.
@@ -72,6 +122,7 @@ pub(super) async fn remember(
     let mut labels = labels(asked);
     labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
     labels.insert(format!("{LABEL_GC_REF_SNAPSHOT}/0"), image.snapshot.clone());
+    labels.insert(LABEL_LAST_USED.to_owned(), Timestamp::now().to_string());
     runtime
         .put_blob(Box::new(std::io::Cursor::new(bytes)), None, &labels)
         .await

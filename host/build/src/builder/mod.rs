@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
-use windlass_model::{DeploymentId, Digest, Failure};
+use windlass_model::{DeploymentId, Digest, Failure, Timestamp};
 
 use crate::artifact::{self, Pruned};
 use crate::base::{Bases, FoundImage};
+use crate::disk::{Ask, Rule, Sizes, What};
 use crate::http::certificate_bundle;
-use crate::ops::secrets;
+use crate::ops::{caches, secrets};
 use crate::registry::Access;
 use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
 
+mod budget;
+mod clear;
+mod graph;
 mod needed;
 mod outputs;
+mod record;
 mod session;
 mod steps;
 
@@ -40,13 +45,33 @@ pub struct Builder {
     pub(crate) bases: Bases,
     pub(crate) config: Arc<BuildConfig>,
     certificates: Option<PathBuf>,
+    budget: budget::Budget,
+    sizes: Sizes,
 }
 
 impl Builder {
     /// A builder on this runtime.
     pub fn new(runtime: Arc<dyn Runtime>, bases: Bases, config: BuildConfig) -> Self {
         let certificates = certificate_bundle(config.certificates.as_deref());
-        Self { runtime, bases, config: Arc::new(config), certificates }
+        let budget = budget::Budget::new(&config.limits.build);
+        let (config, sizes) = (Arc::new(config), Sizes::default());
+        Self { runtime, bases, config, certificates, budget, sizes }
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn bases(&self) -> &Bases {
+        &self.bases
+    }
+
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.config.data_dir
     }
 
     /// Carries a plan out, or finds that it was carried out before. What an earlier attempt of the same
@@ -67,6 +92,8 @@ impl Builder {
             )
         })?;
         let deployment = request.deployment.clone();
+        // Nothing that it looks up from here on is pruned before it is done.
+        let _in_use = self.bases.guard().build();
         self.clean_up(&deployment).await?;
         let lease = lease_name(&deployment);
         let expires = Duration::from_secs(self.config.limits.build_s) + LEASE_SLACK;
@@ -86,16 +113,17 @@ impl Builder {
         request: BuildRequest,
         lease: &str,
     ) -> Result<BuildOutcome, Failure> {
-        let mut session = Session::open(
-            self.runtime.leased(lease),
-            self.bases.with(request.access.clone()),
-            Arc::clone(&self.config),
-            self.certificates.clone(),
-            request,
-        )
-        .await?;
-        session.run_steps().await?;
-        session.finish().await
+        let mut session = Session::open(self, self.runtime.leased(lease), request).await?;
+        let _place = self.budget.build(&session.wait()).await?;
+        let outcome = session.build().await;
+        let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
+        let bytes_max = self.config.limits.build.cache_bytes_max;
+        drop(session);
+        let evicted = blocking(move || caches::evict(&dir, &project, bytes_max)).await?;
+        if let Err(error) = evicted {
+            tracing::warn!(%error, "cache mounts could not be held to their quota");
+        }
+        outcome
     }
 
     /// Removes what an attempt that was cut off left behind: containers, writable snapshots, lease,
@@ -118,6 +146,7 @@ impl Builder {
         }
         self.runtime.delete_lease(&lease_name(deployment)).await.map_err(failed)?;
         remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
+        remove_dir(&caches::changes_dir(&self.config.data_dir, deployment))?;
         secrets::remove(deployment)
     }
 
@@ -164,7 +193,15 @@ impl Builder {
         keep: &BTreeSet<Digest>,
         cache_unused_for: Duration,
     ) -> Result<Pruned, Failure> {
-        artifact::prune(&*self.runtime, &self.config.data_dir, keep, cache_unused_for).await
+        let dir = &self.config.data_dir;
+        let mut pruned = artifact::prune(&*self.runtime, dir, keep, cache_unused_for).await?;
+        let pass = self.prune_pass().await?;
+        let unused = Rule { bytes_max: None, unused_for: Some(cache_unused_for) };
+        let (now, bases, free_bytes) = (Timestamp::now(), Rule::default(), 0);
+        let victims = pass.choose(&Ask { now, steps: unused, bases, free_bytes });
+        let gone = pass.carry_out(victims, &|_| ()).await?;
+        pruned.snapshots = gone.iter().filter(|victim| victim.what == What::Step).count();
+        Ok(pruned)
     }
 
     /// The folder of a static tree: `<data>/static/<64 hexadecimal digits>`.

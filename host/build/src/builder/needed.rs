@@ -22,7 +22,8 @@ pub(super) fn needed(plan: &BuildPlan) -> BTreeSet<&str> {
     wanted
 }
 
-fn references(step: &BuildStep) -> Vec<&str> {
+/// Ids of the steps that a step needs itself.
+pub(super) fn references(step: &BuildStep) -> Vec<&str> {
     let mut found = Vec::new();
     if let Base::Step(id) = &step.base {
         found.push(id.as_str());

@@ -4,15 +4,16 @@ use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput, Artifac
 use windlass_model::plan::{OutputKind, ProcessKind, ProcessPlan, RunConfig};
 use windlass_model::{Digest, Failure};
 
-use super::session::Session;
+use super::session::{Results, Session};
 use super::steps::merged;
 use crate::artifact::{self, Record};
 use crate::request::BuildOutcome;
 use crate::tree::{self, StaticSource};
 
 impl Session {
-    /// Exports static trees and records the artifact.
-    pub(super) async fn finish(mut self) -> Result<BuildOutcome, Failure> {
+    /// Carries out the steps, exports static trees, and records the artifact.
+    pub(super) async fn build(&mut self) -> Result<BuildOutcome, Failure> {
+        let results = self.run_steps().await?;
         let mut outputs = Vec::new();
         let mut static_trees = Vec::new();
         for output in self.request.plan.outputs.clone() {
@@ -26,7 +27,7 @@ impl Session {
                 OutputKind::StaticTree { step, root, spa_fallback, not_found } => {
                     let snapshot = self.step_snapshot(&step)?;
                     let source = StaticSource { snapshot, root };
-                    let tree = tree::export(&mut self, &source).await?;
+                    let tree = tree::export(self, &source).await?;
                     let dir = artifact::static_dir(&self.config.data_dir, &tree.digest);
                     static_trees.push((tree.digest.clone(), dir));
                     let (files, bytes) = (tree.files, tree.bytes);
@@ -39,21 +40,25 @@ impl Session {
             let snapshot = self.step_snapshot(&step)?;
             outputs.push(ArtifactOutput { name: output.name, snapshot, kind });
         }
-        let artifact = self.record(outputs).await?;
-        let Self { outcomes: steps, warnings, .. } = self;
+        let artifact = self.record(outputs, &results).await?;
+        let (steps, warnings) = (results.outcomes, self.warnings());
         Ok(BuildOutcome { artifact, steps, static_trees, warnings })
     }
 
-    async fn record(&self, outputs: Vec<ArtifactOutput>) -> Result<Artifact, Failure> {
+    async fn record(
+        &self,
+        outputs: Vec<ArtifactOutput>,
+        results: &Results,
+    ) -> Result<Artifact, Failure> {
         let plan = &self.request.plan;
         let processes: Result<Vec<_>, Failure> = plan.processes.iter().map(process).collect();
         let toolchains =
-            if self.toolchains.is_empty() { &plan.toolchains } else { &self.toolchains };
+            if results.toolchains.is_empty() { &plan.toolchains } else { &results.toolchains };
         let record = Record {
             format: artifact::FORMAT,
             outputs,
             processes: processes?,
-            bases: self.bases_used.clone().into_iter().collect(),
+            bases: results.bases_used.clone().into_iter().collect(),
             toolchains: toolchains.clone(),
             plan: Digest::of_json(plan),
         };

@@ -1,17 +1,23 @@
 //! The state of one build.
+//!
+//! Each step has a clone of the session for itself: what they share is behind [`Shared`], and what they
+//! must not mix (the log's last lines, the steps that were done when it began) is their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::OnceCell;
 use windlass_containers::Runtime;
 use windlass_model::deployment::Warning;
 use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::secret::Masker;
 use windlass_model::{Digest, Failure};
 
-use super::scratch_dir;
+use super::budget::{Budget, Wait};
+use super::{Builder, scratch_dir};
 use crate::base::{BaseImage, Bases};
+use crate::disk::Guard;
 use crate::log::BuildLog;
 use crate::request::{BuildConfig, BuildRequest, StepOutcome};
 use crate::source::Tree;
@@ -19,20 +25,21 @@ use crate::source::Tree;
 /// A step that is done.
 #[derive(Debug, Clone)]
 pub(crate) struct Done {
-    /// Its key, which is the name of its snapshot.
+    /// Name of its snapshot.
     pub(crate) snapshot: String,
     /// How the image at the bottom is run.
     pub(crate) base: RunConfig,
 }
 
-/// One build.
+/// One build, as one of its steps sees it.
+#[derive(Clone)]
 pub(crate) struct Session {
     /// The runtime, under the build's lease.
     pub(crate) runtime: Arc<dyn Runtime>,
     /// Settings and limits.
     pub(crate) config: Arc<BuildConfig>,
-    /// What is asked for.
-    pub(crate) request: BuildRequest,
+    /// What is asked for. Its `cancel` ends this build alone.
+    pub(crate) request: Arc<BuildRequest>,
     /// The log.
     pub(crate) log: BuildLog,
     /// The application's source.
@@ -41,27 +48,64 @@ pub(crate) struct Session {
     pub(crate) certificates: Option<PathBuf>,
     /// Steps that are done, by id.
     pub(crate) done: BTreeMap<String, Done>,
-    /// The same for the outside, in order.
+    /// What the builds of this host may use together.
+    pub(crate) budget: Budget,
+    /// Place of the step in the plan.
+    pub(super) place: usize,
+    /// See [`super::record`].
+    pub(super) salt: Arc<Vec<u8>>,
+    bases: Bases,
+    shared: Arc<Shared>,
+    /// Images that this step has resolved, in order.
+    images: Vec<BaseImage>,
+}
+
+/// What all steps of a build share.
+#[derive(Default)]
+struct Shared {
+    warnings: Mutex<Vec<(usize, Warning)>>,
+    resolved: Mutex<HashMap<String, Arc<OnceCell<BaseImage>>>>,
+    told: Mutex<BTreeMap<String, Digest>>,
+    written: Mutex<BTreeMap<usize, u64>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What came of all steps, in the plan's order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Results {
+    /// For the outside.
     pub(crate) outcomes: Vec<StepOutcome>,
-    /// What is worth saying.
-    pub(crate) warnings: Vec<Warning>,
     /// Bases used, by reference.
     pub(crate) bases_used: BTreeMap<String, Digest>,
     /// Exact versions of toolchains.
     pub(crate) toolchains: Vec<Toolchain>,
-    bases: Bases,
-    resolved: BTreeMap<String, BaseImage>,
+}
+
+impl Results {
+    /// Notes the images of a step.
+    pub(super) fn note(&mut self, images: &[BaseImage]) {
+        for image in images {
+            self.bases_used.insert(image.reference.clone(), image.digest.clone());
+            for toolchain in &image.toolchains {
+                if !self.toolchains.contains(toolchain) {
+                    self.toolchains.push(toolchain.clone());
+                }
+            }
+        }
+    }
 }
 
 impl Session {
     /// Lists the source and prepares the log.
     pub(super) async fn open(
+        builder: &Builder,
         runtime: Arc<dyn Runtime>,
-        bases: Bases,
-        config: Arc<BuildConfig>,
-        certificates: Option<PathBuf>,
         mut request: BuildRequest,
     ) -> Result<Self, Failure> {
+        let config = Arc::clone(&builder.config);
         let secrets: Vec<&str> = request
             .variables
             .iter()
@@ -72,33 +116,53 @@ impl Session {
         let log =
             BuildLog::new(Arc::clone(&request.log), masker, config.limits.failure_log_lines_max);
         let (dir, app_dir) = (request.source_dir.clone(), request.app_dir.clone());
-        let known = request.source_digests.take();
-        let source = blocking(move || Tree::source(&dir, &app_dir, known))
-            .await?
-            .map_err(|e| source_unreadable(&request.app_dir, &e))?;
+        let (known, data_dir) = (request.source_digests.take(), config.data_dir.clone());
+        let source =
+            blocking(move || Ok(Tree::source(&dir, &app_dir, known)?.remembered(&data_dir)))
+                .await?
+                .map_err(|e: std::io::Error| source_unreadable(&request.app_dir, &e))?;
+        // The first step that fails ends the others, and nothing else.
+        request.cancel = request.cancel.child_token();
         Ok(Self {
             runtime,
-            config,
             log,
             source: Arc::new(source),
-            certificates,
-            request,
-            bases,
+            certificates: builder.certificates.clone(),
+            bases: builder.bases.with(request.access.clone()),
+            request: Arc::new(request),
             done: BTreeMap::new(),
-            outcomes: Vec::new(),
-            warnings: Vec::new(),
-            bases_used: BTreeMap::new(),
-            toolchains: Vec::new(),
-            resolved: BTreeMap::new(),
+            budget: builder.budget.clone(),
+            place: 0,
+            salt: Arc::new(super::record::salt(&config.data_dir)?),
+            shared: Arc::default(),
+            images: Vec::new(),
+            config,
         })
+    }
+
+    /// What builds use now: told before a snapshot is looked up that is used when it is there.
+    pub(crate) fn guard(&self) -> &Guard {
+        self.bases.guard()
+    }
+
+    /// The session of one step, which begins.
+    pub(super) fn of_step(&self, place: usize, name: &str) -> Self {
+        let log = self.log.of_step(place, name);
+        Self { log, place, images: Vec::new(), ..self.clone() }
     }
 
     /// Resolves a base once a build.
     pub(crate) async fn resolve(&mut self, base: &Base) -> Result<BaseImage, Failure> {
         let asked = serde_json::to_string(base).unwrap_or_default();
-        if let Some(known) = self.resolved.get(&asked) {
-            return Ok(known.clone());
+        let cell = Arc::clone(locked(&self.shared.resolved).entry(asked).or_default());
+        let image = cell.get_or_try_init(|| self.look_for(base)).await?.clone();
+        if !self.images.contains(&image) {
+            self.images.push(image.clone());
         }
+        Ok(image)
+    }
+
+    async fn look_for(&self, base: &Base) -> Result<BaseImage, Failure> {
         let log = self.log.clone();
         let progress = move |line: String| log.host(line);
         let cancel = self.request.cancel.clone();
@@ -107,23 +171,24 @@ impl Session {
             () = cancel.cancelled() => return Err(cancelled()),
         };
         self.log.host(format!("base {} ({})", image.reference, image.digest.short()));
-        let before = self.bases_used.insert(image.reference.clone(), image.digest.clone());
+        let before =
+            locked(&self.shared.told).insert(image.reference.clone(), image.digest.clone());
         if before.is_none() {
             (self.request.bases)(&image.reference, &image.digest);
         }
-        for toolchain in &image.toolchains {
-            if !self.toolchains.contains(toolchain) {
-                self.toolchains.push(toolchain.clone());
-            }
-        }
-        self.resolved.insert(asked, image.clone());
         Ok(image)
+    }
+
+    /// Images that this step has resolved, in order.
+    pub(super) fn take_images(&mut self) -> Vec<BaseImage> {
+        std::mem::take(&mut self.images)
     }
 
     /// Snapshot of an image that was resolved before.
     pub(crate) fn image_snapshot(&self, reference: &str) -> Result<String, Failure> {
         let asked = serde_json::to_string(&Base::Image(reference.to_owned())).unwrap_or_default();
-        let found = self.resolved.get(&asked).map(|image| image.snapshot.clone());
+        let cell = locked(&self.shared.resolved).get(&asked).cloned();
+        let found = cell.and_then(|cell| cell.get().map(|image| image.snapshot.clone()));
         found.ok_or_else(|| bug(&format!("the image {reference} was not resolved")))
     }
 
@@ -134,9 +199,29 @@ impl Session {
     }
 
     /// Says something that stops nothing.
-    pub(crate) fn warn(&mut self, code: &str, message: String) {
+    pub(crate) fn warn(&self, code: &str, message: String) {
         self.log.host(format!("warning: {message}"));
-        self.warnings.push(Warning { code: code.to_owned(), message });
+        let warning = Warning { code: code.to_owned(), message };
+        locked(&self.shared.warnings).push((self.place, warning));
+    }
+
+    /// All warnings, in the plan's order.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let mut all = std::mem::take(&mut *locked(&self.shared.warnings));
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, warning)| warning).collect()
+    }
+
+    /// Notes what this step has written to the disk by now; what all steps of the build have.
+    pub(crate) fn note_written(&self, bytes: u64) -> u64 {
+        let mut written = locked(&self.shared.written);
+        written.insert(self.place, bytes);
+        written.values().sum()
+    }
+
+    /// How to wait for a place in the budget.
+    pub(crate) fn wait(&self) -> Wait<'_> {
+        Wait { cancel: &self.request.cancel, log: &self.log }
     }
 
     /// Where this build keeps its scratch files.

@@ -1,19 +1,33 @@
-//! The steps of a build: each looked up by its key, and carried out when it is not there.
+//! One step of a build: looked up by its key, and carried out when it is not there.
 
 use std::time::Instant;
 
 use windlass_containers::Labels;
 use windlass_containers::runtime::LABEL_GC_ROOT;
+use windlass_model::build::{BasePart, KeyParts, Reason, StepRecord};
 use windlass_model::plan::{Base, BuildStep, KeyValues, Mount, Op, Origin, RunConfig};
 use windlass_model::{Digest, Failure, Timestamp};
 
 use super::session::{Done, Session, blocking};
-use super::{build_labels, needed};
+use super::{build_labels, record};
 use crate::artifact::{KIND_STEP, LABEL_KIND, LABEL_LAST_USED};
-use crate::key::{KeyInput, platform};
+use crate::base::BaseImage;
+use crate::key::{Input, InputFrom, KeyInput, platform};
 use crate::ops::{self, OpContext};
-use crate::request::StepOutcome;
+use crate::request::{StepEvent, StepOutcome};
 use crate::source::CopySources;
+
+/// On a step's snapshot: another one with the same key is newer, because it was asked for without the cache.
+const LABEL_NEWER: &str = "windlass.newer";
+/// Prefix of a label that names a project that uses a step.
+pub(crate) const LABEL_USED_BY: &str = "windlass.used-by.";
+
+/// A step that came to its end.
+pub(super) struct StepDone {
+    pub(super) done: Done,
+    pub(super) outcome: StepOutcome,
+    pub(super) images: Vec<BaseImage>,
+}
 
 /// A step with everything around it settled.
 struct Prepared {
@@ -21,48 +35,92 @@ struct Prepared {
     base: RunConfig,
     env: KeyValues,
     key: String,
+    parts: KeyParts,
+}
+
+/// What is in the cache under a key.
+enum Found {
+    /// The result, under this name.
+    Hit(String),
+    /// Nothing: the result is to be committed under this name.
+    Miss { name: String },
 }
 
 impl Session {
-    /// Carries out every step that an output needs.
-    pub(super) async fn run_steps(&mut self) -> Result<(), Failure> {
-        let plan = self.request.plan.clone();
-        let needed = needed::needed(&plan);
-        let steps: Vec<&BuildStep> =
-            plan.steps.iter().filter(|step| needed.contains(step.id.as_str())).collect();
-        for (n, step) in steps.iter().enumerate() {
-            self.check_cancelled()?;
-            let began = Instant::now();
-            let place = format!("step {}/{} {}", n + 1, steps.len(), step.name);
-            let prepared = self.prepare(step).await?;
-            let cached = self.look_up(&prepared.key).await?;
-            if cached {
-                self.log.host(format!("{place}: cached"));
-            } else {
-                self.log.host(place);
-                self.carry_out(n, step, &prepared).await?;
+    /// Looks the step up, or carries it out.
+    pub(super) async fn run_step(
+        &mut self,
+        step: &BuildStep,
+        shown: &str,
+        began: Instant,
+    ) -> Result<StepDone, Failure> {
+        self.check_cancelled()?;
+        let prepared = self.prepare(step).await?;
+        let (cached, reasons, ended) = match self.look_up(&prepared.key).await? {
+            Found::Hit(name) => {
+                self.log.host(format!("{shown}: cached"));
+                (true, Vec::new(), Ok(name))
             }
-            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let Prepared { base, key, .. } = prepared;
-            let (id, name) = (step.id.clone(), step.name.clone());
-            self.outcomes.push(StepOutcome { id, name, cached, took_ms, key: key.clone() });
-            self.done.insert(step.id.clone(), Done { snapshot: key, base });
-        }
-        Ok(())
+            Found::Miss { name } => {
+                let cache = &self.request.cache;
+                let (key, parts) = (&prepared.key, &prepared.parts);
+                let reasons = record::why(cache.bypass, &cache.earlier, &step.id, key, parts);
+                self.log.host(format!("{shown}{}", because(&reasons)));
+                let carried = self.carry_out_in_turn(step, &prepared, &name).await;
+                (false, reasons, carried.map(|()| name))
+            }
+        };
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (id, name) = (step.id.clone(), step.name.clone());
+        let Prepared { base, key, parts, .. } = prepared;
+        let succeeded = ended.is_ok();
+        let record = StepRecord {
+            place: self.place,
+            id: id.clone(),
+            name: name.clone(),
+            key,
+            cached,
+            succeeded,
+            took_ms,
+            reasons,
+            parts,
+        };
+        (self.request.cache.told)(StepEvent::Ended(record));
+        let snapshot = ended?;
+        let outcome = StepOutcome { id, name, cached, took_ms, key: snapshot.clone() };
+        Ok(StepDone { done: Done { snapshot, base }, outcome, images: self.take_images() })
+    }
+
+    /// Waits for a place among the steps of this host, and carries the step out.
+    async fn carry_out_in_turn(
+        &mut self,
+        step: &BuildStep,
+        prepared: &Prepared,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let budget = self.budget.clone();
+        let _place = budget.step(&self.wait()).await?;
+        let (id, shown) = (step.id.clone(), step.name.clone());
+        (self.request.cache.told)(StepEvent::Begun { id, name: shown });
+        self.carry_out(step, prepared, name).await
     }
 
     async fn prepare(&mut self, step: &BuildStep) -> Result<Prepared, Failure> {
+        let mut part = BasePart::default();
         let (parent, base) = match &step.base {
             Base::Scratch => (None, RunConfig::default()),
             Base::Step(id) => {
+                part.step = Some(id.clone());
                 let base = self.done.get(id).map(|done| done.base.clone()).unwrap_or_default();
                 (Some(self.step_snapshot(id)?), base)
             }
             base => {
                 let image = self.resolve(base).await?;
+                part.image = format!("{} ({})", image.reference, image.digest.short());
                 (Some(image.snapshot), image.config)
             }
         };
+        part.snapshot = parent.clone().unwrap_or_default();
         let mut inputs = Vec::with_capacity(step.ops.len());
         for op in &step.ops {
             inputs.push(self.inputs(op).await?);
@@ -86,12 +144,12 @@ impl Session {
             ops: &step.ops,
             inputs: &inputs,
         };
-        let key = input.key();
-        Ok(Prepared { parent, base, env, key })
+        let (key, parts) = (input.key(), input.parts(part, &self.salt));
+        Ok(Prepared { parent, base, env, key, parts })
     }
 
     /// What an operation reads, as digests and keys.
-    async fn inputs(&mut self, op: &Op) -> Result<Vec<String>, Failure> {
+    async fn inputs(&mut self, op: &Op) -> Result<Vec<Input>, Failure> {
         let mut found = Vec::new();
         match op {
             Op::Copy(copy) => {
@@ -113,11 +171,11 @@ impl Session {
                 for mount in &run.mounts {
                     let Mount::Bind { from_step, path, .. } = mount else { continue };
                     let paths = [path.clone()];
-                    found.push(if from_step.is_empty() {
-                        self.origin_input(&Origin::Source, &one_path(&paths)).await?
-                    } else {
-                        self.step_snapshot(from_step)?
-                    });
+                    let origin = match from_step.as_str() {
+                        "" => Origin::Source,
+                        step => Origin::Step(step.to_owned()),
+                    };
+                    found.push(self.origin_input(&origin, &one_path(&paths)).await?);
                 }
             }
             Op::WriteFile { .. } | Op::Fetch { .. } => {}
@@ -129,43 +187,72 @@ impl Session {
         &mut self,
         origin: &Origin,
         sources: &CopySources<'_>,
-    ) -> Result<String, Failure> {
+    ) -> Result<Input, Failure> {
         match origin {
-            Origin::Step(id) => self.step_snapshot(id),
+            Origin::Step(id) => {
+                Ok(Input { from: InputFrom::Step(id.clone()), digest: self.step_snapshot(id)? })
+            }
             Origin::Image(reference) => {
-                Ok(self.resolve(&Base::Image(reference.clone())).await?.snapshot)
+                let image = self.resolve(&Base::Image(reference.clone())).await?;
+                let shown = format!("{} ({})", image.reference, image.digest.short());
+                Ok(Input { from: InputFrom::Image(shown), digest: image.snapshot })
             }
             Origin::Source => {
                 let selection = self.source.select(sources).map_err(|e| ops::not_there(&e))?;
                 let tree = std::sync::Arc::clone(&self.source);
-                let digest = blocking(move || tree.digest(&selection)).await?;
-                let digest =
-                    digest.map_err(|e| ops::unreadable("The source cannot be read", &e))?;
-                Ok(digest.to_string())
+                let read = move || Ok((tree.digest(&selection)?, tree.named(&selection)?));
+                let (digest, files) = blocking(read).await?.map_err(|e: std::io::Error| {
+                    ops::unreadable("The source cannot be read", &e)
+                })?;
+                Ok(Input { from: InputFrom::Source(files), digest: digest.to_string() })
             }
         }
     }
 
     /// Whether the step was carried out before. Marks it as used.
-    async fn look_up(&self, key: &str) -> Result<bool, Failure> {
+    async fn look_up(&self, key: &str) -> Result<Found, Failure> {
         let failed =
             |e: windlass_containers::RuntimeError| e.failure("The step cache could not be read");
+        let mut name = key.to_owned();
+        // A result of its own, because the old one may be part of an artifact.
+        let fresh = format!("{key}-{}", self.request.deployment);
+        let looking = self.guard().looking().await;
+        looking.pin(key);
+        looking.pin(&fresh);
         let known = self.runtime.snapshot(key).await.map_err(failed)?;
-        if !known.is_some_and(|snapshot| snapshot.committed) {
-            return Ok(false);
+        let Some(mut known) = known.filter(|snapshot| snapshot.committed) else {
+            return Ok(Found::Miss { name });
+        };
+        if self.request.cache.bypass {
+            return Ok(Found::Miss { name: fresh });
         }
-        let used = Labels::from([(LABEL_LAST_USED.to_owned(), Timestamp::now().to_string())]);
-        self.runtime.label_snapshot(key, &used).await.map_err(failed)?;
-        Ok(true)
+        if let Some(newer) = known.labels.get(LABEL_NEWER).cloned() {
+            looking.pin(&newer);
+            let found = self.runtime.snapshot(&newer).await.map_err(failed)?;
+            let Some(found) = found.filter(|snapshot| snapshot.committed) else {
+                return Ok(Found::Miss { name: fresh });
+            };
+            (known, name) = (found, newer);
+        }
+        let used = self.used();
+        self.runtime.label_snapshot(&known.key, &used).await.map_err(failed)?;
+        Ok(Found::Hit(name))
+    }
+
+    /// Labels that say by whom a step was used, and when.
+    fn used(&self) -> Labels {
+        let now = Timestamp::now().to_string();
+        let by = format!("{LABEL_USED_BY}{}", self.request.project);
+        Labels::from([(LABEL_LAST_USED.to_owned(), now.clone()), (by, now)])
     }
 
     async fn carry_out(
         &mut self,
-        n: usize,
         step: &BuildStep,
         prepared: &Prepared,
+        name: &str,
     ) -> Result<(), Failure> {
-        let active = format!("build-{}-{n}", self.request.deployment);
+        let active = format!("build-{}-{}", self.request.deployment, self.place);
         let what = |e: windlass_containers::RuntimeError| {
             e.failure(format!("The step {:?} could not be carried out", step.name))
         };
@@ -173,38 +260,52 @@ impl Session {
             .prepare_snapshot(&active, prepared.parent.as_deref(), &build_labels(&self.request))
             .await
             .map_err(what)?;
-        let outcome = self.operate(n, step, prepared, &active).await;
+        let outcome = self.operate(step, prepared, &active).await;
         if let Err(failure) = outcome {
             if let Err(error) = self.runtime.remove_snapshot(&active).await {
                 tracing::warn!(snapshot = active, %error, "a failed step's snapshot is left");
             }
             return Err(failure);
         }
-        let now = Timestamp::now().to_string();
-        let labels = Labels::from([
-            (LABEL_KIND.to_owned(), KIND_STEP.to_owned()),
-            (LABEL_LAST_USED.to_owned(), now.clone()),
-            (LABEL_GC_ROOT.to_owned(), now),
-        ]);
-        self.runtime.commit_snapshot(&active, &prepared.key, &labels).await.map_err(what)?;
+        (self.request.cache.told)(StepEvent::Committing { id: step.id.clone() });
+        let mut labels = self.used();
+        labels.insert(LABEL_KIND.to_owned(), KIND_STEP.to_owned());
+        labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
+        let committing = self.guard().looking().await;
+        committing.pin(name);
+        self.runtime.commit_snapshot(&active, name, &labels).await.map_err(what)?;
+        if name != prepared.key {
+            let newer = Labels::from([(LABEL_NEWER.to_owned(), name.to_owned())]);
+            self.runtime.label_snapshot(&prepared.key, &newer).await.map_err(what)?;
+        }
         Ok(())
     }
 
     async fn operate(
         &mut self,
-        n: usize,
         step: &BuildStep,
         prepared: &Prepared,
         active: &str,
     ) -> Result<(), Failure> {
         for (number, op) in step.ops.iter().enumerate() {
             self.check_cancelled()?;
-            let id = format!("build-{}-{n}-{number}", self.request.deployment);
+            let id = format!("build-{}-{}-{number}", self.request.deployment, self.place);
             let context = OpContext { step, active, env: &prepared.env, id };
             ops::carry_out(self, &context, op).await?;
         }
         Ok(())
     }
+}
+
+/// The reasons behind a step's line in the log, the first few.
+fn because(reasons: &[Reason]) -> String {
+    const SAID_MAX: usize = 3;
+    if matches!(reasons, [] | [Reason::NoEarlierBuild]) {
+        return String::new();
+    }
+    let said: Vec<String> = reasons.iter().take(SAID_MAX).map(Reason::to_string).collect();
+    let more = if reasons.len() > SAID_MAX { ", ..." } else { "" };
+    format!(" ({}{more})", said.join(", "))
 }
 
 fn one_path(paths: &[String]) -> CopySources<'_> {

@@ -8,6 +8,7 @@ use windlass_model::plan::{BuildStep, KeyValues, Op};
 use crate::builder::Session;
 use crate::source::SelectError;
 
+pub(crate) mod caches;
 mod copy;
 mod fetch;
 mod files;
@@ -15,6 +16,7 @@ mod mounts;
 mod owner;
 mod run;
 pub(crate) mod secrets;
+mod watch;
 
 pub(crate) use copy::{CopyOptions, copy_selected};
 
@@ -28,6 +30,22 @@ pub(crate) struct OpContext<'a> {
     pub(crate) env: &'a KeyValues,
     /// Name of this operation, for its container.
     pub(crate) id: String,
+}
+
+/// An operation in a few words, for people.
+pub(crate) fn shown_op(op: &Op) -> String {
+    match op {
+        Op::Run(command) => run::shown(&command.argv),
+        Op::Copy(copy) => run::shown(&[
+            "copy".to_owned(),
+            copy.sources.join(" "),
+            "to".to_owned(),
+            copy.dest.clone(),
+        ]),
+        Op::WriteFile { path, .. } => format!("write {path}"),
+        Op::Fetch { url, .. } => run::shown(&["download".to_owned(), url.clone()]),
+        Op::Extract { archive, dest, .. } => format!("unpack {archive} to {dest}"),
+    }
 }
 
 /// Carries one operation out.

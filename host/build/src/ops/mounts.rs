@@ -1,15 +1,14 @@
 //! What is mounted while a command runs.
 
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use windlass_containers::runtime::{Access, Mount as ContainerMount, Mounted};
 use windlass_model::Failure;
 use windlass_model::plan::{Mount, Sharing};
 
+use super::caches::overlay::Changes;
+use super::caches::{self, Cache};
 use super::copy::mount;
 use super::secrets;
 use super::{CopyOptions, OpContext, copy_selected, unreadable};
@@ -41,8 +40,14 @@ pub(super) struct Prepared {
     pub(super) env: Vec<(String, String)>,
     /// Places that the mounts leave behind in the snapshot.
     pub(super) targets: Vec<String>,
-    locks: Vec<File>,
+    caches: BTreeMap<String, UsedCache>,
     mounted: Vec<Mounted>,
+}
+
+/// A cache that a command uses, and where its changes lie when they lie apart.
+struct UsedCache {
+    cache: Cache,
+    changes: Option<Changes>,
 }
 
 /// Prepares the certificate bundle and all mounts of a command.
@@ -57,13 +62,10 @@ pub(super) async fn prepare(
         let pair = |name: &str| (name.to_owned(), CERTIFICATES_AT.to_owned());
         prepared.env.extend(CERTIFICATE_VARIABLES.into_iter().map(pair));
     }
+    prepared.caches = open_caches(session, context, wanted).await?;
     for (n, mount) in wanted.iter().enumerate() {
         match mount {
-            Mount::Cache { id, target, sharing } => {
-                let (dir, lock) = cache(session, context, id, *sharing).await?;
-                prepared.locks.extend(lock);
-                prepared.bind_in_layer(dir, target, false);
-            }
+            Mount::Cache { id, target, .. } => prepared.cache(id, target),
             Mount::Bind { from_step, path, target, writable } => {
                 let scratch = session.scratch().join(format!("{}-bind-{n}", context.id));
                 let writable = writable.then_some(scratch);
@@ -100,6 +102,50 @@ impl Prepared {
     fn bind(&mut self, source: PathBuf, target: &str, read_only: bool) {
         let target = target.to_owned();
         self.mounts.push(ContainerMount::Bind { source, target, read_only });
+    }
+
+    fn cache(&mut self, id: &str, target: &str) {
+        let Some(used) = self.caches.get(id) else { return };
+        let Some(Changes { dir, upper, work }) = used.changes.clone() else {
+            let dir = used.cache.dir.clone();
+            return self.bind_in_layer(dir, target, false);
+        };
+        self.targets.push(target.to_owned());
+        let target = target.to_owned();
+        self.mounts.push(ContainerMount::Overlay { lower: dir, upper, work, target });
+    }
+
+    /// Folders whose size counts as written by the command: changes to caches, or caches that are written
+    /// to directly.
+    pub(super) fn written_dirs(&self) -> Vec<PathBuf> {
+        let of = |used: &UsedCache| match &used.changes {
+            Some(changes) => changes.upper.clone(),
+            None => used.cache.dir.clone(),
+        };
+        self.caches.values().map(of).collect()
+    }
+
+    /// The command has ended: what it changed in caches is taken over if it succeeded, and thrown away if
+    /// not. Of caches that it wrote to directly it is said that this could not be done.
+    pub(super) async fn settle(self, session: &Session, succeeded: bool) -> Result<(), Failure> {
+        for (id, UsedCache { cache, changes }) in self.caches {
+            let failed = |e: std::io::Error| {
+                io_failure("What a command left in a cache cannot be kept", &cache.dir, &e)
+            };
+            match changes {
+                Some(changes) if succeeded => {
+                    blocking(move || changes.take_over()).await?.map_err(failed)?;
+                }
+                Some(_) => {
+                    session.log.host(format!("what it wrote into the cache {id} is thrown away"));
+                }
+                None if !succeeded && !cache.is_own => session.log.host(format!(
+                    "what it wrote into the cache {id} stays: it is written to directly"
+                )),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     fn bind_in_layer(&mut self, source: PathBuf, target: &str, read_only: bool) {
@@ -161,50 +207,40 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     copy_selected(&tree, &selection, &Root::open(to)?, Path::new("/"), options)
 }
 
-/// A cache's directory, with its lock if it is not shared.
-async fn cache(
+/// The caches of a command, each opened once; in the order of their names, so that two builds never wait
+/// for each other.
+async fn open_caches(
     session: &Session,
     context: &OpContext<'_>,
-    id: &str,
-    sharing: Sharing,
-) -> Result<(PathBuf, Option<File>), Failure> {
-    let all = session.config.data_dir.join("cache/mounts").join(session.request.project.as_str());
-    let dir = all.join(id);
-    make_cache(&all, &dir).map_err(|e| io_failure("A cache cannot be used", &dir, &e))?;
-    if sharing == Sharing::Shared {
-        return Ok((dir, None));
-    }
-    let path = all.join(format!("{id}.lock"));
-    let mut options = File::options();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| io_failure("A cache cannot be locked", &path, &e))?;
-    let mut told = false;
-    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        if sharing == Sharing::Private {
-            let own = session.scratch().join(format!("{}-cache-{id}", context.id));
-            make_cache(&session.scratch(), &own)
-                .map_err(|e| io_failure("A cache cannot be used", &own, &e))?;
-            return Ok((own, None));
+    wanted: &[Mount],
+) -> Result<BTreeMap<String, UsedCache>, Failure> {
+    let mut ids: BTreeMap<&str, Sharing> = BTreeMap::new();
+    for mount in wanted {
+        if let Mount::Cache { id, sharing, .. } = mount {
+            ids.entry(id).or_insert(*sharing);
         }
-        session.check_cancelled()?;
-        if !told {
-            session.log.host(format!("waiting for the cache {id}, which another build uses"));
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok((dir, Some(file)))
+    let mut opened = BTreeMap::new();
+    for (id, sharing) in ids {
+        let cache = caches::open(session, context, id, sharing).await?;
+        // At two places of one command it must be the same, which two overlays would not be.
+        let places = wanted.iter().filter(|m| matches!(m, Mount::Cache { id: of, .. } if of == id));
+        let is_apart = !cache.is_own && cache.sharing != Sharing::Shared && places.count() == 1;
+        let changes = if is_apart { changes(session, context, &cache)? } else { None };
+        opened.insert(id.to_owned(), UsedCache { cache, changes });
+    }
+    Ok(opened)
 }
 
-/// Whoever runs in the container may write to it; on the host only root gets there.
-fn make_cache(outer: &Path, dir: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    std::fs::set_permissions(outer, std::fs::Permissions::from_mode(0o700))?;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777))
+fn changes(
+    session: &Session,
+    context: &OpContext<'_>,
+    cache: &Cache,
+) -> Result<Option<Changes>, Failure> {
+    let all = caches::changes_dir(&session.config.data_dir, &session.request.deployment);
+    let scratch = all.join(format!("{}-{}", context.id, cache.id));
+    let made = Changes::prepare(&cache.dir, &scratch);
+    made.map_err(|e| io_failure("A cache cannot be used", &cache.dir, &e))
 }
 
 fn missing_secret(name: &str) -> Failure {

@@ -15,10 +15,13 @@ use super::OpContext;
 use super::copy::mount;
 use super::files::open;
 use super::mounts::{self, Prepared};
+use super::watch::{Free, Over, Watch};
 use crate::builder::{Session, build_labels, cancelled};
 
 /// The logger ends with its container; it is not waited for longer than this.
 const LOG_END_WAIT: Duration = Duration::from_secs(10);
+/// A build yields to what serves: a quarter of the share of an instance, when the CPU is short.
+const CPU_SHARES: u32 = 256;
 /// Commands are shown shortened.
 const SHOWN_CHARS_MAX: usize = 200;
 
@@ -26,6 +29,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 enum End {
     Exited(Exit),
     TimedOut(Duration),
+    Over(Over),
     Cancelled,
 }
 
@@ -41,7 +45,15 @@ pub(crate) async fn run(
     let prepared = mounts::prepare(session, context, &command.mounts).await?;
     let left_behind = absent(session, context, &prepared.targets).await?;
     let spec = spec(session, context, command, &prepared);
-    let ended = in_container(session, &spec, time_limit(session, command)).await;
+    let ended = {
+        // Waited for last: who holds it needs nothing more of others.
+        let budget = session.budget.clone();
+        let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
+        let watch = Watch::new(session, context.active, &spec, prepared.written_dirs());
+        in_container(session, &spec, time_limit(session, command), &watch).await
+    };
+    let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);
+    prepared.settle(session, succeeded).await?;
     if !left_behind.is_empty() {
         let target = mount(session, context.active, Access::ReadWrite).await?;
         let root = open(target.path())?;
@@ -107,6 +119,7 @@ fn spec(
     spec.limits = ResourceLimits {
         memory_bytes: limits.build.memory_bytes_max,
         cpu_millis: limits.build.cpu_millis_max,
+        cpu_shares: CPU_SHARES,
         pids: limits.build.pids_max,
     };
     spec
@@ -117,6 +130,7 @@ async fn in_container(
     session: &Session,
     spec: &ContainerSpec,
     limit: Duration,
+    watch: &Watch<'_>,
 ) -> Result<End, RuntimeError> {
     let runtime = &session.runtime;
     let log = session.log.clone();
@@ -131,6 +145,7 @@ async fn in_container(
         tokio::select! {
             exit = runtime.wait(&spec.id) => exit.map(End::Exited),
             () = tokio::time::sleep(limit) => Ok(End::TimedOut(limit)),
+            over = watch.over() => Ok(End::Over(over)),
             () = session.request.cancel.cancelled() => Ok(End::Cancelled),
         }
     }
@@ -160,6 +175,7 @@ fn verdict(
             return Ok(());
         }
         End::Cancelled => return Err(cancelled()),
+        End::Over(over) => over.failure(shown, step),
         End::TimedOut(limit) => Failure::app(
             "build.timed-out",
             format!("{shown:?} in the step {step:?} was stopped"),
@@ -175,6 +191,7 @@ fn verdict(
                 "make the build need less, or raise the host's limit build.memory_bytes_max",
             )
         }
+        End::Exited(_) if let Some(failure) = disk_full(session, shown, step) => failure,
         End::Exited(exit) => Failure::app(
             "build.command-failed",
             format!("{shown:?} in the step {step:?} ended with exit code {}", exit.code),
@@ -183,6 +200,21 @@ fn verdict(
         ),
     };
     Err(failure.with_log(session.log.tail()))
+}
+
+/// The failure of a command that says that there is no space, or that ended when there was none.
+fn disk_full(session: &Session, shown: &str, step: &str) -> Option<Failure> {
+    const SAYS: [&str; 3] = ["No space left on device", "ENOSPC", "Disk quota exceeded"];
+    let free = Free::of(&session.config.data_dir);
+    let said = session.log.tail().iter().any(|l| SAYS.iter().any(|text| l.text.contains(text)));
+    (said || free.is_exhausted()).then(|| {
+        Failure::app(
+            "build.disk-full",
+            format!("{shown:?} in the step {step:?} found no space to write to"),
+            format!("the host's disk has {free}; a tmpfs or /dev/shm of a command is small"),
+            "free space on the host (`df -h`, `windlass cache clear`), or write less to memory",
+        )
+    })
 }
 
 fn not_started(
@@ -203,7 +235,7 @@ fn not_started(
 }
 
 /// The command as a person would type it, shortened.
-fn shown(argv: &[String]) -> String {
+pub(super) fn shown(argv: &[String]) -> String {
     let text = match argv {
         [shell, flag, script] if shell.ends_with("sh") && flag.starts_with('-') => script.clone(),
         _ => argv.join(" "),

@@ -1,6 +1,6 @@
 //! The source tree of a build: listed once, hashed as far as it is asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 use windlass_model::Digest;
 
+use crate::key::short;
 use crate::request::SourceDigests;
 use crate::rooted::{Entry, Kind, Root};
 
 mod select;
+mod stat;
 pub(crate) use select::{Candidate, Chosen, SelectError, Selection, select};
+pub(crate) use stat::StatCache;
+
+/// Files that are named one by one in the record of a step's inputs; of more, their folders are.
+const NAMED_FILES_MAX: usize = 2000;
 
 /// A directory and what is in it.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(crate) struct Tree {
     prefix: PathBuf,
     known: SourceDigests,
     hashed: Mutex<HashMap<PathBuf, String>>,
+    stats: Option<StatCache>,
 }
 
 impl Tree {
@@ -42,7 +49,21 @@ impl Tree {
         let prefix = path.strip_prefix(dir.canonicalize()?).unwrap_or(Path::new("")).to_owned();
         let entries = root.walk()?;
         let (known, hashed) = (known.unwrap_or_default(), Mutex::default());
-        Ok(Self { root, entries, path, prefix, known, hashed })
+        Ok(Self { root, entries, path, prefix, known, hashed, stats: None })
+    }
+
+    /// Remembers what is hashed from one build to the next, in this data directory. Not for what lies in
+    /// the data directory itself: such a tree is made anew for each build.
+    pub(crate) fn remembered(mut self, data_dir: &Path) -> Self {
+        if !self.path.starts_with(data_dir) {
+            self.stats = Some(StatCache::open(data_dir, &self.path));
+        }
+        self
+    }
+
+    /// Keeps what was hashed for the next build.
+    pub(crate) fn save_stats(&self) -> io::Result<()> {
+        self.stats.as_ref().map_or(Ok(()), StatCache::save)
     }
 
     /// Any directory.
@@ -75,6 +96,19 @@ impl Tree {
         Ok(Digest::from_sha256(sha.finalize().into()))
     }
 
+    /// The files that were selected by name, each with the beginning of its digest; where there are very
+    /// many, the folders of the first levels that hold few enough.
+    pub(crate) fn named(&self, selection: &Selection) -> io::Result<BTreeMap<String, String>> {
+        let mut files: Vec<(PathBuf, String)> = Vec::with_capacity(selection.chosen.len());
+        for Chosen { index, .. } in &selection.chosen {
+            let entry = &self.entries[*index];
+            if entry.kind != Kind::Dir {
+                files.push((entry.path.clone(), self.content_id(entry)?));
+            }
+        }
+        Ok(grouped(&files))
+    }
+
     fn content_id(&self, entry: &Entry) -> io::Result<String> {
         Ok(match &entry.kind {
             Kind::Dir => "dir".to_owned(),
@@ -101,10 +135,49 @@ impl Tree {
             return Ok(known.clone());
         }
         let mut file = self.root.open_file(path)?;
-        let hash = sha256_of(&mut file)?;
+        let before = file.metadata()?;
+        let known = self.stats.as_ref().and_then(|stats| stats.get(path, &before));
+        let hash = match known {
+            Some(hash) => hash,
+            None => sha256_of(&mut file)?,
+        };
+        if let Some(stats) = &self.stats {
+            stats.put(path, &before, &hash);
+        }
         self.hashes().insert(path.to_owned(), hash.clone());
         Ok(hash)
     }
+}
+
+/// Digests by file, or by folder at the deepest level at which the folders are few enough.
+fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
+    if files.len() <= NAMED_FILES_MAX {
+        let of = |(path, id): &(PathBuf, String)| {
+            (path.to_string_lossy().into_owned(), short(&Digest::of(id.as_bytes())))
+        };
+        return files.iter().map(of).collect();
+    }
+    for depth in (1..=4).rev() {
+        let mut groups: BTreeMap<String, Sha256> = BTreeMap::new();
+        for (path, id) in files {
+            let is_deeper = path.components().count() > depth;
+            let mut name =
+                path.iter().take(depth).collect::<PathBuf>().to_string_lossy().into_owned();
+            if is_deeper {
+                name.push('/');
+            }
+            let sha = groups.entry(name).or_default();
+            sha.update(path.as_os_str().as_bytes());
+            sha.update([0]);
+            sha.update(id.as_bytes());
+            sha.update([0]);
+        }
+        if groups.len() <= NAMED_FILES_MAX {
+            let digest = |sha: Sha256| short(&Digest::from_sha256(sha.finalize().into()));
+            return groups.into_iter().map(|(name, sha)| (name, digest(sha))).collect();
+        }
+    }
+    BTreeMap::new()
 }
 
 /// The sources of a copy.
@@ -163,6 +236,46 @@ mod tests {
         assert_ne!(digest_of(dir.path(), None), first);
         std::fs::write(&file, "one").unwrap();
         assert_eq!(digest_of(dir.path(), None), first);
+    }
+
+    #[test]
+    fn of_very_many_files_the_folders_are_named() {
+        let files = |changed: &str| -> Vec<(PathBuf, String)> {
+            let name = |n: usize| format!("src/d{}/f{n}.txt", n % 10);
+            let id = |path: &str| if path == changed { "2" } else { "1" }.to_owned();
+            (0..NAMED_FILES_MAX + 1).map(|n| (PathBuf::from(name(n)), id(&name(n)))).collect()
+        };
+        let (old, new) = (grouped(&files("")), grouped(&files("src/d3/f13.txt")));
+        assert_eq!(old.len(), 10);
+        let differs: Vec<&String> = old.keys().filter(|name| old[*name] != new[*name]).collect();
+        assert_eq!(differs, ["src/d3/"]);
+        let few = grouped(&files("")[..2]);
+        assert_eq!(few.keys().collect::<Vec<_>>(), ["src/d0/f0.txt", "src/d1/f1.txt"]);
+    }
+
+    #[test]
+    fn a_folder_that_did_not_change_is_read_once() {
+        let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(dir.path().join("x"), "one").unwrap();
+        let open = || Tree::dir(dir.path()).unwrap().remembered(data.path());
+        let hash = |tree: &Tree| tree.file_sha256(Path::new("x")).unwrap();
+        let first = hash(&open());
+        // What is remembered is taken: a digest that was planted is found again.
+        let tree = open();
+        let stats = tree.stats.as_ref().unwrap();
+        let meta = std::fs::metadata(dir.path().join("x")).unwrap();
+        let start = std::time::Instant::now();
+        while stats.get(Path::new("x"), &meta).is_none() {
+            stats.put(Path::new("x"), &meta, "planted");
+            assert!(start.elapsed() < std::time::Duration::from_secs(20));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        tree.save_stats().unwrap();
+        assert_eq!(hash(&open()), "planted");
+        std::fs::write(dir.path().join("x"), "one").unwrap();
+        assert_eq!(hash(&open()), first);
+        let inside = Tree::dir(dir.path()).unwrap().remembered(dir.path());
+        assert!(inside.stats.is_none(), "a workspace of the host itself is not remembered");
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Host {
             bases: Arc::new(|_, _| ()),
             cancel: CancellationToken::new(),
             access: windlass_build::Access::default(),
+            cache: windlass_build::CacheUse::default(),
             labels: BTreeMap::new(),
         }
     }

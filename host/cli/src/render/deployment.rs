@@ -116,6 +116,8 @@ fn facts(view: &DeploymentView, origin: Option<u64>) -> Vec<(&'static str, Strin
     }
     match &deployment.kind {
         Kind::Deploy => {}
+        Kind::Build { image } if image.is_empty() => facts.push(("kind", "only built".to_owned())),
+        Kind::Build { image } => facts.push(("kind", format!("only built, kept as {image}"))),
         Kind::Redeploy { of } => facts.push(("redeploy of", numbered(origin, of))),
         Kind::Rollback { to, with_its_env, rebuild } => {
             let built = if *rebuild { ", built again" } else { "" };
@@ -270,7 +272,8 @@ pub fn success(view: &DeploymentView, color: bool) -> String {
         let name = paint(color, Style::Yellow, "warning");
         text += &format!("{name}: {} ({})\n", harmless(&warning.message), warning.code);
     }
-    let state = paint(color, Style::Green, "live");
+    let word = if deployment.status == DeploymentStatus::Built { "built" } else { "live" };
+    let state = paint(color, Style::Green, word);
     text += &format!(
         "{}/{} #{} is {state}{after}\n",
         deployment.project, deployment.environment, deployment.number

@@ -67,6 +67,10 @@ pub struct Deploy {
     /// Take the HTTPS token for a private repository from standard input.
     #[arg(long)]
     git_token_stdin: bool,
+    /// Carry out every step of the build although its result is there; the new results take the
+    /// place of the old ones.
+    #[arg(long)]
+    no_cache: bool,
     #[command(flatten)]
     once: Once,
     #[command(flatten)]
@@ -80,13 +84,14 @@ impl Deploy {
         }
         let client = self.once.client(session)?;
         let accepted = if let Some(image) = &self.image {
-            let body =
-                CreateDeployment { image: Some(image.clone()), ..CreateDeployment::default() };
+            let body = CreateDeployment { image: Some(image.clone()), ..self.body() };
             send(session, &client, &body)?
         } else if let Some(path) = &self.files {
             self.send_path(session, &client, path, UploadKind::Static)?
         } else if let Some(path) = &self.image_archive {
-            send_file(session, &client, path, &[("kind", UploadKind::ImageArchive.as_str())])?
+            let mut query = vec![("kind", UploadKind::ImageArchive.as_str())];
+            self.add_no_cache(&mut query);
+            send_file(session, &client, path, &query)?
         } else if is_git_address(&self.source) {
             self.send_address(session, &client)?
         } else {
@@ -94,6 +99,17 @@ impl Deploy {
             self.send_path(session, &client, Path::new(&self.source), UploadKind::Source)?
         };
         self.wait.finish(session, client, accepted)
+    }
+
+    /// What is the same of every kind.
+    fn body(&self) -> CreateDeployment {
+        CreateDeployment { no_cache: self.no_cache, ..CreateDeployment::default() }
+    }
+
+    fn add_no_cache(&self, query: &mut Vec<(&str, &str)>) {
+        if self.no_cache {
+            query.push(("no_cache", "true"));
+        }
     }
 
     /// The project that is meant where nobody says it.
@@ -150,7 +166,7 @@ impl Deploy {
             git_url: Some(self.source.clone()),
             reference: self.wanted()?,
             git_token: git_token.map(|token| token.trim().to_owned()),
-            ..CreateDeployment::default()
+            ..self.body()
         };
         send(session, client, &body)
     }
@@ -188,6 +204,7 @@ impl Deploy {
         if self.spa {
             query.push(("spa", "true"));
         }
+        self.add_no_cache(&mut query);
         if path.is_file() {
             return send_file(session, client, path, &query);
         }
@@ -259,7 +276,7 @@ fn upload(
 }
 
 /// What the host would refuse is refused before anything is sent.
-fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()> {
+pub(super) fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()> {
     let Ok(text) = std::fs::read_to_string(folder.join(settings::FILE)) else {
         return Ok(());
     };
@@ -267,7 +284,7 @@ fn check_settings(folder: &Path, environment: &EnvironmentName) -> CliResult<()>
 }
 
 /// `scheme://…`, or `user@host:path` as ssh has it.
-fn is_git_address(source: &str) -> bool {
+pub(super) fn is_git_address(source: &str) -> bool {
     let scp = source
         .split_once(':')
         .is_some_and(|(host, path)| host.contains('@') && !host.contains('/') && !path.is_empty());
@@ -275,14 +292,14 @@ fn is_git_address(source: &str) -> bool {
 }
 
 /// The project that an archive's name suggests: `shop-site.tar.gz` is `shop-site`.
-fn project_of_file(path: &Path) -> CliResult<ProjectName> {
+pub(super) fn project_of_file(path: &Path) -> CliResult<ProjectName> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let endings = [".tar.gz", ".tar.zst", ".tar", ".tgz", ".zip", ".gz", ".zst"];
     let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     project_of_repository(stem)
 }
 
-fn project_of_repository(url: &str) -> CliResult<ProjectName> {
+pub(super) fn project_of_repository(url: &str) -> CliResult<ProjectName> {
     let last = url.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
     let name = last.strip_suffix(".git").unwrap_or(last);
     ProjectName::from_loose(name).ok_or_else(|| {

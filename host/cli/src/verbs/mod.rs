@@ -9,12 +9,15 @@ use crate::session::Session;
 
 mod audit;
 mod backup;
+mod build;
+mod cache;
 mod cancel;
 mod completions;
 mod deploy;
 mod deploy_key;
 mod deployments;
 mod detect;
+mod disk;
 mod doctor;
 mod domain;
 mod env;
@@ -35,6 +38,7 @@ mod preview;
 mod project;
 mod promote;
 mod proxy;
+mod prune;
 mod push;
 mod recover;
 mod redeploy;
@@ -59,6 +63,7 @@ mod token;
 mod volume;
 mod wait;
 mod webhook;
+mod why;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -71,6 +76,7 @@ pub enum Verb {
     Detect(detect::Detect),
     Plan(plan::Plan),
     Deploy(deploy::Deploy),
+    Build(build::Build),
     Redeploy(redeploy::Redeploy),
     Rollback(rollback::Rollback),
     Promote(promote::Promote),
@@ -86,6 +92,8 @@ pub enum Verb {
     Stats(stats::Stats),
     Events(events::Events),
     Cancel(cancel::Cancel),
+    Why(why::Why),
+    Cache(cache::Cache),
     Pause(pause::Pause),
     Resume(pause::Resume),
     Pin(pin::Pin),
@@ -97,6 +105,8 @@ pub enum Verb {
     Scale(scale::Scale),
     Maintenance(maintenance::Maintenance),
     Volume(volume::Volume),
+    Disk(disk::Disk),
+    Prune(prune::Prune),
     Project(project::Project),
     Environment(environment::Environment),
     Env(env::Env),
@@ -131,6 +141,7 @@ impl Verb {
             Self::Detect(verb) => verb.run(session),
             Self::Plan(verb) => verb.run(session),
             Self::Deploy(verb) => verb.run(session),
+            Self::Build(verb) => verb.run(session),
             Self::Redeploy(verb) => verb.run(session),
             Self::Rollback(verb) => verb.run(session),
             Self::Promote(verb) => verb.run(session),
@@ -146,6 +157,8 @@ impl Verb {
             Self::Stats(verb) => verb.run(session),
             Self::Events(verb) => verb.run(session),
             Self::Cancel(verb) => verb.run(session),
+            Self::Why(verb) => verb.run(session),
+            Self::Cache(verb) => verb.run(session),
             Self::Pause(verb) => verb.run(session),
             Self::Resume(verb) => verb.run(session),
             Self::Pin(verb) => verb.run(session),
@@ -157,6 +170,8 @@ impl Verb {
             Self::Scale(verb) => verb.run(session),
             Self::Maintenance(verb) => verb.run(session),
             Self::Volume(verb) => verb.run(session),
+            Self::Disk(verb) => verb.run(session),
+            Self::Prune(verb) => verb.run(session),
             Self::Project(verb) => verb.run(session),
             Self::Environment(verb) => verb.run(session),
             Self::Env(verb) => verb.run(session),

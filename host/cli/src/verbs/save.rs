@@ -73,7 +73,7 @@ impl Save {
 }
 
 /// Writes beside the file, and renames when all of it is there.
-fn write(mut body: impl std::io::Read, to: &Path, bytes: u64) -> CliResult<()> {
+pub(super) fn write(mut body: impl std::io::Read, to: &Path, bytes: u64) -> CliResult<()> {
     let failed = |why: String| {
         CliError::new(
             Exit::Failed,

@@ -40,7 +40,7 @@ fn origin(client: &Client, view: &DeploymentView) -> Option<u64> {
         Kind::Redeploy { of: id }
         | Kind::Rollback { to: id, .. }
         | Kind::Promote { from: id, .. } => id,
-        Kind::Deploy | Kind::RollbackToCommit { .. } => return None,
+        Kind::Deploy | Kind::Build { .. } | Kind::RollbackToCommit { .. } => return None,
     };
     let found = client.get::<DeploymentView>(&client::path(&["v1", "deployments", id.as_str()]));
     found.ok().map(|found| found.deployment.number)

@@ -180,6 +180,14 @@ impl Runtime for Engine {
         again(|| self.task_kill(id, signal, all)).await
     }
 
+    async fn freeze(&self, id: &str) -> Result<()> {
+        again(|| self.task_freeze(id)).await
+    }
+
+    async fn thaw(&self, id: &str) -> Result<()> {
+        again(|| self.task_thaw(id)).await
+    }
+
     async fn delete(&self, id: &str) -> Result<()> {
         again(|| self.container_delete(id)).await
     }

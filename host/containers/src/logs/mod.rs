@@ -102,6 +102,13 @@ fn last(back: BackCursor, count: usize) -> Vec<LogLine> {
     lines
 }
 
+/// Bytes that were written to the log so far, those that were removed with old files counted.
+pub fn written(dir: &Path) -> u64 {
+    let size = |number: &u64| std::fs::metadata(dir.join(file_name(*number))).map(|m| m.len());
+    let kept: u64 = files(dir).iter().filter_map(|number| size(number).ok()).sum();
+    kept + rotated(dir).bytes
+}
+
 /// Whether the log has ended.
 pub fn is_closed(dir: &Path) -> bool {
     dir.join(CLOSED).exists()

@@ -67,6 +67,8 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 \t\tct state established,related accept
 {same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
 \t\tiifname {ours} ip6 daddr fe80::/10 drop
+\t\tiifname {ours} ip daddr {{ 100.100.100.200, 192.0.0.192 }} drop
+\t\tiifname {ours} ip6 daddr fd00:ec2::254 drop
 {allowed}\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
 \t}}
@@ -126,6 +128,9 @@ mod tests {
         );
         let metadata = script.find("169.254.0.0/16 drop").unwrap();
         assert!(metadata < script.rfind(allowed).unwrap(), "metadata is never let through");
+        for other in ["fd00:ec2::254 drop", "{ 100.100.100.200, 192.0.0.192 } drop"] {
+            assert!(script.find(other).unwrap() < script.rfind(allowed).unwrap(), "{script}");
+        }
         assert!(script.contains("iifname \"wl0011aa*\" meta oifkind \"bridge\" drop"));
     }
 }

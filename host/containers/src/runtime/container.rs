@@ -31,6 +31,18 @@ pub enum Mount {
         /// Whether writing is refused.
         read_only: bool,
     },
+    /// A directory of the host with what the container changes kept apart from it: an overlay, which is
+    /// mounted in the container's own namespace and so is gone with it, whatever happens to the host.
+    Overlay {
+        /// The directory, which must not change meanwhile.
+        lower: PathBuf,
+        /// What is changed ends up here: an empty directory.
+        upper: PathBuf,
+        /// An empty directory on the same file system as `upper`.
+        work: PathBuf,
+        /// Path in the container.
+        target: String,
+    },
     /// Memory, gone with the container.
     Tmpfs {
         /// Path in the container.
@@ -72,6 +84,8 @@ pub struct ResourceLimits {
     pub memory_bytes: u64,
     /// CPU, in thousandths of a core.
     pub cpu_millis: u32,
+    /// Share of the CPU when it is short, of the usual 1024.
+    pub cpu_shares: u32,
     /// Processes and threads.
     pub pids: u32,
 }

@@ -149,6 +149,14 @@ pub trait Runtime: Send + Sync {
     async fn status(&self, id: &str) -> Result<Option<TaskStatus>>;
     /// Sends a signal to the first process, or to all processes. An exited one is no error.
     async fn kill(&self, id: &str, signal: i32, all: bool) -> Result<()>;
+    /// Halts every process of a container, by the kernel's freezer. One that does not run is no error.
+    async fn freeze(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
+    /// Lets a frozen container go on. One that does not run, or is not frozen, is no error.
+    async fn thaw(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
     /// Kills and deletes a container with everything that belongs to it: task, record, writable
     /// snapshot (unless it was given as [`Rootfs::Active`]), network namespace, address, generated
     /// files. Its logs stay. When this returns, its last lines are in the log.

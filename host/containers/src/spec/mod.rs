@@ -95,7 +95,9 @@ pub(crate) fn check(spec: &ContainerSpec) -> Result<()> {
         }
     }
     for mount in &spec.mounts {
-        let (Mount::Bind { target, .. } | Mount::Tmpfs { target, .. }) = mount;
+        let (Mount::Bind { target, .. }
+        | Mount::Overlay { target, .. }
+        | Mount::Tmpfs { target, .. }) = mount;
         if !target.starts_with('/') {
             return invalid("mount target", target, "use an absolute path");
         }
@@ -203,6 +205,9 @@ fn resources(limits: &ResourceLimits, limits_swap: bool) -> Value {
         let quota_us = u64::from(limits.cpu_millis) * CPU_PERIOD_US / 1000;
         resources["cpu"] = json!({ "quota": quota_us.max(1000), "period": CPU_PERIOD_US });
     }
+    if limits.cpu_shares > 0 {
+        resources["cpu"]["shares"] = json!(limits.cpu_shares);
+    }
     if limits.pids > 0 {
         resources["pids"] = json!({ "limit": limits.pids });
     }
@@ -231,6 +236,18 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
     for mount in &spec.mounts {
         all.push(match mount {
             Mount::Bind { source, target, read_only } => bind(source, target, *read_only),
+            Mount::Overlay { lower, upper, work, target } => json!({
+                "destination": target,
+                "type": "overlay",
+                "source": "overlay",
+                "options": [
+                    "nosuid",
+                    "nodev",
+                    format!("lowerdir={}", lower.display()),
+                    format!("upperdir={}", upper.display()),
+                    format!("workdir={}", work.display()),
+                ],
+            }),
             Mount::Tmpfs { target, bytes_max, mode } => special(
                 target,
                 "tmpfs",
@@ -269,10 +286,11 @@ mod tests {
     fn limits_of_zero_are_no_limits() {
         let none = resources(&ResourceLimits::default(), true);
         assert_eq!(none, json!({ "devices": [{ "allow": false, "access": "rwm" }] }));
-        let some = ResourceLimits { memory_bytes: 1 << 20, cpu_millis: 500, pids: 7 };
+        let some =
+            ResourceLimits { memory_bytes: 1 << 20, cpu_millis: 500, cpu_shares: 256, pids: 7 };
         let some = resources(&some, true);
         assert_eq!(some["memory"], json!({ "limit": 1 << 20, "swap": 1 << 20 }));
-        assert_eq!(some["cpu"], json!({ "quota": 50_000, "period": 100_000 }));
+        assert_eq!(some["cpu"], json!({ "quota": 50_000, "period": 100_000, "shares": 256 }));
         assert_eq!(some["pids"]["limit"], 7);
     }
 }

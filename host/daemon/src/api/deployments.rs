@@ -39,7 +39,8 @@ pub(super) async fn create(
     Body(body): Body<CreateDeployment>,
 ) -> Answer<Accepted> {
     let once = key.of(&("deploy", &pair, &body))?;
-    let request = Request { actor, create: args.create, once };
+    let no_cache = body.no_cache;
+    let request = Request { actor, create: args.create, once, no_cache, build: None };
     let change =
         async move { deployments::from_git(&app.host, &target(pair), body, &request).await };
     Ok(Accepted(detached(change).await?))
@@ -56,9 +57,11 @@ pub(super) struct ArchiveArgs {
     kind: UploadKind,
     #[serde(default)]
     spa: bool,
+    #[serde(default)]
+    no_cache: bool,
 }
 
-fn default_archive_name() -> String {
+pub(super) fn default_archive_name() -> String {
     "source.tar.gz".to_owned()
 }
 
@@ -72,36 +75,64 @@ pub(super) async fn create_from_archive(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Answer<Accepted> {
-    let bytes_max = app.host.config.limits.upload_bytes_max;
-    if announced_bytes(&headers).is_some_and(|bytes| bytes > bytes_max) {
-        return Err(Problem(uploads::body_too_large(bytes_max)));
-    }
+    let bytes_max = refuse_large(&app, &headers)?;
     let target = target(pair);
-    let mut request = Request { create: args.create, ..Request::by(actor) };
+    let mut request =
+        Request { create: args.create, no_cache: args.no_cache, ..Request::by(actor) };
     deployments::check_archive_name(&args.name)?;
     deployments::prepare(&app.host, &target, &request).await?;
     let stream = body.into_data_stream();
     let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
     let Target { project, environment } = &target;
     let source = args.kind.source(digest, args.name, args.spa);
-    request.once = key.of(&("archive", (project, environment), &source))?;
+    request.once = match args.no_cache {
+        false => key.of(&("archive", (project, environment), &source))?,
+        true => key.of(&("archive", (project, environment), &source, "no-cache"))?,
+    };
     let change =
         async move { deployments::from_archive(&app.host, &target, source, &request).await };
     Ok(Accepted(detached(change).await?))
+}
+
+/// Refuses what says that it is too large; how large it may be.
+pub(super) fn refuse_large(app: &App, headers: &HeaderMap) -> Answer<u64> {
+    let bytes_max = app.host.config.limits.upload_bytes_max;
+    match announced_bytes(headers).is_some_and(|bytes| bytes > bytes_max) {
+        true => Err(Problem(uploads::body_too_large(bytes_max))),
+        false => Ok(bytes_max),
+    }
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RedeployArgs {
+    #[serde(default)]
+    no_cache: bool,
+}
+
+/// The same of one deployment, by number or id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RedeployOneArgs {
+    project: Option<ProjectName>,
+    #[serde(default)]
+    no_cache: bool,
+}
+
 pub(super) async fn redeploy_environment(
     State(app): State<App>,
     Names(pair): Names<Pair>,
+    Args(args): Args<RedeployArgs>,
     Actor(actor): Actor,
     key: OnceKey,
 ) -> Answer<Accepted> {
-    let once = key.of(&("redeploy", &pair))?;
-    let request = Request { once, ..Request::by(actor) };
+    let no_cache = args.no_cache;
+    let once = key.of(&(if no_cache { "redeploy-no-cache" } else { "redeploy" }, &pair))?;
+    let request = Request { once, no_cache, ..Request::by(actor) };
     let change = async move { deployments::redeploy(&app.host, &target(pair), &request).await };
     Ok(Accepted(detached(change).await?))
 }
@@ -164,13 +195,13 @@ pub(super) async fn cancel(
 pub(super) async fn redeploy(
     State(app): State<App>,
     Names(text): Names<String>,
-    Args(args): Args<FindArgs>,
+    Args(RedeployOneArgs { project, no_cache }): Args<RedeployOneArgs>,
     Actor(actor): Actor,
     key: OnceKey,
 ) -> Answer<Accepted> {
-    let of = found(&app, &text, &args)?;
-    let once = key.of(&("redeploy", &of.id))?;
-    let request = Request { once, ..Request::by(actor) };
+    let of = found(&app, &text, &FindArgs { project })?;
+    let once = key.of(&(if no_cache { "redeploy-no-cache" } else { "redeploy" }, &of.id))?;
+    let request = Request { once, no_cache, ..Request::by(actor) };
     let change = async move { deployments::redeploy_of(&app.host, of, &request).await };
     Ok(Accepted(detached(change).await?))
 }

@@ -20,8 +20,11 @@ use crate::host::Host;
 
 mod access;
 mod backups;
+mod builds;
+mod caches;
 mod deploy_keys;
 mod deployments;
+mod disk;
 mod environment;
 mod events;
 mod extract;

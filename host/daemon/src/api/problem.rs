@@ -68,6 +68,7 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("code.not-found", StatusCode::NOT_FOUND),
     ("deployment.ambiguous", StatusCode::CONFLICT),
     ("deployment.no-plan", StatusCode::NOT_FOUND),
+    ("deployment.not-built", StatusCode::NOT_FOUND),
     ("deployment.no-source", StatusCode::CONFLICT),
     ("deployment.upload-gone", StatusCode::CONFLICT),
     ("deployment.past-switch", StatusCode::CONFLICT),

@@ -37,6 +37,8 @@ pub(super) const CREATE: (&str, &str) =
     ("create", "`true`: make the project and environment if missing");
 const KIND: (&str, &str) = ("kind", "`source` (when absent), `static` or `image-archive`");
 const SPA: (&str, &str) = ("spa", "`true`: static files answer unknown paths with the index page");
+const NO_CACHE: (&str, &str) =
+    ("no_cache", "`true`: every step of the build is carried out although its result is there");
 pub(super) const PROJECT: (&str, &str) =
     ("project", "the project, where the deployment is given by its number");
 
@@ -51,6 +53,9 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(about_deployments());
     rows.extend(super::images::about_images());
     rows.extend(super::backups::about_backups());
+    rows.extend(super::disk::about_the_disk());
+    rows.extend(super::builds::about_builds());
+    rows.extend(super::caches::about_caches());
     rows.extend(super::webhooks::about_webhooks());
     rows.extend(super::access::about_access());
     rows.extend(queue::about_the_queue());
@@ -196,13 +201,14 @@ fn asking_for_deployments() -> Vec<Row> {
             "Deploy an upload: source, static files or an image",
             deployments::create_from_archive,
         )
-        .query(&[("name", "name of the file or folder, to be shown"), CREATE, KIND, SPA])
+        .query(&[("name", "name of the file or folder, to be shown"), CREATE, KIND, SPA, NO_CACHE])
         .takes_archive()
         .answers::<DeploymentView>(202)
         .keyed()
         .errors(&[400, 404, 409, 413, 429])
         .needs(TokenScope::Deploy),
         row(Post, REDEPLOY, "Deploy the same source again", deployments::redeploy_environment)
+            .query(&[NO_CACHE])
             .answers::<DeploymentView>(202)
             .keyed()
             .errors(&[400, 404, 409, 429])
@@ -240,7 +246,7 @@ fn about_deployments() -> Vec<Row> {
             "Deploy its source again",
             deployments::redeploy,
         )
-        .query(&[PROJECT])
+        .query(&[PROJECT, NO_CACHE])
         .answers::<DeploymentView>(202)
         .keyed()
         .errors(&[400, 404, 409, 429])

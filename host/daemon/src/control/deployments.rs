@@ -26,14 +26,25 @@ pub struct Request {
     pub actor: String,
     /// Whether a missing project or environment is made.
     pub create: bool,
+    /// Only to be built, and kept under this name.
+    pub build: Option<String>,
     /// So that it can be sent again: what it made once is not made again.
     pub once: Option<Idempotency>,
+    /// Whether every step of the build is carried out although its result is there.
+    pub no_cache: bool,
 }
 
 impl Request {
     /// From somebody, once, in what is there.
     pub fn by(actor: impl Into<String>) -> Self {
         Self { actor: actor.into(), ..Self::default() }
+    }
+
+    fn kind(&self) -> Kind {
+        match &self.build {
+            Some(image) => Kind::Build { image: image.clone() },
+            None => Kind::Deploy,
+        }
     }
 }
 
@@ -61,7 +72,7 @@ pub async fn from_git(
         check_image(&image)?;
         prepare(host, target, request).await?;
         let source = Source::Image { reference: image };
-        return queue(host, target, Kind::Deploy, source, request).await;
+        return queue(host, target, request.kind(), source, request).await;
     }
     let token = body.git_token.as_deref().map(projects::check_token).transpose()?;
     if token.is_some() {
@@ -78,7 +89,7 @@ pub async fn from_git(
     if let Some(token) = token {
         host.store.set_git_token(&target.project, &token).await.map_err(stored)?;
     }
-    queue(host, target, Kind::Deploy, source, request).await
+    queue(host, target, request.kind(), source, request).await
 }
 
 /// Whether an image can be asked for by this name.
@@ -119,7 +130,7 @@ pub async fn from_archive(
         check_archive_name(name)?;
     }
     prepare(host, target, request).await?;
-    queue(host, target, Kind::Deploy, source, request).await
+    queue(host, target, request.kind(), source, request).await
 }
 
 /// Makes what is missing, or refuses: asked before an upload is read, too.
@@ -172,7 +183,9 @@ pub async fn redeploy(
     };
     let of = match live {
         Some(live) => live,
-        None => newest(host, target, |_| true)?.ok_or_else(|| no_source(target))?,
+        None => {
+            newest(host, target, |one| !one.kind.is_build())?.ok_or_else(|| no_source(target))?
+        }
     };
     Box::pin(redeploy_of(host, of, request)).await
 }
@@ -215,7 +228,8 @@ pub(super) async fn queue(
     let (project, environment) = (target.project.clone(), target.environment.clone());
     let actor = request.actor.clone();
     // The store gives it its number.
-    let deployment = Deployment::queued(project, environment, 0, kind, source, actor);
+    let mut deployment = Deployment::queued(project, environment, 0, kind, source, actor);
+    deployment.no_cache = request.no_cache;
     Box::pin(queue_deployment(host, deployment, request)).await
 }
 
@@ -244,9 +258,11 @@ fn last_git_source(
     // A promotion is of a commit of another environment's branch.
     let follows = |deployment: &Deployment| {
         matches!(deployment.source, Source::Git { .. })
-            && !matches!(deployment.kind, Kind::Promote { .. })
+            && !matches!(deployment.kind, Kind::Promote { .. } | Kind::Build { .. })
     };
-    let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
+    let is_git = |deployment: &Deployment| {
+        matches!(deployment.source, Source::Git { .. }) && !deployment.kind.is_build()
+    };
     let last = match newest(host, target, follows)? {
         Some(found) => Some(found),
         None => newest(host, target, is_git)?,

@@ -61,7 +61,7 @@ fn export(host: &Host, of: &Deployment) -> Result<Export, Failure> {
     Ok(host.builder.export(access))
 }
 
-fn artifact(of: &Deployment) -> Result<&Artifact, Failure> {
+pub(super) fn artifact(of: &Deployment) -> Result<&Artifact, Failure> {
     let artifact = of.outputs.artifact.as_ref().filter(|_| !of.artifact_pruned);
     artifact.ok_or_else(|| {
         let why = match of.artifact_pruned {

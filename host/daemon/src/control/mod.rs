@@ -13,6 +13,8 @@ use windlass_store::StoreError;
 use crate::access::caller;
 use crate::host::Host;
 
+pub mod builds;
+pub mod caches;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod environment;

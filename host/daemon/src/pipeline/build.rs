@@ -8,11 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use windlass_build::{Access, BuildRequest, BuildVariable, SourceDigests};
+use windlass_build::{
+    Access, BuildRequest, BuildVariable, CacheUse, SourceDigests, StepEvent, StepSink,
+};
 use windlass_model::{Deployment, Failure, Source, StepName, StepStatus};
 
 use super::{Done, Run, Work, has_artifact, names};
 use crate::{failpoint, source};
+
+pub(crate) mod record;
 
 pub(crate) struct Build;
 
@@ -46,6 +50,11 @@ impl Work for Build {
             }),
             cancel: run.cancel.clone(),
             access: access(run)?,
+            cache: CacheUse {
+                bypass: run.deployment.no_cache,
+                earlier: record::earlier(&run.host, &run.deployment)?,
+                told: told_steps(run),
+            },
             labels: names::labels(&run.deployment, StepName::Build),
         };
         // Kept as they become known: also a build that fails, or is ended, says what it was based on.
@@ -85,6 +94,19 @@ impl Work for Build {
         }
         Ok(())
     }
+}
+
+/// Writes down what becomes of the steps.
+fn told_steps(run: &Run) -> StepSink {
+    let writer = record::Writer::open(&run.host, &run.deployment.id);
+    Arc::new(move |event| match event {
+        StepEvent::Begun { .. } => failpoint::reached("within-step:build"),
+        StepEvent::Committing { .. } => failpoint::reached("within-commit:build"),
+        StepEvent::Ended(step) => {
+            writer.put(step);
+            failpoint::reached("committed:build");
+        }
+    })
 }
 
 /// The project's logins, and the image that was uploaded, if one was.

@@ -1,6 +1,7 @@
 //! In which order waiting deployments begin.
 //!
-//! Of one environment only the newest counts. The project with the fewest running comes first, and among
+//! Of one environment only the newest counts; a build is not of its environment's turn: it changes nothing
+//! there, so it waits for no deployment of it, and none for it. The project with the fewest running comes first, and among
 //! equals who has waited longest; so projects take turns, however much one of them asks for.
 
 use std::cmp::Reverse;
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use windlass_model::{DeploymentId, EnvironmentName, ProjectName};
 use windlass_store::Brief;
 
-type Slot<'a> = (&'a ProjectName, &'a EnvironmentName);
+/// An environment, or a build by itself.
+pub(crate) type Slot<'a> = (&'a ProjectName, &'a EnvironmentName, Option<&'a DeploymentId>);
 
-fn slot(brief: &Brief) -> Slot<'_> {
-    (&brief.project, &brief.environment)
+/// What a deployment occupies while it runs.
+pub(crate) fn slot(brief: &Brief) -> Slot<'_> {
+    (&brief.project, &brief.environment, brief.build.then_some(&brief.id))
 }
 
 /// The newest waiting deployment of each environment.
@@ -75,6 +78,7 @@ mod tests {
             environment: environment.parse().unwrap(),
             number,
             wants: None,
+            build: false,
         })
     }
 
@@ -123,6 +127,11 @@ mod tests {
             shown(&order(&waiting, &[], &[])),
             ["shop/production 2", "blog/production 1", "shop/staging 3"]
         );
+        let build = Arc::new(Brief { build: true, ..(*brief("shop", "production", 9)).clone() });
+        let with_build = [waiting.clone(), vec![build]].concat();
+        let ordered = order(&with_build, &[], &[]);
+        assert!(shown(&ordered).contains(&"shop/production 2".to_owned()), "{ordered:?}");
+        assert!(shown(&ordered).contains(&"shop/production 9".to_owned()), "{ordered:?}");
         let held = [brief("shop", "production", 0)];
         assert_eq!(shown(&order(&waiting, &[], &held)), ["shop/staging 3", "blog/production 1"]);
     }

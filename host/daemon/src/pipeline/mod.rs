@@ -1,7 +1,7 @@
 //! The pipeline: the life of a deployment as one table.
 //!
 //! Every kind of deployment runs through [`TABLE`] in order; a rollback and a promotion skip the rows
-//! whose outcome they already have. A row is *do* with its *undo* right beneath it, in one file, and both can be
+//! whose outcome they already have, and a build ends behind the row `build`. A row is *do* with its *undo* right beneath it, in one file, and both can be
 //! repeated: everything outside is named from the deployment's id.
 //!
 //! **Invariants**
@@ -26,6 +26,7 @@ use crate::steplog::StepLog;
 mod again;
 pub(crate) mod before_switch;
 mod build;
+pub(crate) use build::record as build_record;
 mod check;
 mod detect;
 pub(crate) mod egress;
@@ -165,6 +166,14 @@ impl Run {
     pub(crate) fn masker(variables: &[Variable]) -> Masker {
         Masker::new(variables.iter().filter(|v| v.secret).map(|v| v.value.expose().as_str()))
     }
+}
+
+/// Why a build has no further steps.
+const ONLY_BUILT: &str = "it is only built";
+
+/// Whether it is a build, and so needs no step about what runs.
+pub(crate) fn only_built(deployment: &Deployment) -> Option<&'static str> {
+    deployment.kind.is_build().then_some(ONLY_BUILT)
 }
 
 /// Refuses early what cannot be started: the checks of the step preflight, on a retained artifact.

@@ -8,7 +8,8 @@ use std::path::Path;
 use async_trait::async_trait;
 use windlass_model::Failure;
 
-use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, promote};
+use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, only_built, promote};
+use crate::disk::space;
 use crate::{diagnose, failpoint};
 
 mod domains;
@@ -26,7 +27,7 @@ impl Work for Preflight {
             Some(diagnose::changes::made_with(&run.host, &run.variables));
         let limits = run.host.config.limits.clone();
         let mut missing = Vec::new();
-        missing.extend(disk(&run.host.config.data_dir, limits.disk_free_bytes_min).err());
+        missing.extend(room(run).await?);
         let available = available_memory();
         missing.extend(free_memory(available, limits.memory_free_bytes_min).err());
         failpoint::reached("during:preflight");
@@ -40,24 +41,9 @@ impl Work for Preflight {
         } else {
             settings::again(run)?;
         }
-        let settings = run.deployment.outputs.settings.clone().unwrap_or_default();
-        let wanted =
-            settings.run.memory_bytes.filter(|wanted| available.is_some_and(|a| a < *wanted));
-        if let Some(wanted) = wanted {
-            let (wanted, available) = (wanted >> 20, available.unwrap_or_default() >> 20);
-            run.warn(
-                "preflight.memory-tight",
-                format!(
-                    "an instance may use {wanted} MiB (`run.memory`), and {available} MiB are \
-                     available on this machine now"
-                ),
-            );
+        if only_built(&run.deployment).is_none() {
+            missing.extend(to_run(run, available).await?);
         }
-        missing.extend(memory::two_versions(run, available).await.err());
-        missing.extend(needs::variables(run, &settings));
-        needs::example_file(run, &settings);
-        missing.extend(needs::services(run).await?);
-        domains::check(run).await?;
         match merge(missing) {
             Some(failure) => Err(failure),
             None => Ok(Done::new(numbers(&run.host.config.data_dir, available))),
@@ -65,10 +51,46 @@ impl Work for Preflight {
     }
 }
 
+/// What is missing for it to run. A build needs none of it.
+async fn to_run(run: &mut Run, available: Option<u64>) -> Result<Vec<Failure>, Failure> {
+    let mut missing = Vec::new();
+    let settings = run.deployment.outputs.settings.clone().unwrap_or_default();
+    let wanted = settings.run.memory_bytes.filter(|wanted| available.is_some_and(|a| a < *wanted));
+    if let Some(wanted) = wanted {
+        let (wanted, available) = (wanted >> 20, available.unwrap_or_default() >> 20);
+        run.warn(
+            "preflight.memory-tight",
+            format!(
+                "an instance may use {wanted} MiB (`run.memory`), and {available} MiB are \
+                     available on this machine now"
+            ),
+        );
+    }
+    missing.extend(memory::two_versions(run, available).await.err());
+    missing.extend(needs::variables(run, &settings));
+    needs::example_file(run, &settings);
+    missing.extend(needs::services(run).await?);
+    domains::check(run).await?;
+    Ok(missing)
+}
+
 fn numbers(data_dir: &Path, memory_bytes: Option<u64>) -> String {
     let disk = free_disk(data_dir).map_or_else(|_| "?".to_owned(), |b| (b >> 20).to_string());
     let memory = memory_bytes.map_or_else(|| "?".to_owned(), |b| (b >> 20).to_string());
     format!("nothing is missing; {disk} MiB of disk and {memory} MiB of memory are free")
+}
+
+/// What floor of the disk is not reached, also after caches were pruned for it.
+async fn room(run: &Run) -> Result<Option<Failure>, Failure> {
+    let (data_dir, limits) = (&run.host.config.data_dir, &run.host.config.limits);
+    let Some(below) = space::below_floor(&space::places(data_dir, limits)?) else {
+        return Ok(None);
+    };
+    run.log.say(format!("{}: pruning caches", below.what));
+    if let Err(failure) = crate::disk::make_room(&run.host).await {
+        tracing::warn!(%failure, "no room could be made");
+    }
+    Ok(space::below_floor(&space::places(data_dir, limits)?))
 }
 
 fn free_disk(data_dir: &Path) -> Result<u64, Failure> {
@@ -81,19 +103,6 @@ fn free_disk(data_dir: &Path) -> Result<u64, Failure> {
         )
     })?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-fn disk(data_dir: &Path, floor_bytes: u64) -> Result<(), Failure> {
-    let free_bytes = free_disk(data_dir)?;
-    if free_bytes >= floor_bytes {
-        return Ok(());
-    }
-    Err(Failure::host(
-        "preflight.disk-floor",
-        format!("only {} MiB are free under {}", free_bytes >> 20, data_dir.display()),
-        format!("no deployment starts below {} MiB, so that what runs is safe", floor_bytes >> 20),
-        "free disk space, or lower `disk_free_bytes_min` in the limits file",
-    ))
 }
 
 fn free_memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure> {
@@ -122,14 +131,6 @@ pub(crate) fn available_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn too_little_disk_is_refused_with_the_limit_to_change() {
-        let failure = disk(Path::new("/"), u64::MAX).unwrap_err();
-        assert_eq!(failure.code, "preflight.disk-floor");
-        assert!(failure.fix.contains("disk_free_bytes_min"));
-        disk(Path::new("/"), 1).unwrap();
-    }
 
     #[test]
     fn too_little_memory_is_refused() {

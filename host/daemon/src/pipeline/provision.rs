@@ -6,15 +6,19 @@
 //! deployment alone is closed. After a crash: ensure by name.
 
 use async_trait::async_trait;
-use windlass_model::Failure;
+use windlass_model::{Deployment, Failure};
 
-use super::{Done, Run, Work, egress, names};
+use super::{Done, Run, Work, egress, names, only_built};
 use crate::failpoint;
 
 pub(crate) struct Provision;
 
 #[async_trait]
 impl Work for Provision {
+    fn skip(&self, deployment: &Deployment) -> Option<&'static str> {
+        only_built(deployment)
+    }
+
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
         let deployment = &run.deployment;
         let has_processes = match &deployment.outputs.artifact {

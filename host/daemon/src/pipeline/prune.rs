@@ -49,6 +49,8 @@ pub(crate) async fn environment(
             }
         }
     }
+    // What the deployment made, and what was released here, counts against the budgets now.
+    host.built.notify_one();
 }
 
 /// Prunes; whether that could be done. While something is built no artifact is removed: it may be the
@@ -62,26 +64,18 @@ async fn prune(
         return Ok(false);
     };
     let live = host.live(project, environment)?;
-    let settings = live.as_ref().and_then(|(live, _)| live.outputs.settings.as_ref());
     let set = host.store.environment_settings(project, environment).map_err(|e| e.to_failure())?;
-    let always = kept_always(host, project, environment)?;
-    let overrides = set.as_ref().map(|set| set.value.overrides.clone()).unwrap_or_default();
-    let keep = Keep::of(&overrides, settings, &host.config.limits, always);
+    let keep = keep(host, project, environment)?;
     let retained =
         host.store.deployments_with_artifact(project, environment).map_err(|e| e.to_failure())?;
     let chosen = keep.artifacts_to_go(retained.iter().map(|found| &found.value));
     let mut oldest = live.map(|(live, _)| live.number);
     for found in retained {
-        let Versioned { value: mut deployment, revision } = found;
-        if !chosen.contains(&deployment.id) {
-            oldest = Some(oldest.map_or(deployment.number, |n| n.min(deployment.number)));
-            continue;
-        }
-        let Some(artifact) = deployment.outputs.artifact.clone() else { continue };
-        deployment.artifact_pruned = true;
-        match host.save_deployment(&deployment, revision).await {
-            Ok(_) => release(host, &deployment, &artifact).await?,
-            Err(failure) => tracing::debug!(%failure, "it was changed meanwhile and is kept"),
+        if chosen.contains(&found.value.id) {
+            let_go(host, found.value, found.revision).await?;
+        } else {
+            let number = found.value.number;
+            oldest = Some(oldest.map_or(number, |n| n.min(number)));
         }
     }
     let beyond = host.store.history_beyond(project, environment, keep.deployments);
@@ -97,6 +91,118 @@ async fn prune(
         noted.map_err(|e| e.to_failure())?;
     }
     Ok(true)
+}
+
+/// What is kept of an environment now.
+fn keep(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<Keep, Failure> {
+    let live = host.live(project, environment)?;
+    let settings = live.as_ref().and_then(|(live, _)| live.outputs.settings.as_ref());
+    let set = host.store.environment_settings(project, environment).map_err(|e| e.to_failure())?;
+    let always = kept_always(host, project, environment)?;
+    let overrides = set.map(|set| set.value.overrides).unwrap_or_default();
+    Ok(Keep::of(&overrides, settings, &host.config.limits, always))
+}
+
+/// Every environment of this host.
+fn environments(host: &Host) -> Result<Vec<(ProjectName, EnvironmentName)>, Failure> {
+    let mut all = Vec::new();
+    for project in host.store.projects().map_err(|e| e.to_failure())? {
+        for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
+            all.push((project.name.clone(), environment.name));
+        }
+    }
+    Ok(all)
+}
+
+fn with_artifact(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<Vec<(Deployment, u64)>, Failure> {
+    let found = host.store.deployments_with_artifact(project, environment);
+    let found = found.map_err(|e| e.to_failure())?.into_iter();
+    Ok(found.map(|Versioned { value, revision }| (value, revision)).collect())
+}
+
+/// Every artifact that some deployment keeps, with its project.
+pub(crate) fn retained(host: &Host) -> Result<Vec<(ProjectName, Digest)>, Failure> {
+    let mut all = Vec::new();
+    for (project, environment) in environments(host)? {
+        for (deployment, _) in with_artifact(host, &project, &environment)? {
+            all.extend(deployment.outputs.artifact.map(|it| (project.clone(), it.digest)));
+        }
+    }
+    Ok(all)
+}
+
+/// The deployments whose artifacts are beyond what is kept.
+pub(crate) fn due(host: &Host) -> Result<Vec<(Deployment, u64)>, Failure> {
+    let mut due = Vec::new();
+    for (project, environment) in environments(host)? {
+        let retained = with_artifact(host, &project, &environment)?;
+        let keep = keep(host, &project, &environment)?;
+        let chosen = keep.artifacts_to_go(retained.iter().map(|(deployment, _)| deployment));
+        due.extend(retained.into_iter().filter(|(one, _)| chosen.contains(&one.id)));
+    }
+    Ok(due)
+}
+
+/// The builds that are kept as images and that a person may do without.
+pub(crate) fn images(host: &Host) -> Result<Vec<(Deployment, u64)>, Failure> {
+    let mut images = Vec::new();
+    for (project, environment) in environments(host)? {
+        let always = kept_always(host, &project, &environment)?;
+        images.extend(
+            with_artifact(host, &project, &environment)?.into_iter().filter(|(one, _)| {
+                one.status == DeploymentStatus::Built && !always.contains(&one.id)
+            }),
+        );
+    }
+    Ok(images)
+}
+
+/// Whether a deployment that is not one of these keeps the artifact.
+pub(crate) fn is_kept_without(
+    host: &Host,
+    artifact: &Digest,
+    without: &BTreeSet<DeploymentId>,
+) -> Result<bool, Failure> {
+    for (project, environment) in environments(host)? {
+        let kept =
+            with_artifact(host, &project, &environment)?.into_iter().any(|(deployment, _)| {
+                !without.contains(&deployment.id)
+                    && deployment.outputs.artifact.is_some_and(|it| it.digest == *artifact)
+            });
+        if kept {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Releases a settled deployment's artifact, unless the deployment was changed meanwhile. The caller
+/// holds builds off. Can be repeated.
+pub(crate) async fn let_go(
+    host: &Host,
+    mut deployment: Deployment,
+    revision: u64,
+) -> Result<(), Failure> {
+    let Some(artifact) = deployment.outputs.artifact.clone().filter(|_| is_over(deployment.status))
+    else {
+        return Ok(());
+    };
+    deployment.artifact_pruned = true;
+    match host.save_deployment(&deployment, revision).await {
+        Ok(_) => release(host, &deployment, &artifact).await,
+        Err(failure) => {
+            tracing::debug!(%failure, "it was changed meanwhile and is kept");
+            Ok(())
+        }
+    }
 }
 
 /// Pinned ones, and what a waiting rollback or promotion takes over.
@@ -161,14 +267,9 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     let Ok(_alone) = host.artifacts.try_write() else {
         return Ok(());
     };
-    let (mut artifacts, mut uploads) = (BTreeSet::new(), BTreeSet::new());
+    let artifacts = retained(host)?.into_iter().map(|(_, digest)| digest).collect();
+    let mut uploads = BTreeSet::new();
     for project in host.store.projects().map_err(|e| e.to_failure())? {
-        for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
-            let retained = host.store.deployments_with_artifact(&project.name, &environment.name);
-            for found in retained.map_err(|e| e.to_failure())? {
-                artifacts.extend(found.value.outputs.artifact.map(|artifact| artifact.digest));
-            }
-        }
         uploads_of(host, &project.name, &mut uploads).await?;
     }
     logs::sweep(host).await?;
@@ -187,7 +288,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
 }
 
 /// Uploads that a project's history refers to, page by page: a long history is never held as a whole.
-async fn uploads_of(
+pub(crate) async fn uploads_of(
     host: &Host,
     project: &ProjectName,
     uploads: &mut BTreeSet<Digest>,
@@ -259,12 +360,18 @@ impl Keep {
             is_over(deployment.status) && !self.always.contains(&deployment.id)
         };
         let mut to_go = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for deployment in retained.filter(may_go) {
-            // Only what was live once is a target for rollback.
-            if deployment.live_at.is_some() && kept < self.artifacts {
-                kept += 1;
-            } else {
+            let stays = match deployment.status {
+                // Of builds the newest of each name.
+                DeploymentStatus::Built => names.insert(deployment.kind.image()),
+                // Only what was live once is a target for rollback.
+                _ => deployment.live_at.is_some() && kept < self.artifacts,
+            };
+            if !stays {
                 to_go.insert(deployment.id.clone());
+            } else if deployment.status != DeploymentStatus::Built {
+                kept += 1;
             }
         }
         to_go
@@ -288,7 +395,7 @@ impl Keep {
 fn is_over(status: DeploymentStatus) -> bool {
     use DeploymentStatus as S;
     // A stopped one is its environment's live one still: `start` brings it back.
-    matches!(status, S::Retired | S::Failed | S::Cancelled)
+    matches!(status, S::Retired | S::Built | S::Failed | S::Cancelled)
 }
 
 #[cfg(test)]

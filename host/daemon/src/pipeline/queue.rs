@@ -152,7 +152,7 @@ impl Queue {
         let newest = fairness::newest(waiting);
         let mut superseded = Vec::new();
         for brief in waiting {
-            let by = newest.get(&(&brief.project, &brief.environment));
+            let by = newest.get(&fairness::slot(brief));
             if let Some(by) = by.filter(|by| by.id != brief.id) {
                 superseded.push((&brief.id, by.id.clone()));
             }
@@ -177,7 +177,7 @@ impl Queue {
         let newest = fairness::newest(waiting);
         for running in self.running.values() {
             let brief = &running.brief;
-            let Some(by) = newest.get(&(&brief.project, &brief.environment)) else { continue };
+            let Some(by) = newest.get(&fairness::slot(brief)) else { continue };
             let Some((deployment, _)) = self.host.deployment(&brief.id)? else { continue };
             let settings = deployment.outputs.settings.as_ref();
             if by.number > brief.number

@@ -75,6 +75,9 @@ async fn drive(run: &mut Run, ticket: &Ticket) -> Result<(), Failure> {
         return unwind(run).await;
     }
     while let Some(row) = next_row(run) {
+        if run.deployment.kind.is_build() && row.step > StepName::Build {
+            return built(run).await;
+        }
         let not_begun =
             run.deployment.step(row.step).is_some_and(|step| step.status == StepStatus::Pending);
         let can_end = row.step.cancellable() || (row.step == StepName::Switch && not_begun);
@@ -168,6 +171,19 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     failpoint::reached("after:live");
     crate::recover::record::write(&run.host, &run.deployment).await;
     tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "live");
+    Ok(())
+}
+
+/// The end of one that is only built: nothing of it runs, and it can never go live.
+async fn built(run: &mut Run) -> Result<(), Failure> {
+    for row in run.host.table.iter().filter(|row| row.step > StepName::Build) {
+        mark(&mut run.deployment, row.step, StepStatus::Skipped, super::ONLY_BUILT);
+    }
+    run.deployment.status = DeploymentStatus::Built;
+    run.deployment.ended_at = Some(Timestamp::now());
+    run.save().await?;
+    failpoint::reached("after:built");
+    tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "built");
     Ok(())
 }
 

@@ -158,6 +158,7 @@ fn resources(run: &Run, limits: &Limits) -> ResourceLimits {
             .unwrap_or(limits.instance.memory_bytes_max),
         cpu_millis: settings.and_then(|s| s.cpu_millis).unwrap_or(limits.instance.cpu_millis_max),
         pids: limits.instance.pids_max,
+        ..ResourceLimits::default()
     }
 }
 

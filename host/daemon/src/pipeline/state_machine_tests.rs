@@ -347,6 +347,10 @@ fn defined(deployment: &Deployment) -> Result<(), String> {
         S::Live | S::Stopped | S::Draining | S::Retired => {
             steps().all(is_done) && deployment.live_at.is_some() && deployment.failure.is_none()
         }
+        S::Built => {
+            let never_live = deployment.live_at.is_none() && deployment.failure.is_none();
+            deployment.kind.is_build() && steps().all(is_done) && never_live
+        }
         S::Failed => {
             let was_cancelled = deployment.cancelled.is_some();
             deployment.failure.is_some() && !was_cancelled && deployment.live_at.is_none()

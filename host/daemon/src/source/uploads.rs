@@ -30,8 +30,20 @@ const WHOLE_KEPT_FOR: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When the folder cannot be read or a file of it not be removed.
 pub fn prune(data_dir: &Path, keep: &BTreeSet<Digest>) -> std::io::Result<()> {
+    for path in to_go(data_dir, keep)? {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// What [`prune`] removes. Blocks.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn to_go(data_dir: &Path, keep: &BTreeSet<Digest>) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     let entries = match std::fs::read_dir(data_dir.join("uploads")) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
         entries => entries?,
     };
     for entry in entries {
@@ -41,10 +53,10 @@ pub fn prune(data_dir: &Path, keep: &BTreeSet<Digest>) -> std::io::Result<()> {
         let kept = keep.iter().any(|digest| digest.hex() == name);
         let limit = if name.ends_with(".partial") { PARTIAL_KEPT_FOR } else { WHOLE_KEPT_FOR };
         if !kept && age > limit {
-            std::fs::remove_file(entry.path())?;
+            found.push(entry.path());
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Stores a body as it comes in and answers its digest.

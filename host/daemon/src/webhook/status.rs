@@ -58,7 +58,7 @@ fn state(deployment: &Deployment) -> State {
     use DeploymentStatus as S;
     match deployment.status {
         S::Queued | S::Running | S::Paused => State::Pending,
-        S::Live | S::Draining | S::Retired | S::Stopped => State::Success,
+        S::Live | S::Draining | S::Retired | S::Built | S::Stopped => State::Success,
         S::Failed | S::Stuck => State::Failure,
         S::Cancelled => State::Cancelled,
     }

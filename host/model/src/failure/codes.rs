@@ -91,6 +91,7 @@ pub const CODES: &[Code] = codes! {
     App "known-host.not-found": "No key of this host is known", "the project has not met it, or its name has another form", "take the name from the failure that told of it";
     App "deployment.ambiguous": "Several deployments begin like this", "the beginning of an id must be unique", "give more characters of the id";
     App "deployment.live": "A live deployment cannot be cancelled", "it serves already", "use `windlass rollback` to go back to the version before";
+    App "deployment.not-built": "There is no record of a build of the deployment", "it took over another one's artifact, or ended before the step `build`, or its logs were pruned", "look at `windlass show` for how far it came";
     App "deployment.no-plan": "The deployment has no plan", "it ended before the step `plan`", "look at `windlass show` for why it ended";
     App "deployment.no-source": "There is nothing to deploy again", "the environment was never deployed from a source", "name a folder or Git address: `windlass deploy PATH`";
     App "deployment.not-found": "There is no such deployment", "the number or id was mistyped, or its record was pruned", "`windlass deployments` lists those that are kept";
@@ -206,6 +207,8 @@ pub const CODES: &[Code] = codes! {
 
     // fetch.
     App "fetch.deadline": "Fetching took too long", "the step's time was over", "check the network to the repository, or raise `fetch_s` in the limits file";
+    Host "disk.interrupted": "Measuring the disk was cut off", "Windlass was shutting down, or a defect", "try again; if it happens again, report it with the host's log";
+    App "export.no-such-output": "The build has no such output", "its plan has outputs of other names, or several", "name one of those that the message lists: `windlass build --from OUTPUT`";
     Host "fetch.workspace": "The workspace could not be removed", "the disk refused", "check the data directory's disk and permissions";
     App "source.archive-invalid": "The archive cannot be read", "it is damaged, or of a kind that is not supported", "send a tar, tar.gz, tar.zst or zip";
     App "source.archive-unsafe-entry": "The archive has an unsafe entry", "an entry or link leads outside, or is a device", "pack it again without that entry";
@@ -252,6 +255,7 @@ pub const CODES: &[Code] = codes! {
     App "preflight.app-dir-missing": "The application's folder is not in the source", "`build.app_dir` in windlass.toml names it", "correct `build.app_dir`, or push the folder";
     App "preflight.deadline": "Preflight took too long", "the step's time was over", "deploy again; raise `preflight_s` in the limits file if it happens often";
     Host "preflight.disk-floor": "Too little disk space is free", "no deployment starts below `disk_free_bytes_min`, so that what runs is safe", "free disk space, or lower `disk_free_bytes_min` in the limits file";
+    Host "preflight.inode-floor": "Too few inodes are free", "no deployment starts below `disk_free_inodes_min`: each file takes one", "remove small files, `windlass disk` says who has them, or lower `disk_free_inodes_min` in the limits file";
     Host "preflight.disk-unknown": "The free disk space could not be read", "the data directory is not readable", "check that it is there and readable";
     Host "preflight.memory-floor": "Too little memory is available", "no deployment starts below `memory_free_bytes_min`, so that what runs is safe", "stop something, add memory, or lower `memory_free_bytes_min` in the limits file";
     Host "preflight.memory-two-versions": "The memory is too little for two versions side by side", "the new version needs about as much as the running one, and a floor must stay free", "set strategy = \"recreate\" under [deploy], add memory, or run fewer instances with `windlass scale`";
@@ -298,6 +302,7 @@ pub const CODES: &[Code] = codes! {
     Host "base.missing-part": "No base can be assembled", "a program is missing, and no image registry can be used", "run `apt-get install mmdebstrap`, or give this machine access to a registry";
     Host "base.none": "There is no base to resolve", "a defect of Windlass", "report it";
     Host "base.several-toolchains": "There is no image with these toolchains together", "official images have one toolchain each", "let the host assemble bases";
+    App "build.name-invalid": "The name for an image is not valid", "it has other characters than small letters, digits and . _ - / :", "give one like shop:1.2, or none: `windlass build --output image`";
     App "build.toolchain-unsupported": "There is no base with that toolchain", "the version that was asked for is not offered", "ask for another one: [build] toolchain in windlass.toml";
     Host "registry.digest-mismatch": "An image is not what its digest says", "something between here and the registry alters data", "try again";
     App "registry.invalid-mirror": "A mirror of a registry is not valid", "it has not the form REGISTRY=ADDRESS", "windlass serve --registry-mirror docker.io=https://mirror.example.org";
@@ -316,6 +321,9 @@ pub const CODES: &[Code] = codes! {
     App "build.command-failed": "A command of the build failed", "it ended with a status that is not 0; its last lines say why", "run the same command in a clean checkout, correct what it reports, and deploy again";
     App "build.copy-missing": "A file that the build copies is not in the source", "it is not committed, or lies elsewhere", "commit it, and check `build.app_dir`";
     App "build.deadline": "The build took too long", "the step's time was over", "see where it hangs in `windlass logs --step build`, or raise `build_s` in the limits file";
+    Host "build.disk-floor": "A build was stopped because the disk is nearly full", "less than half of `disk_free_bytes_min` was free, and what runs needs it", "free space: `windlass cache clear`; or lower `disk_free_bytes_min` in the limits file";
+    App "build.disk-full": "A command of the build found no space to write to", "the disk, or a memory file system of the command, is full", "free space on the host (`df -h`, `windlass cache clear`), or write less to memory";
+    App "build.disk-limit": "A build was stopped because it wrote too much to the disk", "its steps and cache mounts wrote more than `build.disk_bytes_max`", "let it write less, or raise `build.disk_bytes_max` in the limits file";
     App "build.fetch-digest": "A downloaded file has another digest", "it was changed at its source", "correct the digest, or the address";
     App "build.fetch-failed": "A file could not be downloaded", "its server did not give it", "check the address";
     Warning "build.fetch-unpinned": "A download has no digest", "it may change without notice", "give its sha256";
@@ -327,6 +335,7 @@ pub const CODES: &[Code] = codes! {
     Host "build.no-secret-storage": "A secret could not be given to the build", "no tmpfs is mounted to hold it", "mount a tmpfs at /run";
     App "build.no-such-user": "A user or group is not in the base", "/etc/passwd or /etc/group does not list it", "name one that exists, or give its number";
     App "build.out-of-memory": "A command of the build was killed for want of memory", "it used more than `build.memory_bytes_max`", "make the build need less, or raise `build.memory_bytes_max` in the limits file";
+    App "build.output-limit": "A command of the build was stopped because it wrote too much output", "it wrote more than `build.output_bytes_max`", "let it say less, or raise `build.output_bytes_max` in the limits file";
     Plugin "build.plan-invalid": "The plan cannot be carried out", "it breaks a rule of the contract", "report it to the plugin's author";
     App "build.secret-missing": "The build needs a variable that is not set", "the plan mounts it as a secret and requires it", "set it: `windlass env set --secret --scope build NAME=value`";
     Warning "build.static-skipped": "Files of the static tree were left out", "only regular files are served", "replace links and devices by files";

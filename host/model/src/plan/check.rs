@@ -156,6 +156,7 @@ fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanPr
             Mount::Cache { id, target, .. } => {
                 check_id(place, id)?;
                 check_absolute(place, target)?;
+                check_cache_target(place, target)?;
             }
             Mount::Bind { from_step, path, target, .. } => {
                 if !from_step.is_empty() {
@@ -173,6 +174,21 @@ fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanPr
         }
     }
     Ok(())
+}
+
+/// What is installed belongs to the step's result: a cache in its place would be missing from the image.
+fn check_cache_target(place: &str, target: &str) -> Result<(), PlanProblem> {
+    if !target.split('/').any(|part| part == "node_modules") {
+        return Ok(());
+    }
+    problem(
+        place,
+        format!(
+            "the cache mount {target:?} lies in a node_modules: what is installed there would be \
+             missing from the image, and one build would get what another left; cache the package \
+             manager's own store instead"
+        ),
+    )
 }
 
 fn check_origin(place: &str, origin: &Origin, known: &HashSet<&str>) -> Result<(), PlanProblem> {
@@ -302,5 +318,33 @@ mod tests {
         check(|p| p.steps[0].cwd = "app".into(), "not absolute");
         check(|p| p.steps[0].cwd = "/a/../b".into(), "leaves its root");
         check(|p| p.steps = vec![p.steps[0].clone(); 500], "more than 200");
+    }
+
+    #[test]
+    fn a_cache_mount_in_a_node_modules_is_refused_with_the_reason() {
+        let cached = |target: &str| {
+            let mount = Mount::Cache {
+                id: "c".into(),
+                target: target.into(),
+                sharing: super::super::Sharing::Locked,
+            };
+            let run = Run {
+                argv: vec!["x".into()],
+                env: vec![],
+                cwd: None,
+                user: None,
+                network: false,
+                mounts: vec![mount],
+                timeout_ms: None,
+            };
+            let mut plan = good();
+            plan.steps[1].ops = vec![Op::Run(run)];
+            plan.validate(&BuildLimits::default())
+        };
+        for target in ["/app/node_modules", "/app/node_modules/.cache", "/node_modules/"] {
+            let problem = cached(target).unwrap_err().to_string();
+            assert!(problem.contains("missing from the image"), "{problem}");
+        }
+        cached("/app/node_modules_cache").unwrap();
     }
 }

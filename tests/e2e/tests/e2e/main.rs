@@ -11,6 +11,7 @@ mod command_line;
 mod containerd_faults;
 mod crash;
 mod diagnosis;
+mod disk;
 mod disk_full;
 mod environments;
 mod frameworks;

@@ -1,0 +1,180 @@
+//! Disk: what cached steps and bases take, what of it may go, and its removal.
+//!
+//! **Invariants**
+//! - What an artifact's record names is never chosen, and neither is anything that it stands on: a live,
+//!   retained or pinned deployment has such a record. The same holds for what a container stands on.
+//! - What a build that runs has looked up or made is never removed: the [`guard`] is asked once more, with
+//!   look-ups held off, right before each removal.
+//! - What others stand on goes after them, so a removal that is cut off leaves nothing broken: only less
+//!   cache.
+//!
+//! Reading order: [`picture`] (what there is), [`choose`] (a pure function from that to what goes),
+//! [`guard`], and the [`Pass`] that carries it out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_containers::runtime::Runtime;
+use windlass_containers::{Labels, RuntimeError};
+use windlass_model::{Digest, Failure};
+
+use crate::builder::Builder;
+
+pub(crate) mod choose;
+pub(crate) mod guard;
+pub(crate) mod picture;
+
+pub use choose::{Ask, Rule, Victim, What, Why};
+pub(crate) use guard::{Guard, Mark};
+pub(crate) use picture::Sizes;
+pub use picture::{Archive, BaseUse, Class, Picture, Piece};
+
+/// The lease whose end has containerd collect what nothing keeps any more.
+const COLLECTING: &str = "prune-collect";
+/// It ends by itself when nobody ends it.
+const COLLECTING_FOR: Duration = Duration::from_secs(600);
+
+/// One look at the disk, and what is removed after it. While there is one, what builds use is remembered.
+pub struct Pass {
+    builder: Builder,
+    picture: Picture,
+    mark: Mark,
+}
+
+impl Builder {
+    /// What there is; with `writable`, the writable snapshots are measured too, which takes a walk
+    /// through each.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn picture(&self, writable: bool) -> Result<Picture, Failure> {
+        let archives = self.bases().archives();
+        picture::read(&**self.runtime(), self.sizes(), archives, writable).await
+    }
+
+    /// A look at the disk that something may be removed after.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn prune_pass(&self) -> Result<Pass, Failure> {
+        let mark = self.bases().guard().prune();
+        let picture = self.picture(false).await?;
+        Ok(Pass { builder: self.clone(), picture, mark })
+    }
+
+    /// Has containerd collect what nothing keeps any more, and free its bytes.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn collect(&self) -> Result<(), Failure> {
+        collect(&**self.runtime()).await.map_err(failed)
+    }
+}
+
+impl Pass {
+    /// What was there.
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// The same as if these artifacts were gone.
+    pub fn without(&mut self, artifacts: &BTreeSet<Digest>) {
+        self.picture.artifacts.retain(|artifact| !artifacts.contains(&artifact.digest));
+    }
+
+    /// What is to go, what others stand on behind them.
+    pub fn choose(&self, ask: &Ask) -> Vec<Victim> {
+        choose::choose(&self.picture, &self.guard().in_use(), ask)
+    }
+
+    /// The same, of steps only those that are meant; with how many of these a build uses now.
+    pub fn choose_of(&self, ask: &Ask, only: &dyn Fn(&Piece) -> bool) -> (Vec<Victim>, usize) {
+        let in_use = self.guard().in_use();
+        let needed = self.picture.needed();
+        let used = in_use.iter().filter(|key| !needed.contains(key.as_str()));
+        let used = used.filter_map(|key| self.picture.pieces.get(key)).filter(|piece| only(piece));
+        let used = used.filter(|piece| piece.class == Class::Step).count();
+        (choose::choose_of(&self.picture, &in_use, ask, only), used)
+    }
+
+    /// Removes what was chosen, tells of each removal as it is done, and answers what was removed: what
+    /// came into use meanwhile stays. Can be repeated, also after a crash.
+    ///
+    /// # Errors
+    /// What the runtime or the file system says.
+    pub async fn carry_out(
+        &self,
+        victims: Vec<Victim>,
+        told: &(dyn Fn(&Victim) + Send + Sync),
+    ) -> Result<Vec<Victim>, Failure> {
+        // Nobody may begin to unpack an image on layers that are about to be collected.
+        let bases_wait = match victims.iter().any(|victim| victim.what != What::Step) {
+            true => self.builder.bases().alone(),
+            false => None,
+        };
+        let mut removed = Vec::new();
+        let mut outcome = Ok(());
+        for victim in victims {
+            if victim.what != What::Step && bases_wait.is_none() {
+                continue;
+            }
+            match self.remove(&victim).await {
+                Ok(true) => {
+                    told(&victim);
+                    removed.push(victim);
+                }
+                Ok(false) => {}
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
+            }
+        }
+        if !removed.is_empty() {
+            self.builder.collect().await?;
+        }
+        outcome.map(|()| removed)
+    }
+
+    /// Removes one, unless something uses it or stands on it now.
+    async fn remove(&self, victim: &Victim) -> Result<bool, Failure> {
+        let Some(_alone) = self.guard().removal(&victim.key).await else { return Ok(false) };
+        let runtime = self.builder.runtime();
+        match victim.what {
+            What::Step => match runtime.remove_snapshot(&victim.key).await {
+                Ok(()) => Ok(true),
+                // Something was built on it.
+                Err(RuntimeError::Refused { .. }) => Ok(false),
+                Err(error) => Err(failed(error)),
+            },
+            // Its layers are collected when nothing else keeps them.
+            What::Base => {
+                for record in &victim.records {
+                    runtime.delete_blob(record).await.map_err(failed)?;
+                }
+                Ok(true)
+            }
+            What::BaseArchive => match std::fs::remove_file(&victim.key) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    let what = "An assembled base could not be removed";
+                    Err(crate::builder::io_failure(what, victim.key.as_ref(), &e))
+                }
+                _ => Ok(true),
+            },
+        }
+    }
+
+    fn guard(&self) -> &Arc<Guard> {
+        self.mark.guard()
+    }
+}
+
+async fn collect(runtime: &dyn Runtime) -> Result<(), RuntimeError> {
+    runtime.create_lease(COLLECTING, &Labels::new(), COLLECTING_FOR).await?;
+    runtime.delete_lease(COLLECTING).await
+}
+
+fn failed(error: RuntimeError) -> Failure {
+    error.failure("The disk could not be tidied")
+}

@@ -1,0 +1,143 @@
+//! The files of an artifact as a tar: a static tree, or the file system of an image.
+//!
+//! **Invariant: what is being read is not pruned meanwhile.** Links are written as links; devices and
+//! sockets are left out, and a file with several names is written once for each.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+use tokio_util::bytes::Bytes;
+use windlass_containers::runtime::{Access, Mounted};
+use windlass_model::Failure;
+use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
+
+use crate::artifact::static_dir;
+use crate::builder::Builder;
+use crate::disk::Mark;
+
+/// Pieces of a tar that wait for the reader.
+const AHEAD: usize = 16;
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// The pieces of a tar, in order; an error ends it before its time.
+pub type Pieces = mpsc::Receiver<io::Result<Bytes>>;
+
+impl Builder {
+    /// The files of an output as a tar. Without a name it is the static tree, or what the web process
+    /// runs from, or the only output.
+    ///
+    /// # Errors
+    /// `export.no-such-output`, `artifact.missing`, the runtime's.
+    pub async fn files(
+        &self,
+        artifact: &Artifact,
+        output: Option<&str>,
+    ) -> Result<Pieces, Failure> {
+        let output = choose(artifact, output)?;
+        let mark = self.bases().guard().build();
+        let looking = self.bases().guard().touch(&output.snapshot).await;
+        self.verify_artifact(artifact).await?;
+        drop(looking);
+        let from = match &output.kind {
+            ArtifactKind::StaticTree { tree, .. } => {
+                From::Folder(static_dir(self.data_dir(), tree))
+            }
+            ArtifactKind::Image { .. } => {
+                let mounted = self.runtime().mount_snapshot(&output.snapshot, Access::ReadOnly);
+                let failed = "The image's files could not be read";
+                From::Mounted(mounted.await.map_err(|e| e.failure(failed))?)
+            }
+        };
+        let (to, pieces) = mpsc::channel(AHEAD);
+        tokio::task::spawn_blocking(move || write(&from, to, mark));
+        Ok(pieces)
+    }
+}
+
+enum From {
+    Folder(PathBuf),
+    Mounted(Mounted),
+}
+
+impl From {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) => path,
+            Self::Mounted(mounted) => mounted.path(),
+        }
+    }
+}
+
+fn choose<'a>(artifact: &'a Artifact, name: Option<&str>) -> Result<&'a ArtifactOutput, Failure> {
+    let web = || artifact.web().and_then(|web| artifact.output(&web.output));
+    let only = || artifact.outputs.first().filter(|_| artifact.outputs.len() == 1);
+    let found = match name {
+        Some(name) => artifact.output(name),
+        None => artifact.static_output().or_else(web).or_else(only),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = artifact.outputs.iter().map(|output| output.name.as_str()).collect();
+        Failure::app(
+            "export.no-such-output",
+            match name {
+                Some(name) => format!("the build has no output {name:?}"),
+                None => "it is not clear which output is meant".to_owned(),
+            },
+            format!("its outputs are {}", names.join(", ")),
+            "name one of them: windlass build --from OUTPUT",
+        )
+    })
+}
+
+fn write(from: &From, to: mpsc::Sender<io::Result<Bytes>>, _in_use: Mark) {
+    let pieces = Sender { to: to.clone(), piece: Vec::with_capacity(PIECE_BYTES) };
+    let mut tar = tar::Builder::new(pieces);
+    tar.follow_symlinks(false);
+    let outcome = append(&mut tar, from.path(), Path::new("."));
+    let outcome = outcome.and_then(|()| tar.into_inner()?.flush());
+    if let Err(error) = outcome {
+        // Nobody reads any more, or the reader learns that it is cut off.
+        let _nobody_reads = to.blocking_send(Err(error));
+    }
+}
+
+/// A folder and everything below it, in the order of the names.
+fn append(tar: &mut tar::Builder<Sender>, from: &Path, name: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = from.symlink_metadata()?.file_type();
+    if kind.is_block_device() || kind.is_char_device() || kind.is_fifo() || kind.is_socket() {
+        return Ok(());
+    }
+    if !kind.is_dir() {
+        return tar.append_path_with_name(from, name);
+    }
+    tar.append_dir(name, from)?;
+    let mut names: Vec<_> =
+        std::fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    names.iter().try_for_each(|entry| append(tar, &from.join(entry), &name.join(entry)))
+}
+
+struct Sender {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    piece: Vec<u8>,
+}
+
+impl Write for Sender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
+        self.to.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}

@@ -1,0 +1,263 @@
+//! Cache mounts: folders of a project that outlive its builds.
+//!
+//! **Invariant: nothing is taken from under a running build.** Who uses a cache holds its lock, shared or
+//! alone; who removes one takes the lock alone, and leaves what is locked. The lock files stay, so that two
+//! can never hold different ones of the same name.
+//!
+//! A command has a cache that is not shared as an overlay: what it changes lies apart from the cache until
+//! it has succeeded, and only then is it taken over ([`overlay`]). What a failed command wrote is thrown away.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::FlockOperation;
+use windlass_model::plan::Sharing;
+use windlass_model::{DeploymentId, Failure, ProjectName};
+
+use super::OpContext;
+use crate::builder::{Session, io_failure};
+
+pub(super) mod overlay;
+
+/// Between two tries to lock a cache.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// A cache for one command.
+pub(super) struct Cache {
+    /// Name of it.
+    pub(super) id: String,
+    /// Its folder.
+    pub(super) dir: PathBuf,
+    /// How it is used.
+    pub(super) sharing: Sharing,
+    /// Whether it is thrown away after the command.
+    pub(super) is_own: bool,
+    _lock: Option<File>,
+}
+
+fn project_dir(data_dir: &Path, project: &ProjectName) -> PathBuf {
+    data_dir.join("cache/mounts").join(project.as_str())
+}
+
+/// The cache of this name, once nobody else is in the way.
+pub(super) async fn open(
+    session: &Session,
+    context: &OpContext<'_>,
+    id: &str,
+    sharing: Sharing,
+) -> Result<Cache, Failure> {
+    let all = project_dir(&session.config.data_dir, &session.request.project);
+    let dir = all.join(id);
+    let unusable = |e: io::Error| io_failure("A cache cannot be used", &dir, &e);
+    let lock = lock_file(&all, id).map_err(unusable)?;
+    let wanted = match sharing {
+        Sharing::Shared => FlockOperation::NonBlockingLockShared,
+        Sharing::Locked | Sharing::Private => FlockOperation::NonBlockingLockExclusive,
+    };
+    let mut told = false;
+    while rustix::fs::flock(&lock, wanted).is_err() {
+        if sharing == Sharing::Private {
+            let dir = session.scratch().join(format!("{}-cache-{id}", context.id));
+            make(&session.scratch(), &dir).map_err(unusable)?;
+            return Ok(Cache { id: id.to_owned(), dir, sharing, is_own: true, _lock: None });
+        }
+        session.check_cancelled()?;
+        if !told {
+            session.log.host(format!("waiting for the cache {id}, which another build uses"));
+            told = true;
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+    // Its time says when the cache was used last.
+    lock.set_modified(SystemTime::now()).map_err(unusable)?;
+    make(&all, &dir).map_err(unusable)?;
+    Ok(Cache { id: id.to_owned(), dir, sharing, is_own: false, _lock: Some(lock) })
+}
+
+fn lock_file(all: &Path, id: &str) -> io::Result<File> {
+    let locks = all.join(LOCKS);
+    std::fs::create_dir_all(&locks)?;
+    File::options().create(true).truncate(false).write(true).open(locks.join(id))
+}
+
+/// Folder of the locks. No cache has this name: none begins with a dot.
+const LOCKS: &str = ".locks";
+
+/// Whoever runs in the container may write to it; on the host only root gets there.
+pub(super) fn make(outer: &Path, dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::set_permissions(outer, std::fs::Permissions::from_mode(0o700))?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777))
+}
+
+/// Where a build keeps its changes to caches until they are taken over: on the caches' own file system.
+pub(crate) fn changes_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf {
+    data_dir.join("cache/changes").join(deployment.as_str())
+}
+
+/// Bytes on the disk of everything below a folder.
+pub(super) fn disk_bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let of = |entry: std::fs::DirEntry| {
+        let Ok(meta) = entry.metadata() else { return 0 };
+        let below = if meta.is_dir() { disk_bytes(&entry.path()) } else { 0 };
+        meta.blocks() * 512 + below
+    };
+    entries.map(of).sum()
+}
+
+/// What was removed of cache mounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    pub(crate) removed: usize,
+    pub(crate) bytes: u64,
+    pub(crate) in_use: usize,
+}
+
+/// A cache on the disk.
+struct Found {
+    id: String,
+    dir: PathBuf,
+    all: PathBuf,
+    used: SystemTime,
+}
+
+fn caches_of(all: &Path) -> io::Result<Vec<Found>> {
+    let entries = match std::fs::read_dir(all) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        if id.starts_with('.') || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let of_lock = std::fs::metadata(all.join(LOCKS).join(&id));
+        let used = of_lock.or_else(|_| entry.metadata())?.modified()?;
+        found.push(Found { id, dir: entry.path(), all: all.to_owned(), used });
+    }
+    Ok(found)
+}
+
+/// Removes a cache unless somebody uses it; whether it is gone.
+fn remove(found: &Found) -> io::Result<bool> {
+    let lock = lock_file(&found.all, &found.id)?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    match std::fs::remove_dir_all(&found.dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(true),
+    }
+}
+
+/// Holds a project's caches to their quota: the one that was used longest ago goes first, as a whole.
+/// A tool does not notice that a cache is empty, but may well that a part of it is missing.
+pub(crate) fn evict(data_dir: &Path, project: &ProjectName, bytes_max: u64) -> io::Result<Removed> {
+    let mut found = caches_of(&project_dir(data_dir, project))?;
+    found.sort_by_key(|cache| cache.used);
+    let sizes: Vec<u64> = found.iter().map(|cache| disk_bytes(&cache.dir)).collect();
+    let mut total: u64 = sizes.iter().sum();
+    let mut removed = Removed::default();
+    for (cache, bytes) in found.iter().zip(sizes) {
+        if total <= bytes_max {
+            break;
+        }
+        if remove(cache)? {
+            tracing::info!(%project, cache = cache.id, bytes, "evicted a cache mount");
+            total -= bytes;
+            removed.removed += 1;
+            removed.bytes += bytes;
+        } else {
+            removed.in_use += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes every cache mount, or those of one project, but for those in use.
+pub(crate) fn clear(data_dir: &Path, project: Option<&ProjectName>) -> io::Result<Removed> {
+    let mut dirs = Vec::new();
+    match project {
+        Some(project) => dirs.push(project_dir(data_dir, project)),
+        None => {
+            let entries = std::fs::read_dir(data_dir.join("cache/mounts")).into_iter().flatten();
+            dirs.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    let mut removed = Removed::default();
+    let mut found = Vec::new();
+    for dir in dirs {
+        found.extend(caches_of(&dir)?);
+    }
+    for cache in found {
+        let bytes = disk_bytes(&cache.dir);
+        if remove(&cache)? {
+            removed.removed += 1;
+            removed.bytes += bytes;
+        } else {
+            removed.in_use += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    fn cache(data: &Path, project: &str, id: &str, bytes: usize, age_s: u64) -> PathBuf {
+        let all = project_dir(data, &project.parse().unwrap());
+        let dir = all.join(id);
+        make(&all, &dir).unwrap();
+        std::fs::write(dir.join("x"), vec![7; bytes]).unwrap();
+        let used = SystemTime::now() - Duration::from_secs(age_s);
+        lock_file(&all, id).unwrap().set_modified(used).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_one_used_longest_ago_goes_first_and_never_one_in_use() {
+        let data = tempfile::tempdir().unwrap();
+        let shop: ProjectName = "shop".parse().unwrap();
+        let old = cache(data.path(), "shop", "old", 100 * KIB, 300);
+        let used = cache(data.path(), "shop", "used", 100 * KIB, 400);
+        let new = cache(data.path(), "shop", "new", 100 * KIB, 10);
+        let other = cache(data.path(), "blog", "other", 900 * KIB, 900);
+        let lock = lock_file(&project_dir(data.path(), &shop), "used").unwrap();
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
+
+        let evicted = evict(data.path(), &shop, 250 << 10).unwrap();
+        assert_eq!((evicted.removed, evicted.in_use), (1, 1));
+        assert!(!old.exists() && used.exists() && new.exists() && other.exists());
+        assert_eq!(evict(data.path(), &shop, 250 << 10).unwrap(), Removed::default());
+        drop(lock);
+        assert_eq!(evict(data.path(), &shop, 0).unwrap().removed, 2);
+        assert!(!used.exists() && !new.exists() && other.exists());
+    }
+
+    #[test]
+    fn clearing_takes_one_project_or_all_and_leaves_what_is_in_use() {
+        let data = tempfile::tempdir().unwrap();
+        let shop: ProjectName = "shop".parse().unwrap();
+        cache(data.path(), "shop", "a", KIB, 1);
+        let blog = cache(data.path(), "blog", "b", KIB, 1);
+        let cleared = clear(data.path(), Some(&shop)).unwrap();
+        assert_eq!((cleared.removed, cleared.in_use), (1, 0));
+        assert!(cleared.bytes >= 1024 && blog.exists());
+        let dir = project_dir(data.path(), &"blog".parse().unwrap());
+        let lock = lock_file(&dir, "b").unwrap();
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert_eq!(clear(data.path(), None).unwrap(), Removed { in_use: 1, ..Removed::default() });
+        drop(lock);
+        assert_eq!(clear(data.path(), None).unwrap().removed, 1);
+        assert_eq!(clear(tempfile::tempdir().unwrap().path(), None).unwrap(), Removed::default());
+    }
+}

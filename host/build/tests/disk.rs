@@ -1,0 +1,173 @@
+//! Budgets, pruning and what is counted, on a real containerd.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{DEADLINE, Host, Registry, busybox, copy, plan, script, step};
+use windlass_build::disk::{Ask, Class, Rule, Victim, What, Why};
+use windlass_model::plan::{Base, BuildPlan, Copy, Op, Origin};
+use windlass_model::{Limits, Timestamp};
+
+const MIB: u64 = 1 << 20;
+
+fn at_most(bytes: u64) -> Rule {
+    Rule { bytes_max: Some(bytes), unused_for: None }
+}
+
+fn ask(steps: Rule, bases: Rule) -> Ask {
+    Ask { now: Timestamp::now(), steps, bases, free_bytes: 0 }
+}
+
+async fn prune(host: &Host, ask: Ask) -> Vec<Victim> {
+    let pass = host.builder.prune_pass().await.unwrap();
+    let victims = pass.choose(&ask);
+    pass.carry_out(victims, &|_| ()).await.unwrap()
+}
+
+/// Bytes on disk below a directory.
+fn bytes_below(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+            Ok(meta) => meta.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// An application whose build makes a file of one MiB that depends on its source.
+fn app() -> BuildPlan {
+    let make = "tr -dc a-z </dev/urandom | head -c 1048576 > /made; cat /app/app.txt >> /made";
+    let ops = vec![copy("app.txt", "/app/"), Op::Run(script(make))];
+    plan(vec![busybox(), step("app", Base::Step("base".to_owned()), ops)])
+}
+
+/// How many builds in a row: 200 in the soak.
+fn builds() -> usize {
+    let full = std::env::var("WINDLASS_TEST_EXTENT").is_ok_and(|extent| extent == "full");
+    if full { 200 } else { 12 }
+}
+
+#[tokio::test]
+async fn many_builds_of_a_changing_app_stay_under_the_budget_and_keep_their_artifacts() {
+    const BUDGET: u64 = 4 * MIB;
+    const KEPT: usize = 3;
+    let host = Host::start(236).await;
+    let mut artifacts = Vec::new();
+    let mut most = 0;
+    for n in 0..builds() {
+        std::fs::write(host.source.path().join("app.txt"), format!("version {n}\n")).unwrap();
+        let built = host.build(app()).await.unwrap();
+        assert_eq!(built.steps[0].cached, n > 0, "the step that all share was pruned");
+        artifacts.push(built.artifact);
+        if artifacts.len() > KEPT {
+            let old = artifacts.remove(0);
+            host.builder.delete_artifact(&old.digest).await.unwrap();
+        }
+        for gone in prune(&host, ask(at_most(BUDGET), Rule::default())).await {
+            assert!(matches!(gone.why, Why::OverBudget { bytes_max: BUDGET, .. }), "{gone:?}");
+        }
+        let picture = host.builder.picture(false).await.unwrap();
+        let (needed, cache) = picture.bytes(Class::Step);
+        assert!(cache <= BUDGET, "after build {n}: {cache}");
+        assert!(needed >= MIB, "a needed step has no bytes: {picture:?}");
+        let snapshots =
+            host.data.path().join("containerd/root/io.containerd.snapshotter.v1.overlayfs");
+        most = most.max(bytes_below(&snapshots).saturating_sub(needed));
+    }
+    // Not only in the books: nothing but the budget and what is needed lies on the disk.
+    assert!(most <= BUDGET + MIB, "{most} bytes were on the disk beyond what is needed");
+    for artifact in &artifacts {
+        host.builder.verify_artifact(artifact).await.unwrap();
+    }
+    // The kept versions are found again, not built.
+    let oldest = builds() - KEPT;
+    std::fs::write(host.source.path().join("app.txt"), format!("version {oldest}\n")).unwrap();
+    let again = host.build(app()).await.unwrap();
+    assert!(again.all_cached(), "{:?}", again.steps);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_running_build_has_looked_up_stays_whatever_is_asked() {
+    let host = Host::start(237).await;
+    let made = || vec![copy("app.txt", "/"), Op::Run(script("echo made > /made"))];
+    // `made` is a leaf: nothing stands on it, and no artifact names it.
+    let first = plan(vec![busybox(), step("made", Base::Step("base".to_owned()), made())]);
+    let built = host.build(first).await.unwrap();
+    let made_key = built.steps[1].key.clone();
+    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+
+    let slow = "echo begun; while [ ! -e /tmp/go ] && [ $((i=i+1)) -lt 40 ]; do sleep 0.1; done";
+    let from_made = Op::Copy(Copy {
+        origin: Origin::Step("made".to_owned()),
+        sources: vec!["made".to_owned()],
+        exclude: Vec::new(),
+        dest: "/taken".to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+    });
+    let second = plan(vec![
+        busybox(),
+        step("made", Base::Step("base".to_owned()), made()),
+        step("slow", Base::Step("base".to_owned()), vec![Op::Run(script(slow))]),
+        step("app", Base::Step("slow".to_owned()), vec![from_made]),
+    ]);
+    let (builder, request) = (host.builder.clone(), host.request(second));
+    let building = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while !host.log().contains("\nbegun\n") {
+        assert!(start.elapsed() < DEADLINE, "the step did not begin: {}", host.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let gone = prune(&host, ask(at_most(0), at_most(0))).await;
+    assert!(gone.iter().all(|victim| victim.key != made_key), "{gone:?}");
+    let built = building.await.unwrap().unwrap();
+    assert!(built.steps[1].cached, "{:?}", built.steps);
+    host.builder.verify_artifact(&built.artifact).await.unwrap();
+    // Nobody uses it any more: the artifact has a copy.
+    let gone = prune(&host, ask(at_most(0), at_most(0))).await;
+    assert!(gone.iter().any(|victim| victim.key == made_key), "{gone:?}");
+    host.builder.verify_artifact(&built.artifact).await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_base_goes_when_no_artifact_needs_it_and_is_pulled_again() {
+    let host = Host::with_limits(238, Limits::default()).await;
+    let registry = Registry::start();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    registry.push("team/base", "1", architecture);
+    let base = Base::Image(format!("{}/team/base:1", registry.address));
+    let app =
+        || plan(vec![step("app", base.clone(), vec![Op::Run(script("echo hello > /tmp/x"))])]);
+    let built = host.build(app()).await.unwrap();
+    let everything = || ask(at_most(0), at_most(0));
+    assert_eq!(prune(&host, everything()).await, [], "an artifact needs all of it");
+    host.builder.verify_artifact(&built.artifact).await.unwrap();
+
+    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    let picture = host.builder.picture(false).await.unwrap();
+    let (_, layers) = picture.bytes(Class::Base);
+    assert!(layers > MIB, "busybox is larger than that: {picture:?}");
+    let gone = prune(&host, ask(Rule::default(), at_most(0))).await;
+    let kinds: Vec<What> = gone.iter().map(|victim| victim.what).collect();
+    assert_eq!(kinds, [What::Step, What::Base], "{gone:?}");
+    assert_eq!(gone[1].bytes, layers);
+    assert!(gone[1].name.contains("team/base:1") && matches!(gone[0].why, Why::StandsOn(_)));
+    assert_eq!(host.engine.inventory().await.unwrap().into_keys().next(), None);
+
+    let again = host.build(app()).await.unwrap();
+    assert!(!again.all_cached());
+    assert_eq!(again.artifact.bases, built.artifact.bases);
+    host.builder.verify_artifact(&again.artifact).await.unwrap();
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}

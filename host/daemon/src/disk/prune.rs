@@ -1,0 +1,277 @@
+//! Pruning on demand: first what would go and why, then the same carried out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use windlass_build::disk::{Ask, Pass, Rule, Victim, What, Why};
+use windlass_model::disk::{PruneItem, PruneKind, PruneRequest, PruneView};
+use windlass_model::{Deployment, Digest, Failure, Timestamp};
+
+use super::{LOCK, retention, told};
+use crate::failpoint;
+use crate::host::Host;
+use crate::pipeline::prune;
+use crate::source::uploads;
+
+/// Says what goes, and removes it unless it is a dry run. What is asked for twice goes once.
+///
+/// # Errors
+/// The store's, the runtime's, the file system's.
+pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneView, Failure> {
+    let _one = host.named_lock(LOCK.to_owned()).await;
+    let mut job = Job::look(host, request).await?;
+    let mut items: Vec<PruneItem> = Vec::new();
+    items.extend(job.deployments.iter().map(|going| of_deployment(&going.deployment, going.kind)));
+    items.extend(job.orphans.iter().map(|digest| of_orphan(digest)));
+    items.extend(job.victims.iter().map(of_victim));
+    items.extend(job.uploads.iter().map(|upload| upload.item()));
+    if !request.dry_run {
+        let gone = job.carry_out(host).await?;
+        items.retain(|item| {
+            !matches!(item.kind, PruneKind::Cache | PruneKind::Bases) || gone.contains(&item.name)
+        });
+    }
+    let bytes = items.iter().map(|item| item.bytes).sum();
+    Ok(PruneView { dry_run: request.dry_run, items, bytes, left: job.left })
+}
+
+/// One whose artifact goes, as it was seen.
+struct Going {
+    deployment: Deployment,
+    revision: u64,
+    kind: PruneKind,
+}
+
+/// What was found.
+struct Job<'a> {
+    request: &'a PruneRequest,
+    deployments: Vec<Going>,
+    /// Records that no deployment refers to.
+    orphans: Vec<Digest>,
+    pass: Pass,
+    victims: Vec<Victim>,
+    uploads: Vec<Upload>,
+    left: Vec<String>,
+    /// Held until the end: nothing is built meanwhile whose artifact this may be.
+    _no_build: Option<tokio::sync::RwLockWriteGuard<'a, ()>>,
+}
+
+impl<'a> Job<'a> {
+    async fn look(host: &'a Host, request: &'a PruneRequest) -> Result<Self, Failure> {
+        let wants = |kind| request.kinds.is_empty() || request.kinds.contains(&kind);
+        let mut left = Vec::new();
+        let about_artifacts =
+            wants(PruneKind::Artifacts) || request.kinds.contains(&PruneKind::Images);
+        let no_build = match about_artifacts {
+            true => host.artifacts.try_write().ok(),
+            false => None,
+        };
+        if about_artifacts && no_build.is_none() {
+            left.push(
+                "artifacts: something is being built, which may be one of them; ask again"
+                    .to_owned(),
+            );
+        }
+        let mut deployments: Vec<Going> = Vec::new();
+        let mut orphans = Vec::new();
+        let mut pass = host.builder.prune_pass().await?;
+        if no_build.is_some() {
+            if wants(PruneKind::Artifacts) {
+                let due = prune::due(host)?;
+                let kind = PruneKind::Artifacts;
+                let going = |(deployment, revision)| Going { deployment, revision, kind };
+                deployments.extend(due.into_iter().map(going));
+                let kept: BTreeSet<Digest> =
+                    prune::retained(host)?.into_iter().map(|(_, digest)| digest).collect();
+                let records = pass.picture().artifacts.iter().map(|artifact| &artifact.digest);
+                orphans.extend(records.filter(|digest| !kept.contains(digest)).cloned());
+            }
+            if request.kinds.contains(&PruneKind::Images) {
+                let older = older_than(request);
+                for (deployment, revision) in prune::images(host)? {
+                    let built_at = deployment.ended_at.unwrap_or(deployment.created_at);
+                    let known = |going: &Going| going.deployment.id == deployment.id;
+                    if is_older(built_at, older) && !deployments.iter().any(known) {
+                        deployments.push(Going { deployment, revision, kind: PruneKind::Images });
+                    }
+                }
+            }
+        }
+        let going = going(host, &deployments, &orphans)?;
+        pass.without(&going);
+        let victims = pass.choose(&ask(host, request));
+        let uploads = match wants(PruneKind::Uploads) {
+            true => uploads_to_go(host).await?,
+            false => Vec::new(),
+        };
+        let _no_build = no_build;
+        Ok(Self { request, deployments, orphans, pass, victims, uploads, left, _no_build })
+    }
+
+    /// Artifacts first, so that their steps are nobody's any more. Answers the names of the steps and
+    /// bases that went.
+    async fn carry_out(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
+        for Going { deployment, revision, .. } in std::mem::take(&mut self.deployments) {
+            prune::let_go(host, deployment, revision).await?;
+            failpoint::reached("during:prune-artifacts");
+        }
+        for orphan in &self.orphans {
+            host.builder.delete_artifact(orphan).await?;
+        }
+        let victims = std::mem::take(&mut self.victims);
+        let asked = victims.len();
+        let gone = self.pass.carry_out(victims, &told).await?;
+        if gone.len() < asked {
+            let n = asked - gone.len();
+            self.left
+                .push(format!("{n} of the cache: a build uses them now, or bases are being made"));
+        }
+        if !self.uploads.is_empty() {
+            let kept = uploads_kept(host).await?;
+            remove_uploads(host.config.data_dir.clone(), kept).await?;
+        }
+        tracing::info!(kinds = ?self.request.kinds, "pruned on demand");
+        Ok(gone.into_iter().map(|victim| victim.name).collect())
+    }
+}
+
+fn older_than(request: &PruneRequest) -> Duration {
+    Duration::from_secs(request.older_than_s.unwrap_or(0))
+}
+
+fn is_older(at: Timestamp, than: Duration) -> bool {
+    Duration::try_from(Timestamp::now().duration_since(at)).is_ok_and(|age| age >= than)
+}
+
+/// The rules in force, or of each named kind everything that is old enough.
+fn ask(host: &Host, request: &PruneRequest) -> Ask {
+    if request.kinds.is_empty() {
+        return retention(host);
+    }
+    let rule = |kind| match (request.kinds.contains(&kind), request.older_than_s) {
+        (false, _) => Rule::default(),
+        (true, None) => Rule::ALL,
+        (true, Some(_)) => Rule { bytes_max: None, unused_for: Some(older_than(request)) },
+    };
+    let (steps, bases) = (rule(PruneKind::Cache), rule(PruneKind::Bases));
+    Ask { now: Timestamp::now(), steps, bases, free_bytes: 0 }
+}
+
+/// The artifacts that nothing keeps then.
+fn going(
+    host: &Host,
+    deployments: &[Going],
+    orphans: &[Digest],
+) -> Result<BTreeSet<Digest>, Failure> {
+    let ids: BTreeSet<_> = deployments.iter().map(|going| going.deployment.id.clone()).collect();
+    let mut going: BTreeSet<Digest> = orphans.iter().cloned().collect();
+    let artifacts =
+        deployments.iter().filter_map(|going| going.deployment.outputs.artifact.as_ref());
+    for artifact in artifacts {
+        if !prune::is_kept_without(host, &artifact.digest, &ids)? {
+            going.insert(artifact.digest.clone());
+        }
+    }
+    Ok(going)
+}
+
+fn of_deployment(one: &Deployment, kind: PruneKind) -> PruneItem {
+    let number = format!("#{} of {}/{}", one.number, one.project, one.environment);
+    let (name, why) = match kind {
+        PruneKind::Images => {
+            let name = one.kind.image().unwrap_or_default();
+            (format!("{name} ({number})"), "asked for; build it again to have it again".to_owned())
+        }
+        _ => (number, "beyond what is kept (`keep_artifacts`)".to_owned()),
+    };
+    PruneItem { kind, name, bytes: 0, last_used: one.ended_at, why }
+}
+
+fn of_orphan(digest: &Digest) -> PruneItem {
+    PruneItem {
+        kind: PruneKind::Artifacts,
+        name: digest.short().to_owned(),
+        bytes: 0,
+        last_used: None,
+        why: "no deployment refers to it".to_owned(),
+    }
+}
+
+fn of_victim(victim: &Victim) -> PruneItem {
+    let kind = match victim.what {
+        What::Step => PruneKind::Cache,
+        What::Base | What::BaseArchive => PruneKind::Bases,
+    };
+    PruneItem {
+        kind,
+        name: victim.name.clone(),
+        bytes: victim.bytes,
+        last_used: Some(victim.last_used),
+        why: why(&victim.why),
+    }
+}
+
+fn why(why: &Why) -> String {
+    match why {
+        Why::Unused(age) if age.as_secs() < 24 * 3600 => "asked for; nothing needs it".to_owned(),
+        Why::Unused(age) => {
+            format!("nothing needs it; not used for {} days", age.as_secs() / (24 * 3600))
+        }
+        Why::OverBudget { bytes, bytes_max } => {
+            format!("{} MiB are there, {} MiB may be", bytes >> 20, bytes_max >> 20)
+        }
+        Why::LowOnSpace => "too little disk space is free".to_owned(),
+        Why::StandsOn(base) => format!("it stands on {base}, which goes"),
+    }
+}
+
+/// An archive that no deployment refers to.
+struct Upload {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Upload {
+    fn item(&self) -> PruneItem {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        PruneItem {
+            kind: PruneKind::Uploads,
+            name: name.chars().take(12).collect(),
+            bytes: self.bytes,
+            last_used: None,
+            why: "no deployment refers to it".to_owned(),
+        }
+    }
+}
+
+async fn uploads_kept(host: &Host) -> Result<BTreeSet<Digest>, Failure> {
+    let mut kept = BTreeSet::new();
+    for project in host.store.projects().map_err(|e| e.to_failure())? {
+        prune::uploads_of(host, &project.name, &mut kept).await?;
+    }
+    Ok(kept)
+}
+
+async fn uploads_to_go(host: &Host) -> Result<Vec<Upload>, Failure> {
+    let (kept, data_dir) = (uploads_kept(host).await?, host.config.data_dir.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let upload = |path: PathBuf| Upload { bytes: super::measure::size(&path).bytes, path };
+        uploads::to_go(&data_dir, &kept).map(|paths| paths.into_iter().map(upload).collect())
+    });
+    found.await.map_err(std::io::Error::other).flatten().map_err(|e| broken(&e))
+}
+
+async fn remove_uploads(data_dir: PathBuf, kept: BTreeSet<Digest>) -> Result<(), Failure> {
+    let removed = tokio::task::spawn_blocking(move || uploads::prune(Path::new(&data_dir), &kept));
+    removed.await.map_err(std::io::Error::other).flatten().map_err(|e| broken(&e))
+}
+
+fn broken(error: &std::io::Error) -> Failure {
+    Failure::host(
+        "prune.uploads",
+        "uploads that are no longer needed could not be removed",
+        error.to_string(),
+        "check the permissions of `uploads` in the data directory",
+    )
+}

@@ -1,0 +1,337 @@
+//! Who uses what. Each byte is counted once: what several projects use stands with the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use windlass_build::disk::{Class, Picture, Piece};
+use windlass_model::deployment::{Artifact, ArtifactKind};
+use windlass_model::disk::{DiskBudget, DiskPart, DiskView, ProjectDisk, PruneKind};
+use windlass_model::{DeploymentId, Digest, Failure, ProjectName, Timestamp};
+
+use super::measure::{Size, names, size};
+use super::{retention, space};
+use crate::host::Host;
+use crate::pipeline::{names as labels, prune};
+
+/// Folders of the data directory that belong to projects, one folder each, and what they are.
+const BY_PROJECT: [(&str, &str); 3] =
+    [("volumes", "volumes"), ("cache/mounts", "cache-mounts"), ("cache/git", "repositories")];
+/// Folders of the data directory that belong to the host.
+const OF_THE_HOST: [(&str, &str, &str); 5] = [
+    ("store", "state", ""),
+    ("backups", "backups", "at most `backups_kept_max`"),
+    ("plugins", "plugins", ""),
+    ("cache/plugins", "plugins", "installed ones, and what was compiled of all"),
+    ("work", "workspaces", "of deployments that are at work"),
+];
+/// What is counted in another way.
+const COUNTED: [&str; 5] = ["static", "uploads", "logs", "containerd", "cache"];
+
+/// What uses what, for whom.
+#[derive(Debug, Default)]
+struct Sums {
+    projects: BTreeMap<ProjectName, BTreeMap<String, Size>>,
+    host: BTreeMap<String, (Size, String)>,
+}
+
+impl Sums {
+    fn project(&mut self, project: &ProjectName, what: &str, size: Size) {
+        let parts = self.projects.entry(project.clone()).or_default();
+        *parts.entry(what.to_owned()).or_default() += size;
+    }
+
+    fn host(&mut self, what: &str, size: Size, note: &str) {
+        let part = self.host.entry(what.to_owned()).or_default();
+        part.0 += size;
+        if !note.is_empty() {
+            note.clone_into(&mut part.1);
+        }
+    }
+
+    /// Of one project, or of the host under another name when there are several or none.
+    fn shared(&mut self, users: Option<&BTreeSet<ProjectName>>, what: &str, size: Size) {
+        match users.map(|users| (users.len(), users.first())) {
+            Some((1, Some(project))) => self.project(project, what, size),
+            Some((2.., _)) => {
+                let note = "several projects use it; counted here once, and with none of them";
+                self.host(&format!("shared-{what}"), size, note);
+            }
+            _ => self.host(
+                &format!("unclaimed-{what}"),
+                size,
+                "no deployment refers to it: it goes with the next sweep",
+            ),
+        }
+    }
+
+    fn view(self, host: &Host, picture: &Picture) -> Result<DiskView, Failure> {
+        let part = |(what, (size, note)): (String, (Size, String))| DiskPart {
+            what,
+            bytes: size.bytes,
+            items: size.files,
+            note,
+        };
+        let project = |(project, parts): (ProjectName, BTreeMap<String, Size>)| {
+            let parts = parts.into_iter().map(|(what, size)| part((what, (size, String::new()))));
+            let parts: Vec<DiskPart> = parts.filter(|part| part.bytes > 0).collect();
+            ProjectDisk { project, bytes: parts.iter().map(|part| part.bytes).sum(), parts }
+        };
+        let mut projects: Vec<ProjectDisk> = self.projects.into_iter().map(project).collect();
+        projects.sort_by_key(|project| std::cmp::Reverse(project.bytes));
+        let of_host: Vec<DiskPart> = self.host.into_iter().map(part).collect();
+        let bytes = projects.iter().map(|project| project.bytes);
+        let bytes = bytes.chain(of_host.iter().map(|part| part.bytes)).sum();
+        Ok(DiskView {
+            at: Timestamp::now(),
+            places: space::places(&host.config.data_dir, &host.config.limits)?,
+            budgets: budgets(host, picture),
+            projects,
+            host: of_host,
+            bytes,
+        })
+    }
+}
+
+/// Measures everything.
+///
+/// # Errors
+/// The store's and the runtime's, and `preflight.disk-unknown`.
+pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
+    let picture = host.builder.picture(true).await?;
+    let mut sums = Sums::default();
+    let artifacts = artifacts_of_projects(host)?;
+    snapshots(host, &picture, &artifacts, &mut sums)?;
+    let trees = users_of_trees(&picture, &artifacts);
+    let mut uploads: BTreeMap<Digest, BTreeSet<ProjectName>> = BTreeMap::new();
+    for project in host.store.projects().map_err(|e| e.to_failure())? {
+        let mut of_project = BTreeSet::new();
+        prune::uploads_of(host, &project.name, &mut of_project).await?;
+        for digest in of_project {
+            uploads.entry(digest).or_default().insert(project.name.clone());
+        }
+        sums.projects.entry(project.name).or_default();
+    }
+    let (data_dir, logs) = (host.config.data_dir.clone(), logs(host)?);
+    let measured = tokio::task::spawn_blocking(move || {
+        folders(&data_dir, &mut sums);
+        for (hex, users) in by_hex(&trees, &data_dir.join("static")) {
+            sums.shared(users, "static", size(&data_dir.join("static").join(hex)));
+        }
+        for (hex, users) in by_hex(&uploads, &data_dir.join("uploads")) {
+            sums.shared(users, "uploads", size(&data_dir.join("uploads").join(hex)));
+        }
+        for (dir, project) in logs {
+            let users = project.map(|project| BTreeSet::from([project]));
+            sums.shared(users.as_ref(), "logs", size(&dir));
+        }
+        sums
+    });
+    let sums = measured.await.map_err(|e| {
+        let fix = "try again; if it happens again, report it with the host's log";
+        Failure::host("disk.interrupted", "measuring was cut off", e.to_string(), fix)
+    })?;
+    sums.view(host, &picture)
+}
+
+/// What the budgets are, and what of them is used.
+fn budgets(host: &Host, picture: &Picture) -> Vec<DiskBudget> {
+    let ask = retention(host);
+    let of = |kind, class, rule: windlass_build::disk::Rule, more: u64| {
+        let (needed_bytes, bytes) = picture.bytes(class);
+        let bytes_max = rule.bytes_max.unwrap_or(u64::MAX);
+        DiskBudget { kind, bytes: bytes + more, bytes_max, needed_bytes }
+    };
+    let archives = picture.archives.iter().map(|archive| archive.bytes).sum();
+    vec![
+        of(PruneKind::Cache, Class::Step, ask.steps, 0),
+        of(PruneKind::Bases, Class::Base, ask.bases, archives),
+    ]
+}
+
+/// The projects that keep each artifact.
+fn artifacts_of_projects(host: &Host) -> Result<BTreeMap<Digest, BTreeSet<ProjectName>>, Failure> {
+    let mut users: BTreeMap<Digest, BTreeSet<ProjectName>> = BTreeMap::new();
+    for (project, artifact) in prune::retained(host)? {
+        users.entry(artifact).or_default().insert(project);
+    }
+    Ok(users)
+}
+
+/// Snapshots by who needs them: a step below several artifacts belongs to the projects of all of them.
+fn snapshots(
+    host: &Host,
+    picture: &Picture,
+    artifacts: &BTreeMap<Digest, BTreeSet<ProjectName>>,
+    sums: &mut Sums,
+) -> Result<(), Failure> {
+    let mut users: BTreeMap<&str, BTreeSet<ProjectName>> = BTreeMap::new();
+    let mut note = |top: &str, projects: &BTreeSet<ProjectName>| {
+        for piece in picture.chain(top).filter(|piece| piece.class == Class::Step) {
+            users.entry(&piece.key).or_default().extend(projects.iter().cloned());
+        }
+    };
+    for Artifact { digest, outputs, .. } in &picture.artifacts {
+        let nobody = BTreeSet::new();
+        let projects = artifacts.get(digest).unwrap_or(&nobody);
+        for output in outputs {
+            if let Some((key, _)) = picture.pieces.get_key_value(&output.snapshot) {
+                note(key, projects);
+            }
+        }
+    }
+    let mut owners = BTreeMap::new();
+    for piece in picture.pieces.values() {
+        if matches!(piece.class, Class::Writable | Class::Other) {
+            let owner: BTreeSet<ProjectName> = owner(host, piece)?.into_iter().collect();
+            note(&piece.key, &owner);
+            owners.insert(piece.key.as_str(), owner);
+        }
+    }
+    for piece in picture.pieces.values() {
+        let size = Size { bytes: piece.bytes, files: 1 };
+        match piece.class {
+            Class::Base => sums.host("bases", size, "layers of images that steps start from"),
+            Class::Step => match users.get(piece.key.as_str()) {
+                Some(users) => sums.shared(Some(users), "artifacts", size),
+                None => sums.host("cache", size, "steps that no artifact needs"),
+            },
+            Class::Writable | Class::Other => {
+                sums.shared(owners.get(piece.key.as_str()), "containers", size);
+            }
+        }
+    }
+    for archive in &picture.archives {
+        let size = Size { bytes: archive.bytes, files: 1 };
+        sums.host("base-archives", size, "assembled bases, packed");
+    }
+    let records = Size { bytes: picture.content_bytes, files: 0 };
+    sums.host("records", records, "containerd's content store");
+    Ok(())
+}
+
+/// Whose a container's snapshot is: by its labels, or by the deployment that its name begins with.
+fn owner(host: &Host, piece: &Piece) -> Result<Option<ProjectName>, Failure> {
+    if let Some((project, _)) = labels::labelled_environment(&piece.labels) {
+        return Ok(Some(project));
+    }
+    let id = piece.key.split('.').next().and_then(|id| id.parse::<DeploymentId>().ok());
+    let found = id.map(|id| host.deployment(&id)).transpose()?.flatten();
+    Ok(found.map(|(deployment, _)| deployment.project))
+}
+
+fn users_of_trees(
+    picture: &Picture,
+    artifacts: &BTreeMap<Digest, BTreeSet<ProjectName>>,
+) -> BTreeMap<Digest, BTreeSet<ProjectName>> {
+    let mut users: BTreeMap<Digest, BTreeSet<ProjectName>> = BTreeMap::new();
+    for artifact in &picture.artifacts {
+        for output in &artifact.outputs {
+            if let ArtifactKind::StaticTree { tree, .. } = &output.kind {
+                let of_artifact = artifacts.get(&artifact.digest).into_iter().flatten();
+                users.entry(tree.clone()).or_default().extend(of_artifact.cloned());
+            }
+        }
+    }
+    users
+}
+
+/// The files of a folder that are named by a digest, with who uses them.
+fn by_hex<'a>(
+    users: &'a BTreeMap<Digest, BTreeSet<ProjectName>>,
+    dir: &Path,
+) -> Vec<(String, Option<&'a BTreeSet<ProjectName>>)> {
+    let users: BTreeMap<&str, &BTreeSet<ProjectName>> =
+        users.iter().map(|(digest, users)| (digest.hex(), users)).collect();
+    names(dir).into_iter().map(|name| (name.clone(), users.get(name.as_str()).copied())).collect()
+}
+
+/// The folders of logs, with the project of each.
+fn logs(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
+    let mut found = Vec::new();
+    for id in host.logs.deployments().unwrap_or_default() {
+        let project = host.deployment(&id)?.map(|(deployment, _)| deployment.project);
+        found.push((host.logs.deployment_dir(&id), project));
+    }
+    Ok(found)
+}
+
+/// What lies in folders that say by their names whose they are.
+fn folders(data_dir: &Path, sums: &mut Sums) {
+    for (folder, what) in BY_PROJECT {
+        for name in names(&data_dir.join(folder)) {
+            let size = size(&data_dir.join(folder).join(&name));
+            match name.parse() {
+                Ok(project) => sums.project(&project, what, size),
+                Err(_) => sums.host("other", size, ""),
+            }
+        }
+    }
+    for (folder, what, note) in OF_THE_HOST {
+        sums.host(what, size(&data_dir.join(folder)), note);
+    }
+    // Of containerd's own, but for what it was asked about.
+    let root = space::containerd_root(data_dir);
+    for name in names(&root) {
+        if name.contains("snapshotter") {
+            let snapshotter = root.join(&name);
+            let inner = names(&snapshotter).into_iter().filter(|name| name != "snapshots");
+            inner.for_each(|name| sums.host("state", size(&snapshotter.join(name)), ""));
+        } else if !name.contains("content") {
+            sums.host("state", size(&root.join(&name)), "records of Windlass and of containerd");
+        }
+    }
+    let top = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
+    let mut known: BTreeSet<String> = COUNTED.map(str::to_owned).into();
+    known.extend(BY_PROJECT.map(|(folder, _)| top(folder)));
+    known.extend(OF_THE_HOST.map(|(folder, ..)| top(folder)));
+    for name in names(data_dir) {
+        if !known.contains(&name) {
+            sums.host("other", size(&data_dir.join(&name)), "logs of the host, events, audit log");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_uses_is_his_and_what_several_use_is_counted_once() {
+        let mut sums = Sums::default();
+        let project = |name: &str| name.parse::<ProjectName>().unwrap();
+        let size = |bytes| Size { bytes, files: 1 };
+        let one = BTreeSet::from([project("shop")]);
+        let two = BTreeSet::from([project("shop"), project("blog")]);
+        sums.shared(Some(&one), "artifacts", size(1));
+        sums.shared(Some(&two), "artifacts", size(10));
+        sums.shared(Some(&BTreeSet::new()), "artifacts", size(100));
+        sums.shared(None, "uploads", size(1000));
+        assert_eq!(sums.projects[&project("shop")]["artifacts"], size(1));
+        assert_eq!(sums.projects.len(), 1);
+        assert_eq!(sums.host["shared-artifacts"].0, size(10));
+        assert_eq!(sums.host["unclaimed-artifacts"].0, size(100));
+        assert_eq!(sums.host["unclaimed-uploads"].0, size(1000));
+    }
+
+    #[test]
+    fn folders_count_for_the_project_that_they_are_named_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, vec![1; 8192]).unwrap();
+        };
+        write("volumes/shop/production/data/file");
+        write("cache/mounts/shop/npm/file");
+        write("backups/one.tar.zst");
+        write("containerd/root/io.containerd.metadata.v1.bolt/meta.db");
+        write("containerd/root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/file");
+        write("proxy.log");
+        let mut sums = Sums::default();
+        folders(dir.path(), &mut sums);
+        let shop = &sums.projects[&"shop".parse::<ProjectName>().unwrap()];
+        assert!(shop["volumes"].bytes >= 8192 && shop["cache-mounts"].bytes >= 8192, "{shop:?}");
+        let files = |what: &str| sums.host[what].0.files;
+        assert_eq!((files("backups"), files("state"), files("other")), (1, 1, 1));
+    }
+}

@@ -1,0 +1,258 @@
+//! The disk of a real host: who uses what, what goes and what never does, and builds that are not
+//! deployed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use windlass_model::DeploymentStatus;
+use windlass_model::api::DeploymentView;
+use windlass_model::disk::{DiskView, PruneKind, PruneView};
+use windlass_test_support::{GitRepo, HostOptions, TestHost, sample, wait_for};
+
+const PROJECT: &str = "shop";
+const SITE: &str = "shop.localhost";
+const MIB: u64 = 1 << 20;
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// A repository of an application that answers with its version, and carries a file of one MiB that
+/// differs with it.
+struct App {
+    repo: GitRepo,
+    seed: u64,
+}
+
+impl App {
+    fn new() -> Self {
+        Self { repo: GitRepo::of_fixture("plain-node"), seed: sample::seed() }
+    }
+
+    fn version(&self, n: u64) -> String {
+        let server = self.repo.read("server.js");
+        let (before, rest) = server.split_once("const version = '").unwrap();
+        let (_, after) = rest.split_once('\'').unwrap();
+        self.repo.write("server.js", &format!("{before}const version = 'v{n}'{after}"));
+        let digits = (0..MIB / 16).map(|i| {
+            format!("{:016x}", sample::number(self.seed, n << 32 | i, u64::MAX))
+        });
+        self.repo.write("asset.txt", &digits.collect::<String>());
+        self.repo.commit(&format!("Version {n}"))
+    }
+}
+
+fn disk(host: &TestHost) -> DiskView {
+    host.cli_json(&["disk"]).ok().json()
+}
+
+fn budget(view: &DiskView, kind: PruneKind) -> (u64, u64) {
+    let budget = view.budgets.iter().find(|budget| budget.kind == kind).unwrap();
+    (budget.bytes, budget.bytes_max)
+}
+
+fn prune(host: &TestHost, args: &[&str]) -> PruneView {
+    let mut all = vec!["prune"];
+    all.extend(args);
+    host.cli_json(&all).ok().json()
+}
+
+/// Bytes on disk below a directory.
+fn bytes_below(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.path().symlink_metadata() {
+            Ok(meta) if meta.is_dir() => bytes_below(&entry.path()) + meta.blocks() * 512,
+            Ok(meta) => meta.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// 200 in the soak.
+fn deployments() -> u64 {
+    if sample::is_full() { 200 } else { 6 }
+}
+
+#[test]
+fn many_versions_stay_under_a_small_budget_and_can_be_gone_back_to() {
+    let options = HostOptions::default()
+        .limit("disk.cache_bytes_max", 3 * i64::try_from(MIB).unwrap())
+        .limit("keep_artifacts", 2);
+    let host = TestHost::start_with(options);
+    let app = App::new();
+    let last = deployments();
+    for n in 1..=last {
+        app.version(n);
+        host.deploy_git(PROJECT, &app.repo, &[]).live();
+        wait_for("the budget is kept", WITHIN, || {
+            let (bytes, bytes_max) = budget(&disk(&host), PruneKind::Cache);
+            if bytes <= bytes_max { Ok(()) } else { Err(format!("{bytes} of {bytes_max}")) }
+        });
+    }
+    // The two before the live one were kept, and start as they were.
+    for back in [last - 1, last - 2] {
+        let number = back.to_string();
+        let code = host.cli(&["rollback", &number, "--project", PROJECT]).code;
+        assert_eq!(code, 0, "back to #{back}");
+        assert_eq!(host.get(SITE, "/").text(), format!("v{back}"));
+    }
+    host.finish();
+}
+
+#[test]
+fn every_byte_has_somebody_and_is_counted_once() {
+    let host = TestHost::start();
+    let app = App::new();
+    app.version(1);
+    host.deploy_git(PROJECT, &app.repo, &[]).live();
+    // The same code in another project: the steps are the same.
+    host.deploy_git("twin", &app.repo, &[]).live();
+    let view = disk(&host);
+    let of_project = |name: &str| {
+        let found = view.projects.iter().find(|project| project.project.as_str() == name);
+        found.unwrap_or_else(|| panic!("{name} is missing in {view:#?}"))
+    };
+    for name in [PROJECT, "twin"] {
+        let project = of_project(name);
+        let parts: u64 = project.parts.iter().map(|part| part.bytes).sum();
+        assert_eq!(parts, project.bytes, "{project:#?}");
+        assert!(project.parts.iter().any(|part| part.what == "logs"), "{project:#?}");
+    }
+    let part = |what: &str| view.host.iter().find(|part| part.what == what);
+    assert!(part("shared-artifacts").is_some_and(|part| part.bytes >= MIB), "{view:#?}");
+    assert!(part("bases").is_some_and(|part| part.bytes > 10 * MIB), "{view:#?}");
+    let projects: u64 = view.projects.iter().map(|project| project.bytes).sum();
+    let of_host: u64 = view.host.iter().map(|part| part.bytes).sum();
+    assert_eq!(view.bytes, projects + of_host);
+    let really = bytes_below(&host.data_dir());
+    let off = really.abs_diff(view.bytes);
+    assert!(off <= really / 20 + 8 * MIB, "{} instead of {really}: {view:#?}", view.bytes);
+    assert!(view.places.iter().all(|place| place.free_bytes > 0), "{view:#?}");
+    let text = host.cli(&["disk"]).ok().stdout;
+    assert!(text.contains("shared-artifacts") && text.contains("counted"), "{text}");
+    host.finish();
+}
+
+#[test]
+fn a_prune_says_what_goes_does_it_and_may_be_killed() {
+    let mut host = TestHost::start_with(HostOptions::default().limit("keep_artifacts", 0));
+    let app = App::new();
+    for n in 1..=3 {
+        app.version(n);
+        host.deploy_git(PROJECT, &app.repo, &[]).live();
+    }
+    let plan = wait_for("the replaced versions are cache", WITHIN, || {
+        let plan = prune(&host, &["--cache"]);
+        if plan.bytes >= 2 * MIB { Ok(plan) } else { Err(format!("{plan:#?}")) }
+    });
+    assert!(plan.dry_run && plan.items.len() >= 2, "{plan:#?}");
+    assert!(plan.items.iter().all(|item| !item.why.is_empty() && !item.name.is_empty()));
+    assert_eq!(prune(&host, &["--cache"]).items.len(), plan.items.len(), "nothing went");
+    let before = host.ctr(&["snapshots", "list"]).len();
+
+    // Killed in the middle: what serves does not notice, and what is left goes the next time.
+    host.stop_serve();
+    host.set_env(&[("WINDLASS_FAILPOINT", "during:prune")]);
+    host.restart();
+    let cut = host.cli(&["prune", "--cache", "--yes"]);
+    assert_ne!(cut.code, 0, "{}", cut.stdout);
+    host.wait_serve_ended(WITHIN);
+    assert_eq!(host.take_failpoint_hit().as_deref(), Some("during:prune"));
+    assert_eq!(host.get(SITE, "/").text(), "v3");
+    host.set_env(&[]);
+    host.restart();
+    let left = prune(&host, &["--cache", "--yes"]);
+    assert_eq!(left.items.len(), plan.items.len() - 1, "{left:#?}");
+    assert_eq!(prune(&host, &["--cache", "--yes"]).items, [], "twice is as good as once");
+    assert_eq!(host.ctr(&["snapshots", "list"]).len(), before - plan.items.len());
+    let (bytes, _) = budget(&disk(&host), PruneKind::Cache);
+    assert_eq!(bytes, 0);
+
+    assert_eq!(host.get(SITE, "/").text(), "v3");
+    app.version(4);
+    host.deploy_git(PROJECT, &app.repo, &[]).live();
+    assert_eq!(host.get(SITE, "/").text(), "v4");
+    host.finish();
+}
+
+#[test]
+fn nothing_is_deployed_below_the_floor_of_free_inodes() {
+    let host = TestHost::start_with(HostOptions::default().limit("disk_free_inodes_min", 1 << 60));
+    let repo = GitRepo::of_fixture("html");
+    let failure = host.deploy_git("site", &repo, &[]).failed("preflight.inode-floor");
+    assert!(failure.what.contains("inodes are free"), "{failure:#?}");
+    host.finish();
+}
+
+#[test]
+fn a_build_is_made_and_never_goes_live() {
+    let mut host = TestHost::start();
+    let app = App::new();
+    app.version(1);
+    host.deploy_git(PROJECT, &app.repo, &[]).live();
+    app.version(2);
+    let url = app.repo.url();
+    let output = ["--project", PROJECT, "--output", "image=shop:next"];
+    let build = || {
+        let mut all = vec!["build", url.as_str()];
+        all.extend(output);
+        let built: serde_json::Value = host.cli_json(&all).ok().json();
+        let view: DeploymentView = serde_json::from_value(built["deployment"].clone()).unwrap();
+        (view.deployment, built["steps"].as_array().unwrap().clone())
+    };
+    let (first, steps) = build();
+    assert_eq!(first.status, DeploymentStatus::Built, "{first:#?}");
+    assert!(first.live_at.is_none() && first.outputs.instances.is_empty(), "{first:#?}");
+    assert!(steps.iter().any(|step| step["cached"] == false), "{steps:#?}");
+    assert_eq!(host.get(SITE, "/").text(), "v1");
+    let (again, steps) = build();
+    assert!(steps.iter().all(|step| step["cached"] == true), "{steps:#?}");
+    assert_eq!(again.outputs.artifact, first.outputs.artifact);
+    // It is no version to go back to, also not by its number.
+    let refused = host.cli_json(&["rollback", &first.number.to_string(), "--project", PROJECT]);
+    assert_eq!(refused.failure().code, "rollback.never-live");
+
+    // The files of what was built, in a folder of this machine.
+    let dir = windlass_test_support::scratch("built");
+    let folder = dir.path().join("files");
+    let to = format!("folder={}", folder.display());
+    host.cli(&["build", &url, "--project", PROJECT, "--output", &to]).ok();
+    let found = walk(&folder).into_iter().find(|path| path.ends_with("asset.txt"));
+    let asset = found.expect("the application's file is in the folder");
+    assert_eq!(std::fs::read_to_string(asset).unwrap(), app.repo.read("asset.txt"));
+
+    // A host that dies in a build goes on with it, and nothing of it goes live.
+    app.version(3);
+    host.stop_serve();
+    host.set_env(&[("WINDLASS_FAILPOINT", "after:build")]);
+    host.restart();
+    let cut = host.cli_command(&["build", &url, "--project", PROJECT]).spawn();
+    let mut cut = cut.unwrap();
+    host.wait_serve_ended(WITHIN);
+    host.take_failpoint_hit().unwrap();
+    host.set_env(&[]);
+    host.restart();
+    cut.wait().unwrap();
+    let view = host.wait_deployment(PROJECT, 5, "the build ends", WITHIN, |view| {
+        view.deployment.status.is_over()
+    });
+    assert_eq!(view.deployment.status, DeploymentStatus::Built);
+    assert_eq!(host.get(SITE, "/").text(), "v1");
+    let gone = prune(&host, &["--images", "--yes"]);
+    assert!(gone.items.iter().any(|item| item.name.starts_with("shop:next")), "{gone:#?}");
+    assert_eq!(host.get(SITE, "/").text(), "v1");
+    host.finish();
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut next = vec![dir.to_owned()];
+    while let Some(dir) = next.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => next.push(entry.path()),
+                _ => found.push(entry.path()),
+            }
+        }
+    }
+    found
+}
