@@ -16,6 +16,7 @@ pub mod http;
 mod key;
 mod log;
 mod ops;
+mod place;
 pub mod registry;
 pub mod request;
 mod rooted;

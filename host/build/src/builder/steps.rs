@@ -120,7 +120,8 @@ impl Session {
                     });
                 }
             }
-            Op::WriteFile { .. } | Op::Fetch { .. } => {}
+            Op::Place(place) => found.extend(ops::place_inputs(self, place).await?),
+            Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
         }
         Ok(found)
     }

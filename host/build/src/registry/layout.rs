@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use windlass_model::plan::RunConfig;
 use windlass_model::{Digest, Failure};
 
 use super::client::{ImageSource, RegistryError};
@@ -110,7 +111,8 @@ impl Layout {
             files.insert(digest.clone(), file);
             layers.push(Layer { digest, bytes, diff_id });
         }
-        let config = config.config.unwrap_or_default().into();
+        let author = config.author.filter(|author| !author.is_empty());
+        let config = RunConfig { author, ..config.config.unwrap_or_default().into() };
         let digest = Digest::of(&config_bytes);
         Ok(Self { manifest: ImageManifest { digest, config, layers }, files })
     }

@@ -75,7 +75,8 @@ impl Tree {
         Ok(Digest::from_sha256(sha.finalize().into()))
     }
 
-    fn content_id(&self, entry: &Entry) -> io::Result<String> {
+    /// What stands for an entry's content in a digest.
+    pub(crate) fn content_id(&self, entry: &Entry) -> io::Result<String> {
         Ok(match &entry.kind {
             Kind::Dir => "dir".to_owned(),
             Kind::Other => "other".to_owned(),
