@@ -9,6 +9,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::rooted::{Owner, Root};
 
+mod whole;
+pub(crate) use whole::unpack_whole;
+
 /// What an archive may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct ArchiveLimits {

@@ -20,6 +20,7 @@ mod key;
 pub mod layer;
 mod log;
 mod ops;
+mod place;
 pub mod registry;
 pub mod request;
 mod rooted;

@@ -17,6 +17,8 @@ use rustix::fs::{
 
 /// Directories below each other that a walk follows.
 const DEPTH_MAX: usize = 256;
+/// The kernel's limits for a value, and for all names of a file.
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 
 /// Numeric owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,6 +112,75 @@ impl Root {
         let fd = self.lookup(path, OFlags::PATH | OFlags::CLOEXEC)?;
         let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
         std::fs::read_link(format!("/proc/self/fd/{number}"))
+    }
+
+    /// The same path with every link in it followed, the last name's too, from the root.
+    pub(crate) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let (here, there) = (self.resolved(Path::new(""))?, self.resolved(path)?);
+        let outside = |_| io::Error::other("the path leaves its root");
+        Ok(there.strip_prefix(&here).map_err(outside)?.to_owned())
+    }
+
+    /// What has this name; a link is not followed.
+    pub(crate) fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let path = relative(path)?;
+        let parent = path.parent().unwrap_or(Path::new(""));
+        match path.file_name() {
+            Some(name) => look(&self.lookup(parent, dir_flags())?, parent, &name.to_owned()),
+            None => look(&self.fd, Path::new(""), &".".into()),
+        }
+    }
+
+    /// What is in a directory, by name.
+    pub(crate) fn children(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let dir = self.lookup(path, dir_flags())?;
+        let prefix = if path == Path::new(".") { Path::new("") } else { path };
+        names(&dir)?.iter().map(|name| look(&dir, prefix, name)).collect()
+    }
+
+    /// Makes a second name for a file, replacing a file or link of that name.
+    pub(crate) fn hard_link(&self, first: &Path, second: &Path) -> io::Result<()> {
+        let first = relative(first)?;
+        let of = self.lookup(first.parent().unwrap_or(Path::new("")), dir_flags())?;
+        let (parent, name) = self.place(second, Owner::default())?;
+        let own = first.file_name().unwrap_or_default();
+        Ok(rustix::fs::linkat(&of, own, &parent, &name, AtFlags::empty())?)
+    }
+
+    /// Gives a file the extended attributes of another; those that cannot be set are left out.
+    pub(crate) fn copy_attributes(&self, from: &File, to: &Path) -> io::Result<()> {
+        let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+        let Ok(length) = rustix::fs::flistxattr(from, &mut list[..]) else { return Ok(()) };
+        if length == 0 {
+            return Ok(());
+        }
+        let file = self.open_file(to)?;
+        for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+            if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value[..]) {
+                let flags = rustix::fs::XattrFlags::empty();
+                let _unsupported = rustix::fs::fsetxattr(&file, name, &value[..length], flags);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what has this name, with all that is in it.
+    pub(crate) fn remove_all(&self, path: &Path) -> io::Result<()> {
+        let path = relative(path)?;
+        if self.entry(&path)?.kind == Kind::Dir {
+            for child in self.children(&path)? {
+                self.remove_all(&child.path)?;
+            }
+        }
+        let parent = self.lookup(path.parent().unwrap_or(Path::new("")), dir_flags())?;
+        let Some(name) = path.file_name() else { return Ok(()) };
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+            Err(rustix::io::Errno::ISDIR) => {
+                Ok(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Makes a directory with its parents; what is there already is left as it is.
@@ -227,15 +298,7 @@ fn walk_dir(
     if depth > DEPTH_MAX {
         return Err(io::Error::other("the directories are nested too deeply"));
     }
-    let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(OsString::from_vec(name));
-        }
-    }
-    names.sort();
-    for name in names {
+    for name in names(dir)? {
         let entry = look(dir, prefix, &name)?;
         let is_dir = entry.kind == Kind::Dir;
         let path = entry.path.clone();
@@ -247,6 +310,19 @@ fn walk_dir(
         }
     }
     Ok(())
+}
+
+/// Names of what is in a directory, sorted.
+fn names(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn look(dir: &OwnedFd, prefix: &Path, name: &OsString) -> io::Result<Entry> {

@@ -241,6 +241,75 @@ pub enum Op {
         /// Absolute directory in the image.
         dest: String,
     },
+    /// Copy files by the rules of container build files.
+    Place(Place),
+    /// Make a directory with its parents; what is there stays as it is.
+    MakeDir {
+        /// Absolute path in the image.
+        path: String,
+        /// Owner of what is made, root when absent.
+        chown: Option<String>,
+    },
+}
+
+/// A file that a plan itself brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct InlineFile {
+    /// Its name where the destination is a directory.
+    pub name: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// Where placed files come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placed {
+    /// The source tree.
+    Source,
+    /// Another step's result.
+    Step(String),
+    /// An image.
+    Image(String),
+    /// The plan.
+    Inline(Vec<InlineFile>),
+    /// A download by the host.
+    Download {
+        /// HTTP or HTTPS address.
+        url: String,
+        /// Expected digest, 64 hexadecimal digits.
+        sha256: Option<String>,
+        /// Its name where the destination is a directory.
+        name: String,
+    },
+}
+
+/// A copy by the rules of container build files, which `wit/README.md` gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Place {
+    /// Where from.
+    pub origin: Placed,
+    /// What, in this order: names with `*`, `?`, `[a-z]` and `\\`, relative to the origin's root (for the
+    /// source: to the application directory). Empty for files of the plan and downloads.
+    pub paths: Vec<String>,
+    /// The lines of an ignore file, against paths of the source.
+    pub ignore: Vec<String>,
+    /// Patterns of what is left out, against paths below each of `paths`.
+    pub exclude: Vec<String>,
+    /// Where to: a directory if it ends in `/` or is one.
+    pub dest: String,
+    /// Owner; files keep their own when absent, those of the source are root's.
+    pub chown: Option<String>,
+    /// Octal or symbolic mode.
+    pub chmod: Option<String>,
+    /// Whether the path of each match is kept below `dest`, from the last `/./` on.
+    pub parents: bool,
+    /// Whether it is laid over what is there without looking: no link of `dest` is followed.
+    pub link: bool,
+    /// Whether archives are unpacked.
+    pub unpack: bool,
 }
 
 /// A command.
@@ -321,6 +390,46 @@ pub struct RunConfig {
     pub labels: KeyValues,
     /// Signal that asks it to end, SIGTERM when absent.
     pub stop_signal: Option<String>,
+    /// Every port as images name it: `53/udp`; `exposed` are those of TCP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// Shell of commands that are given as a line; empty for `/bin/sh -c`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
+    /// Instructions for images that are based on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub onbuild: Vec<String>,
+    /// How its process is asked whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Whether it is whole: nothing is completed from the image at the bottom.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+}
+
+/// How an image says that its process is asked whether it is well, in the form of images.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct HealthCheck {
+    /// `["NONE"]`, `["CMD", program, argument, ...]` or `["CMD-SHELL", line]`.
+    pub test: Vec<String>,
+    /// Between two tries, in milliseconds; 0 for the usual.
+    #[serde(default)]
+    pub interval_ms: u32,
+    /// One try, in milliseconds; 0 for the usual.
+    #[serde(default)]
+    pub timeout_ms: u32,
+    /// For its start, in milliseconds; 0 for the usual.
+    #[serde(default)]
+    pub start_period_ms: u32,
+    /// Between two tries during its start, in milliseconds; 0 for the usual.
+    #[serde(default)]
+    pub start_interval_ms: u32,
+    /// Tries that fail before it counts; 0 for the usual.
+    #[serde(default)]
+    pub retries: u32,
 }
 
 /// What one output of a plan is.

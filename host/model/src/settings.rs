@@ -91,6 +91,15 @@ pub struct Build {
     pub command: Option<String>,
     /// Folder of a static tree.
     pub output: Option<String>,
+    /// File that says how the image is built, relative to the application's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+    /// The stage of it that is deployed; the last one when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Values of its arguments.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
     /// `false` deploys Git LFS pointers as they are; absent or `true` refuses a tree that has some.
     pub lfs: Option<bool>,
     /// Variables without which no deployment starts, because the build needs them.
@@ -281,6 +290,9 @@ impl Settings {
                 "command": self.build.command,
                 "output": self.build.output,
                 "toolchain": self.build.toolchain,
+                "dockerfile": self.build.dockerfile,
+                "target": self.build.target,
+                "args": Some(&self.build.args).filter(|args| !args.is_empty()),
             },
             "run": {
                 "command": self.run.command,
@@ -340,6 +352,9 @@ mod tests {
             command = "pnpm build"
             output = "dist"
             lfs = false
+            dockerfile = "docker/Dockerfile"
+            target = "release"
+            args = { VERSION = "1.2" }
             [run]
             command = "node server.js"
             port = 4000
@@ -371,6 +386,8 @@ mod tests {
         assert_eq!(settings.deploy.drain.streaming_ms, 60_000);
         assert_eq!(settings.deploy.paths, ["apps/web/**", "packages/ui/**"]);
         assert_eq!(settings.build.lfs, Some(false));
+        assert_eq!(settings.build.target.as_deref(), Some("release"));
+        assert!(settings.plugin_config().contains(r#""args":{"VERSION":"1.2"}"#));
         assert_eq!(settings.migrate, Some(Migrate::Command("npm run migrate".into())));
         let staging = Settings::parse(text, &"staging".parse().unwrap()).unwrap();
         assert_eq!(staging.run.port, Some(5000));
@@ -444,6 +461,8 @@ mod tests {
         refused("[build]\nlfs = 'no'", "settings.wrong-value", "build.lfs");
         refused("[health]\ntimeout = '5 parsecs'", "settings.wrong-value", "30s");
         refused("[build]\napp_dir = '../x'", "settings.wrong-value", "inside");
+        refused("[build]\ndockerfile = '/x'", "settings.wrong-value", "inside");
+        refused("[build.args]\nA = 1", "settings.wrong-value", "quotes");
         refused("name = 'My Shop'", "settings.wrong-value", "lower-case");
         refused("= 1", "settings.syntax", "line 1");
     }

@@ -1,6 +1,7 @@
 //! One call: a fresh instance, every limit armed before the first instruction, a report in any case.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::bindings::types::PluginError;
 use crate::convert;
 use crate::engine::TICK_MS;
 use crate::fault::{Limit, PluginFault};
+use crate::images::{ImageLookup, Outside};
 use crate::log::{Finished, LogEntry};
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::{Inner, Sandbox};
@@ -84,7 +86,7 @@ impl Sandbox {
         if let Some(kept) = key.as_ref().and_then(|key| inner.answers.get(key)) {
             return replay::<A>(plugin, kept, started);
         }
-        let (mut result, seen) = inner.make(plugin, source, &ask).await;
+        let (mut result, seen) = inner.make(plugin, source, self.images(), &ask).await;
         let mut report = report::<A>(plugin, &result, started);
         report.memory_peak_bytes = seen.memory_peak_bytes;
         report.log_bytes = seen.log.bytes;
@@ -153,6 +155,7 @@ impl Inner {
         &self,
         plugin: &Plugin,
         source: Option<&Source>,
+        images: Arc<dyn ImageLookup>,
         ask: &A,
     ) -> (Result<A::Answer, PluginFault>, Seen) {
         let failed = |why: String| (Err(PluginFault::HostFailed(why)), Seen::default());
@@ -166,7 +169,7 @@ impl Inner {
         let Ok(_running) = self.calls.acquire().await else {
             return failed("shutting down".to_owned());
         };
-        let mut store = match self.store(source) {
+        let mut store = match self.store(source, images) {
             Ok(store) => store,
             Err(why) => return failed(why),
         };
@@ -186,9 +189,12 @@ impl Inner {
 
     /// A store with every limit armed. Guests compute only within epochs, and only as many as the CPU
     /// limit has; between two of them other tasks get the thread, so the wall clock is looked at.
-    fn store(&self, source: Option<&Source>) -> Result<Store<CallState>, String> {
-        let images = std::sync::Arc::clone(&self.images);
-        let state = CallState::new(source.cloned(), std::sync::Arc::clone(&self.limits), images)?;
+    fn store(
+        &self,
+        source: Option<&Source>,
+        images: Arc<dyn ImageLookup>,
+    ) -> Result<Store<CallState>, String> {
+        let state = CallState::new(source.cloned(), Arc::clone(&self.limits), images)?;
         let mut store = Store::new(&self.running.engine, state);
         store.limiter(|state| &mut state.meter);
         let fuel = usize::try_from(self.limits.hostcall_bytes_max).unwrap_or(usize::MAX);
@@ -210,14 +216,15 @@ impl Inner {
     ) -> Result<Result<A::Raw, PluginError>, PluginFault> {
         let _ticking = self.running.ticker.enter();
         let limit_ms = self.limits.wall_ms;
+        let outside = store.data().outside.clone();
         let answer = async {
             let instance = ready.instance.instantiate_async(&mut *store).await?;
             ask.ask(store, ready, &instance).await
         };
-        match tokio::time::timeout(Duration::from_millis(limit_ms), answer).await {
-            Err(_) => Err(PluginFault::WallTimedOut { limit_ms }),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.fault_of(&error, store.data())),
+        match within(Duration::from_millis(limit_ms), &outside, answer).await {
+            None => Err(PluginFault::WallTimedOut { limit_ms }),
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => Err(self.fault_of(&error, store.data())),
         }
     }
 
@@ -245,6 +252,25 @@ impl Inner {
             return over(Limit::Instances);
         }
         PluginFault::Trapped { reason: reason(error) }
+    }
+}
+
+/// Waits for this long; the time that the host itself spends on an answer from outside does not count.
+async fn within<T>(
+    limit: Duration,
+    outside: &Outside,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    let began = Instant::now();
+    loop {
+        let left = (limit + outside.spent()).saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return None;
+        }
+        if let Ok(answer) = tokio::time::timeout(left, &mut answer).await {
+            return Some(answer);
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! What a builder may ask about base images. The host that has a registry client answers.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use windlass_model::plan::HealthCheck;
+
 /// What an image brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageConfig {
@@ -27,6 +32,10 @@ pub struct ImageConfig {
     pub labels: Vec<(String, String)>,
     /// Signal that asks it to end.
     pub stop_signal: Option<String>,
+    /// How its process is asked whether it is well.
+    pub health: Option<HealthCheck>,
+    /// Who made it.
+    pub author: Option<String>,
 }
 
 /// Why there is no configuration.
@@ -54,6 +63,39 @@ pub trait ImageLookup: Send + Sync {
     /// # Errors
     /// See [`ImageError`].
     async fn config(&self, reference: &str, platform: &str) -> Result<ImageConfig, ImageError>;
+}
+
+/// The longest look-up of one image.
+pub(crate) const LOOKUP_MAX: Duration = Duration::from_secs(60);
+
+/// How long the host has been looking things up outside for one call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outside(Arc<Mutex<(Duration, Option<Instant>)>>);
+
+impl Outside {
+    /// All of it, with what is under way.
+    pub(crate) fn spent(&self) -> Duration {
+        let (done, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        done + since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Counts what is done until the answer is dropped.
+    pub(crate) fn begin(&self) -> Counting {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
+        Counting(self.clone())
+    }
+}
+
+/// A look-up that is under way.
+#[derive(Debug)]
+pub(crate) struct Counting(Outside);
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let mut counted = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, since) = *counted;
+        *counted = (done + since.map_or(Duration::ZERO, |since| since.elapsed()), None);
+    }
 }
 
 /// The answer where there is no registry client.

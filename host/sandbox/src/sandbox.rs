@@ -35,7 +35,7 @@ pub struct SandboxConfig {
 
 /// Runs plugins. One for a process is enough; cheap to clone.
 #[derive(Clone)]
-pub struct Sandbox(Arc<Inner>);
+pub struct Sandbox(Arc<Inner>, Arc<dyn ImageLookup>);
 
 pub(crate) struct Inner {
     pub(crate) running: Running,
@@ -43,7 +43,6 @@ pub(crate) struct Inner {
     compiled: Compiled,
     pub(crate) answers: Answers,
     pub(crate) limits: Arc<PluginLimits>,
-    pub(crate) images: Arc<dyn ImageLookup>,
     pub(crate) calls: Semaphore,
     compiling: Semaphore,
     compiler: PathBuf,
@@ -65,18 +64,29 @@ impl Sandbox {
         let running = engine::start(&config.limits).map_err(io::Error::other)?;
         let mut linker = Linker::new(&running.engine);
         state::link(&mut linker).map_err(io::Error::other)?;
-        Ok(Self(Arc::new(Inner {
+        let images = config.images.unwrap_or_else(|| Arc::new(NoImages));
+        let inner = Inner {
             compiled: Compiled::open(config.cache_dir.join("code"), &running.engine)?,
             answers: Answers::open(config.cache_dir.join("answers"))?,
             limits: Arc::new(config.limits),
-            images: config.images.unwrap_or_else(|| Arc::new(NoImages)),
             calls: Semaphore::new(CALLS_RUNNING_MAX as usize),
             compiling: Semaphore::new(1),
             compiler: config.compiler,
             compiler_args: config.compiler_args,
             running,
             linker,
-        })))
+        };
+        Ok(Self(Arc::new(inner), images))
+    }
+
+    /// The same with other answers to what builders ask about images: those of one project.
+    #[must_use]
+    pub fn with_images(&self, images: Arc<dyn ImageLookup>) -> Self {
+        Self(Arc::clone(&self.0), images)
+    }
+
+    pub(crate) fn images(&self) -> Arc<dyn ImageLookup> {
+        Arc::clone(&self.1)
     }
 
     pub(crate) fn inner(&self) -> &Inner {

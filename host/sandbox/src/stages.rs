@@ -6,7 +6,8 @@ use wasmtime::component::Instance;
 use windlass_model::deployment::ArtifactProcess;
 use windlass_model::limits::BuildLimits;
 use windlass_model::plan::{
-    BuildPlan, Context, DetectReport, Detection, HealthPolicy, Migration, Observation, Verdict,
+    BuildPlan, Context, DetectReport, Detection, HealthCheck, HealthPolicy, Migration, Observation,
+    Verdict,
 };
 use windlass_model::plugin::Stage;
 
@@ -55,7 +56,8 @@ impl Sandbox {
         self.call(plugin, Some(source), Migrations { context, chosen, outputs }).await
     }
 
-    /// Asks a health component what to probe.
+    /// Asks a health component what to probe. `checks` are how the images of the processes say that they
+    /// are asked, in the order of the processes.
     pub async fn health_policy(
         &self,
         plugin: &Plugin,
@@ -63,8 +65,9 @@ impl Sandbox {
         context: &Context,
         chosen: &Detection,
         processes: &[ArtifactProcess],
+        checks: &[Option<HealthCheck>],
     ) -> Call<HealthPolicy> {
-        self.call(plugin, Some(source), Policy { context, chosen, processes }).await
+        self.call(plugin, Some(source), Policy { context, chosen, processes, checks }).await
     }
 
     /// Asks a health component what to make of what was seen, oldest first. Only the newest
@@ -191,6 +194,7 @@ struct Policy<'a> {
     context: &'a Context,
     chosen: &'a Detection,
     processes: &'a [ArtifactProcess],
+    checks: &'a [Option<HealthCheck>],
 }
 
 impl Ask for Policy<'_> {
@@ -200,7 +204,7 @@ impl Ask for Policy<'_> {
     const FUNCTION: &'static str = "policy-for";
 
     fn arguments(&self) -> Option<impl Serialize> {
-        Some((self.context, self.chosen, self.processes))
+        Some((self.context, self.chosen, self.processes, self.checks))
     }
 
     async fn ask(
@@ -212,7 +216,9 @@ impl Ask for Policy<'_> {
         let guest = exported(ready.health.as_ref())?.load(&mut *store, instance)?;
         let context = convert::context(self.context);
         let chosen = convert::detection(self.chosen);
-        let processes: Vec<_> = self.processes.iter().map(convert::process).collect();
+        let check = |n: usize| self.checks.get(n).and_then(Option::as_ref);
+        let processes: Vec<_> =
+            self.processes.iter().enumerate().map(|(n, p)| convert::process(p, check(n))).collect();
         guest.call_policy_for(store, &context, &chosen, &processes).await
     }
 

@@ -11,7 +11,7 @@ use wasmtime_wasi::{
 use windlass_model::limits::PluginLimits;
 
 use crate::bindings::{images, log, source, types};
-use crate::images::{ImageConfig, ImageError, ImageLookup};
+use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX, Outside};
 use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
 use crate::source::Source;
@@ -35,6 +35,8 @@ pub(crate) struct CallState {
     images: Arc<dyn ImageLookup>,
     /// Whether an image was looked up: such an answer is not the arguments' alone.
     pub(crate) looked_outside: bool,
+    /// How long that took; it is not the plugin's time.
+    pub(crate) outside: Outside,
 }
 
 impl CallState {
@@ -48,7 +50,9 @@ impl CallState {
         table.set_max_capacity(limits.resources_max as usize);
         let wasi = wasi(source.as_ref(), &log)?;
         let meter = Meter::new(&limits);
-        Ok(Self { wasi, table, meter, log, source, limits, images, looked_outside: false })
+        let outside = Outside::default();
+        let looked_outside = false;
+        Ok(Self { wasi, table, meter, log, source, limits, images, looked_outside, outside })
     }
 
     /// Ends the streams, so that a last line without an end is in the log too.
@@ -157,7 +161,9 @@ impl images::Host for CallState {
     ) -> wasmtime::Result<Result<images::ImageConfig, images::ImageError>> {
         self.looked_outside = true;
         let images = Arc::clone(&self.images);
-        let found = images.config(&reference, &platform).await;
+        let _counting = self.outside.begin();
+        let asked = tokio::time::timeout(LOOKUP_MAX, images.config(&reference, &platform)).await;
+        let found = asked.unwrap_or(Err(ImageError::Unreachable));
         Ok(found.map(image_config).map_err(|error| match error {
             ImageError::NotFound => images::ImageError::NotFound,
             ImageError::Denied => images::ImageError::Denied,
@@ -181,6 +187,8 @@ fn image_config(config: ImageConfig) -> images::ImageConfig {
         volumes: config.volumes,
         labels: config.labels,
         stop_signal: config.stop_signal,
+        health: config.health.as_ref().map(crate::convert::health_check_to_guest),
+        author: config.author,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A plan as a few lines of text: what tests compare and people read.
 
 use windlass_sdk::KeyValues;
-use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Mount, Op, Origin, Run, Step};
+use windlass_sdk::plan::{
+    Artifact, Base, BuildPlan, Copy, Mount, Op, Origin, Place, Placed, Run, Step,
+};
 
 /// The plan, a line for each operation.
 pub fn outline(plan: &BuildPlan) -> String {
@@ -54,7 +56,34 @@ fn operation(op: &Op) -> String {
         }
         Op::Fetch(fetch) => format!("fetch {} to {}", fetch.url, fetch.dest),
         Op::Extract(extract) => format!("extract {} to {}", extract.archive, extract.dest),
+        Op::Place(place) => placed(place),
+        Op::MakeDir(dir) => {
+            let owner = dir.chown.as_ref().map_or_else(String::new, |owner| format!(" as {owner}"));
+            format!("make {}{owner}", dir.path)
+        }
     }
+}
+
+fn placed(place: &Place) -> String {
+    let from = match &place.origin {
+        Placed::Source => format!("{} of source", place.paths.join(" ")),
+        Placed::Step(step) => format!("{} of {step}", place.paths.join(" ")),
+        Placed::Image(image) => format!("{} of {image}", place.paths.join(" ")),
+        Placed::Inline(files) => {
+            files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        Placed::Download(from) => from.url.clone(),
+    };
+    let mut text = format!("place {from} at {}", place.dest);
+    for (name, value) in [(" as ", &place.chown), (" with mode ", &place.chmod)] {
+        text.extend(value.iter().map(|value| format!("{name}{value}")));
+    }
+    for (name, set) in
+        [(" +parents", place.parents), (" +link", place.link), (" +unpack", place.unpack)]
+    {
+        text.push_str(if set { name } else { "" });
+    }
+    text
 }
 
 fn command(run: &Run) -> String {

@@ -1,32 +1,58 @@
-//! The Dockerfile plugin: it recognises a Dockerfile and says that it cannot be built yet.
+//! The Dockerfile plugin: it lowers a Dockerfile to a plan, a step for each instruction that changes files.
 //!
-//! **Invariant: an application with a Dockerfile is never silently built as something else.** Whoever
-//! wants it built without its Dockerfile says so, with `build.framework`.
+//! **Invariant: an application with a Dockerfile is never built as something else**, and a plan is the whole of
+//! what the file says: what is not supported is refused, with its line, before anything runs. Whoever wants the
+//! application built without its Dockerfile says so, with `build.framework`.
 
-use windlass_plugin_common::{forced, spelling};
+use windlass_plugin_common::{command, forced, spelling};
 use windlass_sdk::config::Settings;
-use windlass_sdk::{Context, DetectReport, Detection, Detector, PluginError, Source};
+use windlass_sdk::plan::{Artifact, BuildPlan, ImageOutput, Output, Process, ProcessKind};
+use windlass_sdk::{
+    Builder, Context, DetectReport, Detection, Detector, PluginError, Source, images, log,
+};
+
+mod ignore;
+mod instruction;
+mod lines;
+mod lower;
+mod problem;
+mod stages;
+mod words;
+
+use lower::{Given, Lowered, lower};
+use stages::Dockerfile;
 
 const ID: &str = "dockerfile";
 const FILES: [&str; 2] = ["Dockerfile", "Containerfile"];
+const OUTPUT: &str = "app";
 
 /// The plugin.
 #[derive(Debug)]
-pub struct Dockerfile;
+pub struct Docker;
 
-impl Detector for Dockerfile {
+impl Detector for Docker {
     fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
-        let framework = Settings::of(ctx)?.build.framework;
-        let asked = framework.as_deref() == Some(ID);
-        source.prefetch(&FILES);
-        let found = FILES.into_iter().find(|file| source.is_file(file));
-        if let Some(other) = framework.filter(|_| found.is_some() && !asked) {
+        let build = Settings::of(ctx)?.build;
+        let asked = build.framework.as_deref() == Some(ID);
+        let named = build.dockerfile.map(|path| ignore::clean(&path));
+        let found = match &named {
+            Some(path) => Some(path.as_str()).filter(|path| source.is_file(path)),
+            None => {
+                source.prefetch(&FILES);
+                FILES.into_iter().find(|file| source.is_file(file))
+            }
+        };
+        let wanted = found.is_some() || named.is_some();
+        if let Some(other) = build.framework.filter(|_| wanted && !asked) {
             let reason = format!("build.framework in windlass.toml asks for {other:?} instead");
             return Ok(DetectReport::near_miss(ID, reason));
         }
+        let recognised = Detection::new(ID, "Dockerfile", ID).confidence(100);
         match found {
-            Some(file) => Ok(recognised().evidence(file, "").refuse(refusal(file)).into()),
-            None if asked => Ok(forced::certain(recognised(), ID).refuse(refusal(FILES[0])).into()),
+            Some(file) => Ok(recognised.evidence(file, "").with_notes(&file).into()),
+            None if asked || named.is_some() => {
+                Ok(forced::certain(recognised, ID).refuse(missing(named.as_deref())).into())
+            }
             None => Ok(DetectReport {
                 detections: Vec::new(),
                 near_misses: spelling::near_misses(source, ID, &FILES),
@@ -35,76 +61,71 @@ impl Detector for Dockerfile {
     }
 }
 
-fn recognised() -> Detection {
-    Detection::new(ID, "Dockerfile", ID).confidence(100)
+impl Builder for Docker {
+    fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
+        let settings = Settings::of(ctx)?;
+        let name: String = chosen.notes()?;
+        let text = source.text(&name)?.ok_or_else(|| missing(Some(&name)))?;
+        let given = Given {
+            args: &settings.build.args,
+            target: settings.build.target.as_deref(),
+            platform: &ctx.platform,
+            ignore: ignore::rules(source, &name)?,
+            variables: &ctx.variable_names,
+            images: images::config,
+        };
+        let lowered = Dockerfile::read(&text).and_then(|file| lower(&file, given));
+        let lowered = lowered.map_err(|problem| problem.error(&name))?;
+        lowered.warnings.iter().for_each(|warning| log::warn(warning));
+        of(lowered, &settings, &name)
+    }
 }
 
-fn refusal(file: &str) -> PluginError {
+/// The plan: the image, and the processes that run from it.
+fn of(lowered: Lowered, settings: &Settings, file: &str) -> Result<BuildPlan, PluginError> {
+    let Lowered { steps, step, state, .. } = lowered;
+    let run = &settings.run;
+    if state.entrypoint.is_empty() && state.cmd.is_empty() && run.command.is_none() {
+        let what = format!("{file}: neither it nor its base image has CMD or ENTRYPOINT");
+        return Err(PluginError::new("dockerfile.no-command", what)
+            .hint("write CMD in it, or set run.command in windlass.toml"));
+    }
+    let process = |name: &str, kind, argv| Process {
+        name: name.to_owned(),
+        output: OUTPUT.to_owned(),
+        kind,
+        argv,
+        ports: Vec::new(),
+    };
+    let argv = run.command.as_deref().map(command::argv).unwrap_or_default();
+    let mut web = process("web", ProcessKind::Web, argv);
+    web.ports = run.port.map_or_else(|| state.tcp_ports(), |port| vec![port]);
+    let workers = run
+        .processes
+        .iter()
+        .map(|(name, worker)| process(name, ProcessKind::Worker, command::argv(&worker.command)));
+    let mut plan = BuildPlan::new();
+    plan.processes = std::iter::once(web).chain(workers).collect();
+    let artifact = Artifact::Image(ImageOutput { step, config: state.config() });
+    plan.outputs.push(Output { name: OUTPUT.to_owned(), artifact });
+    plan.steps = steps;
+    Ok(plan)
+}
+
+fn missing(name: Option<&str>) -> PluginError {
+    let name = name.unwrap_or(FILES[0]);
     PluginError::new(
-        "dockerfile.unsupported",
-        format!(
-            "the application brings a {file}, and this version of Windlass does not build those"
-        ),
+        "dockerfile.missing",
+        format!("there is no {name} in the application's folder"),
     )
-    .hint(
-        "to build it without its Dockerfile, name what it is in windlass.toml, for example\n\
-         [build]\n\
-         framework = \"node\"     # or nextjs, vite, python, flask, django, static\n\
-         (`windlass detect` shows what is recognised)",
-    )
+    .hint("commit it, or correct build.dockerfile or build.framework in windlass.toml")
 }
 
 windlass_sdk::export! {
-    Dockerfile: [detector],
+    Docker: [detector, builder],
     name: "dockerfile",
     failures: "failures.toml",
 }
 
 #[cfg(test)]
-mod tests {
-    use windlass_sdk::DetectReport;
-    use windlass_sdk::testing::Harness;
-
-    use super::Dockerfile;
-
-    fn detect(file: &str, settings: &str) -> DetectReport {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(file), "FROM scratch\n").unwrap();
-        Harness::new(folder.path()).settings(settings).detect::<Dockerfile>().unwrap()
-    }
-
-    #[test]
-    fn a_dockerfile_is_refused_with_the_way_out() {
-        for file in ["Dockerfile", "Containerfile"] {
-            let found = &detect(file, "{}").detections[0];
-            assert_eq!((found.id.as_str(), found.confidence), ("dockerfile", 100));
-            let refusal = found.refusal.as_ref().unwrap();
-            assert_eq!(refusal.code, "dockerfile.unsupported");
-            assert!(refusal.message.contains(file), "{}", refusal.message);
-            assert!(refusal.hint.as_ref().unwrap().contains("framework ="));
-        }
-    }
-
-    #[test]
-    fn another_framework_in_the_settings_lets_it_be_built_as_that() {
-        let report = detect("Dockerfile", r#"{"build":{"framework":"node"}}"#);
-        assert!(report.detections.is_empty());
-        assert_eq!(report.near_misses[0].id, "dockerfile");
-    }
-
-    #[test]
-    fn asking_for_the_dockerfile_is_refused_too_with_or_without_one() {
-        for file in ["Dockerfile", "README.md"] {
-            let report = detect(file, r#"{"build":{"framework":"dockerfile"}}"#);
-            let refusal = report.detections[0].refusal.as_ref().unwrap();
-            assert_eq!(refusal.code, "dockerfile.unsupported", "{file}");
-        }
-    }
-
-    #[test]
-    fn other_folders_are_not_its_business_but_a_slip_is_named() {
-        assert_eq!(detect("README.md", "{}"), DetectReport::nothing());
-        let report = detect("dockerfile", "{}");
-        assert!(report.near_misses[0].reason.contains("did you mean \"Dockerfile\""));
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ windlass_sdk::export! {
 mod tests {
     use windlass_sdk::health::{Observation, Outcome, Probe, Process, Verdict};
     use windlass_sdk::testing::Harness;
-    use windlass_sdk::{Detection, health};
+    use windlass_sdk::{Detection, HealthCheck, health};
 
     use super::Default;
 
@@ -28,7 +28,7 @@ mod tests {
     }
 
     fn web() -> Process {
-        Process { name: "web".into(), web: true, port: Some(3000) }
+        Process { name: "web".into(), web: true, port: Some(3000), check: None }
     }
 
     fn app() -> Detection {
@@ -47,8 +47,31 @@ mod tests {
     }
 
     #[test]
+    fn the_check_of_an_image_is_asked_where_no_path_is_set() {
+        let check = HealthCheck {
+            test: vec!["CMD-SHELL".into(), "wget -q localhost".into()],
+            interval_ms: 0,
+            timeout_ms: 3_000,
+            start_period_ms: 60_000,
+            start_interval_ms: 0,
+            retries: 0,
+        };
+        let web = Process { check: Some(check.clone()), ..web() };
+        let policy = harness("{}").policy::<Default>(&app(), std::slice::from_ref(&web)).unwrap();
+        assert!(matches!(&policy.probes[..], [Probe::Command(asked)] if asked.argv[0] == "/bin/sh"));
+        assert_eq!((policy.timeout_ms, policy.budget_ms), (3_000, health::BUDGET_MS + 60_000));
+        let settings = r#"{"health":{"path":"/up"}}"#;
+        let policy = harness(settings).policy::<Default>(&app(), &[web]).unwrap();
+        assert!(matches!(&policy.probes[..], [Probe::Http(http)] if http.path == "/up"));
+        let none = HealthCheck { test: vec!["NONE".into()], ..check };
+        let web = Process { check: Some(none), ..self::web() };
+        let policy = harness("{}").policy::<Default>(&app(), &[web]).unwrap();
+        assert_eq!(policy.probes.len(), health::PATHS.len());
+    }
+
+    #[test]
     fn a_worker_has_to_stay_up() {
-        let worker = Process { name: "worker".into(), web: false, port: None };
+        let worker = Process { name: "worker".into(), web: false, port: None, check: None };
         let policy = harness("{}").policy::<Default>(&app(), &[worker]).unwrap();
         assert!(matches!(&policy.probes[..], [Probe::StaysUp(up)] if up.process == "worker"));
     }

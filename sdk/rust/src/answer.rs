@@ -1,6 +1,8 @@
 //! Short ways to write answers: constructors for the contract's records.
 
-use crate::plan::{BuildPlan, CacheMount, Copy, Mount, Op, Origin, Run, RunConfig, Sharing, Step};
+use crate::plan::{
+    BuildPlan, CacheMount, Copy, Mount, Op, Origin, Place, Run, RunConfig, Sharing, Step,
+};
 use crate::{Context, DetectReport, Detection, Evidence, NearMiss, PluginError, Toolchain};
 
 impl PluginError {
@@ -281,6 +283,12 @@ impl From<Run> for Op {
     }
 }
 
+impl From<Place> for Op {
+    fn from(place: Place) -> Self {
+        Self::Place(place)
+    }
+}
+
 impl From<Copy> for Op {
     fn from(copy: Copy) -> Self {
         Self::Copy(copy)
@@ -300,6 +308,12 @@ impl RunConfig {
             volumes: Vec::new(),
             labels: Vec::new(),
             stop_signal: None,
+            ports: Vec::new(),
+            shell: Vec::new(),
+            onbuild: Vec::new(),
+            health: None,
+            author: None,
+            whole: false,
         }
     }
 }

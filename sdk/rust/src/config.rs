@@ -37,6 +37,12 @@ pub struct Build {
     pub output: Option<String>,
     /// Versions by toolchain: `node` → `22`.
     pub toolchain: BTreeMap<String, String>,
+    /// File that says how the image is built, relative to the application.
+    pub dockerfile: Option<String>,
+    /// The stage of it that is deployed.
+    pub target: Option<String>,
+    /// Values of its arguments.
+    pub args: BTreeMap<String, String>,
 }
 
 /// `[run]`

@@ -1,12 +1,14 @@
 //! The default health policy and the default judge.
 //!
-//! A 2xx after at most three redirects on the same host passes. Where no path is set, `/health`,
+//! Where no path is set and an image says itself how its process is asked (a health check of the image),
+//! that command is the probe. Else
+//! a 2xx after at most three redirects on the same host passes. Where no path is set, `/health`,
 //! `/healthz` and `/` are tried in this order: a 404 moves on to the next, and fails only when all
 //! of them are 404. An exit or an end for lack of memory fails at once; everything else waits for
 //! the budget. Workers have nothing to answer: without a web process they must stay up for a while.
 
 use crate::config;
-use crate::{Context, PluginError};
+use crate::{Context, HealthCheck, PluginError};
 
 pub use crate::bindings::health::exports::windlass::health::health::{
     CommandProbe, HttpProbe, Observation, Outcome, Policy, Probe, Process, StatusRange, TcpProbe,
@@ -27,6 +29,8 @@ pub const INTERVAL_MAX_MS: u32 = 1_000;
 pub const TIMEOUT_MS: u32 = 5_000;
 /// All tries together, in milliseconds, where the settings say nothing.
 pub const BUDGET_MS: u32 = 300_000;
+/// The longest budget, in milliseconds.
+const BUDGET_MS_MAX: u32 = 3_600_000;
 /// How long a worker must stay up where nothing answers requests, in milliseconds.
 pub const STAYS_UP_MS: u32 = 5_000;
 /// How long nothing but a wrong address may be seen before that is taken for final, in milliseconds.
@@ -40,11 +44,15 @@ pub const WRONG_ADDRESS_MS: u64 = 10_000;
 pub fn default_policy(ctx: &Context, processes: &[Process]) -> Result<Policy, PluginError> {
     let health = config::Settings::of(ctx)?.health;
     let web = processes.iter().find(|process| process.web);
+    let checks = processes.iter().any(|process| asked(process).is_some());
     let probes = match (web, &health.path) {
         (Some(web), Some(path)) => vec![http(web, checked_path(path)?)],
+        _ if checks => processes.iter().flat_map(own_or_usual(web)).collect(),
         (Some(web), None) => PATHS.iter().map(|path| http(web, path)).collect(),
         (None, _) => processes.iter().map(stays_up).collect(),
     };
+    let patience = processes.iter().filter_map(asked).map(|(check, _)| check.start_period_ms).max();
+    let timeouts = processes.iter().filter_map(asked).map(|(check, _)| check.timeout_ms).max();
     let status = health.status.as_deref().unwrap_or("200-299");
     Ok(Policy {
         probes,
@@ -52,9 +60,38 @@ pub fn default_policy(ctx: &Context, processes: &[Process]) -> Result<Policy, Pl
         first_after_ms: FIRST_AFTER_MS,
         interval_min_ms: INTERVAL_MIN_MS,
         interval_max_ms: INTERVAL_MAX_MS,
-        timeout_ms: TIMEOUT_MS,
-        budget_ms: health.timeout.as_deref().map_or(Ok(BUDGET_MS), duration_ms)?,
+        timeout_ms: timeouts.filter(|ms| *ms > 0).unwrap_or(TIMEOUT_MS),
+        budget_ms: match &health.timeout {
+            Some(timeout) => duration_ms(timeout)?,
+            None => patience.unwrap_or_default().saturating_add(BUDGET_MS).min(BUDGET_MS_MAX),
+        },
     })
+}
+
+/// The check that a process's image brings, with its command; a check of `NONE` is none.
+fn asked(process: &Process) -> Option<(&HealthCheck, Vec<String>)> {
+    let check = process.check.as_ref()?;
+    let argv = match check.test.split_first()? {
+        (kind, argv) if kind == "CMD" && !argv.is_empty() => argv.to_vec(),
+        (kind, [line]) if kind == "CMD-SHELL" => {
+            vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()]
+        }
+        _ => return None,
+    };
+    Some((check, argv))
+}
+
+/// A process's own check, or what it would be asked without one.
+fn own_or_usual(web: Option<&Process>) -> impl Fn(&Process) -> Vec<Probe> {
+    let without_web = web.is_none();
+    move |process| match asked(process) {
+        Some((_, argv)) => {
+            vec![Probe::Command(CommandProbe { process: process.name.clone(), argv })]
+        }
+        None if process.web => PATHS.iter().map(|path| http(process, path)).collect(),
+        None if without_web => vec![stays_up(process)],
+        None => Vec::new(),
+    }
 }
 
 fn http(web: &Process, path: &str) -> Probe {

@@ -3,11 +3,11 @@
 use super::*;
 
 fn web() -> Process {
-    Process { name: "web".into(), web: true, port: Some(3000) }
+    Process { name: "web".into(), web: true, port: Some(3000), check: None }
 }
 
 fn worker() -> Process {
-    Process { name: "worker".into(), web: false, port: None }
+    Process { name: "worker".into(), web: false, port: None, check: None }
 }
 
 fn policy(settings: &str, processes: &[Process]) -> Policy {

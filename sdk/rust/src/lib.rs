@@ -63,7 +63,7 @@ pub use stage::{Builder, Custom, Detector, Health, Migrator, Rollout};
 pub use windlass_sdk_macros::export;
 
 pub use bindings::base::windlass::types::types::{
-    Context, Detection, Evidence, PluginError, Service, Toolchain,
+    Context, Detection, Evidence, HealthCheck, PluginError, Service, Toolchain,
 };
 pub use bindings::detector::exports::windlass::detector::detector::{
     NearMiss, Report as DetectReport,
@@ -78,9 +78,10 @@ pub type KeyValues = Vec<(String, String)>;
 pub mod plan {
     //! What a [`Builder`](crate::Builder) returns: steps, outputs, processes.
     pub use crate::bindings::builder::exports::windlass::builder::builder::{
-        Artifact, Base, BindMount, BuildPlan, CacheMount, CopyFiles as Copy, Extract, Fetch,
-        ImageOutput, Mount, Op, Origin, Output, Process, ProcessKind, Run, RunConfig, SecretMount,
-        Sharing, StaticOutput, Step, TmpfsMount, WriteFile,
+        Artifact, Base, BindMount, BuildPlan, CacheMount, CopyFiles as Copy, Download, Extract,
+        Fetch, ImageOutput, InlineFile, MakeDir, Mount, Op, Origin, Output, Place, Placed, Process,
+        ProcessKind, Run, RunConfig, SecretMount, Sharing, StaticOutput, Step, TmpfsMount,
+        WriteFile,
     };
 }
 
@@ -106,14 +107,14 @@ pub mod images {
     /// The configuration of an image, which the host looks up and pins.
     ///
     /// # Errors
-    /// As the contract says; natively always [`ImageError::Unreachable`].
+    /// As the contract says; natively [`ImageError::NotFound`] for what the harness was not given.
     pub fn config(reference: &str, platform: &str) -> Result<ImageConfig, ImageError> {
         #[cfg(target_arch = "wasm32")]
         return crate::bindings::base::windlass::images::images::config(reference, platform);
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let _ = (reference, platform);
-            Err(ImageError::Unreachable)
+            let _ = platform;
+            crate::native::image(reference)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! regular files are opened. Root and log are the thread's, so tests run side by side.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -11,6 +12,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use crate::bindings::base::windlass::source::source::{
     Entry, Kind, ListOptions, Listing, ReadError,
 };
+use crate::images::{ImageConfig, ImageError};
 use crate::log::Level;
 
 /// The host's default for entries of one listing.
@@ -20,7 +22,17 @@ const READ_BYTES_MAX: u64 = 16 << 20;
 
 thread_local! {
     static ROOT: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+    static IMAGES: RefCell<BTreeMap<String, ImageConfig>> = const { RefCell::new(BTreeMap::new()) };
     static LOG: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The images that the thread's next calls find.
+pub(crate) fn set_images(images: BTreeMap<String, ImageConfig>) {
+    IMAGES.set(images);
+}
+
+pub(crate) fn image(reference: &str) -> Result<ImageConfig, ImageError> {
+    IMAGES.with_borrow(|images| images.get(reference).cloned()).ok_or(ImageError::NotFound)
 }
 
 /// Runs `f` with the thread's source at `root`; the log lines that it wrote come back with its value.

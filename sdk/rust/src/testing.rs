@@ -1,9 +1,11 @@
 //! Runs a plugin's logic on a folder, natively: the same code as in the component, without
 //! WebAssembly, with the host's rules for reading the source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::health::{Observation, Policy, Process, Verdict};
+use crate::images::ImageConfig;
 use crate::log::Level;
 use crate::plan::BuildPlan;
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Harness {
     folder: PathBuf,
+    images: BTreeMap<String, ImageConfig>,
     /// What the plugin is told; change it at will.
     pub context: Context,
 }
@@ -35,7 +38,8 @@ pub type Log = Vec<(Level, String)>;
 impl Harness {
     /// A harness for a folder with an empty context.
     pub fn new(folder: impl AsRef<Path>) -> Self {
-        Self { folder: folder.as_ref().to_owned(), context: Context::empty() }
+        let folder = folder.as_ref().to_owned();
+        Self { folder, images: BTreeMap::new(), context: Context::empty() }
     }
 
     /// The application lies in this folder of the source.
@@ -56,6 +60,13 @@ impl Harness {
     #[must_use]
     pub fn variables<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.context.variable_names.extend(names.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// An image that [`crate::images::config`] finds under this name.
+    #[must_use]
+    pub fn image(mut self, reference: &str, config: ImageConfig) -> Self {
+        self.images.insert(reference.to_owned(), config);
         self
     }
 
@@ -131,6 +142,7 @@ impl Harness {
     /// Runs anything that reads a [`Source`] on the folder; gives its log lines too.
     pub fn run<T>(&self, f: impl FnOnce(&Source) -> T) -> (T, Log) {
         let source = Source::of(&self.context);
+        crate::native::set_images(self.images.clone());
         crate::native::with_root(&self.folder, || f(&source))
     }
 }

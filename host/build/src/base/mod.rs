@@ -194,6 +194,16 @@ impl Bases {
         Ok(FoundImage { reference: exact.to_string(), port: found.1 })
     }
 
+    /// How an image is run, without pulling it: its digest, and its configuration. What was pulled before
+    /// answers for a registry that does not.
+    ///
+    /// # Errors
+    /// `registry.*`, `image.archive-invalid`.
+    pub async fn describe(&self, text: &str) -> Result<(Digest, RunConfig), Failure> {
+        let reference = parse(text)?;
+        self.inner.describe(&reference, &self.access).await
+    }
+
     /// The base, pulled, assembled or found.
     ///
     /// # Errors
@@ -248,7 +258,7 @@ impl Inner {
         let reference = parse(text)?;
         let asked = access.remembered(&reference);
         if reference.digest.is_some()
-            && let Some(found) = record::find(&*self.runtime, &self.guard, &asked).await?
+            && let Some(found) = self.remembered(&reference, access).await?
         {
             return Ok(found);
         }
@@ -354,6 +364,54 @@ impl Inner {
             Ok(manifest) => Ok((manifest.digest, manifest.config.exposed.first().copied())),
             Err(error) => Err(error.failure(reference)),
         }
+    }
+
+    /// Digest and configuration of an image.
+    async fn describe(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<(Digest, RunConfig), Failure> {
+        if reference.digest.is_some()
+            && let Some(found) = self.remembered(reference, access).await?
+        {
+            return Ok((found.digest, found.config));
+        }
+        let asked = async {
+            self.refuse_unreachable(reference)?;
+            let image = pull::open(reference, self.certificates.as_deref(), access).await?;
+            pull::manifest(&image).await
+        };
+        let manifest = asked.await;
+        self.note_unreachable(reference, manifest.as_ref().err());
+        match manifest {
+            Ok(manifest) => Ok((manifest.digest, manifest.config)),
+            Err(
+                error @ PullError::Registry(
+                    RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. },
+                ),
+            ) => match self.remembered(reference, access).await? {
+                Some(found) => Ok((found.digest, found.config)),
+                None => Err(error.failure(reference)),
+            },
+            Err(error) => Err(error.failure(reference)),
+        }
+    }
+
+    /// What was pulled before under this name; a name with a tag and a digest is also what the tag meant
+    /// then, if that is the digest.
+    async fn remembered(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<Option<BaseImage>, Failure> {
+        if let Some(found) = record::find(&*self.runtime, &self.guard, &access.remembered(reference)).await? {
+            return Ok(Some(found));
+        }
+        let (Some(_), Some(digest)) = (&reference.tag, &reference.digest) else { return Ok(None) };
+        let by_tag = Reference { digest: None, ..reference.clone() };
+        let found = record::find(&*self.runtime, &self.guard, &access.remembered(&by_tag)).await?;
+        Ok(found.filter(|found| found.digest == *digest))
     }
 
     fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {

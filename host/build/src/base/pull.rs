@@ -82,7 +82,7 @@ pub(super) async fn unpack(
     Ok(BaseImage {
         snapshot,
         digest: manifest.digest,
-        reference: reference.to_string(),
+        reference: named(reference),
         config: manifest.config,
         toolchains: Vec::new(),
     })
@@ -132,6 +132,14 @@ impl Downloads {
                 Err(PullError::Other(interrupted(why)))
             }
         }
+    }
+}
+
+/// What a base is called: a tag says more than its digest, which is told beside it.
+fn named(reference: &Reference) -> String {
+    match &reference.tag {
+        Some(_) => Reference { digest: None, ..reference.clone() }.to_string(),
+        None => reference.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
+use windlass_model::plan::RunConfig;
 use windlass_model::{DeploymentId, Digest, Failure, Timestamp};
 
 use crate::artifact::{self, Pruned};
@@ -156,6 +157,18 @@ impl Builder {
     /// `registry.*`.
     pub async fn look_up_image(&self, name: &str, access: Access) -> Result<FoundImage, Failure> {
         self.bases.with(access).look_up(name).await
+    }
+
+    /// How an image is run, see [`Bases::describe`].
+    ///
+    /// # Errors
+    /// `registry.*`.
+    pub async fn describe_image(
+        &self,
+        name: &str,
+        access: Access,
+    ) -> Result<(Digest, RunConfig), Failure> {
+        self.bases.with(access).describe(name).await
     }
 
     /// Reads an artifact's record; `None` when there is none.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use windlass_model::plan::{Base, BuildPlan, BuildStep, Mount, Op, Origin, OutputKind};
+use windlass_model::plan::{Base, BuildPlan, BuildStep, Mount, Op, Origin, OutputKind, Placed};
 
 /// Ids of the steps that some output needs, directly or not.
 pub(super) fn needed(plan: &BuildPlan) -> BTreeSet<&str> {
@@ -36,7 +36,11 @@ pub(super) fn references(step: &BuildStep) -> Vec<&str> {
                 Mount::Bind { from_step, .. } if !from_step.is_empty() => Some(from_step.as_str()),
                 _ => None,
             })),
-            Op::WriteFile { .. } | Op::Fetch { .. } => {}
+            Op::Place(place) => found.extend(match &place.origin {
+                Placed::Step(id) => Some(id.as_str()),
+                _ => None,
+            }),
+            Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
         }
     }
     found

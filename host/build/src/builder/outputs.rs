@@ -68,6 +68,9 @@ impl Session {
 
 /// The configuration of the plan, completed by that of the image at the bottom.
 fn completed(config: RunConfig, base: &RunConfig) -> RunConfig {
+    if config.whole {
+        return config;
+    }
     let or = |own: String, other: &String| if own.is_empty() { other.clone() } else { own };
     let no_command = config.entrypoint.is_empty() && config.cmd.is_empty();
     let (entrypoint, cmd) = if no_command {

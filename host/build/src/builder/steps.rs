@@ -178,7 +178,8 @@ impl Session {
                     found.push(self.origin_input(&origin, &one_path(&paths)).await?);
                 }
             }
-            Op::WriteFile { .. } | Op::Fetch { .. } => {}
+            Op::Place(place) => found.extend(ops::place_inputs(self, place).await?),
+            Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
         }
         Ok(found)
     }

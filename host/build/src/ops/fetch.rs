@@ -32,6 +32,20 @@ pub(super) async fn fetch(
     wanted: &Wanted<'_>,
     file: &NewFile<'_>,
 ) -> Result<(), Failure> {
+    let mut body = body(session, wanted).await?;
+    let target = mount(session, context.active, Access::ReadWrite).await?;
+    let root = open(target.path())?;
+    let owner = owner::resolve(file.chown, &root)?;
+    root.write_file(Path::new(file.path), &mut body, file.mode, owner)
+        .map_err(|e| unreadable(&format!("{} cannot be written", file.path), &e))?;
+    Ok(())
+}
+
+/// Downloads a file and checks its digest.
+pub(super) async fn body(
+    session: &mut Session,
+    wanted: &Wanted<'_>,
+) -> Result<std::fs::File, Failure> {
     if wanted.sha256.is_none() {
         let message = format!("{} is downloaded without a digest: it may change", wanted.url);
         session.warn("build.fetch-unpinned", message);
@@ -39,7 +53,7 @@ pub(super) async fn fetch(
     session.log.host(format!("downloading {}", wanted.url));
     let (url, certificates) = (wanted.url.to_owned(), session.certificates.clone());
     let download = blocking(move || download(&url, certificates.as_deref()));
-    let (mut body, got) = tokio::select! {
+    let (body, got) = tokio::select! {
         done = download => done??,
         () = session.request.cancel.cancelled() => return Err(crate::builder::cancelled()),
     };
@@ -49,12 +63,7 @@ pub(super) async fn fetch(
         let why = format!("its digest is {got}, the plan says {expected}");
         return Err(failed("build.fetch-digest", wanted.url, why));
     }
-    let target = mount(session, context.active, Access::ReadWrite).await?;
-    let root = open(target.path())?;
-    let owner = owner::resolve(file.chown, &root)?;
-    root.write_file(Path::new(file.path), &mut body, file.mode, owner)
-        .map_err(|e| unreadable(&format!("{} cannot be written", file.path), &e))?;
-    Ok(())
+    Ok(body)
 }
 
 fn download(url: &str, certificates: Option<&Path>) -> Result<(std::fs::File, String), Failure> {

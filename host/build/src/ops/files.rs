@@ -70,11 +70,26 @@ pub(super) async fn extract(
     .await?
 }
 
+/// Makes a directory with its parents, as the files of a build file's owner.
+pub(super) async fn make_dir(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    path: &str,
+    chown: Option<&str>,
+) -> Result<(), Failure> {
+    let target = mount(session, context.active, Access::ReadWrite).await?;
+    let root = open(target.path())?;
+    let owner = chown.map(|text| owner::of_file(text, &root)).transpose()?.unwrap_or_default();
+    root.create_dirs(Path::new(path), owner)
+        .map_err(|e| unreadable(&format!("The directory {path} cannot be made"), &e))?;
+    Ok(())
+}
+
 pub(super) fn open(path: &Path) -> Result<Root, Failure> {
     Root::open(path).map_err(|e| unreadable("The step's files cannot be opened", &e))
 }
 
-fn refused(archive: &str, error: &ArchiveError) -> Failure {
+pub(super) fn refused(archive: &str, error: &ArchiveError) -> Failure {
     let why = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

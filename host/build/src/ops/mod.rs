@@ -12,13 +12,17 @@ pub(crate) mod caches;
 mod copy;
 mod fetch;
 mod files;
+mod mode;
 mod mounts;
 mod owner;
+mod place;
 mod run;
 pub(crate) mod secrets;
 mod watch;
 
 pub(crate) use copy::{CopyOptions, copy_selected};
+pub(crate) use mode::Mode;
+pub(crate) use place::inputs as place_inputs;
 
 /// What the operations of one step share.
 pub(crate) struct OpContext<'a> {
@@ -69,6 +73,10 @@ pub(crate) async fn carry_out(
         }
         Op::Extract { origin, archive, dest } => {
             files::extract(session, context, origin, archive, dest).await
+        }
+        Op::Place(wanted) => place::place(session, context, wanted).await,
+        Op::MakeDir { path, chown } => {
+            files::make_dir(session, context, path, chown.as_deref()).await
         }
     }
 }

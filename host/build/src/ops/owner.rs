@@ -31,6 +31,14 @@ pub(crate) fn resolve(text: Option<&str>, root: &Root) -> Result<Owner, Failure>
     Ok(Owner { uid, gid })
 }
 
+/// The same by the rules of container build files: a user by number brings the group of that number.
+pub(crate) fn of_file(text: &str, root: &Root) -> Result<Owner, Failure> {
+    match text.parse::<u32>() {
+        Ok(uid) => Ok(Owner { uid, gid: uid }),
+        Err(_) => resolve(Some(text), root),
+    }
+}
+
 fn database(root: &Root, path: &str) -> String {
     let bytes = root.read(Path::new(path), DATABASE_BYTES_MAX).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -70,5 +78,10 @@ mod tests {
         assert_eq!(owner("7:8").unwrap(), (7, 8));
         assert_eq!(owner("ghost").unwrap_err().code, "build.no-such-user");
         assert_eq!(resolve(None, &root).unwrap(), Owner::default());
+        let file = |text| of_file(text, &root).map(|o| (o.uid, o.gid)).unwrap();
+        assert_eq!(
+            (file("1000"), file("1000:33"), file("node")),
+            ((1000, 1000), (1000, 33), (1000, 1001))
+        );
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use windlass_model::plan::RunConfig;
 use windlass_model::{Digest, Failure};
 
 use super::client::ImageSource;
@@ -131,7 +132,8 @@ impl Layout {
             files.insert(digest.clone(), file);
             layers.push(Layer { digest, bytes, diff_id, media_type: media_type.to_owned() });
         }
-        let config = config.config.unwrap_or_default().into();
+        let author = config.author.filter(|author| !author.is_empty());
+        let config = RunConfig { author, ..config.config.unwrap_or_default().into() };
         let digest = Digest::of(&config_bytes);
         Ok(Self { root, manifest: ImageManifest { digest, config, layers }, files })
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use windlass_model::Digest;
-use windlass_model::plan::RunConfig;
+use windlass_model::plan::{HealthCheck, RunConfig};
 
 use super::error::RegistryError;
 use super::{ImageManifest, Layer};
@@ -48,7 +48,9 @@ pub(super) fn read(
             media_type: layer.media_type.unwrap_or_else(|| LAYER_TYPE.to_owned()),
         })
         .collect();
-    Ok(ImageManifest { digest: top, config: image.config.unwrap_or_default().into(), layers })
+    let author = image.author.filter(|author| !author.is_empty());
+    let config = RunConfig { author, ..image.config.unwrap_or_default().into() };
+    Ok(ImageManifest { digest: top, config, layers })
 }
 
 pub(super) fn json<T: for<'a> Deserialize<'a>>(
@@ -147,6 +149,7 @@ impl Platform {
 pub(super) struct ImageConfig {
     architecture: Option<String>,
     os: Option<String>,
+    pub(super) author: Option<String>,
     pub(super) config: Option<ConfigSection>,
     pub(super) rootfs: RootFs,
 }
@@ -169,6 +172,35 @@ pub(super) struct ConfigSection {
     volumes: Option<std::collections::BTreeMap<String, serde_json::Value>>,
     labels: Option<std::collections::BTreeMap<String, String>>,
     stop_signal: Option<String>,
+    shell: Option<Vec<String>>,
+    on_build: Option<Vec<String>>,
+    healthcheck: Option<HealthSection>,
+}
+
+/// Times are in nanoseconds.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct HealthSection {
+    test: Option<Vec<String>>,
+    interval: i64,
+    timeout: i64,
+    start_period: i64,
+    start_interval: i64,
+    retries: i64,
+}
+
+impl From<HealthSection> for HealthCheck {
+    fn from(section: HealthSection) -> Self {
+        let ms = |ns: i64| u32::try_from(ns / 1_000_000).unwrap_or(0);
+        Self {
+            test: section.test.unwrap_or_default(),
+            interval_ms: ms(section.interval),
+            timeout_ms: ms(section.timeout),
+            start_period_ms: ms(section.start_period),
+            start_interval_ms: ms(section.start_interval),
+            retries: u32::try_from(section.retries).unwrap_or(0),
+        }
+    }
 }
 
 impl From<ConfigSection> for RunConfig {
@@ -177,22 +209,27 @@ impl From<ConfigSection> for RunConfig {
             Some((name, value)) => (name.to_owned(), value.to_owned()),
             None => (text, String::new()),
         };
-        let port = |text: String| text.split('/').next().and_then(|port| port.parse().ok());
+        let ports: Vec<String> = section.exposed_ports.unwrap_or_default().into_keys().collect();
+        let tcp = |text: &String| {
+            let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            port.parse().ok().filter(|_| protocol == "tcp")
+        };
         Self {
             entrypoint: section.entrypoint.unwrap_or_default(),
             cmd: section.cmd.unwrap_or_default(),
             env: section.env.unwrap_or_default().into_iter().map(pair).collect(),
             user: section.user.unwrap_or_default(),
             cwd: section.working_dir.unwrap_or_default(),
-            exposed: section
-                .exposed_ports
-                .unwrap_or_default()
-                .into_keys()
-                .filter_map(port)
-                .collect(),
+            exposed: ports.iter().filter_map(tcp).collect(),
             volumes: section.volumes.unwrap_or_default().into_keys().collect(),
             labels: section.labels.unwrap_or_default().into_iter().collect(),
             stop_signal: section.stop_signal,
+            ports,
+            shell: section.shell.unwrap_or_default(),
+            onbuild: section.on_build.unwrap_or_default(),
+            health: section.healthcheck.map(HealthCheck::from).filter(|check| !check.test.is_empty()),
+            author: None,
+            whole: false,
         }
     }
 }
@@ -209,5 +246,17 @@ mod tests {
         assert_eq!(config.env[1], ("A".to_owned(), "b=c".to_owned()));
         assert_eq!(config.exposed, [3000]);
         assert_eq!((config.cwd.as_str(), config.user.as_str()), ("/app", "node"));
+    }
+
+    #[test]
+    fn what_a_build_on_top_of_it_needs_is_read_too() {
+        let json = r#"{"ExposedPorts":{"53/udp":{},"80/tcp":{}},"Shell":["/bin/bash","-c"],
+                       "OnBuild":["RUN a"],"Healthcheck":{"Test":["CMD","/up"],"Interval":5000000000,
+                       "Retries":2}}"#;
+        let config = RunConfig::from(serde_json::from_str::<ConfigSection>(json).unwrap());
+        assert_eq!((config.exposed, config.ports.len()), (vec![80], 2));
+        assert_eq!((config.shell[0].as_str(), config.onbuild[0].as_str()), ("/bin/bash", "RUN a"));
+        let check = config.health.unwrap();
+        assert_eq!((check.test.len(), check.interval_ms, check.retries), (2, 5_000, 2));
     }
 }

@@ -109,7 +109,8 @@ impl Tree {
         Ok(grouped(&files))
     }
 
-    fn content_id(&self, entry: &Entry) -> io::Result<String> {
+    /// What stands for an entry's content in a digest.
+    pub(crate) fn content_id(&self, entry: &Entry) -> io::Result<String> {
         Ok(match &entry.kind {
             Kind::Dir => "dir".to_owned(),
             Kind::Other => "other".to_owned(),

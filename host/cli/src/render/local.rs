@@ -1,6 +1,8 @@
 //! What `detect`, `plan` and `doctor` say, for people.
 
-use windlass_model::plan::{Base, BuildPlan, Detection, Op, Origin, OutputKind, Toolchain};
+use windlass_model::plan::{
+    Base, BuildPlan, Detection, Op, Origin, OutputKind, Place, Placed, Toolchain,
+};
 
 use super::{harmless, took};
 use crate::console::{Style, paint};
@@ -133,7 +135,23 @@ fn operation(op: &Op) -> String {
         Op::Extract { origin, archive, dest } => {
             format!("unpack {archive} of {} to {dest}", from(origin))
         }
+        Op::Place(place) => placed(place),
+        Op::MakeDir { path, .. } => format!("make   the directory {path}"),
     }
+}
+
+fn placed(place: &Place) -> String {
+    let paths = place.paths.join(" ");
+    let what = match &place.origin {
+        Placed::Source => format!("{paths} of the source"),
+        Placed::Step(id) => format!("{paths} of step `{id}`"),
+        Placed::Image(reference) => format!("{paths} of image {reference}"),
+        Placed::Inline(files) => {
+            files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        Placed::Download { url, .. } => url.clone(),
+    };
+    format!("copy   {what} to {}", place.dest)
 }
 
 fn results(plan: &BuildPlan) -> String {

@@ -110,7 +110,7 @@ fn told_steps(run: &Run) -> StepSink {
 }
 
 /// The project's logins, and the image that was uploaded, if one was.
-fn access(run: &Run) -> Result<Access, Failure> {
+pub(super) fn access(run: &Run) -> Result<Access, Failure> {
     let (project, data_dir) = (&run.deployment.project, &run.host.config.data_dir);
     let mut access = run.host.source_credentials(project)?.images(project);
     if let Source::ImageArchive { .. } = run.deployment.source {

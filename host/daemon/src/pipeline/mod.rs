@@ -33,6 +33,7 @@ pub(crate) mod egress;
 pub(crate) mod fairness;
 mod fetch;
 mod finish;
+mod images;
 mod inherit;
 mod listening;
 mod memory;

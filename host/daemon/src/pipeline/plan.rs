@@ -3,13 +3,18 @@
 //!
 //! Undo: nothing. After a crash: again; the answer is cached.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use windlass_model::deployment::StoredPlan;
-use windlass_model::plan::{Context, HealthPolicy, Migration, Observation, ServiceInfo, Verdict};
+use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactProcess, StoredPlan};
+use windlass_model::plan::{
+    Context, HealthCheck, HealthPolicy, Migration, Observation, ServiceInfo, Verdict,
+};
 use windlass_model::plugin::Stage;
 use windlass_model::{Deployment, Digest, Failure};
 use windlass_sandbox::Source;
 
+use super::images::Images;
 use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready};
 use crate::{failpoint, plugins};
 
@@ -32,13 +37,17 @@ impl Work for Plan {
         let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
         let host = run.host.clone();
         let plugin = host.plugins.named(&chosen.plugin, Stage::Builder)?;
+        let images = Arc::new(Images::new(host.builder.clone(), super::build::access(run)?));
         let call = host
             .plugins
             .sandbox
+            .with_images(images.clone())
             .plan(plugin, &source(run)?, &context(run)?, &chosen.detection)
             .await;
         let cached = call.report.cached;
-        let plan = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+        let answer = plugins::answer(call, &run.log, &mut run.deployment.warnings);
+        // The registry's own words say more than the plugin knows.
+        let plan = answer.map_err(|failure| images.failure().unwrap_or(failure))?;
         plan.validate(&host.config.limits.build).map_err(|problem| {
             Failure::plugin(
                 &chosen.plugin,
@@ -147,7 +156,9 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     };
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
     // The ports as they are in force: settings come before the plan.
-    let mut processes = run.artifact()?.processes.clone();
+    let artifact = run.artifact()?.clone();
+    let mut processes = artifact.processes.clone();
+    let checks: Vec<_> = processes.iter().map(|process| check(&artifact, process)).collect();
     for process in &mut processes {
         let instance = run.deployment.outputs.instances.iter().find(|i| i.process == process.name);
         process.port = instance.and_then(|instance| instance.port);
@@ -155,10 +166,34 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     let call = host
         .plugins
         .sandbox
-        .health_policy(plugin, &source(run)?, &context(run)?, &chosen.detection, &processes)
+        .health_policy(
+            plugin,
+            &source(run)?,
+            &context(run)?,
+            &chosen.detection,
+            &processes,
+            &checks,
+        )
         .await;
     let policy = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
     Ok((plugin.info().manifest.name.clone(), policy))
+}
+
+/// How a process's image says that it is asked, with the shell of the image in a line's front. It is about the
+/// image's own command: a process with another one has none.
+fn check(artifact: &Artifact, process: &ArtifactProcess) -> Option<HealthCheck> {
+    let output = artifact.output(&process.output).filter(|_| process.argv.is_empty())?;
+    let ArtifactKind::Image { config } = &output.kind else { return None };
+    let mut check = config.health.clone()?;
+    if let [kind, line] = check.test.as_slice()
+        && kind == "CMD-SHELL"
+        && !config.shell.is_empty()
+    {
+        let line = line.clone();
+        check.test = std::iter::once("CMD".to_owned()).chain(config.shell.clone()).collect();
+        check.test.push(line);
+    }
+    Some(check)
 }
 
 /// Asks the health component what it makes of what was seen.

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Base, BuildPlan, BuildStep, Mount, Op, Origin, Output, OutputKind, Run};
+use super::{
+    Base, BuildPlan, BuildStep, Mount, Op, Origin, Output, OutputKind, Place, Placed, Run,
+};
 use crate::limits::BuildLimits;
 
 /// Why a plan is refused. It is the plugin's fault, and says where.
@@ -125,13 +127,7 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
         }
         Op::WriteFile { path, .. } => check_absolute(place, path),
         Op::Fetch { url, sha256, dest, .. } => {
-            if !url.starts_with("https://") && !url.starts_with("http://") {
-                return problem(place, format!("{url:?} is not an http or https address"));
-            }
-            let hex = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
-            if sha256.as_ref().is_some_and(|s| !hex(s)) {
-                return problem(place, "sha256 is not 64 hexadecimal digits");
-            }
+            check_download(place, url, sha256.as_deref())?;
             check_absolute(place, dest)
         }
         Op::Extract { origin, archive, dest } => {
@@ -139,7 +135,50 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
             check_relative(place, archive.trim_start_matches('/'))?;
             check_absolute(place, dest)
         }
+        Op::Place(wanted) => check_place(place, wanted, known),
+        Op::MakeDir { path, .. } => check_absolute(place, path),
     }
+}
+
+fn check_place(place: &str, wanted: &Place, known: &HashSet<&str>) -> Result<(), PlanProblem> {
+    let file_name = |name: &str| match name {
+        "" | "." | ".." => problem(place, format!("{name:?} is no name of a file")),
+        name if name.contains(['/', '\0']) => {
+            problem(place, format!("{name:?} is no name of a file"))
+        }
+        _ => Ok(()),
+    };
+    match &wanted.origin {
+        Placed::Source | Placed::Image(_) => {}
+        Placed::Step(id) => check_reference(place, id, known)?,
+        Placed::Inline(files) if files.is_empty() => {
+            return problem(place, "it places no files");
+        }
+        Placed::Inline(files) => files.iter().try_for_each(|file| file_name(&file.name))?,
+        Placed::Download { url, sha256, name } => {
+            check_download(place, url, sha256.as_deref())?;
+            file_name(name)?;
+        }
+    }
+    let named = matches!(wanted.origin, Placed::Source | Placed::Step(_) | Placed::Image(_));
+    if named && wanted.paths.is_empty() {
+        return problem(place, "it names no files to place");
+    }
+    for path in &wanted.paths {
+        check_relative(place, path.trim_start_matches('/'))?;
+    }
+    check_absolute(place, &wanted.dest)
+}
+
+fn check_download(place: &str, url: &str, sha256: Option<&str>) -> Result<(), PlanProblem> {
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return problem(place, format!("{url:?} is not an http or https address"));
+    }
+    let hex = |s: &str| s.len() == 64 && s.bytes().all(|b| b.is_ascii_hexdigit());
+    if sha256.is_some_and(|s| !hex(s)) {
+        return problem(place, "sha256 is not 64 hexadecimal digits");
+    }
+    Ok(())
 }
 
 fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanProblem> {

@@ -13,7 +13,7 @@ use crate::id::EnvironmentName;
 use crate::spelling::distance;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 35] = [
+const SUPPORTED: [&str; 38] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -49,10 +49,13 @@ const SUPPORTED: [&str; 35] = [
     "validate.timeout",
     "deploy.before_switch",
     "network.allow",
+    "build.dockerfile",
+    "build.target",
+    "build.args.*",
 ];
 
 /// Keys whose value is text.
-const TEXT: [&str; 18] = [
+const TEXT: [&str; 21] = [
     "build.app_dir",
     "build.framework",
     "build.toolchain.*",
@@ -71,13 +74,16 @@ const TEXT: [&str; 18] = [
     "deploy.drain.upgraded",
     "validate.command",
     "validate.timeout",
+    "build.dockerfile",
+    "build.target",
+    "build.args.*",
 ];
 
 /// Most instances of one process that the file can ask for.
 const REPLICAS_MAX: u32 = 50;
 
 /// Keys of the design that this version does not act on.
-const NOT_YET: [&str; 5] = ["build.dockerfile", "build.target", "build.args", "stages", "cron"];
+const NOT_YET: [&str; 2] = ["stages", "cron"];
 
 /// Refuses unknown keys and those that are not supported yet.
 pub(super) fn check(table: &Table) -> Result<(), Failure> {
@@ -220,7 +226,12 @@ pub(super) fn lay_over(base: &mut Table, own: Table) {
 fn read_build(root: &Value) -> Result<Build, Failure> {
     let app_dir = string(root, "build.app_dir")?.unwrap_or_default();
     let output = string(root, "build.output")?;
-    for (key, path) in [("build.app_dir", Some(&app_dir)), ("build.output", output.as_ref())] {
+    let dockerfile = string(root, "build.dockerfile")?;
+    for (key, path) in [
+        ("build.app_dir", Some(&app_dir)),
+        ("build.output", output.as_ref()),
+        ("build.dockerfile", dockerfile.as_ref()),
+    ] {
         if path.is_some_and(|p| p.starts_with('/') || p.split('/').any(|part| part == "..")) {
             return Err(wrong(key, "a relative path inside the source"));
         }
@@ -231,12 +242,21 @@ fn read_build(root: &Value) -> Result<Build, Failure> {
         install: string(root, "build.install")?,
         command: string(root, "build.command")?,
         output,
+        dockerfile,
+        target: string(root, "build.target")?,
         lfs: boolean(root, "build.lfs")?,
         required_variables: parsed(root, "build.required_variables")?,
         ..Build::default()
     };
     if build.app_dir == "." {
         build.app_dir.clear();
+    }
+    if let Some(args) = get(root, "build.args") {
+        let expected = || wrong("build.args", "a table of texts, as args = { VERSION = \"1.2\" }");
+        for name in args.as_table().ok_or_else(expected)?.keys() {
+            let value = string(root, &format!("build.args.{name}"))?;
+            build.args.extend(value.map(|value| (name.clone(), value)));
+        }
     }
     if let Some(table) = get(root, "build.toolchain").and_then(Value::as_table) {
         for name in table.keys() {

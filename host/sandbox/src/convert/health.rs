@@ -2,8 +2,8 @@
 
 use windlass_model::deployment::ArtifactProcess;
 use windlass_model::plan::{
-    HealthPolicy, Migration, MigrationVerdict, Observation, Probe, ProbeOutcome, ProcessKind,
-    StatusRange, Verdict,
+    HealthCheck, HealthPolicy, Migration, MigrationVerdict, Observation, Probe, ProbeOutcome,
+    ProcessKind, StatusRange, Verdict,
 };
 
 use super::facts::evidence;
@@ -46,11 +46,13 @@ pub(crate) fn check_migration(migration: &Migration, outputs: &[String]) -> Resu
     Ok(())
 }
 
-pub(crate) fn process(process: &ArtifactProcess) -> health::Process {
+/// A process, and how its image says that it is asked.
+pub(crate) fn process(process: &ArtifactProcess, check: Option<&HealthCheck>) -> health::Process {
     health::Process {
         name: process.name.as_str().to_owned(),
         web: process.kind == ProcessKind::Web,
         port: process.port,
+        check: check.map(super::health_check_to_guest),
     }
 }
 

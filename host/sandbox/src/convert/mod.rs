@@ -12,4 +12,4 @@ pub(crate) use health::{
     check_migration, check_policy, migration, observation, policy, policy_to_guest, process,
     verdict,
 };
-pub(crate) use plan::plan;
+pub(crate) use plan::{health_check_to_guest, plan};

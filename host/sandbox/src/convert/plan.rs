@@ -1,12 +1,12 @@
 //! Build plans.
 
 use windlass_model::plan::{
-    Base, BuildPlan, BuildStep, Copy, Mount, Op, Origin, Output, OutputKind, ProcessKind,
-    ProcessPlan, Run, RunConfig, Sharing,
+    Base, BuildPlan, BuildStep, Copy, HealthCheck, InlineFile, Mount, Op, Origin, Output,
+    OutputKind, Place, Placed, ProcessKind, ProcessPlan, Run, RunConfig, Sharing,
 };
 
 use super::facts::toolchains;
-use crate::bindings::builder;
+use crate::bindings::{builder, types};
 
 /// The plan as the model has it; [`BuildPlan::validate`] says whether it makes sense.
 pub(crate) fn plan(plan: builder::BuildPlan) -> BuildPlan {
@@ -73,6 +73,62 @@ fn op(op: builder::Op) -> Op {
             archive: extract.archive,
             dest: extract.dest,
         },
+        builder::Op::Place(wanted) => Op::Place(place(wanted)),
+        builder::Op::MakeDir(dir) => Op::MakeDir { path: dir.path, chown: dir.chown },
+    }
+}
+
+fn place(place: builder::Place) -> Place {
+    let inline = |file: builder::InlineFile| InlineFile {
+        name: file.name,
+        content: file.content,
+        mode: file.mode,
+    };
+    Place {
+        origin: match place.origin {
+            builder::Placed::Source => Placed::Source,
+            builder::Placed::Step(id) => Placed::Step(id),
+            builder::Placed::Image(reference) => Placed::Image(reference),
+            builder::Placed::Inline(files) => {
+                Placed::Inline(files.into_iter().map(inline).collect())
+            }
+            builder::Placed::Download(from) => {
+                Placed::Download { url: from.url, sha256: from.sha256, name: from.name }
+            }
+        },
+        paths: place.paths,
+        ignore: place.ignore,
+        exclude: place.exclude,
+        dest: place.dest,
+        chown: place.chown,
+        chmod: place.chmod,
+        parents: place.parents,
+        link: place.link,
+        unpack: place.unpack,
+    }
+}
+
+/// How an image says that its process is asked whether it is well.
+pub(crate) fn health_check(check: types::HealthCheck) -> HealthCheck {
+    HealthCheck {
+        test: check.test,
+        interval_ms: check.interval_ms,
+        timeout_ms: check.timeout_ms,
+        start_period_ms: check.start_period_ms,
+        start_interval_ms: check.start_interval_ms,
+        retries: check.retries,
+    }
+}
+
+/// The same for a guest.
+pub(crate) fn health_check_to_guest(check: &HealthCheck) -> types::HealthCheck {
+    types::HealthCheck {
+        test: check.test.clone(),
+        interval_ms: check.interval_ms,
+        timeout_ms: check.timeout_ms,
+        start_period_ms: check.start_period_ms,
+        start_interval_ms: check.start_interval_ms,
+        retries: check.retries,
     }
 }
 
@@ -140,6 +196,12 @@ fn config(config: builder::RunConfig) -> RunConfig {
         volumes: config.volumes,
         labels: config.labels,
         stop_signal: config.stop_signal,
+        ports: config.ports,
+        shell: config.shell,
+        onbuild: config.onbuild,
+        health: config.health.map(health_check),
+        author: config.author,
+        whole: config.whole,
     }
 }
 

@@ -69,7 +69,7 @@ async fn the_policy_and_the_judge_work_together() {
         port: Some(3000),
     };
     let call =
-        bench.sandbox.health_policy(&bench.guest, &source, &context(), &chosen, &[web]).await;
+        bench.sandbox.health_policy(&bench.guest, &source, &context(), &chosen, &[web], &[]).await;
     let policy = call.result.unwrap();
     assert!(matches!(&policy.probes[0], Probe::Http { path, .. } if path == "/health"));
     let mut seen = Vec::new();

@@ -1,0 +1,253 @@
+//! Copies by the rules of container build files: from the source, another step, an image, the plan itself or
+//! an address.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use windlass_containers::runtime::{Access, Mounted};
+use windlass_model::plan::{Base, Place, Placed};
+use windlass_model::{Digest, Failure};
+
+use super::copy::mount;
+use super::files::open;
+use super::{Mode, OpContext, fetch, owner, unreadable};
+use crate::archive::{ArchiveLimits, unpack_whole};
+use crate::builder::{Session, blocking, io_failure};
+use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
+use crate::rooted::{Entry, Kind, Owner, Root};
+use crate::source::Tree;
+
+/// Mode of a downloaded file.
+const DOWNLOADED: u32 = 0o600;
+
+/// Where files come from.
+enum Opened {
+    Source(Arc<Tree>),
+    Mounted(Mounted),
+    /// Files made for this copy, by their names.
+    Made(tempfile::TempDir, Vec<String>),
+}
+
+/// What a copy reads, as digests and keys.
+pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<String>, Failure> {
+    let found = match &place.origin {
+        Placed::Step(id) => session.step_snapshot(id)?,
+        Placed::Image(reference) => {
+            session.resolve(&Base::Image(reference.clone())).await?.snapshot
+        }
+        Placed::Source => {
+            let (tree, place) = (Arc::clone(&session.source), place.clone());
+            blocking(move || source_digest(&tree, &place)).await??.to_string()
+        }
+        Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
+    };
+    Ok(vec![found])
+}
+
+/// Carries a copy out.
+pub(crate) async fn place(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    wanted: &Place,
+) -> Result<(), Failure> {
+    let mode = wanted.chmod.as_deref().filter(|text| !text.is_empty()).map(Mode::parse);
+    let mode = mode.transpose()?;
+    let opened = open_origin(session, wanted).await?;
+    let target = mount(session, context.active, Access::ReadWrite).await?;
+    let limits = ArchiveLimits {
+        bytes_max: session.config.limits.source_bytes_max,
+        entries_max: session.config.limits.source_files_max,
+    };
+    let scratch = session.scratch();
+    let wanted = wanted.clone();
+    blocking(move || {
+        let to = open(target.path())?;
+        let job = Job { wanted: &wanted, mode: mode.as_ref(), limits };
+        if !wanted.link {
+            return job.copy(&opened, &to);
+        }
+        let failed = |e: std::io::Error| io_failure("A copy could not be made", &scratch, &e);
+        std::fs::create_dir_all(&scratch).map_err(failed)?;
+        let upper = tempfile::tempdir_in(&scratch).map_err(failed)?;
+        let root = open(upper.path())?;
+        job.copy(&opened, &root)?;
+        lay_over(&root, &to)
+            .map_err(|e| unreadable(&format!("{} cannot be laid over", wanted.dest), &e))
+    })
+    .await?
+}
+
+async fn open_origin(session: &mut Session, wanted: &Place) -> Result<Opened, Failure> {
+    let snapshot = match &wanted.origin {
+        Placed::Source => return Ok(Opened::Source(Arc::clone(&session.source))),
+        Placed::Step(id) => session.step_snapshot(id)?,
+        Placed::Image(reference) => session.image_snapshot(reference)?,
+        Placed::Inline(files) => {
+            let dir = scratch_dir(session)?;
+            for file in files {
+                write(&dir, &file.name, file.mode, &mut file.content.as_slice())?;
+            }
+            return Ok(Opened::Made(dir, files.iter().map(|file| file.name.clone()).collect()));
+        }
+        Placed::Download { url, sha256, name } => {
+            let from = fetch::Wanted { url, sha256: sha256.as_deref() };
+            let mut body = fetch::body(session, &from).await?;
+            let dir = scratch_dir(session)?;
+            write(&dir, name, DOWNLOADED, &mut body)?;
+            return Ok(Opened::Made(dir, vec![name.clone()]));
+        }
+    };
+    Ok(Opened::Mounted(mount(session, &snapshot, Access::ReadOnly).await?))
+}
+
+fn scratch_dir(session: &Session) -> Result<tempfile::TempDir, Failure> {
+    let dir = session.scratch();
+    let made = std::fs::create_dir_all(&dir).and_then(|()| tempfile::tempdir_in(&dir));
+    made.map_err(|e| io_failure("A copy could not be made", &dir, &e))
+}
+
+fn write(
+    dir: &tempfile::TempDir,
+    name: &str,
+    mode: u32,
+    body: &mut dyn std::io::Read,
+) -> Result<(), Failure> {
+    let written = Root::open(dir.path())
+        .and_then(|root| root.write_file(Path::new(name), body, mode, Owner::default()));
+    written.map(drop).map_err(|e| io_failure("A copy could not be made", dir.path(), &e))
+}
+
+/// One copy, with its destination open.
+struct Job<'a> {
+    wanted: &'a Place,
+    mode: Option<&'a Mode>,
+    limits: ArchiveLimits,
+}
+
+impl Job<'_> {
+    fn copy(&self, opened: &Opened, to: &Root) -> Result<(), Failure> {
+        let wanted = self.wanted;
+        let given = wanted.chown.as_deref().map(|text| owner::of_file(text, to)).transpose()?;
+        let failed = |e: std::io::Error| {
+            unreadable(&format!("{} cannot be copied to {}", self.what(), wanted.dest), &e)
+        };
+        let mounted;
+        let (from, names) = match opened {
+            Opened::Source(tree) => (&tree.root, None),
+            Opened::Mounted(at) => {
+                mounted = Root::open(at.path()).map_err(failed)?;
+                (&mounted, None)
+            }
+            Opened::Made(dir, names) => {
+                mounted = Root::open(dir.path()).map_err(failed)?;
+                (&mounted, Some(names))
+            }
+        };
+        let source = matches!(opened, Opened::Source(_));
+        let owner = given.or(source.then(Owner::default));
+        let putting = Putting { from, to, owner, mode: self.mode, plain: source };
+        let picks = match names {
+            Some(names) => names.iter().map(|name| made(from, name)).collect::<Result<_, _>>(),
+            None => picks(from, wanted, source),
+        };
+        for pick in picks.map_err(|e| refused(&e))? {
+            if let (true, Pick::File(entry, _)) = (wanted.unpack, &pick)
+                && self.unpack(&putting, entry, given)?
+            {
+                continue;
+            }
+            putting.put(&pick, &wanted.dest).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks a file if it is an archive.
+    fn unpack(
+        &self,
+        putting: &Putting<'_>,
+        entry: &Entry,
+        owner: Option<Owner>,
+    ) -> Result<bool, Failure> {
+        let Kind::File { .. } = entry.kind else { return Ok(false) };
+        let dest = Path::new(&self.wanted.dest);
+        let mut file = putting
+            .from
+            .open_file(&entry.path)
+            .map_err(|e| unreadable("An archive cannot be read", &e))?;
+        unpack_whole(&mut file, putting.to, dest, self.limits, owner)
+            .map_err(|e| super::files::refused(&entry.path.display().to_string(), &e))
+    }
+
+    fn what(&self) -> String {
+        match &self.wanted.origin {
+            Placed::Inline(files) => {
+                files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ")
+            }
+            Placed::Download { url, .. } => url.clone(),
+            _ => self.wanted.paths.join(" "),
+        }
+    }
+}
+
+fn made(from: &Root, name: &str) -> Result<Pick, PickError> {
+    let entry = from
+        .entry(Path::new(name))
+        .map_err(|source| PickError::Io { path: name.to_owned(), source })?;
+    Ok(Pick::File(entry, name.into()))
+}
+
+/// What all names of a copy pick, in their order.
+fn picks(from: &Root, wanted: &Place, source: bool) -> Result<Vec<Pick>, PickError> {
+    let picker = Picker {
+        root: from,
+        ignore: Rules::new(if source { &wanted.ignore } else { &[] })?,
+        exclude: Rules::new(&wanted.exclude)?,
+        without_git: source,
+        parents: wanted.parents,
+    };
+    let mut all = Vec::new();
+    for name in &wanted.paths {
+        all.extend(picker.pick(name)?);
+    }
+    Ok(all)
+}
+
+fn source_digest(tree: &Tree, place: &Place) -> Result<Digest, Failure> {
+    let picks = picks(&tree.root, place, true).map_err(|e| refused(&e))?;
+    let mut sha = Sha256::new();
+    let mut add = |entry: &Entry, to: &Path| -> std::io::Result<()> {
+        write!(sha, "{}\0{}\0", to.display(), tree.content_id(entry)?)
+    };
+    let mut all = || -> std::io::Result<()> {
+        for pick in &picks {
+            match pick {
+                Pick::File(entry, name) => add(entry, Path::new(name))?,
+                Pick::Inside(below) => {
+                    for one in below {
+                        add(&one.entry, &one.to)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    all().map_err(|e| unreadable("The source cannot be read", &e))?;
+    Ok(Digest::from_sha256(sha.finalize().into()))
+}
+
+fn refused(error: &PickError) -> Failure {
+    let what = "A file that the build copies is not there";
+    let fix = match error {
+        PickError::Ignored(_) => "take it out of the ignore file, or add a line with `!` for it",
+        PickError::Pattern(_) => {
+            "correct the pattern: `[` needs a `]`, and `\\` something to escape"
+        }
+        PickError::Missing(_) | PickError::Io { .. } => {
+            "check that it is committed, that its name is spelled as in the repository, and that \
+             [build] app_dir is right"
+        }
+    };
+    Failure::app("build.copy-missing", what, error.to_string(), fix)
+}

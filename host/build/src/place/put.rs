@@ -1,0 +1,216 @@
+//! Putting what was picked into a root.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Pick;
+use super::pick::Below;
+use crate::ops::Mode;
+use crate::rooted::{Entry, Kind, Owner, Root};
+
+/// How files arrive.
+pub(crate) struct Putting<'a> {
+    /// Where from.
+    pub(crate) from: &'a Root,
+    /// Where to.
+    pub(crate) to: &'a Root,
+    /// Given to this owner; else they keep their own.
+    pub(crate) owner: Option<Owner>,
+    /// With this mode; else they keep their own.
+    pub(crate) mode: Option<&'a Mode>,
+    /// Modes become 755 and 644, as Git knows them, and times are not kept.
+    pub(crate) plain: bool,
+}
+
+impl Putting<'_> {
+    /// Puts one match at `dest`, which is a directory if it ends in a slash or is one.
+    pub(crate) fn put(&self, pick: &Pick, dest: &str) -> io::Result<()> {
+        let path = Path::new(dest);
+        let new = self.owner.unwrap_or_default();
+        let ensured = if dest.ends_with('/') { Some(path) } else { path.parent() };
+        self.to.create_dirs(ensured.unwrap_or(path), new)?;
+        let path = self.to.canonical(path).unwrap_or_else(|_| path.to_owned());
+        match pick {
+            Pick::File(entry, name) => {
+                let path = if self.to.is_dir(&path) { path.join(name) } else { path };
+                self.file(entry, &path, &mut HashMap::new())
+            }
+            Pick::Inside(below) => {
+                self.to.create_dirs(&path, new)?;
+                self.inside(below, &path)
+            }
+        }
+    }
+
+    fn inside(&self, below: &[Below], dest: &Path) -> io::Result<()> {
+        let mut links = HashMap::new();
+        let mut times = Vec::new();
+        for Below { entry, to, only_new } in below {
+            let path = dest.join(to);
+            if entry.kind != Kind::Dir {
+                self.file(entry, &path, &mut links)?;
+            } else if !(self.to.is_dir(&path) && (*only_new || self.is_link(&path))) {
+                self.to.write_dir(&path, self.mode_of(entry), self.owner_of(entry))?;
+                times.push((path, entry.mtime));
+            }
+        }
+        // Last, because what is put into a directory changes its time.
+        for (path, mtime) in times.iter().rev().filter(|_| !self.plain) {
+            self.to.set_mtime(path, *mtime)?;
+        }
+        Ok(())
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        self.to.entry(path).is_ok_and(|entry| matches!(entry.kind, Kind::Symlink(_)))
+    }
+
+    fn file(
+        &self,
+        entry: &Entry,
+        path: &Path,
+        links: &mut HashMap<(u64, u64), PathBuf>,
+    ) -> io::Result<()> {
+        let owner = self.owner_of(entry);
+        match &entry.kind {
+            Kind::Dir | Kind::Other => return Ok(()),
+            Kind::Symlink(target) => self.to.write_link(path, Path::new(target), owner)?,
+            Kind::File { .. } => {
+                let mut body = self.from.open_file(&entry.path)?;
+                let meta = body.metadata()?;
+                use std::os::unix::fs::MetadataExt as _;
+                let number = (meta.dev(), meta.ino());
+                if let Some(first) = links.get(&number) {
+                    return self.to.hard_link(first, path);
+                }
+                if meta.nlink() > 1 && !self.plain {
+                    links.insert(number, path.to_owned());
+                }
+                self.to.write_file(path, &mut body, self.mode_of(entry), owner)?;
+                if !self.plain {
+                    self.to.copy_attributes(&body, path)?;
+                }
+            }
+        }
+        if self.plain { Ok(()) } else { self.to.set_mtime(path, entry.mtime) }
+    }
+
+    fn owner_of(&self, entry: &Entry) -> Owner {
+        self.owner.unwrap_or(entry.owner)
+    }
+
+    fn mode_of(&self, entry: &Entry) -> u32 {
+        let is_dir = entry.kind == Kind::Dir;
+        let own = match self.plain {
+            false => entry.mode,
+            true if !is_dir && entry.mode & 0o111 == 0 => 0o644,
+            true => 0o755,
+        };
+        self.mode.map_or(own, |mode| mode.of(own, is_dir))
+    }
+}
+
+/// Lays one tree over another: what is in the way of a file or a directory goes, directories take the
+/// upper one's mode and owner, and no link is followed.
+pub(crate) fn lay_over(from: &Root, to: &Root) -> io::Result<()> {
+    for entry in from.walk()? {
+        let there = to.entry(&entry.path).ok();
+        let is_dir = entry.kind == Kind::Dir;
+        if there.is_some_and(|there| (there.kind == Kind::Dir) != is_dir) {
+            to.remove_all(&entry.path)?;
+        }
+        match &entry.kind {
+            Kind::Dir => to.write_dir(&entry.path, entry.mode, entry.owner)?,
+            Kind::File { .. } => {
+                let mut body = from.open_file(&entry.path)?;
+                to.write_file(&entry.path, &mut body, entry.mode, entry.owner)?;
+                to.set_mtime(&entry.path, entry.mtime)?;
+            }
+            Kind::Symlink(target) => {
+                to.write_link(&entry.path, Path::new(target), entry.owner)?;
+            }
+            Kind::Other => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::super::{Picker, Rules};
+    use super::*;
+
+    fn me() -> Owner {
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        Owner { uid, gid }
+    }
+
+    fn put(name: &str, dest: &str, mode: Option<&Mode>, to: &Path) -> io::Result<()> {
+        let from = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(from.path().join("src/lib")).unwrap();
+        std::fs::write(from.path().join("src/a"), "a").unwrap();
+        std::fs::hard_link(from.path().join("src/a"), from.path().join("src/b")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.path().join("src/link")).unwrap();
+        std::fs::set_permissions(
+            from.path().join("src/lib"),
+            std::fs::Permissions::from_mode(0o700),
+        )
+        .unwrap();
+        let (root, to) = (Root::open(from.path()).unwrap(), Root::open(to).unwrap());
+        let picker = Picker {
+            root: &root,
+            ignore: Rules::default(),
+            exclude: Rules::default(),
+            without_git: false,
+            parents: false,
+        };
+        let putting = Putting { from: &root, to: &to, owner: Some(me()), mode, plain: false };
+        picker.pick(name).unwrap().iter().try_for_each(|pick| putting.put(pick, dest))
+    }
+
+    #[test]
+    fn a_folder_s_contents_arrive_with_links_and_modes() {
+        let to = tempfile::tempdir().unwrap();
+        put("src", "/app", None, to.path()).unwrap();
+        let at = |path: &str| to.path().join("app").join(path);
+        assert_eq!(std::fs::read_link(at("link")).unwrap(), Path::new("/etc/passwd"));
+        let inode = |path: &str| std::fs::metadata(at(path)).unwrap().ino();
+        assert_eq!(inode("a"), inode("b"));
+        assert_eq!(std::fs::metadata(at("lib")).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_is_there_takes_the_mode_of_the_source_s() {
+        let to = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(to.path().join("app/lib")).unwrap();
+        put("src", "/app", None, to.path()).unwrap();
+        assert_eq!(std::fs::metadata(to.path().join("app/lib")).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn one_file_goes_to_the_name_or_into_the_directory() {
+        let to = tempfile::tempdir().unwrap();
+        let mode = Mode::parse("u=rwX,go=").unwrap();
+        put("src/a", "/x/y", Some(&mode), to.path()).unwrap();
+        assert_eq!(std::fs::metadata(to.path().join("x/y")).unwrap().mode() & 0o7777, 0o600);
+        put("src/a", "/x", None, to.path()).unwrap();
+        put("src/a", "/z/", None, to.path()).unwrap();
+        assert!(to.path().join("x/a").is_file() && to.path().join("z/a").is_file());
+    }
+
+    #[test]
+    fn laid_over_nothing_is_followed() {
+        let (upper, lower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(upper.path().join("d")).unwrap();
+        std::fs::write(upper.path().join("d/f"), "new").unwrap();
+        std::fs::create_dir(lower.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", lower.path().join("d")).unwrap();
+        let (from, to) = (Root::open(upper.path()).unwrap(), Root::open(lower.path()).unwrap());
+        lay_over(&from, &to).unwrap();
+        assert!(!lower.path().join("d").is_symlink());
+        assert!(lower.path().join("d/f").is_file() && !lower.path().join("real/f").exists());
+    }
+}

@@ -1,0 +1,66 @@
+//! What a builder asks about images, answered by the registry client with the project's logins.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use windlass_build::{Access, Builder};
+use windlass_model::Failure;
+use windlass_sandbox::{ImageConfig, ImageError, ImageLookup};
+
+use crate::plugins;
+
+/// The answers for one call; it keeps the first failure, in the registry's own words.
+pub(super) struct Images {
+    builder: Builder,
+    access: Access,
+    failure: Mutex<Option<Failure>>,
+}
+
+impl Images {
+    pub(super) fn new(builder: Builder, access: Access) -> Self {
+        Self { builder, access, failure: Mutex::new(None) }
+    }
+
+    /// Why an image was not found, if one was not.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl ImageLookup for Images {
+    async fn config(&self, reference: &str, platform: &str) -> Result<ImageConfig, ImageError> {
+        if platform != plugins::platform() {
+            return Err(ImageError::UnsupportedPlatform);
+        }
+        match self.builder.describe_image(reference, self.access.clone()).await {
+            Ok((digest, config)) => Ok(ImageConfig {
+                digest: digest.to_string(),
+                env: config.env,
+                entrypoint: config.entrypoint,
+                cmd: config.cmd,
+                user: config.user,
+                cwd: config.cwd,
+                shell: config.shell,
+                onbuild: config.onbuild,
+                exposed: config.ports,
+                volumes: config.volumes,
+                labels: config.labels,
+                stop_signal: config.stop_signal,
+                health: config.health,
+                author: config.author,
+            }),
+            Err(failure) => {
+                let error = match failure.code.as_str() {
+                    "registry.not-found" | "registry.invalid-reference" => ImageError::NotFound,
+                    "registry.unauthorized" | "registry.denied" => ImageError::Denied,
+                    "registry.unsupported-platform" => ImageError::UnsupportedPlatform,
+                    _ => ImageError::Unreachable,
+                };
+                let mut kept = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.get_or_insert(failure);
+                Err(error)
+            }
+        }
+    }
+}

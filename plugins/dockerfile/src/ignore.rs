@@ -1,0 +1,63 @@
+//! Ignore files: which one counts, and its lines as the host's copies take them.
+
+use windlass_sdk::{PluginError, Source};
+
+/// The lines of the Dockerfile's own ignore file, else of `.dockerignore`.
+pub(crate) fn rules(source: &Source, dockerfile: &str) -> Result<Vec<String>, PluginError> {
+    let own = format!("{dockerfile}.dockerignore");
+    source.prefetch(&[&own, ".dockerignore"]);
+    let text = match source.text(&own)? {
+        Some(text) => Some(text),
+        None => source.text(".dockerignore")?,
+    };
+    Ok(text.map(|text| lines(&text)).unwrap_or_default())
+}
+
+/// Comments and empty lines go; paths are cleaned; `!` stays in front.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let line = line.trim();
+        let (taken_back, body) = match line.strip_prefix('!') {
+            Some(rest) => ("!", rest.trim()),
+            None => ("", line),
+        };
+        if !body.is_empty() {
+            let body = clean(body);
+            // The context itself cannot be left out.
+            if !body.is_empty() && body != "." {
+                lines.push(format!("{taken_back}{body}"));
+            }
+        }
+    }
+    lines
+}
+
+/// Without `.`, `..`, doubled slashes and slashes at both ends.
+pub(crate) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cleaned_and_comments_go() {
+        let text = "# a comment\n\n  node_modules/  \n/dist\n!  /dist/keep/./x \n # no comment\n\
+                    a//b/../c\n**/*.md\n!\n.\n";
+        assert_eq!(
+            lines(text),
+            ["node_modules", "dist", "!dist/keep/x", "# no comment", "a/c", "**/*.md"]
+        );
+    }
+}

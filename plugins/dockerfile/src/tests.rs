@@ -1,0 +1,101 @@
+use windlass_sdk::plan::{Artifact, ProcessKind};
+use windlass_sdk::testing::Harness;
+use windlass_sdk::{DetectReport, PluginError};
+
+use super::Docker;
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn detect(file: &str, settings: &str) -> DetectReport {
+    let folder = folder(&[(file, "FROM scratch\n")]);
+    Harness::new(folder.path()).settings(settings).detect::<Docker>().unwrap()
+}
+
+#[test]
+fn a_dockerfile_wins_over_whatever_else_is_recognised() {
+    for file in ["Dockerfile", "Containerfile"] {
+        let found = &detect(file, "{}").detections[0];
+        assert_eq!((found.id.as_str(), found.confidence), ("dockerfile", 100));
+        assert_eq!((found.evidence[0].path.as_str(), found.refusal.is_none()), (file, true));
+    }
+    let found = detect("docker/app.docker", r#"{"build":{"dockerfile":"./docker/app.docker"}}"#);
+    assert_eq!(found.detections[0].evidence[0].path, "docker/app.docker");
+}
+
+#[test]
+fn another_framework_in_the_settings_lets_it_be_built_as_that() {
+    let report = detect("Dockerfile", r#"{"build":{"framework":"node"}}"#);
+    assert!(report.detections.is_empty());
+    assert_eq!(report.near_misses[0].id, "dockerfile");
+}
+
+#[test]
+fn asking_for_one_that_is_not_there_is_refused() {
+    for settings in
+        [r#"{"build":{"framework":"dockerfile"}}"#, r#"{"build":{"dockerfile":"Dockerfile.prod"}}"#]
+    {
+        let report = detect("README.md", settings);
+        let refusal = report.detections[0].refusal.as_ref().unwrap();
+        assert_eq!(refusal.code, "dockerfile.missing", "{settings}");
+    }
+}
+
+#[test]
+fn other_folders_are_not_its_business_but_a_slip_is_named() {
+    assert_eq!(detect("README.md", "{}"), DetectReport::nothing());
+    let report = detect("dockerfile", "{}");
+    assert!(report.near_misses[0].reason.contains("did you mean \"Dockerfile\""));
+}
+
+fn planned(text: &str, settings: &str) -> Result<windlass_sdk::plan::BuildPlan, PluginError> {
+    let folder = folder(&[("Dockerfile", text), (".dockerignore", "# all\n*\n!src\n")]);
+    let harness = Harness::new(folder.path()).settings(settings);
+    harness.detect_and_plan::<Docker>().map(|(_, plan)| plan)
+}
+
+#[test]
+fn the_plan_runs_the_image_on_the_first_port_of_tcp() {
+    let text =
+        "FROM scratch\nCOPY src /\nEXPOSE 53/udp 8080 9090\nENTRYPOINT [\"/serve\"]\nCMD [\"-v\"]";
+    let plan =
+        planned(text, r#"{"run":{"processes":{"worker":{"command":"/work now"}}}}"#).unwrap();
+    let [web, worker] = plan.processes.as_slice() else { panic!("{:?}", plan.processes) };
+    assert_eq!((web.kind, web.argv.len()), (ProcessKind::Web, 0));
+    assert_eq!(web.ports, [8080, 9090]);
+    assert_eq!((worker.kind, worker.argv.join(" ").as_str()), (ProcessKind::Worker, "/work now"));
+    let Artifact::Image(image) = &plan.outputs[0].artifact else { panic!() };
+    assert_eq!((image.config.entrypoint.len(), image.config.cmd.len()), (1, 1));
+    assert_eq!(image.config.ports, ["53/udp", "8080/tcp", "9090/tcp"]);
+    assert!(image.config.whole);
+    let plan = planned(text, r#"{"run":{"command":"/other","port":3000}}"#).unwrap();
+    assert_eq!(
+        (plan.processes[0].argv.join(" ").as_str(), &plan.processes[0].ports[..]),
+        ("/other", &[3000][..])
+    );
+}
+
+#[test]
+fn an_image_without_a_command_is_refused_before_anything_runs() {
+    assert_eq!(planned("FROM scratch\nCOPY a /", "{}").unwrap_err().code, "dockerfile.no-command");
+    assert!(planned("FROM scratch\nCOPY a /", r#"{"run":{"command":"/a"}}"#).is_ok());
+}
+
+#[test]
+fn a_problem_names_file_line_instruction_and_the_way_out() {
+    let error = planned("FROM scratch\n\nRUN --mount=type=ssh a\nCMD b", "{}").unwrap_err();
+    assert_eq!(error.code, "dockerfile.unsupported");
+    assert!(
+        error.message.starts_with("Dockerfile line 3: RUN: --mount=type=ssh"),
+        "{}",
+        error.message
+    );
+    assert!(error.hint.unwrap().contains("type=secret"));
+}
