@@ -94,6 +94,12 @@ impl Cgroup {
         self.keyed(controller, file, "oom_kill").unwrap_or_default()
     }
 
+    /// How often a process was refused because there were as many as may be.
+    pub(crate) fn forks_refused(&self) -> u64 {
+        let controller = if is_v2() { "" } else { "pids" };
+        self.keyed(controller, "pids.events", "max").unwrap_or_default()
+    }
+
     /// What it uses now.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let v2 = is_v2();

@@ -107,7 +107,8 @@ impl Check {
 pub fn inspect(config: &Config) -> Vec<Check> {
     let mut checks = vec![user(), kernel()];
     checks.extend(programs(config));
-    checks.extend([control_groups(), overlay(), seccomp(), forwarding(), disk(&config.data_dir)]);
+    checks.extend([control_groups(), freezer(), overlay(), seccomp(), user_namespaces()]);
+    checks.extend([forwarding(), disk(&config.data_dir)]);
     checks
 }
 
@@ -227,6 +228,37 @@ fn seccomp() -> Check {
     let state = if there { State::Ok } else { State::Missing };
     let in_force = if there { "default profile for every container" } else { "no filters" };
     Check::new("seccomp", state, in_force, "use a kernel with CONFIG_SECCOMP_FILTER")
+}
+
+/// What keeps a build that is over its disk limit from writing on while it is measured.
+fn freezer() -> Check {
+    let there = cgroup::is_v2() || Path::new(cgroup::ROOT).join("freezer").is_dir();
+    let state = if there { State::Ok } else { State::Warn };
+    let in_force = match there {
+        true => "a build over its disk limit is frozen before it is ended",
+        false => "a build over its disk limit is ended without being frozen first",
+    };
+    Check::new("freezer", state, in_force, "mount the cgroup controller `freezer`")
+}
+
+/// Tries out whether the kernel allows user namespaces, and says what is in force: builds do not use them.
+fn user_namespaces() -> Check {
+    let tried = Command::new("unshare")
+        .args(["--user", "--map-root-user", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let kernel = match tried {
+        Ok(status) if status.success() => "the kernel would allow them",
+        Ok(_) => "the kernel does not allow them",
+        Err(_) => "`unshare` is not there to try them",
+    };
+    let in_force = format!(
+        "not in use ({kernel}): root in a build is the host's root with twelve capabilities, seccomp \
+         and no new privileges"
+    );
+    Check::new("user namespaces", State::Ok, in_force, "")
 }
 
 fn forwarding() -> Check {

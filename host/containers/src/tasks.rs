@@ -211,7 +211,8 @@ impl Engine {
 
 /// Whether a task was not frozen or thawed because it has ended, or is that already.
 fn not_running(status: &Status) -> bool {
-    let words = ["stopped", "not running", "already", "not paused", "paused state", "created"];
+    // As in "cannot pause a stopped container": the shim's words for what is so already, or over.
+    let words = ["cannot pause a ", "cannot resume a ", "not running", "not paused"];
     status.code() == Code::NotFound || words.iter().any(|word| status.message().contains(word))
 }
 

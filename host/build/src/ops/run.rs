@@ -28,6 +28,8 @@ const SHOWN_CHARS_MAX: usize = 200;
 /// How a command ended.
 enum End {
     Exited(Exit),
+    /// It failed, and was refused further processes before.
+    OutOfProcesses(Exit),
     TimedOut(Duration),
     Over(Over),
     Cancelled,
@@ -143,7 +145,14 @@ async fn in_container(
     let outcome = async {
         runtime.create_and_start(spec).await?;
         tokio::select! {
-            exit = runtime.wait(&spec.id) => exit.map(End::Exited),
+            exit = runtime.wait(&spec.id) => {
+                let exit = exit?;
+                let failed = exit.code != 0 && !exit.oom;
+                match failed && runtime.forks_refused(&spec.id).await? > 0 {
+                    true => Ok(End::OutOfProcesses(exit)),
+                    false => Ok(End::Exited(exit)),
+                }
+            }
             () = tokio::time::sleep(limit) => Ok(End::TimedOut(limit)),
             over = watch.over() => Ok(End::Over(over)),
             () = session.request.cancel.cancelled() => Ok(End::Cancelled),
@@ -176,6 +185,15 @@ fn verdict(
         }
         End::Cancelled => return Err(cancelled()),
         End::Over(over) => over.failure(shown, step),
+        End::OutOfProcesses(exit) => {
+            let pids = session.config.limits.build.pids_max;
+            Failure::app(
+                "build.process-limit",
+                format!("{shown:?} in the step {step:?} ended with exit code {}", exit.code),
+                format!("it wanted more processes and threads than the {pids} it may have"),
+                "let it start fewer at once, or raise `build.pids_max` in the limits file",
+            )
+        }
         End::TimedOut(limit) => Failure::app(
             "build.timed-out",
             format!("{shown:?} in the step {step:?} was stopped"),

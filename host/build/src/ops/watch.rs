@@ -113,7 +113,7 @@ impl<'a> Watch<'a> {
                 return Over::Output { bytes, bytes_max: output_max };
             }
             let free = Free::of(&self.session.config.data_dir);
-            if free.bytes < bytes_min && free.bytes < began.bytes {
+            if is_below(free.bytes, bytes_min, began.bytes) {
                 self.kill().await;
                 return Over::Floor { free, bytes_min };
             }
@@ -178,6 +178,11 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Whether a command must end for want of space: what was short before it began is not its doing.
+const fn is_below(free: u64, min: u64, at_begin: u64) -> bool {
+    free < min && free < at_begin
+}
+
 impl Over {
     /// As a person is told.
     pub(super) fn failure(&self, shown: &str, step: &str) -> Failure {
@@ -216,5 +221,31 @@ impl Over {
                 "free space: `windlass cache clear`; or lower `disk_free_bytes_min` in the limits file",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_stopped_below_the_floor_only_if_it_went_there() {
+        assert!(is_below(9, 10, 11));
+        assert!(!is_below(10, 10, 11));
+        assert!(!is_below(9, 10, 9), "it was so before");
+    }
+
+    #[test]
+    fn every_kind_names_its_sizes() {
+        let said = |over: Over| over.failure("make", "app").why;
+        let output = said(Over::Output { bytes: 9 << 20, bytes_max: 8 << 20 });
+        assert!(output.contains("9 MiB") && output.contains("8 MiB"), "{output}");
+        let disk = said(Over::Disk { bytes: 70 << 20, bytes_max: 64 << 20 });
+        assert!(disk.contains("70 MiB") && disk.contains("64 MiB"), "{disk}");
+        let free = Free { bytes: 5 << 20, inodes: 7, has_inodes: true };
+        let floor = said(Over::Floor { free, bytes_min: 6 << 20 });
+        assert!(floor.contains("5 MiB and 7 inodes free") && floor.contains("6 MiB"), "{floor}");
+        assert!(Free { bytes: 5 << 20, inodes: 7, has_inodes: true }.is_exhausted());
+        assert!(!Free { bytes: 5 << 20, inodes: 7, has_inodes: false }.is_exhausted());
     }
 }

@@ -214,7 +214,7 @@ fn write_rootfs(root: &Path) {
     std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1000:\n").unwrap();
     let names = [
         "sh", "cat", "echo", "ls", "sleep", "grep", "id", "nc", "wget", "head", "dd", "tail", "tr",
-        "touch", "mkdir", "mount", "rm", "seq", "stat", "find", "yes",
+        "touch", "mkdir", "mount", "rm", "seq", "stat", "find", "yes", "test", "printf", "ip",
     ];
     for name in names {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();

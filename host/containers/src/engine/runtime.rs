@@ -188,6 +188,10 @@ impl Runtime for Engine {
         again(|| self.task_thaw(id)).await
     }
 
+    async fn forks_refused(&self, id: &str) -> Result<u64> {
+        Ok(self.cgroup(id).forks_refused())
+    }
+
     async fn delete(&self, id: &str) -> Result<()> {
         again(|| self.container_delete(id)).await
     }

@@ -27,6 +27,10 @@ pub(crate) const ROTATED: &str = "rotated.json";
 /// How often a followed log is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Lines that are read of a followed log before others get their turn: what is held does not grow with how
+/// fast it is written.
+const FOLLOWED_AT_ONCE: usize = 512;
+
 /// Name of the nth file.
 pub(crate) fn file_name(number: u64) -> String {
     format!("{number:010}.jsonl")
@@ -122,7 +126,13 @@ pub fn follow(dir: &Path) -> impl Stream<Item = LogLine> + Send + 'static {
         loop {
             // Asked for first: what was written before the end is read after this answer.
             let closed = is_closed(&dir);
-            let lines: Vec<LogLine> = cursor.by_ref().map(|stored| stored.line).collect();
+            let batch = cursor.by_ref().map(|stored| stored.line);
+            let lines: Vec<LogLine> = batch.take(FOLLOWED_AT_ONCE).collect();
+            if lines.len() == FOLLOWED_AT_ONCE {
+                // Who writes faster than this reads must not keep others from their turn.
+                tokio::task::yield_now().await;
+                return Some((lines, Some((cursor, dir))));
+            }
             if closed {
                 return Some((lines, None));
             }

@@ -157,6 +157,10 @@ pub trait Runtime: Send + Sync {
     async fn thaw(&self, _id: &str) -> Result<()> {
         Ok(())
     }
+    /// How often the kernel refused a container a further process; 0 when it is not known.
+    async fn forks_refused(&self, _id: &str) -> Result<u64> {
+        Ok(0)
+    }
     /// Kills and deletes a container with everything that belongs to it: task, record, writable
     /// snapshot (unless it was given as [`Rootfs::Active`]), network namespace, address, generated
     /// files. Its logs stay. When this returns, its last lines are in the log.

@@ -100,11 +100,14 @@ impl Work for Build {
 fn told_steps(run: &Run) -> StepSink {
     let writer = record::Writer::open(&run.host, &run.deployment.id);
     Arc::new(move |event| match event {
-        StepEvent::Begun { .. } => failpoint::reached("within-step:build"),
-        StepEvent::Committing { .. } => failpoint::reached("within-commit:build"),
+        StepEvent::Begun { .. } => {}
+        StepEvent::Committing { .. } => failpoint::reached("during:commit"),
         StepEvent::Ended(step) => {
+            let carried_out = !step.cached;
             writer.put(step);
-            failpoint::reached("committed:build");
+            if carried_out {
+                failpoint::reached("during:record");
+            }
         }
     })
 }

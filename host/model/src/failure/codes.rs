@@ -337,6 +337,7 @@ pub const CODES: &[Code] = codes! {
     App "build.out-of-memory": "A command of the build was killed for want of memory", "it used more than `build.memory_bytes_max`", "make the build need less, or raise `build.memory_bytes_max` in the limits file";
     App "build.output-limit": "A command of the build was stopped because it wrote too much output", "it wrote more than `build.output_bytes_max`", "let it say less, or raise `build.output_bytes_max` in the limits file";
     Plugin "build.plan-invalid": "The plan cannot be carried out", "it breaks a rule of the contract", "report it to the plugin's author";
+    App "build.process-limit": "A command of the build wanted too many processes", "it was refused processes or threads beyond `build.pids_max`, and failed", "let it start fewer at once, or raise `build.pids_max` in the limits file";
     App "build.secret-missing": "The build needs a variable that is not set", "the plan mounts it as a secret and requires it", "set it: `windlass env set --secret --scope build NAME=value`";
     Warning "build.static-skipped": "Files of the static tree were left out", "only regular files are served", "replace links and devices by files";
     App "build.static-too-large": "The static tree is too large", "it is over the limit", "leave out what need not be served";

@@ -56,7 +56,7 @@ fn matrix() -> Vec<Case> {
         .into_iter()
         .flat_map(|step| places.map(|place| format!("{place}:{step}")))
         .filter(|place| place != "during:migrate")
-        .chain(["after:live".to_owned(), "during:retire".to_owned()]);
+        .chain(["after:live", "during:retire", "during:commit", "during:record"].map(str::to_owned));
     let begun = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
     let back = begun.flat_map(|step| [format!("undoing:{step}"), format!("undone:{step}")]);
     let within = ["before:undo", "within-undo:build", "within-undo:start"].map(str::to_owned);
@@ -248,6 +248,11 @@ impl Shop {
         let work = std::fs::read_dir(self.host.data_dir().join("work")).into_iter().flatten();
         let work = work.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         beyond.push(("workspaces", work.collect()));
+        for kept in ["build", "cache/changes"] {
+            let dir = std::fs::read_dir(self.host.data_dir().join(kept)).into_iter().flatten();
+            let names = dir.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+            beyond.push(("scratch files of builds", names.collect()));
+        }
         // The control group that all of the host's containers lie in stays.
         let own_group = format!("/windlass-{}", self.host.id());
         for (_, names) in &mut beyond {

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod builds;
 mod canary;
 mod command_line;
 mod containerd_faults;

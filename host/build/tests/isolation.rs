@@ -1,0 +1,329 @@
+//! Builds that misbehave, on a real containerd: each is stopped within its limit and named, and what else
+//! runs on the host goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variable};
+use windlass_containers::runtime::{Access, Attachment, ContainerSpec, LogSpec, Rootfs};
+use windlass_model::plan::{Base, Mount, Op, Origin, Run, Sharing};
+use windlass_model::{Failure, Limits};
+
+const MIB: u64 = 1 << 20;
+
+fn cache(sharing: Sharing) -> Mount {
+    Mount::Cache { id: "store".to_owned(), target: "/cache".to_owned(), sharing }
+}
+
+fn with_cache(text: &str, sharing: Sharing) -> Run {
+    Run { mounts: vec![cache(sharing)], ..script(text) }
+}
+
+/// An application of another project that answers while builds misbehave.
+async fn neighbour(host: &Host) -> Ipv4Addr {
+    let built = host.build(scripted(script("true"))).await.unwrap();
+    let root = Rootfs::Committed(built.artifact.outputs[0].snapshot.clone());
+    let serve = "mkdir -p /tmp/w; echo hello > /tmp/w/index.html; exec httpd -f -p 8080 -h /tmp/w";
+    let argv = ["/bin/busybox", "sh", "-c", serve].map(str::to_owned).to_vec();
+    let log = LogSpec::instance(host.data.path().join("neighbour"), &Limits::default(), vec![]);
+    let mut spec = ContainerSpec::new("neighbour".to_owned(), root, argv, log);
+    spec.env = vec![("PATH".to_owned(), "/bin".to_owned())];
+    spec.network = Some(Attachment::member("blog", vec![]));
+    let address = host.runtime.create_and_start(&spec).await.unwrap().address.unwrap();
+    let start = Instant::now();
+    while !answers(address) {
+        assert!(start.elapsed() < DEADLINE, "the neighbour does not start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    address
+}
+
+fn answers(address: Ipv4Addr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let wait = Duration::from_secs(10);
+        let mut stream = TcpStream::connect_timeout(&(address, 8080).into(), wait)?;
+        stream.set_read_timeout(Some(wait))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text.contains("hello"))
+    };
+    ask().unwrap_or(false)
+}
+
+fn tight() -> Limits {
+    let mut limits = Limits::default();
+    limits.build.memory_bytes_max = 128 * MIB;
+    limits.build.pids_max = 60;
+    limits.build.output_bytes_max = 4 * MIB;
+    limits.build.disk_bytes_max = 64 * MIB;
+    limits
+}
+
+/// Runs a command that must fail while the neighbour goes on answering.
+async fn misbehaves(host: &Host, neighbour: Ipv4Addr, run: Run) -> Failure {
+    let (builder, request) = (host.builder.clone(), host.request(scripted(run)));
+    let build = tokio::spawn(async move { builder.build(request).await });
+    while !build.is_finished() {
+        assert!(tokio::task::spawn_blocking(move || answers(neighbour)).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(answers(neighbour));
+    build.await.unwrap().unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answers() {
+    let host = Host::with_limits(227, tight()).await;
+    let neighbour = neighbour(&host).await;
+    let hogs = [
+        ("while true; do sleep 1000 & done", "build.process-limit"),
+        ("x=a; while true; do x=$x$x; done", "build.out-of-memory"),
+        ("while true; do yes windlass; done", "build.output-limit"),
+        (
+            "n=0; while true; do n=$((n+1)); dd if=/dev/zero of=/f$n bs=1M count=1 2>/dev/null; done",
+            "build.disk-limit",
+        ),
+        ("dd if=/dev/zero of=/dev/shm/x bs=1M count=100", "build.disk-full"),
+    ];
+    for (text, code) in hogs {
+        let failure = misbehaves(&host, neighbour, script(text)).await;
+        assert_eq!(failure.code, code, "{failure:?}");
+        if code == "build.disk-limit" {
+            assert!(failure.why.contains("a build may write 64 MiB"), "{failure:?}");
+        }
+    }
+    let mut endless = script("while true; do sleep 1; done");
+    endless.timeout_ms = Some(1500);
+    let failure = misbehaves(&host, neighbour, endless).await;
+    assert_eq!(failure.code, "build.timed-out", "{failure:?}");
+    let fills = "while true; do dd if=/dev/zero bs=1M count=1 2>/dev/null >> /cache/big; done";
+    for sharing in [Sharing::Locked, Sharing::Shared] {
+        let failure = misbehaves(&host, neighbour, with_cache(fills, sharing)).await;
+        assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+    }
+    // Nothing of them is left: no writable snapshot, no container but the neighbour.
+    let left = host.runtime.list_snapshots(&Default::default()).await.unwrap();
+    let writable = left.iter().filter(|s| !s.committed && !s.key.starts_with("container-"));
+    assert_eq!(writable.count(), 0, "{left:?}");
+    let containers = host.runtime.list(&Default::default()).await.unwrap();
+    assert_eq!(containers.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["neighbour"]);
+    host.runtime.delete("neighbour").await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_frozen_command_can_be_ended() {
+    let host = Host::start(228).await;
+    let built = host.build(scripted(script("true"))).await.unwrap();
+    let root = Rootfs::Committed(built.artifact.outputs[0].snapshot.clone());
+    let log = LogSpec::instance(host.data.path().join("frozen"), &Limits::default(), vec![]);
+    let argv = ["/bin/busybox", "sh", "-c", "sleep 1000 & while true; do true; done"];
+    let argv = argv.map(str::to_owned).to_vec();
+    let spec = ContainerSpec::new("frozen".to_owned(), root, argv, log);
+    host.runtime.create_and_start(&spec).await.unwrap();
+    host.runtime.freeze("frozen").await.unwrap();
+    let cpu = |usage: Option<windlass_containers::runtime::Usage>| usage.unwrap().cpu_us;
+    let before = cpu(host.runtime.usage("frozen").await.unwrap());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(cpu(host.runtime.usage("frozen").await.unwrap()), before, "it went on");
+    host.runtime.freeze("frozen").await.unwrap();
+    host.runtime.thaw("frozen").await.unwrap();
+    host.runtime.thaw("frozen").await.unwrap();
+    host.runtime.freeze("frozen").await.unwrap();
+    // As the clean-up after a crash does it.
+    host.runtime.delete("frozen").await.unwrap();
+    assert_eq!(host.runtime.status("frozen").await.unwrap(), None);
+    host.runtime.freeze("frozen").await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_build_that_looks_around_finds_neither_the_host_nor_metadata_nor_another_app() {
+    let host = Host::start(229).await;
+    let neighbour = neighbour(&host).await;
+    // Like the API, on every address of the host.
+    let api = TcpListener::bind("0.0.0.0:0").unwrap();
+    let api6 = TcpListener::bind("[::]:0").unwrap();
+    let (port, port6) = (api.local_addr().unwrap().port(), api6.local_addr().unwrap().port());
+    let mut targets = vec![
+        format!("{neighbour} 8080"),
+        "169.254.169.254 80".to_owned(),
+        "100.100.100.200 80".to_owned(),
+        "fd00:ec2::254 80".to_owned(),
+    ];
+    for network in ["windlass-build", "blog"] {
+        let gateway = host.runtime.ensure_network(network).await.unwrap();
+        targets.push(format!("{gateway} {port}"));
+        targets.push(format!("{gateway} {port6}"));
+    }
+    let addresses = std::process::Command::new("hostname").arg("-I").output().unwrap();
+    let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
+    let own: Vec<&str> = addresses.split_whitespace().collect();
+    targets.extend(own.iter().filter(|a| !a.contains(':')).map(|a| format!("{a} {port}")));
+    targets.extend(own.iter().map(|a| format!("{a} {port6}")));
+    // The positive control: the host itself reaches what listens there.
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok() && answers(neighbour));
+    let one = |target: &String| {
+        format!("nc -w 1 {target} </dev/null >/dev/null 2>&1 && echo open {target}; ")
+    };
+    let text: String = targets.iter().map(one).collect();
+    let networked =
+        Run { network: true, ..script(&format!("{text} echo looked; ip addr || true")) };
+    host.build(scripted(networked)).await.unwrap();
+    let log = host.log();
+    assert!(log.contains("looked"), "{log}");
+    assert!(!log.lines().any(|line| line.starts_with("open ")), "{log}");
+    host.runtime.delete("neighbour").await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_failed_command_wrote_into_a_cache_is_thrown_away() {
+    let host = Host::start(230).await;
+    let run = |text: &str| scripted(with_cache(text, Sharing::Locked));
+    host.build(run("echo good > /cache/index; mkdir /cache/d; echo 1 > /cache/d/1")).await.unwrap();
+    let spoil = "echo bad > /cache/index; rm -r /cache/d; echo half > /cache/half; exit 1";
+    let failure = host.build(run(spoil)).await.unwrap_err();
+    assert_eq!(failure.code, "build.command-failed");
+    assert!(host.log().contains("what it wrote into the cache store is thrown away"));
+    let look = "cat /cache/index; ls /cache /cache/d; rm /cache/index; echo 2 > /cache/d/2";
+    host.build(run(look)).await.unwrap();
+    let log = host.log();
+    assert!(log.contains("good\n") && !log.lines().any(|l| l == "half" || l == "bad"), "{log}");
+    host.build(run("ls /cache; ls /cache/d | tr '\\n' ,; test ! -e /cache/index")).await.unwrap();
+    assert!(host.log().contains("1,2,"), "{}", host.log());
+
+    let shared = |text: &str| scripted(with_cache(text, Sharing::Shared));
+    host.build(shared("echo stays > /cache/stays; exit 1")).await.unwrap_err();
+    assert!(host.log().contains("what it wrote into the cache store stays"), "{}", host.log());
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    assert!(!host.data.path().join("cache/changes").read_dir().unwrap().any(|_| true));
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn caches_are_held_to_their_quota_after_a_build() {
+    let mut limits = Limits::default();
+    limits.build.cache_bytes_max = 6 * MIB;
+    let host = Host::with_limits(231, limits).await;
+    let fill = |id: &str, mib: u32| {
+        let target = "/cache".to_owned();
+        let mount = Mount::Cache { id: id.to_owned(), target, sharing: Sharing::Locked };
+        let text = format!("dd if=/dev/zero of=/cache/x bs=1M count={mib} 2>/dev/null; echo {id}");
+        scripted(Run { mounts: vec![mount], ..script(&text) })
+    };
+    let there = |id: &str| host.data.path().join("cache/mounts/shop").join(id).join("x").exists();
+    host.build(fill("one", 3)).await.unwrap();
+    host.build(fill("two", 2)).await.unwrap();
+    assert!(there("one") && there("two"));
+    host.build(fill("three", 2)).await.unwrap();
+    assert!(!there("one") && there("two") && there("three"), "the oldest goes");
+    host.build(fill("large", 9)).await.unwrap();
+    assert!(!there("two") && !there("three") && !there("large"), "one that is too large goes too");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn steps_at_the_same_time_meet_in_a_shared_cache() {
+    let host = Host::start(232).await;
+    let meets = |own: &str, other: &str| {
+        let text = format!(
+            "touch /cache/{own}; for i in $(seq 1 300); do test -e /cache/{other} && exit 0; \
+             sleep 0.1; done; exit 1"
+        );
+        vec![Op::Run(with_cache(&text, Sharing::Shared))]
+    };
+    let base = || Base::Step("base".to_owned());
+    let mut last = vec![copy("app.txt", "/app/")];
+    for id in ["a", "b"] {
+        let Op::Copy(mut from) = copy("bin", "/") else { unreachable!() };
+        from.origin = Origin::Step(id.to_owned());
+        last.push(Op::Copy(from));
+    }
+    let plan = plan(vec![
+        busybox(),
+        step("a", base(), meets("a", "b")),
+        step("b", base(), meets("b", "a")),
+        step("app", base(), last),
+    ]);
+    let built = host.build(plan).await.unwrap();
+    let order: Vec<&str> = built.steps.iter().map(|s| s.id.as_str()).collect();
+    assert_eq!(order, ["base", "a", "b", "app"]);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_failure_ends_the_steps_beside_it_with_all_their_processes() {
+    let host = Host::start(233).await;
+    let base = || Base::Step("base".to_owned());
+    let hangs = vec![Op::Run(with_cache(
+        "touch /cache/begun; (sleep 1000 & sleep 1000) & sleep 1000",
+        Sharing::Shared,
+    ))];
+    let fails = vec![Op::Run(with_cache(
+        "until test -e /cache/begun; do sleep 0.1; done; echo why; exit 9",
+        Sharing::Shared,
+    ))];
+    let mut last = Vec::new();
+    for id in ["hangs", "fails"] {
+        let Op::Copy(mut from) = copy("bin", "/") else { unreachable!() };
+        from.origin = Origin::Step(id.to_owned());
+        last.push(Op::Copy(from));
+    }
+    let plan = plan(vec![
+        busybox(),
+        step("hangs", base(), hangs),
+        step("fails", base(), fails),
+        step("app", base(), last),
+    ]);
+    let failure = host.build(plan).await.unwrap_err();
+    assert_eq!(failure.code, "build.command-failed", "{failure:?}");
+    assert!(failure.what.contains("exit code 9"), "{failure:?}");
+    assert!(failure.log.iter().any(|line| line.text == "why"), "{failure:?}");
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_masked_in_pieces_and_encoded() {
+    let host = Host::start(234).await;
+    let value = "correct-horse/battery staple";
+    let engine = base64::engine::general_purpose::STANDARD;
+    let shifted = |by: &str| engine.encode(format!("{by}{value}"));
+    let text = format!(
+        "a=${{TOKEN%staple}}; printf '%s' \"$a\"; sleep 0.3; printf 'staple\\n'; echo \"see $TOKEN\" >&2; \
+         echo {} {} {}",
+        shifted(""),
+        shifted("x"),
+        shifted("xy"),
+    );
+    let mut request = host.request(scripted(script(&text)));
+    // The command's line in the log holds the encoded forms as well.
+    request.variables = vec![variable("TOKEN", value, true)];
+    let built = host.builder.build(request).await.unwrap();
+    let log = host.log();
+    for trace in ["horse", "battery", &engine.encode(value)[4..20]] {
+        assert!(!log.contains(trace), "{trace} is in {log}");
+    }
+    assert!(log.matches("[secret]").count() >= 5, "{log}");
+    let mounted = host
+        .runtime
+        .mount_snapshot(&built.artifact.outputs[0].snapshot, Access::ReadOnly)
+        .await
+        .unwrap();
+    let found = std::process::Command::new("grep")
+        .args(["-r", "-l", "battery"])
+        .arg(mounted.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "", "it is in the layer");
+    drop(mounted);
+    host.finish().await;
+}
