@@ -379,7 +379,7 @@ impl Inner {
         }
         let asked = async {
             self.refuse_unreachable(reference)?;
-            let image = pull::open(reference, self.certificates.as_deref(), access).await?;
+            let image = pull::open(reference, self, access).await?;
             pull::manifest(&image).await
         };
         let manifest = asked.await;

@@ -49,6 +49,13 @@ pub(crate) fn shown_op(op: &Op) -> String {
         Op::WriteFile { path, .. } => format!("write {path}"),
         Op::Fetch { url, .. } => run::shown(&["download".to_owned(), url.clone()]),
         Op::Extract { archive, dest, .. } => format!("unpack {archive} to {dest}"),
+        Op::Place(place) => run::shown(&[
+            "copy".to_owned(),
+            place::shown(place),
+            "to".to_owned(),
+            place.dest.clone(),
+        ]),
+        Op::MakeDir { path, .. } => format!("make the directory {path}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Copies by the rules of container build files: from the source, another step, an image, the plan itself or
 //! an address.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use super::files::open;
 use super::{Mode, OpContext, fetch, owner, unreadable};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
+use crate::key::{Input, InputFrom};
 use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
 use crate::rooted::{Entry, Kind, Owner, Root};
-use crate::source::Tree;
+use crate::source::{Tree, grouped};
 
 /// Mode of a downloaded file.
 const DOWNLOADED: u32 = 0o600;
@@ -30,16 +32,32 @@ enum Opened {
     Made(tempfile::TempDir, Vec<String>),
 }
 
+/// What a copy copies, for people.
+pub(super) fn shown(place: &Place) -> String {
+    match &place.origin {
+        Placed::Source | Placed::Step(_) | Placed::Image(_) => place.paths.join(" "),
+        Placed::Inline(files) => {
+            files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        Placed::Download { url, .. } => url.clone(),
+    }
+}
+
 /// What a copy reads, as digests and keys.
-pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<String>, Failure> {
+pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<Input>, Failure> {
     let found = match &place.origin {
-        Placed::Step(id) => session.step_snapshot(id)?,
+        Placed::Step(id) => {
+            Input { from: InputFrom::Step(id.clone()), digest: session.step_snapshot(id)? }
+        }
         Placed::Image(reference) => {
-            session.resolve(&Base::Image(reference.clone())).await?.snapshot
+            let image = session.resolve(&Base::Image(reference.clone())).await?;
+            let shown = format!("{} ({})", image.reference, image.digest.short());
+            Input { from: InputFrom::Image(shown), digest: image.snapshot }
         }
         Placed::Source => {
             let (tree, place) = (Arc::clone(&session.source), place.clone());
-            blocking(move || source_digest(&tree, &place)).await??.to_string()
+            let (digest, files) = blocking(move || source_digest(&tree, &place)).await??;
+            Input { from: InputFrom::Source(files), digest: digest.to_string() }
         }
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
     };
@@ -214,11 +232,21 @@ fn picks(from: &Root, wanted: &Place, source: bool) -> Result<Vec<Pick>, PickErr
     Ok(all)
 }
 
-fn source_digest(tree: &Tree, place: &Place) -> Result<Digest, Failure> {
+/// Of all that is copied from the source, and of each file, for people.
+fn source_digest(
+    tree: &Tree,
+    place: &Place,
+) -> Result<(Digest, BTreeMap<String, String>), Failure> {
     let picks = picks(&tree.root, place, true).map_err(|e| refused(&e))?;
     let mut sha = Sha256::new();
+    let mut files = Vec::new();
     let mut add = |entry: &Entry, to: &Path| -> std::io::Result<()> {
-        write!(sha, "{}\0{}\0", to.display(), tree.content_id(entry)?)
+        let id = tree.content_id(entry)?;
+        write!(sha, "{}\0{id}\0", to.display())?;
+        if entry.kind != Kind::Dir {
+            files.push((entry.path.clone(), id));
+        }
+        Ok(())
     };
     let mut all = || -> std::io::Result<()> {
         for pick in &picks {
@@ -234,7 +262,7 @@ fn source_digest(tree: &Tree, place: &Place) -> Result<Digest, Failure> {
         Ok(())
     };
     all().map_err(|e| unreadable("The source cannot be read", &e))?;
-    Ok(Digest::from_sha256(sha.finalize().into()))
+    Ok((Digest::from_sha256(sha.finalize().into()), grouped(&files)))
 }
 
 fn refused(error: &PickError) -> Failure {

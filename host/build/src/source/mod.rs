@@ -151,7 +151,7 @@ impl Tree {
 }
 
 /// Digests by file, or by folder at the deepest level at which the folders are few enough.
-fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
+pub(crate) fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
     if files.len() <= NAMED_FILES_MAX {
         let of = |(path, id): &(PathBuf, String)| {
             (path.to_string_lossy().into_owned(), short(&Digest::of(id.as_bytes())))

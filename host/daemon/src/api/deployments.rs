@@ -165,7 +165,7 @@ pub(super) async fn list(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FindArgs {
-    project: Option<ProjectName>,
+    pub(super) project: Option<ProjectName>,
 }
 
 pub(super) fn found(app: &App, text: &str, args: &FindArgs) -> Answer<Deployment> {
