@@ -22,7 +22,7 @@ use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
 use windlass_model::plan::{Base, Op, Output, OutputKind, RunConfig};
 
 const SAMPLE: u64 = 4;
-const FULL: u64 = 60;
+const FULL: u64 = 30;
 /// Snapshots above each other in a case.
 const DEPTH: usize = 3;
 
