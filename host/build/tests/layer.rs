@@ -22,7 +22,7 @@ use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
 use windlass_model::plan::{Base, Op, Output, OutputKind, RunConfig};
 
 const SAMPLE: u64 = 4;
-const FULL: u64 = 60;
+const FULL: u64 = 30;
 /// Snapshots above each other in a case.
 const DEPTH: usize = 3;
 
@@ -272,5 +272,105 @@ async fn a_base_whose_registry_is_gone_is_packed_anew_and_a_site_is_an_image() {
     }
     assert_eq!(found, BTreeMap::from([("index.html".to_owned(), "hi\n".to_owned())]));
     assert!(!host.left().await.contains(&"leases"), "{:?}", host.left().await);
+    host.finish().await;
+}
+
+/// Blobs of an OCI layout that a test makes by hand.
+struct Handmade(tempfile::TempDir);
+
+impl Handmade {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("blobs/sha256")).unwrap();
+        Self(dir)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Value {
+        let digest = Digest::of(bytes);
+        std::fs::write(blob(self.0.path(), &Value::from(digest.as_str())), bytes).unwrap();
+        serde_json::json!({ "digest": digest, "size": bytes.len() })
+    }
+
+    /// Writes the rest around layers and the digests of what is in them.
+    fn finish(&self, layers: &[Value], diff_ids: &[Digest]) -> Layout {
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = self.put(config.to_string().as_bytes());
+        let manifest = serde_json::json!({ "config": config, "layers": layers });
+        let manifest = self.put(manifest.to_string().as_bytes());
+        let index = serde_json::json!({ "manifests": [manifest] });
+        std::fs::write(self.0.path().join("index.json"), index.to_string()).unwrap();
+        Layout::open(self.0.path()).unwrap()
+    }
+}
+
+fn one_file(name: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(name), format!("of {name}\n")).unwrap();
+    common::packed(dir.path())
+}
+
+#[tokio::test]
+async fn layers_of_every_compression_are_loaded_and_wrong_ones_refused() {
+    let host = Host::start(246).await;
+    let root = tempfile::tempdir().unwrap();
+    common::write_rootfs(root.path());
+    let tars = [common::packed(root.path()), one_file("gzipped"), one_file("zstandard")];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &tars[1]).unwrap();
+    let packed =
+        [tars[0].clone(), gzip.finish().unwrap(), zstd::encode_all(tars[2].as_slice(), 3).unwrap()];
+    let ids: Vec<Digest> = tars.iter().map(|tar| Digest::of(tar)).collect();
+    let build = async |image: &Handmade, layout: &Layout| {
+        let show = script("cat /gzipped /zstandard");
+        let run = step("app", Base::Image(layout.reference()), vec![Op::Run(show)]);
+        let mut request = host.request(plan(vec![run]));
+        request.access.layout = Some(image.0.path().to_owned());
+        host.builder.build(request).await
+    };
+
+    // Both what the digest and what the configuration says are checked, before anything runs.
+    let wrong = Handmade::new();
+    let mut layers: Vec<Value> = packed.iter().map(|layer| wrong.put(layer)).collect();
+    let others = [ids[0].clone(), ids[2].clone(), ids[1].clone()];
+    let failure = build(&wrong, &wrong.finish(&layers, &others)).await.unwrap_err();
+    assert_eq!(failure.code, "registry.digest-mismatch");
+    layers.swap(1, 2);
+    std::fs::write(blob(wrong.0.path(), &layers[2]["digest"]), &packed[2]).unwrap();
+    let swapped = [ids[0].clone(), ids[2].clone(), ids[1].clone()];
+    let failure = build(&wrong, &wrong.finish(&layers, &swapped)).await.unwrap_err();
+    assert_eq!(failure.code, "registry.digest-mismatch");
+
+    let image = Handmade::new();
+    let layers: Vec<Value> = packed.iter().map(|layer| image.put(layer)).collect();
+    build(&image, &image.finish(&layers, &ids)).await.unwrap();
+    let log = host.log();
+    assert!(log.contains("of gzipped") && log.contains("of zstandard"), "{log}");
+
+    // As Docker saved it for years: a layer that is there twice is a link to the first.
+    let saved = tempfile::tempdir().unwrap();
+    for (n, tar) in tars[..2].iter().enumerate() {
+        std::fs::create_dir(saved.path().join(n.to_string())).unwrap();
+        std::fs::write(saved.path().join(format!("{n}/layer.tar")), tar).unwrap();
+    }
+    std::fs::create_dir(saved.path().join("2")).unwrap();
+    std::os::unix::fs::symlink("../1/layer.tar", saved.path().join("2/layer.tar")).unwrap();
+    let config = serde_json::json!({
+        "os": "linux", "config": {"Env": ["PATH=/bin"]},
+        "rootfs": {"diff_ids": [ids[0], ids[1], ids[1]]},
+    });
+    std::fs::write(saved.path().join("c.json"), config.to_string()).unwrap();
+    let layers = ["0/layer.tar", "1/layer.tar", "2/layer.tar"];
+    let manifest = serde_json::json!([{ "Config": "c.json", "Layers": layers }]);
+    std::fs::write(saved.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let layout = Layout::open(saved.path()).unwrap();
+    let show = script("cat /gzipped");
+    let run = step("app", Base::Image(layout.reference()), vec![Op::Run(show)]);
+    let mut request = host.request(plan(vec![run]));
+    request.access.layout = Some(saved.path().to_owned());
+    host.builder.build(request).await.unwrap();
     host.finish().await;
 }

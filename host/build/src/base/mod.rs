@@ -17,10 +17,11 @@ use windlass_model::{Digest, Failure};
 use crate::builder::LABEL_WORK;
 use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
-use crate::registry::{Access, Client, Mirror, Reference, RegistryError, Target};
+use crate::registry::{Access, Mirror, Reference, RegistryError};
 
 mod assemble;
 mod pull;
+mod reach;
 mod recipe;
 mod record;
 mod requirement;
@@ -167,22 +168,6 @@ impl Bases {
         Arc::clone(&self.inner.one_at_a_time).try_lock_owned().ok()
     }
 
-    /// What images are reached with.
-    pub(crate) fn access(&self) -> &Access {
-        &self.access
-    }
-
-    /// Reads an image, or a layer of one.
-    pub(crate) fn client(&self, reference: &Reference, access: &Access) -> Client {
-        self.inner.client(reference, access)
-    }
-
-    /// Pushes an image.
-    pub(crate) fn target(&self, reference: &Reference, access: &Access) -> Target {
-        let certificates = self.inner.certificates.as_deref();
-        Target::new(reference.clone(), certificates, access.login(reference))
-    }
-
     /// What an image's name means now, without pulling it: its name by digest, and its port.
     ///
     /// # Errors
@@ -240,14 +225,6 @@ impl Bases {
 }
 
 impl Inner {
-    fn client(&self, reference: &Reference, access: &Access) -> Client {
-        let of_it = self.mirrors.iter().filter(|mirror| mirror.registry == reference.registry);
-        let mirrors = of_it.map(|mirror| (mirror.base.clone(), access.login_for(mirror.host())));
-        let certificates = self.certificates.as_deref();
-        let login = access.login(reference);
-        Client::new(reference.clone(), certificates, login, mirrors.collect())
-    }
-
     /// An image by its name. A tag is asked for anew; what it meant last is taken when nobody answers.
     async fn named_image(
         &self,
@@ -320,9 +297,7 @@ impl Inner {
         report: &Report,
     ) -> Result<BaseImage, PullError> {
         self.refuse_unreachable(reference)?;
-        let pulled = self.pull(reference, access, report).await;
-        self.note_unreachable(reference, pulled.as_ref().err());
-        pulled
+        self.pull(reference, access, report).await
     }
 
     /// A registry that did not answer a moment ago is not waited for again. One on this machine answers
@@ -425,7 +400,10 @@ impl Inner {
         report: &Report,
     ) -> Result<BaseImage, PullError> {
         let client = pull::open(reference, self, access).await?;
-        let manifest = pull::manifest(&client).await?;
+        // A download that is cut later on says nothing about whether the registry answers.
+        let manifest = pull::manifest(&client).await;
+        self.note_unreachable(reference, manifest.as_ref().err());
+        let manifest = manifest?;
         let asked = access.remembered(reference);
         let _one = self.one_at_a_time.lock().await;
         let known =

@@ -100,7 +100,9 @@ impl Walk<'_> {
         if found.stat.st_nlink > 1 {
             let id = (found.stat.st_dev, found.stat.st_ino);
             if let Some(first) = self.linked.get(&id).cloned() {
-                return self.head(found, Type::HardLink, &first, 0, &[]);
+                // Who unpacks a link sets its owner again, which takes a file's capabilities away: they are
+                // said once more.
+                return self.head(found, Type::HardLink, &first, 0, &attributes.kept);
             }
             self.linked.insert(id, found.path.clone());
         }

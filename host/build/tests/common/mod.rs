@@ -202,7 +202,7 @@ fn source_tree() -> tempfile::TempDir {
     dir
 }
 
-fn write_rootfs(root: &Path) {
+pub(crate) fn write_rootfs(root: &Path) {
     for dir in ["bin", "etc", "tmp", "proc", "sys", "dev"] {
         std::fs::create_dir_all(root.join(dir)).unwrap();
     }
@@ -446,7 +446,7 @@ impl Registry {
 }
 
 /// A directory as a tar.
-fn packed(dir: &Path) -> Vec<u8> {
+pub(crate) fn packed(dir: &Path) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.follow_symlinks(false);
     tar.mode(tar::HeaderMode::Deterministic);

@@ -117,8 +117,8 @@ fn add(at: &Path, others: &[PathBuf], random: &mut Random) {
         10 => node(*random.pick(&[FileType::Fifo, FileType::Socket]), 0).unwrap(),
         _ => {
             let mut file = File::create(at).unwrap();
-            file.set_len(3_000_000).unwrap();
-            file.seek(SeekFrom::Start(1_500_000)).unwrap();
+            file.set_len(600_000).unwrap();
+            file.seek(SeekFrom::Start(300_001)).unwrap();
             file.write_all(b"in the middle of nothing").unwrap();
         }
     }
