@@ -126,7 +126,11 @@ async fn a_build_waits_for_no_deployment_of_its_environment_and_supersedes_none(
     world.comes_to(&first.id, Built).await;
     world.comes_to(&second.id, Built).await;
     assert_eq!(world.get(&running.id).status, Running);
-    assert_eq!(world.get(&waiting.id).status, Queued, "the builds are newer, and not its successors");
+    assert_eq!(
+        world.get(&waiting.id).status,
+        Queued,
+        "the builds are newer, and not its successors"
+    );
     world.go.store(true, Ordering::SeqCst);
     world.comes_to(&waiting.id, Live).await;
     work.abort();
