@@ -60,18 +60,6 @@ pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
-fn encoded<B: Serialize>(body: &B) -> CliResult<Vec<u8>> {
-    serde_json::to_vec(body).map_err(|e| {
-        CliError::new(
-            Exit::Failed,
-            "cli.encode",
-            "the request cannot be written as JSON",
-            e.to_string(),
-            "this is a fault of windlass: please report it",
-        )
-    })
-}
-
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
@@ -143,21 +131,6 @@ impl Client {
     /// As [`Self::get`].
     pub fn get_slowly<T: DeserializeOwned>(&self, path: &str) -> CliResult<T> {
         decode(self.call(&self.streams, Method::GET, path, None, SendBody::none())?, &self.base)
-    }
-
-    /// A request with a JSON body, decoded, of an answer that may take minutes.
-    ///
-    /// # Errors
-    /// As [`Self::get`].
-    pub fn send_slowly<B: Serialize, T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: &B,
-    ) -> CliResult<T> {
-        let body = encoded(body)?;
-        let kind = Some("application/json");
-        decode(self.call(&self.streams, method, path, kind, &body[..])?, &self.base)
     }
 
     /// A request with a JSON body, decoded.

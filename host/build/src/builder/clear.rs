@@ -33,7 +33,8 @@ impl Builder {
 
     async fn clear_steps(&self, project: Option<&ProjectName>) -> Result<CacheCleared, Failure> {
         let pass = self.prune_pass().await?;
-        let ask = Ask { now: Timestamp::now(), steps: Rule::ALL, bases: Rule::default(), free_bytes: 0 };
+        let ask =
+            Ask { now: Timestamp::now(), steps: Rule::ALL, bases: Rule::default(), free_bytes: 0 };
         let (victims, used) = pass.choose_of(&ask, &|step| is_of(step, project));
         let chosen = victims.len();
         let gone = pass.carry_out(victims, &|_| ()).await?;

@@ -109,7 +109,12 @@ impl Build {
         Ok(Exit::Ok)
     }
 
-    fn ended(&self, session: &mut Session<'_, '_>, view: &DeploymentView, steps: &[StepWhy]) -> Exit {
+    fn ended(
+        &self,
+        session: &mut Session<'_, '_>,
+        view: &DeploymentView,
+        steps: &[StepWhy],
+    ) -> Exit {
         if session.json() {
             session.print_json(&json!({ "deployment": view, "steps": steps, "output": null }));
         } else {
@@ -169,13 +174,17 @@ impl Build {
         client: &Client,
         view: &DeploymentView,
     ) -> CliResult<serde_json::Value> {
-        let of = |what: &str| client::path(&["v1", "deployments", view.deployment.id.as_str(), what]);
-        let mut query: Vec<(&str, &str)> = self.from.iter().map(|name| ("output", &**name)).collect();
+        let of =
+            |what: &str| client::path(&["v1", "deployments", view.deployment.id.as_str(), what]);
+        let mut query: Vec<(&str, &str)> =
+            self.from.iter().map(|name| ("output", &**name)).collect();
         let (told, value) = match &self.output {
             Output::Image(name) => {
-                let digest = view.deployment.outputs.artifact.as_ref().map(|it| it.digest.to_string());
+                let digest =
+                    view.deployment.outputs.artifact.as_ref().map(|it| it.digest.to_string());
                 let digest = digest.unwrap_or_default();
-                let kept = if name.is_empty() { "kept".to_owned() } else { format!("kept as {name}") };
+                let kept =
+                    if name.is_empty() { "kept".to_owned() } else { format!("kept as {name}") };
                 (format!("{kept}: {digest}"), json!({ "image": name, "digest": digest }))
             }
             Output::Archive(format, file) => {
@@ -189,9 +198,13 @@ impl Build {
                 (text, json!({ "file": file, "image": saved }))
             }
             Output::Folder(dir) => {
-                let (_, body) = client.download(&with_query(&of("files"), &query), "content-type")?;
+                let (_, body) =
+                    client.download(&with_query(&of("files"), &query), "content-type")?;
                 let files = unpack(body, dir)?;
-                (format!("{}: {files} files", dir.display()), json!({ "folder": dir, "files": files }))
+                (
+                    format!("{}: {files} files", dir.display()),
+                    json!({ "folder": dir, "files": files }),
+                )
             }
         };
         if !session.json() {

@@ -59,7 +59,7 @@ impl Prune {
         let request = self.request()?;
         let client = session.client()?;
         let view: PruneView =
-            client.send_slowly(ureq::http::Method::POST, "/v1/prune", &request)?;
+            client.send_at_length(ureq::http::Method::POST, "/v1/prune", &request)?;
         if session.json() {
             session.print_json(&view);
             return Ok(Exit::Ok);

@@ -12,7 +12,7 @@ use windlass_model::api::{CreateDeployment, DeploymentView};
 use windlass_model::source::UploadKind;
 
 use super::App;
-use super::deployments::{self, FindArgs};
+use super::deployments;
 use super::environment::{Pair, target};
 use super::extract::{Actor, Args, Body, Names};
 use super::guard::detached;
@@ -20,8 +20,7 @@ use super::problem::Answer;
 use super::queue::{Accepted, OnceKey};
 use super::route::{Row, Verb, row};
 use super::table::{CREATE, PROJECT};
-use crate::control::builds;
-use crate::control::deployments as asked;
+use crate::control::{builds, deployments as asked, find};
 use crate::source::uploads;
 
 /// The rows of this module.
@@ -39,15 +38,23 @@ pub(super) fn about_builds() -> Vec<Row> {
             .keyed()
             .errors(&[400, 404, 409, 429])
             .needs(TokenScope::Deploy),
-        row(Verb::Post, ARCHIVE, "Build an uploaded source, and deploy nothing", create_from_archive)
-            .query(&[("name", "name of the file or folder, to be shown"), CREATE, KEEP, NO_CACHE])
-            .takes_archive()
-            .answers::<DeploymentView>(202)
-            .keyed()
-            .errors(&[400, 404, 409, 413, 429])
-            .needs(TokenScope::Deploy),
+        row(
+            Verb::Post,
+            ARCHIVE,
+            "Build an uploaded source, and deploy nothing",
+            create_from_archive,
+        )
+        .query(&[("name", "name of the file or folder, to be shown"), CREATE, KEEP, NO_CACHE])
+        .takes_archive()
+        .answers::<DeploymentView>(202)
+        .keyed()
+        .errors(&[400, 404, 409, 413, 429])
+        .needs(TokenScope::Deploy),
         row(Verb::Get, FILES, "The files of an output of its artifact, as a tar", files)
-            .query(&[PROJECT, ("output", "its name; the static files or the web process's if absent")])
+            .query(&[
+                PROJECT,
+                ("output", "its name; the static files or the web process's if absent"),
+            ])
             .answers_archive()
             .errors(&[400, 404, 409])
             .needs(TokenScope::Deploy),
@@ -133,7 +140,7 @@ async fn files(
     Names(text): Names<String>,
     Args(args): Args<FilesArgs>,
 ) -> Answer<Response> {
-    let deployment = deployments::found(&app, &text, &FindArgs { project: args.project })?;
+    let deployment = find::deployment(&app.host, &text, args.project.as_ref())?;
     let pieces = builds::files(&app.host, &deployment, args.output.as_deref()).await?;
     let pieces = futures::stream::unfold(pieces, async |mut pieces| {
         let piece = pieces.recv().await?;

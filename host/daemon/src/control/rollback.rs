@@ -136,7 +136,9 @@ async fn to_commit(
             "leave out --with-its-env: it gets the present variables",
         ));
     }
-    let is_git = |deployment: &Deployment| matches!(deployment.source, Source::Git { .. });
+    let is_git = |deployment: &Deployment| {
+        matches!(deployment.source, Source::Git { .. }) && !deployment.kind.is_build()
+    };
     let last = deployments::newest(host, target, is_git)?.ok_or_else(|| nothing_before(target))?;
     let again = last.source_again();
     let mut source = last.source;

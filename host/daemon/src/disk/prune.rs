@@ -180,7 +180,8 @@ fn of_deployment(one: &Deployment, kind: PruneKind) -> PruneItem {
     let number = format!("#{} of {}/{}", one.number, one.project, one.environment);
     let (name, why) = match kind {
         PruneKind::Images => {
-            let name = one.kind.image().unwrap_or_default();
+            let name = one.kind.image().filter(|name| !name.is_empty());
+            let name = name.unwrap_or("a build without a name");
             (format!("{name} ({number})"), "asked for; build it again to have it again".to_owned())
         }
         _ => (number, "beyond what is kept (`keep_artifacts`)".to_owned()),

@@ -210,6 +210,8 @@ pub(crate) fn missing(what: &str) -> Failure {
 }
 
 #[cfg(test)]
+mod build_kind_tests;
+#[cfg(test)]
 mod prune_tests;
 #[cfg(test)]
 mod runner_tests;

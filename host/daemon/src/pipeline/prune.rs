@@ -452,6 +452,31 @@ mod tests {
     }
 
     #[test]
+    fn of_builds_the_newest_of_each_name_stays_and_takes_no_deployments_place() {
+        use DeploymentStatus as S;
+        let built = |number, image: &str| {
+            let mut one = deployment(number, S::Built);
+            one.kind = Kind::Build { image: image.to_owned() };
+            one.live_at = None;
+            one
+        };
+        let all = [
+            built(8, ""),
+            built(7, "shop:1"),
+            built(6, "shop:2"),
+            deployment(5, S::Live),
+            built(4, "shop:1"),
+            built(3, ""),
+            deployment(2, S::Retired),
+            deployment(1, S::Retired),
+        ];
+        let keep = Keep { artifacts: 1, ..Keep::default() };
+        let to_go = keep.artifacts_to_go(all.iter());
+        let numbers = all.iter().filter(|one| to_go.contains(&one.id)).map(|one| one.number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [4, 3, 1]);
+    }
+
+    #[test]
     fn what_is_set_now_decides_how_much_is_kept() {
         let parse = |text: &str| Settings::parse(text, &EnvironmentName::production()).unwrap();
         let limits = Limits { keep_deployments: 10, keep_artifacts: 3, ..Limits::default() };

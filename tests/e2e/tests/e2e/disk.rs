@@ -31,9 +31,8 @@ impl App {
         let (before, rest) = server.split_once("const version = '").unwrap();
         let (_, after) = rest.split_once('\'').unwrap();
         self.repo.write("server.js", &format!("{before}const version = 'v{n}'{after}"));
-        let digits = (0..MIB / 16).map(|i| {
-            format!("{:016x}", sample::number(self.seed, n << 32 | i, u64::MAX))
-        });
+        let digits = (0..MIB / 16)
+            .map(|i| format!("{:016x}", sample::number(self.seed, n << 32 | i, u64::MAX)));
         self.repo.write("asset.txt", &digits.collect::<String>());
         self.repo.commit(&format!("Version {n}"))
     }
@@ -139,6 +138,11 @@ fn a_prune_says_what_goes_does_it_and_may_be_killed() {
     for n in 1..=3 {
         app.version(n);
         host.deploy_git(PROJECT, &app.repo, &[]).live();
+    }
+    for number in 1..=2 {
+        host.wait_deployment(PROJECT, number, "its artifact is let go", WITHIN, |view| {
+            view.deployment.artifact_pruned
+        });
     }
     let plan = wait_for("the replaced versions are cache", WITHIN, || {
         let plan = prune(&host, &["--cache"]);
