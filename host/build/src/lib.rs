@@ -27,6 +27,6 @@ pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};
 pub use builder::Builder;
 pub use registry::{Access, Layout, Login};
 pub use request::{
-    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, LogSink,
+    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, Earlier, LogSink,
     SourceDigests, StepEvent, StepOutcome, StepSink,
 };
