@@ -34,6 +34,6 @@ pub use export::Pieces;
 pub use layer::{ArchiveFormat, Export, PushedImage, SavedImage};
 pub use registry::{Access, Layout, Login, Mirror};
 pub use request::{
-    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, LogSink,
+    BaseSink, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, CacheUse, Earlier, LogSink,
     SourceDigests, StepEvent, StepOutcome, StepSink,
 };

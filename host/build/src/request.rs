@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::registry::Access;
 use tokio_util::sync::CancellationToken;
@@ -40,21 +40,45 @@ pub enum StepEvent {
     Ended(StepRecord),
 }
 
+/// Records of earlier builds, the newest first; read when the first step is not found.
+#[derive(Clone)]
+pub struct Earlier(Arc<LazyLock<Vec<BuildRecord>, Read>>);
+
+type Read = Box<dyn FnOnce() -> Vec<BuildRecord> + Send>;
+
+impl Earlier {
+    /// Records that are read when they are needed.
+    pub fn read_by(read: impl FnOnce() -> Vec<BuildRecord> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(read))))
+    }
+
+    /// The records.
+    pub(crate) fn records(&self) -> &[BuildRecord] {
+        &self.0
+    }
+}
+
+impl Default for Earlier {
+    fn default() -> Self {
+        Self::read_by(Vec::new)
+    }
+}
+
 /// How a build uses what earlier ones left.
 #[derive(Clone)]
 pub struct CacheUse {
     /// Whether every step is carried out although its result is there. The new results take the place of
     /// the old ones for later builds.
     pub bypass: bool,
-    /// Records of earlier builds of the environment, the newest first: what the log compares with.
-    pub earlier: Vec<BuildRecord>,
+    /// Records of earlier builds of the environment: what a step that is not found is compared with.
+    pub earlier: Earlier,
     /// Is told what becomes of each step.
     pub told: StepSink,
 }
 
 impl Default for CacheUse {
     fn default() -> Self {
-        Self { bypass: false, earlier: Vec::new(), told: Arc::new(|_| ()) }
+        Self { bypass: false, earlier: Earlier::default(), told: Arc::new(|_| ()) }
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use windlass_build::{
-    BaseConfig, BasePolicy, Bases, BuildConfig, BuildRequest, BuildVariable, Builder, StepEvent,
+    BaseConfig, BasePolicy, Bases, BuildConfig, BuildRequest, BuildVariable, Builder, Earlier,
+    StepEvent,
 };
 use windlass_containers::Runtime;
 use windlass_containers::fake::{Behaviour, FakeRuntime};
@@ -256,7 +257,8 @@ async fn recorded(
     let seen: Arc<Mutex<BuildRecord>> = Arc::default();
     let told = Arc::clone(&seen);
     let mut request = request(bench, plan());
-    request.cache.earlier = earlier.to_vec();
+    let earlier = earlier.to_vec();
+    request.cache.earlier = Earlier::read_by(move || earlier);
     request.cache.told = Arc::new(move |event| {
         if let StepEvent::Ended(step) = event {
             told.lock().unwrap().steps.push(step);

@@ -363,6 +363,18 @@ impl Client {
     }
 }
 
+fn encoded(body: &impl Serialize) -> CliResult<Vec<u8>> {
+    serde_json::to_vec(body).map_err(|e| {
+        CliError::new(
+            Exit::Failed,
+            "cli.encode",
+            "the request cannot be written as JSON",
+            e.to_string(),
+            "this is a fault of windlass: please report it",
+        )
+    })
+}
+
 fn decode<T: DeserializeOwned>(answer: Response<Body>, base: &str) -> CliResult<T> {
     let body = answer.into_body();
     let text = body.into_with_config().limit(ANSWER_BYTES_MAX).read_to_string();

@@ -119,10 +119,13 @@ impl Builder {
         let outcome = session.build().await;
         let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
         let bytes_max = self.config.limits.build.cache_bytes_max;
-        drop(session);
-        let evicted = blocking(move || caches::evict(&dir, &project, bytes_max)).await?;
-        if let Err(error) = evicted {
-            tracing::warn!(%error, "cache mounts could not be held to their quota");
+        if session.used_caches() {
+            // Nobody waits for it: measuring large caches takes its time.
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = caches::evict(&dir, &project, bytes_max) {
+                    tracing::warn!(%error, "cache mounts could not be held to their quota");
+                }
+            });
         }
         outcome
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -67,6 +68,7 @@ struct Shared {
     resolved: Mutex<HashMap<String, Arc<OnceCell<BaseImage>>>>,
     told: Mutex<BTreeMap<String, Digest>>,
     written: Mutex<BTreeMap<usize, u64>>,
+    used_caches: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -217,6 +219,16 @@ impl Session {
         let mut written = locked(&self.shared.written);
         written.insert(self.place, bytes);
         written.values().sum()
+    }
+
+    /// Notes that a command had a cache mount.
+    pub(crate) fn note_cache(&self) {
+        self.shared.used_caches.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any command had a cache mount.
+    pub(super) fn used_caches(&self) -> bool {
+        self.shared.used_caches.load(Ordering::Relaxed)
     }
 
     /// How to wait for a place in the budget.

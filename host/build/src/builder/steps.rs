@@ -62,9 +62,7 @@ impl Session {
                 (true, Vec::new(), Ok(name))
             }
             Found::Miss { name } => {
-                let cache = &self.request.cache;
-                let (key, parts) = (&prepared.key, &prepared.parts);
-                let reasons = record::why(cache.bypass, &cache.earlier, &step.id, key, parts);
+                let reasons = self.why(step, &prepared).await?;
                 self.log.host(format!("{shown}{}", because(&reasons)));
                 let carried = self.carry_out_in_turn(step, &prepared, &name).await;
                 (false, reasons, carried.map(|()| name))
@@ -89,6 +87,13 @@ impl Session {
         let snapshot = ended?;
         let outcome = StepOutcome { id, name, cached, took_ms, key: snapshot.clone() };
         Ok(StepDone { done: Done { snapshot, base }, outcome, images: self.take_images() })
+    }
+
+    /// Why the step is carried out. Records of earlier builds may have to be read.
+    async fn why(&self, step: &BuildStep, prepared: &Prepared) -> Result<Vec<Reason>, Failure> {
+        let (bypass, earlier) = (self.request.cache.bypass, self.request.cache.earlier.clone());
+        let (id, key, parts) = (step.id.clone(), prepared.key.clone(), prepared.parts.clone());
+        blocking(move || record::why(bypass, earlier.records(), &id, &key, &parts)).await
     }
 
     /// Waits for a place among the steps of this host, and carries the step out.

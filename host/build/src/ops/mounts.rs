@@ -222,6 +222,7 @@ async fn open_caches(
     }
     let mut opened = BTreeMap::new();
     for (id, sharing) in ids {
+        session.note_cache();
         let cache = caches::open(session, context, id, sharing).await?;
         // At two places of one command it must be the same, which two overlays would not be.
         let places = wanted.iter().filter(|m| matches!(m, Mount::Cache { id: of, .. } if of == id));

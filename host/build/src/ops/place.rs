@@ -19,7 +19,8 @@ use crate::builder::{Session, blocking, io_failure};
 use crate::key::{Input, InputFrom};
 use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
 use crate::rooted::{Entry, Kind, Owner, Root};
-use crate::source::{Tree, grouped};
+use crate::source::Tree;
+use crate::source::named::grouped;
 
 /// Mode of a downloaded file.
 const DOWNLOADED: u32 = 0o600;

@@ -51,7 +51,8 @@ pub(crate) async fn run(
         // Waited for last: who holds it needs nothing more of others.
         let budget = session.budget.clone();
         let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
-        let watch = Watch::new(session, context.active, &spec, prepared.written_dirs());
+        let dirs = prepared.written_dirs();
+        let watch = Watch::begin(session, context.active, &spec, dirs).await?;
         in_container(session, &spec, time_limit(session, command), &watch).await
     };
     let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);

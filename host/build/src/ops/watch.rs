@@ -86,14 +86,15 @@ impl fmt::Display for Free {
 
 impl<'a> Watch<'a> {
     /// Begins before the command does.
-    pub(super) fn new(
+    pub(super) async fn begin(
         session: &'a Session,
         active: &'a str,
         spec: &'a ContainerSpec,
         dirs: Vec<PathBuf>,
-    ) -> Self {
-        let before = dirs.iter().map(|dir| disk_bytes(dir)).sum();
-        Self { session, active, id: &spec.id, log: spec.log.dir.clone(), dirs, before }
+    ) -> Result<Self, Failure> {
+        let of = dirs.clone();
+        let before = blocking(move || of.iter().map(|dir| disk_bytes(dir)).sum()).await?;
+        Ok(Self { session, active, id: &spec.id, log: spec.log.dir.clone(), dirs, before })
     }
 
     /// Returns when the command was killed because it went over something.

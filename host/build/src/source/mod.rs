@@ -9,17 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 use windlass_model::Digest;
 
-use crate::key::short;
 use crate::request::SourceDigests;
 use crate::rooted::{Entry, Kind, Root};
 
+pub(crate) mod named;
 mod select;
 mod stat;
 pub(crate) use select::{Candidate, Chosen, SelectError, Selection, select};
 pub(crate) use stat::StatCache;
-
-/// Files that are named one by one in the record of a step's inputs; of more, their folders are.
-const NAMED_FILES_MAX: usize = 2000;
 
 /// A directory and what is in it.
 #[derive(Debug)]
@@ -106,7 +103,7 @@ impl Tree {
                 files.push((entry.path.clone(), self.content_id(entry)?));
             }
         }
-        Ok(grouped(&files))
+        Ok(named::grouped(&files))
     }
 
     /// What stands for an entry's content in a digest.
@@ -148,37 +145,6 @@ impl Tree {
         self.hashes().insert(path.to_owned(), hash.clone());
         Ok(hash)
     }
-}
-
-/// Digests by file, or by folder at the deepest level at which the folders are few enough.
-pub(crate) fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
-    if files.len() <= NAMED_FILES_MAX {
-        let of = |(path, id): &(PathBuf, String)| {
-            (path.to_string_lossy().into_owned(), short(&Digest::of(id.as_bytes())))
-        };
-        return files.iter().map(of).collect();
-    }
-    for depth in (1..=4).rev() {
-        let mut groups: BTreeMap<String, Sha256> = BTreeMap::new();
-        for (path, id) in files {
-            let is_deeper = path.components().count() > depth;
-            let mut name =
-                path.iter().take(depth).collect::<PathBuf>().to_string_lossy().into_owned();
-            if is_deeper {
-                name.push('/');
-            }
-            let sha = groups.entry(name).or_default();
-            sha.update(path.as_os_str().as_bytes());
-            sha.update([0]);
-            sha.update(id.as_bytes());
-            sha.update([0]);
-        }
-        if groups.len() <= NAMED_FILES_MAX {
-            let digest = |sha: Sha256| short(&Digest::from_sha256(sha.finalize().into()));
-            return groups.into_iter().map(|(name, sha)| (name, digest(sha))).collect();
-        }
-    }
-    BTreeMap::new()
 }
 
 /// The sources of a copy.
@@ -237,21 +203,6 @@ mod tests {
         assert_ne!(digest_of(dir.path(), None), first);
         std::fs::write(&file, "one").unwrap();
         assert_eq!(digest_of(dir.path(), None), first);
-    }
-
-    #[test]
-    fn of_very_many_files_the_folders_are_named() {
-        let files = |changed: &str| -> Vec<(PathBuf, String)> {
-            let name = |n: usize| format!("src/d{}/f{n}.txt", n % 10);
-            let id = |path: &str| if path == changed { "2" } else { "1" }.to_owned();
-            (0..NAMED_FILES_MAX + 1).map(|n| (PathBuf::from(name(n)), id(&name(n)))).collect()
-        };
-        let (old, new) = (grouped(&files("")), grouped(&files("src/d3/f13.txt")));
-        assert_eq!(old.len(), 10);
-        let differs: Vec<&String> = old.keys().filter(|name| old[*name] != new[*name]).collect();
-        assert_eq!(differs, ["src/d3/"]);
-        let few = grouped(&files("")[..2]);
-        assert_eq!(few.keys().collect::<Vec<_>>(), ["src/d0/f0.txt", "src/d1/f1.txt"]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Work for Build {
             access: access(run)?,
             cache: CacheUse {
                 bypass: run.deployment.no_cache,
-                earlier: record::earlier(&run.host, &run.deployment)?,
+                earlier: record::earlier(&run.host, &run.deployment),
                 told: told_steps(run),
             },
             labels: names::labels(&run.deployment, StepName::Build),

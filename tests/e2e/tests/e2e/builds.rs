@@ -130,7 +130,7 @@ fn an_unchanged_redeploy_starts_no_build_container_and_why_names_what_changed() 
     let said: Vec<&str> =
         variable.steps.iter().flat_map(|step| step.said.iter().map(String::as_str)).collect();
     assert!(said.contains(&"the variable FLAVOUR is new"), "{variable:#?}");
-    let runtime = ["env", "set", "--project", PROJECT, "--scope", "runtime", "SPICE=hot"];
+    let runtime = ["env", "set", "--project", PROJECT, "--scope", "run", "SPICE=hot"];
     shop.host.cli(&runtime).ok();
     redeploy(&mut shop, &[]);
     let spice = why(&shop, shop.last);

@@ -4,10 +4,11 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use windlass_build::Earlier;
 use windlass_model::build::{BuildRecord, StepRecord};
-use windlass_model::{Deployment, DeploymentId, Failure};
+use windlass_model::{Deployment, DeploymentId};
 use windlass_store::HistoryFilter;
 
 use crate::host::Host;
@@ -33,16 +34,21 @@ pub(crate) fn read(host: &Host, deployment: &DeploymentId) -> Option<BuildRecord
         .ok()
 }
 
-/// Records of the environment's deployments before this one, the newest first.
-pub(super) fn earlier(host: &Host, deployment: &Deployment) -> Result<Vec<BuildRecord>, Failure> {
+/// Records of the environment's deployments before this one, the newest first; read when they are needed.
+pub(super) fn earlier(host: &Arc<Host>, deployment: &Deployment) -> Earlier {
+    let host = Arc::clone(host);
     let filter = HistoryFilter {
         project: deployment.project.clone(),
         environment: Some(deployment.environment.clone()),
         before: Some(deployment.number),
         limit: LOOKED_AT_MAX,
     };
-    let page = host.store.deployments(&filter).map_err(|e| e.to_failure())?;
-    Ok(page.items.iter().filter_map(|one| read(host, &one.id)).take(EARLIER_MAX).collect())
+    Earlier::read_by(move || {
+        let page = host.store.deployments(&filter);
+        let page = page.inspect_err(|error| tracing::warn!(%error, "nothing to compare with"));
+        let items = page.map(|page| page.items).unwrap_or_default();
+        items.iter().filter_map(|one| read(&host, &one.id)).take(EARLIER_MAX).collect()
+    })
 }
 
 /// A record that is being made.
@@ -50,6 +56,16 @@ pub(super) struct Writer {
     path: PathBuf,
     before: BuildRecord,
     record: Mutex<BuildRecord>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Of a build that carried out nothing it is written once.
+        let record = self.record();
+        if !record.steps.is_empty() {
+            self.write(&record);
+        }
+    }
 }
 
 impl Writer {
@@ -68,11 +84,22 @@ impl Writer {
         {
             step = before.clone();
         }
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_once = !step.cached;
+        let mut record = self.record();
         record.steps.retain(|known| known.id != step.id);
         record.steps.push(step);
         record.steps.sort_by_key(|step| step.place);
-        if let Err(error) = write(&self.path, &record) {
+        if at_once {
+            self.write(&record);
+        }
+    }
+
+    fn record(&self) -> MutexGuard<'_, BuildRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, record: &BuildRecord) {
+        if let Err(error) = write(&self.path, record) {
             tracing::warn!(%error, path = %self.path.display(), "a build's record was not written");
         }
     }
@@ -118,11 +145,13 @@ mod tests {
         let again = writer(on_disk());
         again.put(step(1, "app", false));
         again.put(step(0, "deps", true));
+        drop(again);
         let steps = on_disk().steps;
         let seen: Vec<_> = steps.iter().map(|s| (s.id.as_str(), s.cached)).collect();
         assert_eq!(seen, [("deps", false), ("app", false)]);
         let fresh = writer(BuildRecord::default());
         fresh.put(step(0, "deps", true));
+        drop(fresh);
         assert!(on_disk().steps[0].cached);
     }
 }
