@@ -12,6 +12,7 @@ mod containerd_faults;
 mod crash;
 mod diagnosis;
 mod disk_full;
+mod dockerfiles;
 mod environments;
 mod frameworks;
 mod fuzz;
