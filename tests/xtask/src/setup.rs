@@ -31,9 +31,12 @@ const NEEDED: [Package; 10] = [
 ];
 
 /// What the tests need beside it.
-const NEEDED_FOR_TESTS: [Package; 6] = [
+const NEEDED_FOR_TESTS: [Package; 8] = [
     Package { name: "docker-registry", programs: &["docker-registry"] },
     Package { name: "skopeo", programs: &["skopeo"] },
+    // The peer that Dockerfiles are compared with: the daemon, and the client that is made for it.
+    Package { name: "docker.io", programs: &["/usr/sbin/dockerd"] },
+    Package { name: "zstd", programs: &["zstd"] },
     Package { name: "openssh-server", programs: &["sshd"] },
     Package { name: "busybox-static", programs: &["busybox"] },
     Package { name: "curl", programs: &["curl"] },

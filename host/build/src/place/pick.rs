@@ -85,6 +85,9 @@ impl Picker<'_> {
         let followed = self.root.canonical(path).map_err(|e| not_there(name, e))?;
         let hidden = self.hides(path) || self.hides(&followed);
         let entry = self.root.entry(&followed).map_err(|e| not_there(name, e))?;
+        if self.is_git(path) || self.is_git(&followed) {
+            return if wild { Ok(None) } else { Err(PickError::Missing(name.to_owned())) };
+        }
         let own = path.file_name().unwrap_or_default().to_owned();
         if entry.kind != Kind::Dir {
             if hidden {
@@ -177,7 +180,10 @@ impl Picker<'_> {
 
     fn hides(&self, path: &Path) -> bool {
         self.ignore.hit(path)
-            || self.without_git && path.components().any(|c| c.as_os_str() == ".git")
+    }
+
+    fn is_git(&self, path: &Path) -> bool {
+        self.without_git && path.components().any(|c| c.as_os_str() == ".git")
     }
 }
 

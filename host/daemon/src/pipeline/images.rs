@@ -21,9 +21,15 @@ impl Images {
         Self { builder, access, failure: Mutex::new(None) }
     }
 
-    /// Why an image was not found, if one was not.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// A plugin's failure in the registry's words, if an image was what it wanted.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            Some(registry) => {
+                let why = format!("{}: {}", registry.what, registry.why);
+                Failure { what: failure.what, why, ..registry }
+            }
+            None => failure,
+        }
     }
 }
 

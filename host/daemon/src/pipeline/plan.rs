@@ -47,7 +47,7 @@ impl Work for Plan {
         let cached = call.report.cached;
         let answer = plugins::answer(call, &run.log, &mut run.deployment.warnings);
         // The registry's own words say more than the plugin knows.
-        let plan = answer.map_err(|failure| images.failure().unwrap_or(failure))?;
+        let plan = answer.map_err(|failure| images.explain(failure))?;
         plan.validate(&host.config.limits.build).map_err(|problem| {
             Failure::plugin(
                 &chosen.plugin,

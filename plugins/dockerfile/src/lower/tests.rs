@@ -211,7 +211,7 @@ fn stages_are_lowered_once_before_those_that_use_them_and_only_if_they_are_used(
             "place a of s0-0 at /",
             "place b of s0-0 at /",
             "run /bin/sh -c t +network",
-            "place c of s0-3 at /",
+            "place c of s2-3 at /",
         ],
     );
     let lowered = run(text, &Case { target: Some("test"), ..Case::default() }).unwrap();
@@ -236,7 +236,7 @@ fn copies_from_images_are_pinned_and_slips_are_told() {
         "\"build\"",
     );
     refused(
-        "FROM scratch\nCOPY --from=later a /\nFROM plain AS later",
+        "FROM scratch\nCOPY --from=later a /\nFROM plain AS later\nFROM scratch\nCOPY --from=0 a /",
         "dockerfile.no-such-stage",
         2,
         "move it up",
@@ -304,7 +304,7 @@ fn the_base_may_come_from_an_argument() {
     refused("FROM --platform=linux/s390x plain\nCMD x", "dockerfile.unsupported", 1, "linux/amd64");
     refused("RUN x\nFROM plain", "dockerfile.syntax", 1, "only ARG");
     refused("ARG A=1", "dockerfile.syntax", 0, "no FROM");
-    refused("ARG A=${B:?must be given}\nFROM plain", "dockerfile.variable", 1, "must be given");
+    refused("ARG A=\"${B:?must be given}\"\nFROM plain", "dockerfile.variable", 1, "must be given");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod crash;
 mod diagnosis;
 mod disk;
 mod disk_full;
+mod dockerfiles;
 mod environments;
 mod frameworks;
 mod fuzz;

@@ -91,8 +91,8 @@ const REFUSED: [Refused; 12] = [
     },
     Refused {
         files: &[("Dockerfile", "FROM scratch\n"), ("index.html", "<p>hi</p>")],
-        step: StepName::Detect,
-        code: "dockerfile.unsupported",
+        step: StepName::Plan,
+        code: "dockerfile.no-command",
         names: "Dockerfile",
     },
     Refused {

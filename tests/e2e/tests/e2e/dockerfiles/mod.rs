@@ -1,0 +1,172 @@
+//! Applications that bring a Dockerfile: deployed, refused with their line, and built as a peer builds them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use windlass_model::plan::Probe;
+use windlass_model::{StepName, StepStatus};
+use windlass_test_support::{GitRepo, TestHost, fixture, sample};
+
+mod ours;
+mod peer;
+mod tree;
+
+use ours::Ours;
+use peer::{FILE, Peer, Registry, Wanted, prepared, serve_file};
+use tree::differences;
+
+/// Fixtures of one ordinary run.
+const SAMPLE: usize = 10;
+
+/// Where Windlass and the peer differ, and why: the fixture (`*` for all), the path or key, the reason. A
+/// difference that is not listed fails the test, and so does one that is listed and not there.
+const DIFFERENCES: &[(&str, &str, &str)] = &[];
+
+fn case_settings(fixture: &std::path::Path) -> toml::Table {
+    let text = std::fs::read_to_string(fixture.join("case.toml")).unwrap_or_default();
+    text.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_dockerfile_gives_the_files_and_the_configuration_that_the_peer_gives() {
+    let mut fixtures: Vec<PathBuf> = std::fs::read_dir(fixture("dockerfiles"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    fixtures.sort();
+    assert!(fixtures.len() >= 40, "{} fixtures", fixtures.len());
+    if let Ok(only) = std::env::var("WINDLASS_TEST_DOCKERFILE") {
+        fixtures.retain(|path| path.ends_with(&only));
+    }
+    let (registry, server) = (Registry::start(), serve_file());
+    let (ours, peer) = (Ours::start().await, Peer::start());
+    let mut wrong = Vec::new();
+    for path in sample::of(fixtures, SAMPLE) {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        eprintln!("{name}");
+        wrong.extend(compare(&name, &path, &registry, &server, &ours, &peer).await);
+    }
+    drop(peer);
+    ours.finish().await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Builds one fixture on both sides and says what is not as it should be.
+async fn compare(
+    name: &str,
+    path: &std::path::Path,
+    registry: &Registry,
+    server: &str,
+    ours: &Ours,
+    peer: &Peer,
+) -> Vec<String> {
+    let settings = case_settings(path);
+    let (_dir, context) = prepared(path, registry);
+    let mut args: Vec<(String, String)> = Vec::new();
+    if let Some(table) = settings.get("args").and_then(toml::Value::as_table) {
+        args.extend(table.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())));
+    }
+    let dockerfile = settings.get("dockerfile").map_or("Dockerfile", |v| v.as_str().unwrap());
+    let text = std::fs::read_to_string(context.join(dockerfile)).unwrap();
+    if text.contains("ARG SERVER") {
+        args.push(("SERVER".to_owned(), server.to_owned()));
+    }
+    let wanted = Wanted {
+        context: &context,
+        dockerfile,
+        target: settings.get("target").map(|v| v.as_str().unwrap()),
+        args: args.clone(),
+        secret: text.contains("type=secret").then_some("0123456789"),
+    };
+    let built = ours.build(&wanted).await;
+    let mut wrong = Vec::new();
+    if !ours.build(&wanted).await.cached {
+        wrong.push(format!("{name}: building it again was no look-up"));
+    }
+    let own = context.join("peer.Dockerfile");
+    let theirs = if own.exists() { "peer.Dockerfile" } else { dockerfile };
+    let (tree, config) = peer.build(&Wanted { dockerfile: theirs, args, ..wanted });
+    let mut seen = differences(&built.tree, &tree);
+    seen.extend(differences(&built.config, &config));
+    let listed = |path: &str| {
+        DIFFERENCES.iter().any(|(case, at, _)| (*case == "*" || *case == name) && *at == path)
+    };
+    wrong.extend(
+        seen.iter().filter(|(at, _)| !listed(at)).map(|(at, what)| format!("{name}: {at}: {what}")),
+    );
+    for (_, at, _) in DIFFERENCES.iter().filter(|(case, ..)| *case == name) {
+        if !seen.iter().any(|(path, _)| path == at) {
+            wrong.push(format!("{name}: {at} is listed as different, and is not"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn an_application_with_a_dockerfile_goes_live_and_only_what_changed_is_built_again() {
+    let (host, registry) = (TestHost::start(), Registry::start());
+    let repo = GitRepo::empty();
+    repo.write(
+        "Dockerfile",
+        &format!(
+            "ARG TAG=1\nFROM {base}:${{TAG}} AS build\nARG GREETING=nobody\nWORKDIR /out\n\
+             RUN echo \"built for $GREETING\" > index.html\n\
+             FROM {base}:1\nCOPY --from=build /out /www/\nCOPY version /www/version\n\
+             EXPOSE 53/udp 8080\nUSER app\nWORKDIR /www\n\
+             HEALTHCHECK --start-period=5s CMD wget -q -O /dev/null http://127.0.0.1:8080/\n\
+             ENTRYPOINT [\"/bin/httpd\", \"-f\"]\nCMD [\"-p\", \"8080\"]\n",
+            base = format!("{}/base", registry.address),
+        ),
+    );
+    repo.write("version", "one\n");
+    repo.write("windlass.toml", "[build.args]\nGREETING = \"everyone\"\n");
+    repo.commit("An application with a Dockerfile");
+    let first = host.deploy_git("shop", &repo, &[]).live();
+    assert_eq!(host.get("shop.localhost", "/").text(), "built for everyone\n");
+    assert_eq!(host.get("shop.localhost", "/version").text(), "one\n");
+    let health = first.view.deployment.outputs.health.clone().unwrap();
+    assert!(matches!(&health.policy.probes[..], [Probe::Command { .. }]), "{health:?}");
+    assert_eq!(first.view.deployment.outputs.instances[0].port, Some(8080));
+
+    let again = host.deploy_git("shop", &repo, &[]).live();
+    assert_eq!(again.step(StepName::Build), StepStatus::Cached);
+
+    repo.write("version", "two\n");
+    repo.commit("The second version");
+    let changed = host.deploy_git("shop", &repo, &[]).live();
+    assert_eq!(host.get("shop.localhost", "/version").text(), "two\n");
+    let log = host.cli(&["logs", "--build", "--project", "shop", &changed.number().to_string()]);
+    let log = format!("{}{}", log.stdout, log.stderr);
+    assert!(log.contains("RUN echo") && log.contains("cached"), "{log}");
+
+    // The target and another file by setting; the path of the settings goes before the image's check.
+    repo.write("docker/other", &format!("FROM {}/base:1 AS one\nRUN mkdir /w && echo other > /w/index.html\nCMD [\"/bin/httpd\", \"-f\", \"-p\", \"3000\", \"-h\", \"/w\"]\nFROM one\nRUN exit 1\n", registry.address));
+    repo.write("windlass.toml", "[build]\ndockerfile = \"docker/other\"\ntarget = \"one\"\n[run]\nport = 3000\n[health]\npath = \"/\"\n");
+    repo.commit("Another file");
+    host.deploy_git("shop", &repo, &[]).live();
+    assert_eq!(host.get("shop.localhost", "/").text(), "other\n");
+    drop(registry);
+    host.finish();
+}
+
+#[test]
+fn what_a_dockerfile_cannot_have_fails_before_anything_runs_with_its_line() {
+    let host = TestHost::start();
+    let repo = GitRepo::empty();
+    for (text, code, says) in [
+        ("FROM scratch\nRUN --security=insecure x\nCMD x\n", "dockerfile.unsupported", "line 2: RUN"),
+        ("FROM scratch\nRUN --mount=type=ssh x\n", "dockerfile.unsupported", "line 2: RUN"),
+        ("FROM scratch\n\nCOYP a b\n", "dockerfile.unknown-instruction", "line 3: COYP"),
+        ("FROM 127.0.0.1:1/nothing\nCMD x\n", "registry.unreachable", "line 1: FROM"),
+        ("FROM scratch\nCOPY a /\n", "dockerfile.no-command", "CMD"),
+    ] {
+        repo.write("Dockerfile", text);
+        repo.commit("A Dockerfile");
+        let failed = host.deploy_git("shop", &repo, &[]);
+        let failure = failed.failed(code);
+        assert!(failure.what.contains(says) || failure.why.contains(says), "{failure:#?}");
+        assert_eq!(failed.step(StepName::Build), StepStatus::Pending, "{text}");
+    }
+    let _unused = (FILE, Duration::ZERO);
+    host.finish();
+}

@@ -1,0 +1,235 @@
+//! Windlass's side: the real plugin in the sandbox, the real builder on a containerd of its own, without the
+//! control plane around them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+use windlass_build::{
+    Access as ImageAccess, BaseConfig, BasePolicy, Bases, BuildConfig, BuildRequest, BuildVariable,
+    Builder,
+};
+use windlass_containers::runtime::Access;
+use windlass_containers::{Config, Engine, Runtime, subnet_in_use};
+use windlass_model::deployment::ArtifactKind;
+use windlass_model::network::{AddressError, Addresses, Subnet};
+use windlass_model::plan::{BuildPlan, Context};
+use windlass_model::{DeploymentId, Digest, EnvironmentName, HostId, Limits, Secret, Settings};
+use windlass_sandbox::{
+    ImageConfig, ImageError, ImageLookup, Plugin, Sandbox, SandboxConfig, Source,
+};
+use windlass_test_support::{binary, scratch};
+
+use super::peer::Wanted;
+use super::tree::{Tree, of_config, of_dir};
+
+/// Windlass without its control plane.
+pub(crate) struct Ours {
+    engine: Engine,
+    runtime: Arc<dyn Runtime>,
+    builder: Builder,
+    sandbox: Sandbox,
+    plugin: Plugin,
+    host_id: HostId,
+    _data: tempfile::TempDir,
+}
+
+/// What came out.
+pub(crate) struct Built {
+    pub(crate) tree: Tree,
+    pub(crate) config: Tree,
+    pub(crate) cached: bool,
+}
+
+impl Ours {
+    pub(crate) async fn start() -> Self {
+        let data = scratch("ours");
+        let host_id = HostId::generate();
+        let config = Config {
+            data_dir: data.path().to_owned(),
+            host_id: host_id.clone(),
+            containerd: None,
+            logger_exe: binary(),
+            limits: Limits::default(),
+        };
+        let engine = Engine::start(config, Arc::new(Given::default())).await.unwrap();
+        let runtime: Arc<dyn Runtime> = Arc::new(engine.clone());
+        let bases = Bases::new(
+            Arc::clone(&runtime),
+            BaseConfig {
+                data_dir: data.path().to_owned(),
+                policy: BasePolicy::Registry,
+                cache_dir: None,
+                certificates: None,
+            },
+        );
+        let (data_dir, limits) = (data.path().to_owned(), Limits::default());
+        let config = BuildConfig { data_dir, limits, certificates: None };
+        let builder = Builder::new(Arc::clone(&runtime), bases, config);
+        let sandbox = Sandbox::new(SandboxConfig {
+            cache_dir: data.path().join("plugins"),
+            limits: Limits::default().plugin,
+            compiler: binary(),
+            compiler_args: vec!["__compile".to_owned()],
+            images: Some(Arc::new(Lookup(builder.clone()))),
+        })
+        .unwrap();
+        let plugin = binary().with_file_name("plugins").join("dockerfile.wasm");
+        let plugin = sandbox.load(&plugin, true).unwrap();
+        Self { engine, runtime, builder, sandbox, plugin, host_id, _data: data }
+    }
+
+    /// Plans as a deployment would.
+    async fn plan(&self, wanted: &Wanted<'_>) -> BuildPlan {
+        let mut file = format!("[build]\ndockerfile = {:?}\n", wanted.dockerfile);
+        file.extend(wanted.target.iter().map(|target| format!("target = {target:?}\n")));
+        file.push_str("[build.args]\n");
+        file.extend(wanted.args.iter().map(|(name, value)| format!("{name} = {value:?}\n")));
+        let settings = Settings::parse(&file, &EnvironmentName::production()).unwrap();
+        let context = Context {
+            platform: format!(
+                "linux/{}",
+                if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+            ),
+            config_json: settings.plugin_config(),
+            variable_names: wanted.secret.iter().map(|_| "BUILD_TOKEN".to_owned()).collect(),
+            ..Context::default()
+        };
+        let tree = Digest::of(wanted.context.to_str().unwrap().as_bytes());
+        let source = Source::open(wanted.context, tree).unwrap();
+        let report = self.sandbox.detect(&self.plugin, &source, &context).await.result.unwrap();
+        let chosen = report.detections.into_iter().next().unwrap();
+        let plan = self.sandbox.plan(&self.plugin, &source, &context, &chosen).await.result;
+        plan.unwrap_or_else(|fault| panic!("{}: {fault}", wanted.context.display()))
+    }
+
+    /// Builds, and gives the files and the configuration.
+    pub(crate) async fn build(&self, wanted: &Wanted<'_>) -> Built {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let variable = |value: &&str| BuildVariable {
+            name: "BUILD_TOKEN".to_owned(),
+            value: Secret::new((*value).to_owned()),
+            secret: true,
+        };
+        let request = BuildRequest {
+            project: "shop".parse().unwrap(),
+            environment: EnvironmentName::production(),
+            deployment: DeploymentId::generate(),
+            plan: self.plan(wanted).await,
+            source_dir: wanted.context.to_owned(),
+            app_dir: String::new(),
+            source_digests: None,
+            variables: wanted.secret.iter().map(variable).collect(),
+            log: Arc::new(move |line| sink.lock().unwrap().push(line.text)),
+            bases: Arc::new(|_, _| ()),
+            cancel: CancellationToken::new(),
+            access: ImageAccess::default(),
+            labels: BTreeMap::new(),
+        };
+        let outcome = self.builder.build(request).await;
+        let log = || lines.lock().unwrap().join("\n");
+        let outcome = outcome.unwrap_or_else(|failure| panic!("{failure:#?}\n{}", log()));
+        let cached = outcome.all_cached();
+        let output = &outcome.artifact.outputs[0];
+        let ArtifactKind::Image { config } = &output.kind else { panic!("{output:?}") };
+        let mounted =
+            self.runtime.mount_snapshot(&output.snapshot, Access::ReadOnly).await.unwrap();
+        Built { tree: of_dir(mounted.path()), config: of_config(config), cached }
+    }
+
+    /// Ends it and proves that nothing is left of it on the machine.
+    pub(crate) async fn finish(self) {
+        let Self { engine, runtime, builder, sandbox, host_id, .. } = self;
+        drop((runtime, builder, sandbox));
+        engine.teardown_host().await.unwrap();
+        let left = || windlass_containers::leak::machine(&host_id);
+        windlass_test_support::wait_for(
+            "nothing is left",
+            std::time::Duration::from_secs(20),
+            || if left().is_empty() { Ok(()) } else { Err(format!("{:?}", left())) },
+        );
+    }
+}
+
+/// What the control plane answers, see `daemon/src/pipeline/images.rs`.
+struct Lookup(Builder);
+
+#[async_trait::async_trait]
+impl ImageLookup for Lookup {
+    async fn config(&self, reference: &str, _platform: &str) -> Result<ImageConfig, ImageError> {
+        let found = self.0.describe_image(reference, ImageAccess::default()).await;
+        let (digest, config) = found.map_err(|_| ImageError::NotFound)?;
+        Ok(ImageConfig {
+            digest: digest.to_string(),
+            env: config.env,
+            entrypoint: config.entrypoint,
+            cmd: config.cmd,
+            user: config.user,
+            cwd: config.cwd,
+            shell: config.shell,
+            onbuild: config.onbuild,
+            exposed: config.ports,
+            volumes: config.volumes,
+            labels: config.labels,
+            stop_signal: config.stop_signal,
+            health: config.health,
+            author: config.author,
+        })
+    }
+}
+
+/// Addresses in memory, from a pool that no route of this machine uses.
+#[derive(Default)]
+struct Given {
+    subnets: Mutex<BTreeMap<String, Subnet>>,
+    addresses: Mutex<BTreeMap<(String, String), Ipv4Addr>>,
+}
+
+impl Addresses for Given {
+    fn subnet(&self, network: &str) -> Result<Subnet, AddressError> {
+        let mut subnets = self.subnets.lock().unwrap();
+        if let Some(subnet) = subnets.get(network) {
+            return Ok(*subnet);
+        }
+        let free = |s: &Subnet| !subnets.values().any(|other| other == s) && !subnet_in_use(*s);
+        let subnet = (0..=255)
+            .map(|third| Subnet { base: Ipv4Addr::new(10, 217, third, 0), prefix_bits: 24 })
+            .find(free)
+            .ok_or_else(|| AddressError::Exhausted { pool: "10.217".to_owned() })?;
+        subnets.insert(network.to_owned(), subnet);
+        Ok(subnet)
+    }
+
+    fn release_subnet(&self, network: &str) -> Result<(), AddressError> {
+        self.subnets.lock().unwrap().remove(network);
+        self.addresses.lock().unwrap().retain(|(of, _), _| of != network);
+        Ok(())
+    }
+
+    fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
+        let subnet = self.subnet(network)?;
+        let mut addresses = self.addresses.lock().unwrap();
+        let key = (network.to_owned(), container.to_owned());
+        if let Some(address) = addresses.get(&key) {
+            return Ok(*address);
+        }
+        let address = (0..)
+            .map_while(|n| subnet.host(n))
+            .find(|address| !addresses.values().any(|other| other == address))
+            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
+        addresses.insert(key, address);
+        Ok(address)
+    }
+
+    fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
+        self.addresses.lock().unwrap().remove(&(network.to_owned(), container.to_owned()));
+        Ok(())
+    }
+
+    fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
+        let addresses = self.addresses.lock().unwrap();
+        Ok(addresses.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
+    }
+}

@@ -1,0 +1,293 @@
+//! The peer: Debian's docker.io with BuildKit, as a private daemon; a registry for both, and their bases.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use windlass_test_support::{scratch, wait_for};
+
+use super::tree::{Tree, of_inspected, of_tar};
+
+/// What a test build is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) context: &'a Path,
+    pub(crate) dockerfile: &'a str,
+    pub(crate) target: Option<&'a str>,
+    pub(crate) args: Vec<(String, String)>,
+    pub(crate) secret: Option<&'a str>,
+}
+
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A private daemon: its own files, socket and containerd, no bridge and no rules of a firewall.
+pub(crate) struct Peer {
+    child: Child,
+    dir: tempfile::TempDir,
+    data: tempfile::TempDir,
+}
+
+impl Peer {
+    pub(crate) fn start() -> Self {
+        // The socket's path must be short.
+        let dir = tempfile::Builder::new().prefix("peer").tempdir().unwrap();
+        let data = scratch("peer");
+        let at = |name: &str| format!("{}/{name}", text(dir.path()));
+        let log = std::fs::File::create(at("log")).unwrap();
+        let child = Command::new("dockerd")
+            .args(["--data-root", text(data.path()), "--exec-root", &at("exec")])
+            .args(["--pidfile", &at("pid"), "--host", &format!("unix://{}", at("socket"))])
+            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("dockerd is missing: run `apt-get install docker.io`");
+        let peer = Self { child, dir, data };
+        wait_for("the peer's daemon answers", Duration::from_secs(60), || {
+            let output = peer.docker(&["version"]).output().unwrap();
+            let log = || std::fs::read_to_string(peer.dir.path().join("log")).unwrap_or_default();
+            if output.status.success() { Ok(()) } else { Err(log()) }
+        });
+        peer
+    }
+
+    fn docker(&self, args: &[&str]) -> Command {
+        // Debian's own client: a newer one wants another program for BuildKit.
+        let own = Path::new("/usr/bin/docker");
+        let mut command = Command::new(if own.exists() { own } else { Path::new("docker") });
+        command
+            .env("DOCKER_BUILDKIT", "1")
+            .env("DOCKER_CONFIG", self.dir.path().join("config"))
+            .arg("--host")
+            .arg(format!("unix://{}/socket", text(self.dir.path())))
+            .args(args);
+        command
+    }
+
+    /// Builds, and gives the files and the configuration.
+    pub(crate) fn build(&self, wanted: &Wanted<'_>) -> (Tree, Tree) {
+        let tar = self.data.path().join("built.tar");
+        let output = format!("type=tar,dest={}", text(&tar));
+        run(self.build_command(wanted).args(["--output", &output]).arg(wanted.context));
+        run(self.build_command(wanted).args(["--tag", "built"]).arg(wanted.context));
+        let inspected = run(&mut self.docker(&["image", "inspect", "built"]));
+        let image: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+        (of_tar(&tar), of_inspected(&image[0]))
+    }
+
+    fn build_command(&self, wanted: &Wanted<'_>) -> Command {
+        let mut command = self.docker(&["build", "--quiet", "--network", "none", "--file"]);
+        command.arg(wanted.context.join(wanted.dockerfile));
+        for (name, value) in &wanted.args {
+            command.args(["--build-arg", &format!("{name}={value}")]);
+        }
+        command.args(wanted.target.iter().flat_map(|target| ["--target", target]));
+        if let Some(secret) = wanted.secret {
+            let file = self.dir.path().join("secret");
+            std::fs::write(&file, secret).unwrap();
+            command.args(["--secret", &format!("id=build-token,src={}", text(&file))]);
+        }
+        command
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let pid = self.child.id();
+        windlass_test_support::host::kill(pid, rustix::process::Signal::TERM);
+        let _ended = self.child.wait();
+        // Its containerd ends with it; mounts that a crash left would keep the folders.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for line in mounts.lines().rev() {
+            let at = line.split(' ').nth(1).unwrap_or_default();
+            if at.starts_with(text(self.data.path())) || at.starts_with(text(self.dir.path())) {
+                let _left = Command::new("umount").args(["--lazy", at]).status();
+            }
+        }
+    }
+}
+
+/// A registry on the loopback address, for everyone.
+pub(crate) struct Registry {
+    child: Child,
+    pub(crate) address: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Registry {
+    /// With the bases that the fixtures begin with.
+    pub(crate) fn start() -> Self {
+        let dir = scratch("registry");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: {address}}}\n",
+            text(&dir.path().join("data")),
+        );
+        let path = dir.path().join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+        let registry = Self { child: command.spawn().unwrap(), address, _dir: dir };
+        wait_for("the registry listens", Duration::from_secs(20), || {
+            TcpStream::connect(&registry.address).map(drop).map_err(|e| e.to_string())
+        });
+        for (name, config) in bases() {
+            registry.push(name, config);
+        }
+        registry
+    }
+
+    fn push(&self, name: &str, config: serde_json::Value) {
+        let dir = scratch("base");
+        let root = dir.path().join("rootfs");
+        write_rootfs(&root);
+        let parts = dir.path().join("parts");
+        std::fs::create_dir(&parts).unwrap();
+        let layer = parts.join("layer.tar");
+        run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
+        let digest = windlass_model::Digest::of(&std::fs::read(&layer).unwrap());
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [digest]},
+        });
+        std::fs::write(parts.join("config.json"), config.to_string()).unwrap();
+        let manifest = r#"[{"Config":"config.json","RepoTags":["a:1"],"Layers":["layer.tar"]}]"#;
+        std::fs::write(parts.join("manifest.json"), manifest).unwrap();
+        let image = dir.path().join("image.tar");
+        run(Command::new("tar").args(["-cf", text(&image), "-C", text(&parts)]).args([
+            "manifest.json",
+            "config.json",
+            "layer.tar",
+        ]));
+        run(Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+            .arg(format!("docker-archive:{}", text(&image)))
+            .arg(format!("docker://{}/{name}:1", self.address)));
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
+
+fn bases() -> [(&'static str, serde_json::Value); 3] {
+    let plain = serde_json::json!({ "Env": [PATH], "Cmd": ["/bin/sh"] });
+    let rich = serde_json::json!({
+        "Env": [PATH, "RICH=yes"], "Entrypoint": ["/bin/entry"], "Cmd": ["serve", "-v"],
+        "User": "app", "WorkingDir": "/home/app", "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Volumes": {"/data": {}}, "Labels": {"of": "the base", "keep": "1"}, "StopSignal": "SIGQUIT",
+        "Shell": ["/bin/busybox", "ash", "-c"],
+        "Healthcheck": {"Test": ["CMD", "/bin/true"], "Interval": 30_000_000_000_u64, "Retries": 2},
+    });
+    let triggers = serde_json::json!({
+        "Env": [PATH], "OnBuild": ["COPY src /from-trigger/", "RUN touch /triggered"],
+    });
+    [("base", plain), ("rich", rich), ("onbuild", triggers)]
+}
+
+/// busybox with two users, and what a build's containers need.
+fn write_rootfs(root: &Path) {
+    for dir in ["bin", "data", "dev", "etc", "home/app", "proc", "sys", "tmp", "usr/lib", "var"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    let mode = |path: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(root.join(path), permissions).unwrap();
+    };
+    mode("tmp", 0o1777);
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
+    let busybox = busybox.expect("busybox is missing: run `apt-get install busybox-static`");
+    std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
+    mode("bin/busybox", 0o755);
+    let applets = "ash cat chmod chown cp echo env false grep head httpd id ln ls mkdir printf pwd rm \
+                   seq sh sleep sort stat test touch true wc wget [";
+    for name in applets.split(' ') {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    let files = [
+        ("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nweb:x:33:34::/:/bin/sh\n"),
+        ("etc/group", "root:x:0:\napp:x:1001:\nweb:x:35:\nextra:x:44:app\n"),
+        ("etc/motd", "hello\n"),
+        ("etc/hosts", ""),
+        ("etc/hostname", ""),
+        ("etc/resolv.conf", ""),
+    ];
+    for (path, text) in files {
+        std::fs::write(root.join(path), text).unwrap();
+        mode(path, 0o644);
+    }
+    std::os::unix::fs::symlink("/data", root.join("data-link")).unwrap();
+    std::os::unix::fs::symlink("usr/lib", root.join("lib")).unwrap();
+    std::os::unix::fs::chown(root.join("home/app"), Some(1000), Some(1001)).unwrap();
+}
+
+/// The body of `/file.txt` of the server.
+pub(crate) const FILE: &[u8] = b"downloaded\n";
+
+/// A server of one file on an address of this machine that is not its loopback, which a build never reaches.
+pub(crate) fn serve_file() -> String {
+    let route = UdpSocket::bind("0.0.0.0:0").unwrap();
+    route.connect("198.51.100.1:9").unwrap();
+    let ip = route.local_addr().unwrap().ip();
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0_u8; 4096];
+            let read = stream.read(&mut request).unwrap_or(0);
+            let found = request[..read].windows(9).any(|part| part == b"/file.txt");
+            let status = if found { "200 OK" } else { "404 Not Found" };
+            let body = if found { FILE } else { b"" };
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let head_only = request.starts_with(b"HEAD");
+            let _gone = stream.write_all(head.as_bytes());
+            let _gone = stream.write_all(if head_only { b"" } else { body });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// A copy of a fixture that both build, with the address of the registry in it.
+pub(crate) fn prepared(fixture: &Path, registry: &Registry) -> (tempfile::TempDir, PathBuf) {
+    let dir = scratch("context");
+    let context = dir.path().join("context");
+    run(Command::new("cp").args(["-a", "--no-preserve=ownership", text(fixture), text(&context)]));
+    run(Command::new("chmod").args(["-R", "u=rwX,go=rX", text(&context)]));
+    let script = context.join("prepare.sh");
+    if script.exists() {
+        run(Command::new("sh").args(["-e", "prepare.sh"]).current_dir(&context));
+        std::fs::remove_file(script).unwrap();
+    }
+    let sha256 = windlass_model::Digest::of(FILE);
+    let found = run(Command::new("find").arg(&context).args(["-name", "*Dockerfile", "-type", "f"]));
+    for path in found.lines() {
+        let file = std::fs::read_to_string(path).unwrap();
+        let file = file.replace("REGISTRY/", &format!("{}/", registry.address));
+        std::fs::write(path, file.replace("FILE_SHA256", sha256.hex())).unwrap();
+    }
+    (dir, context)
+}

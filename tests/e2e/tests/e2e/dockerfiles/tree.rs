@@ -1,0 +1,207 @@
+//! Trees of files and configurations of images, in a form that can be compared.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use serde_json::Value;
+use windlass_model::Digest;
+use windlass_model::plan::RunConfig;
+
+/// Paths with what they are: kind, mode, owner, content, and the first of their hard links.
+pub(crate) type Tree = BTreeMap<String, String>;
+
+fn described(kind: char, mode: u32, owner: (u64, u64), body: &str) -> String {
+    // The mode of a link means nothing.
+    let mode = if kind == 'l' { 0o777 } else { mode & 0o7777 };
+    format!("{kind} {mode:o} {}:{} {body}", owner.0, owner.1)
+}
+
+fn hashed(bytes: &[u8]) -> String {
+    format!("{} bytes {}", bytes.len(), Digest::of(bytes).short())
+}
+
+/// What is in a folder.
+pub(crate) fn of_dir(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut links: BTreeMap<(u64, u64), Vec<String>> = BTreeMap::new();
+    walk(root, root, &mut tree, &mut links);
+    note_links(&mut tree, links.into_values());
+    tree
+}
+
+fn walk(
+    root: &Path,
+    dir: &Path,
+    tree: &mut Tree,
+    links: &mut BTreeMap<(u64, u64), Vec<String>>,
+) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let meta = path.symlink_metadata().unwrap();
+        let name = name_of(path.strip_prefix(root).unwrap());
+        let owner = (u64::from(meta.uid()), u64::from(meta.gid()));
+        let mode = meta.permissions().mode();
+        let text = if meta.is_dir() {
+            walk(root, &path, tree, links);
+            described('d', mode, owner, "")
+        } else if meta.is_symlink() {
+            let target = std::fs::read_link(&path).unwrap();
+            described('l', mode, owner, &target.display().to_string())
+        } else if meta.is_file() {
+            if meta.nlink() > 1 {
+                links.entry((meta.dev(), meta.ino())).or_default().push(name.clone());
+            }
+            described('f', mode, owner, &hashed(&std::fs::read(&path).unwrap()))
+        } else {
+            described('o', mode, owner, "")
+        };
+        tree.insert(name, text);
+    }
+}
+
+/// What is in a tar.
+pub(crate) fn of_tar(path: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut archive = tar::Archive::new(std::fs::File::open(path).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = name_of(&entry.path().unwrap());
+        let header = entry.header();
+        let (mode, kind) = (header.mode().unwrap(), header.entry_type());
+        let owner = (header.uid().unwrap(), header.gid().unwrap());
+        let target = entry.link_name().unwrap().map(|target| target.into_owned());
+        let text = match kind {
+            tar::EntryType::Directory => described('d', mode, owner, ""),
+            tar::EntryType::Symlink => {
+                described('l', mode, owner, &target.unwrap().display().to_string())
+            }
+            tar::EntryType::Link => {
+                let first = name_of(&target.unwrap());
+                let text = tree[&first].clone();
+                links.entry(first.clone()).or_insert_with(|| vec![first]).push(name.clone());
+                text
+            }
+            tar::EntryType::Regular => {
+                let mut body = Vec::new();
+                entry.read_to_end(&mut body).unwrap();
+                described('f', mode, owner, &hashed(&body))
+            }
+            _ => described('o', mode, owner, ""),
+        };
+        if !name.is_empty() {
+            tree.insert(name, text);
+        }
+    }
+    note_links(&mut tree, links.into_values());
+    tree
+}
+
+fn name_of(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    text.trim_start_matches("./").trim_matches('/').to_owned()
+}
+
+fn note_links(tree: &mut Tree, groups: impl Iterator<Item = Vec<String>>) {
+    for mut group in groups.filter(|group| group.len() > 1) {
+        group.sort();
+        for name in &group {
+            tree.get_mut(name).unwrap().push_str(&format!(" linked with {}", group.join(" ")));
+        }
+    }
+}
+
+/// The parts of an image's configuration that say something.
+pub(crate) fn of_config(config: &RunConfig) -> Tree {
+    let pairs = |list: &[(String, String)]| list.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let mut env: Vec<String> = pairs(&config.env);
+    env.sort();
+    let health = config.health.as_ref().map(|check| {
+        let ms = [check.interval_ms, check.timeout_ms, check.start_period_ms];
+        format!("{:?} {ms:?} {}", check.test, check.retries)
+    });
+    let labels: BTreeMap<_, _> = config.labels.iter().cloned().collect();
+    let sorted = |list: &[String]| {
+        let mut list = list.to_vec();
+        list.sort();
+        list
+    };
+    said([
+        ("Env", format!("{env:?}")),
+        ("Entrypoint", format!("{:?}", config.entrypoint)),
+        ("Cmd", format!("{:?}", config.cmd)),
+        ("User", config.user.clone()),
+        ("WorkingDir", config.cwd.clone()),
+        ("ExposedPorts", format!("{:?}", sorted(&config.ports))),
+        ("Volumes", format!("{:?}", sorted(&config.volumes))),
+        ("Labels", format!("{labels:?}")),
+        ("StopSignal", config.stop_signal.clone().unwrap_or_default()),
+        ("Shell", format!("{:?}", config.shell)),
+        ("OnBuild", format!("{:?}", config.onbuild)),
+        ("Healthcheck", health.unwrap_or_default()),
+        ("Author", config.author.clone().unwrap_or_default()),
+    ])
+}
+
+/// The same of what `docker image inspect` prints.
+pub(crate) fn of_inspected(image: &Value) -> Tree {
+    let config = &image["Config"];
+    let list = |name: &str| -> Vec<String> {
+        let list = config[name].as_array().cloned().unwrap_or_default();
+        list.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let keys = |name: &str| -> Vec<String> {
+        config[name].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+    };
+    let labels: BTreeMap<String, String> = config["Labels"]
+        .as_object()
+        .map(|map| map.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect())
+        .unwrap_or_default();
+    let mut env = list("Env");
+    env.sort();
+    let health = config["Healthcheck"].as_object().map(|check| {
+        let ms = ["Interval", "Timeout", "StartPeriod"]
+            .map(|name| check.get(name).and_then(Value::as_u64).unwrap_or(0) / 1_000_000);
+        let test: Vec<String> = serde_json::from_value(check["Test"].clone()).unwrap();
+        format!("{test:?} {ms:?} {}", check.get("Retries").and_then(Value::as_u64).unwrap_or(0))
+    });
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    said([
+        ("Env", format!("{env:?}")),
+        ("Entrypoint", format!("{:?}", list("Entrypoint"))),
+        ("Cmd", format!("{:?}", list("Cmd"))),
+        ("User", text(&config["User"])),
+        ("WorkingDir", text(&config["WorkingDir"])),
+        ("ExposedPorts", format!("{:?}", keys("ExposedPorts"))),
+        ("Volumes", format!("{:?}", keys("Volumes"))),
+        ("Labels", format!("{labels:?}")),
+        ("StopSignal", text(&config["StopSignal"])),
+        ("Shell", format!("{:?}", list("Shell"))),
+        ("OnBuild", format!("{:?}", list("OnBuild"))),
+        ("Healthcheck", health.unwrap_or_default()),
+        ("Author", text(&image["Author"])),
+    ])
+}
+
+fn said<const N: usize>(parts: [(&str, String); N]) -> Tree {
+    let silent = |text: &str| matches!(text, "" | "[]" | "{}");
+    parts.into_iter().filter(|(_, t)| !silent(t)).map(|(k, t)| (k.to_owned(), t)).collect()
+}
+
+/// What is not the same, by its path.
+pub(crate) fn differences(ours: &Tree, theirs: &Tree) -> Vec<(String, String)> {
+    let names: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let absent = "absent".to_owned();
+    names
+        .into_iter()
+        .filter(|name| ours.get(*name) != theirs.get(*name))
+        .map(|name| {
+            let (a, b) = (ours.get(name).unwrap_or(&absent), theirs.get(name).unwrap_or(&absent));
+            (name.clone(), format!("Windlass: {a}; peer: {b}"))
+        })
+        .collect()
+}
