@@ -15,7 +15,8 @@ use windlass_containers::{Config, Engine, Runtime, subnet_in_use};
 use windlass_model::deployment::ArtifactKind;
 use windlass_model::network::{AddressError, Addresses, Subnet};
 use windlass_model::plan::{BuildPlan, Context};
-use windlass_model::{DeploymentId, Digest, EnvironmentName, HostId, Limits, Secret, Settings};
+use windlass_model::settings::Settings;
+use windlass_model::{DeploymentId, Digest, EnvironmentName, HostId, Limits, Secret};
 use windlass_sandbox::{
     ImageConfig, ImageError, ImageLookup, Plugin, Sandbox, SandboxConfig, Source,
 };
@@ -126,6 +127,7 @@ impl Ours {
             bases: Arc::new(|_, _| ()),
             cancel: CancellationToken::new(),
             access: ImageAccess::default(),
+            cache: windlass_build::CacheUse::default(),
             labels: BTreeMap::new(),
         };
         let outcome = self.builder.build(request).await;
