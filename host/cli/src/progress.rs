@@ -53,6 +53,22 @@ impl Progress {
         matches!(self, Self::Live(_))
     }
 
+    /// A line of its own between the lines.
+    pub fn say(&mut self, console: &mut Console<'_>, text: &str) {
+        match self {
+            Self::Silent => {}
+            Self::Plain(_) => console.line(text),
+            Self::Live(live) => {
+                // In the place of the picture, which is drawn again beneath it.
+                if live.drawn > 0 {
+                    console.out(&format!("\x1b[{}A\x1b[J", live.drawn));
+                }
+                console.line(text);
+                live.drawn = 0;
+            }
+        }
+    }
+
     /// A remark between the lines.
     pub fn remark(&mut self, console: &mut Console<'_>, text: &str) {
         console.note(text);

@@ -18,6 +18,8 @@ use crate::session::Session;
 
 const TICK: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(3600);
+/// Between two questions for what else is new.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a host that went away is waited for.
 const LOST_MAX: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,20 @@ pub(crate) fn until_settled(
     client: Client,
     first: DeploymentView,
 ) -> CliResult<Watched> {
+    until_settled_with(session, client, first, None)
+}
+
+/// Answers lines that are news.
+pub(crate) type News<'a> = &'a mut dyn FnMut(&DeploymentView) -> Vec<String>;
+
+/// The same, with further lines between those of the progress.
+pub(crate) fn until_settled_with(
+    session: &mut Session<'_, '_>,
+    client: Client,
+    first: DeploymentView,
+    mut news: Option<News<'_>>,
+) -> CliResult<Watched> {
+    let mut asked = Instant::now();
     let mut progress = Progress::for_console(session.console, session.json());
     let (to, from) = mpsc::channel();
     let _interrupts = Interrupts::watch(to.clone(), || Message::Interrupted);
@@ -52,7 +68,11 @@ pub(crate) fn until_settled(
     let mut view = Box::new(first);
     progress.show(session.console, &view);
     while !is_over(view.deployment.status) {
-        let pause = if progress.ticks() { TICK } else { QUIET };
+        let pause = match (progress.ticks(), news.is_some()) {
+            (true, _) => TICK,
+            (false, true) => ASK_EVERY,
+            (false, false) => QUIET,
+        };
         match from.recv_timeout(pause) {
             Ok(Message::View(news)) => view = news,
             Ok(Message::Lost) => progress.remark(
@@ -63,6 +83,11 @@ pub(crate) fn until_settled(
             Ok(Message::Interrupted) => return Ok(Watched::Interrupted),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if asked.elapsed() >= ASK_EVERY || is_over(view.deployment.status) {
+            asked = Instant::now();
+            let lines = news.as_mut().map(|news| news(&view)).unwrap_or_default();
+            lines.iter().for_each(|line| progress.say(session.console, line));
         }
         progress.show(session.console, &view);
     }

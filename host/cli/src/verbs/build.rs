@@ -1,5 +1,6 @@
 //! `windlass build`: a folder or a repository is built on the host, and nothing is deployed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,9 @@ use super::deploy::{check_settings, is_git_address, project_of_file, project_of_
 use super::{environment_path, save, unreadable};
 use crate::client::{self, Client, with_query};
 use crate::exit::{CliError, CliResult, Exit};
-use crate::render::{bytes, harmless, table, took};
+use crate::render::{bytes, harmless, took};
 use crate::session::{Session, project_of_folder};
-use crate::watch::{Watched, until_settled};
+use crate::watch::{Watched, until_settled_with};
 use crate::{archive, render};
 
 /// Build a folder or a Git repository on the host, and deploy nothing.
@@ -82,7 +83,15 @@ impl Build {
         let client = session.client()?;
         let accepted = self.send(session, &client)?;
         let (number, project) = (accepted.deployment.number, accepted.deployment.project.clone());
-        let view = match until_settled(session, session.client()?, accepted)? {
+        let mut said = BTreeSet::new();
+        let mut news = |view: &DeploymentView| {
+            let ended = steps(&client, view).into_iter();
+            let new = ended.filter(|step| said.insert(step.id.clone()));
+            new.map(|step| line(&step)).collect()
+        };
+        let watching = session.client()?;
+        let watched = until_settled_with(session, watching, accepted, Some(&mut news))?;
+        let view = match watched {
             Watched::Settled(view) => view,
             Watched::Interrupted => {
                 session.console.note(&format!(
@@ -93,9 +102,6 @@ impl Build {
             }
         };
         let steps = steps(&client, &view);
-        if !session.json() {
-            session.console.out(&shown(&steps));
-        }
         if view.deployment.status != DeploymentStatus::Built {
             return Ok(self.ended(session, &view, &steps));
         }
@@ -220,20 +226,14 @@ fn steps(client: &Client, view: &DeploymentView) -> Vec<StepWhy> {
     client.get::<BuildWhy>(&path).map(|why| why.steps).unwrap_or_default()
 }
 
-fn shown(steps: &[StepWhy]) -> String {
-    if steps.is_empty() {
-        return String::new();
-    }
-    let row = |(n, step): (usize, &StepWhy)| {
-        let outcome = match (step.cached, step.succeeded) {
-            (true, _) => "cached",
-            (false, true) => "built",
-            (false, false) => "failed",
-        };
-        let place = format!("{}/{}", n + 1, steps.len());
-        vec![place, outcome.to_owned(), took(step.took_ms), harmless(&step.name)]
+/// A step that ended: cached, built or failed, and in what time.
+fn line(step: &StepWhy) -> String {
+    let outcome = match (step.cached, step.succeeded) {
+        (true, _) => "cached",
+        (false, true) => "built",
+        (false, false) => "failed",
     };
-    table(&["step", "", "time", "name"], &steps.iter().enumerate().map(row).collect::<Vec<_>>())
+    format!("    {outcome:<6}  {:>9}  {}", took(step.took_ms), harmless(&step.name))
 }
 
 fn refuse_full(dir: &Path) -> CliResult<()> {
@@ -304,7 +304,8 @@ mod tests {
             reasons: Vec::new(),
             said: Vec::new(),
         };
-        insta::assert_snapshot!(shown(&[step("npm ci", true, 3), step("copy files", false, 2100)]));
+        assert_eq!(line(&step("npm ci", true, 3)), "    cached       3 ms  npm ci");
+        assert_eq!(line(&step("copy files", false, 2100)), "    built       2.1 s  copy files");
     }
 
     #[test]

@@ -259,10 +259,10 @@ fn logs(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
 fn folders(data_dir: &Path, sums: &mut Sums) {
     for (folder, what) in BY_PROJECT {
         for name in names(&data_dir.join(folder)) {
-            let size = size(&data_dir.join(folder).join(&name));
+            let path = data_dir.join(folder).join(&name);
             match name.parse() {
-                Ok(project) => sums.project(&project, what, size),
-                Err(_) => sums.host("other", size, ""),
+                Ok(project) if path.is_dir() => sums.project(&project, what, size(&path)),
+                _ => sums.host("other", size(&path), ""),
             }
         }
     }
@@ -323,6 +323,7 @@ mod tests {
         };
         write("volumes/shop/production/data/file");
         write("cache/mounts/shop/npm/file");
+        write("cache/git/config");
         write("backups/one.tar.zst");
         write("containerd/root/io.containerd.metadata.v1.bolt/meta.db");
         write("containerd/root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/file");
@@ -332,6 +333,7 @@ mod tests {
         let shop = &sums.projects[&"shop".parse::<ProjectName>().unwrap()];
         assert!(shop["volumes"].bytes >= 8192 && shop["cache-mounts"].bytes >= 8192, "{shop:?}");
         let files = |what: &str| sums.host[what].0.files;
-        assert_eq!((files("backups"), files("state"), files("other")), (1, 1, 1));
+        assert_eq!((files("backups"), files("state"), files("other")), (1, 1, 2));
+        assert_eq!(sums.projects.len(), 1, "Git's configuration is no project");
     }
 }

@@ -13,12 +13,16 @@ use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, Limits,
     ProjectName,
 };
-use windlass_store::{HistoryFilter, Versioned};
+use windlass_store::HistoryFilter;
 
 use crate::host::Host;
 use crate::source::uploads;
 
 pub(crate) mod logs;
+mod retained;
+
+use retained::keep;
+pub(crate) use retained::{due, images, is_kept_without, let_go, retained};
 
 /// Environments whose artifacts could not be pruned because something was being built.
 pub(crate) type Owed = Arc<Mutex<BTreeSet<(ProjectName, EnvironmentName)>>>;
@@ -91,118 +95,6 @@ async fn prune(
         noted.map_err(|e| e.to_failure())?;
     }
     Ok(true)
-}
-
-/// What is kept of an environment now.
-fn keep(
-    host: &Host,
-    project: &ProjectName,
-    environment: &EnvironmentName,
-) -> Result<Keep, Failure> {
-    let live = host.live(project, environment)?;
-    let settings = live.as_ref().and_then(|(live, _)| live.outputs.settings.as_ref());
-    let set = host.store.environment_settings(project, environment).map_err(|e| e.to_failure())?;
-    let always = kept_always(host, project, environment)?;
-    let overrides = set.map(|set| set.value.overrides).unwrap_or_default();
-    Ok(Keep::of(&overrides, settings, &host.config.limits, always))
-}
-
-/// Every environment of this host.
-fn environments(host: &Host) -> Result<Vec<(ProjectName, EnvironmentName)>, Failure> {
-    let mut all = Vec::new();
-    for project in host.store.projects().map_err(|e| e.to_failure())? {
-        for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
-            all.push((project.name.clone(), environment.name));
-        }
-    }
-    Ok(all)
-}
-
-fn with_artifact(
-    host: &Host,
-    project: &ProjectName,
-    environment: &EnvironmentName,
-) -> Result<Vec<(Deployment, u64)>, Failure> {
-    let found = host.store.deployments_with_artifact(project, environment);
-    let found = found.map_err(|e| e.to_failure())?.into_iter();
-    Ok(found.map(|Versioned { value, revision }| (value, revision)).collect())
-}
-
-/// Every artifact that some deployment keeps, with its project.
-pub(crate) fn retained(host: &Host) -> Result<Vec<(ProjectName, Digest)>, Failure> {
-    let mut all = Vec::new();
-    for (project, environment) in environments(host)? {
-        for (deployment, _) in with_artifact(host, &project, &environment)? {
-            all.extend(deployment.outputs.artifact.map(|it| (project.clone(), it.digest)));
-        }
-    }
-    Ok(all)
-}
-
-/// The deployments whose artifacts are beyond what is kept.
-pub(crate) fn due(host: &Host) -> Result<Vec<(Deployment, u64)>, Failure> {
-    let mut due = Vec::new();
-    for (project, environment) in environments(host)? {
-        let retained = with_artifact(host, &project, &environment)?;
-        let keep = keep(host, &project, &environment)?;
-        let chosen = keep.artifacts_to_go(retained.iter().map(|(deployment, _)| deployment));
-        due.extend(retained.into_iter().filter(|(one, _)| chosen.contains(&one.id)));
-    }
-    Ok(due)
-}
-
-/// The builds that are kept as images and that a person may do without.
-pub(crate) fn images(host: &Host) -> Result<Vec<(Deployment, u64)>, Failure> {
-    let mut images = Vec::new();
-    for (project, environment) in environments(host)? {
-        let always = kept_always(host, &project, &environment)?;
-        images.extend(
-            with_artifact(host, &project, &environment)?.into_iter().filter(|(one, _)| {
-                one.status == DeploymentStatus::Built && !always.contains(&one.id)
-            }),
-        );
-    }
-    Ok(images)
-}
-
-/// Whether a deployment that is not one of these keeps the artifact.
-pub(crate) fn is_kept_without(
-    host: &Host,
-    artifact: &Digest,
-    without: &BTreeSet<DeploymentId>,
-) -> Result<bool, Failure> {
-    for (project, environment) in environments(host)? {
-        let kept =
-            with_artifact(host, &project, &environment)?.into_iter().any(|(deployment, _)| {
-                !without.contains(&deployment.id)
-                    && deployment.outputs.artifact.is_some_and(|it| it.digest == *artifact)
-            });
-        if kept {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Releases a settled deployment's artifact, unless the deployment was changed meanwhile. The caller
-/// holds builds off. Can be repeated.
-pub(crate) async fn let_go(
-    host: &Host,
-    mut deployment: Deployment,
-    revision: u64,
-) -> Result<(), Failure> {
-    let Some(artifact) = deployment.outputs.artifact.clone().filter(|_| is_over(deployment.status))
-    else {
-        return Ok(());
-    };
-    deployment.artifact_pruned = true;
-    match host.save_deployment(&deployment, revision).await {
-        Ok(_) => release(host, &deployment, &artifact).await,
-        Err(failure) => {
-            tracing::debug!(%failure, "it was changed meanwhile and is kept");
-            Ok(())
-        }
-    }
 }
 
 /// Pinned ones, and what a waiting rollback or promotion takes over.
