@@ -438,6 +438,8 @@ fn the_help_of_every_verb_is_known() {
         "redeploy",
         "rollback",
         "promote",
+        "push",
+        "save",
         "deployments",
         "show",
         "status",

@@ -93,22 +93,13 @@ pub(super) async fn layers(
 ) -> Result<Vec<Piece>, Failure> {
     let mut pieces = Vec::new();
     for link in chain(runtime, snapshot).await? {
-        match noted(&link.labels) {
-            Some(piece) if piece.from.is_none() => {
-                if runtime.blob(&piece.layer.digest).await.map_err(failed)?.is_some() {
-                    pieces.push(piece);
-                    continue;
-                }
-            }
-            Some(piece) => {
-                let got =
-                    present(piece.clone()).await || fetch(export, runtime, &piece, notes).await?;
-                if got {
-                    pieces.push(piece);
-                    continue;
-                }
-            }
-            None => {}
+        let known = match noted(&link.labels) {
+            Some(piece) => at_hand(export, runtime, piece, present, notes).await?,
+            None => None,
+        };
+        if let Some(piece) = known {
+            pieces.push(piece);
+            continue;
         }
         if walk::is_empty(&link.dir).map_err(|e| unreadable(&link.dir, &e))? {
             continue;
@@ -121,6 +112,21 @@ pub(super) async fn layers(
         pieces.push(Piece { layer, from: None });
     }
     Ok(pieces)
+}
+
+/// The layer that was noted, if it is still to be had.
+async fn at_hand(
+    export: &Export,
+    runtime: &dyn Runtime,
+    piece: Piece,
+    present: Present<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Piece>, Failure> {
+    let had = match &piece.from {
+        None => runtime.blob(&piece.layer.digest).await.map_err(failed)?.is_some(),
+        Some(_) => present(piece.clone()).await || fetch(export, runtime, &piece, notes).await?,
+    };
+    Ok(had.then_some(piece))
 }
 
 async fn chain(runtime: &dyn Runtime, snapshot: &str) -> Result<Vec<Link>, Failure> {

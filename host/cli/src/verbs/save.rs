@@ -21,8 +21,9 @@ enum Format {
     Docker,
 }
 
-/// Save a deployment's image to a file, which `windlass deploy --image-archive`, `docker load` and
-/// others read.
+/// Save a deployment's image to a file.
+///
+/// `windlass deploy --image-archive` reads it, and others do; `docker load` wants `--format docker`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass save production --output shop.tar
