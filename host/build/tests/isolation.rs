@@ -45,6 +45,10 @@ async fn neighbour(host: &Host) -> Ipv4Addr {
 }
 
 fn answers(address: Ipv4Addr) -> bool {
+    ask(address).is_ok()
+}
+
+fn ask(address: Ipv4Addr) -> Result<(), String> {
     let ask = || -> std::io::Result<bool> {
         let wait = Duration::from_secs(10);
         let mut stream = TcpStream::connect_timeout(&(address, 8080).into(), wait)?;
@@ -54,7 +58,11 @@ fn answers(address: Ipv4Addr) -> bool {
         stream.read_to_string(&mut text)?;
         Ok(text.contains("hello"))
     };
-    ask().unwrap_or(false)
+    match ask() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it answers something else".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn tight() -> Limits {
@@ -71,10 +79,11 @@ async fn misbehaves(host: &Host, neighbour: Ipv4Addr, run: Run) -> Failure {
     let (builder, request) = (host.builder.clone(), host.request(scripted(run)));
     let build = tokio::spawn(async move { builder.build(request).await });
     while !build.is_finished() {
-        assert!(tokio::task::spawn_blocking(move || answers(neighbour)).await.unwrap());
+        let asked = tokio::task::spawn_blocking(move || ask(neighbour)).await.unwrap();
+        assert_eq!(asked, Ok(()), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(answers(neighbour));
+    assert_eq!(ask(neighbour), Ok(()));
     build.await.unwrap().unwrap_err()
 }
 

@@ -160,6 +160,10 @@ async fn in_container(
         }
     }
     .await;
+    let outcome = match watch.verdict() {
+        Some(over) => Ok(End::Over(over)),
+        None => outcome,
+    };
     let deleted = runtime.delete(&spec.id).await;
     if outcome.is_err() || tokio::time::timeout(LOG_END_WAIT, &mut follower).await.is_err() {
         follower.abort();

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use windlass_containers::logs;
@@ -36,10 +37,12 @@ pub(super) struct Watch<'a> {
     dirs: Vec<PathBuf>,
     /// What the folders held before.
     before: u64,
+    /// Known before the command is killed: its end may be seen before the killing is over.
+    verdict: Mutex<Option<Over>>,
 }
 
 /// What a command went over; it has been killed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Over {
     /// Its output.
     Output { bytes: u64, bytes_max: u64 },
@@ -94,7 +97,24 @@ impl<'a> Watch<'a> {
     ) -> Result<Self, Failure> {
         let of = dirs.clone();
         let before = blocking(move || of.iter().map(|dir| disk_bytes(dir)).sum()).await?;
-        Ok(Self { session, active, id: &spec.id, log: spec.log.dir.clone(), dirs, before })
+        Ok(Self {
+            session,
+            active,
+            id: &spec.id,
+            log: spec.log.dir.clone(),
+            dirs,
+            before,
+            verdict: Mutex::default(),
+        })
+    }
+
+    /// Why the command was killed, if it was.
+    pub(super) fn verdict(&self) -> Option<Over> {
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decide(&self, over: Over) {
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(over);
     }
 
     /// Returns when the command was killed because it went over something.
@@ -110,13 +130,11 @@ impl<'a> Watch<'a> {
             tokio::time::sleep(LOOK_EVERY).await;
             let bytes = logs::written(&self.log);
             if bytes > output_max {
-                self.kill().await;
-                return Over::Output { bytes, bytes_max: output_max };
+                return self.kill(Over::Output { bytes, bytes_max: output_max }).await;
             }
             let free = Free::of(&self.session.config.data_dir);
             if is_below(free.bytes, bytes_min, began.bytes) {
-                self.kill().await;
-                return Over::Floor { free, bytes_min };
+                return self.kill(Over::Floor { free, bytes_min }).await;
             }
             let grown = at_walk.bytes.saturating_sub(free.bytes);
             let is_due = walked.elapsed() > WALK_EVERY || grown > disk_max / 16;
@@ -128,9 +146,9 @@ impl<'a> Watch<'a> {
             let measured = self.measure().await;
             let suspected = measured.unwrap_or(began.bytes.saturating_sub(free.bytes));
             if suspected > disk_max
-                && let Some(bytes) = self.measure_frozen(disk_max).await
+                && let Some(over) = self.measure_frozen(disk_max).await
             {
-                return Over::Disk { bytes, bytes_max: disk_max };
+                return over;
             }
             (walked, walk_took, at_walk) = (Instant::now(), start.elapsed(), free);
         }
@@ -146,13 +164,15 @@ impl<'a> Watch<'a> {
     }
 
     /// Freezes the command and measures; it is killed if it is over, else it goes on.
-    async fn measure_frozen(&self, bytes_max: u64) -> Option<u64> {
+    async fn measure_frozen(&self, bytes_max: u64) -> Option<Over> {
         let runtime = &self.session.runtime;
         if let Err(error) = runtime.freeze(self.id).await {
             tracing::warn!(id = self.id, %error, "a command could not be frozen");
         }
-        let over = self.measure().await.filter(|bytes| *bytes > bytes_max);
-        if over.is_some() {
+        let bytes = self.measure().await.filter(|bytes| *bytes > bytes_max);
+        let over = bytes.map(|bytes| Over::Disk { bytes, bytes_max });
+        if let Some(over) = over {
+            self.decide(over);
             self.signal_all().await;
         }
         if let Err(error) = runtime.thaw(self.id).await {
@@ -161,7 +181,8 @@ impl<'a> Watch<'a> {
         over
     }
 
-    async fn kill(&self) {
+    async fn kill(&self, over: Over) -> Over {
+        self.decide(over);
         if let Err(error) = self.session.runtime.freeze(self.id).await {
             tracing::warn!(id = self.id, %error, "a command could not be frozen");
         }
@@ -169,6 +190,7 @@ impl<'a> Watch<'a> {
         if let Err(error) = self.session.runtime.thaw(self.id).await {
             tracing::warn!(id = self.id, %error, "a command could not be thawed");
         }
+        over
     }
 
     async fn signal_all(&self) {
