@@ -12,18 +12,18 @@ use super::{ArchiveError, ArchiveLimits, Unpacked, escapes, forbidden, kind_name
 use crate::rooted::{Kind, Owner, Root};
 
 /// Unpacks a tar (plain, or packed with gzip, bzip2, xz or zstd) below `dest`; whether it is one is told by its
-/// contents, and the answer. Files get `owner`, or keep their own.
+/// contents, and the answer. `dest` belongs to `dir`; files get `owner`, or keep their own.
 pub(crate) fn unpack_whole(
     archive: &mut File,
     root: &Root,
     dest: &Path,
     limits: ArchiveLimits,
-    owner: Option<Owner>,
+    (dir, owner): (Owner, Option<Owner>),
 ) -> Result<bool, ArchiveError> {
     if !is_tar(archive).map_err(ArchiveError::Io)? {
         return Ok(false);
     }
-    root.create_dirs(dest, owner.unwrap_or_default()).map_err(ArchiveError::Io)?;
+    root.create_dirs(dest, dir).map_err(ArchiveError::Io)?;
     let mut sink =
         Whole { root, dest, owner, limits, done: Unpacked::default(), times: Vec::new() };
     sink.tar(decoder(archive).map_err(ArchiveError::Io)?)?;
@@ -201,7 +201,8 @@ mod tests {
         for flag in ["--no-auto-compress", "-z", "-j", "-J", "--zstd"] {
             let to = tempfile::tempdir().unwrap();
             let root = Root::open(to.path()).unwrap();
-            let done = unpack_whole(&mut packed(flag), &root, Path::new("/x"), LIMITS, Some(me()));
+            let done =
+                unpack_whole(&mut packed(flag), &root, Path::new("/x"), LIMITS, (me(), Some(me())));
             assert!(done.unwrap(), "{flag}");
             let at = |name: &str| to.path().join("x/d").join(name);
             let run = std::fs::metadata(at("run")).unwrap();
@@ -217,7 +218,7 @@ mod tests {
         for body in [&b"\x1f\x8bnot gzip"[..], b"BZh9 neither", b"hello", b"", &[0; 1024]] {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(body).unwrap();
-            let done = unpack_whole(&mut file, &root, Path::new("/x"), LIMITS, Some(me()));
+            let done = unpack_whole(&mut file, &root, Path::new("/x"), LIMITS, (me(), Some(me())));
             assert!(!done.unwrap(), "{body:?}");
         }
         assert!(!to.path().join("x").exists());
@@ -239,7 +240,7 @@ mod tests {
         file.flush().unwrap();
         let to = tempfile::tempdir().unwrap();
         let root = Root::open(to.path()).unwrap();
-        let _refused = unpack_whole(&mut file, &root, Path::new("/"), LIMITS, Some(me()));
+        let _refused = unpack_whole(&mut file, &root, Path::new("/"), LIMITS, (me(), Some(me())));
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }

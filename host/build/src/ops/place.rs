@@ -195,7 +195,8 @@ impl Job<'_> {
             .from
             .open_file(&entry.path)
             .map_err(|e| unreadable("An archive cannot be read", &e))?;
-        unpack_whole(&mut file, putting.to, dest, self.limits, owner)
+        // What is in an archive keeps its owners.
+        unpack_whole(&mut file, putting.to, dest, self.limits, (owner.unwrap_or_default(), None))
             .map_err(|e| super::files::refused(&entry.path.display().to_string(), &e))
     }
 

@@ -1,7 +1,6 @@
 //! Applications that bring a Dockerfile: deployed, refused with their line, and built as a peer builds them.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use windlass_model::plan::Probe;
 use windlass_model::{StepName, StepStatus};
@@ -12,7 +11,7 @@ mod peer;
 mod tree;
 
 use ours::Ours;
-use peer::{FILE, Peer, Registry, Wanted, prepared, serve_file};
+use peer::{Peer, Registry, Wanted, prepared, serve_file};
 use tree::differences;
 
 /// Fixtures of one ordinary run.
@@ -20,7 +19,21 @@ const SAMPLE: usize = 10;
 
 /// Where Windlass and the peer differ, and why: the fixture (`*` for all), the path or key, the reason. A
 /// difference that is not listed fails the test, and so does one that is listed and not there.
-const DIFFERENCES: &[(&str, &str, &str)] = &[];
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "copy-chmod",
+        "setuid",
+        "the peer drops the bits above 777 of --chmod, which nothing says it should",
+    ),
+    ("mount-bind", "ctx", MOUNT_POINT),
+    ("mount-bind", "in", MOUNT_POINT),
+    ("mount-bind", "t", MOUNT_POINT),
+    ("mount-cache", "cache", MOUNT_POINT),
+    ("mount-cache", "var/named", MOUNT_POINT),
+    ("mount-tmpfs", "scratch", MOUNT_POINT),
+];
+const MOUNT_POINT: &str =
+    "a mount's target that was not there goes with the mount; this version of the peer leaves it";
 
 fn case_settings(fixture: &std::path::Path) -> toml::Table {
     let text = std::fs::read_to_string(fixture.join("case.toml")).unwrap_or_default();
@@ -78,14 +91,20 @@ async fn compare(
         args: args.clone(),
         secret: text.contains("type=secret").then_some("0123456789"),
     };
-    let built = ours.build(&wanted).await;
+    let built = match ours.build(&wanted).await {
+        Ok(built) => built,
+        Err(failure) => return vec![format!("{name}: {failure}")],
+    };
     let mut wrong = Vec::new();
-    if !ours.build(&wanted).await.cached {
+    if !ours.build(&wanted).await.is_ok_and(|again| again.cached) {
         wrong.push(format!("{name}: building it again was no look-up"));
     }
     let own = context.join("peer.Dockerfile");
     let theirs = if own.exists() { "peer.Dockerfile" } else { dockerfile };
-    let (tree, config) = peer.build(&Wanted { dockerfile: theirs, args, ..wanted });
+    let (tree, config) = match peer.build(&Wanted { dockerfile: theirs, args, ..wanted }) {
+        Ok(built) => built,
+        Err(failure) => return vec![format!("{name}: {failure}")],
+    };
     let mut seen = differences(&built.tree, &tree);
     seen.extend(differences(&built.config, &config));
     let listed = |path: &str| {
@@ -135,9 +154,13 @@ fn an_application_with_a_dockerfile_goes_live_and_only_what_changed_is_built_aga
     repo.commit("The second version");
     let changed = host.deploy_git("shop", &repo, &[]).live();
     assert_eq!(host.get("shop.localhost", "/version").text(), "two\n");
-    let log = host.cli(&["logs", "--build", "--project", "shop", &changed.number().to_string()]);
-    let log = format!("{}{}", log.stdout, log.stderr);
-    assert!(log.contains("RUN echo") && log.contains("cached"), "{log}");
+    let number = changed.number().to_string();
+    let log = host.cli(&["logs", &number, "--step", "build", "--project", "shop"]).ok().stdout;
+    let step = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_default();
+    assert!(step("build: RUN echo").contains("cached"), "{log}");
+    assert!(step("COPY --from=build").contains("cached"), "{log}");
+    let copied = step("COPY version /www/version");
+    assert!(!copied.is_empty() && !copied.contains("cached"), "{log}");
 
     // The target and another file by setting; the path of the settings goes before the image's check.
     repo.write("docker/other", &format!("FROM {}/base:1 AS one\nRUN mkdir /w && echo other > /w/index.html\nCMD [\"/bin/httpd\", \"-f\", \"-p\", \"3000\", \"-h\", \"/w\"]\nFROM one\nRUN exit 1\n", registry.address));
@@ -154,7 +177,11 @@ fn what_a_dockerfile_cannot_have_fails_before_anything_runs_with_its_line() {
     let host = TestHost::start();
     let repo = GitRepo::empty();
     for (text, code, says) in [
-        ("FROM scratch\nRUN --security=insecure x\nCMD x\n", "dockerfile.unsupported", "line 2: RUN"),
+        (
+            "FROM scratch\nRUN --security=insecure x\nCMD x\n",
+            "dockerfile.unsupported",
+            "line 2: RUN",
+        ),
         ("FROM scratch\nRUN --mount=type=ssh x\n", "dockerfile.unsupported", "line 2: RUN"),
         ("FROM scratch\n\nCOYP a b\n", "dockerfile.unknown-instruction", "line 3: COYP"),
         ("FROM 127.0.0.1:1/nothing\nCMD x\n", "registry.unreachable", "line 1: FROM"),
@@ -165,8 +192,8 @@ fn what_a_dockerfile_cannot_have_fails_before_anything_runs_with_its_line() {
         let failed = host.deploy_git("shop", &repo, &[]);
         let failure = failed.failed(code);
         assert!(failure.what.contains(says) || failure.why.contains(says), "{failure:#?}");
-        assert_eq!(failed.step(StepName::Build), StepStatus::Pending, "{text}");
+        assert_eq!(failure.step, Some(StepName::Plan), "{text}");
+        assert_ne!(failed.step(StepName::Build), StepStatus::Succeeded, "{text}");
     }
-    let _unused = (FILE, Duration::ZERO);
     host.finish();
 }

@@ -82,7 +82,7 @@ impl Ours {
     }
 
     /// Plans as a deployment would.
-    async fn plan(&self, wanted: &Wanted<'_>) -> BuildPlan {
+    async fn plan(&self, wanted: &Wanted<'_>) -> Result<BuildPlan, String> {
         let mut file = format!("[build]\ndockerfile = {:?}\n", wanted.dockerfile);
         file.extend(wanted.target.iter().map(|target| format!("target = {target:?}\n")));
         file.push_str("[build.args]\n");
@@ -102,11 +102,11 @@ impl Ours {
         let report = self.sandbox.detect(&self.plugin, &source, &context).await.result.unwrap();
         let chosen = report.detections.into_iter().next().unwrap();
         let plan = self.sandbox.plan(&self.plugin, &source, &context, &chosen).await.result;
-        plan.unwrap_or_else(|fault| panic!("{}: {fault}", wanted.context.display()))
+        plan.map_err(|fault| fault.to_string())
     }
 
     /// Builds, and gives the files and the configuration.
-    pub(crate) async fn build(&self, wanted: &Wanted<'_>) -> Built {
+    pub(crate) async fn build(&self, wanted: &Wanted<'_>) -> Result<Built, String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
         let variable = |value: &&str| BuildVariable {
@@ -118,7 +118,7 @@ impl Ours {
             project: "shop".parse().unwrap(),
             environment: EnvironmentName::production(),
             deployment: DeploymentId::generate(),
-            plan: self.plan(wanted).await,
+            plan: self.plan(wanted).await?,
             source_dir: wanted.context.to_owned(),
             app_dir: String::new(),
             source_digests: None,
@@ -132,13 +132,13 @@ impl Ours {
         };
         let outcome = self.builder.build(request).await;
         let log = || lines.lock().unwrap().join("\n");
-        let outcome = outcome.unwrap_or_else(|failure| panic!("{failure:#?}\n{}", log()));
+        let outcome = outcome.map_err(|failure| format!("{failure:#?}\n{}", log()))?;
         let cached = outcome.all_cached();
         let output = &outcome.artifact.outputs[0];
         let ArtifactKind::Image { config } = &output.kind else { panic!("{output:?}") };
         let mounted =
             self.runtime.mount_snapshot(&output.snapshot, Access::ReadOnly).await.unwrap();
-        Built { tree: of_dir(mounted.path()), config: of_config(config), cached }
+        Ok(Built { tree: of_dir(mounted.path()), config: of_config(config), cached })
     }
 
     /// Ends it and proves that nothing is left of it on the machine.

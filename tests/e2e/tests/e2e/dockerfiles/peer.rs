@@ -75,14 +75,19 @@ impl Peer {
     }
 
     /// Builds, and gives the files and the configuration.
-    pub(crate) fn build(&self, wanted: &Wanted<'_>) -> (Tree, Tree) {
+    pub(crate) fn build(&self, wanted: &Wanted<'_>) -> Result<(Tree, Tree), String> {
         let tar = self.data.path().join("built.tar");
         let output = format!("type=tar,dest={}", text(&tar));
-        run(self.build_command(wanted).args(["--output", &output]).arg(wanted.context));
+        let files =
+            self.build_command(wanted).args(["--output", &output]).arg(wanted.context).output();
+        let files = files.unwrap();
+        if !files.status.success() {
+            return Err(format!("the peer: {}", String::from_utf8_lossy(&files.stderr)));
+        }
         run(self.build_command(wanted).args(["--tag", "built"]).arg(wanted.context));
         let inspected = run(&mut self.docker(&["image", "inspect", "built"]));
         let image: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-        (of_tar(&tar), of_inspected(&image[0]))
+        Ok((of_tar(&tar), of_inspected(&image[0])))
     }
 
     fn build_command(&self, wanted: &Wanted<'_>) -> Command {
@@ -225,7 +230,10 @@ fn write_rootfs(root: &Path) {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
     }
     let files = [
-        ("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nweb:x:33:34::/:/bin/sh\n"),
+        (
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nweb:x:33:34::/:/bin/sh\n",
+        ),
         ("etc/group", "root:x:0:\napp:x:1001:\nweb:x:35:\nextra:x:44:app\n"),
         ("etc/motd", "hello\n"),
         ("etc/hosts", ""),
@@ -247,7 +255,8 @@ pub(crate) const FILE: &[u8] = b"downloaded\n";
 /// A server of one file on an address of this machine that is not its loopback, which a build never reaches.
 pub(crate) fn serve_file() -> String {
     let route = UdpSocket::bind("0.0.0.0:0").unwrap();
-    route.connect("198.51.100.1:9").unwrap();
+    // Nothing is sent: it only says which of this machine's addresses leads outside.
+    route.connect("1.1.1.1:9").unwrap();
     let ip = route.local_addr().unwrap().ip();
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -283,7 +292,8 @@ pub(crate) fn prepared(fixture: &Path, registry: &Registry) -> (tempfile::TempDi
         std::fs::remove_file(script).unwrap();
     }
     let sha256 = windlass_model::Digest::of(FILE);
-    let found = run(Command::new("find").arg(&context).args(["-name", "*Dockerfile", "-type", "f"]));
+    let found =
+        run(Command::new("find").arg(&context).args(["-name", "*Dockerfile", "-type", "f"]));
     for path in found.lines() {
         let file = std::fs::read_to_string(path).unwrap();
         let file = file.replace("REGISTRY/", &format!("{}/", registry.address));

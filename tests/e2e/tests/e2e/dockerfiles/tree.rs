@@ -32,12 +32,7 @@ pub(crate) fn of_dir(root: &Path) -> Tree {
     tree
 }
 
-fn walk(
-    root: &Path,
-    dir: &Path,
-    tree: &mut Tree,
-    links: &mut BTreeMap<(u64, u64), Vec<String>>,
-) {
+fn walk(root: &Path, dir: &Path, tree: &mut Tree, links: &mut BTreeMap<(u64, u64), Vec<String>>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let meta = path.symlink_metadata().unwrap();
