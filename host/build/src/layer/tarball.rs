@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_into_a_header_is_read_back() {
         let long = [b"d/".repeat(120), vec![0xff, b'x']].concat();
-        let xattrs = [(b"user.a".to_vec(), vec![0, 10, 61, 255])];
+        let xattrs = [(b"user.a".to_vec(), vec![0, 9, 61, 255])];
         let entry = Entry {
             mode: 0o4755,
             uid: 1 << 30,
@@ -192,7 +192,7 @@ mod tests {
             .map(|r| r.map(|r| (r.key_bytes().to_vec(), r.value_bytes().to_vec())).unwrap())
             .collect();
         let value = |name: &str| records.iter().find(|(n, _)| n == name.as_bytes()).map(|r| &r.1);
-        assert_eq!(value("SCHILY.xattr.user.a").unwrap(), &[0, 10, 61, 255]);
+        assert_eq!(value("SCHILY.xattr.user.a").unwrap(), &[0, 9, 61, 255]);
         assert_eq!(value("mtime").unwrap(), b"-7");
         assert_eq!(value("uid").unwrap(), (1_u32 << 30).to_string().as_bytes());
         let mut body = String::new();
