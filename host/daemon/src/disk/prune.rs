@@ -23,7 +23,7 @@ pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneVi
     let mut job = Job::look(host, request).await?;
     let mut items: Vec<PruneItem> = Vec::new();
     items.extend(job.deployments.iter().map(|going| of_deployment(&going.deployment, going.kind)));
-    items.extend(job.orphans.iter().map(|digest| of_orphan(digest)));
+    items.extend(job.orphans.iter().map(of_orphan));
     items.extend(job.victims.iter().map(of_victim));
     items.extend(job.uploads.iter().map(|upload| upload.item()));
     if !request.dry_run {
