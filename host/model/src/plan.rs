@@ -390,6 +390,14 @@ pub struct RunConfig {
     pub labels: KeyValues,
     /// Signal that asks it to end, SIGTERM when absent.
     pub stop_signal: Option<String>,
+    /// What an image says beside it; in a box, because most say nothing of it.
+    #[serde(flatten)]
+    pub details: Box<ImageDetails>,
+}
+
+/// The less usual parts of an image's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ImageDetails {
     /// Every port as images name it: `53/udp`; `exposed` are those of TCP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,

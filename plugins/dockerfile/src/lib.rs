@@ -76,7 +76,7 @@ impl Builder for Docker {
         };
         let lowered = Dockerfile::read(&text).and_then(|file| lower(&file, given));
         let lowered = lowered.map_err(|problem| problem.error(&name))?;
-        lowered.warnings.iter().for_each(|warning| log::warn(warning));
+        lowered.warnings.iter().for_each(log::warn);
         of(lowered, &settings, &name)
     }
 }

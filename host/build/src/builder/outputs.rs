@@ -68,7 +68,7 @@ impl Session {
 
 /// The configuration of the plan, completed by that of the image at the bottom.
 fn completed(config: RunConfig, base: &RunConfig) -> RunConfig {
-    if config.whole {
+    if config.details.whole {
         return config;
     }
     let or = |own: String, other: &String| if own.is_empty() { other.clone() } else { own };

@@ -133,7 +133,8 @@ impl Layout {
             layers.push(Layer { digest, bytes, diff_id, media_type: media_type.to_owned() });
         }
         let author = config.author.filter(|author| !author.is_empty());
-        let config = RunConfig { author, ..config.config.unwrap_or_default().into() };
+        let mut config = RunConfig::from(config.config.unwrap_or_default());
+        config.details.author = author;
         let digest = Digest::of(&config_bytes);
         Ok(Self { root, manifest: ImageManifest { digest, config, layers }, files })
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use windlass_model::Digest;
-use windlass_model::plan::{HealthCheck, RunConfig};
+use windlass_model::plan::{HealthCheck, ImageDetails, RunConfig};
 
 use super::error::RegistryError;
 use super::{ImageManifest, Layer};
@@ -49,7 +49,8 @@ pub(super) fn read(
         })
         .collect();
     let author = image.author.filter(|author| !author.is_empty());
-    let config = RunConfig { author, ..image.config.unwrap_or_default().into() };
+    let mut config = RunConfig::from(image.config.unwrap_or_default());
+    config.details.author = author;
     Ok(ImageManifest { digest: top, config, layers })
 }
 
@@ -224,12 +225,17 @@ impl From<ConfigSection> for RunConfig {
             volumes: section.volumes.unwrap_or_default().into_keys().collect(),
             labels: section.labels.unwrap_or_default().into_iter().collect(),
             stop_signal: section.stop_signal,
-            ports,
-            shell: section.shell.unwrap_or_default(),
-            onbuild: section.on_build.unwrap_or_default(),
-            health: section.healthcheck.map(HealthCheck::from).filter(|check| !check.test.is_empty()),
-            author: None,
-            whole: false,
+            details: Box::new(ImageDetails {
+                ports,
+                shell: section.shell.unwrap_or_default(),
+                onbuild: section.on_build.unwrap_or_default(),
+                health: section
+                    .healthcheck
+                    .map(HealthCheck::from)
+                    .filter(|check| !check.test.is_empty()),
+                author: None,
+                whole: false,
+            }),
         }
     }
 }
@@ -254,9 +260,13 @@ mod tests {
                        "OnBuild":["RUN a"],"Healthcheck":{"Test":["CMD","/up"],"Interval":5000000000,
                        "Retries":2}}"#;
         let config = RunConfig::from(serde_json::from_str::<ConfigSection>(json).unwrap());
-        assert_eq!((config.exposed, config.ports.len()), (vec![80], 2));
-        assert_eq!((config.shell[0].as_str(), config.onbuild[0].as_str()), ("/bin/bash", "RUN a"));
-        let check = config.health.unwrap();
+        assert_eq!((config.exposed, config.details.ports.len()), (vec![80], 2));
+        let details = config.details;
+        assert_eq!(
+            (details.shell[0].as_str(), details.onbuild[0].as_str()),
+            ("/bin/bash", "RUN a")
+        );
+        let check = details.health.unwrap();
         assert_eq!((check.test.len(), check.interval_ms, check.retries), (2, 5_000, 2));
     }
 }

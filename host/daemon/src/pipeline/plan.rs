@@ -156,9 +156,9 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     };
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
     // The ports as they are in force: settings come before the plan.
-    let artifact = run.artifact()?.clone();
+    let artifact = run.artifact()?;
     let mut processes = artifact.processes.clone();
-    let checks: Vec<_> = processes.iter().map(|process| check(&artifact, process)).collect();
+    let checks: Vec<_> = processes.iter().map(|process| check(artifact, process)).collect();
     for process in &mut processes {
         let instance = run.deployment.outputs.instances.iter().find(|i| i.process == process.name);
         process.port = instance.and_then(|instance| instance.port);
@@ -184,13 +184,14 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
 fn check(artifact: &Artifact, process: &ArtifactProcess) -> Option<HealthCheck> {
     let output = artifact.output(&process.output).filter(|_| process.argv.is_empty())?;
     let ArtifactKind::Image { config } = &output.kind else { return None };
-    let mut check = config.health.clone()?;
+    let mut check = config.details.health.clone()?;
     if let [kind, line] = check.test.as_slice()
         && kind == "CMD-SHELL"
-        && !config.shell.is_empty()
+        && !config.details.shell.is_empty()
     {
         let line = line.clone();
-        check.test = std::iter::once("CMD".to_owned()).chain(config.shell.clone()).collect();
+        check.test =
+            std::iter::once("CMD".to_owned()).chain(config.details.shell.clone()).collect();
         check.test.push(line);
     }
     Some(check)

@@ -1,7 +1,7 @@
 //! Build plans.
 
 use windlass_model::plan::{
-    Base, BuildPlan, BuildStep, Copy, HealthCheck, InlineFile, Mount, Op, Origin, Output,
+    Base, BuildPlan, BuildStep, Copy, HealthCheck, ImageDetails, InlineFile, Mount, Op, Origin, Output,
     OutputKind, Place, Placed, ProcessKind, ProcessPlan, Run, RunConfig, Sharing,
 };
 
@@ -196,12 +196,14 @@ fn config(config: builder::RunConfig) -> RunConfig {
         volumes: config.volumes,
         labels: config.labels,
         stop_signal: config.stop_signal,
-        ports: config.ports,
-        shell: config.shell,
-        onbuild: config.onbuild,
-        health: config.health.map(health_check),
-        author: config.author,
-        whole: config.whole,
+        details: Box::new(ImageDetails {
+            ports: config.ports,
+            shell: config.shell,
+            onbuild: config.onbuild,
+            health: config.health.map(health_check),
+            author: config.author,
+            whole: config.whole,
+        }),
     }
 }
 

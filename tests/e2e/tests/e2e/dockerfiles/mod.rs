@@ -20,6 +20,7 @@ const SAMPLE: usize = 10;
 /// Where Windlass and the peer differ, and why: the fixture (`*` for all), the path or key, the reason. A
 /// difference that is not listed fails the test, and so does one that is listed and not there.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
+    ("add-address", "owned/file.txt", "this version of the peer ignores --chmod of a download"),
     (
         "copy-chmod",
         "setuid",

@@ -170,14 +170,14 @@ impl ImageLookup for Lookup {
             cmd: config.cmd,
             user: config.user,
             cwd: config.cwd,
-            shell: config.shell,
-            onbuild: config.onbuild,
-            exposed: config.ports,
+            shell: config.details.shell,
+            onbuild: config.details.onbuild,
+            exposed: config.details.ports,
             volumes: config.volumes,
             labels: config.labels,
             stop_signal: config.stop_signal,
-            health: config.health,
-            author: config.author,
+            health: config.details.health,
+            author: config.details.author,
         })
     }
 }

@@ -115,7 +115,7 @@ pub(crate) fn of_config(config: &RunConfig) -> Tree {
     let pairs = |list: &[(String, String)]| list.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let mut env: Vec<String> = pairs(&config.env);
     env.sort();
-    let health = config.health.as_ref().map(|check| {
+    let health = config.details.health.as_ref().map(|check| {
         let ms = [check.interval_ms, check.timeout_ms, check.start_period_ms];
         format!("{:?} {ms:?} {}", check.test, check.retries)
     });
@@ -131,14 +131,14 @@ pub(crate) fn of_config(config: &RunConfig) -> Tree {
         ("Cmd", format!("{:?}", config.cmd)),
         ("User", config.user.clone()),
         ("WorkingDir", config.cwd.clone()),
-        ("ExposedPorts", format!("{:?}", sorted(&config.ports))),
+        ("ExposedPorts", format!("{:?}", sorted(&config.details.ports))),
         ("Volumes", format!("{:?}", sorted(&config.volumes))),
         ("Labels", format!("{labels:?}")),
         ("StopSignal", config.stop_signal.clone().unwrap_or_default()),
-        ("Shell", format!("{:?}", config.shell)),
-        ("OnBuild", format!("{:?}", config.onbuild)),
+        ("Shell", format!("{:?}", config.details.shell)),
+        ("OnBuild", format!("{:?}", config.details.onbuild)),
         ("Healthcheck", health.unwrap_or_default()),
-        ("Author", config.author.clone().unwrap_or_default()),
+        ("Author", config.details.author.clone().unwrap_or_default()),
     ])
 }
 
