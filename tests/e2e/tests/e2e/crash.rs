@@ -56,7 +56,9 @@ fn matrix() -> Vec<Case> {
         .into_iter()
         .flat_map(|step| places.map(|place| format!("{place}:{step}")))
         .filter(|place| place != "during:migrate")
-        .chain(["after:live", "during:retire", "during:commit", "during:record"].map(str::to_owned));
+        .chain(
+            ["after:live", "during:retire", "during:commit", "during:record"].map(str::to_owned),
+        );
     let begun = StepName::ALL.into_iter().take_while(|step| *step != StepName::Switch);
     let back = begun.flat_map(|step| [format!("undoing:{step}"), format!("undone:{step}")]);
     let within = ["before:undo", "within-undo:build", "within-undo:start"].map(str::to_owned);
