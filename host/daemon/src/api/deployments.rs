@@ -172,7 +172,7 @@ pub(super) async fn redeploy(
     let once = key.of(&("redeploy", &of.id))?;
     let request = Request { once, ..Request::by(actor) };
     let change = async move { deployments::redeploy_of(&app.host, of, &request).await };
-    Ok(Accepted(detached(change).await?))
+    Ok(Accepted(Box::pin(detached(change)).await?))
 }
 
 pub(super) async fn plan(

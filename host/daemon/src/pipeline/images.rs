@@ -59,7 +59,7 @@ impl ImageLookup for Images {
             Err(failure) => {
                 let error = match failure.code.as_str() {
                     "registry.not-found" | "registry.invalid-reference" => ImageError::NotFound,
-                    "registry.unauthorized" | "registry.denied" => ImageError::Denied,
+                    "registry.unauthorized" => ImageError::Denied,
                     "registry.unsupported-platform" => ImageError::UnsupportedPlatform,
                     _ => ImageError::Unreachable,
                 };
