@@ -25,7 +25,7 @@ impl Images {
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             Some(registry) => {
-                let why = format!("{}: {}", registry.what, registry.why);
+                let why = format!("{}: {}", failure.why, registry.why);
                 Failure { what: failure.what, why, ..registry }
             }
             None => failure,
