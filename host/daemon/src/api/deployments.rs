@@ -203,7 +203,7 @@ pub(super) async fn redeploy(
     let once = key.of(&(if no_cache { "redeploy-no-cache" } else { "redeploy" }, &of.id))?;
     let request = Request { once, no_cache, ..Request::by(actor) };
     let change = async move { deployments::redeploy_of(&app.host, of, &request).await };
-    Ok(Accepted(detached(change).await?))
+    Ok(Accepted(Box::pin(detached(change)).await?))
 }
 
 pub(super) async fn plan(

@@ -25,7 +25,7 @@ impl Images {
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             Some(registry) => {
-                let why = format!("{}: {}", registry.what, registry.why);
+                let why = format!("{}: {}", failure.why, registry.why);
                 Failure { what: failure.what, why, ..registry }
             }
             None => failure,
@@ -59,7 +59,7 @@ impl ImageLookup for Images {
             Err(failure) => {
                 let error = match failure.code.as_str() {
                     "registry.not-found" | "registry.invalid-reference" => ImageError::NotFound,
-                    "registry.unauthorized" | "registry.denied" => ImageError::Denied,
+                    "registry.unauthorized" => ImageError::Denied,
                     "registry.unsupported-platform" => ImageError::UnsupportedPlatform,
                     _ => ImageError::Unreachable,
                 };
