@@ -312,7 +312,7 @@ mod tests {
         check("no*", &PLAIN, &[]);
         assert!(matches!(run("nope", &PLAIN), Err(PickError::Missing(_))));
         assert!(run(".git", &PLAIN).is_err());
-        assert_eq!(run(".", &PLAIN).unwrap().len(), 9);
+        assert_eq!(run(".", &PLAIN).unwrap().len(), 10);
     }
 
     #[test]
