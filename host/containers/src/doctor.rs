@@ -168,7 +168,8 @@ fn version(path: &Path, flag: &str) -> Option<String> {
 }
 
 fn version_in(text: &str) -> Option<String> {
-    let number = |word: &str| word.trim_start_matches("OpenSSH_").trim_start_matches('v').to_owned();
+    let number =
+        |word: &str| word.trim_start_matches("OpenSSH_").trim_start_matches('v').to_owned();
     let is_version =
         |word: &String| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
     text.split_whitespace().map(number).find(is_version)

@@ -58,7 +58,9 @@ mod tests {
         };
         let web = Process { check: Some(check.clone()), ..web() };
         let policy = harness("{}").policy::<Default>(&app(), std::slice::from_ref(&web)).unwrap();
-        assert!(matches!(&policy.probes[..], [Probe::Command(asked)] if asked.argv[0] == "/bin/sh"));
+        assert!(
+            matches!(&policy.probes[..], [Probe::Command(asked)] if asked.argv[0] == "/bin/sh")
+        );
         assert_eq!((policy.timeout_ms, policy.budget_ms), (3_000, health::BUDGET_MS + 60_000));
         let settings = r#"{"health":{"path":"/up"}}"#;
         let policy = harness(settings).policy::<Default>(&app(), &[web]).unwrap();

@@ -380,7 +380,9 @@ impl Inner {
         reference: &Reference,
         access: &Access,
     ) -> Result<Option<BaseImage>, Failure> {
-        if let Some(found) = record::find(&*self.runtime, &self.guard, &access.remembered(reference)).await? {
+        if let Some(found) =
+            record::find(&*self.runtime, &self.guard, &access.remembered(reference)).await?
+        {
             return Ok(Some(found));
         }
         let (Some(_), Some(digest)) = (&reference.tag, &reference.digest) else { return Ok(None) };

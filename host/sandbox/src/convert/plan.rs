@@ -1,8 +1,8 @@
 //! Build plans.
 
 use windlass_model::plan::{
-    Base, BuildPlan, BuildStep, Copy, HealthCheck, ImageDetails, InlineFile, Mount, Op, Origin, Output,
-    OutputKind, Place, Placed, ProcessKind, ProcessPlan, Run, RunConfig, Sharing,
+    Base, BuildPlan, BuildStep, Copy, HealthCheck, ImageDetails, InlineFile, Mount, Op, Origin,
+    Output, OutputKind, Place, Placed, ProcessKind, ProcessPlan, Run, RunConfig, Sharing,
 };
 
 use super::facts::toolchains;
