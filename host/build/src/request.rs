@@ -37,7 +37,7 @@ pub enum StepEvent {
         id: String,
     },
     /// It was found, succeeded or failed.
-    Ended(StepRecord),
+    Ended(Box<StepRecord>),
 }
 
 /// Records of earlier builds, the newest first; read when the first step is not found.

@@ -83,7 +83,7 @@ impl Session {
             reasons,
             parts,
         };
-        (self.request.cache.told)(StepEvent::Ended(record));
+        (self.request.cache.told)(StepEvent::Ended(Box::new(record)));
         let snapshot = ended?;
         let outcome = StepOutcome { id, name, cached, took_ms, key: snapshot.clone() };
         Ok(StepDone { done: Done { snapshot, base }, outcome, images: self.take_images() })

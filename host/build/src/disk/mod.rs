@@ -91,10 +91,8 @@ impl Pass {
     /// The same, of steps only those that are meant; with how many of these a build uses now.
     pub fn choose_of(&self, ask: &Ask, only: &dyn Fn(&Piece) -> bool) -> (Vec<Victim>, usize) {
         let in_use = self.guard().in_use();
-        let needed = self.picture.needed();
-        let used = in_use.iter().filter(|key| !needed.contains(key.as_str()));
-        let used = used.filter_map(|key| self.picture.pieces.get(key)).filter(|piece| only(piece));
-        let used = used.filter(|piece| piece.class == Class::Step).count();
+        let used = in_use.iter().filter_map(|key| self.picture.pieces.get(key));
+        let used = used.filter(|piece| piece.class == Class::Step && only(piece)).count();
         (choose::choose_of(&self.picture, &in_use, ask, only), used)
     }
 

@@ -323,7 +323,7 @@ mod tests {
 
         let mut attested = put(dir, "s390x", "attestation");
         attested["platform"] = serde_json::json!({"os": "unknown", "architecture": "unknown"});
-        let mut named = ours.clone();
+        let mut named = ours;
         named["platform"] = serde_json::json!({"os": "linux", "architecture": architecture()});
         let index = serde_json::json!([attested, named]);
         assert_eq!(opened(dir, &index).unwrap().image().config.cmd, ["ours"]);

@@ -15,7 +15,7 @@ async fn recorded(
     request.cache.earlier = Earlier::read_by(move || earlier);
     request.cache.told = Arc::new(move |event| {
         if let StepEvent::Ended(step) = event {
-            told.lock().unwrap().steps.push(step);
+            told.lock().unwrap().steps.push(*step);
         }
     });
     change(&mut request);

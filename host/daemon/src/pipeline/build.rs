@@ -104,7 +104,7 @@ fn told_steps(run: &Run) -> StepSink {
         StepEvent::Committing { .. } => failpoint::reached("during:commit"),
         StepEvent::Ended(step) => {
             let carried_out = !step.cached;
-            writer.put(step);
+            writer.put(*step);
             if carried_out {
                 failpoint::reached("during:record");
             }

@@ -88,7 +88,7 @@ pub(super) async fn one(host: &Arc<Host>, mut delivery: Delivery) -> Result<(), 
     crate::failpoint::reached("webhook:work");
     let webhook = host.store.find_webhook(&delivery.webhook).map_err(stored)?;
     let outcomes = match webhook {
-        Some(webhook) => outcomes(host, &webhook.value, &delivery).await?,
+        Some(webhook) => Box::pin(outcomes(host, &webhook.value, &delivery)).await?,
         None => Vec::new(),
     };
     settle(&mut delivery, outcomes);

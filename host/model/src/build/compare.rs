@@ -97,7 +97,7 @@ fn ops(old: &[OpPart], new: &[OpPart], found: &mut Vec<Reason>) {
                 }
             }
             Some(_) => {
-                found.push(Reason::Command { shown: op.shown.clone(), how: Difference::Changed })
+                found.push(Reason::Command { shown: op.shown.clone(), how: Difference::Changed });
             }
             None => {
                 found.push(Reason::Command { shown: op.shown.clone(), how: Difference::Added });

@@ -401,7 +401,7 @@ fn a_host_that_is_killed_while_it_supervises_goes_on_with_it() {
         // The answer may be cut off with the host.
         let _ = world.host.cli_json(&["scale", "web=2", "--project", PROJECT]);
         if place == "during:leave" {
-            world.until("both run", |view| both_run(view));
+            world.until("both run", both_run);
             let _ = world.host.cli_json(&["scale", "web=1", "--project", PROJECT]);
         }
         world.host.wait_serve_ended(WITHIN);
