@@ -163,6 +163,7 @@ fn without_the_cache_all_is_built_and_clearing_it_harms_nothing() {
     shop.last += 1;
     load.wait_more(50);
     load.wait_body(&before);
+    load.wait_body(&format!("slow {before}"));
     assert_unharmed(&load.stop(), &[&before, &text]);
     let refused = shop.host.cli_json(&["why", &shop.last.to_string(), "--project", PROJECT]);
     let failure = refused.failure();

@@ -117,7 +117,8 @@ fn api_answers(host: &TestHost) -> Vec<(String, Vec<u8>)> {
     let description: serde_json::Value = host.api("GET", "/v1/openapi.json", None).json();
     let mut all = Vec::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
-        if operations.get("get").is_none() {
+        // An image is the application's own, and compressed: nothing is found in it by looking.
+        if operations.get("get").is_none() || path.ends_with("/image") {
             continue;
         }
         for number in ["1", "2", "3"] {
