@@ -321,13 +321,13 @@ async fn an_answer_is_framed_anew_for_the_visitor() {
 
 #[tokio::test]
 async fn an_upload_may_take_longer_than_an_answer() {
-    let proxy = Proxy::with(ProxyLimits { answer_ms: 50, ..ProxyLimits::default() }).await;
+    let proxy = Proxy::with(ProxyLimits { answer_ms: 1000, ..ProxyLimits::default() }).await;
     let (app, _) = recording().await;
     proxy.publish(1, instances(&[app])).await;
     let mut wire = Wire::open(proxy.address).await;
     wire.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\n\r\n").await;
     for letter in ["b", "o", "d", "y"] {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         wire.send(letter).await;
     }
     assert_eq!(wire.message().await.unwrap().status(), 200);
