@@ -15,10 +15,10 @@ use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
 use crate::artifact::static_dir;
 use crate::builder::Builder;
 use crate::disk::Mark;
+use crate::pipe::Pipe;
 
 /// Pieces of a tar that wait for the reader.
 const AHEAD: usize = 16;
-const PIECE_BYTES: usize = 128 * 1024;
 
 /// The pieces of a tar, in order; an error ends it before its time.
 pub type Pieces = mpsc::Receiver<io::Result<Bytes>>;
@@ -91,8 +91,7 @@ fn choose<'a>(artifact: &'a Artifact, name: Option<&str>) -> Result<&'a Artifact
 }
 
 fn write(from: &From, to: mpsc::Sender<io::Result<Bytes>>, _in_use: Mark) {
-    let pieces = Sender { to: to.clone(), piece: Vec::with_capacity(PIECE_BYTES) };
-    let mut tar = tar::Builder::new(pieces);
+    let mut tar = tar::Builder::new(Pipe::new(to.clone()));
     tar.follow_symlinks(false);
     let outcome = append(&mut tar, from.path(), Path::new("."));
     let outcome = outcome.and_then(|()| tar.into_inner()?.flush());
@@ -103,7 +102,7 @@ fn write(from: &From, to: mpsc::Sender<io::Result<Bytes>>, _in_use: Mark) {
 }
 
 /// A folder and everything below it, in the order of the names.
-fn append(tar: &mut tar::Builder<Sender>, from: &Path, name: &Path) -> io::Result<()> {
+fn append(tar: &mut tar::Builder<Pipe>, from: &Path, name: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     let kind = from.symlink_metadata()?.file_type();
     if kind.is_block_device() || kind.is_char_device() || kind.is_fifo() || kind.is_socket() {
@@ -117,27 +116,4 @@ fn append(tar: &mut tar::Builder<Sender>, from: &Path, name: &Path) -> io::Resul
         std::fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
     names.sort();
     names.iter().try_for_each(|entry| append(tar, &from.join(entry), &name.join(entry)))
-}
-
-struct Sender {
-    to: mpsc::Sender<io::Result<Bytes>>,
-    piece: Vec<u8>,
-}
-
-impl Write for Sender {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
-        self.to.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
 }

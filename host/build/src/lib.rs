@@ -20,6 +20,7 @@ mod key;
 pub mod layer;
 mod log;
 mod ops;
+mod pipe;
 mod place;
 pub mod registry;
 pub mod request;

@@ -313,7 +313,7 @@ fn walk_dir(
 }
 
 /// Names of what is in a directory, sorted.
-fn names(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
+pub(crate) fn names(dir: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
         let name = entry?.file_name().to_bytes().to_vec();

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use windlass_model::plan::HealthCheck;
+use windlass_model::Digest;
+use windlass_model::plan::{HealthCheck, ImageDetails, RunConfig};
 
 /// What an image brings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,29 @@ pub struct ImageConfig {
     pub health: Option<HealthCheck>,
     /// Who made it.
     pub author: Option<String>,
+}
+
+impl ImageConfig {
+    /// What a builder is told of this image.
+    pub fn new(digest: &Digest, config: RunConfig) -> Self {
+        let ImageDetails { shell, onbuild, ports, health, author, .. } = *config.details;
+        Self {
+            digest: digest.to_string(),
+            env: config.env,
+            entrypoint: config.entrypoint,
+            cmd: config.cmd,
+            user: config.user,
+            cwd: config.cwd,
+            shell,
+            onbuild,
+            exposed: ports,
+            volumes: config.volumes,
+            labels: config.labels,
+            stop_signal: config.stop_signal,
+            health,
+            author,
+        }
+    }
 }
 
 /// Why there is no configuration.

@@ -17,7 +17,7 @@ use windlass_model::{Digest, Failure};
 use crate::builder::LABEL_WORK;
 use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
-use crate::registry::{Access, Mirror, Reference, RegistryError};
+use crate::registry::{Access, ImageManifest, Mirror, Reference, RegistryError};
 
 mod assemble;
 mod pull;
@@ -322,12 +322,12 @@ impl Inner {
         }
     }
 
-    /// Digest and first port of an image.
-    async fn look_up(
+    /// What an image is at its registry now, unless that did not answer a moment ago.
+    async fn manifest(
         &self,
         reference: &Reference,
         access: &Access,
-    ) -> Result<(Digest, Option<u16>), Failure> {
+    ) -> Result<ImageManifest, PullError> {
         let asked = async {
             self.refuse_unreachable(reference)?;
             let image = pull::open(reference, self, access).await?;
@@ -335,7 +335,16 @@ impl Inner {
         };
         let manifest = asked.await;
         self.note_unreachable(reference, manifest.as_ref().err());
-        match manifest {
+        manifest
+    }
+
+    /// Digest and first port of an image.
+    async fn look_up(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<(Digest, Option<u16>), Failure> {
+        match self.manifest(reference, access).await {
             Ok(manifest) => Ok((manifest.digest, manifest.config.exposed.first().copied())),
             Err(error) => Err(error.failure(reference)),
         }
@@ -352,14 +361,7 @@ impl Inner {
         {
             return Ok((found.digest, found.config));
         }
-        let asked = async {
-            self.refuse_unreachable(reference)?;
-            let image = pull::open(reference, self, access).await?;
-            pull::manifest(&image).await
-        };
-        let manifest = asked.await;
-        self.note_unreachable(reference, manifest.as_ref().err());
-        match manifest {
+        match self.manifest(reference, access).await {
             Ok(manifest) => Ok((manifest.digest, manifest.config)),
             Err(
                 error @ PullError::Registry(

@@ -18,6 +18,7 @@ use windlass_model::{Digest, Failure};
 
 use super::Export;
 use super::walk::{self, WalkError};
+use crate::pipe::Pipe;
 use crate::registry::{Client, Layer, Reference, RegistryError};
 
 /// On a snapshot: its layer's media type, digest, size and diff id.
@@ -32,7 +33,6 @@ const LABEL_UNCOMPRESSED: &str = "containerd.io/uncompressed";
 const MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Fast rather than small: most of a layer is code that compresses well at any level.
 const LEVEL: u32 = 4;
-const CHUNK_BYTES: usize = 128 * 1024;
 
 /// A layer of an image that is being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,7 +211,7 @@ fn gone(dir: &Path) -> RuntimeError {
 /// Writes the compressed layer to the channel and returns its diff id. An error ends the stream, so that
 /// half a layer is never stored.
 fn write(dir: &Path, send: mpsc::Sender<io::Result<Bytes>>) -> Result<Digest, WalkError> {
-    let pipe = Pipe { send: send.clone(), chunk: Vec::with_capacity(CHUNK_BYTES) };
+    let pipe = Pipe::new(send.clone());
     // Neither a name nor a time stands in the header.
     let gzip = flate2::GzBuilder::new().operating_system(255);
     let mut out =
@@ -250,31 +250,6 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
-    }
-}
-
-/// The blocking end of a stream.
-struct Pipe {
-    send: mpsc::Sender<io::Result<Bytes>>,
-    chunk: Vec<u8>,
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.chunk.extend_from_slice(bytes);
-        if self.chunk.len() >= CHUNK_BYTES {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES));
-        let sent = self.send.blocking_send(Ok(Bytes::from(chunk)));
-        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 }
 

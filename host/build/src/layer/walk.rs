@@ -5,17 +5,18 @@
 //! directories and files without their data, which only certain kernel options make.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::EPOCH;
 use super::tarball::{self, Entry, Type};
+use crate::rooted::names;
 
 /// Directories below each other; a path of the kernel's longest length has at most this many.
 const DEPTH_MAX: usize = 512;
@@ -268,18 +269,6 @@ fn says_opaque(found: &Found<'_>, name: &[u8], value: &[u8]) -> Result<bool, Wal
         }
         _ => Ok(false),
     }
-}
-
-fn names(fd: &OwnedFd) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(fd)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(OsString::from_vec(name));
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn join(prefix: &[u8], name: &[u8]) -> Vec<u8> {

@@ -40,22 +40,7 @@ impl ImageLookup for Images {
             return Err(ImageError::UnsupportedPlatform);
         }
         match self.builder.describe_image(reference, self.access.clone()).await {
-            Ok((digest, config)) => Ok(ImageConfig {
-                digest: digest.to_string(),
-                env: config.env,
-                entrypoint: config.entrypoint,
-                cmd: config.cmd,
-                user: config.user,
-                cwd: config.cwd,
-                shell: config.details.shell,
-                onbuild: config.details.onbuild,
-                exposed: config.details.ports,
-                volumes: config.volumes,
-                labels: config.labels,
-                stop_signal: config.stop_signal,
-                health: config.details.health,
-                author: config.details.author,
-            }),
+            Ok((digest, config)) => Ok(ImageConfig::new(&digest, config)),
             Err(failure) => {
                 let error = match failure.code.as_str() {
                     "registry.not-found" | "registry.invalid-reference" => ImageError::NotFound,

@@ -3,13 +3,12 @@
 //! **Invariant: everything that is missing is named at once**, before any work and before any migration.
 //! Undo: nothing. After a crash: again.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use windlass_model::Failure;
 
 use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, only_built, promote};
 use crate::disk::space;
+use crate::host::Host;
 use crate::{diagnose, failpoint};
 
 mod domains;
@@ -46,7 +45,7 @@ impl Work for Preflight {
         }
         match merge(missing) {
             Some(failure) => Err(failure),
-            None => Ok(Done::new(numbers(&run.host.config.data_dir, available))),
+            None => Ok(Done::new(numbers(&run.host, available))),
         }
     }
 }
@@ -74,9 +73,10 @@ async fn to_run(run: &mut Run, available: Option<u64>) -> Result<Vec<Failure>, F
     Ok(missing)
 }
 
-fn numbers(data_dir: &Path, memory_bytes: Option<u64>) -> String {
-    let disk = free_disk(data_dir).map_or_else(|_| "?".to_owned(), |b| (b >> 20).to_string());
-    let memory = memory_bytes.map_or_else(|| "?".to_owned(), |b| (b >> 20).to_string());
+fn numbers(host: &Host, memory_bytes: Option<u64>) -> String {
+    let places = space::places(&host.config.data_dir, &host.config.limits).unwrap_or_default();
+    let mib = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), |b| (b >> 20).to_string());
+    let (disk, memory) = (mib(places.first().map(|place| place.free_bytes)), mib(memory_bytes));
     format!("nothing is missing; {disk} MiB of disk and {memory} MiB of memory are free")
 }
 
@@ -91,18 +91,6 @@ async fn room(run: &Run) -> Result<Option<Failure>, Failure> {
         tracing::warn!(%failure, "no room could be made");
     }
     Ok(space::below_floor(&space::places(data_dir, limits)?))
-}
-
-fn free_disk(data_dir: &Path) -> Result<u64, Failure> {
-    let stat = rustix::fs::statvfs(data_dir).map_err(|e| {
-        Failure::host(
-            "preflight.disk-unknown",
-            "the free disk space could not be read",
-            e.to_string(),
-            "check that the data directory is there and readable",
-        )
-    })?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn free_memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure> {
