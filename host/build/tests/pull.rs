@@ -7,10 +7,11 @@ mod common;
 use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
-use common::{Host, LOGIN, Registry, plan, script, step};
+use common::{Host, Registry, plan, script, step};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_model::plan::{Base, Op};
 use windlass_model::{Digest, Secret};
+use windlass_test_support::registry::LOGIN;
 
 #[tokio::test]
 async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {

@@ -7,10 +7,11 @@ mod common;
 use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
-use common::{Host, LOGIN, Registry, plan, script, scripted, step};
+use common::{Host, Registry, plan, script, scripted, step};
 use windlass_build::{Access, Login};
 use windlass_model::Secret;
 use windlass_model::plan::{Base, Op};
+use windlass_test_support::registry::LOGIN;
 
 fn login(registry: &str, password: &str) -> Access {
     let password = Secret::new(password.to_owned());

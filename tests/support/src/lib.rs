@@ -12,8 +12,10 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test says what it draws and what it saw")]
 
+pub mod addresses;
 pub mod cli;
 pub mod containerd_proxy;
+pub mod docker;
 pub mod git_server;
 pub mod guest;
 pub mod hooks;
@@ -21,12 +23,14 @@ pub mod host;
 pub mod http;
 pub mod leaks;
 pub mod load;
+pub mod registry;
 pub mod repo;
 pub mod sample;
 pub mod wait;
 
 pub use cli::{CliOutput, Deployed};
 pub use containerd_proxy::{ContainerdProxy, Fault};
+pub use docker::PrivateDocker;
 pub use host::{HostOptions, TestHost};
 pub use http::{Connection, Request, Response};
 pub use leaks::Machine;

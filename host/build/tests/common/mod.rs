@@ -7,9 +7,7 @@
 pub(crate) mod proxy;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,74 +15,16 @@ use tokio_util::sync::CancellationToken;
 use windlass_build::{
     BaseConfig, BasePolicy, Bases, BuildConfig, BuildOutcome, BuildRequest, BuildVariable, Builder,
 };
-use windlass_containers::{Config, Engine, Runtime, subnet_in_use};
-use windlass_model::network::{AddressError, Addresses, Subnet};
+use windlass_containers::{Config, Engine, Runtime};
 use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Copy, Op, Origin, Output, OutputKind, Run, RunConfig,
 };
 use windlass_model::{DeploymentId, Digest, Failure, HostId, Limits, LogLine, Secret};
+use windlass_test_support::addresses::TestAddresses;
+use windlass_test_support::registry::DockerRegistry;
 
 /// Longest wait for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Addresses in memory, from a pool that no route of this machine uses.
-pub(crate) struct TestAddresses {
-    pool: u8,
-    given: Mutex<Given>,
-}
-
-#[derive(Default)]
-struct Given {
-    subnets: BTreeMap<String, Subnet>,
-    addresses: BTreeMap<(String, String), Ipv4Addr>,
-}
-
-impl Addresses for TestAddresses {
-    fn subnet(&self, network: &str) -> Result<Subnet, AddressError> {
-        let subnets = &mut self.given.lock().unwrap().subnets;
-        if let Some(subnet) = subnets.get(network) {
-            return Ok(*subnet);
-        }
-        let subnet = (0..=255)
-            .map(|third| Subnet { base: Ipv4Addr::new(10, self.pool, third, 0), prefix_bits: 24 })
-            .find(|s| !subnets.values().any(|other| other == s) && !subnet_in_use(*s))
-            .ok_or_else(|| AddressError::Exhausted { pool: self.pool.to_string() })?;
-        subnets.insert(network.to_owned(), subnet);
-        Ok(subnet)
-    }
-
-    fn release_subnet(&self, network: &str) -> Result<(), AddressError> {
-        let mut given = self.given.lock().unwrap();
-        given.subnets.remove(network);
-        given.addresses.retain(|(of, _), _| of != network);
-        Ok(())
-    }
-
-    fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
-        let subnet = self.subnet(network)?;
-        let addresses = &mut self.given.lock().unwrap().addresses;
-        let key = (network.to_owned(), container.to_owned());
-        if let Some(address) = addresses.get(&key) {
-            return Ok(*address);
-        }
-        let address = (0..)
-            .map_while(|n| subnet.host(n))
-            .find(|address| !addresses.values().any(|other| other == address))
-            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
-        addresses.insert(key, address);
-        Ok(address)
-    }
-
-    fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
-        self.given.lock().unwrap().addresses.remove(&(network.to_owned(), container.to_owned()));
-        Ok(())
-    }
-
-    fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
-        let given = self.given.lock().unwrap();
-        Ok(given.addresses.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
-    }
-}
 
 /// One Windlass host with its builder.
 pub(crate) struct Host {
@@ -115,7 +55,7 @@ impl Host {
             logger_exe: PathBuf::from(env!("CARGO_BIN_EXE_windlass-build-test-logger")),
             limits: limits.clone(),
         };
-        let addresses = Arc::new(TestAddresses { pool, given: Mutex::default() });
+        let addresses = TestAddresses::new(pool);
         let engine = Engine::start(config, addresses).await.unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(engine.clone());
         let bases = Bases::new(
@@ -285,49 +225,23 @@ pub(crate) fn variable(name: &str, value: &str, secret: bool) -> BuildVariable {
 
 /// A registry on the loopback address.
 pub(crate) struct Registry {
-    child: Child,
     pub(crate) address: String,
-    _dir: tempfile::TempDir,
+    _running: DockerRegistry,
 }
 
 impl Registry {
     /// Starts an empty one on a free port.
     pub(crate) fn start() -> Self {
-        Self::start_with(false)
+        Self::of(DockerRegistry::start())
     }
 
-    /// The same, for [`LOGIN`] alone.
+    /// The same, for the login of guarded registries alone.
     pub(crate) fn start_guarded() -> Self {
-        Self::start_with(true)
+        Self::of(DockerRegistry::start_guarded())
     }
 
-    fn start_with(guarded: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: {address}}}\n",
-            dir.path().display()
-        );
-        let config = config + &if guarded { htpasswd(dir.path()) } else { String::new() };
-        let path = dir.path().join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry is missing: run `apt-get install docker-registry`");
-        let registry = Self { child, address, _dir: dir };
-        let start = Instant::now();
-        while TcpStream::connect(&registry.address).is_err() {
-            assert!(start.elapsed() < DEADLINE, "the registry does not start");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        registry
+    fn of(running: DockerRegistry) -> Self {
+        Self { address: running.address.clone(), _running: running }
     }
 
     fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
@@ -452,22 +366,4 @@ pub(crate) fn packed(dir: &Path) -> Vec<u8> {
     tar.mode(tar::HeaderMode::Deterministic);
     tar.append_dir_all("", dir).unwrap();
     tar.into_inner().unwrap()
-}
-
-/// The name and the password that a guarded registry lets in, and what its password file says of them.
-pub(crate) const LOGIN: (&str, &str) = ("me", "the-password");
-const HTPASSWD: &str = "me:$2b$05$9S5RK7cWT2jna/8Ls.bAmefxUTeQZhUJ1nYMR1lK9XHnMBm5xzag6\n";
-
-/// The part of a registry's configuration that lets one login in.
-fn htpasswd(dir: &Path) -> String {
-    let path = dir.join("htpasswd");
-    std::fs::write(&path, HTPASSWD).unwrap();
-    format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", path.display())
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _status = self.child.wait();
-    }
 }

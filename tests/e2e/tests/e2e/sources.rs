@@ -1,18 +1,16 @@
 //! The kinds of sources beside a repository's branch and a folder: finished files, images from a
 //! registry and from an archive, archives of the source, submodules, and what can be wrong with each.
 
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use windlass_model::{Digest, StepName, StepStatus};
 use windlass_test_support::git_server::GitServer;
-use windlass_test_support::{Deployed, GitRepo, TestHost, scratch, wait_for};
+use windlass_test_support::registry::{DockerRegistry, LOGIN};
+use windlass_test_support::{Deployed, GitRepo, TestHost, scratch};
 
-/// A password of the registry, and what its password file says of it.
-pub(crate) const PASSWORD: &str = "the-password";
-const HTPASSWD: &str = "me:$2b$05$9S5RK7cWT2jna/8Ls.bAmefxUTeQZhUJ1nYMR1lK9XHnMBm5xzag6\n";
+/// A password of the registry.
+pub(crate) const PASSWORD: &str = LOGIN.1;
 
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -124,34 +122,14 @@ fn an_image_archive_runs_as_it_is_and_can_be_gone_back_to() {
 
 /// A registry on the loopback address that wants a login.
 pub(crate) struct Registry {
-    child: Child,
     pub(crate) address: String,
-    _dir: tempfile::TempDir,
+    _running: DockerRegistry,
 }
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let dir = scratch("registry");
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
-        let passwords = dir.path().join("htpasswd");
-        std::fs::write(&passwords, HTPASSWD).unwrap();
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: {address}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\n",
-            text(&dir.path().join("data")),
-            text(&passwords),
-        );
-        let path = dir.path().join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { child: command.spawn().unwrap(), address, _dir: dir };
-        wait_for("the registry listens", Duration::from_secs(20), || {
-            TcpStream::connect(&registry.address).map(drop).map_err(|e| e.to_string())
-        });
-        registry
+        let running = DockerRegistry::start_guarded();
+        Self { address: running.address.clone(), _running: running }
     }
 
     pub(crate) fn push(&self, image: &Path, tag: &str) {
@@ -160,13 +138,6 @@ impl Registry {
             .arg(format!("--dest-creds=me:{PASSWORD}"))
             .arg(format!("docker-archive:{}", text(image)))
             .arg(format!("docker://{}/team/app:{tag}", self.address)));
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _status = self.child.wait();
     }
 }
 

@@ -2,7 +2,6 @@
 //! control plane around them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
@@ -11,15 +10,15 @@ use windlass_build::{
     Builder,
 };
 use windlass_containers::runtime::Access;
-use windlass_containers::{Config, Engine, Runtime, subnet_in_use};
+use windlass_containers::{Config, Engine, Runtime};
 use windlass_model::deployment::ArtifactKind;
-use windlass_model::network::{AddressError, Addresses, Subnet};
 use windlass_model::plan::{BuildPlan, Context};
 use windlass_model::settings::Settings;
 use windlass_model::{DeploymentId, Digest, EnvironmentName, HostId, Limits, Secret};
 use windlass_sandbox::{
     ImageConfig, ImageError, ImageLookup, Plugin, Sandbox, SandboxConfig, Source,
 };
+use windlass_test_support::addresses::TestAddresses;
 use windlass_test_support::{binary, scratch};
 
 use super::peer::Wanted;
@@ -54,7 +53,7 @@ impl Ours {
             logger_exe: binary(),
             limits: Limits::default(),
         };
-        let engine = Engine::start(config, Arc::new(Given::default())).await.unwrap();
+        let engine = Engine::start(config, TestAddresses::new(217)).await.unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(engine.clone());
         let bases = Bases::new(
             Arc::clone(&runtime),
@@ -163,75 +162,6 @@ impl ImageLookup for Lookup {
     async fn config(&self, reference: &str, _platform: &str) -> Result<ImageConfig, ImageError> {
         let found = self.0.describe_image(reference, ImageAccess::default()).await;
         let (digest, config) = found.map_err(|_| ImageError::NotFound)?;
-        Ok(ImageConfig {
-            digest: digest.to_string(),
-            env: config.env,
-            entrypoint: config.entrypoint,
-            cmd: config.cmd,
-            user: config.user,
-            cwd: config.cwd,
-            shell: config.details.shell,
-            onbuild: config.details.onbuild,
-            exposed: config.details.ports,
-            volumes: config.volumes,
-            labels: config.labels,
-            stop_signal: config.stop_signal,
-            health: config.details.health,
-            author: config.details.author,
-        })
-    }
-}
-
-/// Addresses in memory, from a pool that no route of this machine uses.
-#[derive(Default)]
-struct Given {
-    subnets: Mutex<BTreeMap<String, Subnet>>,
-    addresses: Mutex<BTreeMap<(String, String), Ipv4Addr>>,
-}
-
-impl Addresses for Given {
-    fn subnet(&self, network: &str) -> Result<Subnet, AddressError> {
-        let mut subnets = self.subnets.lock().unwrap();
-        if let Some(subnet) = subnets.get(network) {
-            return Ok(*subnet);
-        }
-        let free = |s: &Subnet| !subnets.values().any(|other| other == s) && !subnet_in_use(*s);
-        let subnet = (0..=255)
-            .map(|third| Subnet { base: Ipv4Addr::new(10, 217, third, 0), prefix_bits: 24 })
-            .find(free)
-            .ok_or_else(|| AddressError::Exhausted { pool: "10.217".to_owned() })?;
-        subnets.insert(network.to_owned(), subnet);
-        Ok(subnet)
-    }
-
-    fn release_subnet(&self, network: &str) -> Result<(), AddressError> {
-        self.subnets.lock().unwrap().remove(network);
-        self.addresses.lock().unwrap().retain(|(of, _), _| of != network);
-        Ok(())
-    }
-
-    fn address(&self, network: &str, container: &str) -> Result<Ipv4Addr, AddressError> {
-        let subnet = self.subnet(network)?;
-        let mut addresses = self.addresses.lock().unwrap();
-        let key = (network.to_owned(), container.to_owned());
-        if let Some(address) = addresses.get(&key) {
-            return Ok(*address);
-        }
-        let address = (0..)
-            .map_while(|n| subnet.host(n))
-            .find(|address| !addresses.values().any(|other| other == address))
-            .ok_or_else(|| AddressError::Exhausted { pool: subnet.to_string() })?;
-        addresses.insert(key, address);
-        Ok(address)
-    }
-
-    fn release_address(&self, network: &str, container: &str) -> Result<(), AddressError> {
-        self.addresses.lock().unwrap().remove(&(network.to_owned(), container.to_owned()));
-        Ok(())
-    }
-
-    fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
-        let addresses = self.addresses.lock().unwrap();
-        Ok(addresses.iter().map(|((n, c), ip)| (n.clone(), c.clone(), *ip)).collect())
+        Ok(ImageConfig::new(&digest, config))
     }
 }

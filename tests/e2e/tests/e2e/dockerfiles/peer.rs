@@ -1,12 +1,12 @@
 //! The peer: Debian's docker.io with BuildKit, as a private daemon; a registry for both, and their bases.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use windlass_test_support::{scratch, wait_for};
+use windlass_test_support::registry::DockerRegistry;
+use windlass_test_support::{PrivateDocker, scratch};
 
 use super::tree::{Tree, of_inspected, of_tar};
 
@@ -30,53 +30,19 @@ pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A private daemon: its own files, socket and containerd, no bridge and no rules of a firewall.
+/// The daemon that builds for comparison.
 pub(crate) struct Peer {
-    child: Child,
-    dir: tempfile::TempDir,
-    data: tempfile::TempDir,
+    docker: PrivateDocker,
 }
 
 impl Peer {
     pub(crate) fn start() -> Self {
-        // The socket's path must be short.
-        let dir = tempfile::Builder::new().prefix("peer").tempdir().unwrap();
-        let data = scratch("peer");
-        let at = |name: &str| format!("{}/{name}", text(dir.path()));
-        let log = std::fs::File::create(at("log")).unwrap();
-        let child = Command::new("dockerd")
-            .args(["--data-root", text(data.path()), "--exec-root", &at("exec")])
-            .args(["--pidfile", &at("pid"), "--host", &format!("unix://{}", at("socket"))])
-            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("dockerd is missing: run `apt-get install docker.io`");
-        let peer = Self { child, dir, data };
-        wait_for("the peer's daemon answers", Duration::from_secs(60), || {
-            let output = peer.docker(&["version"]).output().unwrap();
-            let log = || std::fs::read_to_string(peer.dir.path().join("log")).unwrap_or_default();
-            if output.status.success() { Ok(()) } else { Err(log()) }
-        });
-        peer
-    }
-
-    fn docker(&self, args: &[&str]) -> Command {
-        // Debian's own client: a newer one wants another program for BuildKit.
-        let own = Path::new("/usr/bin/docker");
-        let mut command = Command::new(if own.exists() { own } else { Path::new("docker") });
-        command
-            .env("DOCKER_BUILDKIT", "1")
-            .env("DOCKER_CONFIG", self.dir.path().join("config"))
-            .arg("--host")
-            .arg(format!("unix://{}/socket", text(self.dir.path())))
-            .args(args);
-        command
+        Self { docker: PrivateDocker::start() }
     }
 
     /// Builds, and gives the files and the configuration.
     pub(crate) fn build(&self, wanted: &Wanted<'_>) -> Result<(Tree, Tree), String> {
-        let tar = self.data.path().join("built.tar");
+        let tar = self.docker.dir().join("built.tar");
         let output = format!("type=tar,dest={}", text(&tar));
         let files =
             self.build_command(wanted).args(["--output", &output]).arg(wanted.context).output();
@@ -85,20 +51,20 @@ impl Peer {
             return Err(format!("the peer: {}", String::from_utf8_lossy(&files.stderr)));
         }
         run(self.build_command(wanted).args(["--tag", "built"]).arg(wanted.context));
-        let inspected = run(&mut self.docker(&["image", "inspect", "built"]));
+        let inspected = run(&mut self.docker.command(&["image", "inspect", "built"]));
         let image: serde_json::Value = serde_json::from_str(&inspected).unwrap();
         Ok((of_tar(&tar), of_inspected(&image[0])))
     }
 
     fn build_command(&self, wanted: &Wanted<'_>) -> Command {
-        let mut command = self.docker(&["build", "--quiet", "--network", "none", "--file"]);
+        let mut command = self.docker.command(&["build", "--quiet", "--network", "none", "--file"]);
         command.arg(wanted.context.join(wanted.dockerfile));
         for (name, value) in &wanted.args {
             command.args(["--build-arg", &format!("{name}={value}")]);
         }
         command.args(wanted.target.iter().flat_map(|target| ["--target", target]));
         if let Some(secret) = wanted.secret {
-            let file = self.dir.path().join("secret");
+            let file = self.docker.dir().join("secret");
             std::fs::write(&file, secret).unwrap();
             command.args(["--secret", &format!("id=build-token,src={}", text(&file))]);
         }
@@ -106,89 +72,30 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let pid = self.child.id();
-        windlass_test_support::host::kill(pid, rustix::process::Signal::TERM);
-        let _ended = self.child.wait();
-        // Its containerd ends with it; mounts that a crash left would keep the folders.
-        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for line in mounts.lines().rev() {
-            let at = line.split(' ').nth(1).unwrap_or_default();
-            if at.starts_with(text(self.data.path())) || at.starts_with(text(self.dir.path())) {
-                let _left = Command::new("umount").args(["--lazy", at]).status();
-            }
-        }
-    }
-}
-
 /// A registry on the loopback address, for everyone.
 pub(crate) struct Registry {
-    child: Child,
     pub(crate) address: String,
-    _dir: tempfile::TempDir,
+    running: DockerRegistry,
 }
 
 impl Registry {
     /// With the bases that the fixtures begin with.
     pub(crate) fn start() -> Self {
-        let dir = scratch("registry");
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: {address}}}\n",
-            text(&dir.path().join("data")),
-        );
-        let path = dir.path().join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { child: command.spawn().unwrap(), address, _dir: dir };
-        wait_for("the registry listens", Duration::from_secs(20), || {
-            TcpStream::connect(&registry.address).map(drop).map_err(|e| e.to_string())
-        });
+        let running = DockerRegistry::start();
+        let registry = Self { address: running.address.clone(), running };
         for (name, config) in bases() {
-            registry.push(name, config);
+            registry.push(name, &config);
         }
         registry
     }
 
-    fn push(&self, name: &str, config: serde_json::Value) {
+    fn push(&self, name: &str, config: &serde_json::Value) {
         let dir = scratch("base");
         let root = dir.path().join("rootfs");
         write_rootfs(&root);
-        let parts = dir.path().join("parts");
-        std::fs::create_dir(&parts).unwrap();
-        let layer = parts.join("layer.tar");
+        let layer = dir.path().join("layer.tar");
         run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
-        let digest = windlass_model::Digest::of(&std::fs::read(&layer).unwrap());
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        let config = serde_json::json!({
-            "architecture": architecture, "os": "linux", "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [digest]},
-        });
-        std::fs::write(parts.join("config.json"), config.to_string()).unwrap();
-        let manifest = r#"[{"Config":"config.json","RepoTags":["a:1"],"Layers":["layer.tar"]}]"#;
-        std::fs::write(parts.join("manifest.json"), manifest).unwrap();
-        let image = dir.path().join("image.tar");
-        run(Command::new("tar").args(["-cf", text(&image), "-C", text(&parts)]).args([
-            "manifest.json",
-            "config.json",
-            "layer.tar",
-        ]));
-        run(Command::new("skopeo")
-            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
-            .arg(format!("docker-archive:{}", text(&image)))
-            .arg(format!("docker://{}/{name}:1", self.address)));
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _already_gone = self.child.kill();
-        let _status = self.child.wait();
+        self.running.push_rootfs(name, &layer, config);
     }
 }
 

@@ -1,0 +1,104 @@
+//! A registry on the loopback address: Debian's docker-registry.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::wait::wait_for;
+
+/// User and password of a guarded registry, and what its password file says of them.
+pub const LOGIN: (&str, &str) = ("me", "the-password");
+const HTPASSWD: &str = "me:$2b$05$9S5RK7cWT2jna/8Ls.bAmefxUTeQZhUJ1nYMR1lK9XHnMBm5xzag6\n";
+
+/// The running registry; it ends, and its images go, when this is dropped.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    child: Child,
+    /// `127.0.0.1:PORT`
+    pub address: String,
+    _dir: tempfile::TempDir,
+}
+
+impl DockerRegistry {
+    /// An empty one on a free port, for everyone.
+    pub fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// The same, for [`LOGIN`] alone.
+    pub fn start_guarded() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(guarded: bool) -> Self {
+        let dir = crate::scratch("registry");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let mut config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: {address}}}\n",
+            dir.path().join("data").display(),
+        );
+        if guarded {
+            let passwords = dir.path().join("htpasswd");
+            std::fs::write(&passwords, HTPASSWD).unwrap();
+            let passwords = passwords.display();
+            config += &format!("auth: {{htpasswd: {{realm: test, path: {passwords}}}}}\n");
+        }
+        let path = dir.path().join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry is missing: run `apt-get install docker-registry`");
+        let registry = Self { child, address, _dir: dir };
+        wait_for("the registry listens", Duration::from_secs(20), || {
+            TcpStream::connect(&registry.address).map(drop).map_err(|e| e.to_string())
+        });
+        registry
+    }
+
+    /// Pushes an image `NAME:1` of one layer, which is a tar archive of a root file system, with the `config`
+    /// of the [image specification](https://github.com/opencontainers/image-spec/blob/main/config.md).
+    ///
+    /// # Panics
+    /// When it cannot be pushed.
+    pub fn push_rootfs(&self, name: &str, layer: &Path, config: &serde_json::Value) {
+        let dir = crate::scratch("base");
+        let mut hash = Command::new("sha256sum");
+        let digest = format!("sha256:{}", &run(hash.arg(layer))[..64]);
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux", "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [digest]},
+        });
+        std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let manifest = r#"[{"Config":"config.json","RepoTags":["a:1"],"Layers":["layer.tar"]}]"#;
+        std::fs::write(dir.path().join("manifest.json"), manifest).unwrap();
+        std::fs::copy(layer, dir.path().join("layer.tar")).unwrap();
+        let image = dir.path().join("image.tar");
+        let mut pack = Command::new("tar");
+        pack.arg("-cf").arg(&image).arg("-C").arg(dir.path());
+        run(pack.args(["manifest.json", "config.json", "layer.tar"]));
+        run(Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+            .arg(format!("docker-archive:{}", image.display()))
+            .arg(format!("docker://{}/{name}:1", self.address)));
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    crate::cli::CliOutput::of(command).ok().stdout
+}
+
+impl Drop for DockerRegistry {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
