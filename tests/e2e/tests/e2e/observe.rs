@@ -151,7 +151,13 @@ fn a_range_holds_every_line_of_it(host: &TestHost) {
     let (from, to) = (with_tick[3], with_tick[with_tick.len() - 3]);
     let (since, until) = (from.line.at.to_string(), to.line.at.to_string());
     let range = entries(host, &["--since", &since, "--until", &until, "--process", "web"]);
-    let expected: Vec<u64> = (tick(from).unwrap()..=tick(to).unwrap()).collect();
+    // Lines that were read at once have the same time.
+    let within = with_tick.iter().filter(|entry| {
+        let at = entry.line.at;
+        from.line.at <= at && at <= to.line.at
+    });
+    let expected: Vec<u64> = within.filter_map(|entry| tick(entry)).collect();
+    assert!(expected.len() >= with_tick.len() - 5, "{expected:?}");
     assert_eq!(ticks(&range), expected);
     let found = entries(host, &["--grep", "TICK 1[0-3]$", "--regex", "--ignore-case"]);
     assert_eq!(ticks(&found), [10, 11, 12, 13]);
@@ -182,10 +188,14 @@ fn what_is_dropped_is_counted(host: &TestHost) {
         let kept = all.iter().filter(|entry| entry.line.text.starts_with("flood ")).count() as u64;
         let gaps = all.iter().filter_map(|entry| entry.dropped);
         let dropped: u64 = gaps.map(|gap| gap.lines).sum();
-        if dropped > 0 { Ok((kept, dropped)) } else { Err(format!("{kept} kept")) }
+        // A flood may last longer than the second of its first gap.
+        match dropped > 0 && kept + dropped >= 5000 {
+            true => Ok((kept, dropped)),
+            false => Err(format!("{kept} kept, {dropped} dropped")),
+        }
     });
     // Ticks of the same second are among the dropped ones.
-    assert!((5000..5200).contains(&(sum.0 + sum.1)), "{sum:?}");
+    assert!(sum.0 + sum.1 < 5200, "{sum:?}");
     let shown = host.cli(&with_project(&["logs", "--instance", "web.0"])).ok().stdout;
     assert!(shown.contains(" dropped here: more lines came in a second"), "the gap is shown");
 }
