@@ -24,7 +24,11 @@ impl Figure {
 pub(crate) fn table(figures: &[Figure]) -> String {
     let mut text = String::from("| figure | measured | bar | | notes |\n|---|---|---|---|---|\n");
     for figure in figures {
-        let bar = figure.bar.map_or_else(String::new, |bar| format!("≤ {bar:.0} {}", figure.unit));
+        let bar = figure.bar.map_or_else(String::new, |bar| match bar < 10.0 {
+            true => format!("≤ {bar:.1} {}", figure.unit),
+            false => format!("≤ {bar:.0} {}", figure.unit),
+        });
+        let digits = if figure.unit == "×" { 2 } else { 1 };
         let holds = match figure.bar {
             None => "",
             Some(_) if figure.holds() => "holds",
@@ -32,8 +36,8 @@ pub(crate) fn table(figures: &[Figure]) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {:.1} {} | {bar} | {holds} | {} |",
-            figure.what, figure.measured, figure.unit, figure.note
+            "| {} | {:.*} {} | {bar} | {holds} | {} |",
+            figure.what, digits, figure.measured, figure.unit, figure.note
         );
     }
     text

@@ -4,6 +4,7 @@
 //! is relative, what it is relative to is measured in the same run.
 #![expect(clippy::print_stdout, reason = "this program talks to a person")]
 
+mod builds;
 mod deploys;
 mod figure;
 mod history;
@@ -15,11 +16,12 @@ use figure::Figure;
 
 type Measurement = fn() -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measurement); 4] = [
+const ALL: [(&str, Measurement); 5] = [
     ("plugin-call", plugin_call::measure),
     ("start", start::measure),
     ("deploys", deploys::measure),
     ("history", history::measure),
+    ("builds", builds::measure),
 ];
 
 fn main() -> Result<()> {

@@ -1,0 +1,357 @@
+//! Builds of Dockerfiles against the peer, docker.io's BuildKit, in the same run and in turns: from the same
+//! folder, with the same base from the same registry, command line against command line.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use windlass_model::build::StepWhy;
+use windlass_test_support::registry::DockerRegistry;
+use windlass_test_support::{CliOutput, GitRepo, PrivateDocker, Request, TestHost, http};
+
+use crate::figure::{Figure, median};
+use crate::start::resident_mb;
+
+const ROUNDS: usize = 5;
+/// Files of the application that is measured from its build to its first answer.
+const FILES: usize = 20_000;
+/// Builds in a row, after which the memory is looked at again.
+const BUILDS: usize = 200;
+/// What is not growth but noise, in MB.
+const MEMORY_NOISE_MB: f64 = 8.0;
+
+const NODE: &str = "FROM REGISTRY/node:1
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY . .
+CMD [\"node\", \"server.js\"]
+";
+const PYTHON: &str = "FROM REGISTRY/python:1
+WORKDIR /app
+RUN python3 -m venv /venv
+COPY requirements.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip /venv/bin/pip install -r requirements.txt
+COPY . .
+CMD [\"/venv/bin/gunicorn\", \"app:app\"]
+";
+const MANY: &str = "FROM REGISTRY/node:1
+WORKDIR /app
+COPY . .
+CMD [\"node\", \"server.js\"]
+";
+const MANY_SERVER: &str = "const {readFileSync} = require('fs');
+require('http').createServer((request, response) => {
+  response.end(readFileSync('d0/f0.txt'));
+}).listen(process.env.PORT, '0.0.0.0');
+process.on('SIGTERM', () => process.exit(0));
+";
+
+/// What is measured of a sample application, and the most that it may take of the peer's time.
+const CASES: [(Case, &str, f64); 4] = [
+    (Case::Cold, "cold, bases present", 1.0),
+    (Case::Unchanged, "nothing changed", 1.0),
+    (Case::Source, "one source line changed", 0.7),
+    (Case::Manifest, "dependency file changed, warm cache mount", 0.9),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Cold,
+    Unchanged,
+    Source,
+    Manifest,
+}
+
+struct Sample {
+    name: &'static str,
+    dir: tempfile::TempDir,
+    source: &'static str,
+    manifest: &'static str,
+}
+
+struct Both {
+    host: TestHost,
+    docker: PrivateDocker,
+    registry: DockerRegistry,
+}
+
+pub(crate) fn measure() -> Result<Vec<Figure>> {
+    let both = Both {
+        host: TestHost::start(),
+        docker: PrivateDocker::start(),
+        registry: DockerRegistry::start(),
+    };
+    both.push_bases()?;
+    let samples = [
+        both.sample("npm", "express", NODE, "server.js", "package.json")?,
+        both.sample("pip", "flask", PYTHON, "app.py", "requirements.txt")?,
+    ];
+    let mut figures = Vec::new();
+    for sample in &samples {
+        figures.extend(both.compare(sample)?);
+    }
+    figures.extend(both.many_files()?);
+    figures.push(both.memory(&samples[0])?);
+    let Both { host, docker, registry } = both;
+    drop((docker, registry));
+    host.finish();
+    Ok(figures)
+}
+
+impl Both {
+    /// The bases that the host assembles for Node and Python, as images for both.
+    fn push_bases(&self) -> Result<()> {
+        for (name, fixture, program) in
+            [("node", "express", "./usr/local/bin/node"), ("python", "flask", "./usr/bin/python3")]
+        {
+            self.host.deploy_git(name, &GitRepo::of_fixture(fixture), &[]).live();
+            let dir = windlass_test_support::scratch("bench-base");
+            let layer = dir.path().join("layer.tar");
+            run(Command::new("zstd").args(["-dqf", "-o"]).arg(&layer).arg(archive_with(program)?))?;
+            let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+            let config = serde_json::json!({ "Env": [path], "Cmd": ["/bin/sh"] });
+            self.registry.push_rootfs(name, &layer, &config);
+            let image = format!("{}/{name}:1", self.registry.address);
+            run(&mut self.docker.command(&["pull", "--quiet", &image]))?;
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &self,
+        name: &'static str,
+        fixture: &str,
+        dockerfile: &str,
+        source: &'static str,
+        manifest: &'static str,
+    ) -> Result<Sample> {
+        let dir = windlass_test_support::scratch("bench-sample");
+        let from = windlass_test_support::fixture(fixture);
+        run(Command::new("cp").arg("-r").arg(from.join(".")).arg(dir.path()))?;
+        self.write_dockerfile(dir.path(), dockerfile)?;
+        Ok(Sample { name, dir, source, manifest })
+    }
+
+    fn write_dockerfile(&self, dir: &Path, text: &str) -> Result<()> {
+        let text = text.replace("REGISTRY", &self.registry.address);
+        Ok(std::fs::write(dir.join("Dockerfile"), text)?)
+    }
+
+    /// How long each takes in each case; in turns, so that what else the machine does hits both.
+    fn compare(&self, sample: &Sample) -> Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for (case, what, bar) in CASES {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for round in 0..ROUNDS {
+                sample.change(case, round)?;
+                let project = match case {
+                    // A project of its own has no warm cache mounts.
+                    Case::Cold => format!("{}-{round}", sample.name),
+                    _ => sample.name.to_owned(),
+                };
+                if case == Case::Cold {
+                    run(&mut self.docker.command(&["builder", "prune", "--all", "--force"]))?;
+                } else if round == 0 {
+                    self.build(sample, &project, case)?;
+                    self.build_with_peer(sample, case)?;
+                    sample.change(case, ROUNDS)?;
+                }
+                ours.push(self.build(sample, &project, case)?);
+                theirs.push(self.build_with_peer(sample, case)?);
+            }
+            let (ours, theirs) = (median(ours), median(theirs));
+            figures.push(Figure {
+                what: format!("build, {}: {what}", sample.name),
+                measured: ours / theirs,
+                unit: "×",
+                bar: Some(bar),
+                note: format!("{ours:.0} ms to BuildKit's {theirs:.0} ms, medians of {ROUNDS}"),
+            });
+        }
+        Ok(figures)
+    }
+
+    fn build(&self, sample: &Sample, project: &str, case: Case) -> Result<f64> {
+        let folder = sample.dir.path().to_string_lossy();
+        let mut args = vec!["build", &folder, "--project", project];
+        args.extend((case == Case::Cold).then_some("--no-cache"));
+        let began = Instant::now();
+        let built = self.host.cli_json(&args).ok();
+        let took_ms = ms_since(began);
+        if case == Case::Unchanged {
+            let steps = built.json::<Built>().steps;
+            let carried_out = steps.iter().filter(|step| !step.cached).count();
+            ensure!(!steps.is_empty() && carried_out == 0, "{carried_out} steps were carried out");
+        }
+        Ok(took_ms)
+    }
+
+    fn build_with_peer(&self, sample: &Sample, case: Case) -> Result<f64> {
+        let mut command = self.docker.command(&["build", "--quiet", "--network", "host"]);
+        command.args(["--tag", sample.name]).args((case == Case::Cold).then_some("--no-cache"));
+        let began = Instant::now();
+        run(command.arg(sample.dir.path()))?;
+        Ok(ms_since(began))
+    }
+
+    /// A commit of an application with many files, to its first answer.
+    fn many_files(&self) -> Result<Vec<Figure>> {
+        let repository = GitRepo::empty();
+        for n in 0..FILES {
+            let text = format!("the file {n} of many\n").repeat(8);
+            repository.write(&format!("d{}/f{}.txt", n / 100, n % 100), &text);
+        }
+        repository.write("server.js", MANY_SERVER);
+        self.write_dockerfile(repository.path(), MANY)?;
+        repository.commit("many files");
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut blobs = 0;
+        for round in 0..=ROUNDS {
+            let text = format!("round {round}");
+            repository.write("d0/f0.txt", &text);
+            repository.commit(&text);
+            let began = Instant::now();
+            self.host.deploy_git("many", &repository, &[]).live();
+            let first = self.host.get("many.localhost", "/").text();
+            let our_ms = ms_since(began);
+            ensure!(first == text, "{first:?} was served instead of {text:?}");
+            let their_ms = self.run_with_peer(repository.path(), &text)?;
+            let now = self.host.ctr_lines(&["content", "list", "-q"]).len();
+            // The first brings the base and fills the caches.
+            if round > 0 {
+                ensure!(now <= blobs, "a layer was written: {blobs} blobs, then {now}");
+                ours.push(our_ms);
+                theirs.push(their_ms);
+            }
+            blobs = now;
+        }
+        let (ours, theirs) = (median(ours), median(theirs));
+        Ok(vec![Figure {
+            what: format!("{FILES} files, one changed: commit → first answer"),
+            measured: ours / theirs,
+            unit: "×",
+            bar: Some(0.5),
+            note: format!(
+                "{ours:.0} ms to `docker build` and `docker run`'s {theirs:.0} ms, medians of {ROUNDS}; \
+                 no layer is written"
+            ),
+        }])
+    }
+
+    fn run_with_peer(&self, folder: &Path, text: &str) -> Result<f64> {
+        let address = windlass_test_support::host::free_address();
+        let port = format!("PORT={}", address.port());
+        let began = Instant::now();
+        let mut build = self.docker.command(&["build", "--quiet", "--network", "host"]);
+        run(build.args(["--tag", "many"]).arg(folder))?;
+        run(&mut self.docker.command(&[
+            "run",
+            "--detach",
+            "--rm",
+            "--name",
+            "many",
+            "--network",
+            "host",
+            "--env",
+            &port,
+            "many",
+        ]))?;
+        let request = Request::get("localhost", "/");
+        let answer = loop {
+            if let Ok(answer) = http::send(address, &request) {
+                break answer;
+            }
+            ensure!(began.elapsed() < Duration::from_secs(120), "the peer's container is silent");
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        let took_ms = ms_since(began);
+        ensure!(answer.text() == text, "the peer serves {:?}", answer.text());
+        run(&mut self.docker.command(&["kill", "many"]))?;
+        Ok(took_ms)
+    }
+
+    /// What many builds add to the memory of the idle host.
+    fn memory(&self, sample: &Sample) -> Result<Figure> {
+        let mut before = 0.0;
+        // The first tenth fills pools that stay.
+        for round in 0..BUILDS + BUILDS / 10 {
+            if round == BUILDS / 10 {
+                before = resident_mb(self.host.serve_pid())?;
+            }
+            sample.change(Case::Source, 1000 + round)?;
+            self.build(sample, sample.name, Case::Source)?;
+        }
+        let after = resident_mb(self.host.serve_pid())?;
+        Ok(Figure {
+            what: format!("memory that {BUILDS} builds leave in `serve`"),
+            measured: after - before,
+            unit: "MB",
+            bar: Some(MEMORY_NOISE_MB),
+            note: format!("resident: {before:.1} MB before, {after:.1} MB after"),
+        })
+    }
+}
+
+/// What `windlass build --json` tells of the steps.
+#[derive(Deserialize)]
+struct Built {
+    steps: Vec<StepWhy>,
+}
+
+impl Sample {
+    fn change(&self, case: Case, round: usize) -> Result<()> {
+        let file = match case {
+            Case::Cold | Case::Unchanged => return Ok(()),
+            Case::Source => self.source,
+            Case::Manifest => self.manifest,
+        };
+        let path = self.dir.path().join(file);
+        let text = std::fs::read_to_string(&path)?;
+        let changed = match file.rsplit_once('.') {
+            Some((_, "json")) => {
+                let at = text.find("\"version\": \"").context("no version")?;
+                let (head, rest) = text.split_at(at + "\"version\": \"".len());
+                let end = rest.find('"').context("no end of the version")?;
+                format!("{head}1.0.{round}{}", &rest[end..])
+            }
+            Some((_, "js")) => format!("// round {round}\n{}", without_first(&text)),
+            _ => format!("# round {round}\n{}", without_first(&text)),
+        };
+        Ok(std::fs::write(&path, changed)?)
+    }
+}
+
+/// The text without the comment of an earlier round.
+fn without_first(text: &str) -> &str {
+    match text.split_once('\n') {
+        Some((first, rest)) if first.contains(" round ") => rest,
+        _ => text,
+    }
+}
+
+/// The assembled base that holds this program.
+fn archive_with(program: &str) -> Result<PathBuf> {
+    for entry in std::fs::read_dir(windlass_test_support::bases_dir())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "zst") {
+            let listed = Command::new("tar").arg("--zstd").arg("-tf").arg(&path).output()?;
+            if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == program) {
+                return Ok(path);
+            }
+        }
+    }
+    bail!("no assembled base holds {program}")
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = CliOutput::of(command.stdin(Stdio::null()));
+    ensure!(output.code == 0, "{command:?}: {}", output.stderr);
+    Ok(())
+}
+
+fn ms_since(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
+}
