@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use containerd_client::services::v1::container::Runtime as RuntimeRecord;
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -33,6 +34,7 @@ use crate::snapshots::blocking;
 use crate::spec::{self, Surroundings};
 use crate::tasks::TaskIo;
 use crate::userdb::{self, User};
+use crate::userns::{self, Staged};
 use crate::{mount, session, tasks};
 
 /// Name of the shim that runs runc.
@@ -41,6 +43,15 @@ const RUNTIME: &str = "io.containerd.runc.v2";
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 /// A container's address, as a label of its record.
 const LABEL_ADDRESS: &str = "windlass/address";
+
+/// What was made for a container before its record.
+struct Made<'a> {
+    user: &'a User,
+    attached: Option<&'a Attached>,
+    files: &'a Files,
+    /// `/sys`, in a user namespace of its own.
+    sys: Option<&'a Path>,
+}
 
 impl Engine {
     pub(crate) fn containers(&self) -> ContainersClient<Channel> {
@@ -95,7 +106,7 @@ impl Engine {
         open: session::OpenPipes<'_>,
     ) -> Result<Started> {
         spec::check(spec)?;
-        let io = |dir: &std::path::Path| {
+        let io = |dir: &Path| {
             let pipes = open(dir)?;
             Ok(TaskIo {
                 stdin: session::wire(Some(&pipes.stdin)),
@@ -111,7 +122,7 @@ impl Engine {
         &self,
         spec: &ContainerSpec,
         terminal: Option<TerminalSize>,
-        io: &(dyn Fn(&std::path::Path) -> Result<TaskIo> + Send + Sync),
+        io: &(dyn Fn(&Path) -> Result<TaskIo> + Send + Sync),
     ) -> Result<Started> {
         let (root, attached) = tokio::join!(self.prepare_root(spec), self.attach(spec));
         let ((mounts, user), attached) = (root?, attached?);
@@ -120,8 +131,26 @@ impl Engine {
             let (dir, spec, attached) = (dir.clone(), spec.clone(), attached.clone());
             blocking(move || files::write(&dir, &spec, attached.as_ref())).await?
         };
-        self.create_record(spec, &user, attached.as_ref(), &files, terminal).await?;
-        let pid = self.task_start(&spec.id, mounts, io(&dir)?).await?;
+        let Some(staged) = self.stage(spec, &mounts, &files).await? else {
+            let made = Made { user: &user, attached: attached.as_ref(), files: &files, sys: None };
+            self.create_record(spec, &made, terminal).await?;
+            self.task_create(&spec.id, mounts, io(&dir)?).await?;
+            let pid = self.task_start(&spec.id).await?;
+            return Ok(Started { pid, address: attached.map(|it| it.address), existed: false });
+        };
+        let spec = ContainerSpec { mounts: staged.mounts.clone(), ..spec.clone() };
+        let files = Files { mounts: staged.files.clone(), ..files };
+        let sys = Some(staged.sys.as_path());
+        let made = Made { user: &user, attached: attached.as_ref(), files: &files, sys };
+        self.create_record(&spec, &made, terminal).await?;
+        let pid = self.task_create(&spec.id, staged.rootfs.clone(), io(&dir)?).await?;
+        blocking(move || {
+            drop(staged);
+            userns::give_pipes(pid, &user)
+                .map_err(RuntimeError::io("hand over the pipes of", "task"))
+        })
+        .await?;
+        let pid = self.task_start(&spec.id).await?;
         Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
     }
 
@@ -146,6 +175,21 @@ impl Engine {
         Ok((mounts, user))
     }
 
+    /// The mounts of a container with a user namespace of its own; `None` without one.
+    async fn stage(
+        &self,
+        spec: &ContainerSpec,
+        rootfs: &[Mount],
+        files: &Files,
+    ) -> Result<Option<Staged>> {
+        let Some(map) = self.id_map().filter(|_| spec.user_namespace) else {
+            return Ok(None);
+        };
+        let (parent, rootfs) = (self.paths().mounts(), rootfs.to_vec());
+        let (mounts, files) = (spec.mounts.clone(), files.mounts.clone());
+        blocking(move || map.stage(&parent, &rootfs, &mounts, &files)).await.map(Some)
+    }
+
     async fn attach(&self, spec: &ContainerSpec) -> Result<Option<Attached>> {
         let Some(attachment) = spec.network.clone() else {
             return Ok(None);
@@ -157,21 +201,20 @@ impl Engine {
     async fn create_record(
         &self,
         spec: &ContainerSpec,
-        user: &User,
-        attached: Option<&Attached>,
-        files: &Files,
+        made: &Made<'_>,
         terminal: Option<TerminalSize>,
     ) -> Result<()> {
         let surroundings = Surroundings {
-            user,
-            netns: attached.map(|attached| attached.netns.as_path()),
-            files,
+            user: made.user,
+            netns: made.attached.map(|attached| attached.netns.as_path()),
+            files: made.files,
             cgroup: format!("/{}/{}", self.paths().cgroup(), spec.id),
             limits_swap: crate::cgroup::limits_swap(),
             open_files_max: spec::open_files_max(),
+            staged_sys: made.sys,
         };
         let mut labels = to_wire(&spec.labels);
-        if let Some(attached) = attached {
+        if let Some(attached) = made.attached {
             labels.insert(LABEL_ADDRESS.to_owned(), attached.address.to_string());
         }
         let mut oci = spec::oci(spec, &surroundings);

@@ -28,6 +28,7 @@ mod snapshots;
 pub mod spec;
 mod tasks;
 mod userdb;
+mod userns;
 
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};

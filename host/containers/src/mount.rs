@@ -34,9 +34,27 @@ pub(crate) fn read_only_dirs(mount: &Mount) -> Vec<PathBuf> {
     lower.into_iter().flat_map(|dirs| dirs.split(':').rev()).map(PathBuf::from).collect()
 }
 
-/// Takes every mount at a path away, then the directory.
+/// What the names of folders begin with that hold mounts and are none themselves.
+pub(crate) const STAGE: &str = "stage-";
+
+/// Takes every mount at a path away, then the directory; of a stage, those in it.
 pub(crate) fn unmount(path: &Path) {
-    while rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).is_ok() {}
+    let detach = |path: &Path| {
+        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        while rustix::mount::unmount(path, flags).is_ok() {}
+    };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.starts_with(STAGE) {
+        for point in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            detach(&point.path());
+            // What is mounted still is busy: nothing of it is ever removed here.
+            let _busy = match point.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => std::fs::remove_dir(point.path()),
+                false => std::fs::remove_file(point.path()),
+            };
+        }
+    }
+    detach(path);
     if let Err(error) = std::fs::remove_dir(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {
@@ -78,7 +96,7 @@ fn mount_fs(
 }
 
 /// Mounts from a thread whose working directory is `dir`, so that paths in `data` can be short.
-fn mount_from(
+pub(crate) fn mount_from(
     dir: PathBuf,
     kind: String,
     target: PathBuf,
@@ -96,7 +114,7 @@ fn mount_from(
 }
 
 /// Splits mount options into flags and file system data.
-fn split_options(options: &[String]) -> (MountFlags, String) {
+pub(crate) fn split_options(options: &[String]) -> (MountFlags, String) {
     let mut flags = MountFlags::empty();
     let mut data = Vec::new();
     for option in options {

@@ -52,15 +52,13 @@ pub(crate) fn client(engine: &Engine) -> TasksClient<Channel> {
 }
 
 impl Engine {
-    /// Creates and starts the task; its process id.
-    pub(crate) async fn task_start(&self, id: &str, rootfs: Vec<Mount>, io: TaskIo) -> Result<u32> {
-        let failed = |status: Status| match is_transport(&status) {
-            true => self.client().refused("start container", id)(status),
-            false => RuntimeError::StartFailed {
-                id: id.to_owned(),
-                why: runc_words(status.message()).to_owned(),
-            },
-        };
+    /// Creates the task, with all of its mounts; its process id.
+    pub(crate) async fn task_create(
+        &self,
+        id: &str,
+        rootfs: Vec<Mount>,
+        io: TaskIo,
+    ) -> Result<u32> {
         let request = CreateTaskRequest {
             container_id: id.to_owned(),
             rootfs,
@@ -70,10 +68,25 @@ impl Engine {
             terminal: io.terminal,
             ..Default::default()
         };
-        client(self).create(self.request(request)).await.map_err(failed)?;
+        let answer = client(self).create(self.request(request)).await;
+        Ok(answer.map_err(|status| self.not_started(id, &status))?.into_inner().pid)
+    }
+
+    /// Starts the created task; its process id.
+    pub(crate) async fn task_start(&self, id: &str) -> Result<u32> {
         let request = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
-        let answer = client(self).start(self.request(request)).await.map_err(failed)?;
-        Ok(answer.into_inner().pid)
+        let answer = client(self).start(self.request(request)).await;
+        Ok(answer.map_err(|status| self.not_started(id, &status))?.into_inner().pid)
+    }
+
+    fn not_started(&self, id: &str, status: &Status) -> RuntimeError {
+        match is_transport(status) {
+            true => self.client().refused("start container", id)(status.clone()),
+            false => RuntimeError::StartFailed {
+                id: id.to_owned(),
+                why: runc_words(status.message()).to_owned(),
+            },
+        }
     }
 
     async fn task_get(&self, id: &str) -> Result<Option<Process>, Status> {

@@ -8,12 +8,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{DEADLINE, Host, until};
-use windlass_containers::Runtime;
-use windlass_containers::runtime::{Attachment, Mount};
+use common::{DEADLINE, Host, ROOTFS, until};
+use windlass_containers::runtime::{Access, Attachment, LABEL_GC_ROOT, Labels, Mount, Rootfs};
+use windlass_containers::{Runtime, doctor};
 
 #[tokio::test]
 async fn limits_hold_and_running_out_of_memory_is_named() {
@@ -86,6 +88,108 @@ async fn privileges_are_dropped() {
     let error = host.engine.create_and_start(&nobody).await.unwrap_err();
     assert_eq!(error.code(), "containers.no-such-user");
     host.finish().await;
+}
+
+#[tokio::test]
+async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_owners() {
+    let host = Host::start(224).await;
+    let checks = doctor::inspect(&host.config);
+    let check = checks.iter().find(|check| check.name == "user namespaces").unwrap();
+    let first: u32 = if check.state == doctor::State::Ok { 1_000_000_000 } else { 0 };
+    let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
+    for (key, parent) in [("below", ROOTFS), ("step", "below-done")] {
+        host.engine.prepare_snapshot(key, Some(parent), &labels).await.unwrap();
+        if key == "below" {
+            let mounted = host.engine.mount_snapshot(key, Access::ReadWrite).await.unwrap();
+            owned_file(&mounted.path().join("home/apps"), (1000, 1000));
+            drop(mounted);
+            host.engine.commit_snapshot(key, "below-done", &labels).await.unwrap();
+        }
+    }
+    let secret = tempfile::Builder::new().tempfile_in("/dev/shm").unwrap();
+    std::fs::write(secret.path(), "the secret").unwrap();
+    let made = |name: &str| {
+        let dir = host.dir.join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    };
+    let (cache, changes) = (made("cache"), made("changes"));
+    owned_file(&cache.join("old"), (7, 8));
+    owned_file(&made("theirs").join("file"), (7, 8));
+    let (upper, work) = (made("changes/upper"), made("changes/work"));
+    let below = host.engine.mount_snapshot("below-done", Access::ReadOnly).await.unwrap();
+    let bind = |source: &Path, target: &str, read_only| Mount::Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    };
+    let script = "B=/bin/busybox
+        for file in /bin/busybox /home/apps /theirs/file /below/home/apps /cache/old /secret; do
+            echo $($B stat -c %u:%g $file) $file; done
+        id -u; cat /secret; echo; touch /made /cache/new; $B chown 1000:1000 /made; rm /home/apps
+        echo out > /dev/stdout; echo err > /dev/stderr; touch /theirs/no 2>&1; mknod /sda b 8 0 2>&1
+        echo x > /sys/no 2>&1; test -e /sys/class && echo sys; echo ready; sleep 1000";
+    let mut spec = host.shell("mapped", script);
+    spec.rootfs = Rootfs::Active("step".to_owned());
+    spec.user_namespace = true;
+    spec.network = Some(Attachment::build());
+    spec.mounts = vec![
+        bind(&host.dir.join("theirs"), "/theirs", true),
+        bind(below.path(), "/below", true),
+        bind(secret.path(), "/secret", true),
+        Mount::Overlay {
+            lower: cache.clone(),
+            upper: upper.clone(),
+            work,
+            target: "/cache".into(),
+        },
+        Mount::Tmpfs { target: "/memory".to_owned(), bytes_max: 4096, mode: 0o1777 },
+    ];
+    let pid = host.engine.create_and_start(&spec).await.unwrap().pid;
+    until("it is ready", || match common::output(&spec.log.dir) {
+        text if text.contains("ready") => Ok(()),
+        text => Err(text),
+    })
+    .await;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains(&format!("Uid:\t{first}\t")), "{status}");
+    host.engine.delete("mapped").await.unwrap();
+    let text = common::output(&spec.log.dir);
+    for line in [
+        "0:0 /bin/busybox",
+        "1000:1000 /home/apps",
+        "7:8 /theirs/file",
+        "1000:1000 /below/home/apps",
+        "7:8 /cache/old",
+        "0:0 /secret",
+        "the secret",
+        "out",
+        "err",
+        "touch: /theirs/no: Read-only file system",
+        "mknod: /sda: Operation not permitted",
+        "sys",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line:?} is not in:\n{text}");
+    }
+    drop(below);
+    let mounted = host.engine.mount_snapshot("step", Access::ReadOnly).await.unwrap();
+    assert_eq!(owner(&mounted.path().join("made")), (1000, 1000));
+    assert!(!mounted.path().join("home/apps").exists(), "it was removed");
+    assert_eq!((owner(&upper.join("new")), cache.join("new").exists()), ((0, 0), false));
+    drop(mounted);
+    let staged = std::fs::read_dir(host.engine.paths().run().join("mounts")).unwrap();
+    assert_eq!(staged.count(), 0, "what was mounted for it is gone");
+    host.finish().await;
+}
+
+fn owned_file(path: &Path, (user, group): (u32, u32)) {
+    std::fs::write(path, "text").unwrap();
+    std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let meta = std::fs::metadata(path).unwrap();
+    (meta.uid(), meta.gid())
 }
 
 /// A neighbour of this machine: a namespace with addresses of its own, which serve HTTP.

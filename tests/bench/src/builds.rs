@@ -19,6 +19,8 @@ const ROUNDS: usize = 5;
 const FILES: usize = 20_000;
 /// Builds in a row, after which the memory is looked at again.
 const BUILDS: usize = 200;
+/// The machine's certificates, from the root.
+const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 /// What is not growth but noise, in MB.
 const MEMORY_NOISE_MB: f64 = 8.0;
 
@@ -111,8 +113,16 @@ impl Both {
             let dir = windlass_test_support::scratch("bench-base");
             let layer = dir.path().join("layer.tar");
             run(Command::new("zstd").args(["-dqf", "-o"]).arg(&layer).arg(archive_with(program)?))?;
-            let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-            let config = serde_json::json!({ "Env": [path], "Cmd": ["/bin/sh"] });
+            // The host gives its certificates to builds; the peer has to find them in the base.
+            let append = ["--append", "--dereference", "--directory", "/", "--file"];
+            run(Command::new("tar").args(append).arg(&layer).arg(CERTIFICATES))?;
+            let certificates = ["NODE_EXTRA_CA_CERTS", "PIP_CERT", "SSL_CERT_FILE"];
+            let mut env: Vec<String> =
+                certificates.iter().map(|name| format!("{name}=/{CERTIFICATES}")).collect();
+            env.push(
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            );
+            let config = serde_json::json!({ "Env": env, "Cmd": ["/bin/sh"] });
             self.registry.push_rootfs(name, &layer, &config);
             let image = format!("{}/{name}:1", self.registry.address);
             run(&mut self.docker.command(&["pull", "--quiet", &image]))?;

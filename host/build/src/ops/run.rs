@@ -116,6 +116,7 @@ fn spec(
     spec.cwd = if cwd.is_empty() { "/".to_owned() } else { cwd.clone() };
     let user = command.user.as_ref().unwrap_or(&context.step.user);
     spec.user = Some(user.clone()).filter(|user| !user.is_empty());
+    spec.user_namespace = true;
     spec.mounts.clone_from(&prepared.mounts);
     spec.network = command.network.then(Attachment::build);
     spec.hostname = Some("build".to_owned());

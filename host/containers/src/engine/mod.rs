@@ -23,6 +23,7 @@ use crate::doctor;
 use crate::error::{Result, RuntimeError};
 use crate::network::{Netavark, Network};
 use crate::runtime::Labels;
+use crate::userns::IdMap;
 pub use paths::Paths;
 
 /// What the engine needs to know to start.
@@ -54,6 +55,8 @@ struct Inner {
     client: Client,
     runtime_options: Any,
     network: Arc<dyn Network>,
+    /// For containers with a user namespace of their own; why they get none.
+    id_map: Result<Arc<IdMap>, String>,
     /// Tasks in the background; they end with the engine.
     background: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -105,7 +108,8 @@ impl Engine {
             }
         };
         let runtime_options = runc_options(&paths, &parts);
-        let inner = Inner { config, paths, client, runtime_options, network, background };
+        let id_map = id_map(&paths).await;
+        let inner = Inner { config, paths, client, runtime_options, network, id_map, background };
         let engine = Self { inner: Arc::new(inner), lease: None };
         engine.ensure_namespace(&namespace).await?;
         engine.sweep_temporary().await?;
@@ -136,6 +140,10 @@ impl Engine {
 
     pub(crate) fn client(&self) -> &Client {
         &self.inner.client
+    }
+
+    pub(crate) fn id_map(&self) -> Option<Arc<IdMap>> {
+        self.inner.id_map.as_ref().ok().cloned()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
@@ -177,6 +185,17 @@ impl Engine {
             crate::mount::unmount(&entry.path());
         }
     }
+}
+
+/// The translation of owners, where the machine is able to.
+async fn id_map(paths: &Paths) -> Result<Arc<IdMap>, String> {
+    let dir = paths.data().to_owned();
+    let probed = tokio::task::spawn_blocking(move || IdMap::probe(&dir)).await;
+    let probed = probed.map_err(|e| e.to_string()).and_then(|probed| probed.map(Arc::new));
+    if let Err(why) = &probed {
+        tracing::info!(why, "root in builds is the host's root, without its capabilities");
+    }
+    probed
 }
 
 /// Looks after the network's helper and walls, now and at intervals.

@@ -26,18 +26,21 @@ impl Paths {
         }
     }
 
-    /// Makes them, readable by root alone.
+    /// Makes them, readable by root alone. Who is root in a user namespace gets through to the folder that
+    /// containerd made for its container, of which it knows the name.
     pub(crate) fn create(&self) -> Result<()> {
         if !rustix::process::geteuid().is_root() {
             return Err(RuntimeError::NotRoot);
         }
-        for dir in [&self.run, &self.data] {
+        for (dir, mode) in [(&self.run, 0o711), (&self.data, 0o700)] {
             std::fs::create_dir_all(dir).map_err(RuntimeError::io("create directory", dir))?;
-            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode))
                 .map_err(RuntimeError::io("restrict directory", dir))?;
         }
         for dir in [self.mounts(), self.network(), self.containers(), self.runc()] {
             std::fs::create_dir_all(&dir).map_err(RuntimeError::io("create directory", &dir))?;
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700))
+                .map_err(RuntimeError::io("restrict directory", &dir))?;
         }
         Ok(())
     }

@@ -147,6 +147,8 @@ pub struct ContainerSpec {
     /// `user`, `user:group`, `uid` or `uid:gid`, by the root file system's own `/etc/passwd` and
     /// `/etc/group`; `None` is root.
     pub user: Option<String>,
+    /// Whether its root is to be nobody on the host: in a user namespace, where the machine allows it.
+    pub user_namespace: bool,
     /// Additional mounts, in order.
     pub mounts: Vec<Mount>,
     /// Network; `None` leaves a loopback interface alone.
@@ -171,6 +173,7 @@ impl ContainerSpec {
             env: Vec::new(),
             cwd: "/".to_owned(),
             user: None,
+            user_namespace: false,
             mounts: Vec::new(),
             network: None,
             hostname: None,

@@ -14,6 +14,7 @@ use crate::error::{Result, RuntimeError};
 use crate::files::Files;
 use crate::runtime::{ContainerSpec, Mount, ResourceLimits};
 use crate::userdb::User;
+use crate::userns;
 
 /// The usual fourteen of container engines without `CAP_NET_RAW` (forged packets on the shared bridge)
 /// and `CAP_MKNOD` (device nodes). A package installation as root needs the others.
@@ -68,6 +69,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
     pub(crate) open_files_max: u64,
+    /// The `/sys` of a container with a user namespace of its own.
+    pub(crate) staged_sys: Option<&'a Path>,
 }
 
 /// Open files that a container may be given: what common servers ask for, as far as this machine allows
@@ -127,7 +130,7 @@ pub(crate) fn check_id(id: &str) -> Result<()> {
 
 /// The OCI runtime specification.
 pub(crate) fn oci(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
-    json!({
+    let mut oci = json!({
         "ociVersion": "1.0.2",
         "hostname": around.files.hostname,
         "root": { "path": "rootfs", "readonly": spec.read_only_root },
@@ -135,13 +138,19 @@ pub(crate) fn oci(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
         "mounts": mounts(spec, around),
         "linux": {
             "cgroupsPath": around.cgroup,
-            "namespaces": namespaces(around.netns),
+            "namespaces": namespaces(around),
             "resources": resources(&spec.limits, around.limits_swap),
             "seccomp": seccomp::profile(),
             "maskedPaths": MASKED_PATHS,
             "readonlyPaths": READ_ONLY_PATHS,
         },
-    })
+    });
+    if around.staged_sys.is_some() {
+        let map = json!([{ "containerID": 0, "hostID": userns::FIRST, "size": userns::COUNT }]);
+        oci["linux"]["uidMappings"] = map.clone();
+        oci["linux"]["gidMappings"] = map;
+    }
+    oci
 }
 
 fn process(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
@@ -181,15 +190,16 @@ fn environment(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<String> {
     env
 }
 
-fn namespaces(netns: Option<&Path>) -> Value {
-    let network = match netns {
+fn namespaces(around: &Surroundings<'_>) -> Value {
+    let network = match around.netns {
         Some(path) => json!({ "type": "network", "path": path }),
         None => json!({ "type": "network" }),
     };
-    json!([
-        { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" },
-        { "type": "cgroup" }, network,
-    ])
+    let mut all = vec![network];
+    let own = ["pid", "ipc", "uts", "mount", "cgroup"].into_iter();
+    let own = own.chain(around.staged_sys.map(|_| "user"));
+    all.extend(own.map(|kind| json!({ "type": kind })));
+    Value::Array(all)
 }
 
 fn resources(limits: &ResourceLimits, limits_swap: bool) -> Value {
@@ -227,7 +237,14 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
         ),
         special("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
         special("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        special("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        match around.staged_sys {
+            Some(sys) => {
+                let mut sys = bind(sys, "/sys", true);
+                sys["options"] = json!(["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]);
+                sys
+            }
+            None => special("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        },
         special("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),
     ];
     for (source, target) in &around.files.mounts {
