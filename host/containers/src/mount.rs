@@ -78,7 +78,10 @@ fn mount_one(mount: &Mount, target: &Path, access: Access) -> Result<()> {
     }
     let base = Path::new(&mount.source);
     match relative(&data).filter(|_| data.len() > DATA_BYTES_MAX) {
-        Some((dir, data)) => mount_from(dir, mount.r#type.clone(), target.to_owned(), flags, data),
+        Some((dir, data)) => {
+            let kind = mount.r#type.clone();
+            mount_from(dir, None, kind, target.to_owned(), flags, data)
+        }
         None => mount_fs(base, target, &mount.r#type, flags, &data),
     }
     .map_err(fail())
@@ -95,9 +98,11 @@ fn mount_fs(
     rustix::mount::mount(source, target, kind, flags, data.as_c_str())
 }
 
-/// Mounts from a thread whose working directory is `dir`, so that paths in `data` can be short.
+/// Mounts from a thread whose working directory is `dir`, so that paths in `data` can be short; in the name
+/// of a user, if one is given, with all that root may do.
 pub(crate) fn mount_from(
     dir: PathBuf,
+    user: Option<u32>,
     kind: String,
     target: PathBuf,
     flags: MountFlags,
@@ -107,10 +112,24 @@ pub(crate) fn mount_from(
         // SAFETY: only this thread's working directory becomes its own; nothing else depends on it.
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? };
         rustix::process::chdir(&dir)?;
+        user.map_or(Ok(()), act_as)?;
         mount_fs(Path::new("overlay"), &target, &kind, flags, &data)
     })
     .join()
     .unwrap_or(Err(rustix::io::Errno::IO))
+}
+
+/// Makes files in the name of a user from now on, in this thread alone, and keeps every capability.
+fn act_as(user: u32) -> rustix::io::Result<()> {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: both calls act on the calling thread and take no pointers.
+    let done = unsafe {
+        let kept = libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0);
+        libc::setfsuid(user);
+        libc::setfsgid(user);
+        kept
+    };
+    if done == 0 { Ok(()) } else { Err(rustix::io::Errno::PERM) }
 }
 
 /// Splits mount options into flags and file system data.

@@ -130,6 +130,9 @@ impl IdMap {
                 others: Vec::new(),
             },
         )?;
+        if rustix::fs::statvfs(&root)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Err(io::Error::other("an overlay of them cannot be written to"));
+        }
         Ok(std::fs::metadata(root.join("file"))?.uid())
     }
 
@@ -308,8 +311,9 @@ impl Stage {
         let at = self.point(&self.dir)?;
         let (flags, data) = mount::split_options(&data);
         let flags = if layers.changes.is_some() { flags } else { flags | MountFlags::RDONLY };
-        let mounted =
-            mount::mount_from(self.dir.clone(), "overlay".to_owned(), at.clone(), flags, data);
+        let (dir, kind) = (self.dir.clone(), "overlay".to_owned());
+        // The kernel makes an overlay's own files in the name of who mounts it, who must be one of the map.
+        let mounted = mount::mount_from(dir, Some(FIRST), kind, at.clone(), flags, data);
         // The overlay holds its own.
         parts.iter().for_each(|part| mount::unmount(part));
         mounted?;
