@@ -350,23 +350,48 @@ pub async fn cancel(
     show(host, deployment).await
 }
 
+/// Whether a running deployment goes back: what it has begun is being undone.
+pub(super) fn is_ending(deployment: &Deployment) -> bool {
+    let goes_back = deployment.failure.is_some() || deployment.cancelled.is_some();
+    deployment.status == DeploymentStatus::Running && goes_back
+}
+
 fn refuse_cancel(deployment: &Deployment) -> Result<(), Failure> {
     use DeploymentStatus as S;
     let number = deployment.number;
     let step = deployment.current_step().unwrap_or(StepName::Finish);
-    let (code, why) = match deployment.status {
+    let back =
+        "go back to the version before it with `windlass rollback`, or end it with `windlass stop`";
+    let (code, why, fix) = match deployment.status {
         S::Queued | S::Paused => return Ok(()),
         S::Running if step.cancellable() => return Ok(()),
-        S::Running => {
-            ("deployment.past-switch", format!("it is in {step}: traffic already moves to it"))
-        }
-        S::Live => ("deployment.live", "it is live".to_owned()),
-        other => ("deployment.over", format!("it is {other}")),
-    };
-    let fix = if code == "deployment.over" {
-        "nothing is left to cancel; `windlass deployments` shows what runs"
-    } else {
-        "go back to the version before it with `windlass rollback`, or end it with `windlass stop`"
+        S::Running if is_ending(deployment) => (
+            "deployment.over",
+            "it is being cleaned up".to_owned(),
+            format!("wait for its end; `windlass show {number}` tells what became of it"),
+        ),
+        S::Running => (
+            "deployment.past-switch",
+            format!("it is in {step}: traffic already moves to it"),
+            format!("wait until it is live, as `windlass show {number}` tells; then {back}"),
+        ),
+        S::Live => ("deployment.live", "it is live".to_owned(), back.to_owned()),
+        S::Stopped => (
+            "deployment.over",
+            "it is stopped: nothing of it runs".to_owned(),
+            "bring it back with `windlass start`, or deploy its source again with `windlass redeploy`"
+                .to_owned(),
+        ),
+        S::Stuck => (
+            "deployment.over",
+            "it is stuck: its clean-up failed, and is tried again by itself".to_owned(),
+            format!("mend what is in the way: `windlass show {number}` tells what it is"),
+        ),
+        other => (
+            "deployment.over",
+            format!("it is {other}"),
+            "nothing is left to cancel; `windlass deployments` shows what runs".to_owned(),
+        ),
     };
     Err(Failure::app(code, format!("deployment #{number} cannot be cancelled"), why, fix))
 }
@@ -413,24 +438,38 @@ mod tests {
     }
 
     #[test]
-    fn cancel_is_refused_from_the_switch_on_and_names_what_to_do_instead() {
-        assert!(refuse_cancel(&in_step(StepName::Check)).is_ok());
-        assert!(refuse_cancel(&in_step(StepName::Migrate)).is_ok());
-        let failure = refuse_cancel(&in_step(StepName::Switch)).unwrap_err();
-        assert_eq!(failure.code, "deployment.past-switch");
-        assert!(failure.fix.contains("rollback") && failure.fix.contains("windlass stop"));
-    }
-
-    #[test]
-    fn what_is_over_cannot_be_cancelled() {
-        let mut deployment = in_step(StepName::Fetch);
-        for (status, code) in [
-            (DeploymentStatus::Live, "deployment.live"),
-            (DeploymentStatus::Failed, "deployment.over"),
-            (DeploymentStatus::Cancelled, "deployment.over"),
-        ] {
-            deployment.status = status;
-            assert_eq!(refuse_cancel(&deployment).unwrap_err().code, code);
+    fn cancel_is_refused_from_the_switch_on_and_at_every_end_and_names_what_to_do_instead() {
+        use DeploymentStatus as S;
+        for step in StepName::ALL.into_iter().filter(|step| *step < StepName::Switch) {
+            assert!(refuse_cancel(&in_step(step)).is_ok(), "{step}");
         }
+        let (switch, finish) = (StepName::Switch, StepName::Finish);
+        for (status, step, code, words) in [
+            // `stop` is refused then, too: it is named for afterwards.
+            (S::Running, switch, "deployment.past-switch", "wait until it is live"),
+            (S::Running, finish, "deployment.past-switch", "then go back"),
+            (S::Running, finish, "deployment.past-switch", "`windlass rollback`"),
+            (S::Live, finish, "deployment.live", "`windlass rollback`"),
+            (S::Live, finish, "deployment.live", "`windlass stop`"),
+            (S::Stopped, finish, "deployment.over", "`windlass start`"),
+            (S::Stuck, switch, "deployment.over", "`windlass show 7`"),
+            (S::Draining, finish, "deployment.over", "`windlass deployments`"),
+            (S::Retired, finish, "deployment.over", "`windlass deployments`"),
+            (S::Built, finish, "deployment.over", "`windlass deployments`"),
+            (S::Failed, switch, "deployment.over", "`windlass deployments`"),
+            (S::Cancelled, switch, "deployment.over", "`windlass deployments`"),
+        ] {
+            let mut deployment = in_step(step);
+            deployment.status = status;
+            let failure = refuse_cancel(&deployment).unwrap_err();
+            assert_eq!(failure.code, code, "{status} in {step}");
+            assert!(failure.fix.contains(words), "{status} in {step}: {}", failure.fix);
+        }
+        // Its switch failed, and is being undone: it does not go live any more.
+        let mut ending = in_step(StepName::Switch);
+        ending.failure = Some(Failure::app("test.failed", "it failed", "so", "change it"));
+        let failure = refuse_cancel(&ending).unwrap_err();
+        assert_eq!(failure.code, "deployment.over");
+        assert!(failure.fix.contains("wait for its end"), "{}", failure.fix);
     }
 }

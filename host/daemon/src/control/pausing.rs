@@ -75,7 +75,8 @@ fn refuse_pause(deployment: &Deployment) -> Result<(), Failure> {
         S::Running => refused(
             "deployment.past-switch",
             format!("it is in {step}: traffic already moves to it"),
-            "go back to the version before it with `windlass rollback`".to_owned(),
+            "wait until it is live; then go back to the version before it with `windlass rollback`"
+                .to_owned(),
         ),
         S::Queued => refused(
             "deployment.not-begun",
@@ -95,6 +96,11 @@ fn refuse_pause(deployment: &Deployment) -> Result<(), Failure> {
             "hold its visitors with `windlass maintenance`, or stop it with `windlass stop`"
                 .to_owned(),
         ),
+        S::Stopped => refused(
+            "deployment.over",
+            "it is stopped: nothing of it is left to halt".to_owned(),
+            "bring it back with `windlass start`".to_owned(),
+        ),
         other => refused(
             "deployment.over",
             format!("it is {other}"),
@@ -109,9 +115,8 @@ fn refuse_resume(deployment: &Deployment, about_to: bool) -> Result<(), Failure>
     let (code, fix) = match deployment.status {
         S::Paused => return Ok(()),
         S::Running if about_to => return Ok(()),
-        S::Running | S::Queued => {
-            ("deployment.not-paused", "nothing needs to be done; halt it with `windlass pause`")
-        }
+        S::Queued => ("deployment.not-paused", "nothing needs to be done: it begins by itself"),
+        S::Running => ("deployment.not-paused", "nothing needs to be done: it goes on by itself"),
         S::Live => ("deployment.not-paused", "nothing needs to be done: it serves"),
         S::Stopped => ("deployment.over", "start it again with `windlass start`"),
         _ => ("deployment.over", "deploy its source again with `windlass redeploy`"),
@@ -187,7 +192,7 @@ mod tests {
             (S::Retired, build, "deployment.over", "windlass deployments"),
             (S::Failed, build, "deployment.over", "windlass deployments"),
             (S::Cancelled, build, "deployment.over", "windlass deployments"),
-            (S::Stopped, build, "deployment.over", "windlass deployments"),
+            (S::Stopped, build, "deployment.over", "windlass start"),
             (S::Stuck, build, "deployment.over", "windlass deployments"),
         ] {
             let refused = refuse_pause(&deployment(status, step)).unwrap_err();
@@ -196,8 +201,8 @@ mod tests {
         }
         refuse_pause(&deployment(S::Running, StepName::Check)).unwrap();
         for (status, code, verb) in [
-            (S::Queued, "deployment.not-paused", "windlass pause"),
-            (S::Running, "deployment.not-paused", "windlass pause"),
+            (S::Queued, "deployment.not-paused", "begins by itself"),
+            (S::Running, "deployment.not-paused", "goes on by itself"),
             (S::Live, "deployment.not-paused", "serves"),
             (S::Stopped, "deployment.over", "windlass start"),
             (S::Failed, "deployment.over", "windlass redeploy"),

@@ -13,11 +13,15 @@ use windlass_model::running::{
     Action, Asked, By, EnvironmentEvent, EventKind, InstanceState, Maintenance, Running,
     RunningView, Scale, SetMaintenance, SetScale,
 };
-use windlass_model::{Deployment, DeploymentStatus, Failure, Timestamp};
+use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, Timestamp};
 
+use super::deployments::is_ending;
 use super::{Target, require, stored};
 use crate::host::Host;
 use crate::pipeline;
+
+#[cfg(test)]
+mod tests;
 
 /// Longest message of a maintenance, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -40,7 +44,9 @@ pub fn show(host: &Host, target: &Target) -> Result<RunningView, Failure> {
 fn open(host: &Host, target: &Target) -> Result<(Running, Deployment), Failure> {
     require(host, target)?;
     let found = host.running(&target.project, &target.environment)?;
-    let Some((running, _)) = found else { return Err(nothing_live(target)) };
+    let Some((running, _)) = found else {
+        return Err(nothing_live(target, on_its_way(host, target)?.as_ref()));
+    };
     let deployment = host.store.deployment(&running.deployment).map_err(stored)?.value;
     Ok((running, deployment))
 }
@@ -60,11 +66,11 @@ async fn change(
 /// `environment.nothing-live`, `environment.stopped`, `environment.deploying`.
 pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
     let (_, deployment) = open(host, target)?;
-    not_deploying(host, target, "stopped")?;
+    not_deploying(host, target, "stopped", "then `windlass stop`")?;
     let asked = change(host, target, |running| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Stop, .. }), _) => return Ok(None),
-            (None, Some(by)) => return Err(stopped(target, by, "stopped again")),
+            (None, Some(by)) => return Err(stopped(target, running, by, "stopped again")),
             _ => {}
         }
         running.asked = Some(Asked { action: Action::Stop, by: By::now(actor) });
@@ -84,12 +90,12 @@ pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<Runn
 /// `environment.nothing-live`, `environment.serving`, `environment.stopping`, `environment.deploying`.
 pub async fn start(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
     let (_, deployment) = open(host, target)?;
-    not_deploying(host, target, "started")?;
+    not_deploying(host, target, "started", "then `windlass start`, if it is still stopped")?;
     let asked = change(host, target, |running| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Start, .. }), _) => return Ok(None),
             (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
-            (_, None) => return Err(serving(target)),
+            (_, None) => return Err(serving(target, running)),
             (_, Some(_)) => {}
         }
         running.asked = Some(Asked { action: Action::Start, by: By::now(actor) });
@@ -114,12 +120,12 @@ pub async fn restart(
     actor: &str,
 ) -> Result<RunningView, Failure> {
     let (_, deployment) = open(host, target)?;
-    not_deploying(host, target, "restarted")?;
+    not_deploying(host, target, "restarted", "what goes live has fresh instances")?;
     let asked = change(host, target, |running| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Restart, .. }), _) => return Ok(None),
             (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
-            (_, Some(by)) => return Err(stopped(target, by, "restarted")),
+            (_, Some(by)) => return Err(stopped(target, running, by, "restarted")),
             _ => {}
         }
         let leaving = InstanceState::Leaving;
@@ -273,14 +279,19 @@ async fn check_memory(host: &Host, target: &Target, body: &SetScale) -> Result<(
 /// Keeps visitors away: they are held, then refused with the message, while the instances go on.
 ///
 /// # Errors
-/// `environment.nothing-live`, `environment.stopped`, `maintenance.invalid`; the proxy's.
+/// `environment.nothing-live`, `environment.stopped`, `environment.deploying`, `maintenance.invalid`; the
+/// proxy's.
 pub async fn maintenance_on(
     host: &Arc<Host>,
     target: &Target,
     body: SetMaintenance,
     actor: &str,
 ) -> Result<RunningView, Failure> {
-    let (_, deployment) = open(host, target)?;
+    let (before, deployment) = open(host, target)?;
+    if before.stopped.is_some() {
+        // The start that would have to come first is refused meanwhile.
+        not_deploying(host, target, "put into maintenance", "then `windlass maintenance on`")?;
+    }
     let message = body.message.unwrap_or_else(|| "it is in maintenance".to_owned());
     let is_text = (1..=MESSAGE_CHARS_MAX).contains(&message.chars().count())
         && !message.chars().any(char::is_control);
@@ -299,7 +310,7 @@ pub async fn maintenance_on(
         Maintenance { message: message.clone(), hold_ms: body.hold_ms, by: By::now(actor) };
     let set = change(host, target, |running| {
         if let Some(by) = &running.stopped {
-            return Err(stopped(target, by, "put into maintenance"));
+            return Err(stopped(target, running, by, "put into maintenance"));
         }
         running.maintenance = Some(maintenance.clone());
         Ok(Some(()))
@@ -359,39 +370,89 @@ async fn note(host: &Host, target: &Target, deployment: &Deployment, mut event: 
     host.note(&target.project, &target.environment, event).await;
 }
 
-/// Fails while a deployment of the environment waits or runs: its end would undo what was asked.
-pub(super) fn not_deploying(host: &Host, target: &Target, verb: &str) -> Result<(), Failure> {
-    use DeploymentStatus as S;
-    let unsettled = host.store.unsettled_deployments().map_err(stored)?;
-    let busy = unsettled.into_iter().map(|found| found.value).find(|deployment| {
-        deployment.project == target.project
-            && deployment.environment == target.environment
-            && matches!(deployment.status, S::Queued | S::Running | S::Paused)
-    });
-    let Some(busy) = busy else { return Ok(()) };
+/// Fails while a deployment of the environment waits or runs: its end would undo what was asked. `then` says
+/// what becomes of the wish afterwards.
+pub(super) fn not_deploying(
+    host: &Host,
+    target: &Target,
+    verb: &str,
+    then: &str,
+) -> Result<(), Failure> {
+    let Some(busy) = on_its_way(host, target)? else { return Ok(()) };
+    let why = if is_ending(&busy) {
+        format!(
+            "deployment #{} is being cleaned up, and what ran before it comes back",
+            busy.number
+        )
+    } else {
+        format!("deployment #{} is {}, and would take over afterwards", busy.number, busy.status)
+    };
     Err(Failure::app(
         "environment.deploying",
         format!("{target} cannot be {verb} now"),
-        format!("deployment #{} is {}, and would take over afterwards", busy.number, busy.status),
-        format!("wait for its end, or end it: `windlass cancel {}`", busy.number),
+        why,
+        format!("{}; {then}", way_out(&busy)),
     ))
 }
 
-fn nothing_live(target: &Target) -> Failure {
+/// The deployment that may change what runs in the environment: one that waits, runs or is halted. A build
+/// changes nothing there.
+fn on_its_way(host: &Host, target: &Target) -> Result<Option<Deployment>, Failure> {
+    use DeploymentStatus as S;
+    let unsettled = host.store.unsettled_deployments().map_err(stored)?;
+    Ok(unsettled.into_iter().map(|found| found.value).find(|deployment| {
+        deployment.project == target.project
+            && deployment.environment == target.environment
+            && !deployment.kind.is_build()
+            && matches!(deployment.status, S::Queued | S::Running | S::Paused)
+    }))
+}
+
+/// What can be done about a deployment that is on its way. What is possible at once stands before what has to
+/// be waited for.
+fn way_out(busy: &Deployment) -> String {
+    let number = busy.number;
+    let step = busy.current_step().unwrap_or(StepName::Finish);
+    match busy.status {
+        DeploymentStatus::Paused => format!(
+            "go on with `windlass resume {number}`, or end it with `windlass cancel {number}`"
+        ),
+        DeploymentStatus::Running if is_ending(busy) => {
+            format!("wait until it is cleaned up, as `windlass show {number}` tells")
+        }
+        DeploymentStatus::Running if !step.cancellable() => format!(
+            "wait until it is live, as `windlass show {number}` tells: it is in {step}, too late to \
+             cancel it"
+        ),
+        _ => format!("end it with `windlass cancel {number}`, or wait until it is live"),
+    }
+}
+
+fn nothing_live(target: &Target, busy: Option<&Deployment>) -> Failure {
+    let (why, fix) = match busy {
+        Some(busy) => (format!("; #{} is {}", busy.number, busy.status), way_out(busy)),
+        None => (String::new(), "deploy something: `windlass deploy`".to_owned()),
+    };
     Failure::app(
         "environment.nothing-live",
         format!("nothing runs in {target}"),
-        "no deployment has gone live there yet",
-        "deploy something: `windlass deploy`",
+        format!("no deployment has gone live there yet{why}"),
+        fix,
     )
 }
 
-fn stopped(target: &Target, by: &By, verb: &str) -> Failure {
+fn stopped(target: &Target, running: &Running, by: &By, verb: &str) -> Failure {
+    let (also, fix) = match running.asked {
+        Some(Asked { action: Action::Start, .. }) => {
+            (", and is being started again", "wait until it serves, as `windlass status` tells")
+        }
+        _ => ("", "bring it back first: `windlass start`"),
+    };
     Failure::app(
         "environment.stopped",
         format!("{target} cannot be {verb}"),
-        format!("it was stopped by {} at {}", by.actor, by.at),
-        "bring it back first: `windlass start`",
+        format!("it was stopped by {} at {}{also}", by.actor, by.at),
+        fix,
     )
 }
 
@@ -404,13 +465,24 @@ fn stopping(target: &Target) -> Failure {
     )
 }
 
-fn serving(target: &Target) -> Failure {
-    Failure::app(
-        "environment.serving",
-        format!("{target} is not stopped"),
-        "its instances run, or are started again by themselves",
-        "for fresh instances use `windlass restart`; for the newest source `windlass redeploy`",
-    )
+fn serving(target: &Target, running: &Running) -> Failure {
+    let (why, fix) = if running.maintenance.is_some() {
+        (
+            "its instances run, and its visitors are kept away",
+            "let them in again with `windlass maintenance off`",
+        )
+    } else if running.instances.is_empty() {
+        (
+            "the proxy serves a static site itself, or every process is scaled to 0",
+            "for another version use `windlass redeploy`; for another number `windlass scale`",
+        )
+    } else {
+        (
+            "its instances run, or are started again by themselves",
+            "for fresh instances use `windlass restart`; for the newest source `windlass redeploy`",
+        )
+    };
+    Failure::app("environment.serving", format!("{target} is not stopped"), why, fix)
 }
 
 fn no_instances(target: &Target) -> Failure {

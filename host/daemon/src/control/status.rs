@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_model::api::HostStatus;
+use windlass_model::recovery::BackupStatus;
 use windlass_model::{DeploymentStatus, Failure};
 use windlass_store::Health;
 
-use super::{stored, views};
+use super::views;
+use crate::access::caller;
 use crate::host::Host;
 
 /// How long containerd may take to answer a question.
@@ -44,16 +46,15 @@ pub async fn problems(host: &Arc<Host>) -> Vec<Failure> {
     problems
 }
 
-/// The whole host in one answer.
+/// The host in one answer. A caller who is limited to projects is told their numbers alone, and nothing of
+/// the backups: they hold every project.
 ///
 /// # Errors
 /// The store's.
 pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
     let problems = problems(host).await;
-    let queue = views::Queue::of(host)?;
-    let live = host.store.deployments_with_status(DeploymentStatus::Live).map_err(stored)?.len();
-    let backup = crate::backup::status(host);
-    let of_backup = backup.failure.as_ref().map(|f| format!("{}: {}; {}", f.what, f.why, f.fix));
+    let is_limited = caller::present().is_some_and(|caller| caller.is_limited());
+    let (backup, notices) = if is_limited { Default::default() } else { kept(host) };
     Ok(HostStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: host.store.host_id().clone(),
@@ -61,10 +62,23 @@ pub async fn host(host: &Arc<Host>) -> Result<HostStatus, Failure> {
         proxy: views::Addresses::of(host).await.urls(),
         ready: problems.is_empty(),
         problems,
-        notices: host.store.recovered().into_iter().chain(of_backup).collect(),
+        notices,
         backup,
-        queued: queue.queued(),
-        running: queue.running(),
-        live,
+        queued: count(host, DeploymentStatus::Queued)?,
+        running: count(host, DeploymentStatus::Running)?,
+        live: count(host, DeploymentStatus::Live)?,
     })
+}
+
+/// How the backups stand, and what is worth knowing of the state.
+fn kept(host: &Host) -> (BackupStatus, Vec<String>) {
+    let backup = crate::backup::status(host);
+    let of_backup = backup.failure.as_ref().map(|f| format!("{}: {}; {}", f.what, f.why, f.fix));
+    let notices = host.store.recovered().into_iter().chain(of_backup).collect();
+    (backup, notices)
+}
+
+/// How many deployments of this status the caller may see.
+fn count(host: &Host, status: DeploymentStatus) -> Result<usize, Failure> {
+    Ok(host.briefs(status)?.iter().filter(|brief| caller::sees(&brief.project)).count())
 }

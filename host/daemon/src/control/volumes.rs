@@ -52,7 +52,8 @@ pub async fn remove(host: &Arc<Host>, target: &Target, name: &VolumeName) -> Res
             "`windlass volume list` shows what there is",
         ));
     };
-    super::running::not_deploying(host, target, "changed").map_err(|mut failure| {
+    let again = "then remove the volume";
+    super::running::not_deploying(host, target, "changed", again).map_err(|mut failure| {
         "volume.in-use".clone_into(&mut failure.code);
         failure
     })?;

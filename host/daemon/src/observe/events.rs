@@ -93,7 +93,7 @@ impl EventLog {
     /// Events after an id, oldest first, as far as they are kept.
     pub(crate) fn after(&self, id: u64) -> impl Iterator<Item = Event> + use<> {
         let files = firsts(&self.dir);
-        let begin = files.partition_point(|first| *first <= id + 1).saturating_sub(1);
+        let begin = files.partition_point(|first| *first <= id.saturating_add(1)).saturating_sub(1);
         let dir = self.dir.clone();
         let wanted = files.into_iter().skip(begin);
         wanted

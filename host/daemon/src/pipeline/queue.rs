@@ -19,6 +19,9 @@ use super::ticket::Ticket;
 use super::{fairness, prune, retire, runner};
 use crate::host::Host;
 
+#[cfg(test)]
+mod tests;
+
 /// The loop looks at least this often, should a wake-up ever get lost.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Pause before stuck deployments are cleaned up again; it doubles.

@@ -14,6 +14,12 @@ const FUZZER: &str = "schemathesis==4.32.5";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance,ignored_auth";
 
+/// What the tests of streams are for: it answers for as long as a deployment is at work. It is all that is left
+/// out.
+const WATCH: &str = "/v1/deployments/{deployment}/watch";
+/// The host's events are read as a page: followed, they have no end.
+const EVENTS: &str = "[[operations]]\ninclude-path = \"/v1/events\"\nparameters = { \"query.follow\" = \"false\" }\n";
+
 /// The program, in an environment of its own below the target directory; made at the first use.
 fn fuzzer() -> PathBuf {
     let dir = target_dir().join("fuzzer").join(FUZZER.replace("==", "-"));
@@ -45,10 +51,18 @@ fn run(host: &TestHost, dir: &Path, config: &str) -> CliOutput {
         .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing"])
         .args(["--max-time", seconds, "--max-examples", examples, "--seed", &seed])
         .args(["--request-timeout", "20", "--no-shrink", "--continue-on-failure"])
-        // What the tests of streams are for: it has no end.
-        .args(["--exclude-path-regex", "/(watch|events)$"])
+        .args(["--exclude-path", WATCH])
         .args(["--warnings", "off", "--suppress-health-check", "all"]);
     CliOutput::of(&mut command)
+}
+
+/// How many operations the description has, and how many of them were asked for.
+fn operations(output: &CliOutput) -> (usize, usize) {
+    let numbers = output.stdout.lines().find_map(|line| {
+        let (selected, all) = line.trim().strip_prefix("Selected: ")?.split_once('/')?;
+        Some((all.parse().ok()?, selected.parse().ok()?))
+    });
+    numbers.unwrap_or_else(|| panic!("it does not say what it asked for: {}", output.stdout))
 }
 
 #[test]
@@ -64,11 +78,13 @@ fn no_request_that_the_description_allows_or_forbids_gets_an_answer_that_it_does
     let known = "[parameters]\n\"path.project\" = \"shop\"\n\"path.environment\" = \"production\"\n\
                  \"path.deployment\" = \"1\"\n\"query.project\" = \"shop\"\n";
     for config in [known, ""] {
-        let output = run(&host, dir.path(), config);
+        let output = run(&host, dir.path(), &format!("{config}{EVENTS}"));
         let log = host.serve_log();
         let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
         assert!(panics.is_empty(), "{panics:#?}");
         assert_eq!(output.code, 0, "{}\n{}", output.stdout, output.stderr);
+        let (all, asked_for) = operations(&output);
+        assert_eq!(asked_for + 1, all, "all but {WATCH} are asked for: {}", output.stdout);
         println!("{}", output.stdout.lines().last().unwrap_or_default());
     }
     // What there was may have been deleted by now; the host works as before.

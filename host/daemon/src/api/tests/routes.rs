@@ -2,12 +2,16 @@
 //!
 //! A route that is missing here fails the test: add its line, and think about who may.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, Response, header};
-use serde_json::Value;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use windlass_model::access::{ApiToken, TokenScope, TokenText};
-use windlass_model::{DeploymentId, DeploymentStatus, ProjectName, Timestamp};
+use windlass_model::event::Event;
+use windlass_model::{DeploymentId, DeploymentStatus, Failure, ProjectName, Timestamp};
 
 use super::super::table;
 use super::{TOKEN, World};
@@ -176,7 +180,13 @@ fn every_route_says_which_scope_it_needs_and_is_in_the_table_of_who_may() {
     assert_eq!(rows.len(), expected.len());
 }
 
-/// A world with the projects `shop` and `other`, a settled deployment of `shop`, and tokens.
+/// How long an answer may take to come to its end.
+const WITHIN: Duration = Duration::from_secs(20);
+/// What the host-wide event says.
+const HOST_WIDE: &str = "of the whole host";
+
+/// A world with the projects `shop` and `other`, a settled deployment of `shop`, events of both and of the
+/// host, and tokens.
 struct Tokens {
     world: World,
     deployment: DeploymentId,
@@ -189,14 +199,20 @@ impl Tokens {
             let body = format!(r#"{{"name": "{project}"}}"#);
             world.expect(201, "POST", "/v1/projects", &body).await;
         }
-        let path = format!("{}/deployments", super::SHOP);
-        let body = r#"{"git_url": "https://example.org/shop"}"#;
-        let queued = world.expect(202, "POST", &path, body).await;
-        let deployment: DeploymentId = queued["id"].as_str().unwrap().parse().unwrap();
-        let mut found = world.host.store.deployment(&deployment).unwrap();
-        found.value.status = DeploymentStatus::Failed;
-        world.host.store.update_deployment(&found.value, found.revision).await.unwrap();
-        Self { world, deployment }
+        let deployment = deploy(&world, "shop", DeploymentStatus::Failed).await;
+        let tokens = Self { world, deployment };
+        for of in [None, Some("shop"), Some("other")] {
+            tokens.happens(of, "before");
+        }
+        tokens
+    }
+
+    /// Plants an event of a project, or of the whole host.
+    fn happens(&self, of: Option<&str>, what: &str) {
+        let about = of.unwrap_or(HOST_WIDE);
+        let mut event = Event::now("test.happened", format!("{what}: {about}"));
+        event.project = of.map(|name| name.parse().unwrap());
+        self.world.host.observe.events.record(event);
     }
 
     /// Stores a token and returns its text.
@@ -204,7 +220,8 @@ impl Tokens {
         token(&self.world, name, scope, change).await
     }
 
-    async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+    /// Sends an empty request.
+    async fn open(&self, method: &str, path: &str, token: Option<&str>) -> Response<Body> {
         let id = self.deployment.as_str();
         let names = [("project", "shop"), ("environment", "production"), ("deployment", id)];
         let path = names.iter().fold(path.to_owned(), |path, (name, value)| {
@@ -216,14 +233,36 @@ impl Tokens {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let answer = self.world.router.clone().oneshot(request.body(Body::empty()).unwrap());
-        let answer: Response<Body> = answer.await.unwrap();
-        let status = answer.status().as_u16();
-        if status < 400 && !matches!(path.as_str(), "/v1/projects" | "/v1/deployments") {
-            return (status, String::new());
-        }
-        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8_lossy(&bytes).into_owned())
+        answer.await.unwrap()
     }
+
+    /// Sends an empty request and reads the whole answer.
+    async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (u16, String) {
+        let answer = self.open(method, path, token).await;
+        let status = answer.status().as_u16();
+        let read = tokio::time::timeout(WITHIN, axum::body::to_bytes(answer.into_body(), 1 << 24));
+        let Ok(bytes) = read.await else { panic!("{method} {path}: its answer has no end") };
+        (status, String::from_utf8_lossy(&bytes.unwrap()).into_owned())
+    }
+
+    /// Sends an empty request that must be answered, and reads the answer.
+    async fn answer(&self, path: &str, token: &str) -> String {
+        let (status, answer) = self.ask("GET", path, Some(token)).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+}
+
+/// A deployment of a project, with a status.
+async fn deploy(world: &World, project: &str, status: DeploymentStatus) -> DeploymentId {
+    let path = format!("/v1/projects/{project}/environments/production/deployments");
+    let body = format!(r#"{{"git_url": "https://example.org/{project}"}}"#);
+    let queued = world.expect(202, "POST", &path, &body).await;
+    let id: DeploymentId = queued["id"].as_str().unwrap().parse().unwrap();
+    let mut found = world.host.store.deployment(&id).unwrap();
+    found.value.status = status;
+    world.host.store.update_deployment(&found.value, found.revision).await.unwrap();
+    id
 }
 
 async fn token(
@@ -273,7 +312,7 @@ async fn every_route_answers_every_kind_of_token_as_the_table_says() {
             }
             continue;
         }
-        let past = Timestamp::now() - std::time::Duration::from_secs(60);
+        let past = Timestamp::now() - Duration::from_secs(60);
         let expired = tokens.token("expired", Admin, |t| t.expires_at = Some(past)).await;
         let revoked = tokens.token("revoked", Admin, |t| t.revoked_at = Some(past)).await;
         let well_formed = crate::access::generate_token().text().expose().clone();
@@ -324,9 +363,101 @@ async fn of_another_project(tokens: &Tokens, name: &str, method: &str, path: &st
         Host => assert_eq!((got, code(&answer).as_str()), (403, "auth.project-limited"), "{name}"),
         Filtered => {
             assert_eq!(got, 200, "{name}: {answer}");
+            // The list of failure codes is the same for everyone, and has an example of that name.
+            let answer = answer.replace("shop.example.com", "").replace("shop:1.2", "");
             assert!(!answer.contains("shop"), "{name}: {answer}");
+            assert!(!answer.contains(HOST_WIDE), "{name}: {answer}");
         }
         Open => {}
+    }
+}
+
+/// The positive control of what is filtered: the other project's answer has no word of `shop` although `shop`
+/// has something there.
+#[tokio::test]
+async fn lists_show_a_limited_token_what_is_of_its_project_and_no_word_of_another() {
+    let tokens = Tokens::new().await;
+    deploy(&tokens.world, "other", DeploymentStatus::Failed).await;
+    let of_shop = tokens.token("of-shop", Read, only("shop")).await;
+    let of_other = tokens.token("of-other", Read, only("other")).await;
+    let (shop, other) = (r#":"shop""#, r#":"other""#);
+    for path in ["/v1/projects", "/v1/deployments", "/v1/events"] {
+        for (token, seen, hidden) in [(&of_shop, shop, other), (&of_other, other, shop)] {
+            let answer = tokens.answer(path, token).await;
+            assert!(answer.contains(seen), "{path}: {answer}");
+            assert!(!answer.contains(hidden), "{path}: {answer}");
+        }
+        let all = tokens.answer(path, TOKEN).await;
+        assert!(all.contains(shop) && all.contains(other), "{path}: {all}");
+    }
+    assert!(tokens.answer("/v1/events", TOKEN).await.contains(HOST_WIDE));
+    // The last id that there is has nothing behind it.
+    let path = format!("/v1/events?after={}", u64::MAX);
+    assert_eq!(tokens.answer(&path, TOKEN).await, r#"{"items":[]}"#);
+}
+
+#[tokio::test]
+async fn followed_events_are_those_of_the_tokens_projects_alone() {
+    let tokens = Tokens::new().await;
+    let of_other = tokens.token("of-other", Read, only("other")).await;
+    for path in ["/v1/events?follow=true", "/v1/events?follow=true&after=0"] {
+        for (token, sees_all) in [(of_other.as_str(), false), (TOKEN, true)] {
+            let answer = tokens.open("GET", path, Some(token)).await;
+            assert_eq!(answer.status().as_u16(), 200, "{path}");
+            let mut pieces = answer.into_body().into_data_stream();
+            let last = format!("{path} {sees_all}");
+            for (of, what) in [(Some("shop"), "now"), (None, "now"), (Some("other"), &*last)] {
+                tokens.happens(of, what);
+            }
+            let last = format!("{last}: other");
+            // Events come in their order: what was passed on stands before the last one.
+            let read = async {
+                let mut text = String::new();
+                while !text.contains(&last) {
+                    let piece = pieces.next().await.expect("the stream ended").unwrap();
+                    text.push_str(&String::from_utf8_lossy(&piece));
+                }
+                text
+            };
+            let Ok(text) = tokio::time::timeout(WITHIN, read).await else {
+                panic!("{path}: the event that was waited for did not come")
+            };
+            assert!(text.contains("before: other"), "{path}: {text}");
+            for hidden in ["before: shop", "now: shop", HOST_WIDE] {
+                assert_eq!(text.contains(hidden), sees_all, "{path}: {hidden:?} in {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_status_counts_what_the_token_may_see_and_tells_of_backups_who_sees_the_host() {
+    use DeploymentStatus::{Live, Queued, Running};
+    let tokens = Tokens::new().await;
+    for (project, status) in
+        [("shop", Running), ("shop", Live), ("shop", Queued), ("shop", Queued), ("other", Live)]
+    {
+        deploy(&tokens.world, project, status).await;
+    }
+    let backups = tokens.world.host.config.data_dir.join("backups");
+    std::fs::create_dir_all(&backups).unwrap();
+    let failure = Failure::host("backup.failed", "it was not made", "of shop", "make space");
+    std::fs::write(backups.join("last-failure.json"), json!(failure).to_string()).unwrap();
+    let of_shop = tokens.token("of-shop", Read, only("shop")).await;
+    let of_other = tokens.token("of-other", Read, only("other")).await;
+    for (token, queued, running, live, sees_backups) in [
+        (of_shop.as_str(), 2, 1, 1, false),
+        (of_other.as_str(), 0, 0, 1, false),
+        (TOKEN, 2, 1, 2, true),
+    ] {
+        let answer = tokens.answer("/v1/status", token).await;
+        let status: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(status["queued"], queued, "{answer}");
+        assert_eq!(status["running"], running, "{answer}");
+        assert_eq!(status["live"], live, "{answer}");
+        assert_eq!(status["backup"]["failure"].is_object(), sees_backups, "{answer}");
+        assert_eq!(answer.contains("it was not made"), sees_backups, "{answer}");
+        assert_eq!(status["ready"], true, "{answer}");
     }
 }
 
