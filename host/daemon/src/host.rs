@@ -25,7 +25,7 @@ use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Ver
 
 use crate::config::ServeConfig;
 use crate::observe::Observe;
-use crate::pipeline::{Row, missing};
+use crate::pipeline::{Building, Row, egress, missing};
 use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
@@ -62,6 +62,10 @@ pub struct Host {
     /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
     /// are removed.
     pub(crate) artifacts: tokio::sync::RwLock<()>,
+    /// What the names that applications may reach led to lately.
+    pub(crate) lookups: egress::Lookups,
+    /// Which steps of builds are being carried out.
+    pub(crate) building: Building,
     /// Wakes the keeper of the disk: something was built or released.
     pub(crate) built: Notify,
     /// The pipeline; tests put rows of their own here.

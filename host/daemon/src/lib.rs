@@ -167,6 +167,8 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
         artifacts: tokio::sync::RwLock::new(()),
+        lookups: pipeline::egress::Lookups::default(),
+        building: pipeline::Building::default(),
         built: Notify::new(),
         table: &pipeline::TABLE,
         config,

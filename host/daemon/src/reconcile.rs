@@ -2,7 +2,7 @@
 //! serve with what runs, and mends the difference.
 //!
 //! - The route of a live or stopped deployment is published again, unless another deployment has begun to
-//!   take it over: that one goes forward. Instances whose containers are gone (a reboot) are marked to be
+//!   take it over: that one goes forward, and the route is published again after its end. Instances whose containers are gone (a reboot) are marked to be
 //!   started; the supervisor does it, and learns of those that ended.
 //! - A container that belongs to no deployment that should have containers is removed, and an instance
 //!   that no record names; so is a route of an environment that was deleted.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::running::InstanceState;
-use windlass_model::{Deployment, DeploymentStatus, Failure};
+use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
 
 use crate::failpoint;
 use crate::host::Host;
@@ -27,6 +27,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
         tracing::error!(%failure, "the running deployments could not be read");
         HashSet::new()
     });
+    for (project, environment) in taken_over.iter().filter_map(|route| names::of_route(route)) {
+        tokio::spawn(publish_after_its_end(host.clone(), project, environment));
+    }
     match host.all_live().and_then(|live| Ok([live, host.all_stopped()?].concat())) {
         Ok(live) => {
             for (deployment, _) in live {
@@ -51,8 +54,51 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }
+    host.builder.settle_later();
+    if let Err(failure) = name_unsynced(host).await {
+        tracing::error!(%failure, "it is not known what of the builds is not on the disk");
+    }
     crate::recover::record::write_all(host).await;
     failpoint::reached("after:reconcile");
+}
+
+/// Says which deployments are built on files that may be cut off, because the machine stopped too soon after
+/// their build. They are not ended: an app that they harm is found by its checks.
+async fn name_unsynced(host: &Host) -> Result<(), Failure> {
+    let steps = host.builder.unsynced_steps().await?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    for project in host.store.projects().map_err(|e| e.to_failure())? {
+        for environment in host.store.environments(&project.name).map_err(|e| e.to_failure())? {
+            let kept = host.store.deployments_with_artifact(&project.name, &environment.name);
+            for deployment in kept.map_err(|e| e.to_failure())? {
+                let outputs = deployment.value.outputs.artifact.iter().flat_map(|it| &it.outputs);
+                if outputs.into_iter().any(|output| steps.contains(&output.snapshot)) {
+                    tracing::warn!(
+                        project = %project.name,
+                        environment = %environment.name,
+                        number = deployment.value.number,
+                        "the machine stopped before what was built was known to be on the disk: \
+                         build it again with `windlass redeploy`"
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Publishes a route once the deployment that takes it over has come to its end. Who had changed a domain
+/// or begun maintenance meanwhile waited for that end to tell the proxy, and went down with the host.
+async fn publish_after_its_end(
+    host: Arc<Host>,
+    project: ProjectName,
+    environment: EnvironmentName,
+) {
+    if let Err(failure) = routes::republish(&host, &project, &environment).await {
+        tracing::error!(%failure, %project, %environment, "a route may be without its last change");
+    }
 }
 
 /// Brings one live deployment back, and publishes it.

@@ -297,8 +297,8 @@ mod tests {
         host.running(project, &EnvironmentName::production()).unwrap().unwrap().0
     }
 
-    #[tokio::test]
-    async fn changed_domains_wait_for_the_deployment_that_takes_the_route_over() {
+    /// A host on which the first deployment is live and the second has taken its route over.
+    async fn taking_over() -> (TestHost, DeploymentId, DeploymentId) {
         let parts = TestHost::with(Limits::default(), &TABLE).await;
         let host = &parts.host;
         let project: ProjectName = "shop".parse().unwrap();
@@ -312,7 +312,22 @@ mod tests {
         environment.value.generation = 2;
         host.store.commit(vec![Change::Environment(environment)]).await.unwrap();
         assert!(taken_over(host).unwrap().contains("shop/production"));
+        (parts, old, new)
+    }
 
+    async fn goes_live(host: &Host, new: &DeploymentId, old: &DeploymentId) {
+        let (mut switched, revision) = host.deployment(new).unwrap().unwrap();
+        switched.status = DeploymentStatus::Live;
+        switched.outputs.replaced = Some(old.clone());
+        host.go_live(&switched, revision).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn changed_domains_wait_for_the_deployment_that_takes_the_route_over() {
+        let (parts, old, new) = taking_over().await;
+        let host = &parts.host;
+        let project: ProjectName = "shop".parse().unwrap();
+        let production = EnvironmentName::production();
         let republished = {
             let (host, project) = (host.clone(), project.clone());
             tokio::spawn(async move { republish(&host, &project, &production).await })
@@ -321,14 +336,42 @@ mod tests {
         let waits = tokio::time::timeout(Duration::from_millis(200), &mut republished).await;
         assert!(waits.is_err(), "the old deployment was published over the new one");
 
-        let (mut switched, revision) = host.deployment(&new).unwrap().unwrap();
-        switched.status = DeploymentStatus::Live;
-        switched.outputs.replaced = Some(old.clone());
-        host.go_live(&switched, revision).await.unwrap();
+        goes_live(host, &new, &old).await;
         republished.await.unwrap().unwrap();
         assert_eq!(generation_of(host, &old), 1, "the old one was not published again");
         let running = published(host, &project);
         assert_eq!(running.deployment, new);
         assert!(running.generation > 2, "the new one was");
+    }
+
+    #[tokio::test]
+    async fn what_waited_for_a_takeover_when_the_host_was_killed_is_published_after_it() {
+        let (mut parts, old, new) = taking_over().await;
+        let project: ProjectName = "shop".parse().unwrap();
+        let production = EnvironmentName::production();
+        let (live, _) = parts.host.deployment(&old).unwrap().unwrap();
+        parts.host.ensure_running(&live).await.unwrap();
+        let by = windlass_model::running::By::now("test");
+        let maintenance = Maintenance { message: "back at noon".to_owned(), hold_ms: None, by };
+        let set = parts.host.change_running(&project, &production, |running| {
+            running.maintenance = Some(maintenance.clone());
+            Ok(Some(()))
+        });
+        set.await.unwrap();
+        parts.start_anew().await;
+        let host = &parts.host;
+        crate::reconcile::reconcile(host).await;
+        goes_live(host, &new, &old).await;
+        let told = async {
+            let is_told = |route: &Route| {
+                let says = |reason: &str| reason == maintenance.message;
+                matches!(&route.targets, Targets::None { reason, .. } if says(reason))
+            };
+            while !host.proxy.routes().await.unwrap().iter().any(is_told) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+        assert!(told.is_ok(), "visitors are let in: {:?}", host.proxy.routes().await);
     }
 }

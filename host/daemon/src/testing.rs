@@ -55,25 +55,50 @@ impl TestHost {
             trusted_proxies: Vec::new(),
         };
         let proxy = tokio::spawn(async move { windlass_proxy::run(proxy).await.unwrap() });
-        let client = ProxyClient::connect(config.proxy_socket(), 1).await.unwrap();
         let runtime = Arc::new(FakeRuntime::new().unwrap());
-        let sandbox = crate::sandbox(&config).unwrap();
-        let host = Arc::new(Host {
-            store: Store::in_memory(limits.clone()).unwrap(),
-            builder: crate::builder(&config, runtime.clone(), Vec::new()),
-            runtime: runtime.clone(),
-            plugins: Plugins::load(sandbox, &config.bundled_plugins, &dir.path().join("plugins")),
-            proxy: client,
-            logs: StepLogs::new(dir.path(), &limits),
-            observe: crate::observe::Observe::new(dir.path(), &limits),
-            wake: tokio::sync::Notify::new(),
-            since: Timestamp::now(),
-            locks: Mutex::new(HashMap::new()),
-            artifacts: tokio::sync::RwLock::new(()),
-            built: tokio::sync::Notify::new(),
-            table,
-            config,
-        });
+        let store = Store::in_memory(limits).unwrap();
+        let host = assemble(config, store, runtime.clone(), table).await;
         Self { host, runtime, proxy, _dir: dir }
     }
+
+    /// What a killed host is after its next start: another one on the same store, containers and proxy,
+    /// which has nothing of what the one before kept in memory. Nothing of that one may be at work.
+    pub(crate) async fn start_anew(&mut self) {
+        let store = self.host.store.opened_anew().unwrap();
+        let config = self.host.config.clone();
+        self.host = assemble(config, store, self.runtime.clone(), self.host.table).await;
+    }
+}
+
+/// A host that stands on these, as `serve` makes it.
+async fn assemble(
+    config: ServeConfig,
+    store: Store,
+    runtime: Arc<FakeRuntime>,
+    table: &'static [Row],
+) -> Arc<Host> {
+    let epoch = crate::next_epoch(&store).await.unwrap();
+    let proxy = ProxyClient::connect(config.proxy_socket(), epoch).await.unwrap();
+    let builder = crate::builder(&config, runtime.clone(), Vec::new());
+    builder.sweep_work().await.unwrap();
+    let sandbox = crate::sandbox(&config).unwrap();
+    let installed = config.data_dir.join("plugins");
+    Arc::new(Host {
+        plugins: Plugins::load(sandbox, &config.bundled_plugins, &installed),
+        logs: StepLogs::new(&config.data_dir, &config.limits),
+        observe: crate::observe::Observe::new(&config.data_dir, &config.limits),
+        store,
+        builder,
+        runtime,
+        proxy,
+        wake: tokio::sync::Notify::new(),
+        since: Timestamp::now(),
+        locks: Mutex::new(HashMap::new()),
+        artifacts: tokio::sync::RwLock::new(()),
+        lookups: crate::pipeline::egress::Lookups::default(),
+        building: crate::pipeline::Building::default(),
+        built: tokio::sync::Notify::new(),
+        table,
+        config,
+    })
 }

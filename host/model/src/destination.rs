@@ -11,7 +11,7 @@ use crate::id::InvalidId;
 const RULE: &str = "a host name or IPv4 address with a port, as \"db.internal:5432\"; no network, no \
                     wildcard, no link-local and no loopback address";
 
-/// One host and one port. A name is resolved when a deployment starts.
+/// One host and one port. A name is resolved when a deployment is provisioned, and again while it runs.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]

@@ -29,7 +29,7 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) kv: Arc<dyn Kv>,
     pub(crate) limits: Limits,
-    pub(crate) cipher: Cipher,
+    pub(crate) cipher: Arc<Cipher>,
     /// Held while projects, environments and deployments are made or deleted, so that nothing is
     /// made in what is being deleted.
     pub(crate) structure: Structure,
@@ -67,7 +67,8 @@ impl Store {
         identify(&*kv, data_dir, host)?;
         let is_new = kv.get(keys::KEY_CHECK)?.is_none();
         let cipher = Cipher::load_or_create(&data_dir.join("secret.key"), is_new)?;
-        let store = Self::build(kv, limits, cipher, Some(data_dir.to_owned()), Some(lock))?;
+        let (cipher, dir) = (Arc::new(cipher), Some(data_dir.to_owned()));
+        let store = Self::build(kv, limits, cipher, dir, Some(lock))?;
         identity::remember(data_dir, store.host_id());
         Ok(store)
     }
@@ -80,13 +81,21 @@ impl Store {
     /// A store on any key-value store, with a key that is gone with the process.
     pub fn on(kv: Arc<dyn Kv>, limits: Limits) -> Result<Self> {
         check_schema(&*kv)?;
-        Self::build(kv, limits, Cipher::ephemeral()?, None, None)
+        Self::build(kv, limits, Arc::new(Cipher::ephemeral()?), None, None)
+    }
+
+    /// A store in memory opened anew: what was stored is there, and nothing else that this one keeps in
+    /// memory. For tests of a host that was killed.
+    pub fn opened_anew(&self) -> Result<Self> {
+        let Inner { kv, limits, cipher, .. } = &*self.inner;
+        check_schema(&**kv)?;
+        Self::build(kv.clone(), limits.clone(), cipher.clone(), None, None)
     }
 
     fn build(
         kv: Arc<dyn Kv>,
         limits: Limits,
-        cipher: Cipher,
+        cipher: Arc<Cipher>,
         data_dir: Option<PathBuf>,
         lock: Option<DirLock>,
     ) -> Result<Self> {

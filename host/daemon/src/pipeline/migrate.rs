@@ -65,7 +65,10 @@ impl Work for Migrate {
                     record.migration.tool
                 ),
             );
+            // Stored before it is cut: after a crash nobody can see any more that it was running.
+            run.save().await?;
         }
+        failpoint::reached("within-undo:migrate");
         run.host
             .runtime
             .delete(&record.container)

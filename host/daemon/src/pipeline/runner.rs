@@ -179,6 +179,10 @@ async fn built(run: &mut Run) -> Result<(), Failure> {
     for row in run.host.table.iter().filter(|row| row.step > StepName::Build) {
         mark(&mut run.deployment, row.step, StepStatus::Skipped, super::ONLY_BUILT);
     }
+    // The workspace has served its purpose, as in `finish`, which it never comes to.
+    if let Err(failure) = run.host.clear_workspace(&run.deployment.id).await {
+        run.log.say(failure.to_string());
+    }
     run.deployment.status = DeploymentStatus::Built;
     run.deployment.ended_at = Some(Timestamp::now());
     run.save().await?;

@@ -11,7 +11,7 @@ use windlass_model::running::by_settings;
 use windlass_model::{Failure, StepName, Timestamp};
 
 use super::runtime_env::{self, Command, PORT_DEFAULT};
-use super::{Done, Run, Work, before_switch, names, recreate, retire};
+use super::{Done, Run, Work, before_switch, egress, names, recreate, retire};
 use crate::failpoint;
 
 pub(crate) struct Start;
@@ -50,8 +50,9 @@ impl Work for Start {
     }
 }
 
-/// Starts as many instances of each process as are wanted.
+/// Starts as many instances of each process as are wanted. What they may reach by name is looked up before.
 pub(crate) async fn all(run: &Run, artifact: &Artifact) -> Result<Vec<Instance>, Failure> {
+    egress::refresh(&run.host, &run.deployment.project, &run.deployment.environment).await;
     let mut instances = Vec::with_capacity(artifact.processes.len());
     for process in &artifact.processes {
         for ordinal in 0..replicas(run, process)? {

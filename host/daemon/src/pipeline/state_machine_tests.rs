@@ -1,9 +1,12 @@
 //! The state machine as a whole: any sequence of what people ask for, of failures and of crashes, on
-//! scripted steps that go on only when the sequence lets them.
+//! scripted steps that go on only when the sequence lets them. After a crash another host goes on from the
+//! store as `serve` does: it compares first what should serve with what runs.
 //!
-//! Holds at every moment: a record is in a defined state, no environment has two live deployments, and
-//! one that had a live deployment has one, be it stopped. At the end everything settles: nothing is stuck,
-//! what people asked for is done, and exactly the live deployments' instances are there.
+//! Holds at every moment: a record is in a defined state, no environment has two live deployments, one that
+//! had a live deployment has one until it is deleted, the proxy has a route for it, and it is stopped only
+//! where a person asked for that. At the end everything settles: nothing is stuck, what people asked for is
+//! done, exactly the live deployments' instances are there, as many as are wanted, and the proxy leads
+//! visitors to these and to nothing else.
 //!
 //! `WINDLASS_TEST_EXTENT=full` plays many more sequences. A sequence that fails is made smaller by
 //! proptest and printed.
@@ -18,34 +21,40 @@ use tokio::sync::Semaphore;
 use windlass_containers::{Labels, Runtime as _};
 use windlass_model::deployment::{Kind, Source};
 use windlass_model::queue::CreatePromotion;
-use windlass_model::running::{InstanceState, LiveInstance};
+use windlass_model::running::{InstanceState, LiveInstance, Running, SetMaintenance, SetScale};
+use windlass_model::settings::SetSettings;
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Limits, ProjectName, StepName,
     StepStatus,
 };
+use windlass_proxy::{Route, Targets};
 use windlass_store::ListFilter;
 
 use commands::{Command, ENVIRONMENTS, command};
 use steps::{Gated, ROOTFS, Script};
 
-use super::{Row, Work, queue, runner};
-use crate::control::{Target, deployments, pausing, promote, running};
+use super::{Row, Work, names, queue, runner};
+use crate::control::{Target, deployments, pausing, projects, promote, running, settings};
 use crate::host::Host;
-use crate::supervise;
 use crate::testing::TestHost;
+use crate::{reconcile, supervise};
 
 mod commands;
 mod steps;
 
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// What visitors read during maintenance.
+const MAINTENANCE: &str = "back at noon";
 
 struct World {
     parts: TestHost,
     script: &'static Script,
-    /// What a crash takes away: the queue with everything that it runs, and the supervisor.
+    /// What a crash takes away: everything that the host does by itself, and requests that wait.
     epoch: Option<Runtime>,
     /// Environments in which something was live once.
     had_live: [bool; 2],
+    /// Environments that a person asked to be stopped since they served last.
+    may_be_stopped: [bool; 2],
 }
 
 fn project() -> ProjectName {
@@ -67,6 +76,7 @@ impl World {
             fails_in: Mutex::default(),
             undo_fails_in: Mutex::default(),
             with_process: Mutex::default(),
+            gives_way: Mutex::default(),
         }));
         let row = |step| {
             let work: &'static dyn Work = Box::leak(Box::new(Gated { step, script }));
@@ -83,7 +93,8 @@ impl World {
         let parts = TestHost::with(limits, table).await;
         parts.runtime.add_rootfs(ROOTFS, &[("/etc/passwd", b"")]).unwrap();
         parts.host.store.ensure_project(&project()).await.unwrap();
-        let mut world = Self { parts, script, epoch: None, had_live: [false; 2] };
+        let mut world =
+            Self { parts, script, epoch: None, had_live: [false; 2], may_be_stopped: [false; 2] };
         world.start();
         world
     }
@@ -98,12 +109,28 @@ impl World {
             .enable_all()
             .build()
             .unwrap();
-        epoch.spawn(queue::work(self.host().clone()));
-        epoch.spawn(supervise::work(self.host().clone()));
+        let host = self.host().clone();
+        epoch.spawn(async move {
+            reconcile::reconcile(&host).await;
+            tokio::join!(queue::work(host.clone()), supervise::work(host));
+        });
         self.epoch = Some(epoch);
     }
 
-    /// Ends the queue, every runner and every keeper wherever they are, and waits until they are gone.
+    /// What comes after a crash: another host on the same store, containers and proxy.
+    async fn start_anew(&mut self) {
+        self.parts.start_anew().await;
+        self.start();
+    }
+
+    /// Every process in a container is gone, as after a restart of the machine.
+    async fn lose_tasks(&self) {
+        for container in self.parts.runtime.list(&Labels::new()).await.unwrap() {
+            self.parts.runtime.lose_task(&container.id);
+        }
+    }
+
+    /// Ends what the host does wherever it is, and waits until it is gone.
     async fn crash(&mut self) {
         let epoch = self.epoch.take().unwrap();
         let gone = move || epoch.shutdown_timeout(Duration::from_secs(10));
@@ -137,12 +164,17 @@ impl World {
     async fn play(&mut self, command: &Command) {
         let host = self.host().clone();
         match *command {
-            Command::Create { environment, fails_in, undo_fails_in, has_process } => {
+            Command::Create { environment, fails_in, undo_fails_in, has_process, gives_way } => {
                 let id = self.create(environment, Kind::Deploy).await;
                 let step = |n: Option<usize>| n.map(|n| (id.clone(), StepName::ALL[n]));
                 self.script.fails_in.lock().unwrap().extend(step(fails_in));
                 self.script.undo_fails_in.lock().unwrap().extend(step(undo_fails_in));
-                self.script.with_process.lock().unwrap().extend(has_process.then_some(id));
+                let (processes, ways) = (&self.script.with_process, &self.script.gives_way);
+                processes.lock().unwrap().extend(has_process.then(|| id.clone()));
+                ways.lock().unwrap().extend(gives_way.then_some(id));
+            }
+            Command::Build { environment } => {
+                self.create(environment, Kind::Build { image: String::new() }).await;
             }
             Command::Redeploy { environment: n } => {
                 let request = deployments::Request::by("test");
@@ -180,8 +212,29 @@ impl World {
                     let _ = pausing::resume(&host, &one.id, "test").await;
                 }
             }
-            Command::Stop { environment } => {
-                let _ = running::stop(&host, &target(environment), "test").await;
+            Command::Mend => self.script.undo_fails_in.lock().unwrap().clear(),
+            Command::Advance { steps } => {
+                self.script.permits.add_permits(steps);
+                self.let_go_on().await;
+            }
+            Command::Crash { loses_tasks } => {
+                self.crash().await;
+                if loses_tasks {
+                    self.lose_tasks().await;
+                }
+                self.start_anew().await;
+            }
+            _ => Box::pin(self.play_in_environment(command)).await,
+        }
+    }
+
+    /// What is asked of an environment, not of a deployment.
+    async fn play_in_environment(&mut self, command: &Command) {
+        let host = self.host().clone();
+        match *command {
+            Command::Stop { environment: n } => {
+                let asked = running::stop(&host, &target(n), "test").await;
+                self.may_be_stopped[n] |= asked.is_ok();
             }
             Command::Start { environment } => {
                 let _ = running::start(&host, &target(environment), "test").await;
@@ -189,15 +242,40 @@ impl World {
             Command::Restart { environment } => {
                 let _ = running::restart(&host, &target(environment), "test").await;
             }
-            Command::Mend => self.script.undo_fails_in.lock().unwrap().clear(),
-            Command::Advance { steps } => {
-                self.script.permits.add_permits(steps);
-                self.let_go_on().await;
+            Command::Scale { environment, replicas } => {
+                let replicas = [("web".parse().unwrap(), replicas)].into();
+                let body = SetScale { replicas };
+                let _ = running::scale(&host, &target(environment), body, "test").await;
             }
-            Command::Crash => {
-                self.crash().await;
-                self.start();
+            // A request of its own: it waits until no deployment takes the route over.
+            Command::Maintenance { environment, on } => {
+                let request = async move {
+                    let target = target(environment);
+                    if on {
+                        let message = Some(MAINTENANCE.to_owned());
+                        let body = SetMaintenance { message, hold_ms: None };
+                        drop(running::maintenance_on(&host, &target, body, "test").await);
+                    } else {
+                        drop(running::maintenance_off(&host, &target, "test").await);
+                    }
+                };
+                self.epoch.as_ref().unwrap().spawn(request);
             }
+            Command::Keep { environment, deployments, artifacts } => {
+                let keep = serde_json::json!({ "deploy": {
+                    "keep_deployments": deployments, "keep_artifacts": artifacts,
+                }});
+                let settings = keep.as_object().unwrap().clone();
+                let body = SetSettings { settings, revision: None };
+                let _ = settings::set(&host, &target(environment), body, "test").await;
+            }
+            Command::Delete { environment: n } => {
+                if projects::delete_environment(&host, &target(n)).await.is_ok() {
+                    self.had_live[n] = false;
+                    self.may_be_stopped[n] = false;
+                }
+            }
+            _ => unreachable!("{command:?} is about deployments or the host"),
         }
     }
 
@@ -226,7 +304,7 @@ impl World {
     /// change half is repeated, and what is really wrong stays so.
     async fn holds(&mut self) {
         for tries in 0.. {
-            match self.looks_right() {
+            match self.looks_right().await {
                 Ok(()) => break,
                 Err(_) if tries < 100 => tokio::time::sleep(Duration::from_millis(2)).await,
                 Err(why) => panic!("{why}\n{:#?}", self.shown()),
@@ -234,8 +312,9 @@ impl World {
         }
     }
 
-    fn looks_right(&mut self) -> Result<(), String> {
+    async fn looks_right(&mut self) -> Result<(), String> {
         let all = self.all();
+        let routes = self.host().proxy.routes().await.unwrap();
         for deployment in &all {
             defined(deployment)?;
         }
@@ -255,8 +334,25 @@ impl World {
                 return Err(format!("{name} points at another deployment"));
             }
             self.had_live[n] |= !live.is_empty();
+            let Some(live) = live.first() else { continue };
+            let route = names::route(&project(), &environment(n));
+            if !routes.iter().any(|one| one.name == route) {
+                return Err(format!("the proxy has no route for {name}"));
+            }
+            if live.status == DeploymentStatus::Stopped && !self.may_be_stopped[n] {
+                return Err(format!("nobody asked {name} to be stopped"));
+            }
+            let serves = |running: Running| running.asked.is_none() && running.stopped.is_none();
+            if live.status == DeploymentStatus::Live && self.running(n).is_some_and(serves) {
+                self.may_be_stopped[n] = false;
+            }
         }
         Ok(())
+    }
+
+    fn running(&self, n: usize) -> Option<Running> {
+        let found = self.host().running(&project(), &environment(n)).unwrap();
+        found.map(|(running, _)| running)
     }
 
     fn shown(&self) -> Vec<String> {
@@ -274,7 +370,7 @@ impl World {
         self.script.undo_fails_in.lock().unwrap().clear();
         self.until("it settles", |all| all.iter().all(|d| d.status.is_over())).await;
         self.crash().await;
-        self.start();
+        self.start_anew().await;
         self.until("nothing is left", |all| {
             all.iter().all(|d| d.status.is_over() && d.status != DeploymentStatus::Stuck)
         })
@@ -290,7 +386,11 @@ impl World {
                     let _ = pausing::resume(self.host(), &paused.id, "test").await;
                 }
                 let no_intent = self.host().store.intents().unwrap().is_empty();
-                if no_intent && holds(&all) && self.runs_as_wanted(&all).await {
+                if no_intent
+                    && holds(&all)
+                    && self.runs_as_wanted(&all).await
+                    && self.visitors_are_led_there(&all).await
+                {
                     return;
                 }
                 self.host().wake.notify_one();
@@ -300,7 +400,8 @@ impl World {
         if tokio::time::timeout(SETTLES_WITHIN, reached).await.is_err() {
             let intents = self.host().store.intents().unwrap();
             let running = self.host().store.all_running().unwrap();
-            panic!("not: {what}: {:#?}\n{intents:#?}\n{running:#?}", self.shown());
+            let routes = self.host().proxy.routes().await.unwrap();
+            panic!("not: {what}: {:#?}\n{intents:#?}\n{running:#?}\n{routes:#?}", self.shown());
         }
     }
 
@@ -311,8 +412,9 @@ impl World {
         for running in self.host().store.all_running().unwrap() {
             let running = running.value;
             let Some(of) = all.iter().find(|d| d.id == running.deployment) else { return false };
-            let processes = of.outputs.artifact.as_ref().map_or(0, |a| a.processes.len());
-            let count = if running.stopped.is_some() { 0 } else { processes };
+            let processes = of.outputs.artifact.iter().flat_map(|artifact| &artifact.processes);
+            let wanted_count: u32 = processes.map(|p| running.wanted(of, &p.name)).sum();
+            let count = if running.stopped.is_some() { 0 } else { wanted_count as usize };
             let runs = |one: &LiveInstance| one.state == InstanceState::Running && !one.outdated;
             let is_stopped = of.status == DeploymentStatus::Stopped;
             if running.asked.is_some()
@@ -327,6 +429,45 @@ impl World {
         let there = self.parts.runtime.list(&Labels::new()).await.unwrap();
         there.into_iter().map(|container| container.id).collect::<BTreeSet<_>>() == wanted
     }
+
+    /// Whether the proxy's routes are what the records say. One that is stuck may keep its environment's
+    /// route until it is cleaned up.
+    async fn visitors_are_led_there(&self, all: &[Deployment]) -> bool {
+        let routes = self.host().proxy.routes().await.unwrap();
+        (0..ENVIRONMENTS.len()).all(|n| {
+            let name = names::route(&project(), &environment(n));
+            let is_stuck = |d: &Deployment| {
+                d.environment == environment(n) && d.status == DeploymentStatus::Stuck
+            };
+            let route = routes.iter().find(|route| route.name == name);
+            all.iter().any(is_stuck)
+                || match (route, self.running(n)) {
+                    (None, None) => true,
+                    (Some(route), Some(running)) => leads_to(route, &running),
+                    _ => false,
+                }
+        })
+    }
+}
+
+/// Whether visitors of a route meet what this record says: its running instances and no other, or nobody
+/// where it is stopped or in maintenance.
+fn leads_to(route: &Route, running: &Running) -> bool {
+    let is_open = running.stopped.is_none() && running.maintenance.is_none();
+    let answering = running.instances.iter().filter(|one| is_open && one.answers());
+    let answering: BTreeSet<&str> = answering.map(|one| one.instance.id.as_str()).collect();
+    let met: BTreeSet<&str> = match &route.targets {
+        Targets::Instances { instances } => instances.iter().map(|one| one.id.as_str()).collect(),
+        Targets::Static { .. } | Targets::None { .. } => BTreeSet::new(),
+    };
+    let reason = match &route.targets {
+        Targets::None { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    };
+    let maintenance = running.maintenance.as_ref().filter(|_| running.stopped.is_none());
+    let is_said = maintenance.is_none_or(|maintenance| reason == Some(&*maintenance.message));
+    let is_over = maintenance.is_some() || reason != Some(MAINTENANCE);
+    route.generation == running.generation && met == answering && is_said && is_over
 }
 
 /// Whether a record is one that the state machine knows.

@@ -40,6 +40,7 @@ impl Work for Switch {
         }
         let _lock = run.host.environment_lock(&run.deployment, "route").await;
         routes::lead_back(&run.host, &run.deployment).await?;
+        failpoint::reached("within-undo:switch");
         run.deployment.outputs.generation = None;
         Ok(())
     }

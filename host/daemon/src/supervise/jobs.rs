@@ -179,6 +179,7 @@ async fn create(
     if !adopt && status.is_some() {
         retire::stop_one(host, id).await?;
     }
+    pipeline::egress::refresh(host, &deployment.project, &deployment.environment).await;
     let _lock = host.environment_lock(deployment, "instances").await;
     if !wants(host, deployment, id)? {
         return Ok(None);

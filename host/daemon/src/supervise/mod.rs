@@ -3,7 +3,8 @@
 //! One keeper for each environment compares its record ([`Running`]) with what is wanted, and mends the
 //! difference: an instance that ended is started again, ever later; one that does not answer any more is
 //! taken out of the route and started again; instances are added and removed by the number that is
-//! wanted; `stop`, `start` and `restart` are carried out.
+//! wanted; `stop`, `start` and `restart` are carried out. What instances may reach by name is looked up again
+//! at intervals.
 //!
 //! **Invariants**
 //! - Everything is decided from the record, and the record is stored before the world is changed: a
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use windlass_model::{EnvironmentName, ProjectName};
 
 use crate::host::Host;
+use crate::pipeline::egress;
 
 pub(crate) mod exits;
 mod jobs;
@@ -46,6 +48,7 @@ pub(crate) async fn work(host: Arc<Host>) {
     let mut changes = host.store.watch_running();
     let mut keepers = Keepers { host, known: HashMap::new(), tasks: JoinSet::new() };
     keepers.wake_all();
+    keepers.tasks.spawn(egress::keep(keepers.host.clone()));
     loop {
         tokio::select! {
             change = changes.next() => match change {
@@ -62,7 +65,7 @@ pub(crate) async fn work(host: Arc<Host>) {
 struct Keepers {
     host: Arc<Host>,
     known: HashMap<Place, (Arc<Notify>, tokio::task::AbortHandle)>,
-    /// Ends the keepers with this value.
+    /// Ends the keepers, and who looks names up again, with this value.
     tasks: JoinSet<()>,
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess};
 use windlass_model::plan::{ProcessKind, RunConfig};
-use windlass_model::settings::Settings;
+use windlass_model::settings::{Settings, Supersede};
 use windlass_model::{DeploymentId, Digest, Failure, StepName};
 
 use crate::pipeline::switch::Switch;
@@ -27,6 +27,8 @@ pub(super) struct Script {
     pub undo_fails_in: Mutex<BTreeMap<DeploymentId, StepName>>,
     /// These have a process; the others are of the kind that the proxy serves itself.
     pub with_process: Mutex<BTreeSet<DeploymentId>>,
+    /// The settings of these let a newer deployment end them while they run.
+    pub gives_way: Mutex<BTreeSet<DeploymentId>>,
 }
 
 pub(super) struct Gated {
@@ -45,7 +47,13 @@ impl Work for Gated {
             return Err(Failure::app("test.failed", "it failed", "the sequence says so", "none"));
         }
         match self.step {
-            StepName::Preflight => run.deployment.outputs.settings = Some(Settings::default()),
+            StepName::Preflight => {
+                let mut settings = Settings::default();
+                if self.script.gives_way.lock().unwrap().contains(&id) {
+                    settings.deploy.supersede = Supersede::Running;
+                }
+                run.deployment.outputs.settings = Some(settings);
+            }
             StepName::Build if run.deployment.outputs.artifact.is_none() => {
                 run.deployment.outputs.artifact =
                     Some(self.script.build(&*run.host.runtime, &id).await);
