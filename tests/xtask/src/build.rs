@@ -30,8 +30,24 @@ impl Profile {
 
 /// Builds all of it and returns the binary's path.
 pub(crate) fn all(profile: Profile) -> Result<PathBuf> {
+    with(profile, &["--package", "windlass"])
+}
+
+/// The same together with the tests, so that dependencies are compiled once: with the features that both need.
+pub(crate) fn with_tests() -> Result<PathBuf> {
+    with(Profile::Debug, &["--workspace", "--exclude", "windlass-bench", "--bins", "--tests"])
+}
+
+/// The same together with what measures, for release; both paths.
+pub(crate) fn with_bench() -> Result<(PathBuf, PathBuf)> {
+    let binary = with(Profile::Release, &["--package", "windlass", "--package", "windlass-bench"])?;
+    let bench = binary.with_file_name("windlass-bench");
+    Ok((binary, bench))
+}
+
+fn with(profile: Profile, what: &[&str]) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["build", "--package", "windlass"]);
+    command.arg("build").args(what);
     if let Profile::Release = profile {
         command.arg("--release");
     }

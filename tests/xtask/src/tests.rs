@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use crate::build::{self, Profile};
+use crate::build;
 use crate::process::{self, cargo};
 use crate::setup;
 
@@ -21,7 +21,7 @@ pub(crate) enum Extent {
 /// Runs the tests: first those that need no host, then the end-to-end tests.
 pub(crate) fn run(extent: Extent, filter: &[&str]) -> Result<()> {
     setup::all()?;
-    let binary = build::all(Profile::Debug)?;
+    let binary = build::with_tests()?;
     let seed = std::env::var("WINDLASS_TEST_SEED").unwrap_or_else(|_| fresh_seed());
     println!("seed of the sampled matrices: WINDLASS_TEST_SEED={seed}");
     let mut command = runner(extent);
@@ -37,13 +37,8 @@ pub(crate) fn run(extent: Extent, filter: &[&str]) -> Result<()> {
 /// Measures, with everything built for release.
 pub(crate) fn bench(names: &[&str]) -> Result<()> {
     setup::all()?;
-    let binary = build::all(Profile::Release)?;
-    let mut command = cargo();
-    command
-        .args(["run", "--release", "--quiet", "--package", "windlass-bench", "--"])
-        .args(names)
-        .env("WINDLASS_BIN", binary);
-    process::run(&mut command)
+    let (binary, bench) = build::with_bench()?;
+    process::run(Command::new(bench).args(names).env("WINDLASS_BIN", binary))
 }
 
 /// `cargo nextest` where it is installed, else `cargo test`: both print a summary at the end. The profile
