@@ -13,6 +13,7 @@ use windlass_model::plan::Toolchain;
 use windlass_model::{Digest, Failure, Timestamp};
 
 use crate::builder::io_failure;
+use crate::settled::is_suspect;
 
 /// Version of the record's form.
 pub(crate) const FORMAT: u32 = 1;
@@ -135,11 +136,16 @@ pub(crate) async fn verify(
     }
     for output in &artifact.outputs {
         let snapshot = runtime.snapshot(&output.snapshot).await.map_err(failed)?;
-        if !snapshot.is_some_and(|snapshot| snapshot.committed) {
+        let Some(snapshot) = snapshot.filter(|snapshot| snapshot.committed) else {
             return Err(missing(
                 artifact,
                 &format!("the snapshot of its output {} is gone", output.name),
             ));
+        };
+        if is_suspect(&snapshot) {
+            let name = &output.name;
+            let why = format!("the machine stopped before its output {name} was on the disk");
+            return Err(missing(artifact, &why));
         }
         if let ArtifactKind::StaticTree { tree, .. } = &output.kind
             && !static_dir(data_dir, tree).is_dir()

@@ -1,7 +1,6 @@
 //! HTTP requests of the host itself, with the host's own certificate authorities.
 
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use ureq::config::Config;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use windlass_containers::Inside;
 use windlass_containers::runtime::Reader;
 
 /// Where distributions keep the bundle, most usual first.
@@ -46,8 +46,9 @@ pub fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
     config(certificates, timeouts).new_agent()
 }
 
-/// The same for addresses that strangers chose: it never connects to this machine itself, to link-local
-/// addresses or to multicast, whatever a name resolves to and wherever a redirect leads.
+/// The same for addresses that strangers chose: it never connects to what a container is kept from, which is
+/// this machine, what runs behind its bridges and metadata of its cloud, whatever a name resolves to and
+/// wherever a redirect leads. Such an address is refused with [`io::ErrorKind::PermissionDenied`].
 pub(crate) fn outside_agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
     let config = config(certificates, timeouts);
     ureq::Agent::with_parts(config, DefaultConnector::default(), OutsideOnly::default())
@@ -77,7 +78,7 @@ fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
         .build()
 }
 
-/// Resolves names, and leaves out addresses that are nobody's but this machine's.
+/// Resolves names, and leaves out addresses that lead inside.
 #[derive(Debug, Default)]
 struct OutsideOnly(DefaultResolver);
 
@@ -89,33 +90,20 @@ impl Resolver for OutsideOnly {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let all = self.0.resolve(uri, config, timeout)?;
+        let inside = Inside::now();
         let mut kept = self.empty();
-        for address in all.iter().filter(|address| is_outside(address.ip())) {
+        for address in all.iter().filter(|address| !inside.holds(address.ip())) {
             kept.push(*address);
         }
         if kept.is_empty() {
-            let why = "it is an address of this machine or its link";
+            let host = uri.host().unwrap_or_default();
+            let why = format!(
+                "{host} leads to this machine, to a network behind one of its bridges, or to metadata \
+                 of its cloud"
+            );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why).into());
         }
         Ok(kept)
-    }
-}
-
-fn is_outside(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            !(ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || ip.is_multicast()
-                || ip.is_broadcast())
-        }
-        IpAddr::V6(ip) => {
-            !(ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unicast_link_local()
-                || ip.is_multicast())
-        }
     }
 }
 
@@ -143,21 +131,4 @@ pub(crate) fn into_async(mut reader: impl Read + Send + 'static) -> Reader {
         receive.recv().await.map(|item| (item, receive))
     });
     Box::new(StreamReader::new(Box::pin(stream)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_own_addresses_are_not_connected_to() {
-        for inside in
-            ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1"]
-        {
-            assert!(!is_outside(inside.parse().unwrap()), "{inside}");
-        }
-        for outside in ["192.0.2.1", "10.1.2.3", "2001:db8::1"] {
-            assert!(is_outside(outside.parse().unwrap()), "{outside}");
-        }
-    }
 }

@@ -25,6 +25,7 @@ mod place;
 pub mod registry;
 pub mod request;
 mod rooted;
+mod settled;
 mod source;
 mod tree;
 

@@ -36,6 +36,11 @@ pub enum StepEvent {
         /// Id in the plan.
         id: String,
     },
+    /// What they made is committed, and nothing is recorded of it yet.
+    Committed {
+        /// Id in the plan.
+        id: String,
+    },
     /// It was found, succeeded or failed.
     Ended(Box<StepRecord>),
 }
@@ -126,7 +131,8 @@ pub struct BuildRequest {
     pub app_dir: String,
     /// Git's ids of the source's files, where they are known; else the files are hashed.
     pub source_digests: Option<SourceDigests>,
-    /// Variables of scope `build` or `both`: given to every command, and part of its step's key.
+    /// Variables of scope `build` or `both`: given to every command and part of its step's key, unless the
+    /// plan asks for them by name where it needs them.
     pub variables: Vec<BuildVariable>,
     /// Where output goes.
     pub log: LogSink,

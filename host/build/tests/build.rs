@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Host, busybox, copy, plan, script, scripted, step, variable};
-use windlass_containers::runtime::Access;
+use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variable};
+use windlass_containers::runtime::{Access, Labels};
 use windlass_model::deployment::ArtifactKind;
-use windlass_model::plan::{Base, Mount, Op, Output, OutputKind, Sharing};
+use windlass_model::plan::{Base, Copy, Mount, Op, Origin, Output, OutputKind, Sharing};
 use windlass_model::{Limits, Stream};
 
 fn on_base(ops: Vec<Op>) -> windlass_model::plan::BuildPlan {
@@ -66,6 +66,34 @@ async fn a_plan_is_carried_out_once_recorded_and_found_again() {
     host.finish().await;
 }
 
+/// The snapshots whose files may be in memory alone.
+async fn unsynced(host: &Host) -> Vec<String> {
+    let all = host.runtime.list_snapshots(&Labels::new()).await.unwrap();
+    let is_unsynced =
+        |labels: &Labels| labels.get("windlass.unsynced").is_some_and(|boot| !boot.is_empty());
+    all.into_iter().filter(|one| is_unsynced(&one.labels)).map(|one| one.key).collect()
+}
+
+#[tokio::test]
+async fn what_was_built_is_synced_soon_after() {
+    /// A busy disk takes its time.
+    const SYNCED_WITHIN: Duration = Duration::from_secs(180);
+    let host = Host::start(218).await;
+    let built = host.build(on_base(vec![copy("app.txt", "/app/")])).await.unwrap();
+    let mut steps: Vec<String> = built.steps.iter().map(|step| step.key.clone()).collect();
+    let mut found = unsynced(&host).await;
+    steps.sort();
+    found.sort();
+    assert_eq!(found, steps, "nobody waits for the disk");
+    let start = Instant::now();
+    while !unsynced(&host).await.is_empty() {
+        assert!(start.elapsed() < SYNCED_WITHIN, "{:?}", unsynced(&host).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(host.build(on_base(vec![copy("app.txt", "/app/")])).await.unwrap().all_cached());
+    host.finish().await;
+}
+
 #[tokio::test]
 async fn a_failing_command_is_named_with_its_last_lines_and_leaves_nothing() {
     let host = Host::start(222).await;
@@ -106,7 +134,7 @@ async fn memory_and_time_are_limited_and_cancel_kills_at_once() {
     let build = tokio::spawn(async move { builder.build(request).await });
     let start = Instant::now();
     while !host.log().lines().any(|line| line == "begun") {
-        assert!(start.elapsed() < common::DEADLINE, "{}", host.log());
+        assert!(start.elapsed() < DEADLINE, "{}", host.log());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let asked = Instant::now();
@@ -116,6 +144,84 @@ async fn memory_and_time_are_limited_and_cancel_kills_at_once() {
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert_eq!(host.left().await, Vec::<&str>::new());
     host.finish().await;
+}
+
+/// The CPU that the running commands of a build use in a while, and that while, in microseconds.
+async fn cpu_of(host: &Host, commands: usize) -> (u64, u64) {
+    const WHILE: Duration = Duration::from_secs(4);
+    let used = async || {
+        let (mut used, mut running) = (0, 0);
+        for container in host.runtime.list(&Labels::new()).await.unwrap() {
+            if let Some(usage) = host.runtime.usage(&container.id).await.unwrap() {
+                used += usage.cpu_us;
+                running += 1;
+            }
+        }
+        (used, running)
+    };
+    let start = Instant::now();
+    while used().await.1 < commands {
+        assert!(start.elapsed() < DEADLINE, "{}", host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let start = Instant::now();
+    let first = used().await.0;
+    tokio::time::sleep(WHILE).await;
+    let (last, running) = used().await;
+    assert_eq!(running, commands, "{}", host.log());
+    (last - first, u64::try_from(start.elapsed().as_micros()).unwrap())
+}
+
+/// A build of steps that only count, ended after its CPU was measured.
+async fn cpu_of_steps(pool: u8, limits: Limits, steps: usize) -> (u64, u64) {
+    let host = Host::with_limits(pool, limits).await;
+    let ids: Vec<String> = (0..steps).map(|n| format!("spin{n}")).collect();
+    let spin = |id: &String| {
+        let ops = vec![Op::Run(script(&format!(": {id}; while true; do true; done")))];
+        step(id, Base::Step("base".to_owned()), ops)
+    };
+    let last = step("app", Base::Step("base".to_owned()), ids.iter().map(|id| from(id)).collect());
+    let all = [busybox()].into_iter().chain(ids.iter().map(spin)).chain([last]).collect();
+    let request = host.request(plan(all));
+    let cancel = request.cancel.clone();
+    let builder = host.builder.clone();
+    let build = tokio::spawn(async move { builder.build(request).await });
+    let measured = cpu_of(&host, steps).await;
+    cancel.cancel();
+    assert_eq!(build.await.unwrap().unwrap_err().code, "build.cancelled");
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+    measured
+}
+
+fn from(id: &str) -> Op {
+    Op::Copy(Copy {
+        origin: Origin::Step(id.to_owned()),
+        sources: vec!["app".to_owned()],
+        exclude: vec![],
+        dest: "/".to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+    })
+}
+
+/// The quota of a while, with half of it and a tenth of a second as tolerance.
+fn allowed(millis: u64, whole_us: u64) -> u64 {
+    whole_us * millis / 1000 * 3 / 2 + 100_000
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_has_its_own_limit_of_the_cpu_and_all_together_have_one() {
+    let mut limits = Limits::default();
+    limits.build.cpu_millis_max = 300;
+    let (used, whole) = cpu_of_steps(219, limits.clone(), 1).await;
+    assert!((1..allowed(300, whole)).contains(&used), "{used} of {whole} us");
+    // Each could have what all may have.
+    limits.build.cpu_millis_max = 0;
+    limits.build.cpu_millis_all_max = 300;
+    let (used, whole) = cpu_of_steps(219, limits, 3).await;
+    assert!((1..allowed(300, whole)).contains(&used), "{used} of {whole} us");
 }
 
 #[tokio::test]
@@ -140,6 +246,7 @@ async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
             target: Some("/secrets/token".to_owned()),
             env: None,
             mode: 0o400,
+            owner: None,
             required: true,
         },
         Mount::Cache {
@@ -169,7 +276,7 @@ async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
     }));
     assert_eq!(missing.await.unwrap_err().code, "build.secret-missing");
     let text = "cat /secrets/token; cat /bound.txt; echo kept > /cache/file; touch /scratch/x; \
-                echo $TOKEN; mount | grep secrets";
+                /bin/busybox env > /environment; mount | grep secrets";
     let built = host.builder.build(run(text)).await.unwrap();
     assert!(!host.log().contains("hunter2"), "{}", host.log());
     assert!(host.log().contains("[secret]") && host.log().contains("version 1"));
@@ -179,6 +286,8 @@ async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
         for path in ["secrets/token", "cache/file", "bound.txt", "scratch/x", "dev/windlass"] {
             assert!(!mounted.path().join(path).exists(), "{path} stayed");
         }
+        let environment = std::fs::read_to_string(mounted.path().join("environment")).unwrap();
+        assert!(environment.contains("PATH=") && !environment.contains("hunter2"), "{environment}");
     }
     host.builder.build(run("echo found $(cat /cache/file)")).await.unwrap();
     assert!(host.log().contains("found kept"), "the cache was lost: {}", host.log());

@@ -7,10 +7,11 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Host, Registry, busybox, copy, plan, script, step};
+use common::{DEADLINE, Host, Registry, busybox, copy, plan, script, scripted, step};
+use windlass_build::ArchiveFormat;
 use windlass_build::disk::{Ask, Class, Rule, Victim, What, Why};
-use windlass_model::plan::{Base, BuildPlan, Copy, Op, Origin};
-use windlass_model::{Limits, Timestamp};
+use windlass_model::Limits;
+use windlass_model::plan::{Base, BuildPlan, Copy, Mount, Op, Origin, Run, Sharing};
 
 const MIB: u64 = 1 << 20;
 
@@ -19,11 +20,12 @@ fn at_most(bytes: u64) -> Rule {
 }
 
 fn ask(steps: Rule, bases: Rule) -> Ask {
-    Ask { now: Timestamp::now(), steps, bases, free_bytes: 0 }
+    Ask { steps, bases, ..Ask::nothing() }
 }
 
 async fn prune(host: &Host, ask: Ask) -> Vec<Victim> {
-    let pass = host.builder.prune_pass().await.unwrap();
+    let mut pass = host.builder.prune_pass().await.unwrap();
+    pass.measure_mounts(&ask).await.unwrap();
     let victims = pass.choose(&ask);
     pass.carry_out(victims, &|_| ()).await.unwrap()
 }
@@ -60,7 +62,7 @@ async fn many_builds_of_a_changing_app_stay_under_the_budget_and_keep_their_arti
     const KEPT: usize = 3;
     let host = Host::start(236).await;
     let mut artifacts = Vec::new();
-    let mut most = 0;
+    let (mut most, mut settled) = (0, 0);
     for n in 0..builds() {
         std::fs::write(host.source.path().join("app.txt"), format!("version {n}\n")).unwrap();
         let built = host.build(app()).await.unwrap();
@@ -80,9 +82,15 @@ async fn many_builds_of_a_changing_app_stay_under_the_budget_and_keep_their_arti
         let snapshots =
             host.data.path().join("containerd/root/io.containerd.snapshotter.v1.overlayfs");
         most = most.max(bytes_below(&snapshots).saturating_sub(needed));
+        if n + 1 == (builds() / 10).max(KEPT) {
+            settled = bytes_below(host.data.path());
+        }
     }
     // Not only in the books: nothing but the budget and what is needed lies on the disk.
     assert!(most <= BUDGET + MIB, "{most} bytes were on the disk beyond what is needed");
+    // Neither do records, stores and scratch files grow with every build.
+    let all = bytes_below(host.data.path());
+    assert!(all <= settled + BUDGET + 8 * MIB, "{all} bytes, and {settled} after a tenth of it");
     for artifact in &artifacts {
         host.builder.verify_artifact(artifact).await.unwrap();
     }
@@ -136,6 +144,66 @@ async fn what_a_running_build_has_looked_up_stays_whatever_is_asked() {
     let gone = prune(&host, ask(at_most(0), at_most(0))).await;
     assert!(gone.iter().any(|victim| victim.key == made_key), "{gone:?}");
     host.builder.verify_artifact(&built.artifact).await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_layer_that_was_made_for_an_image_counts_with_its_step_and_goes_with_it() {
+    let host = Host::start(249).await;
+    let built = host.build(app()).await.unwrap();
+    let top = &built.artifact.outputs[0].snapshot;
+    let before = host.builder.picture(false).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("app.tar");
+    host.builder.save(&built.artifact, None, ArchiveFormat::Oci, &file).await.unwrap();
+    let after = host.builder.picture(false).await.unwrap();
+    let layer = after.pieces[top].bytes - before.pieces[top].bytes;
+    assert!(layer > MIB / 4, "letters at random do not become much smaller: {layer}");
+    assert!(after.content_bytes < before.content_bytes + MIB / 4, "it is counted twice");
+
+    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    let (_, cache) = host.builder.picture(false).await.unwrap().bytes(Class::Step);
+    assert!(cache > MIB + layer, "the budget does not see it: {cache}");
+    let gone = prune(&host, ask(at_most(0), Rule::default())).await;
+    assert_eq!(gone.iter().map(|victim| victim.bytes).sum::<u64>(), cache);
+    let blobs = host.runtime.list_blobs(&Default::default()).await.unwrap();
+    assert!(blobs.iter().all(|blob| blob.bytes < MIB / 4), "{blobs:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_cache_mount_goes_unless_a_build_uses_it_and_nothing_is_left_of_a_deleted_project() {
+    let host = Host::start(250).await;
+    let with_cache = |text: &str| {
+        let (id, target) = ("store".to_owned(), "/cache".to_owned());
+        let mounts = vec![Mount::Cache { id, target, sharing: Sharing::Shared }];
+        scripted(Run { mounts, ..script(text) })
+    };
+    let dir = host.data.path().join("cache/mounts/shop/store");
+    let slow = "dd if=/dev/zero of=/cache/x bs=1M count=2 2>/dev/null; echo begun; \
+                until [ -e /cache/go ]; do sleep 0.1; done";
+    let (builder, request) = (host.builder.clone(), host.request(with_cache(slow)));
+    let building = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while !host.log().contains("\nbegun\n") {
+        assert!(start.elapsed() < DEADLINE, "the step did not begin: {}", host.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mounts = || Ask { mounts: Rule::ALL, ..Ask::nothing() };
+    assert_eq!(prune(&host, mounts()).await, [], "a build uses it");
+    std::fs::write(dir.join("go"), "").unwrap();
+    building.await.unwrap().unwrap();
+    assert!(dir.join("x").exists());
+    assert_eq!(prune(&host, Ask::nothing()).await, []);
+
+    let gone = prune(&host, mounts()).await;
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!((gone[0].what, gone[0].name.as_str()), (What::Mount, "shop/store"));
+    assert!(gone[0].bytes >= 2 * MIB && !dir.exists(), "{gone:?}");
+    host.build(with_cache("test ! -e /cache/x; touch /cache/y")).await.unwrap();
+    assert!(dir.join("y").exists());
+    host.builder.forget_project(&"shop".parse().unwrap()).await.unwrap();
+    assert!(!host.data.path().join("cache/mounts/shop").exists());
     host.finish().await;
 }
 

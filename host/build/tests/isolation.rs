@@ -6,14 +6,17 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variable};
 use windlass_containers::runtime::{Access, Attachment, ContainerSpec, LogSpec, Rootfs};
-use windlass_model::plan::{Base, Mount, Op, Origin, Run, Sharing};
+use windlass_model::plan::{Base, BuildPlan, Mount, Op, Origin, Place, Placed, Run, Sharing};
 use windlass_model::{Failure, Limits};
+use windlass_test_support::outside::{OutsideServer, Page};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,6 +26,17 @@ fn cache(sharing: Sharing) -> Mount {
 
 fn with_cache(text: &str, sharing: Sharing) -> Run {
     Run { mounts: vec![cache(sharing)], ..script(text) }
+}
+
+/// More than any machine writes between two looks.
+const TOLERANCE_MIB: u64 = 512;
+
+/// Stopped soon after its limit, by what was measured.
+fn assert_stopped_near(failure: &Failure, limit_mib: u64, tolerance_mib: u64) {
+    let written = failure.why.split_once("had written ").map(|(_, rest)| rest);
+    let written = written.and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    let near = limit_mib..=limit_mib + tolerance_mib;
+    assert!(written.is_some_and(|mib| near.contains(&mib)), "{failure:?}");
 }
 
 /// An application of another project that answers while builds misbehave.
@@ -104,8 +118,13 @@ async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answ
     for (text, code) in hogs {
         let failure = misbehaves(&host, neighbour, script(text)).await;
         assert_eq!(failure.code, code, "{failure:?}");
-        if code == "build.disk-limit" {
-            assert!(failure.why.contains("a build may write 64 MiB"), "{failure:?}");
+        match code {
+            "build.disk-limit" => {
+                assert!(failure.why.contains("a build may write 64 MiB"), "{failure:?}");
+                assert_stopped_near(&failure, 64, TOLERANCE_MIB);
+            }
+            "build.output-limit" => assert_stopped_near(&failure, 4, TOLERANCE_MIB),
+            _ => {}
         }
     }
     let mut endless = script("while true; do sleep 1; done");
@@ -116,6 +135,7 @@ async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answ
     for sharing in [Sharing::Locked, Sharing::Shared] {
         let failure = misbehaves(&host, neighbour, with_cache(fills, sharing)).await;
         assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+        assert_stopped_near(&failure, 64, TOLERANCE_MIB);
     }
     // Nothing of them is left: no writable snapshot, no container but the neighbour.
     let left = host.runtime.list_snapshots(&Default::default()).await.unwrap();
@@ -124,6 +144,66 @@ async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answ
     let containers = host.runtime.list(&Default::default()).await.unwrap();
     assert_eq!(containers.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["neighbour"]);
     host.runtime.delete("neighbour").await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_short_commands_and_copies_write_counts_together() {
+    let host = Host::with_limits(247, tight()).await;
+    let over = async |plan| {
+        let failure = host.build(plan).await.unwrap_err();
+        assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+        failure
+    };
+    // Each ends before it is looked at, and five of them are within the limit.
+    let fill =
+        |path: &str| script(&format!("dd if=/dev/zero of={path} bs=1M count=12 2>/dev/null"));
+    let mut steps = vec![busybox()];
+    for n in 0..8 {
+        let base = steps.last().map(|step| Base::Step(step.id.clone())).unwrap();
+        steps.push(step(&format!("s{n}"), base, vec![Op::Run(fill(&format!("/f{n}")))]));
+    }
+    let failure = over(plan(steps)).await;
+    assert!(failure.what.contains("the step s5"), "{failure:?}");
+    assert_stopped_near(&failure, 64, 16);
+
+    // What was taken over into caches counts as well.
+    let into_cache = |n: u32| {
+        let (id, target) = (format!("c{n}"), "/cache".to_owned());
+        let mounts = vec![Mount::Cache { id, target, sharing: Sharing::Locked }];
+        Op::Run(Run { mounts, ..fill("/cache/x") })
+    };
+    let ops = (0..8).map(into_cache).collect();
+    let failure =
+        over(plan(vec![busybox(), step("app", Base::Step("base".to_owned()), ops)])).await;
+    assert_stopped_near(&failure, 64, 16);
+
+    // And what the host copies.
+    std::fs::write(host.source.path().join("big"), vec![7; 40 << 20]).unwrap();
+    let copied = |id: &str, base: &str, to: &str| {
+        step(id, Base::Step(base.to_owned()), vec![copy("big", to)])
+    };
+    let failure = over(plan(vec![
+        busybox(),
+        copied("one", "base", "/one"),
+        copied("two", "one", "/two"),
+        step("app", Base::Step("two".to_owned()), vec![Op::Run(script("true"))]),
+    ]))
+    .await;
+    assert!(failure.what.contains("the step two"), "{failure:?}");
+    assert_stopped_near(&failure, 64, 20);
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn the_host_copies_nothing_below_the_floor() {
+    let limits = Limits { disk_free_bytes_min: u64::MAX, ..Limits::default() };
+    let host = Host::with_limits(248, limits).await;
+    let failure = host.build(plan(vec![busybox()])).await.unwrap_err();
+    assert_eq!(failure.code, "build.disk-floor", "{failure:?}");
+    assert!(failure.what.contains("copy rootfs to /"), "{failure:?}");
+    assert_eq!(host.left().await, Vec::<&str>::new());
     host.finish().await;
 }
 
@@ -153,34 +233,63 @@ async fn a_frozen_command_can_be_ended() {
     host.finish().await;
 }
 
+/// What listens like the API, on every address of the host.
+struct Api {
+    v4: TcpListener,
+    v6: TcpListener,
+}
+
+impl Api {
+    fn start() -> Self {
+        let (v4, v6) = (TcpListener::bind("0.0.0.0:0"), TcpListener::bind("[::]:0"));
+        Self { v4: v4.unwrap(), v6: v6.unwrap() }
+    }
+
+    fn ports(&self) -> (u16, u16) {
+        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+        (port(&self.v4), port(&self.v6))
+    }
+
+    /// Whether somebody has connected since this was asked last.
+    fn was_met(&self) -> bool {
+        let count = |listener: &TcpListener| {
+            listener.set_nonblocking(true).unwrap();
+            std::iter::from_fn(|| listener.accept().ok()).count()
+        };
+        count(&self.v4) + count(&self.v6) > 0
+    }
+}
+
+/// What no build may come to: another app, metadata, and the API by every address of the host.
+async fn inside(host: &Host, neighbour: Ipv4Addr, api: &Api) -> Vec<(IpAddr, u16)> {
+    let (port, port6) = api.ports();
+    let mut targets = vec![(IpAddr::from(neighbour), 8080)];
+    for metadata in ["169.254.169.254", "100.100.100.200", "fd00:ec2::254"] {
+        targets.push((metadata.parse().unwrap(), 80));
+    }
+    let mut own = Vec::new();
+    for network in ["windlass-build", "blog"] {
+        own.push(IpAddr::from(host.runtime.ensure_network(network).await.unwrap()));
+    }
+    let addresses = std::process::Command::new("hostname").arg("-I").output().unwrap();
+    let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
+    own.extend(addresses.split_whitespace().map(|address| address.parse::<IpAddr>().unwrap()));
+    targets.extend(own.iter().filter(|ip| ip.is_ipv4()).map(|ip| (*ip, port)));
+    targets.extend(own.iter().map(|ip| (*ip, port6)));
+    // The positive control: the host itself reaches what listens there.
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok() && answers(neighbour));
+    assert!(api.was_met());
+    targets
+}
+
 #[tokio::test]
 async fn a_build_that_looks_around_finds_neither_the_host_nor_metadata_nor_another_app() {
     let host = Host::start(229).await;
     let neighbour = neighbour(&host).await;
-    // Like the API, on every address of the host.
-    let api = TcpListener::bind("0.0.0.0:0").unwrap();
-    let api6 = TcpListener::bind("[::]:0").unwrap();
-    let (port, port6) = (api.local_addr().unwrap().port(), api6.local_addr().unwrap().port());
-    let mut targets = vec![
-        format!("{neighbour} 8080"),
-        "169.254.169.254 80".to_owned(),
-        "100.100.100.200 80".to_owned(),
-        "fd00:ec2::254 80".to_owned(),
-    ];
-    for network in ["windlass-build", "blog"] {
-        let gateway = host.runtime.ensure_network(network).await.unwrap();
-        targets.push(format!("{gateway} {port}"));
-        targets.push(format!("{gateway} {port6}"));
-    }
-    let addresses = std::process::Command::new("hostname").arg("-I").output().unwrap();
-    let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
-    let own: Vec<&str> = addresses.split_whitespace().collect();
-    targets.extend(own.iter().filter(|a| !a.contains(':')).map(|a| format!("{a} {port}")));
-    targets.extend(own.iter().map(|a| format!("{a} {port6}")));
-    // The positive control: the host itself reaches what listens there.
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok() && answers(neighbour));
-    let one = |target: &String| {
-        format!("nc -w 1 {target} </dev/null >/dev/null 2>&1 && echo open {target}; ")
+    let api = Api::start();
+    let targets = inside(&host, neighbour, &api).await;
+    let one = |(ip, port): &(IpAddr, u16)| {
+        format!("nc -w 1 {ip} {port} </dev/null >/dev/null 2>&1 && echo open {ip} {port}; ")
     };
     let text: String = targets.iter().map(one).collect();
     let networked =
@@ -189,7 +298,87 @@ async fn a_build_that_looks_around_finds_neither_the_host_nor_metadata_nor_anoth
     let log = host.log();
     assert!(log.contains("looked"), "{log}");
     assert!(!log.lines().any(|line| line.starts_with("open ")), "{log}");
+    assert!(!api.was_met(), "{log}");
     host.runtime.delete("neighbour").await.unwrap();
+    host.finish().await;
+}
+
+fn downloaded(url: String) -> BuildPlan {
+    let place = Op::Place(Place {
+        origin: Placed::Download { url, sha256: None, name: "file".to_owned() },
+        paths: Vec::new(),
+        ignore: Vec::new(),
+        exclude: Vec::new(),
+        dest: "/file".to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+        link: false,
+        unpack: false,
+    });
+    plan(vec![busybox(), step("app", Base::Step("base".to_owned()), vec![place])])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_comes_to_neither_the_host_nor_metadata_nor_another_app() {
+    let host = Host::start(252).await;
+    let neighbour = neighbour(&host).await;
+    let api = Api::start();
+    // Leads on to whatever its path names.
+    let server = OutsideServer::start(|path| match path.strip_prefix("/to/") {
+        Some(to) => Page::Elsewhere(format!("http://{to}")),
+        None => Page::File(b"from outside"),
+    });
+    let (_, outside) = server.url.split_once("//").unwrap();
+    for url in [format!("{}/file", server.url), format!("{}/to/{outside}/file", server.url)] {
+        let built = host.build(downloaded(url)).await.unwrap();
+        let snapshot = &built.artifact.outputs[0].snapshot;
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        assert_eq!(std::fs::read(mounted.path().join("file")).unwrap(), b"from outside");
+    }
+    let mut targets = inside(&host, neighbour, &api).await;
+    // The bridge of builds comes with the first that has a network: until then its address is nobody's.
+    let gateway = IpAddr::from(host.runtime.ensure_network("windlass-build").await.unwrap());
+    if UdpSocket::bind((gateway, 0)).is_err() {
+        targets.retain(|(ip, _)| *ip != gateway);
+    }
+    targets.push((Ipv4Addr::LOCALHOST.into(), api.ports().0));
+    targets.push((Ipv6Addr::LOCALHOST.into(), api.ports().1));
+    for target in targets.into_iter().map(SocketAddr::from) {
+        for url in [format!("http://{target}/"), format!("{}/to/{target}/", server.url)] {
+            let failure = host.build(downloaded(url.clone())).await.unwrap_err();
+            assert_eq!(failure.code, "build.fetch-failed", "{url}: {failure:?}");
+            assert!(failure.why.contains("leads to this machine"), "{url}: {failure:?}");
+        }
+    }
+    assert!(!api.was_met());
+    host.runtime.delete("neighbour").await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_without_a_digest_is_made_again_when_the_server_has_another_file() {
+    let is_newer = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_newer);
+    let server = OutsideServer::start(move |_| match seen.load(Ordering::SeqCst) {
+        false => Page::File(b"one"),
+        true => Page::File(b"two"),
+    });
+    let host = Host::start(251).await;
+    let url = format!("{}/file", server.url);
+    let build = async |expected: &[u8]| {
+        let built = host.build(downloaded(url.clone())).await.unwrap();
+        let snapshot = &built.artifact.outputs[0].snapshot;
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        assert_eq!(std::fs::read(mounted.path().join("file")).unwrap(), expected);
+        let unpinned = built.warnings.iter().filter(|w| w.code == "build.fetch-unpinned");
+        assert_eq!(unpinned.count(), 1, "{:?}", built.warnings);
+        built.all_cached()
+    };
+    assert!(!build(b"one").await);
+    assert!(build(b"one").await, "the file is the same");
+    is_newer.store(true, Ordering::SeqCst);
+    assert!(!build(b"two").await);
     host.finish().await;
 }
 

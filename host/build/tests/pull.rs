@@ -9,6 +9,7 @@ use std::sync::Arc;
 use common::proxy::{Fault, Proxy};
 use common::{Host, Registry, plan, script, step};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
+use windlass_containers::runtime::Labels;
 use windlass_model::plan::{Base, Op};
 use windlass_model::{Digest, Secret};
 use windlass_test_support::registry::LOGIN;
@@ -39,6 +40,13 @@ async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
     assert_eq!(code(name(":odd")).await, "registry.unsupported-platform");
     assert_eq!(code(name(":a b")).await, "registry.invalid-reference");
     assert_eq!(code(Base::Image("127.0.0.1:1/a".to_owned())).await, "registry.unreachable");
+
+    // As after a boot that came before the sync: it is pulled again, beside what may be cut off.
+    let another = Labels::from([("windlass.unsynced".to_owned(), "another boot".to_owned())]);
+    host.runtime.label_snapshot(&by_tag.snapshot, &another).await.unwrap();
+    let anew = resolve(&name(&format!("@{digest}"))).await.unwrap();
+    assert_ne!(anew.snapshot, by_tag.snapshot);
+    assert_eq!(resolve(&name(":1")).await.unwrap().snapshot, anew.snapshot);
 
     let run = step("app", name(":1"), vec![Op::Run(script("echo $GREETING from $(id -u)"))]);
     let built = host.build(plan(vec![run.clone()])).await.unwrap();

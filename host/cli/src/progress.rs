@@ -193,7 +193,15 @@ pub fn frame(
     if is_waiting(deployment.status) {
         lines.extend(waiting(view).map(|text| cut(&text, columns)));
     }
-    lines.extend(deployment.steps.iter().map(|step| live_step(step, now, tick, columns, color)));
+    for step in &deployment.steps {
+        lines.push(live_step(step, now, tick, columns, color));
+        let building = view.building.iter().filter(|_| step.name == StepName::Build);
+        lines.extend(building.map(|it| {
+            let text =
+                format!("    {:>20}  {}", took(between_ms(it.since, now)), harmless(&it.name));
+            paint(color, Style::Dim, &cut(&text, columns))
+        }));
+    }
     lines
 }
 
@@ -240,6 +248,7 @@ pub(crate) mod tests {
             waiting_for: None,
             pinned: false,
             replayed: false,
+            building: vec![],
             running: None,
         }
     }
@@ -301,6 +310,20 @@ pub(crate) mod tests {
         migrate    skipped         0 ms  no migration found
         check      failed     2 min 4 s  nothing listens
         ");
+    }
+
+    #[test]
+    fn the_running_steps_of_a_build_stand_beneath_it_with_their_time() {
+        let mut view = building();
+        view.building = vec![windlass_model::build::RunningStep {
+            id: "deps".into(),
+            name: "install dependencies".into(),
+            since: at(1000),
+        }];
+        let lines = frame(&view, at(2500), 1, 60, false);
+        let build = lines.iter().position(|line| line.contains(" build ")).unwrap();
+        assert_eq!(lines[build + 1], format!("{:>24}  install dependencies", "1.5 s"));
+        assert!(lines[build + 2].contains("validate"), "{lines:#?}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn view(status: DeploymentStatus) -> DeploymentView {
         waiting_for: None,
         pinned: false,
         replayed: false,
+        building: vec![],
         running: None,
     }
 }

@@ -7,10 +7,22 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use crate::error::{Result, RuntimeError};
 use crate::runtime::Usage;
 
 /// Where control groups are mounted.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+/// Period of CPU quotas, in microseconds.
+pub(crate) const CPU_PERIOD_US: u64 = 100_000;
+/// Below the parent of all: the parent of the groups of builds. No container's id begins with a dot.
+pub(crate) const BUILDS: &str = ".builds";
+/// The least quota that the kernel takes, in microseconds.
+const QUOTA_US_MIN: u64 = 1000;
+
+/// The part of a period that so many thousandths of a core are, in microseconds.
+pub(crate) fn quota_us(millis: u32) -> u64 {
+    (u64::from(millis) * CPU_PERIOD_US / 1000).max(QUOTA_US_MIN)
+}
 
 /// Whether only version 2 is in use. runc decides by the same sign.
 pub(crate) fn is_v2() -> bool {
@@ -41,6 +53,60 @@ impl Cgroup {
     /// The group of this name below it.
     pub(crate) fn child(&self, name: &str) -> Self {
         Self::new(format!("{}/{name}", self.name))
+    }
+
+    /// The parent of the groups of builds, below this parent of all.
+    pub(crate) fn builds(&self) -> Self {
+        self.child(BUILDS)
+    }
+
+    /// Its path from the root, as runc is told it.
+    pub(crate) fn path(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// Whether there is one.
+    pub(crate) fn exists(&self) -> bool {
+        !self.dirs().is_empty()
+    }
+
+    /// Makes the group, and limits the CPU of everything below it together, in thousandths of a core; 0 is
+    /// all. `shares` is its part when the CPU is short, of the usual 1024; 0 is the usual.
+    pub(crate) fn limit_cpu(&self, millis: u32, shares: u32) -> Result<()> {
+        let v2 = is_v2();
+        if v2 {
+            self.pass_cpu_on();
+        }
+        let dir = Path::new(ROOT).join(if v2 { "" } else { "cpu" }).join(&self.name);
+        std::fs::create_dir_all(&dir).map_err(RuntimeError::io("make control group", &dir))?;
+        let files = if v2 { cpu_files_v2(millis, shares) } else { cpu_files_v1(millis, shares) };
+        for (file, value) in files {
+            let path = dir.join(file);
+            let known = std::fs::read_to_string(&path).unwrap_or_default();
+            if known.trim() == value {
+                continue;
+            }
+            match std::fs::write(&path, value) {
+                // Without a limit there is nothing that must hold.
+                Err(error) if millis == 0 => {
+                    tracing::debug!(%error, path = %path.display(), "builds have the usual CPU");
+                }
+                written => written.map_err(RuntimeError::io("limit", &path))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Version 2 limits the CPU of a group only if those above it say so.
+    fn pass_cpu_on(&self) {
+        let mut dir = PathBuf::from(ROOT);
+        for part in Path::new(&self.name) {
+            let _ = std::fs::create_dir(&dir);
+            let control = dir.join("cgroup.subtree_control");
+            // What comes of it shows when the limit is written.
+            let _ = std::fs::write(control, "+cpu");
+            dir.push(part);
+        }
     }
 
     /// Makes the group, below an existing one, and moves a process with all that it has started into it.
@@ -165,6 +231,30 @@ fn parent_of(pid: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+fn cpu_files_v1(millis: u32, shares: u32) -> Vec<(&'static str, String)> {
+    let quota = if millis == 0 { "-1".to_owned() } else { quota_us(millis).to_string() };
+    let mut files =
+        vec![("cpu.cfs_period_us", CPU_PERIOD_US.to_string()), ("cpu.cfs_quota_us", quota)];
+    if shares > 0 {
+        files.push(("cpu.shares", shares.to_string()));
+    }
+    files
+}
+
+fn cpu_files_v2(millis: u32, shares: u32) -> Vec<(&'static str, String)> {
+    let quota = if millis == 0 { "max".to_owned() } else { quota_us(millis).to_string() };
+    let mut files = vec![("cpu.max", format!("{quota} {CPU_PERIOD_US}"))];
+    if shares > 0 {
+        files.push(("cpu.weight", weight(shares).to_string()));
+    }
+    files
+}
+
+/// Shares as version 2 counts them, as runc turns them: 2 to 262144 become 1 to 10000.
+fn weight(shares: u32) -> u64 {
+    1 + (u64::from(shares).clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
 fn existing(path: PathBuf) -> Vec<PathBuf> {
     if path.is_dir() { vec![path] } else { Vec::new() }
 }
@@ -185,4 +275,22 @@ fn kill_and_remove(dir: &Path) -> usize {
     }
     let _ = std::fs::remove_dir(dir);
     killed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_are_told_the_same_limit() {
+        let v1 = [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "150000")];
+        let v1 = v1.into_iter().chain([("cpu.shares", "256")]);
+        let owned = |(file, value): (&'static str, &str)| (file, value.to_owned());
+        assert_eq!(cpu_files_v1(1500, 256), v1.map(owned).collect::<Vec<_>>());
+        let v2 = [("cpu.max", "150000 100000"), ("cpu.weight", "10")];
+        assert_eq!(cpu_files_v2(1500, 256), v2.map(owned));
+        assert_eq!(cpu_files_v1(0, 0)[1].1, "-1");
+        assert_eq!(cpu_files_v2(0, 0), [("cpu.max", "max 100000".to_owned())]);
+        assert_eq!((quota_us(1), weight(1024), weight(262_144)), (1000, 39, 10_000));
+    }
 }

@@ -49,8 +49,8 @@ struct Made<'a> {
     user: &'a User,
     attached: Option<&'a Attached>,
     files: &'a Files,
-    /// `/sys`, in a user namespace of its own.
-    sys: Option<&'a Path>,
+    /// Its mounts, in a user namespace of its own.
+    staged: Option<&'a Staged>,
 }
 
 impl Engine {
@@ -59,7 +59,27 @@ impl Engine {
     }
 
     pub(crate) fn cgroup(&self, id: &str) -> Cgroup {
-        Cgroup::new(format!("{}/{id}", self.paths().cgroup()))
+        let [of_builds, own] = self.cgroups_of(id);
+        if of_builds.exists() { of_builds } else { own }
+    }
+
+    /// The two places where a container's group may be: among those of builds, or beside them.
+    fn cgroups_of(&self, id: &str) -> [Cgroup; 2] {
+        let all = Cgroup::new(self.paths().cgroup());
+        [all.builds().child(id), all.child(id)]
+    }
+
+    /// The group that a container is to be put into. That of all builds is made here, with its limit.
+    async fn cgroup_for(&self, spec: &ContainerSpec) -> Result<Cgroup> {
+        let [of_builds, own] = self.cgroups_of(&spec.id);
+        if !spec.of_builds {
+            return Ok(own);
+        }
+        let builds = Cgroup::new(self.paths().cgroup()).builds();
+        let (millis, shares) =
+            (self.config().limits.build.cpu_millis_all_max, spec.limits.cpu_shares);
+        blocking(move || builds.limit_cpu(millis, shares)).await?;
+        Ok(of_builds)
     }
 
     pub(crate) async fn container_ensure(&self, spec: &ContainerSpec) -> Result<Started> {
@@ -131,8 +151,9 @@ impl Engine {
             let (dir, spec, attached) = (dir.clone(), spec.clone(), attached.clone());
             blocking(move || files::write(&dir, &spec, attached.as_ref())).await?
         };
-        let Some(staged) = self.stage(spec, &mounts, &files).await? else {
-            let made = Made { user: &user, attached: attached.as_ref(), files: &files, sys: None };
+        let Some(staged) = self.stage(spec, &mounts, attached.as_ref(), &files).await? else {
+            let made =
+                Made { user: &user, attached: attached.as_ref(), files: &files, staged: None };
             self.create_record(spec, &made, terminal).await?;
             self.task_create(&spec.id, mounts, io(&dir)?).await?;
             let pid = self.task_start(&spec.id).await?;
@@ -140,8 +161,8 @@ impl Engine {
         };
         let spec = ContainerSpec { mounts: staged.mounts.clone(), ..spec.clone() };
         let files = Files { mounts: staged.files.clone(), ..files };
-        let sys = Some(staged.sys.as_path());
-        let made = Made { user: &user, attached: attached.as_ref(), files: &files, sys };
+        let made =
+            Made { user: &user, attached: attached.as_ref(), files: &files, staged: Some(&staged) };
         self.create_record(&spec, &made, terminal).await?;
         let pid = self.task_create(&spec.id, staged.rootfs.clone(), io(&dir)?).await?;
         blocking(move || {
@@ -180,6 +201,7 @@ impl Engine {
         &self,
         spec: &ContainerSpec,
         rootfs: &[Mount],
+        attached: Option<&Attached>,
         files: &Files,
     ) -> Result<Option<Staged>> {
         let Some(map) = self.id_map().filter(|_| spec.user_namespace) else {
@@ -187,7 +209,10 @@ impl Engine {
         };
         let (parent, rootfs) = (self.paths().mounts(), rootfs.to_vec());
         let (mounts, files) = (spec.mounts.clone(), files.mounts.clone());
-        blocking(move || map.stage(&parent, &rootfs, &mounts, &files)).await.map(Some)
+        let netns = attached.map(|attached| attached.netns.clone());
+        blocking(move || map.stage(&parent, &rootfs, netns.as_deref(), &mounts, &files))
+            .await
+            .map(Some)
     }
 
     async fn attach(&self, spec: &ContainerSpec) -> Result<Option<Attached>> {
@@ -208,10 +233,10 @@ impl Engine {
             user: made.user,
             netns: made.attached.map(|attached| attached.netns.as_path()),
             files: made.files,
-            cgroup: format!("/{}/{}", self.paths().cgroup(), spec.id),
+            cgroup: self.cgroup_for(spec).await?.path(),
             limits_swap: crate::cgroup::limits_swap(),
             open_files_max: spec::open_files_max(),
-            staged_sys: made.sys,
+            staged: made.staged,
         };
         let mut labels = to_wire(&spec.labels);
         if let Some(attached) = made.attached {
@@ -330,9 +355,9 @@ impl Engine {
     pub(crate) async fn container_delete(&self, id: &str) -> Result<()> {
         spec::check_id(id)?;
         self.task_delete(id).await?;
-        let (network, name, cgroup) = (self.network(), id.to_owned(), self.cgroup(id));
+        let (network, name, groups) = (self.network(), id.to_owned(), self.cgroups_of(id));
         blocking(move || {
-            cgroup.destroy();
+            groups.iter().for_each(Cgroup::destroy);
             network.detach(&name)
         })
         .await?;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use windlass_model::HostId;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{BUILDS, Cgroup};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::network::leftovers;
@@ -97,12 +97,13 @@ fn mounts(run: &Path) -> Vec<String> {
     points.filter(|point| Path::new(point).starts_with(run)).map(str::to_owned).collect()
 }
 
-/// Groups of containers; the empty parent of all of them does not count.
+/// Groups of containers; the empty parents of them do not count.
 fn cgroups(host: &HostId) -> Vec<String> {
-    let parents = Cgroup::new(format!("windlass-{host}")).dirs();
+    let all = Cgroup::new(format!("windlass-{host}"));
+    let parents = [all.dirs(), all.builds().dirs()].concat();
     let children = parents.iter().flat_map(|parent| {
         let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.path())
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.ends_with(BUILDS))
     });
     children.map(|path| path.display().to_string()).collect()
 }

@@ -32,5 +32,5 @@ mod userns;
 
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};
-pub use network::{KnownNetwork, known_networks, subnet_in_use};
+pub use network::{Inside, KnownNetwork, known_networks, subnet_in_use};
 pub use runtime::{ContainerSpec, Labels, Runtime};

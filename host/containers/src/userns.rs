@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use containerd_client::types::Mount as SnapshotMount;
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Result, RuntimeError};
 use crate::mount;
@@ -141,6 +142,7 @@ impl IdMap {
         &self,
         parent: &Path,
         rootfs: &[SnapshotMount],
+        netns: Option<&Path>,
         mounts: &[Mount],
         files: &[(PathBuf, &'static str)],
     ) -> Result<Staged> {
@@ -156,10 +158,7 @@ impl IdMap {
             _ => Err(io::Error::other("a root file system of several mounts")),
         };
         let root = root.map_err(failed)?;
-        let sys =
-            MountAttr { attr_set: ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_RDONLY, ..BOUND };
-        let sys = MountAttr { attr_clr: 0, ..sys };
-        let sys = stage.place(None, Path::new("/sys"), sys).map_err(failed)?;
+        let sys = netns.map(|netns| stage.sys(netns)).transpose().map_err(failed)?;
         let staged_mounts =
             mounts.iter().map(|mount| stage.mount(self, mount)).collect::<io::Result<_>>();
         let staged_files =
@@ -182,8 +181,8 @@ impl IdMap {
 /// A container's mounts, with the owners that it is to see; gone from the host when this is dropped.
 pub(crate) struct Staged {
     pub(crate) rootfs: Vec<SnapshotMount>,
-    /// The host's `/sys`: a new one can be mounted by the owner of the network namespace alone.
-    pub(crate) sys: PathBuf,
+    /// The `/sys` of its network namespace, if that is another's: only who owns it can mount one.
+    pub(crate) sys: Option<PathBuf>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) files: Vec<(PathBuf, &'static str)>,
     _stage: Stage,
@@ -281,6 +280,20 @@ impl Stage {
     fn place(&self, map: Option<&IdMap>, source: &Path, attr: MountAttr) -> io::Result<PathBuf> {
         let at = self.point(source)?;
         place_at(map, source, &at, attr)?;
+        Ok(at)
+    }
+
+    /// Mounts the `/sys` of a network namespace.
+    fn sys(&self, netns: &Path) -> io::Result<PathBuf> {
+        let (at, netns) = (self.point(&self.dir)?, std::fs::File::open(netns)?);
+        let mount_at = at.clone();
+        let mounted = std::thread::spawn(move || {
+            // This thread alone goes there, and ends.
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            rustix::mount::mount("sysfs", &mount_at, "sysfs", flags, None)
+        });
+        mounted.join().map_err(|_| io::Error::other("a thread ended early"))??;
         Ok(at)
     }
 

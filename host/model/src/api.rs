@@ -239,6 +239,9 @@ pub struct DeploymentView {
     /// In the answer to a request with an idempotency key that was used before: nothing new was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+    /// The steps of its build that are being carried out now, in the order in which they began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub building: Vec<crate::build::RunningStep>,
     /// What runs of it; only of the live or stopped deployment of its environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<crate::running::RunningView>,
@@ -301,10 +304,10 @@ pub struct HostStatus {
     /// What was mended by itself and is worth knowing: the state was built anew from its journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
-    /// How the backups stand.
+    /// How the backups stand; empty for a token that is limited to projects.
     #[serde(default)]
     pub backup: crate::recovery::BackupStatus,
-    /// Deployments waiting.
+    /// Deployments waiting, of the projects that the token sees; so are the next two.
     pub queued: usize,
     /// Deployments running.
     pub running: usize,

@@ -69,12 +69,14 @@ pub enum PruneKind {
     Images,
     /// Uploaded archives that no deployment refers to.
     Uploads,
+    /// Cache mounts of projects that no build uses now.
+    Mounts,
 }
 
 impl PruneKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Cache, Self::Bases, Self::Artifacts, Self::Images, Self::Uploads];
+    pub const ALL: [Self; 6] =
+        [Self::Cache, Self::Bases, Self::Artifacts, Self::Images, Self::Uploads, Self::Mounts];
 
     /// Name as it is stored and shown.
     pub const fn as_str(self) -> &'static str {
@@ -84,6 +86,7 @@ impl PruneKind {
             Self::Artifacts => "artifacts",
             Self::Images => "images",
             Self::Uploads => "uploads",
+            Self::Mounts => "mounts",
         }
     }
 }
@@ -161,7 +164,8 @@ pub struct PruneItem {
     pub kind: PruneKind,
     /// Its name.
     pub name: String,
-    /// Bytes that are free then. What others share is freed with the last of them.
+    /// Bytes that are free then. What others share is freed with the last of them; the steps of an artifact
+    /// become cache first, and `why` says how much.
     pub bytes: u64,
     /// When it was used last, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -234,6 +234,8 @@ pub struct BuildLimits {
     /// Memory of all commands that run at the same time, in bytes: one that would go over it waits. 0 means
     /// three quarters of the machine's.
     pub memory_bytes_all_max: u64,
+    /// CPU of all commands that run at the same time, in thousandths of a core; 0 means all cores.
+    pub cpu_millis_all_max: u32,
     /// Output of one command, in bytes; one that writes more is stopped. What is kept of it is
     /// [`Limits::step_log_bytes_max`].
     pub output_bytes_max: u64,
@@ -253,6 +255,17 @@ pub struct InstanceLimits {
     pub cpu_millis_max: u32,
     /// Processes and threads.
     pub pids_max: u32,
+}
+
+impl BuildLimits {
+    /// CPU of one command, in thousandths of a core: no more than all have together. 0 means that it has no
+    /// limit of its own.
+    pub fn command_cpu_millis(&self) -> u32 {
+        match self.cpu_millis_all_max {
+            0 => self.cpu_millis_max,
+            all => self.cpu_millis_max.min(all),
+        }
+    }
 }
 
 const MIB: u64 = 1 << 20;
@@ -387,6 +400,7 @@ impl Default for BuildLimits {
             running_max: 4,
             steps_running_max: 4,
             memory_bytes_all_max: 0,
+            cpu_millis_all_max: 0,
             output_bytes_max: 256 * MIB,
             disk_bytes_max: 20 * GIB,
             cache_bytes_max: 10 * GIB,

@@ -176,6 +176,9 @@ pub enum Mount {
         env: Option<String>,
         /// Mode of the file.
         mode: u32,
+        /// User and group of the file; root's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<(u32, u32)>,
         /// Whether the build fails when it is not set.
         required: bool,
     },

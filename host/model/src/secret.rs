@@ -46,8 +46,9 @@ impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Secret<T> {
 ///
 /// Values shorter than [`Masker::VALUE_BYTES_MIN`] are left: masking `1` or `on` would make every
 /// log unreadable and hide nothing. Of a value of [`Masker::ENCODED_BYTES_MIN`] and more its usual encodings
-/// are masked too: base64 (both alphabets, wherever in a longer text the value stands), hexadecimal and URL.
-/// What was encoded otherwise, cut into several lines or computed with is not recognised: nobody can.
+/// are masked too: hexadecimal, URL, and base64 in both alphabets, on one line wherever in a longer text the
+/// value stands, and in lines of [`Masker::BASE64_COLUMNS`] where the value is the whole of what was encoded.
+/// What was encoded otherwise, cut otherwise or computed with is not recognised.
 #[derive(Clone, Default)]
 pub struct Masker {
     values: Vec<String>,
@@ -58,18 +59,22 @@ impl Masker {
     pub const VALUE_BYTES_MIN: usize = 4;
     /// Encoded forms of shorter values are not masked: they are a few letters that mean nothing.
     pub const ENCODED_BYTES_MIN: usize = 8;
+    /// Lengths of lines that programs cut base64 into: `base64` and mail; `openssl` and key files.
+    pub const BASE64_COLUMNS: [usize; 2] = [76, 64];
 
     /// A masker for these values; a value of several lines is masked line by line.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut values: Vec<String> = values
-            .into_iter()
-            .flat_map(|value| value.lines().chain(std::iter::once(value)))
-            .filter(|value| value.len() >= Self::VALUE_BYTES_MIN)
-            .flat_map(forms)
-            .collect();
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        values.dedup();
-        Self { values }
+        let mut all: Vec<String> = Vec::new();
+        for value in values {
+            // What reads a file in a shell takes the end of its last line off.
+            let whole = [value, value.trim_end_matches('\n')];
+            all.extend(whole.into_iter().filter(|value| is_long(value)).flat_map(base64_lines));
+            let parts = value.lines().chain(whole);
+            all.extend(parts.filter(|value| value.len() >= Self::VALUE_BYTES_MIN).flat_map(forms));
+        }
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        Self { values: all }
     }
 
     /// The text with every known value replaced by [`MASK`].
@@ -109,16 +114,47 @@ impl fmt::Debug for Masker {
 /// A value and its usual encodings.
 fn forms(value: &str) -> Vec<String> {
     let mut forms = vec![value.to_owned()];
-    if value.len() < Masker::ENCODED_BYTES_MIN {
+    if !is_long(value) {
         return forms;
     }
     forms.extend([hex::encode(value), hex::encode_upper(value), url(value)]);
-    let alphabets = [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE];
-    for alphabet in alphabets {
-        let engine = GeneralPurpose::new(&alphabet, NO_PAD);
+    for engine in base64_engines() {
         forms.extend((0..3).map(|offset| within_base64(&engine, value, offset)));
     }
     forms
+}
+
+/// Whether the encodings of a value are masked.
+fn is_long(value: &str) -> bool {
+    value.len() >= Masker::ENCODED_BYTES_MIN
+}
+
+fn base64_engines() -> [GeneralPurpose; 2] {
+    let alphabets = [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE];
+    alphabets.map(|alphabet| GeneralPurpose::new(&alphabet, NO_PAD))
+}
+
+/// The lines that base64 of a whole value is cut into when it is too long for one: with a line's end behind
+/// the value, as `echo` writes it, and without. A last line that stands for three bytes or less is left.
+fn base64_lines(value: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for engine in base64_engines() {
+        for encoded in [engine.encode(value), engine.encode(format!("{value}\n"))] {
+            for columns in Masker::BASE64_COLUMNS {
+                if encoded.len() > columns {
+                    lines.extend(cut(&encoded, columns).map(str::to_owned));
+                }
+            }
+        }
+    }
+    lines.retain(|line| line.len() > Masker::VALUE_BYTES_MIN);
+    lines
+}
+
+/// A text of letters of one byte in lines of this length.
+fn cut(text: &str, columns: usize) -> impl Iterator<Item = &str> {
+    let starts = (0..text.len()).step_by(columns);
+    starts.filter_map(move |start| text.get(start..text.len().min(start + columns)))
 }
 
 /// What base64 makes of a value that stands behind `offset` other bytes (of three): the characters that
@@ -180,5 +216,47 @@ mod tests {
         }
         assert_eq!(masker.mask("?q=s3cret%2Fof%20the%2Btest&x"), format!("?q={MASK}&x"));
         assert_eq!(Masker::new(["short"]).mask("c2hvcnQ="), "c2hvcnQ=");
+    }
+
+    /// Of the form of a key file.
+    fn key_file() -> String {
+        let standard = &base64::engine::general_purpose::STANDARD;
+        let line = |n: u8| {
+            let bytes: Vec<u8> =
+                (0..48_u8).map(|k| n.wrapping_mul(37) ^ k.wrapping_mul(11)).collect();
+            format!("{}\n", standard.encode(bytes))
+        };
+        let lines: String = (1..25).map(line).collect();
+        format!("-----BEGIN TEST KEY-----\n{lines}-----END TEST KEY-----\n")
+    }
+
+    #[test]
+    fn a_key_file_is_masked_in_every_line_that_base64_is_cut_into() {
+        let file = key_file();
+        let masker = Masker::new([file.as_str()]);
+        let standard = &base64::engine::general_purpose::STANDARD;
+        let url_safe = &base64::engine::general_purpose::URL_SAFE;
+        for text in [file.trim_end().to_owned(), file.clone(), format!("{file}\n")] {
+            for encoded in [standard.encode(&text), url_safe.encode(&text)] {
+                for columns in [64, 76, encoded.len()] {
+                    for line in cut(&encoded, columns) {
+                        let left = masker.mask(line).replace(MASK, "");
+                        // What stands for the last three bytes, or what pads them.
+                        assert!(left.len() <= 4, "of {columns} columns, {left} of {line}");
+                    }
+                }
+            }
+        }
+        assert_eq!(masker.mask("an ordinary line"), "an ordinary line");
+    }
+
+    #[test]
+    fn a_token_longer_than_a_line_of_base64_is_masked_in_both() {
+        let token = "a-token-of-more-bytes-than-one-line-of-base64-has-letters-for-0123456789";
+        let masker = Masker::new([token]);
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{token}\n"));
+        let lines: Vec<String> = cut(&encoded, 76).map(|line| masker.mask(line)).collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines.iter().all(|line| line.starts_with(MASK)), "{lines:?}");
     }
 }

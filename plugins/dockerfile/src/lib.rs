@@ -77,19 +77,15 @@ impl Builder for Docker {
         let lowered = Dockerfile::read(&text).and_then(|file| lower(&file, given));
         let lowered = lowered.map_err(|problem| problem.error(&name))?;
         lowered.warnings.iter().for_each(log::warn);
-        of(lowered, &settings, &name)
+        Ok(of(lowered, &settings))
     }
 }
 
-/// The plan: the image, and the processes that run from it.
-fn of(lowered: Lowered, settings: &Settings, file: &str) -> Result<BuildPlan, PluginError> {
+/// The plan: the image, and the processes that run from it. An image without a command can be built; the host
+/// refuses to deploy it.
+fn of(lowered: Lowered, settings: &Settings) -> BuildPlan {
     let Lowered { steps, step, state, .. } = lowered;
     let run = &settings.run;
-    if state.entrypoint.is_empty() && state.cmd.is_empty() && run.command.is_none() {
-        let what = format!("{file}: neither it nor its base image has CMD or ENTRYPOINT");
-        return Err(PluginError::new("dockerfile.no-command", what)
-            .hint("write CMD in it, or set run.command in windlass.toml"));
-    }
     let process = |name: &str, kind, argv| Process {
         name: name.to_owned(),
         output: OUTPUT.to_owned(),
@@ -109,7 +105,7 @@ fn of(lowered: Lowered, settings: &Settings, file: &str) -> Result<BuildPlan, Pl
     let artifact = Artifact::Image(ImageOutput { step, config: state.config() });
     plan.outputs.push(Output { name: OUTPUT.to_owned(), artifact });
     plan.steps = steps;
-    Ok(plan)
+    plan
 }
 
 fn missing(name: Option<&str>) -> PluginError {

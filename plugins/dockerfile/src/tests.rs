@@ -83,9 +83,13 @@ fn the_plan_runs_the_image_on_the_first_port_of_tcp() {
 }
 
 #[test]
-fn an_image_without_a_command_is_refused_before_anything_runs() {
-    assert_eq!(planned("FROM scratch\nCOPY a /", "{}").unwrap_err().code, "dockerfile.no-command");
-    assert!(planned("FROM scratch\nCOPY a /", r#"{"run":{"command":"/a"}}"#).is_ok());
+fn an_image_without_a_command_is_planned_and_says_that_it_has_none() {
+    let plan = planned("FROM scratch\nCOPY a /", "{}").unwrap();
+    let Artifact::Image(image) = &plan.outputs[0].artifact else { panic!() };
+    let commands = [&plan.processes[0].argv, &image.config.entrypoint, &image.config.cmd];
+    assert!(commands.iter().all(|words| words.is_empty()), "{plan:?}");
+    let plan = planned("FROM scratch\nCOPY a /", r#"{"run":{"command":"/a"}}"#).unwrap();
+    assert_eq!(plan.processes[0].argv, ["/a"]);
 }
 
 #[test]

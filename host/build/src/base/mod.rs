@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use windlass_containers::{Labels, Runtime};
+use windlass_containers::{Labels, Runtime, RuntimeError};
 use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
 
@@ -18,6 +18,7 @@ use crate::builder::LABEL_WORK;
 use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
 use crate::registry::{Access, ImageManifest, Mirror, Reference, RegistryError};
+use crate::settled;
 
 mod assemble;
 mod pull;
@@ -451,8 +452,11 @@ impl Inner {
         report: &Report,
     ) -> Result<BaseImage, Failure> {
         report.say(format!("unpacking {}", recipe.reference()));
+        let failed = |e: RuntimeError| e.failure("The assembled base could not be unpacked");
+        let name = format!("base-{}", recipe.digest().hex());
+        let (snapshot, _) = settled::place(leased, name).await.map_err(failed)?;
         let image = BaseImage {
-            snapshot: format!("base-{}", recipe.digest().hex()),
+            snapshot,
             digest: recipe.digest(),
             reference: recipe.reference(),
             config: recipe.config(),
@@ -463,9 +467,9 @@ impl Inner {
             Failure::host("base.io", "The assembled base cannot be read", e.to_string(), fix)
         })?;
         leased
-            .import_rootfs(&image.snapshot, Box::new(file), &Labels::new())
+            .import_rootfs(&image.snapshot, Box::new(file), &Labels::from([settled::unsynced()]))
             .await
-            .map_err(|e| e.failure("The assembled base could not be unpacked"))?;
+            .map_err(failed)?;
         record::remember(leased, &asked(recipe), &image).await?;
         Ok(image)
     }

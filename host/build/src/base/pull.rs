@@ -13,6 +13,7 @@ use crate::layer::note;
 use crate::registry::{
     Access, ImageManifest, ImageSource, Layer, Layout, Reference, RegistryError, download,
 };
+use crate::settled;
 
 /// Why a pull failed: the registry, or the runtime.
 pub(super) enum PullError {
@@ -57,16 +58,17 @@ pub(super) async fn unpack(
     manifest: ImageManifest,
     report: &Report,
 ) -> Result<BaseImage, PullError> {
-    let names = names(&manifest.layers);
-    let mut wanted = Vec::new();
-    for (layer, name) in manifest.layers.iter().zip(&names) {
-        let known = runtime.snapshot(name).await.map_err(PullError::runtime)?;
-        wanted.push((layer.clone(), known.is_some_and(|snapshot| snapshot.committed)));
+    let (mut wanted, mut places) = (Vec::new(), Vec::new());
+    for (layer, name) in manifest.layers.iter().zip(names(&manifest.layers)) {
+        let place = settled::place(&**runtime, name).await;
+        let (name, present) = place.map_err(PullError::runtime)?;
+        wanted.push((layer.clone(), present));
+        places.push(name);
     }
     let mut downloads = Downloads::start(runtime, client, &wanted);
     let mut parent: Option<String> = None;
     let total = wanted.len();
-    for (n, ((layer, present), name)) in wanted.iter().zip(names).enumerate() {
+    for (n, ((layer, present), name)) in wanted.iter().zip(places).enumerate() {
         if !present {
             let mib = layer.bytes.div_ceil(1 << 20);
             report.say(format!("pulling {reference}: layer {} of {total}, {mib} MiB", n + 1));
@@ -150,7 +152,8 @@ async fn apply(
     name: &str,
     layer: &Layer,
 ) -> Result<(), PullError> {
-    let labels = image.origin().map(|from| note(layer, Some(from))).unwrap_or_default();
+    let mut labels = image.origin().map(|from| note(layer, Some(from))).unwrap_or_default();
+    labels.extend([settled::unsynced()]);
     let applied = runtime
         .apply_layer(parent, name, &layer.digest, &labels)
         .await

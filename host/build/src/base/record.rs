@@ -12,6 +12,7 @@ use windlass_model::{Digest, Failure, Timestamp};
 use super::BaseImage;
 use crate::artifact::LABEL_LAST_USED;
 use crate::disk::{BaseUse, Guard};
+use crate::settled;
 
 const LABEL_KIND: &str = "windlass.kind";
 const KIND: &str = "base";
@@ -93,7 +94,7 @@ async fn newest(
         let Some(snapshot) = runtime.snapshot(&record.snapshot).await.map_err(failed)? else {
             continue;
         };
-        if !snapshot.committed {
+        if !snapshot.committed || settled::is_suspect(&snapshot) {
             continue;
         }
         let at = blob.labels.get(LABEL_GC_ROOT).and_then(|t| t.parse().ok()).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What the builds of this host may use together: how many at once, how many steps, how much memory.
+//! What the builds of this host may use together: how many at once, how many steps, how much memory. The
+//! CPU that they share is limited by the control group of all of them, which the runtime keeps.
 //!
 //! A command's own limit holds by its control group; together they stay within the budget because a
 //! command waits until there is room for all that it may use.

@@ -2,7 +2,7 @@
 //! build uses is left, and counted.
 
 use windlass_model::build::CacheCleared;
-use windlass_model::{Failure, ProjectName, Timestamp};
+use windlass_model::{Failure, ProjectName};
 
 use super::steps::LABEL_USED_BY;
 use super::{Builder, blocking, io_failure};
@@ -31,10 +31,20 @@ impl Builder {
         Ok(cleared)
     }
 
+    /// Removes the cache mounts of a project that was deleted: a later one of its name begins without.
+    ///
+    /// # Errors
+    /// What the file system says; calling it again is safe.
+    pub async fn forget_project(&self, project: &ProjectName) -> Result<(), Failure> {
+        let (data_dir, project) = (self.config.data_dir.clone(), project.clone());
+        let dir = data_dir.clone();
+        let forgotten = blocking(move || caches::forget(&dir, &project)).await?;
+        forgotten.map_err(|e| io_failure("The cache mounts could not be removed", &data_dir, &e))
+    }
+
     async fn clear_steps(&self, project: Option<&ProjectName>) -> Result<CacheCleared, Failure> {
         let pass = self.prune_pass().await?;
-        let ask =
-            Ask { now: Timestamp::now(), steps: Rule::ALL, bases: Rule::default(), free_bytes: 0 };
+        let ask = Ask { steps: Rule::ALL, ..Ask::nothing() };
         let (victims, used) = pass.choose_of(&ask, &|step| is_of(step, project));
         let chosen = victims.len();
         let gone = pass.carry_out(victims, &|_| ()).await?;

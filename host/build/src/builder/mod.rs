@@ -9,15 +9,16 @@ use std::time::Duration;
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
 use windlass_model::plan::RunConfig;
-use windlass_model::{DeploymentId, Digest, Failure, Timestamp};
+use windlass_model::{DeploymentId, Digest, Failure};
 
-use crate::artifact::{self, Pruned};
+use crate::artifact::{self, KIND_STEP, LABEL_KIND, Pruned};
 use crate::base::{Bases, FoundImage};
 use crate::disk::{Ask, Rule, Sizes, What};
 use crate::http::certificate_bundle;
 use crate::ops::{caches, secrets};
 use crate::registry::Access;
 use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
+use crate::settled::{Settling, is_suspect};
 
 mod budget;
 mod clear;
@@ -27,8 +28,10 @@ mod outputs;
 mod record;
 mod session;
 mod steps;
+mod variables;
 
 pub(crate) use session::{Session, blocking, cancelled, io_failure};
+pub(crate) use variables::given;
 
 /// Label of everything that is made while building: the deployment.
 pub const LABEL_BUILD: &str = "windlass.build";
@@ -48,6 +51,7 @@ pub struct Builder {
     certificates: Option<PathBuf>,
     budget: budget::Budget,
     sizes: Sizes,
+    settling: Settling,
 }
 
 impl Builder {
@@ -56,7 +60,8 @@ impl Builder {
         let certificates = certificate_bundle(config.certificates.as_deref());
         let budget = budget::Budget::new(&config.limits.build);
         let (config, sizes) = (Arc::new(config), Sizes::default());
-        Self { runtime, bases, config, certificates, budget, sizes }
+        let settling = Settling::default();
+        Self { runtime, bases, config, certificates, budget, sizes, settling }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -103,6 +108,7 @@ impl Builder {
             .await
             .map_err(|e| e.failure("The build could not be protected from clean-up"))?;
         let outcome = self.build_leased(request, &lease).await;
+        self.settle_later();
         let cleaned = self.clean_up(&deployment).await;
         let outcome = outcome?;
         cleaned?;
@@ -128,6 +134,24 @@ impl Builder {
             });
         }
         outcome
+    }
+
+    /// Syncs what was built, in the background. What was not synced before the machine lost its power is no
+    /// cached step any more.
+    pub fn settle_later(&self) {
+        self.settling.later(&self.runtime);
+    }
+
+    /// Names of the steps' snapshots that the machine stopped before they were known to be on the disk.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn unsynced_steps(&self) -> Result<BTreeSet<String>, Failure> {
+        let steps = Labels::from([(LABEL_KIND.to_owned(), KIND_STEP.to_owned())]);
+        let all = self.runtime.list_snapshots(&steps).await;
+        let all = all.map_err(|e| e.failure("The cached steps could not be read"))?;
+        let suspect = all.into_iter().filter(is_suspect);
+        Ok(suspect.map(|snapshot| snapshot.key).collect())
     }
 
     /// Removes what an attempt that was cut off left behind: containers, writable snapshots, lease,
@@ -213,8 +237,7 @@ impl Builder {
         let mut pruned = artifact::prune(&*self.runtime, dir, keep, cache_unused_for).await?;
         let pass = self.prune_pass().await?;
         let unused = Rule { bytes_max: None, unused_for: Some(cache_unused_for) };
-        let (now, bases, free_bytes) = (Timestamp::now(), Rule::default(), 0);
-        let victims = pass.choose(&Ask { now, steps: unused, bases, free_bytes });
+        let victims = pass.choose(&Ask { steps: unused, ..Ask::nothing() });
         let gone = pass.carry_out(victims, &|_| ()).await?;
         pruned.snapshots = gone.iter().filter(|victim| victim.what == What::Step).count();
         Ok(pruned)

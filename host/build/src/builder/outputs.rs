@@ -66,10 +66,14 @@ impl Session {
     }
 }
 
-/// The configuration of the plan, completed by that of the image at the bottom.
+/// The configuration of the plan, completed by that of the image at the bottom; of a plan that says nothing it
+/// is all of the image's.
 fn completed(config: RunConfig, base: &RunConfig) -> RunConfig {
     if config.details.whole {
         return config;
+    }
+    if config == RunConfig::default() {
+        return base.clone();
     }
     let or = |own: String, other: &String| if own.is_empty() { other.clone() } else { own };
     let no_command = config.entrypoint.is_empty() && config.cmd.is_empty();
@@ -123,6 +127,7 @@ mod tests {
             env: vec![("PATH".into(), "/bin".into()), ("A".into(), "base".into())],
             user: "node".into(),
             cwd: "/home".into(),
+            labels: vec![("of".into(), "the base".into())],
             ..RunConfig::default()
         };
         let own = RunConfig {
@@ -135,6 +140,6 @@ mod tests {
         assert_eq!(done.cmd, ["npm", "start"]);
         assert_eq!(done.env, [("PATH".into(), "/bin".into()), ("A".into(), "own".into())]);
         assert_eq!((done.cwd.as_str(), done.user.as_str()), ("/app", "node"));
-        assert_eq!(completed(RunConfig::default(), &base).cmd, ["node"]);
+        assert_eq!(completed(RunConfig::default(), &base), base);
     }
 }

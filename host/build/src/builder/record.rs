@@ -12,8 +12,8 @@ use super::session::io_failure;
 
 const SALT_BYTES: usize = 32;
 
-/// What keeps digests of variables in the records from being tried out elsewhere: made once, kept beside
-/// the caches. When it is lost, the variables of earlier records count as changed.
+/// What keeps digests of variables, in keys and records, from being tried out elsewhere: made once, kept beside
+/// the caches. When it is lost, every variable counts as changed.
 pub(super) fn salt(data_dir: &Path) -> Result<Vec<u8>, Failure> {
     let path = data_dir.join("cache/salt");
     let found = read_or_make(&path);

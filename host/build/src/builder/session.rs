@@ -67,7 +67,7 @@ struct Shared {
     warnings: Mutex<Vec<(usize, Warning)>>,
     resolved: Mutex<HashMap<String, Arc<OnceCell<BaseImage>>>>,
     told: Mutex<BTreeMap<String, Digest>>,
-    written: Mutex<BTreeMap<usize, u64>>,
+    written: Mutex<BTreeMap<String, u64>>,
     used_caches: AtomicBool,
 }
 
@@ -202,9 +202,12 @@ impl Session {
 
     /// Says something that stops nothing.
     pub(crate) fn warn(&self, code: &str, message: String) {
-        self.log.host(format!("warning: {message}"));
-        let warning = Warning { code: code.to_owned(), message };
-        locked(&self.shared.warnings).push((self.place, warning));
+        let warning = (self.place, Warning { code: code.to_owned(), message });
+        let mut warnings = locked(&self.shared.warnings);
+        if !warnings.contains(&warning) {
+            self.log.host(format!("warning: {}", warning.1.message));
+            warnings.push(warning);
+        }
     }
 
     /// All warnings, in the plan's order.
@@ -214,11 +217,17 @@ impl Session {
         all.into_iter().map(|(_, warning)| warning).collect()
     }
 
-    /// Notes what this step has written to the disk by now; what all steps of the build have.
-    pub(crate) fn note_written(&self, bytes: u64) -> u64 {
+    /// Notes what was written to the disk by now under this name: a step's files, or a command's caches.
+    /// Answers what the whole build has written.
+    pub(crate) fn note_written(&self, name: &str, bytes: u64) -> u64 {
         let mut written = locked(&self.shared.written);
-        written.insert(self.place, bytes);
+        written.insert(name.to_owned(), bytes);
         written.values().sum()
+    }
+
+    /// What the whole build has written to the disk, as far as it was noted.
+    pub(crate) fn written(&self) -> u64 {
+        locked(&self.shared.written).values().sum()
     }
 
     /// Notes that a command had a cache mount.

@@ -6,15 +6,16 @@ use windlass_containers::Labels;
 use windlass_containers::runtime::LABEL_GC_ROOT;
 use windlass_model::build::{BasePart, KeyParts, Reason, StepRecord};
 use windlass_model::plan::{Base, BuildStep, KeyValues, Mount, Op, Origin, RunConfig};
-use windlass_model::{Digest, Failure, Timestamp};
+use windlass_model::{Failure, Timestamp};
 
 use super::session::{Done, Session, blocking};
-use super::{build_labels, record};
+use super::{build_labels, record, variables};
 use crate::artifact::{KIND_STEP, LABEL_KIND, LABEL_LAST_USED};
 use crate::base::BaseImage;
 use crate::key::{Input, InputFrom, KeyInput, platform};
 use crate::ops::{self, OpContext};
 use crate::request::{StepEvent, StepOutcome};
+use crate::settled;
 use crate::source::CopySources;
 
 /// On a step's snapshot: another one with the same key is newer, because it was asked for without the cache.
@@ -43,7 +44,11 @@ enum Found {
     /// The result, under this name.
     Hit(String),
     /// Nothing: the result is to be committed under this name.
-    Miss { name: String },
+    Miss {
+        name: String,
+        /// Why, unless that is what the step's key says.
+        why: Option<Reason>,
+    },
 }
 
 impl Session {
@@ -61,8 +66,11 @@ impl Session {
                 self.log.host(format!("{shown}: cached"));
                 (true, Vec::new(), Ok(name))
             }
-            Found::Miss { name } => {
-                let reasons = self.why(step, &prepared).await?;
+            Found::Miss { name, why } => {
+                let reasons = match why {
+                    Some(why) => vec![why],
+                    None => self.why(step, &prepared).await?,
+                };
                 self.log.host(format!("{shown}{}", because(&reasons)));
                 let carried = self.carry_out_in_turn(step, &prepared, &name).await;
                 (false, reasons, carried.map(|()| name))
@@ -131,14 +139,7 @@ impl Session {
             inputs.push(self.inputs(op).await?);
         }
         let env = merged(&base.env, &step.env);
-        let runs = step.ops.iter().any(|op| matches!(op, Op::Run(_)));
-        let variables: Vec<(String, Digest)> = self
-            .request
-            .variables
-            .iter()
-            .filter(|_| runs)
-            .map(|v| (v.name.clone(), Digest::of(v.value.expose().as_bytes())))
-            .collect();
+        let variables = variables::keyed(&self.request, step, &self.salt);
         let input = KeyInput {
             parent: parent.as_deref().unwrap_or_default(),
             platform: &platform(),
@@ -149,7 +150,7 @@ impl Session {
             ops: &step.ops,
             inputs: &inputs,
         };
-        let (key, parts) = (input.key(), input.parts(part, &self.salt));
+        let (key, parts) = (input.key(), input.parts(part));
         Ok(Prepared { parent, base, env, key, parts })
     }
 
@@ -221,24 +222,27 @@ impl Session {
             |e: windlass_containers::RuntimeError| e.failure("The step cache could not be read");
         let mut name = key.to_owned();
         // A result of its own, because the old one may be part of an artifact.
-        let fresh = format!("{key}-{}", self.request.deployment);
+        let fresh = settled::beside(&format!("{key}-{}", self.request.deployment));
         let looking = self.guard().looking().await;
         looking.pin(key);
         looking.pin(&fresh);
         let known = self.runtime.snapshot(key).await.map_err(failed)?;
         let Some(mut known) = known.filter(|snapshot| snapshot.committed) else {
-            return Ok(Found::Miss { name });
+            return Ok(Found::Miss { name, why: None });
         };
         if self.request.cache.bypass {
-            return Ok(Found::Miss { name: fresh });
+            return Ok(Found::Miss { name: fresh, why: None });
         }
         if let Some(newer) = known.labels.get(LABEL_NEWER).cloned() {
             looking.pin(&newer);
             let found = self.runtime.snapshot(&newer).await.map_err(failed)?;
             let Some(found) = found.filter(|snapshot| snapshot.committed) else {
-                return Ok(Found::Miss { name: fresh });
+                return Ok(Found::Miss { name: fresh, why: None });
             };
             (known, name) = (found, newer);
+        }
+        if settled::is_suspect(&known) {
+            return Ok(Found::Miss { name: fresh, why: Some(Reason::Unsynced) });
         }
         let used = self.used();
         self.runtime.label_snapshot(&known.key, &used).await.map_err(failed)?;
@@ -275,11 +279,13 @@ impl Session {
         }
         (self.request.cache.told)(StepEvent::Committing { id: step.id.clone() });
         let mut labels = self.used();
+        labels.extend([settled::unsynced()]);
         labels.insert(LABEL_KIND.to_owned(), KIND_STEP.to_owned());
         labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
         let committing = self.guard().looking().await;
         committing.pin(name);
         self.runtime.commit_snapshot(&active, name, &labels).await.map_err(what)?;
+        (self.request.cache.told)(StepEvent::Committed { id: step.id.clone() });
         if name != prepared.key {
             let newer = Labels::from([(LABEL_NEWER.to_owned(), name.to_owned())]);
             self.runtime.label_snapshot(&prepared.key, &newer).await.map_err(what)?;

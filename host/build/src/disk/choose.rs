@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use windlass_model::{Digest, Timestamp};
 
-use super::picture::{Archive, BaseUse, Class, Picture, Piece};
+use super::picture::{Archive, BaseUse, CacheMount, Class, Picture, Piece};
 
 /// What one kind of thing may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,8 +34,29 @@ pub struct Ask {
     pub steps: Rule,
     /// Of bases.
     pub bases: Rule,
-    /// So many bytes are to become free, whatever the rules: steps go before bases.
+    /// Of cache mounts.
+    pub mounts: Rule,
+    /// So many bytes are to become free, whatever the rules: steps go before cache mounts, and those before
+    /// bases.
     pub free_bytes: u64,
+}
+
+impl Ask {
+    /// Nothing is to go.
+    pub fn nothing() -> Self {
+        let (steps, bases, mounts) = (Rule::default(), Rule::default(), Rule::default());
+        Self { now: Timestamp::now(), steps, bases, mounts, free_bytes: 0 }
+    }
+
+    /// Whether a cache mount may have to go by this.
+    pub(super) fn may_take(&self, mount: &CacheMount) -> bool {
+        let is_old = self.mounts.unused_for.is_some_and(|limit| self.age(mount.last_used) >= limit);
+        is_old || self.mounts.bytes_max.is_some() || self.free_bytes > 0
+    }
+
+    fn age(&self, last_used: Timestamp) -> Duration {
+        Duration::try_from(self.now.duration_since(last_used)).unwrap_or_default()
+    }
 }
 
 /// What a victim is.
@@ -47,6 +68,8 @@ pub enum What {
     Base,
     /// The file of an assembled base.
     BaseArchive,
+    /// A cache mount.
+    Mount,
 }
 
 /// Why something goes.
@@ -105,6 +128,7 @@ pub(super) fn choose_of(
     let steps = picture.pieces.values().filter(|piece| piece.class == Class::Step);
     choice.pinned.extend(steps.filter(|step| !only(step)).map(|step| step.key.as_str()));
     choice.steps();
+    choice.mounts();
     choice.bases();
     choice.victims
 }
@@ -141,7 +165,7 @@ impl<'a> Choice<'a> {
 
     /// Why something goes that was used then, of a kind that takes this much now.
     fn why(&self, rule: Rule, last_used: Timestamp, total: u64) -> Option<Why> {
-        let age = Duration::try_from(self.ask.now.duration_since(last_used)).unwrap_or_default();
+        let age = self.ask.age(last_used);
         if rule.unused_for.is_some_and(|limit| age >= limit) {
             return Some(Why::Unused(age));
         }
@@ -195,6 +219,27 @@ impl<'a> Choice<'a> {
             if let Some(parent) = parent.filter(|parent| leaf(self, parent)) {
                 oldest.push(Reverse((age(parent), parent)));
             }
+        }
+    }
+
+    fn mounts(&mut self) {
+        let picture = self.picture;
+        let mut mounts: Vec<&CacheMount> = picture.mounts.iter().collect();
+        mounts.sort_by_key(|mount| mount.last_used);
+        let mut total: u64 = mounts.iter().map(|mount| mount.bytes).sum();
+        for mount in mounts {
+            let Some(why) = self.why(self.ask.mounts, mount.last_used, total) else { break };
+            total = total.saturating_sub(mount.bytes);
+            self.freed += mount.bytes;
+            self.victims.push(Victim {
+                what: What::Mount,
+                name: mount.name.clone(),
+                key: mount.path.to_string_lossy().into_owned(),
+                records: Vec::new(),
+                bytes: mount.bytes,
+                last_used: mount.last_used,
+                why,
+            });
         }
     }
 

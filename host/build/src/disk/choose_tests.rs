@@ -59,13 +59,14 @@ fn picture() -> Picture {
         pieces: pieces.map(|piece| (piece.key.clone(), piece)).into(),
         bases: vec![base("image-a", 1), base("image-b", 25)],
         archives: vec![],
+        mounts: vec![],
         artifacts: vec![artifact("step-live")],
         content_bytes: 0,
     }
 }
 
 fn ask() -> Ask {
-    Ask { now: now(), steps: Rule::default(), bases: Rule::default(), free_bytes: 0 }
+    Ask { now: now(), ..Ask::nothing() }
 }
 
 fn unused(days: u64) -> Rule {
@@ -131,6 +132,30 @@ fn when_too_little_is_free_no_more_goes_than_is_needed() {
     assert!(gone.iter().all(|victim| victim.why == Why::LowOnSpace));
 }
 
+fn mount(name: &str, bytes: u64, days: u64) -> CacheMount {
+    let (name, path) = (name.to_owned(), format!("/mounts/{name}").into());
+    CacheMount { name, path, bytes, last_used: days_ago(days) }
+}
+
+#[test]
+fn cache_mounts_go_after_the_steps_and_before_the_bases() {
+    let mut picture = picture();
+    picture.mounts = vec![mount("shop/npm", 40, 3), mount("blog/pip", 50, 30)];
+    let none = BTreeSet::new();
+    let chosen = |ask: Ask| -> Vec<String> {
+        choose(&picture, &none, &ask).into_iter().map(|victim| victim.name).collect()
+    };
+    assert_eq!(chosen(Ask { mounts: unused(14), ..ask() }), ["blog/pip"]);
+    assert_eq!(chosen(Ask { mounts: unused(0), ..ask() }), ["blog/pip", "shop/npm"]);
+    assert_eq!(chosen(Ask { steps: Rule::ALL, bases: Rule::ALL, ..ask() }).len(), 4);
+    // 34 bytes of steps are free, then the one that was used longest ago, and no base.
+    assert_eq!(chosen(Ask { free_bytes: 35, ..ask() }), ["b", "old", "new", "blog/pip"]);
+    let all = choose(&picture, &none, &Ask { free_bytes: 125, ..ask() });
+    assert_eq!(all.last().map(|victim| victim.key.as_str()), Some("image-b"));
+    assert_eq!(all.len(), 6);
+    assert!(all.iter().all(|victim| victim.why == Why::LowOnSpace));
+}
+
 /// A small generator, so that a failure names the seed that repeats it.
 struct Random(u64);
 
@@ -187,7 +212,7 @@ fn whatever_is_there_only_what_is_free_goes_and_leaves_go_first() {
         };
         let (steps, bases) = (rule(&mut random), rule(&mut random));
         let free_bytes = if random.below(3) == 0 { random.below(500) as u64 } else { 0 };
-        let ask = Ask { now: now(), steps, bases, free_bytes };
+        let ask = Ask { now: now(), steps, bases, mounts: Rule::default(), free_bytes };
         let victims = choose(&picture, &in_use, &ask);
         chosen += victims.len();
         check(seed, &picture, &in_use, &ask, &victims);

@@ -1,10 +1,10 @@
-//! Disk: what cached steps and bases take, what of it may go, and its removal.
+//! Disk: what cached steps, bases and cache mounts take, what of it may go, and its removal.
 //!
 //! **Invariants**
 //! - What an artifact's record names is never chosen, and neither is anything that it stands on: a live,
 //!   retained or pinned deployment has such a record. The same holds for what a container stands on.
 //! - What a build that runs has looked up or made is never removed: the [`guard`] is asked once more, with
-//!   look-ups held off, right before each removal.
+//!   look-ups held off, right before each removal. A cache mount's own lock says whether it is used.
 //! - What others stand on goes after them, so a removal that is cut off leaves nothing broken: only less
 //!   cache.
 //!
@@ -12,6 +12,7 @@
 //! [`guard`], and the [`Pass`] that carries it out.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use windlass_containers::runtime::Runtime;
 use windlass_containers::{Labels, RuntimeError};
 use windlass_model::{Digest, Failure};
 
-use crate::builder::Builder;
+use crate::builder::{Builder, blocking, io_failure};
+use crate::ops::caches;
 
 pub(crate) mod choose;
 pub(crate) mod guard;
@@ -28,7 +30,7 @@ pub(crate) mod picture;
 pub use choose::{Ask, Rule, Victim, What, Why};
 pub(crate) use guard::{Guard, Mark};
 pub(crate) use picture::Sizes;
-pub use picture::{Archive, BaseUse, Class, Picture, Piece};
+pub use picture::{Archive, BaseUse, CacheMount, Class, Picture, Piece};
 
 /// The lease whose end has containerd collect what nothing keeps any more.
 const COLLECTING: &str = "prune-collect";
@@ -49,8 +51,8 @@ impl Builder {
     /// # Errors
     /// What the runtime says.
     pub async fn picture(&self, writable: bool) -> Result<Picture, Failure> {
-        let archives = self.bases().archives();
-        picture::read(&**self.runtime(), self.sizes(), archives, writable).await
+        let folders = (self.bases().archives(), caches::list(self.data_dir()));
+        picture::read(&**self.runtime(), self.sizes(), folders, writable).await
     }
 
     /// A look at the disk that something may be removed after.
@@ -83,7 +85,27 @@ impl Pass {
         self.picture.artifacts.retain(|artifact| !artifacts.contains(&artifact.digest));
     }
 
-    /// What is to go, what others stand on behind them.
+    /// Measures the cache mounts that may go by this, which takes a walk through each, and leaves those out
+    /// that a build uses now. Answers how many these are.
+    ///
+    /// # Errors
+    /// When the walk is cut off.
+    pub async fn measure_mounts(&mut self, ask: &Ask) -> Result<usize, Failure> {
+        let (mut mounts, ask) = (std::mem::take(&mut self.picture.mounts), *ask);
+        let all = mounts.len();
+        self.picture.mounts = blocking(move || {
+            mounts.retain(|mount| !ask.may_take(mount) || !caches::is_used(&mount.path));
+            for mount in mounts.iter_mut().filter(|mount| ask.may_take(mount)) {
+                mount.bytes = caches::disk_bytes(&mount.path);
+            }
+            mounts
+        })
+        .await?;
+        Ok(all - self.picture.mounts.len())
+    }
+
+    /// What is to go, what others stand on behind them. Cache mounts that were not measured count as
+    /// nothing.
     pub fn choose(&self, ask: &Ask) -> Vec<Victim> {
         choose::choose(&self.picture, &self.guard().in_use(), ask)
     }
@@ -107,14 +129,15 @@ impl Pass {
         told: &(dyn Fn(&Victim) + Send + Sync),
     ) -> Result<Vec<Victim>, Failure> {
         // Nobody may begin to unpack an image on layers that are about to be collected.
-        let bases_wait = match victims.iter().any(|victim| victim.what != What::Step) {
+        let is_base = |victim: &Victim| matches!(victim.what, What::Base | What::BaseArchive);
+        let bases_wait = match victims.iter().any(is_base) {
             true => self.builder.bases().alone(),
             false => None,
         };
         let mut removed = Vec::new();
         let mut outcome = Ok(());
         for victim in victims {
-            if victim.what != What::Step && bases_wait.is_none() {
+            if is_base(&victim) && bases_wait.is_none() {
                 continue;
             }
             match self.remove(&victim).await {
@@ -137,7 +160,14 @@ impl Pass {
 
     /// Removes one, unless something uses it or stands on it now.
     async fn remove(&self, victim: &Victim) -> Result<bool, Failure> {
-        let Some(_alone) = self.guard().removal(&victim.key).await else { return Ok(false) };
+        let _alone = match victim.what {
+            // It has a lock of its own.
+            What::Mount => None,
+            What::Step | What::Base | What::BaseArchive => {
+                let Some(alone) = self.guard().removal(&victim.key).await else { return Ok(false) };
+                Some(alone)
+            }
+        };
         let runtime = self.builder.runtime();
         match victim.what {
             What::Step => match runtime.remove_snapshot(&victim.key).await {
@@ -156,16 +186,25 @@ impl Pass {
             What::BaseArchive => match std::fs::remove_file(&victim.key) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     let what = "An assembled base could not be removed";
-                    Err(crate::builder::io_failure(what, victim.key.as_ref(), &e))
+                    Err(io_failure(what, victim.key.as_ref(), &e))
                 }
                 _ => Ok(true),
             },
+            What::Mount => remove_mount(victim).await,
         }
     }
 
     fn guard(&self) -> &Arc<Guard> {
         self.mark.guard()
     }
+}
+
+/// Look-ups need not wait for the files of a cache to go.
+async fn remove_mount(victim: &Victim) -> Result<bool, Failure> {
+    let (path, last_used) = (PathBuf::from(&victim.key), victim.last_used);
+    let removed = blocking(move || caches::remove_listed(&path, last_used)).await?;
+    let what = "A cache mount could not be removed";
+    removed.map_err(|e| io_failure(what, victim.key.as_ref(), &e))
 }
 
 async fn collect(runtime: &dyn Runtime) -> Result<(), RuntimeError> {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use windlass_containers::runtime::{Runtime, Snapshot};
+use windlass_containers::runtime::{Blob, Runtime, Snapshot};
 use windlass_containers::{Labels, RuntimeError};
 use windlass_model::deployment::Artifact;
 use windlass_model::{Digest, Failure, Timestamp};
 
 use crate::artifact::{self, KIND_STEP, LABEL_KIND, LABEL_LAST_USED};
-use crate::base;
+use crate::{base, layer};
 
 /// Questions to containerd that are open at the same time.
 const ASKED_AT_ONCE: usize = 16;
@@ -38,7 +38,8 @@ pub struct Piece {
     pub parent: Option<String>,
     /// What it is.
     pub class: Class,
-    /// Its own bytes, without what it stands on; 0 for a writable one that was not measured.
+    /// Its own bytes with those of the layer that was made of it, without what it stands on; a writable one
+    /// that was not measured has none.
     pub bytes: u64,
     /// When it was used last.
     pub last_used: Timestamp,
@@ -70,6 +71,19 @@ pub struct Archive {
     pub last_used: Timestamp,
 }
 
+/// A cache mount of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheMount {
+    /// Project and name: `shop/npm`.
+    pub name: String,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its bytes on disk; 0 for one that was not measured.
+    pub bytes: u64,
+    /// When a command used it last.
+    pub last_used: Timestamp,
+}
+
 /// Everything of a host that builds made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Picture {
@@ -79,9 +93,11 @@ pub struct Picture {
     pub bases: Vec<BaseUse>,
     /// Files of assembled bases that belong to this host alone.
     pub archives: Vec<Archive>,
+    /// The cache mounts of all projects.
+    pub mounts: Vec<CacheMount>,
     /// The artifacts that have a record.
     pub artifacts: Vec<Artifact>,
-    /// Bytes of the content store: records, and layers that were written to be pushed or saved.
+    /// Bytes of the content store, but for layers that a snapshot keeps: those count with it.
     pub content_bytes: u64,
 }
 
@@ -148,7 +164,7 @@ fn failed(error: RuntimeError) -> Failure {
 pub(super) async fn read(
     runtime: &dyn Runtime,
     sizes: &Sizes,
-    archives: Vec<Archive>,
+    (archives, mounts): (Vec<Archive>, Vec<CacheMount>),
     writable: bool,
 ) -> Result<Picture, Failure> {
     let bases = base::all(runtime).await?;
@@ -158,11 +174,23 @@ pub(super) async fn read(
         .map(|snapshot| measure(runtime, sizes, snapshot, writable))
         .buffer_unordered(ASKED_AT_ONCE);
     let pieces: Vec<Option<Piece>> = measured.try_collect().await?;
-    let pieces = pieces.into_iter().flatten().map(|piece| (piece.key.clone(), piece)).collect();
+    let pieces = pieces.into_iter().flatten().map(|piece| (piece.key.clone(), piece));
+    let mut pieces: BTreeMap<String, Piece> = pieces.collect();
     sizes.learn(&pieces);
     let blobs = runtime.list_blobs(&Labels::new()).await.map_err(failed)?;
-    let content_bytes = blobs.iter().map(|blob| blob.bytes).sum();
-    Ok(Picture { pieces, bases, archives, artifacts, content_bytes })
+    let content_bytes = add_layers(&mut pieces, blobs);
+    Ok(Picture { pieces, bases, archives, mounts, artifacts, content_bytes })
+}
+
+/// Adds to each snapshot the layer that it keeps, each once; answers the bytes of all other blobs.
+fn add_layers(pieces: &mut BTreeMap<String, Piece>, blobs: Vec<Blob>) -> u64 {
+    let mut left: BTreeMap<Digest, u64> =
+        blobs.into_iter().map(|blob| (blob.digest, blob.bytes)).collect();
+    for piece in pieces.values_mut() {
+        let layer = layer::kept(&piece.labels).and_then(|digest| left.remove(&digest));
+        piece.bytes += layer.unwrap_or_default();
+    }
+    left.into_values().sum()
 }
 
 /// `None` when it went meanwhile.

@@ -62,6 +62,11 @@ pub(crate) fn note(layer: &Layer, from: Option<&Reference>) -> Labels {
     labels
 }
 
+/// The blob that a snapshot with these labels keeps.
+pub(crate) fn kept(labels: &Labels) -> Option<Digest> {
+    labels.get(LABEL_GC_REF_LAYER)?.parse().ok()
+}
+
 fn noted(labels: &Labels) -> Option<Piece> {
     let mut words = labels.get(LABEL_LAYER)?.split(' ');
     let layer = Layer {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 use windlass_containers::Runtime;
 use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
-use windlass_model::plan::RunConfig;
+use windlass_model::plan::{HealthCheck, RunConfig};
 use windlass_model::{Digest, Failure};
 
 use super::blob::{self, Piece, Present};
@@ -147,15 +147,63 @@ struct Section {
     labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_signal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<HealthSection>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on_build: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shell: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Nothing {}
 
+/// Times are in nanoseconds; what is left out is the usual.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthSection {
+    test: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_period: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_interval: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<u64>,
+}
+
+impl From<&HealthCheck> for HealthSection {
+    fn from(check: &HealthCheck) -> Self {
+        let given = |number: u32| (number > 0).then(|| u64::from(number));
+        let ns = |ms: u32| given(ms).map(|ms| ms * 1_000_000);
+        Self {
+            test: check.test.clone(),
+            interval: ns(check.interval_ms),
+            timeout: ns(check.timeout_ms),
+            start_period: ns(check.start_period_ms),
+            start_interval: ns(check.start_interval_ms),
+            retries: given(check.retries),
+        }
+    }
+}
+
+/// Every port as images name it: those of TCP are `exposed`, and the others only among the details.
+fn ports(run: &RunConfig) -> BTreeMap<String, Nothing> {
+    let full = |port: &String| match port.contains('/') {
+        true => port.clone(),
+        false => format!("{port}/tcp"),
+    };
+    let tcp = run.exposed.iter().map(|port| format!("{port}/tcp"));
+    run.details.ports.iter().map(full).chain(tcp).map(|port| (port, Nothing {})).collect()
+}
+
 fn configuration(run: &RunConfig, pieces: &[Piece]) -> serde_json::Value {
     let section = Section {
         user: run.user.clone(),
-        exposed_ports: run.exposed.iter().map(|p| (format!("{p}/tcp"), Nothing {})).collect(),
+        exposed_ports: ports(run),
         env: run.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         entrypoint: run.entrypoint.clone(),
         cmd: run.cmd.clone(),
@@ -163,6 +211,9 @@ fn configuration(run: &RunConfig, pieces: &[Piece]) -> serde_json::Value {
         working_dir: run.cwd.clone(),
         labels: run.labels.iter().cloned().collect(),
         stop_signal: run.stop_signal.clone(),
+        healthcheck: run.details.health.as_ref().map(HealthSection::from),
+        on_build: run.details.onbuild.clone(),
+        shell: run.details.shell.clone(),
     };
     let history: Vec<_> = pieces
         .iter()
@@ -182,6 +233,9 @@ fn configuration(run: &RunConfig, pieces: &[Piece]) -> serde_json::Value {
         },
         "history": history,
     });
+    if let Some(author) = &run.details.author {
+        config["author"] = json!(author);
+    }
     if architecture() == "arm64" {
         config["variant"] = json!("v8");
     }
@@ -218,7 +272,7 @@ fn oci(media_type: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use windlass_model::deployment::ArtifactProcess;
-    use windlass_model::plan::ProcessKind;
+    use windlass_model::plan::{ImageDetails, ProcessKind};
 
     use super::*;
 
@@ -254,6 +308,48 @@ mod tests {
         assert_eq!(choose(&artifact(&["a"], None), None).unwrap().name, "a");
         let none = choose(&artifact(&["a", "b"], None), None).unwrap_err();
         assert!(none.why.contains("a, b"), "{none:?}");
+    }
+
+    #[test]
+    fn what_an_image_says_beside_its_command_is_written_too() {
+        let check = |test: &[&str]| HealthCheck {
+            test: test.iter().map(|word| (*word).to_owned()).collect(),
+            ..HealthCheck::default()
+        };
+        let details = ImageDetails {
+            ports: vec!["53/udp".into(), "80/tcp".into(), "81".into()],
+            shell: vec!["/bin/bash".into(), "-c".into()],
+            onbuild: vec!["RUN make".into()],
+            health: Some(HealthCheck {
+                interval_ms: 90_000,
+                timeout_ms: 500,
+                start_interval_ms: 1,
+                retries: 5,
+                ..check(&["CMD", "/up"])
+            }),
+            author: Some("Somebody".into()),
+            whole: true,
+        };
+        let details = Box::new(details);
+        let run = RunConfig { exposed: vec![80, 8080], details, ..RunConfig::default() };
+        let written = configuration(&run, &[]);
+        assert_eq!(
+            written["config"],
+            json!({
+                "ExposedPorts": {"53/udp": {}, "80/tcp": {}, "81/tcp": {}, "8080/tcp": {}},
+                "Shell": ["/bin/bash", "-c"], "OnBuild": ["RUN make"],
+                "Healthcheck": {
+                    "Test": ["CMD", "/up"], "Interval": 90_000_000_000_u64,
+                    "Timeout": 500_000_000, "StartInterval": 1_000_000, "Retries": 5,
+                },
+            })
+        );
+        assert_eq!(written["author"], "Somebody");
+        let none = ImageDetails { health: Some(check(&["NONE"])), ..ImageDetails::default() };
+        let run = RunConfig { details: Box::new(none), ..RunConfig::default() };
+        let written = configuration(&run, &[]);
+        assert_eq!(written["config"], json!({ "Healthcheck": {"Test": ["NONE"]} }));
+        assert_eq!(written.get("author"), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
 use windlass_model::{DeploymentId, Digest, Failure};
 
-pub(crate) use blob::note;
+pub(crate) use blob::{kept, note};
 pub use push::PushedImage;
 
 use crate::builder::{Builder, LABEL_WORK};

@@ -15,10 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
 use windlass_model::plan::Sharing;
-use windlass_model::{DeploymentId, Failure, ProjectName};
+use windlass_model::{DeploymentId, Failure, ProjectName, Timestamp};
 
 use super::OpContext;
 use crate::builder::{Session, io_failure};
+use crate::disk::CacheMount;
 
 pub(super) mod overlay;
 
@@ -38,8 +39,11 @@ pub(super) struct Cache {
     _lock: Option<File>,
 }
 
+/// Folder of all caches, with one of each project.
+const ALL: &str = "cache/mounts";
+
 fn project_dir(data_dir: &Path, project: &ProjectName) -> PathBuf {
-    data_dir.join("cache/mounts").join(project.as_str())
+    data_dir.join(ALL).join(project.as_str())
 }
 
 /// The cache of this name, once nobody else is in the way.
@@ -99,7 +103,7 @@ pub(crate) fn changes_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf
 }
 
 /// Bytes on the disk of everything below a folder.
-pub(super) fn disk_bytes(dir: &Path) -> u64 {
+pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let of = |entry: std::fs::DirEntry| {
         let Ok(meta) = entry.metadata() else { return 0 };
@@ -146,14 +150,69 @@ fn caches_of(all: &Path) -> io::Result<Vec<Found>> {
 
 /// Removes a cache unless somebody uses it; whether it is gone.
 fn remove(found: &Found) -> io::Result<bool> {
+    let was_locked_before = found.all.join(LOCKS).join(&found.id).exists();
     let lock = lock_file(&found.all, &found.id)?;
     if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Ok(false);
     }
-    match std::fs::remove_dir_all(&found.dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(true),
+    // Somebody has used it since it was found.
+    if was_locked_before && lock.metadata()?.modified()? > found.used {
+        return Ok(false);
     }
+    remove_dir(&found.dir).map(|()| true)
+}
+
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn all_caches(data_dir: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for project in std::fs::read_dir(data_dir.join(ALL)).into_iter().flatten().flatten() {
+        found.extend(caches_of(&project.path())?);
+    }
+    Ok(found)
+}
+
+/// The cache mounts of all projects, not measured.
+pub(crate) fn list(data_dir: &Path) -> Vec<CacheMount> {
+    let found = all_caches(data_dir).unwrap_or_default().into_iter();
+    let mount = |Found { id, dir, all, used }: Found| {
+        let project = all.file_name()?.to_str()?;
+        let last_used = Timestamp::try_from(used).ok()?;
+        Some(CacheMount { name: format!("{project}/{id}"), path: dir, bytes: 0, last_used })
+    };
+    found.filter_map(mount).collect()
+}
+
+/// Whether somebody uses one that was listed.
+pub(crate) fn is_used(path: &Path) -> bool {
+    let (Some(all), Some(id)) = (path.parent(), path.file_name()) else { return false };
+    let lock = File::options().write(true).open(all.join(LOCKS).join(id));
+    lock.is_ok_and(|lock| {
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
+    })
+}
+
+/// Removes one that was listed, unless somebody uses it or has used it since; whether it is gone.
+pub(crate) fn remove_listed(path: &Path, last_used: Timestamp) -> io::Result<bool> {
+    let (Some(all), Some(id)) = (path.parent(), path.file_name().and_then(|id| id.to_str())) else {
+        return Ok(false);
+    };
+    let (id, all, dir) = (id.to_owned(), all.to_owned(), path.to_owned());
+    remove(&Found { id, dir, all, used: last_used.into() })
+}
+
+/// Removes what a deleted project has, with its locks: none of its builds runs or begins any more. What is
+/// in use all the same is left, and goes when it is old.
+pub(crate) fn forget(data_dir: &Path, project: &ProjectName) -> io::Result<()> {
+    if clear(data_dir, Some(project))?.in_use == 0 {
+        remove_dir(&project_dir(data_dir, project))?;
+    }
+    Ok(())
 }
 
 /// Holds a project's caches to their quota: the one that was used longest ago goes first, as a whole.
@@ -182,19 +241,11 @@ pub(crate) fn evict(data_dir: &Path, project: &ProjectName, bytes_max: u64) -> i
 
 /// Removes every cache mount, or those of one project, but for those in use.
 pub(crate) fn clear(data_dir: &Path, project: Option<&ProjectName>) -> io::Result<Removed> {
-    let mut dirs = Vec::new();
-    match project {
-        Some(project) => dirs.push(project_dir(data_dir, project)),
-        None => {
-            let entries = std::fs::read_dir(data_dir.join("cache/mounts")).into_iter().flatten();
-            dirs.extend(entries.flatten().map(|entry| entry.path()));
-        }
-    }
+    let found = match project {
+        Some(project) => caches_of(&project_dir(data_dir, project))?,
+        None => all_caches(data_dir)?,
+    };
     let mut removed = Removed::default();
-    let mut found = Vec::new();
-    for dir in dirs {
-        found.extend(caches_of(&dir)?);
-    }
     for cache in found {
         let bytes = disk_bytes(&cache.dir);
         if remove(&cache)? {
@@ -241,6 +292,46 @@ mod tests {
         drop(lock);
         assert_eq!(evict(data.path(), &shop, 0).unwrap().removed, 2);
         assert!(!used.exists() && !new.exists() && other.exists());
+    }
+
+    #[test]
+    fn one_that_was_used_since_it_was_listed_stays() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = cache(data.path(), "shop", "npm", 100 * KIB, 300);
+        let listed = list(data.path());
+        assert_eq!(listed.len(), 1);
+        assert_eq!((listed[0].name.as_str(), &listed[0].path), ("shop/npm", &dir));
+        let all = project_dir(data.path(), &"shop".parse().unwrap());
+        lock_file(&all, "npm").unwrap().set_modified(SystemTime::now()).unwrap();
+        assert!(!remove_listed(&dir, listed[0].last_used).unwrap());
+        assert!(dir.exists());
+
+        let listed = list(data.path());
+        let lock = lock_file(&all, "npm").unwrap();
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
+        assert!(is_used(&dir));
+        assert!(!remove_listed(&dir, listed[0].last_used).unwrap(), "it is in use");
+        drop(lock);
+        assert!(!is_used(&dir));
+        assert!(remove_listed(&dir, listed[0].last_used).unwrap());
+        assert!(!dir.exists());
+        assert_eq!(list(data.path()), []);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_project_that_is_forgotten() {
+        let data = tempfile::tempdir().unwrap();
+        let shop: ProjectName = "shop".parse().unwrap();
+        cache(data.path(), "shop", "npm", KIB, 1);
+        let blog = cache(data.path(), "blog", "npm", KIB, 1);
+        forget(data.path(), &shop).unwrap();
+        assert!(!project_dir(data.path(), &shop).exists() && blog.exists());
+        forget(data.path(), &shop).unwrap();
+        let used = cache(data.path(), "shop", "npm", KIB, 1);
+        let lock = lock_file(&project_dir(data.path(), &shop), "npm").unwrap();
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        forget(data.path(), &shop).unwrap();
+        assert!(used.exists());
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! Downloading one file by the host, checked against its digest.
 
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
-use std::time::Duration;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 use windlass_containers::runtime::Access;
 use windlass_model::Failure;
 
 use super::copy::mount;
 use super::files::{NewFile, open};
 use super::{OpContext, owner, unreadable};
-use crate::builder::{Session, blocking};
+use crate::builder::{Session, blocking, cancelled, io_failure};
 use crate::http::{Timeouts, outside_agent};
 
 /// A larger download is refused.
 const FETCH_BYTES_MAX: u64 = 2 << 30;
+const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
 
 /// What is downloaded.
 pub(super) struct Wanted<'a> {
@@ -51,11 +54,21 @@ pub(super) async fn body(
         session.warn("build.fetch-unpinned", message);
     }
     session.log.host(format!("downloading {}", wanted.url));
-    let (url, certificates) = (wanted.url.to_owned(), session.certificates.clone());
-    let download = blocking(move || download(&url, certificates.as_deref()));
+    let stop = session.request.cancel.child_token();
+    // Whoever waits no longer, for whatever reason, ends the download, too.
+    let _waiting = stop.clone().drop_guard();
+    let download = Download {
+        url: wanted.url.to_owned(),
+        dir: session.scratch(),
+        time_max: Duration::from_millis(session.config.limits.build.command_wall_ms),
+        stop: stop.clone(),
+    };
+    let certificates = session.certificates.clone();
+    let download =
+        blocking(move || download.run(&outside_agent(certificates.as_deref(), TIMEOUTS)));
     let (body, got) = tokio::select! {
         done = download => done??,
-        () = session.request.cancel.cancelled() => return Err(crate::builder::cancelled()),
+        () = stop.cancelled() => return Err(cancelled()),
     };
     if let Some(expected) = wanted.sha256
         && !expected.eq_ignore_ascii_case(&got)
@@ -66,30 +79,81 @@ pub(super) async fn body(
     Ok(body)
 }
 
-fn download(url: &str, certificates: Option<&Path>) -> Result<(std::fs::File, String), Failure> {
-    let io = |e: std::io::Error| failed("build.fetch-failed", url, e.to_string());
-    let timeouts = Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
-    let agent = outside_agent(certificates, timeouts);
-    let response =
-        agent.get(url).call().map_err(|e| failed("build.fetch-failed", url, e.to_string()))?;
-    if !response.status().is_success() {
-        let why = format!("the server answered {}", response.status());
-        return Err(failed("build.fetch-failed", url, why));
-    }
-    let mut body = response.into_body().into_with_config().limit(FETCH_BYTES_MAX).reader();
-    let mut file = tempfile::tempfile().map_err(io)?;
-    let mut sha = Sha256::new();
-    let mut buffer = vec![0_u8; 128 * 1024];
-    loop {
-        let n = body.read(&mut buffer).map_err(io)?;
-        if n == 0 {
-            break;
+/// One download.
+struct Download {
+    url: String,
+    /// Where its file lies, without a name: it goes when it is closed.
+    dir: PathBuf,
+    /// From its beginning to its last byte.
+    time_max: Duration,
+    /// Ends it with the next bytes that come, or with the silence after which none are waited for.
+    stop: CancellationToken,
+}
+
+impl Download {
+    /// The file, to be read from its beginning, and its digest.
+    fn run(&self, agent: &ureq::Agent) -> Result<(std::fs::File, String), Failure> {
+        let began = Instant::now();
+        let done = self.receive(agent);
+        match done {
+            Err(_) if began.elapsed() >= self.time_max => Err(self.too_slow()),
+            done => done,
         }
-        sha.update(&buffer[..n]);
-        file.write_all(&buffer[..n]).map_err(io)?;
     }
-    file.seek(SeekFrom::Start(0)).map_err(io)?;
-    Ok((file, hex::encode(sha.finalize())))
+
+    fn receive(&self, agent: &ureq::Agent) -> Result<(std::fs::File, String), Failure> {
+        let request =
+            agent.get(&self.url).config().timeout_global(Some(self.time_max)).build().call();
+        let response = request.map_err(|e| match e {
+            ureq::Error::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => self.inside(&e),
+            e => self.failed(e.to_string()),
+        })?;
+        if !response.status().is_success() {
+            return Err(self.failed(format!("the server answered {}", response.status())));
+        }
+        let unwritable = |e: io::Error| io_failure("A download cannot be kept", &self.dir, &e);
+        std::fs::create_dir_all(&self.dir).map_err(unwritable)?;
+        let mut file = tempfile::tempfile_in(&self.dir).map_err(unwritable)?;
+        let mut body = response.into_body().into_with_config().limit(FETCH_BYTES_MAX).reader();
+        let mut sha = Sha256::new();
+        let mut buffer = vec![0_u8; 128 * 1024];
+        loop {
+            let n = body.read(&mut buffer).map_err(|e| self.failed(e.to_string()))?;
+            if self.stop.is_cancelled() {
+                return Err(cancelled());
+            }
+            if n == 0 {
+                break;
+            }
+            sha.update(&buffer[..n]);
+            file.write_all(&buffer[..n]).map_err(unwritable)?;
+        }
+        file.seek(SeekFrom::Start(0)).map_err(unwritable)?;
+        Ok((file, hex::encode(sha.finalize())))
+    }
+
+    fn failed(&self, why: String) -> Failure {
+        failed("build.fetch-failed", &self.url, why)
+    }
+
+    fn inside(&self, error: &io::Error) -> Failure {
+        let mut failure = self.failed(error.to_string());
+        failure.fix =
+            "commit the file to the repository, or serve it from another machine: what a \
+                       build downloads is kept from the same places as its commands"
+                .to_owned();
+        failure
+    }
+
+    fn too_slow(&self) -> Failure {
+        Failure::app(
+            "build.timed-out",
+            format!("The download of {} was stopped", self.url),
+            format!("it took longer than {} s", self.time_max.as_secs()),
+            "commit the file to the repository, serve it from a faster server, or raise \
+             `build.command_wall_ms` in the limits file",
+        )
+    }
 }
 
 fn failed(code: &str, url: &str, why: String) -> Failure {
@@ -103,14 +167,74 @@ fn failed(code: &str, url: &str, why: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::http::agent;
+
+    fn download(url: String, dir: &Path, time_max: Duration) -> Download {
+        Download { url, dir: dir.to_owned(), time_max, stop: CancellationToken::new() }
+    }
+
+    /// A server of one file that has no end, a byte at a time; how many bytes it has sent.
+    fn endless() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _head = stream.read(&mut [0; 4096]).unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+            stream.write_all(head).unwrap();
+            while stream.write_all(b"x").is_ok() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        (url, sent)
+    }
 
     #[test]
     fn the_machines_own_services_are_not_asked() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/secret", listener.local_addr().unwrap());
-        let failure = download(&url, None).unwrap_err();
+        let download = download(url, dir.path(), Duration::from_secs(60));
+        let failure = download.run(&outside_agent(None, TIMEOUTS)).unwrap_err();
         assert_eq!(failure.code, "build.fetch-failed");
         assert!(failure.why.contains("this machine"), "{failure:?}");
+        assert!(failure.fix.contains("another machine"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_download_that_goes_on_for_ever_is_ended_at_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (url, sent) = endless();
+        let download = download(url, dir.path(), Duration::from_secs(1));
+        let failure = download.run(&agent(None, TIMEOUTS)).unwrap_err();
+        assert_eq!(failure.code, "build.timed-out", "{failure:?}");
+        assert!(sent.load(Ordering::SeqCst) > 0, "it had begun");
+    }
+
+    #[test]
+    fn a_download_that_nobody_waits_for_ends_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (url, sent) = endless();
+        let download = download(url, dir.path(), Duration::from_secs(600));
+        let stop = download.stop.clone();
+        let ends = std::thread::spawn(move || download.run(&agent(None, TIMEOUTS)));
+        let began = Instant::now();
+        while sent.load(Ordering::SeqCst) < 3 {
+            assert!(began.elapsed() < Duration::from_secs(20), "the download does not begin");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        stop.cancel();
+        let failure = ends.join().unwrap().unwrap_err();
+        assert_eq!(failure.code, "build.cancelled", "{failure:?}");
+        assert!(began.elapsed() < Duration::from_secs(50), "with the next byte, not with silence");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -16,6 +16,7 @@ mod mode;
 mod mounts;
 mod owner;
 mod place;
+mod revision;
 mod run;
 pub(crate) mod secrets;
 mod watch;
@@ -59,12 +60,26 @@ pub(crate) fn shown_op(op: &Op) -> String {
     }
 }
 
-/// Carries one operation out.
+/// Carries one operation out, within what its build may write. A command is watched while it runs.
 pub(crate) async fn carry_out(
     session: &mut Session,
     context: &OpContext<'_>,
     op: &Op,
 ) -> Result<(), Failure> {
+    if matches!(op, Op::Run(_)) {
+        return operate(session, context, op).await;
+    }
+    let shown = shown_op(op);
+    watch::check_floor(session, context, &shown)?;
+    operate(session, context, op).await?;
+    // What these write stands in the plan, which is small.
+    if matches!(op, Op::WriteFile { .. } | Op::MakeDir { .. }) {
+        return Ok(());
+    }
+    watch::check_written(session, context, &shown).await
+}
+
+async fn operate(session: &mut Session, context: &OpContext<'_>, op: &Op) -> Result<(), Failure> {
     match op {
         Op::Run(command) => run::run(session, context, command).await,
         Op::Copy(copy) => copy::copy(session, context, copy).await,

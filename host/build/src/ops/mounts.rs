@@ -71,7 +71,7 @@ pub(super) async fn prepare(
                 let writable = writable.then_some(scratch);
                 prepared.bind_tree(session, from_step, path, target, writable).await?;
             }
-            Mount::Secret { name, target, env, mode, required } => {
+            Mount::Secret { name, target, env, mode, owner, required } => {
                 let request = &session.request;
                 let found = request.variables.iter().find(|v| v.name == *name);
                 match found {
@@ -79,7 +79,8 @@ pub(super) async fn prepare(
                         let value = variable.value.expose();
                         prepared.env.extend(env.iter().map(|env| (env.clone(), value.clone())));
                         if let Some(target) = target {
-                            let file = secrets::write(&request.deployment, name, value, *mode)?;
+                            let (id, owner) = (&request.deployment, owner.unwrap_or_default());
+                            let file = secrets::write(id, name, value, *mode, owner)?;
                             prepared.bind_in_layer(file, target, true);
                         }
                     }

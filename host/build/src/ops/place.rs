@@ -13,10 +13,10 @@ use windlass_model::{Digest, Failure};
 
 use super::copy::mount;
 use super::files::open;
-use super::{Mode, OpContext, fetch, owner, unreadable};
+use super::{Mode, OpContext, fetch, owner, revision, unreadable};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
-use crate::key::{Input, InputFrom};
+use crate::key::{Input, InputFrom, short};
 use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
 use crate::rooted::{Entry, Kind, Owner, Root};
 use crate::source::Tree;
@@ -58,6 +58,11 @@ pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<I
         Placed::Source => {
             let (tree, place) = (Arc::clone(&session.source), place.clone());
             let (digest, files) = blocking(move || source_digest(&tree, &place)).await??;
+            Input { from: InputFrom::Source(files), digest: digest.to_string() }
+        }
+        Placed::Download { url, sha256: None, .. } => {
+            let digest = revision::of(session, url).await?;
+            let files = BTreeMap::from([(url.clone(), short(&digest))]);
             Input { from: InputFrom::Source(files), digest: digest.to_string() }
         }
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),

@@ -16,7 +16,7 @@ use super::copy::mount;
 use super::files::open;
 use super::mounts::{self, Prepared};
 use super::watch::{Free, Over, Watch};
-use crate::builder::{Session, build_labels, cancelled};
+use crate::builder::{Session, build_labels, cancelled, given};
 
 /// The logger ends with its container; it is not waited for longer than this.
 const LOG_END_WAIT: Duration = Duration::from_secs(10);
@@ -53,7 +53,12 @@ pub(crate) async fn run(
         let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
         let dirs = prepared.written_dirs();
         let watch = Watch::begin(session, context.active, &spec, dirs).await?;
-        in_container(session, &spec, time_limit(session, command), &watch).await
+        match in_container(session, &spec, time_limit(session, command), &watch).await {
+            Ok(End::Exited(exit)) if exit.code == 0 => {
+                Ok(watch.at_end().await.map_or(End::Exited(exit), End::Over))
+            }
+            ended => ended,
+        }
     };
     let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);
     prepared.settle(session, succeeded).await?;
@@ -93,7 +98,7 @@ fn spec(
 ) -> ContainerSpec {
     let limits = &session.config.limits;
     let variables = &session.request.variables;
-    let values = variables.iter().map(|v| (v.name.clone(), v.value.expose().clone()));
+    let values = given(&session.request).map(|v| (v.name.clone(), v.value.expose().clone()));
     // Later ones win: certificates, variables, the step's own, the command's own.
     let mut env = prepared.env.clone();
     for (name, value) in values.chain(context.env.clone()).chain(command.env.clone()) {
@@ -117,12 +122,13 @@ fn spec(
     let user = command.user.as_ref().unwrap_or(&context.step.user);
     spec.user = Some(user.clone()).filter(|user| !user.is_empty());
     spec.user_namespace = true;
+    spec.of_builds = true;
     spec.mounts.clone_from(&prepared.mounts);
     spec.network = command.network.then(Attachment::build);
     spec.hostname = Some("build".to_owned());
     spec.limits = ResourceLimits {
         memory_bytes: limits.build.memory_bytes_max,
-        cpu_millis: limits.build.cpu_millis_max,
+        cpu_millis: limits.build.command_cpu_millis(),
         cpu_shares: CPU_SHARES,
         pids: limits.build.pids_max,
     };
@@ -229,7 +235,7 @@ fn verdict(
 /// The failure of a command that says that there is no space, or that ended when there was none.
 fn disk_full(session: &Session, shown: &str, step: &str) -> Option<Failure> {
     const SAYS: [&str; 3] = ["No space left on device", "ENOSPC", "Disk quota exceeded"];
-    let free = Free::of(&session.config.data_dir);
+    let free = Free::least(&session.config.data_dir);
     let said = session.log.tail().iter().any(|l| SAYS.iter().any(|text| l.text.contains(text)));
     (said || free.is_exhausted()).then(|| {
         Failure::app(

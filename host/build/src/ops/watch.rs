@@ -1,11 +1,17 @@
-//! What a running command writes, watched: overlay file systems have no quota, and pipes no end.
+//! What a build writes, watched: overlay file systems have no quota, and pipes no end.
 //!
 //! Bytes of output are read off the log, bytes on the disk by walking what the command may write to; the
-//! file system's own count says when a walk is worth it. A command that may be over is frozen first and
-//! measured then, so that nothing is written between the measure and the verdict. **Tolerance**: what can be
-//! written between two looks ([`LOOK_EVERY`], and the time a walk takes).
+//! file systems' own counts say when a walk is worth it, and a walk that may find too much is never put off.
+//! A command that may be over is frozen first and measured then, so that nothing is written between the
+//! measure and the verdict. **Tolerance**: what can be written between two looks ([`LOOK_EVERY`]), and one
+//! part in [`TOLERATED`] of the limit.
+//!
+//! What a command has written is measured once more when it has ended, so that many short ones are held to
+//! the limit as a long one is. What the host itself does for a step ([`check_floor`], [`check_written`]) is
+//! measured when it is done.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +20,7 @@ use windlass_containers::logs;
 use windlass_containers::runtime::ContainerSpec;
 use windlass_model::Failure;
 
+use super::OpContext;
 use super::caches::disk_bytes;
 use crate::builder::{Session, blocking};
 
@@ -21,8 +28,10 @@ use crate::builder::{Session, blocking};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A walk is made at least so often.
 const WALK_EVERY: Duration = Duration::from_secs(5);
-/// Of the time at most one part in so many is spent walking.
+/// Of the time at most one part in so many is spent walking, unless the limit may have been reached.
 const WALK_SHARE: u32 = 10;
+/// Growth below one part in so many of the limit is no reason to measure at once.
+const TOLERATED: u64 = 64;
 /// Below so much the disk counts as full.
 const EXHAUSTED_BYTES: u64 = 1 << 20;
 const EXHAUSTED_INODES: u64 = 16;
@@ -61,11 +70,17 @@ pub(super) struct Free {
 }
 
 impl Free {
+    const UNKNOWN: Self = Self { bytes: u64::MAX, inodes: u64::MAX, has_inodes: false };
+
+    /// Of the file system of a build that has least.
+    pub(super) fn least(data_dir: &Path) -> Self {
+        let free = Disks::of(data_dir).free().into_iter();
+        free.min_by_key(|free| (!free.is_exhausted(), free.bytes)).unwrap_or(Self::UNKNOWN)
+    }
+
     /// Of the file system that holds this path.
-    pub(super) fn of(path: &Path) -> Self {
-        let Ok(stat) = rustix::fs::statvfs(path) else {
-            return Self { bytes: u64::MAX, inodes: u64::MAX, has_inodes: false };
-        };
+    fn of(path: &Path) -> Self {
+        let Ok(stat) = rustix::fs::statvfs(path) else { return Self::UNKNOWN };
         let bytes = stat.f_bavail * stat.f_frsize;
         // Some file systems make inodes as they need them, and say that there are none.
         Self { bytes, inodes: stat.f_favail, has_inodes: stat.f_files > 0 }
@@ -85,6 +100,30 @@ impl fmt::Display for Free {
             false => f.write_str(" free"),
         }
     }
+}
+
+/// The file systems that a build writes to: that of the data directory, and that of containerd's root if
+/// it is another one.
+struct Disks(Vec<PathBuf>);
+
+impl Disks {
+    fn of(data_dir: &Path) -> Self {
+        let containerd = data_dir.join("containerd/root");
+        let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+        let of_its_own = device(&containerd).filter(|own| device(data_dir) != Some(*own));
+        let mut paths = vec![data_dir.to_owned()];
+        paths.extend(of_its_own.map(|_| containerd));
+        Self(paths)
+    }
+
+    fn free(&self) -> Vec<Free> {
+        self.0.iter().map(|path| Free::of(path)).collect()
+    }
+}
+
+/// By how much less is free now, on all file systems together.
+fn grown(before: &[Free], now: &[Free]) -> u64 {
+    before.iter().zip(now).map(|(before, now)| before.bytes.saturating_sub(now.bytes)).sum()
 }
 
 impl<'a> Watch<'a> {
@@ -121,10 +160,10 @@ impl<'a> Watch<'a> {
     pub(super) async fn over(&self) -> Over {
         let limits = &self.session.config.limits;
         let (output_max, disk_max) = (limits.build.output_bytes_max, limits.build.disk_bytes_max);
-        // Half of what a deployment needs to begin: what runs keeps the other half.
-        let bytes_min = limits.disk_free_bytes_min / 2;
-        let began = Free::of(&self.session.config.data_dir);
-        let mut at_walk = began;
+        let bytes_min = floor(self.session);
+        let disks = Disks::of(&self.session.config.data_dir);
+        let began = disks.free();
+        let mut at_walk = began.clone();
         let (mut walked, mut walk_took) = (Instant::now(), Duration::ZERO);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -132,26 +171,36 @@ impl<'a> Watch<'a> {
             if bytes > output_max {
                 return self.kill(Over::Output { bytes, bytes_max: output_max }).await;
             }
-            let free = Free::of(&self.session.config.data_dir);
-            if is_below(free.bytes, bytes_min, began.bytes) {
-                return self.kill(Over::Floor { free, bytes_min }).await;
+            let free = disks.free();
+            let mut below = free.iter().zip(&began);
+            if let Some((free, _)) =
+                below.find(|(now, began)| is_below(now.bytes, bytes_min, began.bytes))
+            {
+                return self.kill(Over::Floor { free: *free, bytes_min }).await;
             }
-            let grown = at_walk.bytes.saturating_sub(free.bytes);
+            let grown = grown(&at_walk, &free);
+            let is_urgent = may_be_over(self.session.written(), grown, disk_max);
             let is_due = walked.elapsed() > WALK_EVERY || grown > disk_max / 16;
-            if !is_due || walked.elapsed() < walk_took * WALK_SHARE {
+            let may_walk = is_due && walked.elapsed() >= walk_took * WALK_SHARE;
+            if !is_urgent && !may_walk {
                 continue;
             }
             let start = Instant::now();
-            // Files that vanish during a walk may spoil it; then the file system's count must do.
-            let measured = self.measure().await;
-            let suspected = measured.unwrap_or(began.bytes.saturating_sub(free.bytes));
-            if suspected > disk_max
-                && let Some(over) = self.measure_frozen(disk_max).await
-            {
+            // Files that vanish during a walk may spoil it: then it is done again while all stands still.
+            let is_suspected = is_urgent || self.measure().await.is_none_or(|all| all > disk_max);
+            if is_suspected && let Some(over) = self.measure_frozen(disk_max).await {
                 return over;
             }
             (walked, walk_took, at_walk) = (Instant::now(), start.elapsed(), free);
         }
+    }
+
+    /// The command has ended: what it and its build went over, if they did. One that was short was never
+    /// looked at before.
+    pub(super) async fn at_end(&self) -> Option<Over> {
+        let bytes_max = self.session.config.limits.build.disk_bytes_max;
+        let bytes = self.measure().await.filter(|bytes| *bytes > bytes_max)?;
+        Some(Over::Disk { bytes, bytes_max })
     }
 
     /// What the whole build has written by now; `None` when it could not be measured.
@@ -160,7 +209,9 @@ impl<'a> Watch<'a> {
         let all = blocking(move || dirs.iter().map(|dir| disk_bytes(dir)).sum::<u64>()).await;
         let caches = all.ok()?.saturating_sub(self.before);
         let step = self.session.runtime.snapshot_bytes(self.active).await.ok()?;
-        Some(self.session.note_written(step + caches))
+        // What earlier commands of the step wrote into caches stands under their own names.
+        self.session.note_written(self.id, caches);
+        Some(self.session.note_written(self.active, step))
     }
 
     /// Freezes the command and measures; it is killed if it is over, else it goes on.
@@ -201,6 +252,47 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Half of what a deployment needs to begin: what runs keeps the other half.
+fn floor(session: &Session) -> u64 {
+    session.config.limits.disk_free_bytes_min / 2
+}
+
+/// Whether so much growth since the last measure may have brought a build over its limit. All that is
+/// written on the file systems counts, also what others wrote: only a measure is a verdict.
+fn may_be_over(written: u64, grown: u64, bytes_max: u64) -> bool {
+    grown > bytes_max.saturating_sub(written).max(bytes_max / TOLERATED)
+}
+
+/// Whether the host may begin to write files of a step.
+pub(super) fn check_floor(
+    session: &Session,
+    context: &OpContext<'_>,
+    shown: &str,
+) -> Result<(), Failure> {
+    let bytes_min = floor(session);
+    let free = Disks::of(&session.config.data_dir).free();
+    match free.into_iter().find(|free| free.bytes < bytes_min) {
+        Some(free) => Err(Over::Floor { free, bytes_min }.failure(shown, &context.step.name)),
+        None => Ok(()),
+    }
+}
+
+/// Whether its build is within its limit with what the host has written for a step.
+pub(super) async fn check_written(
+    session: &Session,
+    context: &OpContext<'_>,
+    shown: &str,
+) -> Result<(), Failure> {
+    let bytes_max = session.config.limits.build.disk_bytes_max;
+    let measured = session.runtime.snapshot_bytes(context.active).await;
+    let step = measured.map_err(|e| e.failure("What a step has written could not be measured"))?;
+    let bytes = session.note_written(context.active, step);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Over::Disk { bytes, bytes_max }.failure(shown, &context.step.name))
+}
+
 /// Whether a command must end for want of space: what was short before it began is not its doing.
 const fn is_below(free: u64, min: u64, at_begin: u64) -> bool {
     free < min && free < at_begin
@@ -225,11 +317,9 @@ impl Over {
                 "build.disk-limit",
                 what,
                 format!(
-                    "its build had written {} MiB to the disk when it was frozen; a build may write {} \
-                     MiB, and is looked at every {} ms",
+                    "its build had written {} MiB to the disk by then; a build may write {} MiB",
                     bytes >> 20,
-                    bytes_max >> 20,
-                    LOOK_EVERY.as_millis()
+                    bytes_max >> 20
                 ),
                 "let it write less, or raise `build.disk_bytes_max` in the limits file",
             ),
@@ -256,6 +346,31 @@ mod tests {
         assert!(is_below(9, 10, 11));
         assert!(!is_below(10, 10, 11));
         assert!(!is_below(9, 10, 9), "it was so before");
+    }
+
+    #[test]
+    fn what_may_be_over_is_measured_at_once_and_little_growth_is_not() {
+        assert!(!may_be_over(0, 64, 64), "it may write all of it");
+        assert!(may_be_over(0, 65, 64));
+        assert!(may_be_over(60, 5, 64) && !may_be_over(60, 4, 64));
+        assert!(may_be_over(64, 2, 64) && !may_be_over(64, 1, 64), "one in 64 is tolerated");
+    }
+
+    #[test]
+    fn what_is_taken_counts_on_every_file_system_and_what_is_freed_on_one_hides_none_on_another() {
+        let free = |bytes| Free { bytes, ..Free::UNKNOWN };
+        assert_eq!(grown(&[free(10), free(10)], &[free(7), free(30)]), 3);
+        assert_eq!(grown(&[free(10), free(10)], &[free(9), free(8)]), 3);
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(Disks::of(data.path()).0, [data.path()]);
+        std::fs::create_dir_all(data.path().join("containerd/root")).unwrap();
+        assert_eq!(Disks::of(data.path()).0, [data.path()], "it is the same file system");
+        std::fs::remove_dir(data.path().join("containerd/root")).unwrap();
+        std::os::unix::fs::symlink("/proc", data.path().join("containerd/root")).unwrap();
+        assert_eq!(
+            Disks::of(data.path()).0,
+            [data.path().to_owned(), data.path().join("containerd/root")]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A build that keeps its record, compared with the records before it.
-async fn recorded(
+pub(super) async fn recorded(
     bench: &Bench,
     change: impl FnOnce(&mut BuildRequest),
     earlier: &[BuildRecord],
@@ -24,7 +24,7 @@ async fn recorded(
     (built, record)
 }
 
-fn said(record: &BuildRecord, id: &str) -> Vec<String> {
+pub(super) fn said(record: &BuildRecord, id: &str) -> Vec<String> {
     record.step(id).unwrap().reasons.iter().map(Reason::to_string).collect()
 }
 
@@ -158,4 +158,34 @@ async fn what_a_running_build_uses_is_not_cleared() {
     let built = build.await.unwrap().unwrap();
     assert_eq!(built.steps.iter().map(|step| step.cached).collect::<Vec<_>>(), [true, false]);
     bench.builder.verify_artifact(&built.artifact).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_machine_stopped_too_soon_after_is_built_again_and_no_way_back() {
+    let bench = bench(0);
+    let (first, record) = recorded(&bench, |_| (), &[]).await;
+    let first = first.unwrap();
+    // As after a boot that came before the sync.
+    let another = Labels::from([("windlass.unsynced".to_owned(), "another boot".to_owned())]);
+    let suspect: Vec<String> = first.steps.iter().map(|step| step.key.clone()).collect();
+    for name in &suspect {
+        bench.runtime.label_snapshot(name, &another).await.unwrap();
+    }
+    let named: Vec<String> = bench.builder.unsynced_steps().await.unwrap().into_iter().collect();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(suspect.iter().all(|name| named.contains(name)), "{named:?}");
+    let refused = bench.builder.verify_artifact(&first.artifact).await.unwrap_err();
+    assert_eq!(refused.code, "artifact.missing");
+    assert!(refused.why.contains("before its output app was on the disk"), "{refused:?}");
+
+    let (again, second) = recorded(&bench, |_| (), &[record]).await;
+    let again = again.unwrap();
+    assert_eq!(ran(&bench).len(), 4, "both commands were run again");
+    let why = "nothing changed, but the machine stopped before its result was on the disk";
+    assert_eq!(said(&second, "deps"), [why]);
+    assert!(again.steps.iter().all(|step| !suspect.contains(&step.key)), "{again:?}");
+    bench.builder.verify_artifact(&again.artifact).await.unwrap();
+    let (next, _) = recorded(&bench, |_| (), &[second]).await;
+    assert!(next.unwrap().all_cached(), "the new results count from then on");
+    assert_eq!(ran(&bench).len(), 4);
 }

@@ -96,7 +96,7 @@ async fn no_more_steps_run_than_the_budget_has_places_for() {
         match event {
             StepEvent::Begun { .. } => *now += 1,
             StepEvent::Ended(_) => *now -= 1,
-            StepEvent::Committing { .. } => {}
+            StepEvent::Committing { .. } | StepEvent::Committed { .. } => {}
         }
         let mut most = most.lock().unwrap();
         *most = (*most).max(*now);
@@ -121,4 +121,40 @@ async fn the_first_failure_ends_the_others_and_is_the_one_that_is_told() {
     assert!(!ran(&bench).contains(&"never".to_owned()));
     assert_eq!(bench.runtime.list(&Labels::new()).await.unwrap(), []);
     assert_eq!(bench.runtime.list_snapshots(&Labels::new()).await.unwrap(), []);
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_builds_run_than_the_budget_has_places_for() {
+    let mut limits = Limits::default();
+    limits.build.running_max = 1;
+    let bench = scripted_bench(limits, |_| Behaviour::default());
+    let build = |id: &str| {
+        let (builder, request) = (bench.builder.clone(), request(&bench, graph(&[(id, &[])])));
+        tokio::spawn(async move { builder.build(request).await })
+    };
+    let waits = || {
+        let lines = bench.lines.lock().unwrap();
+        lines.iter().any(|line| line.text.contains("other builds run: waiting"))
+    };
+    let first = build("first");
+    until("the first begins", || ran(&bench) == ["first"]).await;
+    assert!(!waits());
+    let second = build("second");
+    until("the second waits, and is told so", waits).await;
+    assert_eq!(ran(&bench), ["first"]);
+    let container = bench.runtime.started()[0].id.clone();
+    bench.runtime.crash(&container, 0);
+    first.await.unwrap().unwrap();
+    until("the second has its place", || ran(&bench) == ["first", "second"]).await;
+    let container = bench.runtime.started()[1].id.clone();
+    bench.runtime.crash(&container, 0);
+    second.await.unwrap().unwrap();
 }

@@ -168,6 +168,8 @@ fn facts(view: &DeploymentView, origin: Option<u64>) -> Vec<(&'static str, Strin
         facts.push(("pinned", "its record, logs and artifact are never pruned".to_owned()));
     }
     facts.extend(view.waiting_for.iter().map(|why| ("waits", why.clone())));
+    let building = view.building.iter();
+    facts.extend(building.map(|it| ("builds", format!("{}, since {}", it.name, date(it.since)))));
     facts.extend(view.urls.iter().map(|url| ("url", url.clone())));
     if let Some(reason) = &deployment.cancelled {
         facts.push(("cancelled", cancelled(reason)));
@@ -336,6 +338,25 @@ mod tests {
         shop/production #12 is live after 8.2 s
           http://shop.example.com
         ");
+    }
+
+    #[test]
+    fn the_running_steps_of_a_build_are_named_with_their_beginning() {
+        let mut view = view();
+        view.deployment.status = DeploymentStatus::Running;
+        let step = |id: &str, name: &str, ms| windlass_model::build::RunningStep {
+            id: id.into(),
+            name: name.into(),
+            since: at(ms),
+        };
+        view.building = vec![step("deps", "install dependencies", 0), step("ui", "bundle", 2000)];
+        let text = full(&view, None, false);
+        for line in [
+            format!("  builds       install dependencies, since {}\n", date(at(0))),
+            format!("  builds       bundle, since {}\n", date(at(2000))),
+        ] {
+            assert!(text.contains(&line), "{text}");
+        }
     }
 
     #[test]

@@ -35,10 +35,13 @@ pub struct Prune {
     /// Uploaded archives that no deployment refers to.
     #[arg(long)]
     uploads: bool,
+    /// Cache mounts that no build uses now, of all projects: their tools download anew.
+    #[arg(long)]
+    mounts: bool,
     /// Every kind.
     #[arg(long)]
     all: bool,
-    /// Of cached steps, bases and images only what was not used for so long: `12h`, `7d`.
+    /// Of all but artifacts and uploads only what was not used for so long: `12h`, `7d`.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     older_than: Option<u64>,
     /// Do it; without this, nothing is removed.
@@ -75,7 +78,8 @@ impl Prune {
     }
 
     fn request(&self) -> CliResult<PruneRequest> {
-        let asked = [self.cache, self.bases, self.artifacts, self.images, self.uploads];
+        let asked =
+            [self.cache, self.bases, self.artifacts, self.images, self.uploads, self.mounts];
         let kinds: Vec<PruneKind> = PruneKind::ALL
             .into_iter()
             .zip(asked)
@@ -87,7 +91,7 @@ impl Prune {
                 "cli.usage",
                 "--older-than needs a kind",
                 "without one, the ages in the host's limits decide",
-                "add --cache, --bases, --images or --all",
+                "add --cache, --bases, --images, --mounts or --all",
             ));
         }
         Ok(PruneRequest { dry_run: !self.yes, kinds, older_than_s: self.older_than })

@@ -6,6 +6,7 @@
 
 mod aardvark;
 mod dial;
+mod inside;
 mod iptables;
 mod known;
 pub(crate) mod leftovers;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::runtime::Attachment;
 
+pub use inside::Inside;
 pub use known::{KnownNetwork, known_networks};
 pub use netavark::Netavark;
 pub use routes::subnet_in_use;

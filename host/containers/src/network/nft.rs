@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use windlass_model::HostId;
 
+use super::inside::{METADATA_V4, METADATA_V6};
 use super::state::{NetworkRecord, bridge_prefix};
 use crate::error::{Result, RuntimeError};
 
@@ -48,6 +49,7 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
         .collect();
     let ours = format!("\"{}*\"", bridge_prefix(host));
     let gateways = gateways.join(", ");
+    let metadata = METADATA_V4.map(|ip| ip.to_string()).join(", ");
     format!(
         "{reset}table inet {table} {{
 \tset gateways {{
@@ -67,8 +69,8 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 \t\tct state established,related accept
 {same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
 \t\tiifname {ours} ip6 daddr fe80::/10 drop
-\t\tiifname {ours} ip daddr {{ 100.100.100.200, 192.0.0.192 }} drop
-\t\tiifname {ours} ip6 daddr fd00:ec2::254 drop
+\t\tiifname {ours} ip daddr {{ {metadata} }} drop
+\t\tiifname {ours} ip6 daddr {METADATA_V6} drop
 {allowed}\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
 \t}}

@@ -10,7 +10,7 @@ pub fn subnet_in_use(subnet: Subnet) -> bool {
 }
 
 /// Destination and mask of one line of `/proc/net/route`, which writes them in host byte order.
-fn route(line: &str) -> Option<(u32, u32)> {
+pub(super) fn route(line: &str) -> Option<(u32, u32)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let number =
         |field: usize| u32::from_str_radix(fields.get(field)?, 16).ok().map(u32::swap_bytes);

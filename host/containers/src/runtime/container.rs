@@ -149,6 +149,9 @@ pub struct ContainerSpec {
     pub user: Option<String>,
     /// Whether its root is to be nobody on the host: in a user namespace, where the machine allows it.
     pub user_namespace: bool,
+    /// Whether it is a command of a build: all that are share one part of the CPU, see
+    /// [`windlass_model::limits::BuildLimits::cpu_millis_all_max`].
+    pub of_builds: bool,
     /// Additional mounts, in order.
     pub mounts: Vec<Mount>,
     /// Network; `None` leaves a loopback interface alone.
@@ -174,6 +177,7 @@ impl ContainerSpec {
             cwd: "/".to_owned(),
             user: None,
             user_namespace: false,
+            of_builds: false,
             mounts: Vec::new(),
             network: None,
             hostname: None,

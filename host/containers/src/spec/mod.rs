@@ -10,11 +10,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::cgroup;
 use crate::error::{Result, RuntimeError};
 use crate::files::Files;
 use crate::runtime::{ContainerSpec, Mount, ResourceLimits};
 use crate::userdb::User;
-use crate::userns;
+use crate::userns::{self, Staged};
 
 /// The usual fourteen of container engines without `CAP_NET_RAW` (forged packets on the shared bridge)
 /// and `CAP_MKNOD` (device nodes). A package installation as root needs the others.
@@ -56,8 +57,6 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const OPEN_FILES_MAX: u64 = 65_536;
 /// Containers go before the host's own processes when memory runs out.
 const OOM_SCORE: i64 = 200;
-/// Period of CPU accounting, in microseconds.
-const CPU_PERIOD_US: u64 = 100_000;
 /// `/dev/shm`, which counts as the container's memory.
 const SHM_BYTES: u64 = 64 << 20;
 
@@ -69,8 +68,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
     pub(crate) open_files_max: u64,
-    /// The `/sys` of a container with a user namespace of its own.
-    pub(crate) staged_sys: Option<&'a Path>,
+    /// What a container with a user namespace of its own is mounted from.
+    pub(crate) staged: Option<&'a Staged>,
 }
 
 /// Open files that a container may be given: what common servers ask for, as far as this machine allows
@@ -145,7 +144,7 @@ pub(crate) fn oci(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
             "readonlyPaths": READ_ONLY_PATHS,
         },
     });
-    if around.staged_sys.is_some() {
+    if around.staged.is_some() {
         let map = json!([{ "containerID": 0, "hostID": userns::FIRST, "size": userns::COUNT }]);
         oci["linux"]["uidMappings"] = map.clone();
         oci["linux"]["gidMappings"] = map;
@@ -197,7 +196,7 @@ fn namespaces(around: &Surroundings<'_>) -> Value {
     };
     let mut all = vec![network];
     let own = ["pid", "ipc", "uts", "mount", "cgroup"].into_iter();
-    let own = own.chain(around.staged_sys.map(|_| "user"));
+    let own = own.chain(around.staged.map(|_| "user"));
     all.extend(own.map(|kind| json!({ "type": kind })));
     Value::Array(all)
 }
@@ -212,8 +211,8 @@ fn resources(limits: &ResourceLimits, limits_swap: bool) -> Value {
         resources["memory"] = memory;
     }
     if limits.cpu_millis > 0 {
-        let quota_us = u64::from(limits.cpu_millis) * CPU_PERIOD_US / 1000;
-        resources["cpu"] = json!({ "quota": quota_us.max(1000), "period": CPU_PERIOD_US });
+        let quota_us = cgroup::quota_us(limits.cpu_millis);
+        resources["cpu"] = json!({ "quota": quota_us, "period": cgroup::CPU_PERIOD_US });
     }
     if limits.cpu_shares > 0 {
         resources["cpu"]["shares"] = json!(limits.cpu_shares);
@@ -237,7 +236,7 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
         ),
         special("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm]),
         special("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        match around.staged_sys {
+        match around.staged.and_then(|staged| staged.sys.as_deref()) {
             Some(sys) => {
                 let mut sys = bind(sys, "/sys", true);
                 sys["options"] = json!(["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"]);

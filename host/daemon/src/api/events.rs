@@ -58,13 +58,16 @@ fn end() -> Event {
     Event::default().event("end").data("{}")
 }
 
-/// Sends the deployment at once and at each change, until it is settled or nobody listens.
+/// Sends the deployment at once, at each change and when other steps of its build run, until it is settled or
+/// nobody listens.
 async fn send_changes(host: Arc<Host>, id: DeploymentId, to: mpsc::Sender<Event>) {
     // Subscribed first: a change between reading and subscribing is not missed.
     let mut changes = host.store.watch_deployments();
+    let mut steps = host.building.changes();
     while let Ok(Some(found)) = host.store.find_deployment(&id) {
         let is_over = found.value.status.is_over();
         let Ok(view) = deployments::show(&host, found.value).await else { break };
+        let shown = view.building.clone();
         if to.send(event("deployment", &view)).await.is_err() {
             return;
         }
@@ -82,6 +85,7 @@ async fn send_changes(host: Arc<Host>, id: DeploymentId, to: mpsc::Sender<Event>
         };
         tokio::select! {
             more = changed => if !more { break },
+            () = host.building.others_than(&shown, &id, &mut steps) => {},
             () = to.closed() => return,
         }
     }

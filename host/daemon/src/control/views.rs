@@ -139,14 +139,6 @@ impl Queue {
         })
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.running.len()
-    }
-
-    pub(crate) fn queued(&self) -> usize {
-        self.queued.len()
-    }
-
     /// How many waiting ones begin before a queued deployment, and what it waits for.
     fn place(&self, host: &Host, deployment: &Deployment) -> Result<(u64, String), Failure> {
         let me = Brief::from(deployment);
@@ -221,7 +213,9 @@ pub(crate) fn deployment(
     let waiting_for = waiting_for.or_else(|| paused(&deployment));
     let pinned = host.store.is_pinned(&deployment).map_err(stored)?;
     let running = running(host, &deployment)?;
+    let building = host.building.now(&deployment.id);
     Ok(DeploymentView {
+        building,
         running,
         deployment,
         urls,

@@ -1,8 +1,9 @@
 //! The disk: how much is free, who uses it, what goes of itself, and what goes when a person asks.
 //!
 //! **Invariants**
-//! - Budgets act on cached steps and bases only, and only on those that no artifact needs; artifacts
-//!   follow `keep_artifacts`, volumes and backups are never touched here.
+//! - Budgets act on cached steps and bases only, and only on those that no artifact needs; cache mounts go
+//!   by age, or when too little is free; artifacts follow `keep_artifacts`, volumes and backups are never
+//!   touched here.
 //! - One prune at a time; it holds no build up.
 //!
 //! It runs after each deployment's end, at intervals, and as soon as less is free than
@@ -67,8 +68,10 @@ pub(crate) async fn keep(host: Arc<Host>) {
 /// What the runtime or the file system says.
 pub(crate) async fn apply(host: &Host, free_bytes: u64) -> Result<Vec<Victim>, Failure> {
     let _one = host.named_lock(LOCK.to_owned()).await;
-    let pass = host.builder.prune_pass().await?;
-    let victims = pass.choose(&Ask { free_bytes, ..retention(host) });
+    let mut pass = host.builder.prune_pass().await?;
+    let ask = Ask { free_bytes, ..retention(host) };
+    pass.measure_mounts(&ask).await?;
+    let victims = pass.choose(&ask);
     let gone = pass.carry_out(victims, &told).await?;
     if !gone.is_empty() {
         let bytes: u64 = gone.iter().map(|victim| victim.bytes).sum();
@@ -108,6 +111,8 @@ fn retention(host: &Host) -> Ask {
         now: Timestamp::now(),
         steps: rule(limits.cache_bytes_max, limits.cache_percent_max),
         bases: rule(limits.bases_bytes_max, limits.bases_percent_max),
+        // Each project's have a quota of their own.
+        mounts: Rule { bytes_max: None, unused_for },
         free_bytes: 0,
     }
 }

@@ -1,18 +1,22 @@
 //! Pruning on demand: first what would go and why, then the same carried out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use windlass_build::disk::{Ask, Pass, Rule, Victim, What, Why};
+use windlass_model::deployment::Artifact;
 use windlass_model::disk::{PruneItem, PruneKind, PruneRequest, PruneView};
 use windlass_model::{Deployment, Digest, Failure, Timestamp};
 
+use self::freed::Freed;
 use super::{LOCK, retention, told};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::prune;
 use crate::source::uploads;
+
+mod freed;
 
 /// Says what goes, and removes it unless it is a dry run. What is asked for twice goes once.
 ///
@@ -22,15 +26,23 @@ pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneVi
     let _one = host.named_lock(LOCK.to_owned()).await;
     let mut job = Job::look(host, request).await?;
     let mut items: Vec<PruneItem> = Vec::new();
-    items.extend(job.deployments.iter().map(|going| of_deployment(&going.deployment, going.kind)));
-    items.extend(job.orphans.iter().map(of_orphan));
+    // What several deployments have goes once, with the first of them.
+    let mut freed = std::mem::take(&mut job.freed);
+    for Going { deployment, kind, .. } in &job.deployments {
+        let artifact = deployment.outputs.artifact.as_ref();
+        let freed = artifact.and_then(|artifact| freed.remove(&artifact.digest));
+        items.push(of_deployment(deployment, *kind, freed.unwrap_or_default()));
+    }
+    for orphan in &job.orphans {
+        items.push(of_orphan(orphan, freed.remove(orphan).unwrap_or_default()));
+    }
     items.extend(job.victims.iter().map(of_victim));
     items.extend(job.uploads.iter().map(|upload| upload.item()));
     if !request.dry_run {
         let gone = job.carry_out(host).await?;
-        items.retain(|item| {
-            !matches!(item.kind, PruneKind::Cache | PruneKind::Bases) || gone.contains(&item.name)
-        });
+        let by_name =
+            |kind| matches!(kind, PruneKind::Cache | PruneKind::Bases | PruneKind::Mounts);
+        items.retain(|item| !by_name(item.kind) || gone.contains(&item.name));
     }
     let bytes = items.iter().map(|item| item.bytes).sum();
     Ok(PruneView { dry_run: request.dry_run, items, bytes, left: job.left })
@@ -49,6 +61,8 @@ struct Job<'a> {
     deployments: Vec<Going>,
     /// Records that no deployment refers to.
     orphans: Vec<Digest>,
+    /// What goes with each artifact.
+    freed: BTreeMap<Digest, Freed>,
     pass: Pass,
     victims: Vec<Victim>,
     uploads: Vec<Upload>,
@@ -99,18 +113,27 @@ impl<'a> Job<'a> {
             }
         }
         let going = going(host, &deployments, &orphans)?;
+        let artifacts = pass.picture().artifacts.iter();
+        let artifacts: Vec<Artifact> =
+            artifacts.filter(|artifact| going.contains(&artifact.digest)).cloned().collect();
         pass.without(&going);
-        let victims = pass.choose(&ask(host, request));
+        let ask = ask(host, request);
+        let used = pass.measure_mounts(&ask).await?;
+        if used > 0 {
+            left.push(format!("{used} of the cache mounts: a build uses them now"));
+        }
+        let victims = pass.choose(&ask);
+        let freed = freed::with(host, pass.picture(), &artifacts, &victims).await?;
         let uploads = match wants(PruneKind::Uploads) {
             true => uploads_to_go(host).await?,
             false => Vec::new(),
         };
         let _no_build = no_build;
-        Ok(Self { request, deployments, orphans, pass, victims, uploads, left, _no_build })
+        Ok(Self { request, deployments, orphans, freed, pass, victims, uploads, left, _no_build })
     }
 
-    /// Artifacts first, so that their steps are nobody's any more. Answers the names of the steps and
-    /// bases that went.
+    /// Artifacts first, so that their steps are nobody's any more. Answers the names of the steps, bases
+    /// and cache mounts that went.
     async fn carry_out(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
         for Going { deployment, revision, .. } in std::mem::take(&mut self.deployments) {
             prune::let_go(host, deployment, revision).await?;
@@ -155,7 +178,7 @@ fn ask(host: &Host, request: &PruneRequest) -> Ask {
         (true, Some(_)) => Rule { bytes_max: None, unused_for: Some(older_than(request)) },
     };
     let (steps, bases) = (rule(PruneKind::Cache), rule(PruneKind::Bases));
-    Ask { now: Timestamp::now(), steps, bases, free_bytes: 0 }
+    Ask { steps, bases, mounts: rule(PruneKind::Mounts), ..Ask::nothing() }
 }
 
 /// The artifacts that nothing keeps then.
@@ -176,26 +199,26 @@ fn going(
     Ok(going)
 }
 
-fn of_deployment(one: &Deployment, kind: PruneKind) -> PruneItem {
+fn of_deployment(one: &Deployment, kind: PruneKind, freed: Freed) -> PruneItem {
     let number = format!("#{} of {}/{}", one.number, one.project, one.environment);
     let (name, why) = match kind {
         PruneKind::Images => {
             let name = one.kind.image().filter(|name| !name.is_empty());
             let name = name.unwrap_or("a build without a name");
-            (format!("{name} ({number})"), "asked for; build it again to have it again".to_owned())
+            (format!("{name} ({number})"), "asked for; build it again to have it again")
         }
-        _ => (number, "beyond what is kept (`keep_artifacts`)".to_owned()),
+        _ => (number, "beyond what is kept (`keep_artifacts`)"),
     };
-    PruneItem { kind, name, bytes: 0, last_used: one.ended_at, why }
+    PruneItem { kind, name, bytes: freed.bytes, last_used: one.ended_at, why: freed.said(why) }
 }
 
-fn of_orphan(digest: &Digest) -> PruneItem {
+fn of_orphan(digest: &Digest, freed: Freed) -> PruneItem {
     PruneItem {
         kind: PruneKind::Artifacts,
         name: digest.short().to_owned(),
-        bytes: 0,
+        bytes: freed.bytes,
         last_used: None,
-        why: "no deployment refers to it".to_owned(),
+        why: freed.said("no deployment refers to it"),
     }
 }
 
@@ -203,6 +226,7 @@ fn of_victim(victim: &Victim) -> PruneItem {
     let kind = match victim.what {
         What::Step => PruneKind::Cache,
         What::Base | What::BaseArchive => PruneKind::Bases,
+        What::Mount => PruneKind::Mounts,
     };
     PruneItem {
         kind,

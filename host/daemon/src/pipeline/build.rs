@@ -16,6 +16,7 @@ use windlass_model::{Deployment, Failure, Source, StepName, StepStatus};
 use super::{Done, Run, Work, has_artifact, names};
 use crate::{failpoint, source};
 
+pub(crate) mod progress;
 pub(crate) mod record;
 
 pub(crate) struct Build;
@@ -96,14 +97,17 @@ impl Work for Build {
     }
 }
 
-/// Writes down what becomes of the steps.
+/// Writes down what becomes of the steps, and shows those that run.
 fn told_steps(run: &Run) -> StepSink {
+    let building = run.host.building.of(&run.deployment.id);
     let writer = record::Writer::open(&run.host, &run.deployment.id);
     Arc::new(move |event| match event {
-        StepEvent::Begun { .. } => {}
+        StepEvent::Begun { id, name } => building.begun(id, name),
         StepEvent::Committing { .. } => failpoint::reached("during:commit"),
+        StepEvent::Committed { .. } => failpoint::reached("during:committed"),
         StepEvent::Ended(step) => {
             let carried_out = !step.cached;
+            building.ended(&step.id);
             writer.put(*step);
             if carried_out {
                 failpoint::reached("during:record");

@@ -26,6 +26,7 @@ use crate::steplog::StepLog;
 mod again;
 pub(crate) mod before_switch;
 mod build;
+pub(crate) use build::progress::Building;
 pub(crate) use build::record as build_record;
 mod check;
 mod detect;

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactProcess, StoredPlan};
 use windlass_model::plan::{
-    Context, HealthCheck, HealthPolicy, Migration, Observation, ServiceInfo, Verdict,
+    BuildPlan, Context, HealthCheck, HealthPolicy, Migration, Observation, OutputKind, ProcessPlan,
+    ServiceInfo, Verdict,
 };
 use windlass_model::plugin::Stage;
 use windlass_model::{Deployment, Digest, Failure};
 use windlass_sandbox::Source;
 
 use super::images::Images;
-use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready};
+use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready, runtime_env};
 use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
@@ -61,6 +62,9 @@ impl Work for Plan {
                 ),
             )
         })?;
+        if !run.deployment.kind.is_build() {
+            check_commands(&plan)?;
+        }
         let digest = Digest::of_json(&plan);
         let summary = format!(
             "{} steps, {} outputs, {} processes ({})",
@@ -77,6 +81,20 @@ impl Work for Plan {
         run.deployment.outputs.plan = Some(digest);
         Ok(if cached { Done::cached(summary) } else { Done::new(summary) })
     }
+}
+
+/// Refuses a process without a command before anything is built, where the plan says all that there is: an
+/// output that is not whole may get one from the image at its bottom.
+fn check_commands(plan: &BuildPlan) -> Result<(), Failure> {
+    let has_none = |process: &ProcessPlan| {
+        let output = plan.outputs.iter().find(|output| output.name == process.output);
+        let Some(OutputKind::Image { config, .. }) = output.map(|output| &output.artifact) else {
+            return false;
+        };
+        let says_all = config.details.whole;
+        says_all && [&process.argv, &config.entrypoint, &config.cmd].iter().all(|a| a.is_empty())
+    };
+    if plan.processes.iter().any(has_none) { Err(runtime_env::no_command()) } else { Ok(()) }
 }
 
 /// What a pure call may know of this deployment's application.
@@ -208,4 +226,42 @@ pub(crate) async fn judge(
     let plugin = host.plugins.named(plugin, Stage::Health)?;
     let call = host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
     plugins::answer(call, &run.log, &mut run.deployment.warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::plan::{ImageDetails, Output, ProcessKind, RunConfig};
+
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_can_never_get_a_command_is_refused() {
+        let plan = |argv: &[&str], cmd: &[&str], whole| {
+            let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+            let details = Box::new(ImageDetails { whole, ..ImageDetails::default() });
+            let config = RunConfig { cmd: words(cmd), details, ..RunConfig::default() };
+            let process = ProcessPlan {
+                name: "web".to_owned(),
+                output: "app".to_owned(),
+                kind: ProcessKind::Web,
+                argv: words(argv),
+                ports: Vec::new(),
+            };
+            let artifact = OutputKind::Image { step: "app".to_owned(), config };
+            BuildPlan {
+                processes: vec![process],
+                outputs: vec![Output { name: "app".to_owned(), artifact }],
+                ..BuildPlan::default()
+            }
+        };
+        assert_eq!(check_commands(&plan(&[], &[], true)).unwrap_err().code, "start.no-command");
+        for fine in [
+            plan(&[], &[], false),
+            plan(&["/a"], &[], true),
+            plan(&[], &["/a"], true),
+            BuildPlan { processes: Vec::new(), ..plan(&[], &[], true) },
+        ] {
+            check_commands(&fine).unwrap();
+        }
+    }
 }

@@ -62,12 +62,7 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
     };
     let argv = argv(config, command.argv);
     if argv.is_empty() {
-        return Err(Failure::app(
-            "start.no-command",
-            "there is no command to start",
-            "neither the plan nor the image names one",
-            "set `run.command` in windlass.toml, for instance \"node server.js\"",
-        ));
+        return Err(no_command());
     }
     let deployment = &run.deployment;
     let limits = &run.host.config.limits;
@@ -96,6 +91,16 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
     spec.limits = resources(run, limits);
     spec.mounts = volumes(run)?;
     Ok(spec)
+}
+
+/// Nothing says what is to run.
+pub(crate) fn no_command() -> Failure {
+    Failure::app(
+        "start.no-command",
+        "there is no command to start",
+        "neither the plan nor the image (CMD, ENTRYPOINT) names one",
+        "set `run.command` in windlass.toml, for instance \"node server.js\", or give the image a CMD",
+    )
 }
 
 /// The environment's volumes, each made at its first use.

@@ -145,6 +145,8 @@ pub enum Reason {
     Pruned,
     /// The last build with the very same key did not come to the step's end.
     Failed,
+    /// The machine stopped before what was built with the very same key was known to be on the disk.
+    Unsynced,
     /// Another version of Windlass carries steps out in another way.
     Executor {
         /// Before.
@@ -219,6 +221,9 @@ impl fmt::Display for Reason {
             Self::NoEarlierBuild => f.write_str("no earlier build of it is known"),
             Self::Pruned => f.write_str("nothing changed, but its result was removed since"),
             Self::Failed => f.write_str("nothing changed, but it did not succeed the last time"),
+            Self::Unsynced => f.write_str(
+                "nothing changed, but the machine stopped before its result was on the disk",
+            ),
             Self::Executor { from, to } => {
                 write!(f, "Windlass carries steps out in another way (version {from}, now {to})")
             }
@@ -235,6 +240,17 @@ impl fmt::Display for Reason {
             Self::Other => f.write_str("something changed that the record does not name"),
         }
     }
+}
+
+/// A step of a build that is being carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RunningStep {
+    /// Id in the plan.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Since when.
+    pub since: crate::Timestamp,
 }
 
 /// Answer to "why was this built": see `windlass why`.

@@ -341,7 +341,7 @@ pub const CODES: &[Code] = codes! {
     App "build.secret-missing": "The build needs a variable that is not set", "the plan mounts it as a secret and requires it", "set it: `windlass env set --secret --scope build NAME=value`";
     Warning "build.static-skipped": "Files of the static tree were left out", "only regular files are served", "replace links and devices by files";
     App "build.static-too-large": "The static tree is too large", "it is over the limit", "leave out what need not be served";
-    App "build.timed-out": "A command of the build was stopped", "it ran longer than `build.command_wall_ms`", "find out what it waits for; a build must not ask questions";
+    App "build.timed-out": "A command or a download of the build was stopped", "it took longer than `build.command_wall_ms`", "find out what it waits for; a build must not ask questions";
 
     // Artifacts and containers.
     Host "artifact.missing": "A retained artifact is not complete", "its record or a snapshot of it is gone", "deploy its commit again";
@@ -404,7 +404,7 @@ pub const CODES: &[Code] = codes! {
     App "start.deadline": "Starting took too long", "the step's time was over", "deploy again; raise `start_s` in the limits file if it happens often";
     App "start.before-switch-failed": "A command before the switch failed", "a command of `deploy.before_switch` ended with a status that is not 0; the running version was not touched", "correct what its last lines show, and deploy again";
     Host "start.no-address": "An instance got no address", "its network could not be set up", "run `windlass doctor`, then deploy again";
-    App "start.no-command": "There is no command to start", "neither the plan nor the image names one", "set `run.command` in windlass.toml";
+    App "start.no-command": "There is no command to start", "neither the plan nor the image names one", "set `run.command` in windlass.toml, or give the image a `CMD`";
     Host "start.no-such-output": "A process runs from an output that is not there", "the artifact has no output of that name", "deploy again; if it happens again, report it";
 
     // switch and finish.

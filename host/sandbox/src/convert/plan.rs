@@ -162,6 +162,7 @@ fn mount(mount: builder::Mount) -> Mount {
             target: secret.target,
             env: secret.env,
             mode: secret.mode,
+            owner: secret.owner,
             required: secret.required,
         },
         builder::Mount::Tmpfs(tmpfs) => {

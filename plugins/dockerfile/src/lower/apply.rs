@@ -69,6 +69,12 @@ impl Lowering<'_> {
                 (None, Some(text)) => Some(self.expand(state, text)?),
                 (None, None) => self.globals.get(name).map(str::to_owned),
             };
+            if value.is_none() && self.given.variables.contains(name) {
+                self.warnings.push(format!(
+                    "ARG {name} has no value: values of ARG are set in build.args, and a RUN gets the \
+                     variable {name} with --mount=type=secret,id={name},env={name}"
+                ));
+            }
             value.iter().for_each(|value| state.env.set(name, value));
         }
         Ok(())

@@ -197,17 +197,16 @@ impl Lowering<'_> {
         })?;
         let required = keys.switch(&["required"])?.unwrap_or(false);
         let mode = keys.number("mode", 8)?.unwrap_or(0o400);
-        let (uid, gid) = (keys.number("uid", 10)?, keys.number("gid", 10)?);
-        let others = uid.into_iter().chain(gid).any(|id| id != 0);
+        let owner = (keys.number("uid", 10)?, keys.number("gid", 10)?);
+        let owner = (owner.0.unwrap_or_default(), owner.1.unwrap_or_default());
+        let owner = Some(owner).filter(|owner| *owner != (0, 0));
         let name = self.variable(&id, required)?;
         let target = match (given, &env) {
             (Some(target), _) => Some(absolute(state.folder(), &target)),
             (None, None) => Some(format!("{SECRETS}/{id}")),
             (None, Some(_)) => None,
         };
-        // Its file belongs to root: another user of the container reads it as one of the others.
-        let mode = if others { mode | 0o004 } else { mode };
-        Ok(Mount::Secret(SecretMount { name, target, env, mode, required }))
+        Ok(Mount::Secret(SecretMount { name, target, env, mode, owner, required }))
     }
 
     /// The environment's variable that a secret is: of this name, or of this name in capitals.

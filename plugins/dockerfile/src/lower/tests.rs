@@ -308,6 +308,15 @@ fn the_base_may_come_from_an_argument() {
 }
 
 #[test]
+fn an_argument_that_only_a_variable_is_named_like_is_told() {
+    let case = Case { variables: &["API_URL"], ..Case::default() };
+    let told = |text: &str| run(text, &case).unwrap().warnings;
+    let warnings = told("FROM plain\nARG API_URL\nCMD x");
+    assert!(warnings[0].contains("id=API_URL,env=API_URL"), "{warnings:?}");
+    assert_eq!(told("FROM plain\nARG API_URL=x OTHER\nCMD x"), [] as [&str; 0]);
+}
+
+#[test]
 fn unused_arguments_are_told() {
     let case = Case { args: &[("VERSOIN", "1")], ..Case::default() };
     let lowered = run("FROM plain\nARG VERSION\nCMD x", &case).unwrap();
@@ -411,8 +420,10 @@ fn mounts_of_every_type() {
     let one = secret("--mount=type=secret,target=/a/exact,mode=0440,uid=1000");
     assert_eq!(
         (one.name.as_str(), one.target.as_deref(), one.mode),
-        ("exact", Some("/a/exact"), 0o444)
+        ("exact", Some("/a/exact"), 0o440)
     );
+    assert_eq!(one.owner, Some((1000, 0)));
+    assert_eq!(secret("--mount=type=secret,id=exact,uid=0,gid=0").owner, None);
     let tmpfs = mounts("--mount=type=tmpfs,target=t,size=64m").remove(0);
     assert!(
         matches!(tmpfs, Mount::Tmpfs(t) if t.target == "/w/t" && t.bytes_max == Some(64 << 20))
