@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 
 use crate::repo::GitRepo;
+
+/// Between two looks whether an answer is still held.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A server that lives as long as the test's process.
 #[derive(Debug)]
 pub struct GitServer {
     address: SocketAddr,
     public: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
 }
 
 impl GitServer {
@@ -28,23 +33,33 @@ impl GitServer {
         let address = listener.local_addr().unwrap();
         let (root, token) = (repo.path().to_owned(), token.to_owned());
         let public = Arc::new(AtomicBool::new(false));
-        let open = Arc::clone(&public);
+        let held = Arc::new(AtomicBool::new(false));
+        let (open, waits) = (Arc::clone(&public), Arc::clone(&held));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (root, token) = (root.clone(), token.clone());
                 let open = open.load(Ordering::SeqCst);
+                let waits = Arc::clone(&waits);
                 std::thread::spawn(move || {
+                    while waits.load(Ordering::SeqCst) {
+                        std::thread::park_timeout(LOOK_EVERY);
+                    }
                     // A client that hangs up has what it wanted.
                     let _ = answer(stream, &root, &token, open);
                 });
             }
         });
-        Self { address, public }
+        Self { address, public, held }
     }
 
     /// From now on, whether everyone may read.
     pub fn make_public(&self, public: bool) {
         self.public.store(public, Ordering::SeqCst);
+    }
+
+    /// From now on, whether everyone waits for an answer.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
     }
 
     /// Address of the repository, or of one that does not exist.

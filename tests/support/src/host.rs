@@ -13,6 +13,7 @@
 //! host.finish();
 //! ```
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -21,17 +22,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use windlass_model::api::{DeploymentView, ErrorBody, HostStatus};
-use windlass_model::{Failure, HostId};
+use windlass_model::{DeploymentId, DeploymentStatus, Failure, HostId};
 
 use crate::cli::{CliOutput, Deployed};
 use crate::http::{self, Request, Response};
-use crate::leaks::{self, Machine};
+use crate::leaks::{self, Machine, Standing};
 use crate::repo::GitRepo;
 use crate::wait::wait_for;
 
 /// How long `serve` may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long leftovers may take to vanish after the teardown.
+/// How long leftovers may take to vanish, of a deployment after its end and of a host after the teardown.
 const CLEAN_WITHIN: Duration = Duration::from_secs(20);
 
 /// How a host is started.
@@ -494,11 +495,75 @@ impl TestHost {
         holdings
     }
 
-    /// Stops everything of this host, and asserts that nothing is left on the machine.
+    /// Everything that the running host may hold for one deployment, by kind.
+    pub fn held(&self) -> Vec<(&'static str, Vec<String>)> {
+        let mut held = self.holdings();
+        held.push(("snapshots", self.ctr(&["snapshots", "list"])));
+        let names = |dir: PathBuf| leaks::names_in(dir).into_iter().collect::<Vec<_>>();
+        let run = Path::new("/run/windlass").join(self.id().as_str());
+        held.push(("files of containers", names(run.join("containers"))));
+        held.push(("workspaces", names(self.data_dir().join("work"))));
+        for dir in ["build", "cache/changes"] {
+            held.push(("scratch files of builds", names(self.data_dir().join(dir))));
+        }
+        held
+    }
+
+    /// What the running host holds for deployments that are over, see [`leaks::kept_for_nobody`]. What is
+    /// just being removed may be among it.
+    pub fn kept_for_nobody(&self) -> Vec<String> {
+        let mut known = BTreeMap::new();
+        leaks::kept_for_nobody(&self.held(), |id| {
+            *known.entry(id.clone()).or_insert_with(|| self.standing(id))
+        })
+    }
+
+    fn standing(&self, id: &DeploymentId) -> Standing {
+        use DeploymentStatus as S;
+        let answer = self.api("GET", &format!("/v1/deployments/{id}"), None);
+        match answer.status {
+            200 => match answer.json::<DeploymentView>().deployment.status {
+                S::Retired | S::Built | S::Failed | S::Cancelled => Standing::Over,
+                _ => Standing::MayHold,
+            },
+            404 => Standing::Unknown,
+            _ => Standing::MayHold,
+        }
+    }
+
+    /// Whether the host is ready, and its containerd answers: some tests end without either.
+    fn can_be_looked_into(&mut self) -> bool {
+        let is_ready = || {
+            let answer = http::send(self.api, &Request::get("localhost", "/readyz"));
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        if self.id.is_none() || !is_ready() || !self.serve_is_alive() {
+            return false;
+        }
+        let socket = format!("/run/windlass/{}/containerd.sock", self.id());
+        let mut ctr = Command::new("ctr");
+        ctr.args(["--connect-timeout", "5s", "--timeout", "10s", "--address", &socket, "version"]);
+        ctr.output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Before a teardown takes everything away: nothing is held for deployments that are over.
+    fn assert_nothing_kept_for_nobody(&mut self) {
+        if !self.can_be_looked_into() {
+            return;
+        }
+        wait_for("nothing is held for deployments that are over", CLEAN_WITHIN, || {
+            let kept = self.kept_for_nobody();
+            if kept.is_empty() { Ok(()) } else { Err(format!("{kept:#?}")) }
+        });
+    }
+
+    /// Stops everything of this host, and asserts that nothing is left on the machine: before the
+    /// teardown nothing for deployments that are over, and nothing at all after it.
     ///
     /// # Panics
     /// When something is left, or the teardown fails.
     pub fn finish(mut self) {
+        self.assert_nothing_kept_for_nobody();
         self.stop_serve();
         self.teardown().ok();
         self.finished = true;

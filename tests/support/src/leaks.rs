@@ -3,16 +3,71 @@
 //! Two looks that complete each other: what carries a host's id (also the containers crate's own
 //! inventory), and what appeared on the machine since a [`Machine`] was taken. The second look leaves
 //! out what carries the id of another Windlass host that is on the machine at the same time.
+//!
+//! Both come after a teardown, which takes away what the host itself would have left lying. So there is a
+//! third look, at a host that runs: [`kept_for_nobody`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
-use windlass_model::HostId;
+use windlass_model::{DeploymentId, HostId};
 
 /// What a test itself makes on the machine, and removes, has this in its name.
 const OF_A_TEST: &str = "wlt-";
+
+/// How a deployment stands, as far as what it may hold depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits, is at work, serves, drains, was stopped (`start` brings it back), or is stuck with what
+    /// could not be removed.
+    MayHold,
+    /// It has retired, failed, was cancelled, or was only built: its end was stored after all this had
+    /// gone. What it may keep is an artifact, under names that are not its own.
+    Over,
+    /// There is no record of it: its project or environment was deleted.
+    Unknown,
+}
+
+/// Kinds that lie in the data directory: a state that was lost or put back does not know all of them.
+const OF_THE_DATA_DIR: [&str; 2] = ["workspaces", "scratch files of builds"];
+
+/// What a host holds for deployments that may hold nothing any more, as `kind: name`. Only what has its
+/// name from a deployment counts, and no one-off command: that outlives the deployment it was begun in.
+pub fn kept_for_nobody(
+    held: &[(&'static str, Vec<String>)],
+    mut standing: impl FnMut(&DeploymentId) -> Standing,
+) -> Vec<String> {
+    let mut kept = Vec::new();
+    for (kind, names) in held {
+        for name in names {
+            let Some(owner) = owner(name) else { continue };
+            let is_kept = match standing(&owner) {
+                Standing::MayHold => false,
+                Standing::Over => true,
+                Standing::Unknown => !OF_THE_DATA_DIR.contains(kind),
+            };
+            if is_kept {
+                kept.push(format!("{kind}: {name}"));
+            }
+        }
+    }
+    kept
+}
+
+/// The deployment that a thing has its name from: `ID.web.0`, `container-ID.web.0`, `build-ID-0-1`,
+/// `ID.prepared`, `ID`; of a path the last part counts.
+fn owner(name: &str) -> Option<DeploymentId> {
+    const ID_CHARS: usize = 26;
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let name = name.strip_prefix("container-").unwrap_or(name);
+    let name = name.strip_prefix("build-").unwrap_or(name);
+    let (id, rest) = name.split_at_checked(ID_CHARS)?;
+    let is_one_off = rest.starts_with(".run-");
+    let ends_there = rest.is_empty() || rest.starts_with(['.', '-']);
+    (ends_there && !is_one_off).then(|| id.parse().ok()).flatten()
+}
 
 /// Everything of the kinds that Windlass makes, whoever made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +190,7 @@ pub fn force_clean(host: Option<&HostId>, data_dir: &Path) {
     let _ = std::fs::remove_dir_all(run);
 }
 
-fn names_in(dir: &str) -> BTreeSet<String> {
+pub(crate) fn names_in(dir: impl AsRef<Path>) -> BTreeSet<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
@@ -214,4 +269,72 @@ fn quietly(program: &str, args: &[&str]) {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _ = command.status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thing of each kind, named as the host names it.
+    fn held(id: &DeploymentId) -> Vec<(&'static str, Vec<String>)> {
+        let names = |names: &[String]| names.to_vec();
+        vec![
+            ("containers", names(&[format!("{id}.web.0"), format!("{id}.migrate")])),
+            ("tasks", names(&[format!("build-{id}-0-1")])),
+            ("snapshots", names(&[format!("container-{id}.web.0"), format!("{id}.prepared")])),
+            ("leases", names(&[format!("build-{id}")])),
+            ("cgroups", names(&[format!("/sys/fs/cgroup/windlass-0a1b2c3d/{id}.web.0")])),
+            ("workspaces", names(&[id.to_string()])),
+            ("scratch files of builds", names(&[id.to_string()])),
+        ]
+    }
+
+    #[test]
+    fn what_is_held_for_a_deployment_that_is_over_is_named_whatever_it_is() {
+        let id = DeploymentId::generate();
+        let held = held(&id);
+        let all = held.iter().map(|(_, names)| names.len()).sum::<usize>();
+        let kept = kept_for_nobody(&held, |_| Standing::Over);
+        assert_eq!(kept.len(), all, "{kept:#?}");
+        assert!(kept.contains(&format!("tasks: build-{id}-0-1")), "{kept:#?}");
+        assert_eq!(kept_for_nobody(&held, |_| Standing::MayHold), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_thing_counts_for_the_deployment_it_has_its_name_from() {
+        let (live, over) = (DeploymentId::generate(), DeploymentId::generate());
+        let both: Vec<_> = held(&live).into_iter().chain(held(&over)).collect();
+        let kept = kept_for_nobody(&both, |id| match *id == live {
+            true => Standing::MayHold,
+            false => Standing::Over,
+        });
+        assert_eq!(kept, kept_for_nobody(&held(&over), |_| Standing::Over));
+    }
+
+    #[test]
+    fn what_may_stay_is_not_named() {
+        let id = DeploymentId::generate();
+        let digest = windlass_model::Digest::of(b"step").hex().to_owned();
+        let stays = [
+            format!("{id}.run-0123456789"),
+            format!("container-{id}.run-0123456789"),
+            // The result of a step, and one that was asked for without the cache.
+            format!("step-{digest}"),
+            format!("step-{digest}-{id}"),
+            format!("base-{digest}"),
+            format!("{id}x.web.0"),
+            "KEY".to_owned(),
+        ];
+        let held = vec![("snapshots", stays.to_vec())];
+        assert_eq!(kept_for_nobody(&held, |_| Standing::Over), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_a_deployment_without_a_record_only_files_may_be_left() {
+        let id = DeploymentId::generate();
+        let kept = kept_for_nobody(&held(&id), |_| Standing::Unknown);
+        assert!(kept.contains(&format!("containers: {id}.web.0")), "{kept:#?}");
+        assert!(kept.contains(&format!("leases: build-{id}")), "{kept:#?}");
+        assert!(kept.iter().all(|one| !one.starts_with("workspaces")), "{kept:#?}");
+    }
 }

@@ -23,6 +23,7 @@ pub mod host;
 pub mod http;
 pub mod leaks;
 pub mod load;
+pub mod outside;
 pub mod registry;
 pub mod repo;
 pub mod sample;

@@ -23,15 +23,20 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// An empty one on a free port, for everyone.
     pub fn start() -> Self {
-        Self::start_with(false)
+        Self::start_with(None)
     }
 
     /// The same, for [`LOGIN`] alone.
     pub fn start_guarded() -> Self {
-        Self::start_with(true)
+        Self::start_guarded_by(HTPASSWD)
     }
 
-    fn start_with(guarded: bool) -> Self {
+    /// The same, for those whom this password file names, a user and a bcrypt hash a line.
+    pub fn start_guarded_by(htpasswd: &str) -> Self {
+        Self::start_with(Some(htpasswd))
+    }
+
+    fn start_with(htpasswd: Option<&str>) -> Self {
         let dir = crate::scratch("registry");
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -41,9 +46,9 @@ impl DockerRegistry {
              http: {{addr: {address}}}\n",
             dir.path().join("data").display(),
         );
-        if guarded {
+        if let Some(htpasswd) = htpasswd {
             let passwords = dir.path().join("htpasswd");
-            std::fs::write(&passwords, HTPASSWD).unwrap();
+            std::fs::write(&passwords, htpasswd).unwrap();
             let passwords = passwords.display();
             config += &format!("auth: {{htpasswd: {{realm: test, path: {passwords}}}}}\n");
         }

@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use windlass_model::build::{BuildWhy, CacheCleared, Reason, StepWhy};
-use windlass_model::{StepName, StepStatus};
+use windlass_model::{DeploymentStatus, StepName, StepStatus};
 use windlass_test_support::{Deployed, HostOptions, TestHost, sample, wait_for};
 
+use crate::crash::ENDS_WITHIN;
 use crate::shop::{App, HOST, PROJECT, Shop, assert_unharmed};
 
 /// How long an event of containerd may take to arrive.
@@ -169,6 +170,57 @@ fn without_the_cache_all_is_built_and_clearing_it_harms_nothing() {
     let failure = refused.failure();
     assert_eq!(failure.code, "deployment.not-built", "{failure:#?}");
     assert!(failure.why.contains("took over the artifact"), "{failure:#?}");
+    shop.host.finish();
+}
+
+/// The result that takes another's place is committed, and nothing says yet that it does.
+#[test]
+fn a_kill_behind_the_commit_of_a_build_without_the_cache_loses_nothing_of_it() {
+    let mut shop = Shop::open();
+    shop.set_build(Some("echo built > made.txt"));
+    shop.deploy_next();
+    let load = shop.load();
+    shop.arm("during:committed");
+    shop.last += 1;
+    shop.ask_what_dies("redeploy?no_cache=true", &serde_json::json!({}));
+    shop.dies_at("during:committed");
+    shop.restart_and_go_on();
+    let fresh = shop.ended();
+    assert_eq!(fresh.status, DeploymentStatus::Live, "{fresh:#?}");
+    load.wait_more(50);
+    assert_unharmed(&load.stop(), &[&shop.text]);
+    let carried_out = why(&shop, shop.last);
+    assert!(carried_out.steps.iter().all(|step| !step.cached), "{carried_out:#?}");
+    redeploy(&mut shop, &[]);
+    let taken = why(&shop, shop.last);
+    assert!(taken.steps.iter().all(|step| step.cached), "the new results count: {taken:#?}");
+    let artifact = |of: u64| shop.host.show(PROJECT, of).deployment.outputs.artifact;
+    assert_eq!(artifact(shop.last), artifact(shop.last - 1));
+    shop.host.finish();
+}
+
+#[test]
+fn the_running_step_of_a_build_is_shown_with_its_beginning() {
+    let mut shop = Shop::open();
+    shop.set_build(Some("sleep 1000"));
+    shop.commit(App::Good { migrates_ms: 0 });
+    shop.ask();
+    let number = shop.last.to_string();
+    let building = wait_for("the step that sleeps is shown", ENDS_WITHIN, || {
+        let building = shop.host.show(PROJECT, shop.last).building;
+        let shown = shop.host.cli(&["show", &number, "--project", PROJECT]).ok().stdout;
+        match building.as_slice() {
+            [step] if shown.contains(&format!("{}, since ", step.name)) => Ok(step.clone()),
+            other => Err(format!("{other:?}\n{shown}")),
+        }
+    });
+    let deployment = shop.host.show(PROJECT, shop.last).deployment;
+    let build = deployment.steps.iter().find(|step| step.name == StepName::Build).unwrap();
+    assert!(build.started_at.unwrap() <= building.since, "{build:#?} {building:#?}");
+    shop.host.cli(&["cancel", &number, "--project", PROJECT]).ok();
+    let cancelled = shop.ended();
+    assert_eq!(cancelled.status, DeploymentStatus::Cancelled, "{cancelled:#?}");
+    assert_eq!(shop.host.show(PROJECT, shop.last).building, []);
     shop.host.finish();
 }
 

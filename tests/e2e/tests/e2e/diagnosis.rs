@@ -1,12 +1,20 @@
 //! Real failures, each provoked by a build or a run that really ends so, and each recognised: a code of its
-//! own, a fix, and the lines that show it.
+//! own, a fix, the lines that show it, and what changed since the version before, which was good.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use windlass_model::changes::Changes;
 use windlass_model::failure::codes::CODES;
-use windlass_test_support::{GitRepo, HostOptions, TestHost, sample};
+use windlass_test_support::{GitRepo, HostOptions, TestHost, binary, sample, scratch};
+
+/// The project of all cases.
+const PROJECT: &str = "case";
+/// A variable that the version before did not have.
+const NEW_VARIABLE: &str = "COLOUR";
+/// What an application says before it fails in silence.
+const SAID: &str = "here it goes";
 
 /// A repository that fails.
 struct Case {
@@ -14,6 +22,8 @@ struct Case {
     code: &'static str,
     /// What cause, fix or what happened must name.
     names: &'static str,
+    /// What one of the lines that come with the failure must hold.
+    shows: &'static str,
     files: Vec<(&'static str, String)>,
     /// Written beside the text files: what the compiler made.
     binary: Option<(&'static str, Make)>,
@@ -23,7 +33,7 @@ struct Case {
 type Make = fn(&Path);
 
 fn case(code: &'static str, names: &'static str) -> Case {
-    Case { code, names, files: Vec::new(), binary: None }
+    Case { code, names, shows: "", files: Vec::new(), binary: None }
 }
 
 impl Case {
@@ -39,6 +49,21 @@ impl Case {
 
     fn toml(self, text: &str) -> Self {
         self.file("windlass.toml", format!("{text}\n"))
+    }
+
+    /// The same, and the failure must come with a line that holds this.
+    fn shows(mut self, line: &'static str) -> Self {
+        self.shows = line;
+        self
+    }
+
+    /// A Node.js application that says something, and then does what shows in no line.
+    fn says_then(self, server: &str) -> Self {
+        self.node(&format!("console.log('{SAID}');\n{server}")).shows(SAID)
+    }
+
+    fn is_python(&self) -> bool {
+        self.files.iter().any(|(path, _)| *path == "requirements.txt")
     }
 
     /// A Node.js application without dependencies; `server` is its program.
@@ -164,25 +189,29 @@ fn system_cases() -> Vec<Case> {
         case("app.variable-missing", "API_KEY").node(
             "if (!process.env.API_KEY) throw new Error('Missing required environment variable: API_KEY');",
         ),
-        case("check.finished", "status 0").node("console.log('done');"),
-        case("check.exited", "status 3").node("process.exit(3);"),
+        case("check.finished", "status 0").says_then(""),
+        case("check.exited", "status 3").says_then("process.exit(3);"),
         case("check.not-found", "health.path")
-            .node(&server("s.statusCode = 404; s.end()"))
+            .says_then(&server("s.statusCode = 404; s.end()"))
             .toml("path = \"/up\""),
-        case("check.unhealthy", "503").node(&server("s.statusCode = 503; s.end('no')")),
-        case("check.too-slow", "health.timeout").node(&server("")),
-        case("check.never-listened", "PORT").node("setInterval(() => {}, 1000);"),
+        case("check.unhealthy", "503").says_then(&server("s.statusCode = 503; s.end('no')")),
+        case("check.too-slow", "health.timeout").says_then(&server("")),
+        case("check.never-listened", "PORT").says_then("setInterval(() => {}, 1000);"),
         case("check.loopback-only", "0.0.0.0")
-            .node("require('http').createServer().listen(process.env.PORT, '127.0.0.1');"),
+            .says_then("require('http').createServer().listen(process.env.PORT, '127.0.0.1');"),
         case("check.wrong-port", "4321")
-            .node("require('http').createServer().listen(Number('43' + '21'), '0.0.0.0');"),
+            .says_then("require('http').createServer().listen(Number('43' + '21'), '0.0.0.0');"),
         case("check.out-of-memory", "run.memory")
-            .node("const a = []; setInterval(() => a.push(Buffer.alloc(16 << 20, 1)), 1);")
+            .says_then("const a = []; setInterval(() => a.push(Buffer.alloc(16 << 20, 1)), 1);")
             .toml("[run]\nmemory = \"96MiB\""),
-        case("build.out-of-memory", "memory_bytes_max").node("").toml(
-            "[build]\ncommand = \"node -e 'const a = []; for (;;) a.push(Buffer.alloc(16 << 20, 1))'\"",
-        ),
-        case("build.command-failed", "exit code 7").node("").toml("[build]\ncommand = \"exit 7\""),
+        case("build.out-of-memory", "memory_bytes_max").node("").shows(SAID).toml(&format!(
+            "[build]\ncommand = \"echo {SAID} && exec \
+             node -e 'const a = []; for (;;) a.push(Buffer.alloc(16 << 20, 1))'\"",
+        )),
+        case("build.command-failed", "exit code 7")
+            .node("")
+            .shows(SAID)
+            .toml(&format!("[build]\ncommand = \"echo {SAID} && exit 7\"")),
     ]
 }
 
@@ -343,6 +372,9 @@ fn play(cases: Vec<Case>, size: usize) {
         [("memory_bytes_max".to_owned(), (512_i64 << 20).into())].into_iter().collect();
     options.limits.insert("build".to_owned(), build.into());
     let host = TestHost::start_with(options);
+    host.deploy_git(PROJECT, &GitRepo::of_fixture("plain-node"), &[]).live();
+    let variable = format!("{NEW_VARIABLE}=blue");
+    host.cli(&["env", "set", &variable, "--project", PROJECT]).ok();
     let mut wrong = Vec::new();
     for case in sample::of(cases, size) {
         if let Err(why) = fails_as_it_should(&host, &case) {
@@ -358,19 +390,39 @@ fn fails_as_it_should(host: &TestHost, case: &Case) -> Result<(), String> {
     let repo = GitRepo::of_files(&files);
     if let Some((path, make)) = case.binary {
         make(&repo.path().join(path));
-        repo.commit("What the compiler made");
     }
-    let deployed = host.deploy_git("case", &repo, &[]);
+    repo.commit(case.code);
+    let deployed = host.deploy_git(PROJECT, &repo, &[]);
     let deployment = &deployed.view.deployment;
     let Some(failure) = &deployment.failure else {
         return Err(format!("{}: it did not fail: {:?}", case.code, deployment.status));
     };
     let text = format!("{} {} {}", failure.what, failure.why, failure.fix);
-    let shown = failure.general.is_none() || !failure.evidence.is_empty();
+    // A cause that was recognised comes with the lines it was recognised in, any other with the last ones.
+    let lines = if failure.general.is_some() { &failure.evidence } else { &failure.log };
+    let shown = lines.iter().any(|line| line.text.contains(case.shows));
     if failure.code != case.code || !text.contains(case.names) || !shown {
-        return Err(format!("expected {} that names {:?}: {failure:#?}", case.code, case.names));
+        let (code, names, shows) = (case.code, case.names, case.shows);
+        return Err(format!("expected {code} that names {names:?}, shows {shows:?}: {failure:#?}"));
     }
-    Ok(())
+    match &deployment.changes {
+        Some(changes) if tells_what_changed(changes, case) => Ok(()),
+        changes => Err(format!("{}: it is not said what changed: {changes:#?}", case.code)),
+    }
+}
+
+/// Whether all that differs from the version before is told, and nothing else of these kinds.
+fn tells_what_changed(changes: &Changes, case: &Case) -> bool {
+    let to = changes.commit.as_ref().and_then(|commit| commit.to.as_deref()).unwrap_or_default();
+    let variables = &changes.variables;
+    changes.since_number == 1
+        && to.ends_with(case.code)
+        && variables.added == [NEW_VARIABLE]
+        && variables.changed.is_empty()
+        && variables.removed.is_empty()
+        && changes.plugins.is_empty()
+        // The version before was on another base.
+        && (!case.is_python() || !changes.bases.is_empty())
 }
 
 #[test]
@@ -386,6 +438,55 @@ fn failures_of_the_system_and_the_network_are_recognised() {
 #[test]
 fn failures_of_python_applications_and_migrations_are_recognised() {
     play(python_cases(), 2);
+}
+
+/// A plugin that is replaced between two versions, by a file that does the same, and is another one.
+#[test]
+fn a_failure_says_which_plugin_is_another_one_than_in_the_version_before() {
+    let plugins = scratch("plugins");
+    for entry in std::fs::read_dir(binary().with_file_name("plugins")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, plugins.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let options =
+        HostOptions { plugins_dir: Some(plugins.path().to_owned()), ..HostOptions::default() };
+    let mut host = TestHost::start_with(options);
+    let repo = GitRepo::of_fixture("plain-node");
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    host.stop_serve();
+    let file = plugins.path().join("node.wasm");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // A section of its own kind, of which the component knows nothing: length, length of its name, name.
+    bytes.extend([0, 5, 4, b'n', b'e', b'x', b't']);
+    std::fs::write(&file, bytes).unwrap();
+    host.restart();
+    let listed = host.cli(&["plugin", "list"]).ok().stdout;
+    assert!(listed.contains("node"), "{listed}");
+
+    repo.edit("server.js", "const version", "process.exit(3);\nconst version");
+    repo.commit("Break it");
+    let failed = host.deploy_git(PROJECT, &repo, &[]);
+    failed.failed("check.exited");
+    let changes = failed.view.deployment.changes.clone().unwrap();
+    assert_eq!(changes.since_number, 1);
+    let [plugin] = changes.plugins.as_slice() else { panic!("{changes:#?}") };
+    assert_eq!(plugin.name, "node");
+    assert!(plugin.from.is_some() && plugin.to.is_some(), "{plugin:#?}");
+    assert_ne!(plugin.from, plugin.to, "the same version by its number, and another file");
+    assert!(changes.bases.is_empty(), "{changes:#?}");
+    let shown = host.cli(&["show", "--project", PROJECT]).ok().stdout;
+    let told = |line: &str| line.trim_start().starts_with("plugin ") && line.contains("node: ");
+    assert!(shown.lines().any(told), "{shown}");
+    host.finish();
+}
+
+#[test]
+fn every_case_that_is_not_recognised_by_its_lines_says_which_line_must_come_with_it() {
+    let silent = ["check.", "build."];
+    for case in [node_cases(), system_cases(), python_cases()].iter().flatten() {
+        let by_lines = !silent.iter().any(|prefix| case.code.starts_with(prefix));
+        assert!(by_lines || !case.shows.is_empty(), "{}", case.code);
+    }
 }
 
 /// Every code that is recognised by patterns has a case here, or one named below with its own test.

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use windlass_model::DeploymentStatus;
 use windlass_model::api::DeploymentView;
-use windlass_model::disk::{DiskView, PruneKind, PruneView};
+use windlass_model::disk::{DiskView, PruneItem, PruneKind, PruneView};
 use windlass_test_support::{GitRepo, HostOptions, TestHost, sample, wait_for};
 
 const PROJECT: &str = "shop";
 const SITE: &str = "shop.localhost";
 const MIB: u64 = 1 << 20;
 const WITHIN: Duration = Duration::from_secs(120);
+/// What 180 versions of more than one MiB each may leave behind together: the step cache's budget, the cached
+/// repository before it is made anew, and what stores and logs take before they are trimmed.
+const GROWN_MAX: u64 = 40 * MIB;
 
 /// A repository of an application that answers with its version, and carries a file of one MiB that
 /// differs with it.
@@ -75,10 +78,12 @@ fn deployments() -> u64 {
 fn many_versions_stay_under_a_small_budget_and_can_be_gone_back_to() {
     let options = HostOptions::default()
         .limit("disk.cache_bytes_max", 3 * i64::try_from(MIB).unwrap())
+        .limit("keep_deployments", 5)
         .limit("keep_artifacts", 2);
     let host = TestHost::start_with(options);
     let app = App::new();
     let last = deployments();
+    let (early, mut settled) = ((last / 10).max(3), 0);
     for n in 1..=last {
         app.version(n);
         host.deploy_git(PROJECT, &app.repo, &[]).live();
@@ -86,7 +91,19 @@ fn many_versions_stay_under_a_small_budget_and_can_be_gone_back_to() {
             let (bytes, bytes_max) = budget(&disk(&host), PruneKind::Cache);
             if bytes <= bytes_max { Ok(()) } else { Err(format!("{bytes} of {bytes_max}")) }
         });
+        if n == early {
+            settled = bytes_below(&host.data_dir());
+        }
     }
+    // All of the host's files: logs, records, caches and what containerd keeps as well.
+    wait_for("the disk does not fill up", WITHIN, || {
+        let bytes = bytes_below(&host.data_dir());
+        let grown = bytes.saturating_sub(settled);
+        if grown <= GROWN_MAX {
+            return Ok(());
+        }
+        Err(format!("{grown} bytes since deployment {early} of {last}: {:#?}", disk(&host)))
+    });
     // The two before the live one were kept, and start as they were.
     for back in [last - 1, last - 2] {
         let number = back.to_string();
@@ -179,6 +196,30 @@ fn a_prune_says_what_goes_does_it_and_may_be_killed() {
 }
 
 #[test]
+fn cache_mounts_go_with_their_project_and_when_they_are_asked_for() {
+    let host = TestHost::start();
+    let mount = |project: &str| {
+        host.cli(&["project", "create", project]).ok();
+        let dir = host.data_dir().join("cache/mounts").join(project).join("npm");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("package"), vec![1; 3 << 20]).unwrap();
+        dir
+    };
+    let (one, other) = (mount("one"), mount("other"));
+    host.cli(&["project", "delete", "one", "--yes"]).ok();
+    assert!(!one.parent().unwrap().exists(), "a later project of the name begins without");
+    let plan = prune(&host, &["--mounts"]);
+    let names: Vec<&str> = plan.items.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["other/npm"]);
+    assert!(plan.bytes >= 3 * MIB && other.exists(), "{plan:#?}");
+    assert_eq!(prune(&host, &["--mounts", "--older-than", "1d", "--yes"]).items, []);
+    assert_eq!(prune(&host, &["--mounts", "--yes"]).items.len(), 1);
+    assert!(!other.exists());
+    assert_eq!(prune(&host, &["--mounts"]).items, []);
+    host.finish();
+}
+
+#[test]
 fn nothing_is_deployed_below_the_floor_of_free_inodes() {
     let host = TestHost::start_with(HostOptions::default().limit("disk_free_inodes_min", 1 << 60));
     let repo = GitRepo::of_fixture("html");
@@ -243,6 +284,8 @@ fn a_build_is_made_and_never_goes_live() {
     assert_eq!(host.get(SITE, "/").text(), "v1");
     let gone = prune(&host, &["--images", "--yes"]);
     assert!(gone.items.iter().any(|item| item.name.starts_with("shop:next")), "{gone:#?}");
+    let said = |item: &PruneItem| item.why.contains("MiB of its steps become cache");
+    assert!(gone.items.iter().any(said), "{gone:#?}");
     assert_eq!(host.get(SITE, "/").text(), "v1");
     host.finish();
 }

@@ -1,12 +1,13 @@
 //! More ways to die: again and again while it recovers, at a random moment, and containerd instead of
 //! the control plane. Visitors notice none of it, and nothing is left behind.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use windlass_model::{Deployment, DeploymentStatus, StepName};
+use windlass_model::{Deployment, DeploymentStatus, StepName, Timestamp};
 use windlass_test_support::host::kill;
 use windlass_test_support::load::Running;
-use windlass_test_support::{Request, http, sample, wait_for};
+use windlass_test_support::sample;
 
 use crate::crash::{ENDS_WITHIN, open};
 use crate::shop::{App, PROJECT, Shop, assert_unharmed};
@@ -14,8 +15,45 @@ use crate::shop::{App, PROJECT, Shop, assert_unharmed};
 /// Deployments of the random kills, all of them and in the sample.
 const RANDOM: u64 = 200;
 const RANDOM_SAMPLE: usize = 5;
-/// The longest that a random kill waits after its deployment was taken up.
-const RANDOM_WAIT_MS: u64 = 1500;
+/// A step that takes this part of a deployment is hit by some of all random kills. A shorter one may be over
+/// before the test has seen that it began: the crash matrix kills there.
+const HIT_PART: u64 = 10;
+
+/// How long a good deployment lasts on this machine, and each of its steps, in milliseconds.
+struct Course {
+    whole: u64,
+    steps: Vec<(StepName, u64)>,
+}
+
+impl Course {
+    fn of(deployment: &Deployment) -> Self {
+        let between = |from: Option<Timestamp>, to: Option<Timestamp>| {
+            let lasted = from.zip(to).map(|(from, to)| to.duration_since(from).as_millis());
+            lasted.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default()
+        };
+        let steps = deployment.steps.iter();
+        Self {
+            whole: between(deployment.started_at, deployment.live_at).max(1),
+            steps: steps.map(|step| (step.name, between(step.started_at, step.ended_at))).collect(),
+        }
+    }
+
+    /// When the kill of a case comes: each case has its own part of a deployment, with the retirement behind
+    /// it, and in that a random moment.
+    fn wait_ms(&self, seed: u64, case: u64) -> u64 {
+        let span = self.whole + self.whole / 4;
+        (case * span + sample::number(seed, 2 * case + 1, span)) / RANDOM
+    }
+
+    /// Those among the steps that take a good part of the deployment and were not hit.
+    fn missed(&self, hit: &BTreeSet<StepName>) -> Vec<StepName> {
+        let missed = self
+            .steps
+            .iter()
+            .filter(|(step, ms)| ms * HIT_PART >= self.whole && !hit.contains(step));
+        missed.map(|(step, _)| *step).collect()
+    }
+}
 
 impl Shop {
     fn deployment_body(&self) -> serde_json::Value {
@@ -91,19 +129,20 @@ impl Shop {
         self.assert_settled();
     }
 
+    /// The step at which the last deployment was taken up again, by what was logged from there on.
+    fn taken_up_at(&self, logged: usize) -> Option<StepName> {
+        let log = self.host.serve_log();
+        let id = self.host.show(PROJECT, self.last).deployment.id;
+        let mut lines = log.get(logged..).unwrap_or_default().lines();
+        let line = lines.find(|line| line.contains("taken up") && line.contains(id.as_str()))?;
+        StepName::ALL.into_iter().find(|step| line.contains(&format!("Some({step:?})")))
+    }
+
     /// Waits until a runner has begun with the last deployment.
     fn taken_up(&self) {
         let what = "the deployment is taken up";
         self.host.wait_deployment(PROJECT, self.last, what, ENDS_WITHIN, |view| {
             view.deployment.started_at.is_some()
-        });
-    }
-
-    fn wait_ready(&self) {
-        wait_for("the host is ready", ENDS_WITHIN, || {
-            let answer = http::send(self.host.api_address(), &Request::get("localhost", "/readyz"));
-            let answer = answer.map_err(|e| e.to_string())?;
-            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
         });
     }
 }
@@ -132,11 +171,12 @@ fn random_kills_of_the_control_plane_lose_no_request_and_no_deployment() {
     let seed = sample::seed();
     eprintln!("WINDLASS_TEST_SEED={seed}");
     let mut shop = open();
-    let mut cut = 0;
+    let course = Course::of(&shop.deploy_next().view.deployment);
+    let mut hit = BTreeSet::new();
     let cases = sample::of((0..RANDOM).collect(), RANDOM_SAMPLE);
     for case in &cases {
         let crashes = sample::number(seed, 2 * case, 5) == 0;
-        let wait_ms = sample::number(seed, 2 * case + 1, RANDOM_WAIT_MS);
+        let wait_ms = course.wait_ms(seed, *case);
         eprintln!("case {case}: killed after {wait_ms} ms, crashes: {crashes}");
         let load = shop.load();
         let app = if crashes { App::CrashesAtStart } else { App::Good { migrates_ms: 0 } };
@@ -145,17 +185,24 @@ fn random_kills_of_the_control_plane_lose_no_request_and_no_deployment() {
         shop.taken_up();
         // The random moment is what is tested; nothing is waited for.
         std::thread::park_timeout(Duration::from_millis(wait_ms));
-        let running = shop.host.show(PROJECT, shop.last).deployment.status;
-        cut += usize::from(running == DeploymentStatus::Running);
         shop.host.kill9_serve();
+        let logged = shop.host.serve_log().len();
         shop.restart_and_go_on();
+        let at = shop.taken_up_at(logged);
+        eprintln!("case {case}: hit {at:?}");
+        hit.extend(at);
         shop.either_end(load, &text, |failed| match code(failed) {
             // Nobody can know whether a migration that was recorded and not seen has run.
             "migrate.outcome-unknown" => true,
             code => crashes && code == "check.exited",
         });
     }
-    assert!(cut > 0, "none of {} kills fell into a deployment", cases.len());
+    assert!(!hit.is_empty(), "none of {} kills fell into a deployment", cases.len());
+    if sample::is_full() {
+        eprintln!("hit: {hit:?}; the steps' milliseconds: {:?}", course.steps);
+        let missed = course.missed(&hit);
+        assert!(missed.is_empty(), "no kill fell into {missed:?}");
+    }
     shop.deploy_next();
     shop.host.finish();
 }

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use windlass_model::HostId;
-use windlass_test_support::leaks::{force_clean, leftovers};
-use windlass_test_support::{Machine, scratch, wait_for};
+use windlass_model::{DeploymentId, DeploymentStatus, HostId};
+use windlass_test_support::leaks::{Standing, force_clean, kept_for_nobody, leftovers};
+use windlass_test_support::{Machine, TestHost, scratch, wait_for};
+
+use crate::shop::{App, PROJECT, Shop};
 
 fn run(program: &str, args: &[&str]) {
     let status = Command::new(program).args(args).status().unwrap();
@@ -103,7 +106,7 @@ fn the_leak_check_reports_a_leak_of_each_kind() {
         let seen_before = look();
         (leak.plant)(&planted);
         let what = format!("the check reports a leak of kind {}", leak.named);
-        wait_for(&what, std::time::Duration::from_secs(5), || {
+        wait_for(&what, Duration::from_secs(5), || {
             let new: Vec<String> =
                 look().into_iter().filter(|found| !seen_before.contains(found)).collect();
             let named = new.iter().any(|found| found.starts_with(leak.named));
@@ -122,4 +125,90 @@ fn clear(planted: &Planted) {
     for child in planted.children.borrow_mut().iter_mut() {
         child.wait().unwrap();
     }
+}
+
+/// Whether a report names something of a kind.
+fn names(report: &[String], kind: &str) -> bool {
+    report.iter().any(|one| one.starts_with(&format!("{kind}: ")))
+}
+
+/// How long until a deployment that is over holds nothing.
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn assert_nothing_kept(host: &TestHost) {
+    wait_for("nothing is held for those that are over", WITHIN, || {
+        let kept = host.kept_for_nobody();
+        if kept.is_empty() { Ok(()) } else { Err(format!("{kept:#?}")) }
+    });
+}
+
+#[test]
+fn the_look_before_the_teardown_reports_what_is_held_for_a_deployment_that_is_over() {
+    let mut shop = Shop::open();
+    shop.deploy_next();
+    let retired = shop.host.wait_deployment(PROJECT, 1, "the first one retires", WITHIN, |view| {
+        view.deployment.status == DeploymentStatus::Retired
+    });
+    shop.commit(App::CrashesAtStart);
+    let failed = shop.host.deploy_git(PROJECT, &shop.repo, &[]);
+    failed.failed("check.exited");
+    assert_nothing_kept(&shop.host);
+
+    // Were the live one over, all that it runs on would be reported.
+    let all = kept_for_nobody(&shop.host.held(), |_| Standing::Over);
+    for kind in [
+        "containers",
+        "tasks",
+        "snapshots",
+        "network attachments",
+        "network namespaces",
+        "cgroups",
+        "files of containers",
+    ] {
+        assert!(names(&all, kind), "{kind} in {all:#?}");
+    }
+    plant_for(&shop.host, &retired.deployment.id, &failed.view.deployment.id);
+    assert_nothing_kept(&shop.host);
+    shop.host.finish();
+}
+
+/// Leaves things lying for one that has retired and for one that failed; they are reported, and removed.
+fn plant_for(host: &TestHost, retired: &DeploymentId, failed: &DeploymentId) {
+    let (container, lease) = (format!("{retired}.web.9"), format!("build-{failed}"));
+    let (snapshot, prepared) = (format!("container-{container}"), format!("{failed}.prepared"));
+    let run = Path::new("/run/windlass").join(host.id().as_str());
+    let dirs = [
+        ("workspaces", host.data_dir().join(format!("work/{failed}"))),
+        ("scratch files of builds", host.data_dir().join(format!("build/{retired}"))),
+        ("files of containers", run.join("containers").join(&container)),
+    ];
+    let rootfs = scratch("rootfs");
+    let root = rootfs.path().to_str().unwrap();
+    host.ctr_lines(&["containers", "create", "--rootfs", root, &container, "true"]);
+    host.ctr_lines(&["snapshots", "prepare", &snapshot]);
+    host.ctr_lines(&["snapshots", "prepare", &prepared]);
+    host.ctr_lines(&["leases", "create", "--id", &lease]);
+    dirs.iter().for_each(|(_, dir)| std::fs::create_dir_all(dir).unwrap());
+
+    let kept = host.kept_for_nobody();
+    let mut planted = vec![
+        format!("containers: {container}"),
+        format!("snapshots: {snapshot}"),
+        format!("snapshots: {prepared}"),
+        format!("leases: {lease}"),
+    ];
+    planted.extend(
+        dirs.iter()
+            .map(|(kind, dir)| format!("{kind}: {}", dir.file_name().unwrap().to_str().unwrap())),
+    );
+    for one in &planted {
+        assert!(kept.contains(one), "{one} in {kept:#?}");
+    }
+    assert_eq!(kept.len(), planted.len(), "nothing else is reported: {kept:#?}");
+
+    host.ctr_lines(&["containers", "delete", &container]);
+    host.ctr_lines(&["snapshots", "delete", &snapshot]);
+    host.ctr_lines(&["snapshots", "delete", &prepared]);
+    host.ctr_lines(&["leases", "delete", &lease]);
+    dirs.iter().for_each(|(_, dir)| std::fs::remove_dir_all(dir).unwrap());
 }

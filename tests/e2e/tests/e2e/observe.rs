@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use windlass_model::Stream as LogStream;
 use windlass_model::api::LogEntry;
 use windlass_model::event::Event;
 use windlass_model::session::RunView;
@@ -219,31 +220,69 @@ fn a_dead_instance_keeps_its_log(host: &TestHost) {
         let last = entries(host, &["1", "--instance", "web.0", "--tail", "1"]);
         if last[0].line.text == "last words" { Ok(()) } else { Err(last[0].line.text.clone()) }
     });
-    let output = host.cli(&with_project(&["logs", "1", "--format", "otlp", "--tail", "3"])).ok();
-    let mut records = 0;
+    // What it wrote, what it wrote as an error, and what Windlass said of it.
+    let last = assert_same_in_otlp(host, &["1", "--tail", "3"]);
+    assert_eq!(last.last().unwrap().line.text, "last words");
+    let errors = assert_same_in_otlp(host, &["1", "--grep", "flood ", "--tail", "2"]);
+    assert!(errors.iter().all(|entry| entry.line.stream == LogStream::Stderr), "{errors:?}");
+    let switched = assert_same_in_otlp(host, &["1", "--step", "switch", "--tail", "1"]);
+    assert_eq!(switched[0].line.stream, LogStream::Host);
+}
+
+/// The lines that are asked for, which have to be the same in OTLP: time, text, stream, and a severity where
+/// Windlass itself speaks.
+fn assert_same_in_otlp(host: &TestHost, args: &[&str]) -> Vec<LogEntry> {
+    let expected = entries(host, args);
+    assert!(!expected.is_empty(), "{args:?}");
+    let logs = with_project(&[&["logs"], args, &["--format", "otlp"]].concat());
+    let output = host.cli(&logs).ok();
+    let mut records = Vec::new();
     for line in output.stdout.lines() {
         let data: serde_json::Value = serde_json::from_str(line).unwrap();
         for resource in data["resourceLogs"].as_array().unwrap() {
-            let attributes = resource["resource"]["attributes"].as_array().unwrap();
-            let service = attributes.iter().find(|it| it["key"] == "service.name").unwrap();
-            assert_eq!(service["value"]["stringValue"], "watched");
-            let found = resource["scopeLogs"][0]["logRecords"].as_array().unwrap();
-            assert!(found.iter().all(|it| it["timeUnixNano"].as_str().unwrap().len() == 19));
-            records += found.len();
+            let of = &resource["resource"]["attributes"];
+            assert_eq!(attribute(of, "service.name"), "watched");
+            assert_eq!(attribute(of, "deployment.environment.name"), "production");
+            records.extend(resource["scopeLogs"][0]["logRecords"].as_array().unwrap().clone());
         }
     }
-    assert_eq!(records, 3);
+    assert_eq!(records.len(), expected.len(), "{records:#?}");
+    for (record, entry) in records.iter().zip(&expected) {
+        let line = &entry.line;
+        assert_eq!(record["timeUnixNano"], line.at.as_nanosecond().to_string(), "{record:#}");
+        assert_eq!(record["body"]["stringValue"], line.text, "{record:#}");
+        let (stream, severity) = match line.stream {
+            LogStream::Stdout => ("stdout", None),
+            LogStream::Stderr => ("stderr", None),
+            LogStream::Host => ("host", Some((9, "INFO"))),
+            LogStream::Plugin => ("plugin", Some((9, "INFO"))),
+        };
+        assert_eq!(attribute(&record["attributes"], "log.iostream"), stream, "{record:#}");
+        let number = record.get("severityNumber").and_then(serde_json::Value::as_u64);
+        let text = record.get("severityText").and_then(serde_json::Value::as_str);
+        assert_eq!(number.zip(text), severity, "{record:#}");
+    }
+    expected
+}
+
+/// The text of an attribute, which has to be there.
+fn attribute<'a>(attributes: &'a serde_json::Value, key: &str) -> &'a str {
+    let all = attributes.as_array().unwrap();
+    let found = all.iter().find(|it| it["key"] == key);
+    found.unwrap_or_else(|| panic!("no {key} in {attributes:#}"))["value"]["stringValue"]
+        .as_str()
+        .unwrap()
 }
 
 /// A terminal with a command in it.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     master: std::fs::File,
     seen: Arc<Mutex<String>>,
 }
 
 impl Terminal {
-    fn start(host: &TestHost, args: &[&str]) -> Self {
+    pub(crate) fn start(host: &TestHost, args: &[&str]) -> Self {
         let (mut master, mut slave) = (0, 0);
         let size = size(80, 24);
         // SAFETY: both descriptors are written before they are read, and owned below.
@@ -297,7 +336,17 @@ impl Terminal {
         });
     }
 
-    fn resize(&self, columns: u16, rows: u16) {
+    /// Whether it shows this by now.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.seen.lock().unwrap().contains(text)
+    }
+
+    /// Whether the command has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
         let size = size(columns, rows);
         // SAFETY: the descriptor is open and the structure is of the kind that is read.
         let done =

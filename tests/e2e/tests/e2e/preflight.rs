@@ -1,13 +1,16 @@
 //! What is missing is named before any work; what an application points at is tried from inside; what it
 //! may reach beyond the defaults is let through, and nothing else.
 
+use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use windlass_model::{StepName, StepStatus};
-use windlass_test_support::{Deployed, GitRepo, TestHost};
+use windlass_test_support::{Deployed, GitRepo, TestHost, until};
 
 const PACKAGE: &str = "{\"name\":\"app\",\"version\":\"1.0.0\",\"engines\":{\"node\":\"22\"},\
     \"scripts\":{\"start\":\"node server.js\"},\"dependencies\":{}}";
@@ -111,6 +114,8 @@ struct Behind;
 const BRIDGE: &str = "wlt-behind";
 const NAMESPACE: &str = "wlt-behind";
 const ADDRESS: &str = "10.213.77.2";
+/// Another address of the same machine, as long as the first.
+const MOVED: &str = "10.213.77.3";
 
 impl Behind {
     fn new() -> Self {
@@ -124,6 +129,7 @@ impl Behind {
             format!("link add wlt-out type veth peer name wlt-in netns {NAMESPACE}"),
             format!("link set wlt-out master {BRIDGE} up"),
             format!("-n {NAMESPACE} addr add {ADDRESS}/24 dev wlt-in"),
+            format!("-n {NAMESPACE} addr add {MOVED}/24 dev wlt-in"),
             format!("-n {NAMESPACE} link set wlt-in up"),
             format!("-n {NAMESPACE} route add default via 10.213.77.1"),
         ] {
@@ -153,7 +159,7 @@ impl Drop for Behind {
 fn listen_inside(port: u16) {
     let (sender, ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let namespace = std::fs::File::open(format!("/run/netns/{NAMESPACE}")).unwrap();
+        let namespace = File::open(format!("/run/netns/{NAMESPACE}")).unwrap();
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
         drop(namespace);
         let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
@@ -163,11 +169,79 @@ fn listen_inside(port: u16) {
     ready.recv().unwrap();
 }
 
-/// Says whether a connection to the port that the path names is accepted.
+/// A name in `/etc/hosts` of this machine, as its last line, until this is dropped.
+struct Named {
+    file: File,
+    /// Where the line begins.
+    at: u64,
+}
+
+const HOSTS: &str = "/etc/hosts";
+const NAME: &str = "database.windlass-test.invalid";
+
+impl Named {
+    fn new() -> Self {
+        let file = OpenOptions::new().read(true).write(true).open(HOSTS).unwrap();
+        let text = std::fs::read_to_string(HOSTS).unwrap();
+        // A test that was killed may have left it behind.
+        let at =
+            text.find(&format!("\n{ADDRESS} {NAME}")).or(text.find(&format!("\n{MOVED} {NAME}")));
+        let at = at.unwrap_or(text.len()) as u64;
+        let named = Self { file, at };
+        named.file.write_all_at(format!("\n{ADDRESS} {NAME}\n").as_bytes(), at).unwrap();
+        named
+    }
+
+    fn moves(&self) {
+        self.file.write_all_at(MOVED.as_bytes(), self.at + 1).unwrap();
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let line = format!("\n{MOVED} {NAME}\n").len() as u64;
+        if self.file.metadata().unwrap().len() == self.at + line {
+            self.file.set_len(self.at).unwrap();
+        } else {
+            // Somebody has written behind it.
+            self.file.write_all_at(b"#", self.at + 1).unwrap();
+        }
+    }
+}
+
+/// What a name leads to is looked up again while the application runs: what moves is reached at its new
+/// address without a deployment, and a name that is gone takes nothing away.
+fn a_name_that_moves_is_followed(
+    host: &TestHost,
+    repo: &GitRepo,
+    toml: &str,
+    dial: impl Fn(&str) -> String,
+) {
+    const WITHIN: Duration = Duration::from_secs(180);
+    let named = Named::new();
+    repo.write("windlass.toml", toml);
+    repo.commit("Allow a name");
+    host.deploy_git("app", repo, &[]).live();
+    assert_eq!(dial("7001"), "open", "where the name leads");
+    assert_ne!(dial("7002"), "open", "another port of it");
+    assert_ne!(dial("7001/3"), "open", "where it does not lead");
+    named.moves();
+    until("the new address is reached", WITHIN, || dial("7001/3") == "open");
+    assert_ne!(dial("7002/3"), "open", "another port of it");
+    drop(named);
+    until("the name is gone", WITHIN, || {
+        host.serve_log().contains("a name keeps the addresses that it had")
+    });
+    assert_eq!(dial("7001/3"), "open", "what it led to last");
+}
+
+/// Says whether a connection to the port that the path names is accepted: `7001` of the one address, `7001/3`
+/// of the other.
 const DIALLER: &str = "const http = require('http'), net = require('net');\n\
     http.createServer((q, s) => {\n\
       if (q.url === '/') return s.end('ok');\n\
-      const to = net.connect(Number(q.url.slice(1)), '10.213.77.2');\n\
+      const [port, last] = q.url.slice(1).split('/');\n\
+      const to = net.connect(Number(port), '10.213.77.' + (last || 2));\n\
       to.setTimeout(2000, () => { to.destroy(); s.end('silence'); });\n\
       to.on('connect', () => { to.destroy(); s.end('open'); });\n\
       to.on('error', (error) => s.end(error.code));\n\
@@ -185,17 +259,19 @@ fn what_network_allow_names_is_reached_and_nothing_else() {
         ("windlass.toml", &allowed),
     ]);
     host.deploy_git("app", &repo, &[]).live();
-    let dial = |port: u16| host.get("app.localhost", &format!("/{port}")).text();
-    assert_eq!(dial(7001), "open", "what is named is reached");
-    assert_ne!(dial(7002), "open", "another port of the same host is not");
+    let dial = |to: &str| host.get("app.localhost", &format!("/{to}")).text();
+    assert_eq!(dial("7001"), "open", "what is named is reached");
+    assert_ne!(dial("7002"), "open", "another port of the same host is not");
+    let by_name = toml(&format!("\"{NAME}:7001\""));
+    a_name_that_moves_is_followed(&host, &repo, &by_name, dial);
 
     repo.write("windlass.toml", &toml(""));
     repo.commit("Allow nothing");
     host.deploy_git("app", &repo, &[]).live();
-    windlass_test_support::until(
-        "the first deployment is retired, and with it what it might reach",
-        std::time::Duration::from_secs(60),
-        || dial(7001) != "open",
+    until(
+        "the deployments before are retired, and with them what they might reach",
+        Duration::from_secs(60),
+        || dial("7001") != "open" && dial("7001/3") != "open",
     );
 
     // What a variable points at is tried from inside, behind the same wall.
@@ -208,8 +284,8 @@ fn what_network_allow_names_is_reached_and_nothing_else() {
     repo.write("windlass.toml", &toml("\"10.213.77.2:7002\""));
     repo.commit("Allow the database");
     host.deploy_git("app", &repo, &[]).live();
-    assert_eq!(dial(7002), "open");
-    assert_ne!(dial(7001), "open");
+    assert_eq!(dial("7002"), "open");
+    assert_ne!(dial("7001"), "open");
 
     repo.write("windlass.toml", &toml("\"db.nowhere.invalid:1\""));
     repo.commit("Allow what is not there");

@@ -1,28 +1,32 @@
 //! A host that has lost its state, and one that gets it back from a backup.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use windlass_model::DeploymentStatus;
 use windlass_model::recovery::{
     BackupKey, BackupView, RecoverReport, RecoveredFrom, RestoreReport,
 };
-use windlass_test_support::{Deployed, HostOptions, TestHost, until, wait_for};
+use windlass_model::running::{InstanceState, RunningView, VolumeView};
+use windlass_test_support::host::kill;
+use windlass_test_support::{Deployed, GitRepo, HostOptions, TestHost, until, wait_for};
 
 use crate::shop::{HOST, PROJECT, Shop, assert_unharmed};
 use crate::sources::{architecture, saved_image};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-impl Shop {
-    /// Stops the host and takes its state away, with the backups.
-    fn lose_state(&mut self) {
-        self.host.stop_serve();
-        for dir in ["store", "backups"] {
-            std::fs::remove_dir_all(self.host.data_dir().join(dir)).unwrap();
-        }
+/// Stops the host and takes its state away, with the backups.
+fn lose_state(host: &mut TestHost) {
+    host.stop_serve();
+    for dir in ["store", "backups"] {
+        std::fs::remove_dir_all(host.data_dir().join(dir)).unwrap();
     }
+}
 
+impl Shop {
     /// Stops the host and takes the second half of its journal away.
     fn damage_state(&mut self) {
         self.host.stop_serve();
@@ -84,7 +88,7 @@ fn a_lost_state_is_rebuilt_from_what_runs_and_no_visitor_notices() {
     let instances = shop.instances();
     let load = shop.load();
     load.wait_more(100);
-    shop.lose_state();
+    lose_state(&mut shop.host);
 
     // A host must not begin anew beside what runs.
     let refused = shop.host.serve_command().output().unwrap();
@@ -119,7 +123,7 @@ fn a_lost_state_is_rebuilt_from_what_runs_and_no_visitor_notices() {
     // By labels alone.
     let load = shop.load();
     shop.forget_live_records();
-    shop.lose_state();
+    lose_state(&mut shop.host);
     let report = shop.recover(&[]);
     assert_eq!(report.environments[0].from, RecoveredFrom::Labels, "{report:#?}");
     assert_eq!(report.environments[0].number, 2);
@@ -174,6 +178,112 @@ fn deploy_uploads(host: &TestHost, dir: &Path) {
         Deployed::of(&host.cli(&deploy)).live();
     }
     host.cli(&["stop", "--project", "boxed"]).ok();
+}
+
+/// The project with two environments, each with a web process, a worker and a volume.
+const MANY: &str = "many";
+const ENVIRONMENTS: [(&str, &str); 2] =
+    [("production", "many.localhost"), ("staging", "staging.many.localhost")];
+
+/// Answers its environment, and what it remembers.
+const SERVER: &str = "const fs = require('fs');
+require('http').createServer((q, s) => {
+  if (q.url === '/remember') fs.appendFileSync('/data/notes', 'noted;');
+  const notes = fs.existsSync('/data/notes') ? fs.readFileSync('/data/notes', 'utf8') : '';
+  s.end([process.env.WINDLASS_ENVIRONMENT, notes].join(' '));
+}).listen(process.env.PORT, '0.0.0.0');
+";
+
+fn running(host: &TestHost, environment: &str) -> RunningView {
+    let path = format!("/v1/projects/{MANY}/environments/{environment}/running");
+    host.api("GET", &path, None).json()
+}
+
+/// Container, name and process of every instance of an environment.
+fn processes(host: &TestHost, environment: &str) -> BTreeSet<(String, String, u32)> {
+    let instances = running(host, environment).instances.into_iter();
+    instances.map(|one| (one.instance.id.clone(), one.name(), one.instance.pid)).collect()
+}
+
+fn deploy_many(host: &TestHost) -> GitRepo {
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write("server.js", SERVER);
+    repo.write("worker.js", "console.log('working'); setInterval(() => {}, 1000);\n");
+    repo.write("Procfile", "web: node server.js\n");
+    let settings = "[run]\nvolumes = [{ name = \"notes\", path = \"/data\" }]\n\
+        [run.processes.worker]\ncommand = \"node worker.js\"\n";
+    repo.write("windlass.toml", settings);
+    repo.commit("one");
+    host.deploy_git(MANY, &repo, &[]).live();
+    host.cli(&["environment", "create", "staging", "--project", MANY]).ok();
+    host.deploy_git(MANY, &repo, &["-e", "staging"]).live();
+    for (environment, name) in ENVIRONMENTS {
+        assert_eq!(host.get(name, "/remember").text(), format!("{environment} noted;"));
+        let names: Vec<String> =
+            processes(host, environment).into_iter().map(|(_, name, _)| name).collect();
+        assert_eq!(names.len(), 2, "{environment}: {names:?}");
+    }
+    repo
+}
+
+/// The worker is watched as before: killed, it is started again.
+fn assert_supervised(host: &TestHost, environment: &str) {
+    let worker = || {
+        let instances = running(host, environment).instances;
+        instances.into_iter().find(|one| one.name() == "worker.0").unwrap()
+    };
+    let before = worker();
+    kill(before.instance.pid, Signal::KILL);
+    wait_for("the worker is started again", WITHIN, || match worker() {
+        one if one.restarts > before.restarts && one.state == InstanceState::Running => Ok(()),
+        one => Err(format!("{one:#?}")),
+    });
+}
+
+#[test]
+fn static_sites_workers_volumes_and_every_environment_are_recovered() {
+    let mut host = TestHost::start_with(HostOptions::default().limit("stop_grace_s", 3));
+    let dir = windlass_test_support::scratch("recover");
+    deploy_uploads(&host, dir.path());
+    let repo = deploy_many(&host);
+    let before = ENVIRONMENTS.map(|(environment, _)| processes(&host, environment));
+    lose_state(&mut host);
+    assert_eq!(host.get("site.localhost", "/").text(), "finished files", "the proxy goes on");
+
+    let report: RecoverReport = host.cli_json(&["recover"]).ok().json();
+    let mut live: Vec<String> = report
+        .environments
+        .iter()
+        .filter(|one| one.live)
+        .map(|one| format!("{}/{}", one.project, one.environment))
+        .collect();
+    live.sort();
+    assert_eq!(live, ["many/production", "many/staging", "site/production"], "{report:#?}");
+    let stopped = report.environments.iter().find(|one| one.project.as_str() == "boxed");
+    assert!(stopped.is_some_and(|one| !one.live), "what was stopped is history: {report:#?}");
+    for one in report.environments.iter().filter(|one| one.live) {
+        let instances = if one.project.as_str() == MANY { 2 } else { 0 };
+        assert_eq!((one.from, one.instances.len()), (RecoveredFrom::Record, instances), "{one:#?}");
+    }
+
+    host.restart();
+    for ((environment, name), before) in ENVIRONMENTS.into_iter().zip(before) {
+        assert_eq!(processes(&host, environment), before, "the same processes: {environment}");
+        assert_eq!(host.get(name, "/").text(), format!("{environment} noted;"));
+        assert_supervised(&host, environment);
+    }
+    let volumes: Vec<VolumeView> =
+        host.cli_json(&["volume", "list", "--project", MANY]).ok().json();
+    assert!(volumes.iter().any(|one| one.path.as_deref() == Some("/data")), "{volumes:#?}");
+    // Fresh instances have the same volume, and a deployment finds its place.
+    host.cli(&["restart", "--project", MANY]).ok();
+    assert_eq!(host.get("many.localhost", "/").text(), "production noted;");
+    host.deploy_git(MANY, &repo, &["-e", "staging"]).live();
+    assert_eq!(host.get("staging.many.localhost", "/").text(), "staging noted;");
+    assert_eq!(host.get("site.localhost", "/").text(), "finished files");
+    Deployed::of(&host.cli(&["--json", "redeploy", "--project", "site"])).live();
+    assert_eq!(host.get("site.localhost", "/").text(), "finished files");
+    host.finish();
 }
 
 /// What was uploaded before the backup can be deployed again from it alone.

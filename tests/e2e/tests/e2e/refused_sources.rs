@@ -92,8 +92,8 @@ const REFUSED: [Refused; 12] = [
     Refused {
         files: &[("Dockerfile", "FROM scratch\n"), ("index.html", "<p>hi</p>")],
         step: StepName::Plan,
-        code: "dockerfile.no-command",
-        names: "Dockerfile",
+        code: "start.no-command",
+        names: "CMD",
     },
     Refused {
         files: &[

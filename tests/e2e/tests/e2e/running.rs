@@ -22,14 +22,17 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// How many places of the crash matrix are played unless all are.
 const SAMPLE: usize = 3;
 
-/// Answers its version, who it is, and what it remembers; can be made to eat memory.
+/// Answers its version, who it is, and what it remembers; can be made to eat memory, and to answer nobody
+/// any more while its process goes on.
 const SERVER: &str = r"
 const http = require('http');
 const fs = require('fs');
 const version = 'v1';
 const me = require('crypto').randomUUID();
 const eaten = [];
+let hangs = false;
 const server = http.createServer((request, response) => {
+  if (hangs) return;
   const url = new URL(request.url, 'http://app');
   switch (url.pathname) {
     case '/slow': return setTimeout(() => response.end(`slow ${version}`), 300);
@@ -37,6 +40,9 @@ const server = http.createServer((request, response) => {
     case '/variable': return response.end(String(process.env.COLOUR));
     case '/remember': fs.appendFileSync('/data/notes', `${version};`); return response.end('noted');
     case '/notes': return response.end(fs.readFileSync('/data/notes', 'utf8'));
+    case '/hang':
+      hangs = true;
+      return response.end(me);
     case '/eat':
       response.end('eating');
       return setInterval(() => eaten.push(Buffer.alloc(16 << 20, 1)), 10);
@@ -55,7 +61,12 @@ struct World {
 impl World {
     /// Version 1 is live with these settings.
     fn open(settings: &str) -> Self {
-        let options = HostOptions::default()
+        Self::open_with(HostOptions::default(), settings)
+    }
+
+    /// The same, with further limits.
+    fn open_with(options: HostOptions, settings: &str) -> Self {
+        let options = options
             .limit("restart_pause_ms", 100)
             .limit("restart_pause_ms_max", 1000)
             .limit("crash_loop_exits", 3)
@@ -218,6 +229,43 @@ fn an_instance_that_is_killed_is_started_again_and_a_crash_loop_and_memory_are_s
                 && one.state == InstanceState::Running
         })
     });
+    world.host.finish();
+}
+
+#[test]
+fn an_instance_that_runs_and_answers_no_more_leaves_the_route_and_is_started_again() {
+    let options = HostOptions::default().limit("liveness_every_ms", 500);
+    let world = World::open_with(options, "[run]\nreplicas = 2\n[health]\npath = \"/\"\n");
+    let before = world.all_who(2);
+    let pids = |view: &RunningView| -> BTreeSet<u32> {
+        view.instances.iter().map(|one| one.instance.pid).collect()
+    };
+    let old_pids = pids(&world.running());
+    let hung = world.host.get(HOST, "/hang").text();
+    assert!(before.contains(&hung), "{hung} is one of {before:?}");
+    let view = world.until("the one that hangs runs again", |view| {
+        both_run(view) && view.instances.iter().any(|one| one.restarts == 1)
+    });
+    let again = view.instances.iter().find(|one| one.restarts == 1).unwrap();
+    assert!(again.failure.is_none() && again.last_exit.is_none(), "{again:#?}");
+    assert_eq!(pids(&view).intersection(&old_pids).count(), 1, "the other one goes on: {view:#?}");
+    let after = world.all_who(2);
+    assert!(!after.contains(&hung), "the process that hung is gone: {after:?}");
+    assert_eq!(after.intersection(&before).count(), 1, "{before:?} {after:?}");
+
+    let told = world.event(EventKind::Unhealthy);
+    assert_eq!(told.instance.as_deref(), Some(again.name().as_str()), "{told:#?}");
+    let failure = told.failure.unwrap();
+    assert_eq!(failure.code, "run.unhealthy", "{failure:#?}");
+    assert!(failure.why.contains("3 probes"), "{failure:#?}");
+    until("its recovery is told", WITHIN, || {
+        world.events().iter().any(|event| event.kind == EventKind::Recovered)
+    });
+    let recovered = world.event(EventKind::Recovered);
+    assert_eq!(recovered.instance.as_deref(), Some(again.name().as_str()), "{recovered:#?}");
+    let events = world.host.cli_json(&["events", "--project", PROJECT]).ok().stdout;
+    assert!(events.contains("environment.unhealthy"), "{events}");
+    assert_eq!(world.host.show(PROJECT, 1).deployment.status, DeploymentStatus::Live);
     world.host.finish();
 }
 

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 use windlass_build::{
-    Access as ImageAccess, BaseConfig, BasePolicy, Bases, BuildConfig, BuildRequest, BuildVariable,
-    Builder,
+    Access as ImageAccess, ArchiveFormat, BaseConfig, BasePolicy, Bases, BuildConfig, BuildRequest,
+    BuildVariable, Builder,
 };
 use windlass_containers::runtime::Access;
 use windlass_containers::{Config, Engine, Runtime};
-use windlass_model::deployment::ArtifactKind;
 use windlass_model::plan::{BuildPlan, Context};
 use windlass_model::settings::Settings;
 use windlass_model::{DeploymentId, Digest, EnvironmentName, HostId, Limits, Secret};
@@ -22,7 +21,7 @@ use windlass_test_support::addresses::TestAddresses;
 use windlass_test_support::{binary, scratch};
 
 use super::peer::Wanted;
-use super::tree::{Tree, of_config, of_dir};
+use super::tree::{Tree, of_dir, of_saved};
 
 /// Windlass without its control plane.
 pub(crate) struct Ours {
@@ -32,7 +31,7 @@ pub(crate) struct Ours {
     sandbox: Sandbox,
     plugin: Plugin,
     host_id: HostId,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 /// What came out.
@@ -77,7 +76,7 @@ impl Ours {
         .unwrap();
         let plugin = binary().with_file_name("plugins").join("dockerfile.wasm");
         let plugin = sandbox.load(&plugin, true).unwrap();
-        Self { engine, runtime, builder, sandbox, plugin, host_id, _data: data }
+        Self { engine, runtime, builder, sandbox, plugin, host_id, data }
     }
 
     /// Plans as a deployment would.
@@ -104,7 +103,7 @@ impl Ours {
         plan.map_err(|fault| fault.to_string())
     }
 
-    /// Builds, and gives the files and the configuration.
+    /// Builds, saves the image, and gives the files and the configuration.
     pub(crate) async fn build(&self, wanted: &Wanted<'_>) -> Result<Built, String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
@@ -134,10 +133,12 @@ impl Ours {
         let outcome = outcome.map_err(|failure| format!("{failure:#?}\n{}", log()))?;
         let cached = outcome.all_cached();
         let output = &outcome.artifact.outputs[0];
-        let ArtifactKind::Image { config } = &output.kind else { panic!("{output:?}") };
+        let saved = self.data.path().join("saved.tar");
+        let save = self.builder.save(&outcome.artifact, None, ArchiveFormat::Docker, &saved).await;
+        save.map_err(|failure| format!("{failure:#?}"))?;
         let mounted =
             self.runtime.mount_snapshot(&output.snapshot, Access::ReadOnly).await.unwrap();
-        Ok(Built { tree: of_dir(mounted.path()), config: of_config(config), cached })
+        Ok(Built { tree: of_dir(mounted.path()), config: of_saved(&saved), cached })
     }
 
     /// Ends it and proves that nothing is left of it on the machine.

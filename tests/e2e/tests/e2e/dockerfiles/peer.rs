@@ -1,14 +1,13 @@
 //! The peer: Debian's docker.io with BuildKit, as a private daemon; a registry for both, and their bases.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use windlass_test_support::outside::{OutsideServer, Page};
 use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{PrivateDocker, scratch};
 
-use super::tree::{Tree, of_inspected, of_tar};
+use super::tree::{Tree, of_saved, of_tar};
 
 /// What a test build is asked for.
 pub(crate) struct Wanted<'a> {
@@ -51,9 +50,18 @@ impl Peer {
             return Err(format!("the peer: {}", String::from_utf8_lossy(&files.stderr)));
         }
         run(self.build_command(wanted).args(["--tag", "built"]).arg(wanted.context));
-        let inspected = run(&mut self.docker.command(&["image", "inspect", "built"]));
-        let image: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-        Ok((of_tar(&tar), of_inspected(&image[0])))
+        let saved = self.docker.dir().join("saved.tar");
+        run(&mut self.docker.command(&["save", "--output", text(&saved), "built"]));
+        Ok((of_tar(&tar), of_saved(&saved)))
+    }
+
+    /// Loads a saved image into its own store and gives what it makes of its configuration.
+    pub(crate) fn load(&self, archive: &Path) -> serde_json::Value {
+        let said = run(&mut self.docker.command(&["load", "--quiet", "--input", text(archive)]));
+        let name = said.trim().split_once(": ").map(|(_, name)| name).unwrap_or_default();
+        let inspected = run(&mut self.docker.command(&["image", "inspect", name]));
+        let images: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+        images[0].clone()
     }
 
     fn build_command(&self, wanted: &Wanted<'_>) -> Command {
@@ -159,32 +167,12 @@ fn write_rootfs(root: &Path) {
 /// The body of `/file.txt` of the server.
 pub(crate) const FILE: &[u8] = b"downloaded\n";
 
-/// A server of one file on an address of this machine that is not its loopback, which a build never reaches.
-pub(crate) fn serve_file() -> String {
-    let route = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent: it only says which of this machine's addresses leads outside.
-    route.connect("1.1.1.1:9").unwrap();
-    let ip = route.local_addr().unwrap().ip();
-    let listener = TcpListener::bind((ip, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut request = [0_u8; 4096];
-            let read = stream.read(&mut request).unwrap_or(0);
-            let found = request[..read].windows(9).any(|part| part == b"/file.txt");
-            let status = if found { "200 OK" } else { "404 Not Found" };
-            let body = if found { FILE } else { b"" };
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                body.len()
-            );
-            let head_only = request.starts_with(b"HEAD");
-            let _gone = stream.write_all(head.as_bytes());
-            let _gone = stream.write_all(if head_only { b"" } else { body });
-        }
-    });
-    format!("http://{address}")
+/// A server of one file at an address that is not this machine's, which a build never reaches.
+pub(crate) fn serve_file() -> OutsideServer {
+    OutsideServer::start(|path| match path.split('?').next() {
+        Some("/file.txt") => Page::File(FILE),
+        _ => Page::Absent,
+    })
 }
 
 /// A copy of a fixture that both build, with the address of the registry in it.

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use serde_json::Value;
 use windlass_model::Digest;
-use windlass_model::plan::RunConfig;
 
 /// Paths with what they are: kind, mode, owner, content, and the first of their hard links.
 pub(crate) type Tree = BTreeMap<String, String>;
@@ -110,63 +109,71 @@ fn note_links(tree: &mut Tree, groups: impl Iterator<Item = Vec<String>>) {
     }
 }
 
-/// The parts of an image's configuration that say something.
-pub(crate) fn of_config(config: &RunConfig) -> Tree {
-    let pairs = |list: &[(String, String)]| list.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let mut env: Vec<String> = pairs(&config.env);
-    env.sort();
-    let health = config.details.health.as_ref().map(|check| {
-        let ms = [check.interval_ms, check.timeout_ms, check.start_period_ms];
-        format!("{:?} {ms:?} {}", check.test, check.retries)
-    });
-    let labels: BTreeMap<_, _> = config.labels.iter().cloned().collect();
-    let sorted = |list: &[String]| {
-        let mut list = list.to_vec();
-        list.sort();
-        list
-    };
-    said([
-        ("Env", format!("{env:?}")),
-        ("Entrypoint", format!("{:?}", config.entrypoint)),
-        ("Cmd", format!("{:?}", config.cmd)),
-        ("User", config.user.clone()),
-        ("WorkingDir", config.cwd.clone()),
-        ("ExposedPorts", format!("{:?}", sorted(&config.details.ports))),
-        ("Volumes", format!("{:?}", sorted(&config.volumes))),
-        ("Labels", format!("{labels:?}")),
-        ("StopSignal", config.stop_signal.clone().unwrap_or_default()),
-        ("Shell", format!("{:?}", config.details.shell)),
-        ("OnBuild", format!("{:?}", config.details.onbuild)),
-        ("Healthcheck", health.unwrap_or_default()),
-        ("Author", config.details.author.clone().unwrap_or_default()),
-    ])
+/// The parts of the configuration of a saved image (`docker save`) that say something.
+pub(crate) fn of_saved(archive: &Path) -> Tree {
+    let json = |name: &str| -> Value { serde_json::from_slice(&entry(archive, name)).unwrap() };
+    let manifest = json("manifest.json");
+    of_config(&json(manifest[0]["Config"].as_str().unwrap()))
 }
 
-/// The same of what `docker image inspect` prints.
-pub(crate) fn of_inspected(image: &Value) -> Tree {
-    let config = &image["Config"];
+fn entry(archive: &Path, name: &str) -> Vec<u8> {
+    let mut archive = tar::Archive::new(std::fs::File::open(archive).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if name_of(&entry.path().unwrap()) == name {
+            let mut body = Vec::new();
+            entry.read_to_end(&mut body).unwrap();
+            return body;
+        }
+    }
+    panic!("{name} is not in the archive")
+}
+
+/// What a configuration says of how the image is run.
+const KNOWN: [&str; 12] = [
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "User",
+    "WorkingDir",
+    "ExposedPorts",
+    "Volumes",
+    "Labels",
+    "StopSignal",
+    "Shell",
+    "OnBuild",
+    "Healthcheck",
+];
+
+/// Of an image's configuration, as images carry it; whatever else is in it counts as it is.
+pub(crate) fn of_config(image: &Value) -> Tree {
+    let config = &image["config"];
     let list = |name: &str| -> Vec<String> {
         let list = config[name].as_array().cloned().unwrap_or_default();
         list.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
     };
+    let sorted = |mut list: Vec<String>| {
+        list.sort();
+        list
+    };
     let keys = |name: &str| -> Vec<String> {
-        config[name].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
+        sorted(
+            config[name].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default(),
+        )
     };
     let labels: BTreeMap<String, String> = config["Labels"]
         .as_object()
         .map(|map| map.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect())
         .unwrap_or_default();
-    let mut env = list("Env");
-    env.sort();
     let health = config["Healthcheck"].as_object().map(|check| {
-        let ms = ["Interval", "Timeout", "StartPeriod"]
-            .map(|name| check.get(name).and_then(Value::as_u64).unwrap_or(0) / 1_000_000);
+        let number = |name: &str| check.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let times = ["Interval", "Timeout", "StartPeriod", "StartInterval"].map(number);
         let test: Vec<String> = serde_json::from_value(check["Test"].clone()).unwrap();
-        format!("{test:?} {ms:?} {}", check.get("Retries").and_then(Value::as_u64).unwrap_or(0))
+        format!("{test:?} {times:?} {}", number("Retries"))
     });
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    said([
-        ("Env", format!("{env:?}")),
+    let mut tree = said([
+        ("Env", format!("{:?}", sorted(list("Env")))),
         ("Entrypoint", format!("{:?}", list("Entrypoint"))),
         ("Cmd", format!("{:?}", list("Cmd"))),
         ("User", text(&config["User"])),
@@ -178,8 +185,15 @@ pub(crate) fn of_inspected(image: &Value) -> Tree {
         ("Shell", format!("{:?}", list("Shell"))),
         ("OnBuild", format!("{:?}", list("OnBuild"))),
         ("Healthcheck", health.unwrap_or_default()),
-        ("Author", text(&image["Author"])),
-    ])
+        ("Author", text(&image["author"])),
+        ("Platform", format!("{}/{}", text(&image["os"]), text(&image["architecture"]))),
+    ]);
+    for (name, value) in config.as_object().into_iter().flatten() {
+        if !KNOWN.contains(&name.as_str()) && !value.is_null() {
+            tree.insert(name.clone(), value.to_string());
+        }
+    }
+    tree
 }
 
 fn said<const N: usize>(parts: [(&str, String); N]) -> Tree {

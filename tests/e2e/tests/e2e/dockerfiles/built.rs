@@ -1,0 +1,127 @@
+//! `windlass build` of a folder of this machine: archives that others load, and files.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use windlass_model::{DeploymentStatus, StepName, StepStatus};
+use windlass_test_support::{CliOutput, Deployed, TestHost, scratch};
+
+use super::peer::{Peer, Registry, run, text};
+use super::tree::{of_config, of_dir, of_saved};
+
+/// Steps of the Dockerfile below.
+const STEPS: usize = 3;
+
+/// A folder with a Dockerfile that names no command, and what is made of it.
+struct Library {
+    host: TestHost,
+    dir: tempfile::TempDir,
+}
+
+impl Library {
+    fn new(registry: &Registry) -> Self {
+        let library = Self { host: TestHost::start(), dir: scratch("library") };
+        std::fs::create_dir(library.at("library")).unwrap();
+        library.write("notes.txt", "the first\n");
+        let dockerfile = [
+            &format!("FROM {}/base:1 AS make", registry.address),
+            "RUN mkdir /out && echo made > /out/file",
+            "FROM scratch",
+            "COPY --from=make /out /made",
+            "COPY notes.txt /",
+            "LABEL of=\"a library\"",
+            "EXPOSE 53/udp",
+            "SHELL [\"/bin/bash\", \"-c\"]",
+            "ONBUILD COPY . /app",
+            "HEALTHCHECK --interval=5s --retries=2 CMD [\"/check\"]",
+            "MAINTAINER Somebody",
+        ];
+        library.write("Dockerfile", &dockerfile.join("\n"));
+        library
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.at("library").join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.at(name)).unwrap()
+    }
+
+    /// `windlass build --output KIND=NAME`
+    fn run(&self, kind: &str, name: &str) -> CliOutput {
+        let (folder, output) = (self.at("library"), format!("{kind}={}", text(&self.at(name))));
+        let args = ["build", text(&folder), "--project", "library", "--output", &output];
+        self.host.cli_json(&args)
+    }
+
+    /// What it said, and how many steps it carried out.
+    fn build(&self, kind: &str, name: &str) -> (Value, usize) {
+        let built: Value = self.run(kind, name).ok().json();
+        assert_eq!(built["deployment"]["deployment"]["status"], json!(DeploymentStatus::Built));
+        let steps = built["steps"].as_array().unwrap();
+        assert_eq!(steps.len(), STEPS, "{built:#}");
+        let carried_out = steps.iter().filter(|step| step["cached"] == false).count();
+        (built["output"].clone(), carried_out)
+    }
+}
+
+#[test]
+fn a_folder_of_this_machine_becomes_archives_and_files_and_needs_no_command_for_it() {
+    let (registry, peer) = (Registry::start(), Peer::start());
+    let library = Library::new(&registry);
+
+    // For Docker: it loads the archive, and knows everything that the Dockerfile says of the image.
+    let (docker, carried_out) = library.build("docker", "docker.tar");
+    assert_eq!(carried_out, STEPS);
+    let loaded = peer.load(&library.at("docker.tar"));
+    let config = &loaded["Config"];
+    assert_eq!(config["ExposedPorts"], json!({"53/udp": {}}), "{loaded:#}");
+    assert_eq!(config["OnBuild"], json!(["COPY . /app"]));
+    assert_eq!(config["Shell"], json!(["/bin/bash", "-c"]));
+    assert_eq!(config["Labels"], json!({"of": "a library"}));
+    let check = &config["Healthcheck"];
+    assert_eq!(check["Test"], json!(["CMD", "/check"]));
+    assert_eq!((&check["Interval"], &check["Retries"]), (&json!(5_000_000_000_u64), &json!(2)));
+    assert_eq!(loaded["Author"], "Somebody");
+
+    // The same image in the other form, without a step carried out.
+    let (oci, carried_out) = library.build("oci", "oci.tar");
+    assert_eq!((carried_out, &oci["image"]["digest"]), (0, &docker["image"]["digest"]));
+    let file = library.at("oci.tar");
+    assert_eq!(oci["image"]["bytes"], json!(file.metadata().unwrap().len()));
+    let archive = format!("oci-archive:{}", text(&file));
+    let inspect = ["--insecure-policy", "inspect", "--raw", "--config", &archive];
+    let inspected = run(Command::new("skopeo").args(inspect));
+    let inspected = of_config(&serde_json::from_str(&inspected).unwrap());
+    assert_eq!(inspected, of_saved(&library.at("docker.tar")));
+
+    // Its files, also after a change; a folder with something in it is left alone.
+    library.build("folder", "files");
+    let names: Vec<String> = of_dir(&library.at("files")).into_keys().collect();
+    assert_eq!(names, ["made", "made/file", "notes.txt"]);
+    assert_eq!(library.read("files/made/file"), "made\n");
+    library.write("notes.txt", "the second\n");
+    assert_eq!(library.run("folder", "files").failure().code, "cli.not-saved");
+    assert_eq!(library.read("files/notes.txt"), "the first\n");
+    assert_eq!(
+        library.build("folder", "changed").1,
+        1,
+        "of what did not change nothing is made again"
+    );
+    assert_eq!(library.read("changed/notes.txt"), "the second\n");
+
+    // Deployed it cannot be, and that is known before anything is built.
+    let folder = library.at("library");
+    let deployed = library.host.cli_json(&["deploy", text(&folder), "--project", "library"]);
+    let deployed = Deployed::of(&deployed);
+    assert_eq!(deployed.failed("start.no-command").step, Some(StepName::Plan));
+    assert_ne!(deployed.step(StepName::Build), StepStatus::Succeeded);
+    drop((registry, peer));
+    library.host.finish();
+}

@@ -1,0 +1,105 @@
+//! A web server that is not on this machine, as far as addresses say: in a network namespace of its own, behind
+//! a pair of interfaces that is no bridge.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::UnshareFlags;
+use windlass_containers::subnet_in_use;
+use windlass_model::network::Subnet;
+
+/// What the server has under a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// A file with this content.
+    File(&'static [u8]),
+    /// The address of something else.
+    Elsewhere(String),
+    /// Nothing.
+    Absent,
+}
+
+/// The running server; its interfaces go when this is dropped, and all of it with the process.
+#[derive(Debug)]
+pub struct OutsideServer {
+    /// `http://ADDRESS:PORT`
+    pub url: String,
+    /// The interface on this machine.
+    here: String,
+}
+
+impl OutsideServer {
+    /// Starts one that asks `page` for what is under a path.
+    ///
+    /// # Panics
+    /// Without root and `ip`.
+    pub fn start(page: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        // A name of an interface has 15 letters at most.
+        let interface = |end: char| format!("wlt{end}{pid:x}-{count}");
+        let (here, there) = (interface('h'), interface('t'));
+        let subnet = free_subnet(pid);
+        let address = SocketAddr::from((subnet.host(0).unwrap(), 80));
+        let server = Self { url: format!("http://{address}"), here: here.clone() };
+        let (sender, ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // SAFETY: the thread has a network namespace of its own from here on, which nothing else shares.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET).unwrap() };
+            // What it runs is in its namespace; the process number names that of the others.
+            ip(&format!("link add {there} type veth peer name {here} netns {pid}"));
+            ip(&format!("addr add {}/30 dev {there}", address.ip()));
+            ip(&format!("link set {there} up"));
+            let listener = TcpListener::bind(address).unwrap();
+            sender.send(()).unwrap();
+            for stream in listener.incoming().flatten() {
+                // Who hangs up has what it wanted.
+                let _gone = answer(stream, &page);
+            }
+        });
+        ready.recv().expect("the server's network could not be made");
+        ip(&format!("addr add {}/30 dev {}", subnet.gateway(), server.here));
+        ip(&format!("link set {} up", server.here));
+        server
+    }
+}
+
+impl Drop for OutsideServer {
+    fn drop(&mut self) {
+        let _gone = Command::new("ip").args(["link", "delete", &self.here]).output();
+    }
+}
+
+fn ip(command: &str) {
+    let status = Command::new("ip").args(command.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {command}");
+}
+
+/// A network of two addresses that no route of this machine uses, of the block for measurements (RFC 2544).
+fn free_subnet(pid: u32) -> Subnet {
+    const BLOCK: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+    const COUNT: u32 = 1 << 15;
+    let subnet = |n: u32| Subnet { base: Ipv4Addr::from(BLOCK + n % COUNT * 4), prefix_bits: 30 };
+    (pid..pid + COUNT).map(subnet).find(|subnet| !subnet_in_use(*subnet)).unwrap()
+}
+
+fn answer(mut stream: TcpStream, page: &impl Fn(&str) -> Page) -> std::io::Result<()> {
+    let mut request = [0_u8; 4096];
+    let read = stream.read(&mut request)?;
+    let head = String::from_utf8_lossy(&request[..read]);
+    let mut words = head.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (status, more, body) = match page(path) {
+        Page::File(body) => ("200 OK", String::new(), body),
+        Page::Elsewhere(to) => ("302 Found", format!("location: {to}\r\n"), &b""[..]),
+        Page::Absent => ("404 Not Found", String::new(), &b""[..]),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{more}content-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(if method == "HEAD" { b"" } else { body })
+}
