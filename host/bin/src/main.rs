@@ -4,6 +4,7 @@
 //! every other part and must stay small: no runtime, no command line, no log of its own.
 
 mod convert;
+mod memory;
 mod roles;
 
 use std::ffi::OsString;

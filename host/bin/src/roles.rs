@@ -18,13 +18,14 @@ use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::{Failure, Limits};
 use windlass_proxy::{Listen, ProxyConfig, ProxyLimits};
 
-use crate::{COMPILE, convert};
+use crate::{COMPILE, convert, memory};
 
 /// The roles, in this process.
 pub(crate) struct Here;
 
 impl Roles for Here {
     fn serve(&self, options: ServeOptions) -> Result<(), Failure> {
+        memory::keep_little();
         log_to_stderr(options.log_format);
         let exe = this_binary()?;
         let config = ServeConfig {

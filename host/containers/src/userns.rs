@@ -214,7 +214,7 @@ impl Layers {
         for option in options {
             match option.split_once('=') {
                 Some(("lowerdir", dirs)) => {
-                    layers.lower = dirs.split(':').map(PathBuf::from).collect()
+                    layers.lower = dirs.split(':').map(PathBuf::from).collect();
                 }
                 Some(("upperdir", dir)) => upper = Some(PathBuf::from(dir)),
                 Some(("workdir", dir)) => work = Some(PathBuf::from(dir)),

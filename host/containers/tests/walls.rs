@@ -90,12 +90,31 @@ async fn privileges_are_dropped() {
     host.finish().await;
 }
 
-#[tokio::test]
-async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_owners() {
-    let host = Host::start(224).await;
-    let checks = doctor::inspect(&host.config);
-    let check = checks.iter().find(|check| check.name == "user namespaces").unwrap();
-    let first: u32 = if check.state == doctor::State::Ok { 1_000_000_000 } else { 0 };
+/// What a container with a user namespace does.
+const LOOKS: &str = "B=/bin/busybox
+        for file in /bin/busybox /home/apps /theirs/file /below/home/apps /cache/old /secret; do
+            echo $($B stat -c %u:%g $file) $file; done
+        id -u; cat /secret; echo; touch /made /cache/new; $B chown 1000:1000 /made; rm /home/apps
+        echo out > /dev/stdout; echo err > /dev/stderr; touch /theirs/no 2>&1; mknod /sda b 8 0 2>&1
+        echo x > /sys/no 2>&1; echo net: $(ls /sys/class/net); echo ready; sleep 1000";
+/// What it sees then.
+const SEEN: [&str; 12] = [
+    "0:0 /bin/busybox",
+    "1000:1000 /home/apps",
+    "7:8 /theirs/file",
+    "1000:1000 /below/home/apps",
+    "7:8 /cache/old",
+    "0:0 /secret",
+    "the secret",
+    "out",
+    "err",
+    "touch: /theirs/no: Read-only file system",
+    "mknod: /sda: Operation not permitted",
+    "net: eth0 lo",
+];
+
+/// Prepares the snapshot `step` on another one, in which a file belongs to an application's user.
+async fn step_on_another(host: &Host) {
     let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
     for (key, parent) in [("below", ROOTFS), ("step", "below-done")] {
         host.engine.prepare_snapshot(key, Some(parent), &labels).await.unwrap();
@@ -106,6 +125,15 @@ async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_o
             host.engine.commit_snapshot(key, "below-done", &labels).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_owners() {
+    let host = Host::start(224).await;
+    let checks = doctor::inspect(&host.config);
+    let check = checks.iter().find(|check| check.name == "user namespaces").unwrap();
+    let first: u32 = if check.state == doctor::State::Ok { 1_000_000_000 } else { 0 };
+    step_on_another(&host).await;
     let secret = tempfile::Builder::new().tempfile_in("/dev/shm").unwrap();
     std::fs::write(secret.path(), "the secret").unwrap();
     let made = |name: &str| {
@@ -123,13 +151,7 @@ async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_o
         target: target.to_owned(),
         read_only,
     };
-    let script = "B=/bin/busybox
-        for file in /bin/busybox /home/apps /theirs/file /below/home/apps /cache/old /secret; do
-            echo $($B stat -c %u:%g $file) $file; done
-        id -u; cat /secret; echo; touch /made /cache/new; $B chown 1000:1000 /made; rm /home/apps
-        echo out > /dev/stdout; echo err > /dev/stderr; touch /theirs/no 2>&1; mknod /sda b 8 0 2>&1
-        echo x > /sys/no 2>&1; echo net: $(ls /sys/class/net); echo ready; sleep 1000";
-    let mut spec = host.shell("mapped", script);
+    let mut spec = host.shell("mapped", LOOKS);
     spec.rootfs = Rootfs::Active("step".to_owned());
     spec.user_namespace = true;
     spec.network = Some(Attachment::build());
@@ -155,20 +177,7 @@ async fn root_with_a_user_namespace_is_nobody_on_the_host_and_files_keep_their_o
     assert!(status.contains(&format!("Uid:\t{first}\t")), "{status}");
     host.engine.delete("mapped").await.unwrap();
     let text = common::output(&spec.log.dir);
-    for line in [
-        "0:0 /bin/busybox",
-        "1000:1000 /home/apps",
-        "7:8 /theirs/file",
-        "1000:1000 /below/home/apps",
-        "7:8 /cache/old",
-        "0:0 /secret",
-        "the secret",
-        "out",
-        "err",
-        "touch: /theirs/no: Read-only file system",
-        "mknod: /sda: Operation not permitted",
-        "net: eth0 lo",
-    ] {
+    for line in SEEN {
         assert!(text.lines().any(|it| it == line), "{line:?} is not in:\n{text}");
     }
     drop(below);

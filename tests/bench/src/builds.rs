@@ -12,7 +12,7 @@ use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{CliOutput, GitRepo, PrivateDocker, Request, TestHost, http};
 
 use crate::figure::{Figure, median};
-use crate::start::resident_mb;
+use crate::start::settled_mb;
 
 const ROUNDS: usize = 5;
 /// Files of the application that is measured from its build to its first answer.
@@ -289,12 +289,12 @@ impl Both {
         // The first tenth fills pools that stay.
         for round in 0..BUILDS + BUILDS / 10 {
             if round == BUILDS / 10 {
-                before = resident_mb(self.host.serve_pid())?;
+                before = settled_mb(self.host.serve_pid())?;
             }
             sample.change(Case::Source, 1000 + round)?;
             self.build(sample, sample.name, Case::Source)?;
         }
-        let after = resident_mb(self.host.serve_pid())?;
+        let after = settled_mb(self.host.serve_pid())?;
         Ok(Figure {
             what: format!("memory that {BUILDS} builds leave in `serve`"),
             measured: after - before,

@@ -10,7 +10,7 @@ use windlass_store::Store;
 use windlass_test_support::{HostOptions, Request, Response, TestHost, http};
 
 use crate::figure::{Figure, median};
-use crate::start::{ready, resident_mb};
+use crate::start::{ready, settled_mb};
 
 const HISTORY: usize = 10_000;
 /// Half of the history is one project's, the rest is spread over so many.
@@ -27,12 +27,12 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     host.stop_serve();
     host.restart();
     list_all(&host)?;
-    let empty_mb = resident_mb(host.serve_pid())?;
+    let empty_mb = settled_mb(host.serve_pid())?;
     host.stop_serve();
     fill(&host, &sample)?;
     let starts = starts(&mut host);
     let (slowest, pages) = list_all(&host)?;
-    let grown = resident_mb(host.serve_pid())? - empty_mb;
+    let grown = settled_mb(host.serve_pid())? - empty_mb;
     let mut figures = vec![
         figure("`serve` ready with a long history", median(starts), "ms", Some(1000.0), STARTS),
         figure("slowest page of a list", slowest, "ms", Some(20.0), pages),

@@ -9,6 +9,8 @@ use windlass_test_support::TestHost;
 use crate::figure::{Figure, median};
 
 const STARTS: usize = 7;
+/// Longer than the interval in which `serve` gives free memory back.
+const SETTLED_WITHIN: Duration = Duration::from_secs(12);
 
 pub(crate) fn measure() -> Result<Vec<Figure>> {
     let mut host = TestHost::start();
@@ -67,6 +69,17 @@ fn memory(host: &TestHost) -> Result<Vec<Figure>> {
         ),
         figure("idle memory, containerd", containerd, None, "resident; not part of the bar"),
     ])
+}
+
+/// The least that is resident within some seconds: what is freed goes back in intervals.
+pub(crate) fn settled_mb(pid: u32) -> Result<f64> {
+    let until = Instant::now() + SETTLED_WITHIN;
+    let mut least = resident_mb(pid)?;
+    while Instant::now() < until {
+        std::thread::park_timeout(Duration::from_millis(100));
+        least = least.min(resident_mb(pid)?);
+    }
+    Ok(least)
 }
 
 pub(crate) fn resident_mb(pid: u32) -> Result<f64> {

@@ -40,7 +40,7 @@ fn is_given(plan: &BuildPlan, variable: &BuildVariable) -> bool {
         matches!(&output.artifact, OutputKind::Image { config, .. } if config.details.whole)
     });
     let asked = || plan.steps.iter().any(|step| asks_for(step, &variable.name));
-    !is_whole && !(variable.secret && asked())
+    !(is_whole || variable.secret && asked())
 }
 
 /// Whether a command of the step asks for a variable by name.

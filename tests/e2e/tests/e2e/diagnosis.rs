@@ -467,7 +467,7 @@ fn a_failure_says_which_plugin_is_another_one_than_in_the_version_before() {
     repo.commit("Break it");
     let failed = host.deploy_git(PROJECT, &repo, &[]);
     failed.failed("check.exited");
-    let changes = failed.view.deployment.changes.clone().unwrap();
+    let changes = failed.view.deployment.changes.unwrap();
     assert_eq!(changes.since_number, 1);
     let [plugin] = changes.plugins.as_slice() else { panic!("{changes:#?}") };
     assert_eq!(plugin.name, "node");

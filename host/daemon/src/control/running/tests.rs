@@ -57,6 +57,9 @@ const VERBS: [Verb; 7] = [
     Verb::Resume,
 ];
 
+/// The code of a refusal and words of its fix; nothing where it is accepted.
+type Expected = Option<(&'static str, &'static str)>;
+
 /// How an environment stands: what runs, what was asked of it, and what is on its way.
 type State = (Runs, Option<Action>, Other);
 
@@ -88,7 +91,7 @@ const ON_THEIR_WAY: [(Other, &str); 9] = [
 /// What each verb answers while nothing is on its way: the code and words of the fix, or nothing where it is
 /// accepted.
 #[rustfmt::skip]
-const ALONE: &[(Runs, Option<Action>, Verb, Option<(&str, &str)>)] = {
+const ALONE: &[(Runs, Option<Action>, Verb, Expected)] = {
     use Runs::{Maintenance, Nothing, Serving, Static, Stopped};
     use Verb::{Restart, Start, Stop};
     &[
@@ -230,7 +233,7 @@ impl World {
     async fn ask(&self, state: State, verb: Verb) -> Result<(), Failure> {
         let scene = Box::pin(self.scene(state)).await;
         let asked = Box::pin(self.ask_of(&scene, verb)).await;
-        self.end(scene).await;
+        Box::pin(self.end(scene)).await;
         asked
     }
 
@@ -370,7 +373,7 @@ async fn a_verb_that_a_refusal_names_is_accepted_at_that_very_moment() {
                     None => Box::pin(world.scene(state)).await,
                 };
                 let Err(refused) = Box::pin(world.ask_of(&scene, verb)).await else {
-                    world.end(scene).await;
+                    Box::pin(world.end(scene)).await;
                     continue;
                 };
                 kept = Some(scene);
@@ -384,7 +387,7 @@ async fn a_verb_that_a_refusal_names_is_accepted_at_that_very_moment() {
                 }
             }
             if let Some(scene) = kept {
-                world.end(scene).await;
+                Box::pin(world.end(scene)).await;
             }
         }
     }

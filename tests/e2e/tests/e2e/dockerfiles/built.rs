@@ -63,7 +63,7 @@ impl Library {
     /// What it said, and how many steps it carried out.
     fn build(&self, kind: &str, name: &str) -> (Value, usize) {
         let built: Value = self.run(kind, name).ok().json();
-        assert_eq!(built["deployment"]["deployment"]["status"], json!(DeploymentStatus::Built));
+        assert_eq!(built["deployment"]["status"], json!(DeploymentStatus::Built));
         let steps = built["steps"].as_array().unwrap();
         assert_eq!(steps.len(), STEPS, "{built:#}");
         let carried_out = steps.iter().filter(|step| step["cached"] == false).count();
