@@ -108,13 +108,7 @@ impl Check {
 pub fn inspect(config: &Config) -> Vec<Check> {
     let mut checks = vec![user(), kernel()];
     checks.extend(programs(config));
-    checks.extend([
-        control_groups(),
-        freezer(),
-        overlay(),
-        seccomp(),
-        user_namespaces(&config.data_dir),
-    ]);
+    checks.extend([control_groups(), freezer(), overlay(), seccomp(), user_namespaces(config)]);
     checks.extend([forwarding(), disk(&config.data_dir)]);
     checks
 }
@@ -250,11 +244,12 @@ fn freezer() -> Check {
 }
 
 /// Tries out whether root in a build can be nobody on the host, and says what is in force.
-fn user_namespaces(data_dir: &Path) -> Check {
+fn user_namespaces(config: &Config) -> Check {
     const FIX: &str = "nothing must be done; a kernel of 5.19 or later on ext4, xfs or btrfs, with \
                        user.max_user_namespaces above 0, is able to";
-    let dir = data_dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    let (state, in_force) = match IdMap::probe(dir) {
+    let root = config.data_dir.join("containerd/root");
+    let dir = root.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let (state, in_force) = match IdMap::probe(dir, config.containerd.as_deref()) {
         Ok(_) => (State::Ok, format!("root in a build is the user {} on the host", userns::FIRST)),
         Err(why) => (
             State::Warn,

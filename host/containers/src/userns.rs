@@ -9,7 +9,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,8 +60,16 @@ pub(crate) struct IdMap {
 }
 
 impl IdMap {
-    /// Tries out in `dir` whether this machine can do all that is needed; else why not.
-    pub(crate) fn probe(dir: &Path) -> Result<Self, String> {
+    /// Tries out in `dir` whether this machine can do all that is needed, and containerd, if it listens at this
+    /// socket, sees what is mounted; else why not.
+    pub(crate) fn probe(dir: &Path, containerd: Option<&Path>) -> Result<Self, String> {
+        match containerd.map(sees_our_mounts) {
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => {
+                return Err("containerd does not see what is mounted here".to_owned());
+            }
+            Some(Err(e)) => return Err(format!("containerd's process cannot be looked at: {e}")),
+        }
         let fresh_proc = Command::new("unshare")
             .args([
                 "--user",
@@ -117,7 +125,6 @@ impl IdMap {
 
     /// The owner that root's file has when it is seen through an overlay of translated layers.
     fn try_in(&self, scratch: &Path) -> io::Result<u32> {
-        use std::os::unix::fs::MetadataExt;
         for name in ["lower", "changes/upper", "changes/work"] {
             std::fs::create_dir_all(scratch.join(name))?;
         }
@@ -128,7 +135,8 @@ impl IdMap {
             &Layers {
                 lower: vec![scratch.join("lower")],
                 changes: Some((scratch.join("changes/upper"), scratch.join("changes/work"))),
-                others: Vec::new(),
+                // Nothing of it is kept: else the kernel would sync the whole file system after it.
+                others: vec!["volatile".to_owned()],
             },
         )?;
         if rustix::fs::statvfs(&root)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
@@ -186,6 +194,17 @@ pub(crate) struct Staged {
     pub(crate) mounts: Vec<Mount>,
     pub(crate) files: Vec<(PathBuf, &'static str)>,
     _stage: Stage,
+}
+
+/// Options of an overlay whose changed files and folders have all of their content.
+pub(crate) const WHOLE: [&str; 2] = ["metacopy=off", "redirect_dir=off"];
+
+/// Whether who listens at a socket has the same mounts as this process.
+fn sees_our_mounts(socket: &Path) -> io::Result<bool> {
+    let stream = std::os::unix::net::UnixStream::connect(socket)?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+    let mounts = |of: String| std::fs::read_link(format!("/proc/{of}/ns/mnt"));
+    Ok(mounts(peer.as_raw_nonzero().to_string())? == mounts("self".to_owned())?)
 }
 
 /// Hands a created task's pipes to its user, so that it can open `/dev/stdout` by its name.
@@ -344,7 +363,8 @@ impl Stage {
                 let layers = Layers {
                     lower: vec![lower.clone()],
                     changes: Some((upper.clone(), work.clone())),
-                    others: Vec::new(),
+                    // What is changed is taken over file by file: it must be there whole.
+                    others: WHOLE.map(str::to_owned).to_vec(),
                 };
                 let overlay = self.overlay(map, &layers)?;
                 let source = self.place(None, &overlay, BOUND)?;
@@ -365,15 +385,19 @@ impl Stage {
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {}
             placed => return placed,
         }
-        if let Some((layers, within)) = Layers::around(source) {
+        // One of our own: of another, the layers may not be seen from here.
+        let own = self.dir.parent().is_some_and(|mounts| source.starts_with(mounts));
+        if let Some((layers, within)) = Layers::around(source).filter(|_| own) {
             let overlay = self.overlay(map, &layers)?;
             return self.place(None, &overlay.join(within), attr());
         }
         if read_only && source.is_file() {
             // Such as a secret, in memory of an older kernel: a copy, in memory too.
             let copy = self.dir.join(ulid::Ulid::new().to_string().to_ascii_lowercase());
+            let meta = std::fs::metadata(source)?;
             std::fs::copy(source, &copy)?;
-            std::os::unix::fs::chown(&copy, Some(FIRST), Some(FIRST))?;
+            let (user, group) = (meta.uid(), meta.gid());
+            std::os::unix::fs::chown(&copy, Some(FIRST + user), Some(FIRST + group))?;
             return self.place(None, &copy, attr());
         }
         self.place(None, source, attr())

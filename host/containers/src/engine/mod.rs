@@ -9,7 +9,7 @@ mod paths;
 mod runtime;
 mod teardown;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,28 +187,17 @@ impl Engine {
     }
 }
 
-/// The translation of owners, where the machine is able to.
+/// The translation of owners, where the machine and its containerd are able to.
 async fn id_map(paths: &Paths, given: Option<PathBuf>) -> Result<Arc<IdMap>, String> {
-    let dir = paths.data().to_owned();
-    let probe = move || match given.map(|socket| sees_our_mounts(&socket)) {
-        None | Some(Ok(true)) => IdMap::probe(&dir),
-        Some(Ok(false)) => Err("the given containerd does not see what is mounted here".to_owned()),
-        Some(Err(e)) => Err(format!("the given containerd's process cannot be looked at: {e}")),
-    };
-    let probed = tokio::task::spawn_blocking(probe).await;
+    let own = paths.data().join("root");
+    let dir = if own.is_dir() { own } else { paths.data().to_owned() };
+    let socket = given.unwrap_or_else(|| paths.socket());
+    let probed = tokio::task::spawn_blocking(move || IdMap::probe(&dir, Some(&socket))).await;
     let probed = probed.map_err(|e| e.to_string()).and_then(|probed| probed.map(Arc::new));
     if let Err(why) = &probed {
         tracing::info!(why, "root in builds is the host's root, without its capabilities");
     }
     probed
-}
-
-/// Whether who listens at a socket has the same mounts as this process.
-fn sees_our_mounts(socket: &Path) -> std::io::Result<bool> {
-    let stream = std::os::unix::net::UnixStream::connect(socket)?;
-    let peer = rustix::net::sockopt::socket_peercred(&stream)?.pid;
-    let mounts = |of: String| std::fs::read_link(format!("/proc/{of}/ns/mnt"));
-    Ok(mounts(peer.as_raw_nonzero().to_string())? == mounts("self".to_owned())?)
 }
 
 /// Looks after the network's helper and walls, now and at intervals.

@@ -98,9 +98,13 @@ impl Own {
             .env_clear()
             .env("PATH", self.search_path())
             .current_dir("/");
-        // SAFETY: setsid is async-signal-safe and touches no memory of the parent.
+        // SAFETY: both calls are async-signal-safe and touch no memory of the parent.
         unsafe {
-            command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
+            command.pre_exec(|| {
+                // Root of a user namespace must get to its container's folder.
+                rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+                rustix::process::setsid().map(|_| ()).map_err(Into::into)
+            });
         }
         let child = command.spawn().map_err(RuntimeError::io("start", &self.containerd))?;
         let pid = child.id();

@@ -32,7 +32,8 @@ impl Paths {
         if !rustix::process::geteuid().is_root() {
             return Err(RuntimeError::NotRoot);
         }
-        for (dir, mode) in [(&self.run, 0o711), (&self.data, 0o700)] {
+        let outer = self.run.parent().unwrap_or(Path::new("/run")).to_owned();
+        for (dir, mode) in [(&outer, 0o711), (&self.run, 0o711), (&self.data, 0o700)] {
             std::fs::create_dir_all(dir).map_err(RuntimeError::io("create directory", dir))?;
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode))
                 .map_err(RuntimeError::io("restrict directory", dir))?;

@@ -262,6 +262,8 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
                     format!("lowerdir={}", lower.display()),
                     format!("upperdir={}", upper.display()),
                     format!("workdir={}", work.display()),
+                    userns::WHOLE[0],
+                    userns::WHOLE[1],
                 ],
             }),
             Mount::Tmpfs { target, bytes_max, mode } => special(
