@@ -53,6 +53,53 @@ struct Made<'a> {
     staged: Option<&'a Staged>,
 }
 
+/// A container that has its record, and no task yet.
+struct Recorded {
+    rootfs: Vec<Mount>,
+    staged: Option<Staged>,
+    user: User,
+    address: Option<Ipv4Addr>,
+}
+
+/// A container without a record yet. When nobody waits for it any more, as after a cancel, what was made of it is
+/// taken away, for nobody would find it; nothing has run in it.
+struct Unfinished {
+    engine: Option<Engine>,
+    id: String,
+    /// Closed when the network's part has ended, which nothing can cut off.
+    attaching: Option<tokio::sync::oneshot::Receiver<()>>,
+}
+
+impl Unfinished {
+    fn new(engine: &Engine, id: &str) -> Self {
+        Self { engine: Some(engine.clone()), id: id.to_owned(), attaching: None }
+    }
+
+    /// Who waits knows what became of it.
+    fn end(&mut self) {
+        self.engine = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let (Some(engine), Ok(runtime)) =
+            (self.engine.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let (id, attaching) = (std::mem::take(&mut self.id), self.attaching.take());
+        runtime.spawn(async move {
+            if let Some(attaching) = attaching {
+                let _ended = attaching.await;
+            }
+            if let Err(error) = engine.container_delete(&id).await {
+                tracing::warn!(id, %error, "a start that was given up left something");
+            }
+        });
+    }
+}
+
 impl Engine {
     pub(crate) fn containers(&self) -> ContainersClient<Channel> {
         ContainersClient::new(self.client().channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -144,35 +191,53 @@ impl Engine {
         terminal: Option<TerminalSize>,
         io: &(dyn Fn(&Path) -> Result<TaskIo> + Send + Sync),
     ) -> Result<Started> {
-        let (root, attached) = tokio::join!(self.prepare_root(spec), self.attach(spec));
-        let ((mounts, user), attached) = (root?, attached?);
+        let mut unfinished = Unfinished::new(self, &spec.id);
+        let recorded = self.container_record_with(spec, terminal, &mut unfinished).await;
+        unfinished.end();
+        let Recorded { rootfs, staged, user, address } = recorded?;
+        let io = io(&self.paths().containers().join(&spec.id))?;
+        let pid = self.task_create(&spec.id, rootfs, io).await?;
+        if staged.is_some() {
+            blocking(move || {
+                drop(staged);
+                userns::give_pipes(pid, &user)
+                    .map_err(RuntimeError::io("hand over the pipes of", "task"))
+            })
+            .await?;
+        }
+        let pid = self.task_start(&spec.id).await?;
+        Ok(Started { pid, address, existed: false })
+    }
+
+    /// All of a container up to its record: whatever is made after it is found by the record.
+    async fn container_record_with(
+        &self,
+        spec: &ContainerSpec,
+        terminal: Option<TerminalSize>,
+        unfinished: &mut Unfinished,
+    ) -> Result<Recorded> {
+        let attaching = self.attach(spec, unfinished);
+        let (root, attached) = tokio::join!(self.prepare_root(spec), attaching);
+        let ((rootfs, user), attached) = (root?, attached?);
         let dir = self.paths().containers().join(&spec.id);
         let files = {
-            let (dir, spec, attached) = (dir.clone(), spec.clone(), attached.clone());
+            let (spec, attached) = (spec.clone(), attached.clone());
             blocking(move || files::write(&dir, &spec, attached.as_ref())).await?
         };
-        let Some(staged) = self.stage(spec, &mounts, attached.as_ref(), &files).await? else {
+        let address = attached.as_ref().map(|attached| attached.address);
+        let staged = self.stage(spec, &rootfs, attached.as_ref(), &files).await?;
+        let Some(staged) = staged else {
             let made =
                 Made { user: &user, attached: attached.as_ref(), files: &files, staged: None };
             self.create_record(spec, &made, terminal).await?;
-            self.task_create(&spec.id, mounts, io(&dir)?).await?;
-            let pid = self.task_start(&spec.id).await?;
-            return Ok(Started { pid, address: attached.map(|it| it.address), existed: false });
+            return Ok(Recorded { rootfs, staged: None, user, address });
         };
         let spec = ContainerSpec { mounts: staged.mounts.clone(), ..spec.clone() };
         let files = Files { mounts: staged.files.clone(), ..files };
         let made =
             Made { user: &user, attached: attached.as_ref(), files: &files, staged: Some(&staged) };
         self.create_record(&spec, &made, terminal).await?;
-        let pid = self.task_create(&spec.id, staged.rootfs.clone(), io(&dir)?).await?;
-        blocking(move || {
-            drop(staged);
-            userns::give_pipes(pid, &user)
-                .map_err(RuntimeError::io("hand over the pipes of", "task"))
-        })
-        .await?;
-        let pid = self.task_start(&spec.id).await?;
-        Ok(Started { pid, address: attached.map(|attached| attached.address), existed: false })
+        Ok(Recorded { rootfs: staged.rootfs.clone(), staged: Some(staged), user, address })
     }
 
     /// The root file system's mounts, and the user as it says.
@@ -215,12 +280,24 @@ impl Engine {
             .map(Some)
     }
 
-    async fn attach(&self, spec: &ContainerSpec) -> Result<Option<Attached>> {
+    async fn attach(
+        &self,
+        spec: &ContainerSpec,
+        unfinished: &mut Unfinished,
+    ) -> Result<Option<Attached>> {
         let Some(attachment) = spec.network.clone() else {
             return Ok(None);
         };
         let (network, id) = (self.network(), spec.id.clone());
-        blocking(move || network.attach(&id, &attachment)).await.map(Some)
+        // It goes on when nobody waits for it any more.
+        let (done, attached) = tokio::sync::oneshot::channel::<()>();
+        unfinished.attaching = Some(attached);
+        let attach = move || {
+            let attached = network.attach(&id, &attachment);
+            drop(done);
+            attached
+        };
+        blocking(attach).await.map(Some)
     }
 
     async fn create_record(

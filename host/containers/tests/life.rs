@@ -325,3 +325,31 @@ async fn the_doctor_names_what_is_in_force() {
     assert!(version.unwrap().starts_with("1."));
     host.finish().await;
 }
+
+#[tokio::test]
+async fn a_start_that_nobody_waits_for_any_more_leaves_nothing() {
+    let host = Host::start(225).await;
+    let run = host.engine.paths().run().to_owned();
+    let (mut without_record, mut with_record) = (0, 0);
+    for wait_ms in (0..200).step_by(10).chain([20_000]) {
+        let id = format!("given-up-{wait_ms}");
+        let spec = host.shell_in(&id, "blog", "sleep 1000");
+        let start = host.engine.create_and_start(&spec);
+        // The moment is what is tested; whichever place it falls on, nothing may stay.
+        let _given_up = tokio::time::timeout(Duration::from_millis(wait_ms), start).await;
+        if host.engine.status(&id).await.unwrap().is_some() {
+            with_record += 1;
+        } else {
+            without_record += 1;
+            let places = ["network/netns", "containers"].map(|place| run.join(place).join(&id));
+            until("what was made of it is gone", || {
+                let left: Vec<_> = places.iter().filter(|place| place.exists()).collect();
+                if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+            })
+            .await;
+        }
+        host.engine.delete(&id).await.unwrap();
+    }
+    assert!(without_record > 0 && with_record > 0, "{without_record} and {with_record}");
+    host.finish().await;
+}
