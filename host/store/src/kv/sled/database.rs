@@ -13,7 +13,7 @@ use super::backend;
 use crate::error::{Result, StoreError};
 
 /// sled's page cache. The working set of a host is small, and idle memory counts.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How often sled's flusher looks for garbage. Durability never waits for it.
 const FLUSHER_EVERY_MS: u64 = 1000;
 /// Name of sled's flusher threads.
