@@ -196,7 +196,11 @@ require('http').createServer((q, s) => {
 
 fn running(host: &TestHost, environment: &str) -> RunningView {
     let path = format!("/v1/projects/{MANY}/environments/{environment}/running");
-    host.api("GET", &path, None).json()
+    // A recovered host takes its environments up behind its first answers.
+    wait_for("what runs is known", WITHIN, || match host.api("GET", &path, None) {
+        answer if answer.status == 200 => Ok(answer.json()),
+        answer => Err(answer.text()),
+    })
 }
 
 /// Container, name and process of every instance of an environment.
