@@ -22,7 +22,7 @@ pub const REDIRECTS_MAX: u8 = 3;
 /// Before the first probe, in milliseconds.
 pub const FIRST_AFTER_MS: u32 = 20;
 /// First pause between tries, in milliseconds.
-pub const INTERVAL_MIN_MS: u32 = 50;
+pub const INTERVAL_MIN_MS: u32 = 10;
 /// Longest pause between tries, in milliseconds.
 pub const INTERVAL_MAX_MS: u32 = 1_000;
 /// One try, in milliseconds.
