@@ -249,7 +249,8 @@ fn user_namespaces(config: &Config) -> Check {
                        user.max_user_namespaces above 0, is able to";
     let root = config.data_dir.join("containerd/root");
     let dir = root.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    let (state, in_force) = match IdMap::probe(dir, config.containerd.as_deref()) {
+    let scratch = dir.join(format!("probe-{}", ulid::Ulid::new()));
+    let (state, in_force) = match IdMap::probe(&scratch, &scratch, config.containerd.as_deref()) {
         Ok(_) => (State::Ok, format!("root in a build is the user {} on the host", userns::FIRST)),
         Err(why) => (
             State::Warn,

@@ -60,9 +60,13 @@ pub(crate) struct IdMap {
 }
 
 impl IdMap {
-    /// Tries out in `dir` whether this machine can do all that is needed, and containerd, if it listens at this
-    /// socket, sees what is mounted; else why not.
-    pub(crate) fn probe(dir: &Path, containerd: Option<&Path>) -> Result<Self, String> {
+    /// Tries out whether this machine can do all that is needed, with files in `scratch`, which goes, and mounts
+    /// in `mounts`; and whether containerd, if it listens at this socket, sees what is mounted; else why not.
+    pub(crate) fn probe(
+        scratch: &Path,
+        mounts: &Path,
+        containerd: Option<&Path>,
+    ) -> Result<Self, String> {
         match containerd.map(sees_our_mounts) {
             None | Some(Ok(true)) => {}
             Some(Ok(false)) => {
@@ -90,13 +94,14 @@ impl IdMap {
             Err(_) => return Err("`unshare` is not there to try them".to_owned()),
         }
         let map = Self::new().map_err(|e| format!("no user namespace can be made: {e}"))?;
-        let scratch = dir.join(format!("probe-{}", ulid::Ulid::new()));
-        let tried = map.try_in(&scratch);
-        let _left = std::fs::remove_dir_all(&scratch);
+        // Also before: a host that was killed here has left it.
+        let _left = std::fs::remove_dir_all(scratch);
+        let tried = map.try_in(scratch, mounts);
+        let _left = std::fs::remove_dir_all(scratch);
         match tried {
             Ok(FIRST) => Ok(map),
             Ok(_) => Err("an overlay does not translate the owners of its layers".to_owned()),
-            Err(e) => Err(format!("files of {} cannot be translated: {e}", dir.display())),
+            Err(e) => Err(format!("files of {} cannot be translated: {e}", scratch.display())),
         }
     }
 
@@ -124,12 +129,12 @@ impl IdMap {
     }
 
     /// The owner that root's file has when it is seen through an overlay of translated layers.
-    fn try_in(&self, scratch: &Path) -> io::Result<u32> {
+    fn try_in(&self, scratch: &Path, mounts: &Path) -> io::Result<u32> {
         for name in ["lower", "changes/upper", "changes/work"] {
             std::fs::create_dir_all(scratch.join(name))?;
         }
         std::fs::write(scratch.join("lower/file"), "")?;
-        let stage = Stage::new(scratch).map_err(io::Error::other)?;
+        let stage = Stage::new(mounts).map_err(io::Error::other)?;
         let root = stage.overlay(
             self,
             &Layers {

@@ -10,7 +10,7 @@ mod runtime;
 mod teardown;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use containerd_client::tonic::Request;
@@ -55,8 +55,8 @@ struct Inner {
     client: Client,
     runtime_options: Any,
     network: Arc<dyn Network>,
-    /// For containers with a user namespace of their own; why they get none.
-    id_map: Result<Arc<IdMap>, String>,
+    /// For containers with a user namespace of their own, where the machine is able to.
+    id_map: OnceLock<Arc<IdMap>>,
     /// Tasks in the background; they end with the engine.
     background: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -108,14 +108,22 @@ impl Engine {
             }
         };
         let runtime_options = runc_options(&paths, &parts);
-        let id_map = id_map(&paths, config.containerd.clone()).await;
+        sweep_mounts(&paths);
+        // It takes as long as all of the rest, and meets none of it.
+        let probing = tokio::spawn(id_map(paths.clone(), config.containerd.clone()));
+        let id_map = OnceLock::new();
         let inner = Inner { config, paths, client, runtime_options, network, id_map, background };
         let engine = Self { inner: Arc::new(inner), lease: None };
         engine.ensure_namespace(&namespace).await?;
         engine.sweep_temporary().await?;
-        engine.sweep_mounts();
         engine.sweep_orphans().await?;
         engine.sweep_sessions().await;
+        match probing.await.map_err(|e| e.to_string()).flatten() {
+            Ok(map) => drop(engine.inner.id_map.set(Arc::new(map))),
+            Err(why) => {
+                tracing::info!(why, "root in builds is the host's root, without its capabilities");
+            }
+        }
         Ok(engine)
     }
 
@@ -143,7 +151,7 @@ impl Engine {
     }
 
     pub(crate) fn id_map(&self) -> Option<Arc<IdMap>> {
-        self.inner.id_map.as_ref().ok().cloned()
+        self.inner.id_map.get().cloned()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
@@ -175,29 +183,22 @@ impl Engine {
             .map_err(self.client().refused("create namespace", name))?;
         Ok(())
     }
+}
 
-    /// Unmounts what a killed predecessor had mounted.
-    fn sweep_mounts(&self) {
-        let Ok(entries) = std::fs::read_dir(self.inner.paths.mounts()) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            crate::mount::unmount(&entry.path());
-        }
+/// Unmounts what a killed predecessor had mounted.
+fn sweep_mounts(paths: &Paths) {
+    for entry in std::fs::read_dir(paths.mounts()).into_iter().flatten().flatten() {
+        crate::mount::unmount(&entry.path());
     }
 }
 
-/// The translation of owners, where the machine and its containerd are able to.
-async fn id_map(paths: &Paths, given: Option<PathBuf>) -> Result<Arc<IdMap>, String> {
+/// The translation of owners, where the machine and its containerd are able to; else why not.
+async fn id_map(paths: Paths, given: Option<PathBuf>) -> Result<IdMap, String> {
     let own = paths.data().join("root");
     let dir = if own.is_dir() { own } else { paths.data().to_owned() };
     let socket = given.unwrap_or_else(|| paths.socket());
-    let probed = tokio::task::spawn_blocking(move || IdMap::probe(&dir, Some(&socket))).await;
-    let probed = probed.map_err(|e| e.to_string()).and_then(|probed| probed.map(Arc::new));
-    if let Err(why) = &probed {
-        tracing::info!(why, "root in builds is the host's root, without its capabilities");
-    }
-    probed
+    let probe = move || IdMap::probe(&dir.join("probe"), &paths.mounts(), Some(&socket));
+    tokio::task::spawn_blocking(probe).await.map_err(|e| e.to_string()).flatten()
 }
 
 /// Looks after the network's helper and walls, now and at intervals.

@@ -252,20 +252,14 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
     for mount in &spec.mounts {
         all.push(match mount {
             Mount::Bind { source, target, read_only } => bind(source, target, *read_only),
-            Mount::Overlay { lower, upper, work, target } => json!({
-                "destination": target,
-                "type": "overlay",
-                "source": "overlay",
-                "options": [
-                    "nosuid",
-                    "nodev",
-                    format!("lowerdir={}", lower.display()),
-                    format!("upperdir={}", upper.display()),
-                    format!("workdir={}", work.display()),
-                    userns::WHOLE[0],
-                    userns::WHOLE[1],
-                ],
-            }),
+            Mount::Overlay { lower, upper, work, target } => {
+                let dirs = [("lowerdir", lower), ("upperdir", upper), ("workdir", work)];
+                let dirs = dirs.map(|(option, dir)| format!("{option}={}", dir.display()));
+                let mut options = ["nosuid", "nodev"].to_vec();
+                options.extend(userns::WHOLE);
+                options.extend(dirs.iter().map(String::as_str));
+                special(target, "overlay", &options)
+            }
             Mount::Tmpfs { target, bytes_max, mode } => special(
                 target,
                 "tmpfs",
