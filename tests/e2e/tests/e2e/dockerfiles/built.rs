@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use windlass_model::{DeploymentStatus, StepName, StepStatus};
+use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{CliOutput, Deployed, TestHost, scratch};
 
-use super::peer::{Peer, Registry, run, text};
+use super::peer::{Peer, registry_with_bases, run, text};
 use super::tree::{of_config, of_dir, of_saved};
 
 /// Steps of the Dockerfile below.
@@ -20,7 +21,7 @@ struct Library {
 }
 
 impl Library {
-    fn new(registry: &Registry) -> Self {
+    fn new(registry: &DockerRegistry) -> Self {
         let library = Self { host: TestHost::start(), dir: scratch("library") };
         std::fs::create_dir(library.at("library")).unwrap();
         library.write("notes.txt", "the first\n");
@@ -73,7 +74,7 @@ impl Library {
 
 #[test]
 fn a_folder_of_this_machine_becomes_archives_and_files_and_needs_no_command_for_it() {
-    let (registry, peer) = (Registry::start(), Peer::start());
+    let (registry, peer) = (registry_with_bases(), Peer::start());
     let library = Library::new(&registry);
 
     // For Docker: it loads the archive, and knows everything that the Dockerfile says of the image.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use windlass_model::plan::Probe;
 use windlass_model::{StepName, StepStatus};
+use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{GitRepo, TestHost, fixture, sample};
 
 mod built;
@@ -13,7 +14,7 @@ mod peer;
 mod tree;
 
 use ours::Ours;
-use peer::{Peer, Registry, Wanted, prepared, serve_file};
+use peer::{Peer, Wanted, prepared, registry_with_bases, serve_file};
 use tree::differences;
 
 /// Fixtures of one ordinary run.
@@ -80,7 +81,7 @@ async fn every_dockerfile_gives_the_files_and_the_configuration_that_the_peer_gi
     if let Ok(only) = std::env::var("WINDLASS_TEST_DOCKERFILE") {
         fixtures.retain(|path| path.ends_with(&only));
     }
-    let (registry, server) = (Registry::start(), serve_file());
+    let (registry, server) = (registry_with_bases(), serve_file());
     let (ours, peer) = (Ours::start().await, Peer::start());
     let mut wrong = Vec::new();
     for path in sample::of(fixtures, SAMPLE) {
@@ -97,7 +98,7 @@ async fn every_dockerfile_gives_the_files_and_the_configuration_that_the_peer_gi
 async fn compare(
     name: &str,
     path: &std::path::Path,
-    registry: &Registry,
+    registry: &DockerRegistry,
     server: &str,
     ours: &Ours,
     peer: &Peer,
@@ -152,7 +153,7 @@ async fn compare(
 
 #[test]
 fn an_application_with_a_dockerfile_goes_live_and_only_what_changed_is_built_again() {
-    let (host, registry) = (TestHost::start(), Registry::start());
+    let (host, registry) = (TestHost::start(), registry_with_bases());
     let repo = GitRepo::empty();
     repo.write(
         "Dockerfile",

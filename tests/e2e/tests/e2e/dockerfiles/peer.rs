@@ -80,31 +80,16 @@ impl Peer {
     }
 }
 
-/// A registry on the loopback address, for everyone.
-pub(crate) struct Registry {
-    pub(crate) address: String,
-    running: DockerRegistry,
-}
-
-impl Registry {
-    /// With the bases that the fixtures begin with.
-    pub(crate) fn start() -> Self {
-        let running = DockerRegistry::start();
-        let registry = Self { address: running.address.clone(), running };
-        for (name, config) in bases() {
-            registry.push(name, &config);
-        }
-        registry
+/// A registry for everyone, with the bases that the fixtures begin with.
+pub(crate) fn registry_with_bases() -> DockerRegistry {
+    let (registry, dir) = (DockerRegistry::start(), scratch("base"));
+    let (root, layer) = (dir.path().join("rootfs"), dir.path().join("layer.tar"));
+    write_rootfs(&root);
+    run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
+    for (name, config) in bases() {
+        registry.push_rootfs(name, &layer, &config);
     }
-
-    fn push(&self, name: &str, config: &serde_json::Value) {
-        let dir = scratch("base");
-        let root = dir.path().join("rootfs");
-        write_rootfs(&root);
-        let layer = dir.path().join("layer.tar");
-        run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
-        self.running.push_rootfs(name, &layer, config);
-    }
+    registry
 }
 
 const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
@@ -176,7 +161,7 @@ pub(crate) fn serve_file() -> OutsideServer {
 }
 
 /// A copy of a fixture that both build, with the address of the registry in it.
-pub(crate) fn prepared(fixture: &Path, registry: &Registry) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn prepared(fixture: &Path, registry: &DockerRegistry) -> (tempfile::TempDir, PathBuf) {
     let dir = scratch("context");
     let context = dir.path().join("context");
     run(Command::new("cp").args(["-a", "--no-preserve=ownership", text(fixture), text(&context)]));
