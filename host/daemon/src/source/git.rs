@@ -91,22 +91,24 @@ impl Opened<'_> {
         }
         let asked = Asked::of(&self.remote, reference, self.git.sends_token());
         match fetch_commit(&self.git, &asked).await {
-            Err(Trouble::Damaged(_)) => {
-                self.remote.say("the cached repository is damaged: making it anew");
-                remove_cache(self.git.dir()).await?;
-                open_cache(&self.git).await?;
-                fetch_commit(&self.git, &asked).await.map_err(Trouble::into_failure)
-            }
+            Err(Trouble::Damaged(_)) => self.commit_anew(reference).await,
             other => other.map_err(Trouble::into_failure),
         }
     }
 
+    /// The same into a new cache.
+    async fn commit_anew(&self, reference: Option<&str>) -> Result<String, Failure> {
+        self.remote.say("the cached repository is damaged: making it anew");
+        remove_cache(self.git.dir()).await?;
+        open_cache(&self.git).await?;
+        let asked = Asked::of(&self.remote, reference, self.git.sends_token());
+        fetch_commit(&self.git, &asked).await.map_err(Trouble::into_failure)
+    }
+
     /// Brings a commit into the cache, unless it is there.
     pub(super) async fn known_commit(&self, id: &str) -> Result<String, Failure> {
-        let tree = format!("{id}^{{tree}}");
-        match self.git.quiet(&["rev-parse", "--verify", "--quiet", "--end-of-options", &tree]).await
-        {
-            Ok(_) if is_full_id(id) => Ok(id.to_owned()),
+        match cached(&self.git, id).await {
+            Ok(commit) if is_full_id(id) => Ok(commit),
             _ => self.commit(Some(id)).await,
         }
     }
@@ -125,9 +127,16 @@ pub(super) async fn fetch(
         remote.url
     ));
     let opened = remote.open().await?;
-    let commit = opened.commit(reference).await?;
+    let mut commit = opened.commit(reference).await?;
     let mut warnings = transport_warnings(remote.url, remote.credentials.git_token.is_some());
-    let mut got = export::export(&opened.git, &commit, place, remote.limits).await?;
+    let mut got = match export::export(&opened.git, &commit, place, remote.limits).await {
+        // Git has no word for a cache of which something is gone that a commit names.
+        Err(failure) if failure.code == failures::FETCH_FAILED => {
+            commit = opened.commit_anew(reference).await?;
+            export::export(&opened.git, &commit, place, remote.limits).await?
+        }
+        exported => exported?,
+    };
     remote.say(format!("commit {} {}", &commit[..12.min(commit.len())], got.subject));
     let anonymous = !opened.git.sends_token();
     submodules::fetch(remote, opened, &commit, place, &mut got).await?;
@@ -192,10 +201,14 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
     let (branch, tag) = (format!("refs/heads/{reference}"), format!("refs/tags/{reference}"));
     let listed = git.run(&["ls-remote", "--", asked.url, &branch, &tag, reference]).await;
     let listed = listed.map_err(failed)?;
-    let names: Vec<&str> =
-        listed.lines().filter_map(|line| line.split_once('\t')).map(|(_, name)| name).collect();
+    let named: Vec<(&str, &str)> =
+        listed.lines().filter_map(|line| line.split_once('\t')).collect();
     let wanted = [reference, branch.as_str(), tag.as_str()];
-    if let Some(name) = wanted.into_iter().find(|wanted| names.contains(wanted)) {
+    let found = |wanted: &str| named.iter().find(|(_, name)| *name == wanted);
+    if let Some((id, name)) = wanted.into_iter().find_map(found) {
+        if let Ok(commit) = cached(git, id).await {
+            return Ok(commit);
+        }
         let fetched = git.run(&["fetch", "--depth=1", "--no-tags", "--", asked.url, name]).await;
         fetched.map_err(failed)?;
         return resolve(git, "FETCH_HEAD").await.map_err(failed);
@@ -227,6 +240,13 @@ async fn from_everything(git: &Git<'_>, asked: &Asked<'_>, id: &str) -> Result<S
         }
         Err(other) => Err(Trouble::Failure(failures::classify(other, asked))),
     }
+}
+
+/// The commit of an object that lies in the cache. Git keeps a pack only with all that its commit needs.
+async fn cached(git: &Git<'_>, id: &str) -> Result<String, GitFailed> {
+    let commit = format!("{id}^{{commit}}");
+    let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
+    Ok(String::from_utf8_lossy(&git.quiet(&args).await?).trim().to_owned())
 }
 
 async fn resolve(git: &Git<'_>, name: &str) -> Result<String, GitFailed> {

@@ -7,7 +7,7 @@ use windlass_model::{Failure, Limits};
 
 use super::failures::{Asked, classify};
 use super::run::{Git, GitFailed};
-use crate::source::{Place, TreeEntry, blocking, host_failed, too_large};
+use crate::source::{Place, TreeEntry, blocking, too_large};
 
 /// An LFS pointer is a small text file; only files of these sizes are looked into.
 const LFS_POINTER_BYTES: std::ops::RangeInclusive<u64> = 100..=400;
@@ -64,8 +64,10 @@ pub(super) async fn tree(
     let mut part = || parts.next().unwrap_or_default();
     let (tree_oid, subject, author) = (part(), part(), part());
     let listed = git.run_bytes(&["ls-tree", "-r", "-z", "-l", "--full-tree", commit], &[]).await;
-    let listing =
-        parse_listing(&listed.map_err(failed)?).map_err(|e| host_failed("read the tree", &e))?;
+    let listing = parse_listing(&listed.map_err(failed)?).map_err(|what| {
+        // Git says BAD for the size of a file that is gone from the cache.
+        failed(GitFailed::Exited { stderr: format!("git ls-tree wrote {what}") })
+    })?;
     check_size(&listing, limits)?;
     let env: [(&str, &Path); 2] = [("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", root)];
     git.run_bytes(&["read-tree", commit], &env).await.map_err(failed)?;

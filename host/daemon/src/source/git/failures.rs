@@ -35,6 +35,9 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Git says something that is not in the lists below.
+pub(super) const FETCH_FAILED: &str = "source.fetch-failed";
+
 const NOT_FOUND: &[&str] = &[
     "Repository not found",
     "repository not found",
@@ -120,7 +123,7 @@ fn from_text(stderr: &str, asked: &Asked<'_>) -> Failure {
         return repository_not_found(asked);
     }
     Failure::host(
-        "source.fetch-failed",
+        FETCH_FAILED,
         format!("git could not fetch {}", asked.url),
         cause(stderr),
         "read what Git says in the log; `git ls-remote` with the same address on this machine shows the same",

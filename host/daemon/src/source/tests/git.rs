@@ -217,6 +217,56 @@ async fn a_damaged_cache_is_made_anew() {
     assert_eq!(got.fetched.commit, Some(second));
 }
 
+/// The file of a loose object, or where it would lie.
+fn object(cache: &Path, id: &str) -> PathBuf {
+    cache.join("objects").join(&id[..2]).join(&id[2..])
+}
+
+#[tokio::test]
+async fn a_commit_that_was_fetched_before_is_not_fetched_again() {
+    let (repo, _, second) = Repo::with_history();
+    let world = World::new();
+    world.fetch_git(&repo.url(), None).await.unwrap();
+    let project = world.data().join("cache/git/shop");
+    let cache = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let fetched = || std::fs::metadata(cache.join("FETCH_HEAD")).unwrap().modified().unwrap();
+    let before = fetched();
+    let again = world.fetch_git(&repo.url(), None).await.unwrap();
+    assert_eq!((again.fetched.commit, fetched()), (Some(second), before));
+    let third = repo.commit("third", &[("index.html", "three")]);
+    let newer = world.fetch_git(&repo.url(), None).await.unwrap();
+    assert_eq!(newer.fetched.commit, Some(third));
+    assert!(fetched() > before);
+}
+
+#[tokio::test]
+async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
+    let (repo, _, second) = Repo::with_history();
+    let world = World::new();
+    world.fetch_git(&repo.url(), None).await.unwrap();
+    let project = world.data().join("cache/git/shop");
+    let cache = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let packs = cache.join("objects/pack");
+    let pack = std::fs::read_dir(&packs).unwrap().flatten().map(|entry| entry.path());
+    let pack = pack.into_iter().find(|path| path.extension().is_some_and(|x| x == "pack")).unwrap();
+    // Its objects one by one, without the content of one file.
+    let aside = world.data().join("aside.pack");
+    std::fs::rename(&pack, &aside).unwrap();
+    for entry in std::fs::read_dir(&packs).unwrap().flatten() {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+    let unpacked = std::process::Command::new("git")
+        .args(["-C", cache.to_str().unwrap(), "unpack-objects", "-q"])
+        .stdin(std::fs::File::open(&aside).unwrap())
+        .status();
+    assert!(unpacked.unwrap().success());
+    std::fs::remove_file(&aside).unwrap();
+    let blob = repo.git(&["rev-parse", "HEAD:index.html"]);
+    std::fs::remove_file(object(&cache, blob.trim())).unwrap();
+    let got = world.fetch_git(&repo.url(), None).await.unwrap();
+    assert_eq!((got.fetched.commit.as_deref(), index(&got.dir).as_str()), (Some(&*second), "two"));
+}
+
 #[tokio::test]
 async fn hooks_and_settings_of_the_machine_have_no_effect() {
     let (repo, ..) = Repo::with_history();
