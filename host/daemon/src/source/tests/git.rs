@@ -255,7 +255,7 @@ async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
     for entry in std::fs::read_dir(&packs).unwrap().flatten() {
         std::fs::remove_file(entry.path()).unwrap();
     }
-    let unpacked = std::process::Command::new("git")
+    let unpacked = Command::new("git")
         .args(["-C", cache.to_str().unwrap(), "unpack-objects", "-q"])
         .stdin(std::fs::File::open(&aside).unwrap())
         .status();
