@@ -1,10 +1,13 @@
 //! Deployments: numbered, versioned, and indexed so that any page of any history is a few look-ups.
 //!
 //! **Invariant: the indexes change in the transaction that changes the record.** They are by number
-//! (project), by number (environment), by status, and by retained artifact; their values are ids.
+//! (project), by number (environment), by status, by retained artifact, and by the plan and the upload that they
+//! were made of; their values are ids.
+
+use std::collections::BTreeSet;
 
 use windlass_model::deployment::DeploymentStatus;
-use windlass_model::{Deployment, DeploymentId, EnvironmentName, ProjectName, Source};
+use windlass_model::{Deployment, DeploymentId, Digest, EnvironmentName, ProjectName, Source};
 
 use crate::doc::{Versioned, encode};
 use crate::error::{Result, StoreError};
@@ -186,6 +189,23 @@ impl Store {
         self.deployments_in(&keys::in_status(status), &Page::all())
     }
 
+    /// The ids of all deployments there are records of.
+    pub fn deployment_ids(&self) -> Result<BTreeSet<DeploymentId>> {
+        let ids = self.read_all::<DeploymentId>(keys::STATUSES, &Page::all())?;
+        Ok(ids.into_iter().map(|(_, id)| id.value).collect())
+    }
+
+    /// The uploads that a project's deployments were made of.
+    pub fn uploads_used(&self, project: &ProjectName) -> Result<BTreeSet<Digest>> {
+        let prefix = keys::uploads_used(project);
+        let found = self.inner.kv.list(&prefix, &Page::all())?;
+        let digest = |key: &str| {
+            let (hex, _) = key.strip_prefix(&prefix)?.split_once('/')?;
+            format!("sha256:{hex}").parse().ok()
+        };
+        Ok(found.iter().filter_map(|(key, _)| digest(key)).collect())
+    }
+
     /// The deployment that has been queued longest.
     pub fn next_queued_deployment(&self) -> Result<Option<Versioned<Deployment>>> {
         let page = Page { limit: 1, ..Page::default() };
@@ -303,6 +323,10 @@ pub(crate) fn index_keys(deployment: &Deployment) -> Vec<String> {
     ];
     if deployment.outputs.artifact.is_some() && !deployment.artifact_pruned {
         found.push(keys::numbered(&keys::artifacts(project, environment), *number));
+    }
+    found.extend(deployment.outputs.plan.as_ref().map(|plan| keys::plan_used(plan, id)));
+    if let Some((upload, _)) = deployment.source.upload() {
+        found.push(format!("{}{}/{id}", keys::uploads_used(project), upload.hex()));
     }
     found
 }

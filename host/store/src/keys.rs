@@ -107,6 +107,8 @@ pub(crate) fn numbered(prefix: &str, number: u64) -> String {
     format!("{prefix}{number:020}")
 }
 
+pub(crate) const STATUSES: &str = "status/";
+
 pub(crate) fn in_status(status: DeploymentStatus) -> String {
     format!("status/{status}/")
 }
@@ -127,6 +129,18 @@ pub(crate) fn intent(id: u64) -> String {
 
 pub(crate) fn plan(digest: &Digest) -> String {
     format!("plan/{}", digest.hex())
+}
+
+/// Deployments by the plan that they were built by.
+pub(crate) const PLANS_USED: &str = "plan-used/";
+
+pub(crate) fn plan_used(digest: &Digest, by: &DeploymentId) -> String {
+    format!("plan-used/{}/{by}", digest.hex())
+}
+
+/// A project's deployments by the upload that they were made of.
+pub(crate) fn uploads_used(project: &ProjectName) -> String {
+    format!("upload-used/{project}/")
 }
 
 pub(crate) fn network(name: &str) -> String {

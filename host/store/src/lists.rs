@@ -13,7 +13,7 @@ use crate::store::Store;
 
 /// Version of the indexes that this program keeps; a store with fewer gets the missing ones when it is
 /// opened.
-const INDEXES_VERSION: u32 = 1;
+const INDEXES_VERSION: u32 = 2;
 /// Deployments whose indexes are built in one commit.
 const BUILT_AT_ONCE: usize = 200;
 const STATUSES: [DeploymentStatus; 11] = [

@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 
 use windlass_model::deployment::StoredPlan;
-use windlass_model::{Deployment, Digest};
+use windlass_model::Digest;
 
 use crate::error::{Result, StoreError};
 use crate::keys;
 use crate::kv::{Expect, Page, Transaction};
 use crate::store::Store;
-
-/// Deployments looked at in one step.
-const PAGE: usize = 200;
 
 impl Store {
     /// Stores a plan; storing it again is no error.
@@ -28,8 +25,7 @@ impl Store {
     }
 
     /// Deletes the plans that no deployment refers to any more, unless a deployment is unsettled; returns
-    /// how many. A plan that is stored again in the meantime stays. Reads every deployment: background
-    /// work on a thread that may block.
+    /// how many. A plan that is stored again in the meantime stays.
     pub async fn prune_plans(&self) -> Result<usize> {
         let _structure = self.inner.structure.lock().await;
         // The plans first: who stored one of them and has not referred to it yet is unsettled below.
@@ -37,15 +33,12 @@ impl Store {
         if !self.unsettled_deployments()?.is_empty() {
             return Ok(0);
         }
-        let mut used = BTreeSet::new();
-        let mut page = Page { limit: PAGE, ..Page::default() };
-        loop {
-            let deployments = self.read_all::<Deployment>(keys::DEPLOYMENTS, &page)?;
-            let Some((last, _)) = deployments.last() else { break };
-            page.after = Some(last.clone());
-            used.extend(deployments.into_iter().filter_map(|(_, doc)| doc.value.outputs.plan));
-        }
-        let used: BTreeSet<String> = used.iter().map(keys::plan).collect();
+        let used = self.inner.kv.list(keys::PLANS_USED, &Page::all())?;
+        let digest = |key: &str| {
+            let (hex, _) = key.strip_prefix(keys::PLANS_USED)?.split_once('/')?;
+            Some(format!("{}{hex}", keys::PLANS))
+        };
+        let used: BTreeSet<String> = used.iter().filter_map(|(key, _)| digest(key)).collect();
         let mut deleted = 0;
         for (key, entry) in plans.into_iter().filter(|(key, _)| !used.contains(key)) {
             let expect = Expect::Revision(entry.revision);

@@ -151,7 +151,7 @@ impl<'a> Job<'a> {
                 .push(format!("{n} of the cache: a build uses them now, or bases are being made"));
         }
         if !self.uploads.is_empty() {
-            let kept = uploads_kept(host).await?;
+            let kept = uploads_kept(host)?;
             remove_uploads(host.config.data_dir.clone(), kept).await?;
         }
         tracing::info!(kinds = ?self.request.kinds, "pruned on demand");
@@ -270,16 +270,16 @@ impl Upload {
     }
 }
 
-async fn uploads_kept(host: &Host) -> Result<BTreeSet<Digest>, Failure> {
+fn uploads_kept(host: &Host) -> Result<BTreeSet<Digest>, Failure> {
     let mut kept = BTreeSet::new();
     for project in host.store.projects().map_err(|e| e.to_failure())? {
-        prune::uploads_of(host, &project.name, &mut kept).await?;
+        kept.extend(host.store.uploads_used(&project.name).map_err(|e| e.to_failure())?);
     }
     Ok(kept)
 }
 
 async fn uploads_to_go(host: &Host) -> Result<Vec<Upload>, Failure> {
-    let (kept, data_dir) = (uploads_kept(host).await?, host.config.data_dir.clone());
+    let (kept, data_dir) = (uploads_kept(host)?, host.config.data_dir.clone());
     let found = tokio::task::spawn_blocking(move || {
         let upload = |path: PathBuf| Upload { bytes: super::measure::size(&path).bytes, path };
         uploads::to_go(&data_dir, &kept).map(|paths| paths.into_iter().map(upload).collect())

@@ -104,9 +104,7 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
     let trees = users_of_trees(&picture, &artifacts);
     let mut uploads: BTreeMap<Digest, BTreeSet<ProjectName>> = BTreeMap::new();
     for project in host.store.projects().map_err(|e| e.to_failure())? {
-        let mut of_project = BTreeSet::new();
-        prune::uploads_of(host, &project.name, &mut of_project).await?;
-        for digest in of_project {
+        for digest in host.store.uploads_used(&project.name).map_err(|e| e.to_failure())? {
             uploads.entry(digest).or_default().insert(project.name.clone());
         }
         sums.projects.entry(project.name).or_default();

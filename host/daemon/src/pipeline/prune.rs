@@ -10,10 +10,8 @@ use std::time::Duration;
 use windlass_model::deployment::Artifact;
 use windlass_model::settings::{Overrides, Settings};
 use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, Digest, EnvironmentName, Failure, Limits,
-    ProjectName,
+    Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, Limits, ProjectName,
 };
-use windlass_store::HistoryFilter;
 
 use crate::host::Host;
 use crate::source::uploads;
@@ -162,7 +160,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     let artifacts = retained(host)?.into_iter().map(|(_, digest)| digest).collect();
     let mut uploads = BTreeSet::new();
     for project in host.store.projects().map_err(|e| e.to_failure())? {
-        uploads_of(host, &project.name, &mut uploads).await?;
+        uploads.extend(host.store.uploads_used(&project.name).map_err(|e| e.to_failure())?);
     }
     logs::sweep(host).await?;
     host.store.prune_plans().await.map_err(|e| e.to_failure())?;
@@ -177,27 +175,6 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
             "check the permissions of `uploads` in the data directory",
         )
     })
-}
-
-/// Uploads that a project's history refers to, page by page: a long history is never held as a whole.
-pub(crate) async fn uploads_of(
-    host: &Host,
-    project: &ProjectName,
-    uploads: &mut BTreeSet<Digest>,
-) -> Result<(), Failure> {
-    let (project, limit) = (project.clone(), 200);
-    let mut filter = HistoryFilter { project, environment: None, before: None, limit };
-    loop {
-        let page = host.store.deployments(&filter).map_err(|e| e.to_failure())?;
-        for deployment in page.items {
-            uploads.extend(deployment.source.upload().map(|(digest, _)| digest.clone()));
-        }
-        filter.before = page.next;
-        if filter.before.is_none() {
-            return Ok(());
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Deletes an artifact, unless another deployment that keeps its own has the same.

@@ -3,7 +3,7 @@
 use windlass_model::queue::Pin;
 use windlass_model::variable::Scope;
 use windlass_model::{
-    Deployment, DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Timestamp,
+    Deployment, DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Source, Timestamp,
 };
 use windlass_store::kv::{Expect, Page, Transaction};
 use windlass_store::{Change, Created, Idempotency, ListFilter, Store, StoreError};
@@ -163,17 +163,44 @@ async fn a_store_of_an_earlier_version_gets_the_indexes_that_it_lacks() {
     let kv = std::sync::Arc::new(windlass_store::kv::MemoryKv::new());
     let store = Store::on(kv.clone(), Limits::default()).unwrap();
     store.ensure_project(&shop()).await.unwrap();
-    let made = store.create_deployment(queued()).await.unwrap().value.id;
+    let upload = Digest::of(b"upload");
+    let mut made = queued();
+    made.source = Source::Archive { digest: upload.clone(), name: "app.zip".into() };
+    made.outputs.plan = Some(Digest::of(b"plan"));
+    let made = store.create_deployment(made).await.unwrap().value.id;
     let mut tx = Transaction::new().delete("meta/indexes", Expect::Any);
     // The key of the present process is not kept: a store on another one makes its own.
     tx = tx.delete("meta/key-check", Expect::Any);
-    for (key, _) in store.kv().list("list/", &Page::all()).unwrap() {
-        tx = tx.delete(key, Expect::Any);
+    for index in ["list/", "plan-used/", "upload-used/"] {
+        let keys = store.kv().list(index, &Page::all()).unwrap();
+        assert_eq!(keys.len(), 1, "{index}");
+        tx = tx.delete(&keys[0].0, Expect::Any);
     }
     store.kv().submit(tx).await.unwrap();
     let filter = ListFilter { project: Some(shop()), limit: 5, ..ListFilter::default() };
     assert!(store.list_deployments(&filter).unwrap().0.is_empty());
+    assert!(store.uploads_used(&shop()).unwrap().is_empty());
     let store = Store::on(kv, Limits::default()).unwrap();
+    assert_eq!(store.uploads_used(&shop()).unwrap().into_iter().collect::<Vec<_>>(), [upload]);
+    assert_eq!(store.kv().list("plan-used/", &Page::all()).unwrap().len(), 1);
     let (found, _) = store.list_deployments(&filter).unwrap();
     assert_eq!(found.into_iter().map(|d| d.value.id).collect::<Vec<_>>(), [made]);
+}
+
+#[tokio::test]
+async fn an_upload_counts_as_used_until_the_last_deployment_of_it_is_gone() {
+    let store = with_shop().await;
+    let upload = Digest::of(b"upload");
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let mut one = deployment(&production(), DeploymentStatus::Failed);
+        one.source = Source::Archive { digest: upload.clone(), name: "app.zip".into() };
+        made.push(store.create_deployment(one).await.unwrap().value.id);
+    }
+    assert_eq!(store.deployment_ids().unwrap().into_iter().collect::<Vec<_>>(), made);
+    store.delete_deployment(&made[0]).await.unwrap();
+    assert!(store.uploads_used(&shop()).unwrap().contains(&upload));
+    store.delete_deployment(&made[1]).await.unwrap();
+    assert!(store.uploads_used(&shop()).unwrap().is_empty());
+    assert!(store.deployment_ids().unwrap().is_empty());
 }

@@ -57,14 +57,8 @@ pub(super) async fn sweep(host: &Host) -> Result<(), Failure> {
             "check the permissions of `logs` in the data directory",
         )
     })?;
-    let mut gone = Vec::new();
-    for id in logged {
-        if host.deployment(&id)?.is_none() {
-            gone.push(id);
-        }
-        tokio::task::yield_now().await;
-    }
-    remove(host, gone).await;
+    let known = host.store.deployment_ids().map_err(|e| e.to_failure())?;
+    remove(host, logged.into_iter().filter(|id| !known.contains(id)).collect()).await;
     Ok(())
 }
 
