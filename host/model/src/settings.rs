@@ -283,6 +283,7 @@ impl Settings {
             .iter()
             .map(|(name, p)| (name.as_str(), serde_json::json!({ "command": p.command })))
             .collect();
+        let volumes: Vec<&str> = self.run.volumes.iter().map(|v| v.path.as_str()).collect();
         let config = serde_json::json!({
             "build": {
                 "framework": self.build.framework,
@@ -298,6 +299,7 @@ impl Settings {
                 "command": self.run.command,
                 "port": self.run.port,
                 "processes": processes,
+                "volumes": Some(volumes).filter(|volumes| !volumes.is_empty()),
             },
             "migrate": migrate,
             "health": {

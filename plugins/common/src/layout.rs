@@ -118,7 +118,23 @@ impl Declared {
     /// # Errors
     /// Code `source.unreadable`.
     pub fn read(settings: &Settings, source: &Source) -> Result<Self, PluginError> {
-        Ok(Self::of(settings, &procfile::read(source)?))
+        let mut declared = Self::of(settings, &procfile::read(source)?);
+        declared.name_origin(source);
+        Ok(declared)
+    }
+
+    /// Names the file of another platform as the origin of a command line that [`crate::settings`] took from it.
+    fn name_origin(&mut self, source: &Source) {
+        let others = crate::others::read(source);
+        if let Some((line, file, sign)) = &mut self.web
+            && *file == "windlass.toml"
+            && sign.starts_with("run.command")
+            && let Some((taken, name)) = others.get(&crate::others::Field::Start)
+            && taken.value == *line
+        {
+            *file = name;
+            *sign = format!("{}: {line}", taken.key);
+        }
     }
 
     /// The same of what was read already.

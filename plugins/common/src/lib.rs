@@ -4,12 +4,25 @@
 //! **Invariant: decisions in plain functions.** What can be decided from text is a function of text;
 //! only [`package_json::PackageJson::read`] and its like touch the source.
 
+pub mod assets;
 pub mod command;
+pub mod composer;
+pub mod compiled;
+pub mod compose;
 pub mod forced;
+pub mod glob;
 pub mod layout;
+pub mod lines;
+pub mod migrations;
+pub mod others;
 pub mod outline;
 pub mod package_json;
+pub mod pins;
 pub mod procfile;
 pub mod python;
+pub mod settings;
 pub mod spelling;
 pub mod version;
+pub mod wanted;
+pub mod xml;
+pub mod yaml;

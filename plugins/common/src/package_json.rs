@@ -13,6 +13,8 @@ pub const FILE: &str = "package.json";
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PackageJson {
+    name: Option<Value>,
+    dev_engines: Option<Value>,
     /// Not to be published: an application and no library.
     pub private: Option<Value>,
     main: Option<Value>,
@@ -64,6 +66,12 @@ impl PackageJson {
         (!line.is_empty()).then_some(line)
     }
 
+    /// All scripts, by name.
+    pub fn scripts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let scripts = self.scripts.iter().flatten();
+        scripts.filter_map(|(name, line)| Some((name.as_str(), line.as_str()?.trim())))
+    }
+
     /// The file that `main` names.
     pub fn main(&self) -> Option<&str> {
         self.main.as_ref()?.as_str().map(|main| main.trim_start_matches("./"))
@@ -78,6 +86,46 @@ impl PackageJson {
     /// `engines.<name>`
     pub fn engine(&self, name: &str) -> Option<&str> {
         self.engines.as_ref()?.get(name)?.as_str()
+    }
+
+    /// Its name; monorepos refer to it by this.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_ref()?.as_str()
+    }
+
+    /// The version of a runtime (`node`, `bun`, `deno`) in `devEngines.runtime`.
+    pub fn dev_engine(&self, runtime: &str) -> Option<&str> {
+        let listed = self.dev_engines.as_ref()?.get("runtime")?;
+        let one = std::slice::from_ref(listed);
+        let all = listed.as_array().map_or(one, Vec::as_slice);
+        let named = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(runtime);
+        all.iter().find(named)?.get("version")?.as_str()
+    }
+
+    /// The globs of `workspaces`, in either of its forms.
+    pub fn workspace_globs(&self) -> Vec<&str> {
+        let Some(value) = &self.workspaces else {
+            return Vec::new();
+        };
+        let list = value.get("packages").unwrap_or(value).as_array();
+        list.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The version requirement of a dependency of any kind.
+    pub fn requirement(&self, package: &str) -> Option<&str> {
+        let tables = [&self.dependencies, &self.optional_dependencies, &self.dev_dependencies];
+        tables.into_iter().flatten().find_map(|table| table.get(package))?.as_str()
+    }
+
+    /// Names of all dependencies, development ones included.
+    pub fn all_dependencies(&self) -> impl Iterator<Item = &str> {
+        let tables = [&self.dependencies, &self.optional_dependencies, &self.dev_dependencies];
+        tables.into_iter().flatten().flat_map(|table| table.keys().map(String::as_str))
+    }
+
+    /// Whether it installs a command for others.
+    pub fn has_bin(&self) -> bool {
+        self.bin.is_some()
     }
 
     /// `volta.node`

@@ -1,7 +1,8 @@
-//! What a Python application declares: `requirements.txt` and `pyproject.toml`.
+//! What a Python application declares: pip's requirements files, `pyproject.toml`, `Pipfile`, `setup.py`.
 
 use std::collections::BTreeSet;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use windlass_sdk::{PluginError, Source};
 
@@ -10,13 +11,50 @@ pub const PYPROJECT: &str = "pyproject.toml";
 /// Name of pip's file.
 pub const REQUIREMENTS: &str = "requirements.txt";
 
+/// Name of Pipenv's file.
+pub const PIPFILE: &str = "Pipfile";
+/// Where the requirements of what runs are, the first that exists. Those of development are none of them.
+pub const REQUIREMENT_FILES: [&str; 10] = [
+    REQUIREMENTS,
+    "requirements/production.txt",
+    "requirements/prod.txt",
+    "requirements-prod.txt",
+    "requirements-production.txt",
+    "requirements/base.txt",
+    "requirements/common.txt",
+    "requirements/main.txt",
+    "requirements/requirements.txt",
+    "requirements.in",
+];
+/// Files that include each other are followed this far.
+const INCLUDES_MAX: usize = 20;
+/// Poetry's groups that belong to what runs.
+const RUN_GROUPS: [&str; 6] = ["prod", "production", "deploy", "server", "web", "runtime"];
+
 /// The declared dependencies of an application.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Manifests {
-    /// Text of requirements.txt.
+    /// Text of the requirements file.
     pub requirements: Option<String>,
+    /// Its path: one of [`REQUIREMENT_FILES`], empty without one.
+    pub requirements_file: &'static str,
+    /// Files that it includes, and those that they include: path and text.
+    pub included: Vec<(String, String)>,
     /// pyproject.toml.
     pub pyproject: Option<Pyproject>,
+    /// Pipfile.
+    pub pipfile: Option<Pipfile>,
+    /// Requirements in setup.py or setup.cfg, and which of them it is; `None` without either.
+    pub setup: Option<(&'static str, Vec<String>)>,
+}
+
+/// What is read of a Pipfile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pipfile {
+    /// Names of the packages; with extras as in a requirement.
+    pub packages: Vec<String>,
+    /// `requires.python_full_version`, or `requires.python_version`: key and version.
+    pub python: Option<(&'static str, String)>,
 }
 
 /// What is read of a pyproject.toml.
@@ -24,7 +62,7 @@ pub struct Manifests {
 pub struct Pyproject {
     /// Whether there is a `[project]` table.
     pub project: bool,
-    /// `project.name`
+    /// `project.name`, or Poetry's.
     pub name: Option<String>,
     /// `project.dependencies`
     pub dependencies: Vec<String>,
@@ -32,12 +70,26 @@ pub struct Pyproject {
     pub dynamic: bool,
     /// `project.requires-python`, or Poetry's `python`.
     pub requires_python: Option<String>,
-    /// Names in `project.scripts`.
+    /// Names in `project.scripts`, or Poetry's.
     pub scripts: Vec<String>,
     /// Whether there is a `[build-system]`.
     pub build_system: bool,
-    /// Names of the dependencies in `[tool.poetry.dependencies]`.
+    /// Names of the dependencies in `[tool.poetry.dependencies]`, with extras as in a requirement.
     pub poetry: Option<Vec<String>>,
+    /// Poetry's groups that belong to what runs.
+    pub poetry_groups: Vec<String>,
+    /// Whether it says itself to be a package, or to be none: `tool.uv.package` and its like.
+    pub package: Option<bool>,
+    /// Whether it carries what only a package index shows: classifiers or keywords.
+    pub published: bool,
+    /// `tool.uv.required-version`
+    pub uv_version: Option<String>,
+    /// Whether `tool.uv.sources` says where packages come from.
+    pub uv_sources: bool,
+    /// Whether there is a `[tool.uv.workspace]`.
+    pub uv_workspace: bool,
+    /// Whether a source is another member of a workspace.
+    pub uv_member: bool,
 }
 
 impl Manifests {
@@ -46,41 +98,161 @@ impl Manifests {
     /// # Errors
     /// Code `python.pyproject-invalid` with line and column; `source.unreadable`.
     pub fn read(source: &Source) -> Result<Self, PluginError> {
-        source.prefetch(&[REQUIREMENTS, PYPROJECT]);
+        source.prefetch(&REQUIREMENT_FILES);
+        source.prefetch(&[PYPROJECT, PIPFILE, "setup.py", "setup.cfg"]);
         let pyproject = source.text(PYPROJECT)?.map(|text| Pyproject::parse(&text)).transpose()?;
-        Ok(Self { requirements: source.text(REQUIREMENTS)?, pyproject })
+        let text = |file: &str| source.text(file).ok().flatten();
+        let mut found = Self { pyproject, ..Self::default() };
+        found.pipfile = text(PIPFILE).map(|text| Pipfile::parse(&text));
+        for file in ["setup.py", "setup.cfg"] {
+            let requires = text(file).map(|text| (file, setup_requires(&text)));
+            found.setup = found.setup.or(requires);
+        }
+        for file in REQUIREMENT_FILES {
+            if let Some(text) = source.text(file)? {
+                found.included = included(source, file, &text);
+                (found.requirements, found.requirements_file) = (Some(text), file);
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Where a package is declared, as file and key; `None` when it is not.
     pub fn declares(&self, package: &str) -> Option<(&'static str, String)> {
-        let lines = self.requirements.iter().flat_map(|text| text.lines());
-        for (n, line) in lines.enumerate() {
-            if name_of(line).as_deref() == Some(package) {
-                return Some((REQUIREMENTS, format!("line {}: {}", n + 1, line.trim())));
+        let named = |line: &String| name_of(line).as_deref() == Some(package);
+        let in_text = |text: &str| {
+            let line = |(n, line): (usize, &str)| format!("line {}: {}", n + 1, line.trim());
+            let named = |(_, line): &(usize, &str)| name_of(line).as_deref() == Some(package);
+            text.lines().enumerate().find(named).map(line)
+        };
+        if let Some(line) = self.requirements.as_deref().and_then(in_text) {
+            return Some((self.file(), line));
+        }
+        for (path, text) in &self.included {
+            if let Some(line) = in_text(text) {
+                return Some((self.file(), format!("{path} {line}")));
             }
         }
-        let pyproject = self.pyproject.as_ref()?;
-        let named = |line: &String| name_of(line).as_deref() == Some(package);
-        if let Some(line) = pyproject.dependencies.iter().find(|line| named(line)) {
-            return Some((PYPROJECT, format!("project.dependencies: {line}")));
+        if let Some(pyproject) = &self.pyproject {
+            if let Some(line) = pyproject.dependencies.iter().find(|line| named(line)) {
+                return Some((PYPROJECT, format!("project.dependencies: {line}")));
+            }
+            if let Some(line) = pyproject.poetry.iter().flatten().find(|line| named(line)) {
+                return Some((PYPROJECT, format!("tool.poetry.dependencies.{line}")));
+            }
         }
-        let poetry = pyproject.poetry.iter().flatten().any(named);
-        poetry.then(|| (PYPROJECT, format!("tool.poetry.dependencies.{package}")))
+        let packages = self.pipfile.iter().flat_map(|pipfile| &pipfile.packages);
+        if let Some(line) = packages.into_iter().find(|line| named(line)) {
+            return Some((PIPFILE, format!("packages.{line}")));
+        }
+        let (file, requires) = self.setup.as_ref()?;
+        let line = requires.iter().find(|line| named(line))?;
+        Some((file, format!("install_requires: {line}")))
     }
 
     /// Whether anything is declared at all.
     pub fn is_empty(&self) -> bool {
-        self.requirements.is_none() && self.pyproject.is_none()
+        self.requirements.is_none() && self.pyproject.is_none() && self.pipfile.is_none()
     }
 
     /// Names of all declared packages, normalised.
     pub fn names(&self) -> BTreeSet<String> {
-        let lines = self.requirements.iter().flat_map(|text| text.lines()).map(str::to_owned);
+        let texts = self.requirements.iter().chain(self.included.iter().map(|(_, text)| text));
+        let lines = texts.flat_map(|text| text.lines()).map(str::to_owned);
         let of_project = |p: &Pyproject| {
             p.dependencies.iter().chain(p.poetry.iter().flatten()).cloned().collect::<Vec<_>>()
         };
         let project = self.pyproject.iter().flat_map(of_project);
-        lines.chain(project).filter_map(|line| name_of(&line)).collect()
+        let pipfile = self.pipfile.iter().flat_map(|pipfile| pipfile.packages.clone());
+        let setup = self.setup.iter().flat_map(|(_, requires)| requires.clone());
+        let all = lines.chain(project).chain(pipfile).chain(setup);
+        all.filter_map(|line| name_of(&line)).collect()
+    }
+
+    fn file(&self) -> &'static str {
+        if self.requirements_file.is_empty() { REQUIREMENTS } else { self.requirements_file }
+    }
+}
+
+/// What a line of a requirements file names beside packages: `-r base.txt`, `--constraint=limits.txt`.
+pub fn included_file(line: &str) -> Option<&str> {
+    let line = line.trim();
+    ["--requirement", "--constraint", "-r", "-c"].into_iter().find_map(|option| {
+        let rest = line.strip_prefix(option)?;
+        let file = rest.trim_start_matches(['=', ' ', '\t']).split(" #").next()?.trim();
+        (!file.is_empty() && !file.contains("://")).then_some(file)
+    })
+}
+
+/// The files that a requirements file includes, and those that they include, relative to the
+/// application: path and text. What does not exist is left out; pip will name it.
+fn included(source: &Source, file: &str, text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut open = vec![(file.to_owned(), text.to_owned())];
+    while let Some((file, text)) = open.pop() {
+        for line in text.lines() {
+            let Some(path) = included_file(line).and_then(|path| beside(&file, path)) else {
+                continue;
+            };
+            let known = found.iter().any(|(other, _)| *other == path);
+            if known || found.len() >= INCLUDES_MAX {
+                continue;
+            }
+            if let Ok(Some(text)) = source.text(&path) {
+                found.push((path.clone(), text.clone()));
+                open.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// A path that a file names, relative to the application; `None` when it leaves it.
+fn beside(file: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = file.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    (!path.starts_with('/')).then(|| parts.join("/"))
+}
+
+/// The requirements in the text of a setup.py or setup.cfg, as far as they are written out there.
+fn setup_requires(text: &str) -> Vec<String> {
+    let Some(rest) = text.split("install_requires").nth(1) else {
+        return Vec::new();
+    };
+    let rest = rest.trim_start().trim_start_matches('=').trim_start_matches([' ', '\t']);
+    if let Some(list) = rest.strip_prefix('[').and_then(|list| list.split("\n]").next()) {
+        let list = list.split("],").next().unwrap_or(list);
+        let quoted = list.split(['"', '\'']).skip(1).step_by(2);
+        return quoted.filter(|line| name_of(line).is_some()).map(str::to_owned).collect();
+    }
+    let mut lines = rest.lines();
+    let first = lines.next().map(str::trim).filter(|line| !line.is_empty());
+    let more = lines.take_while(|line| line.starts_with([' ', '\t'])).map(str::trim);
+    let all = first.into_iter().chain(more).filter(|line| name_of(line).is_some());
+    all.map(str::to_owned).collect()
+}
+
+impl Pipfile {
+    /// Reads the text of a Pipfile; what does not read declares nothing, and Pipenv will say so.
+    pub fn parse(text: &str) -> Self {
+        let Ok(table) = DeTable::parse(text.trim_start_matches('\u{feff}')) else {
+            return Self::default();
+        };
+        let file = DeValue::Table(table.into_inner());
+        let python = ["python_full_version", "python_version"]
+            .into_iter()
+            .find_map(|key| Some((key, at(&file, &["requires", key]).and_then(text_of)?)));
+        Self { packages: at(&file, &["packages"]).map(requirements).unwrap_or_default(), python }
     }
 }
 
@@ -106,27 +278,70 @@ impl Pyproject {
 
     fn of(file: &DeValue<'_>) -> Self {
         let project = |key: &str| at(file, &["project", key]);
+        let poetry = |key: &str| at(file, &["tool", "poetry", key]);
+        let uv = |key: &str| at(file, &["tool", "uv", key]);
         let list = |key: &str| -> Vec<String> {
             let items = project(key).and_then(DeValue::as_array);
             items.into_iter().flatten().filter_map(|item| text_of(item.get_ref())).collect()
         };
-        let keys = |value: &DeValue<'_>| -> Vec<String> {
-            let keys = value.as_table().into_iter().flat_map(DeTable::keys);
-            keys.map(|key| key.get_ref().to_string()).collect()
+        let says = |value: Option<&DeValue<'_>>| value.and_then(DeValue::as_bool);
+        let filled = |value: Option<&DeValue<'_>>| {
+            value.and_then(DeValue::as_array).is_some_and(|items| !items.is_empty())
         };
-        let poetry = ["tool", "poetry", "dependencies"];
+        let shown = ["classifiers", "keywords"];
+        let groups = at(file, &["tool", "poetry", "group"]).map(keys).unwrap_or_default();
+        let groups = groups.into_iter().filter(|name| RUN_GROUPS.contains(&name.as_str()));
+        let groups: Vec<String> = groups.collect();
+        let own = at(file, &["tool", "poetry", "dependencies"]).map(requirements);
+        let grouped = groups.iter().flat_map(|group| {
+            let path = ["tool", "poetry", "group", group.as_str(), "dependencies"];
+            at(file, &path).map(requirements).unwrap_or_default()
+        });
         let poetry_python = at(file, &["tool", "poetry", "dependencies", "python"]);
+        let poetry_dependencies = own.map(|own| own.into_iter().chain(grouped).collect());
         Self {
             project: at(file, &["project"]).is_some(),
-            name: project("name").and_then(text_of),
+            name: project("name").or(poetry("name")).and_then(text_of),
             dependencies: list("dependencies"),
             dynamic: list("dynamic").iter().any(|key| key == "dependencies"),
             requires_python: project("requires-python").or(poetry_python).and_then(text_of),
-            scripts: project("scripts").map(keys).unwrap_or_default(),
+            scripts: project("scripts").or(poetry("scripts")).map(keys).unwrap_or_default(),
             build_system: at(file, &["build-system"]).is_some(),
-            poetry: at(file, &poetry).map(keys),
+            poetry: poetry_dependencies,
+            poetry_groups: groups,
+            package: says(uv("package"))
+                .or(says(poetry("package-mode")))
+                .or(says(at(file, &["tool", "pdm", "distribution"]))),
+            published: shown.iter().any(|key| filled(project(key)) || filled(poetry(key))),
+            uv_version: uv("required-version").and_then(text_of),
+            uv_sources: uv("sources").is_some(),
+            uv_workspace: uv("workspace").is_some(),
+            uv_member: uv("sources").and_then(DeValue::as_table).is_some_and(|sources| {
+                sources.values().any(|one| {
+                    says(one.get_ref().get("workspace").map(Spanned::get_ref)) == Some(true)
+                })
+            }),
         }
     }
+}
+
+/// The keys of a table.
+fn keys(value: &DeValue<'_>) -> Vec<String> {
+    let keys = value.as_table().into_iter().flat_map(DeTable::keys);
+    keys.map(|key| key.get_ref().to_string()).collect()
+}
+
+/// The packages of a table `name = "version"` or `name = { extras = [...] }`, as requirements.
+fn requirements(value: &DeValue<'_>) -> Vec<String> {
+    let entries = value.as_table().into_iter().flat_map(DeTable::iter);
+    let line = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+        let name: &std::borrow::Cow<'_, str> = name.get_ref();
+        let extras = at(value.get_ref(), &["extras"]).and_then(DeValue::as_array);
+        let extras = extras.into_iter().flatten().filter_map(|extra| text_of(extra.get_ref()));
+        let extras: Vec<String> = extras.collect();
+        if extras.is_empty() { name.to_string() } else { format!("{name}[{}]", extras.join(",")) }
+    };
+    entries.map(line).collect()
 }
 
 /// The value below these keys.
@@ -207,7 +422,7 @@ mod tests {
         assert_eq!(project.dependencies, ["flask", "gunicorn>=20"]);
         assert_eq!(project.scripts, ["shop"]);
         assert!(project.project && project.build_system && !project.dynamic);
-        let manifests = Manifests { pyproject: Some(project), requirements: None };
+        let manifests = Manifests { pyproject: Some(project), ..Manifests::default() };
         let key = "project.dependencies: gunicorn>=20".to_owned();
         assert_eq!(manifests.declares("gunicorn"), Some((PYPROJECT, key)));
         assert_eq!(manifests.declares("django"), None);
@@ -220,5 +435,64 @@ mod tests {
         assert!(!project.project);
         assert_eq!(project.requires_python.as_deref(), Some("^3.11"));
         assert_eq!(project.poetry.unwrap(), ["flask", "python"]);
+    }
+
+    #[test]
+    fn groups_extras_and_scripts_of_poetry_are_read() {
+        let text = "[tool.poetry]\nname='shop'\npackage-mode=false\n\
+                    [tool.poetry.dependencies]\nfastapi={version='*',extras=['standard']}\n\
+                    [tool.poetry.group.prod.dependencies]\ngunicorn='*'\n\
+                    [tool.poetry.group.dev.dependencies]\npytest='*'\n\
+                    [tool.poetry.scripts]\nserve='shop:main'\n";
+        let project = Pyproject::parse(text).unwrap();
+        assert_eq!(project.poetry_groups, ["prod"]);
+        assert_eq!((project.name.as_deref(), project.package), (Some("shop"), Some(false)));
+        assert_eq!(project.scripts, ["serve"]);
+        assert_eq!(project.poetry.unwrap(), ["fastapi[standard]", "gunicorn"]);
+    }
+
+    #[test]
+    fn tables_of_uv_are_read() {
+        let text = "[project]\nname='x'\nclassifiers=['a']\n[tool.uv]\nrequired-version='>=0.6'\n\
+                    [tool.uv.sources]\ny={workspace=true}\n";
+        let project = Pyproject::parse(text).unwrap();
+        assert!(project.published && project.uv_sources && project.uv_member);
+        assert!(!project.uv_workspace);
+        assert_eq!(project.uv_version.as_deref(), Some(">=0.6"));
+    }
+
+    #[test]
+    fn a_pipfile_is_read() {
+        let pipfile = Pipfile::parse(
+            "[packages]\nflask='*'\nuvicorn={extras=['standard'],version='*'}\n\
+             [dev-packages]\npytest='*'\n[requires]\npython_version='3.12'\n",
+        );
+        assert_eq!(pipfile.packages, ["flask", "uvicorn[standard]"]);
+        assert_eq!(pipfile.python, Some(("python_version", "3.12".to_owned())));
+        assert_eq!(Pipfile::parse("[packages"), Pipfile::default());
+    }
+
+    #[test]
+    fn requirements_of_a_setup_are_read() {
+        let script =
+            "setup(\n  name='x',\n  install_requires=[\n    'flask>=2',\n    \"click\",\n  ],\n)";
+        assert_eq!(setup_requires(script), ["flask>=2", "click"]);
+        let config = "[options]\ninstall_requires =\n    flask>=2\n    click\npackages = find:\n";
+        assert_eq!(setup_requires(config), ["flask>=2", "click"]);
+        assert!(setup_requires("setup()").is_empty());
+    }
+
+    #[test]
+    fn included_files_are_told_from_packages() {
+        assert_eq!(included_file("-r base.txt # all"), Some("base.txt"));
+        assert_eq!(included_file("--constraint=../limits.txt"), Some("../limits.txt"));
+        assert_eq!(included_file("-r https://example.org/x.txt"), None);
+        assert_eq!(included_file("requests"), None);
+        assert_eq!(
+            beside("requirements/prod.txt", "base.txt").as_deref(),
+            Some("requirements/base.txt")
+        );
+        assert_eq!(beside("requirements/prod.txt", "../x.txt").as_deref(), Some("x.txt"));
+        assert_eq!(beside("requirements.txt", "../x.txt"), None);
     }
 }

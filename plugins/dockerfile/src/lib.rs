@@ -4,11 +4,13 @@
 //! what the file says: what is not supported is refused, with its line, before anything runs. Whoever wants the
 //! application built without its Dockerfile says so, with `build.framework`.
 
-use windlass_plugin_common::{command, forced, spelling};
+use windlass_plugin_common::others::{self, Field};
+use windlass_plugin_common::{command, compose, forced, settings, spelling};
 use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Artifact, BuildPlan, ImageOutput, Output, Process, ProcessKind};
 use windlass_sdk::{
-    Builder, Context, DetectReport, Detection, Detector, PluginError, Source, images, log,
+    Builder, Context, DetectReport, Detection, Detector, Evidence, NearMiss, PluginError, Source,
+    images, log,
 };
 
 mod ignore;
@@ -35,7 +37,10 @@ impl Detector for Docker {
         let build = Settings::of(ctx)?.build;
         let asked = build.framework.as_deref() == Some(ID);
         let named = build.dockerfile.map(|path| ignore::clean(&path));
-        let found = match &named {
+        let others = others::read(source);
+        let other = others.get(&Field::Dockerfile).filter(|_| named.is_none());
+        let elsewhere = other.map(|(taken, _)| ignore::clean(&taken.value));
+        let found = match named.as_ref().or(elsewhere.as_ref()) {
             Some(path) => Some(path.as_str()).filter(|path| source.is_file(path)),
             None => {
                 source.prefetch(&FILES);
@@ -47,23 +52,55 @@ impl Detector for Docker {
             let reason = format!("build.framework in windlass.toml asks for {other:?} instead");
             return Ok(DetectReport::near_miss(ID, reason));
         }
-        let recognised = Detection::new(ID, "Dockerfile", ID).confidence(100);
+        let mut recognised = Detection::new(ID, "Dockerfile", ID).confidence(100);
         match found {
-            Some(file) => Ok(recognised.evidence(file, "").with_notes(&file).into()),
+            Some(file) => {
+                recognised = recognised.evidence(file, "");
+                recognised
+                    .evidence
+                    .extend(other.map(|(taken, name)| {
+                        Evidence::new(name, format!("{}: {file}", taken.key))
+                    }));
+                let compose = compose::read(source);
+                recognised
+                    .evidence
+                    .extend(compose.map(|compose| Evidence::new(compose.file, compose.summary())));
+                Ok(recognised.with_notes(&file).into())
+            }
             None if asked || named.is_some() => {
                 Ok(forced::certain(recognised, ID).refuse(missing(named.as_deref())).into())
             }
-            None => Ok(DetectReport {
-                detections: Vec::new(),
-                near_misses: spelling::near_misses(source, ID, &FILES),
-            }),
+            None => Ok(DetectReport { detections: Vec::new(), near_misses: near_misses(source) }),
         }
     }
+}
+
+/// Misspelled names, Dockerfiles for other occasions, and a compose file that stands alone.
+fn near_misses(source: &Source) -> Vec<NearMiss> {
+    let mut found = spelling::near_misses(source, ID, &FILES);
+    let variants =
+        ["Dockerfile.*", "Dockerfile-*", "Containerfile.*", "*.Dockerfile", "*.dockerfile"];
+    let deeper =
+        ["docker/Dockerfile", "docker/Dockerfile.*", "build/Dockerfile", ".docker/Dockerfile"];
+    let globs: Vec<&str> = variants.into_iter().chain(deeper).collect();
+    let listing = source.list(&globs, 2, 20).map(|listing| listing.entries).unwrap_or_default();
+    let paths = listing.into_iter().map(|entry| entry.path);
+    for path in paths.filter(|path| !path.ends_with(".dockerignore")) {
+        let reason = format!(
+            "there is {path:?}, but no Dockerfile: to build with it, set build.dockerfile = {path:?} in \
+             windlass.toml"
+        );
+        found.push(NearMiss { id: ID.to_owned(), reason });
+    }
+    let compose = compose::read(source);
+    found.extend(compose.map(|file| NearMiss { id: ID.to_owned(), reason: file.alone() }));
+    found
 }
 
 impl Builder for Docker {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let settings = Settings::of(ctx)?;
+        settings::say_for_image(ctx, source);
         let name: String = chosen.notes()?;
         let text = source.text(&name)?.ok_or_else(|| missing(Some(&name)))?;
         let given = Given {

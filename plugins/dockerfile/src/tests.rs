@@ -103,3 +103,47 @@ fn a_problem_names_file_line_instruction_and_the_way_out() {
     );
     assert!(error.hint.unwrap().contains("type=secret"));
 }
+
+fn detect_in(files: &[(&str, &str)], settings: &str) -> DetectReport {
+    Harness::new(folder(files).path()).settings(settings).detect::<Docker>().unwrap()
+}
+
+#[test]
+fn a_dockerfile_for_another_occasion_is_named_and_not_taken() {
+    for path in ["Dockerfile.dev", "docker/Dockerfile", "app.Dockerfile"] {
+        let report = detect_in(&[(path, "FROM scratch\n")], "{}");
+        assert!(report.detections.is_empty(), "{path}");
+        assert!(
+            report.near_misses[0].reason.contains(&format!("build.dockerfile = {path:?}")),
+            "{path}"
+        );
+    }
+    let ignore = detect_in(&[("Dockerfile.dockerignore", "")], "{}");
+    assert_eq!(ignore, DetectReport::nothing());
+}
+
+#[test]
+fn the_file_that_another_platform_is_told_of_is_taken_if_it_is_there() {
+    let fly = ("fly.toml", "[build]\ndockerfile = 'Dockerfile.fly'\n");
+    let found = detect_in(&[fly, ("Dockerfile.fly", "FROM scratch\n")], "{}");
+    assert_eq!(found.detections[0].evidence[0].path, "Dockerfile.fly");
+    assert_eq!(found.detections[0].evidence[1].path, "fly.toml");
+    assert!(detect_in(&[fly], "{}").detections.is_empty());
+    let own = r#"{"build":{"dockerfile":"Dockerfile"}}"#;
+    let both = [fly, ("Dockerfile.fly", ""), ("Dockerfile", "FROM scratch\n")];
+    assert_eq!(detect_in(&both, own).detections[0].evidence[0].path, "Dockerfile");
+}
+
+#[test]
+fn a_compose_file_is_listed_and_alone_it_says_what_to_do() {
+    let compose =
+        ("compose.yaml", "services:\n  web: {build: .}\n  db: {image: \"postgres:17\"}\n");
+    let found = detect_in(&[compose, ("Dockerfile", "FROM scratch\n")], "{}");
+    let sign = &found.detections[0].evidence[1];
+    assert_eq!(sign.path, "compose.yaml");
+    assert!(sign.detail.contains("db (image postgres:17: run it beside"), "{}", sign.detail);
+    let images = ("docker-compose.yml", "services:\n  n8n: {image: n8nio/n8n}\n");
+    let alone = detect_in(&[images], "{}");
+    assert!(alone.detections.is_empty());
+    assert!(alone.near_misses[0].reason.contains("windlass deploy --image"), "{alone:?}");
+}

@@ -1,20 +1,64 @@
-//! What is known of the application before anything is decided.
+//! What is known of the application before anything is decided: its settings, its manifests, and one
+//! listing of the files that a migration tool or an application's start may lie in.
 
+use windlass_plugin_common::glob::Globs;
+use windlass_plugin_common::lines::{self, has_word, is_comment};
 use windlass_plugin_common::package_json::PackageJson;
 use windlass_plugin_common::procfile::{self, Entry};
 use windlass_plugin_common::python::Manifests;
-use windlass_sdk::config::Settings;
-use windlass_sdk::{Context, PluginError, Source};
+use windlass_plugin_common::settings;
+use windlass_sdk::config::{Migrate, Settings};
+use windlass_sdk::{Context, Evidence, PluginError, Source};
+
+/// What is listed, and how deep.
+const LISTED: [&str; 4] = [
+    "**/*.{js,cjs,mjs,ts,mts,cts,py,rb,php,rs,go,ex,exs,eex,java,kt,kts,groovy,scala,clj,cs,fs,vb}",
+    "**/*.{json,toml,ini,cfg,conf,xml,yml,yaml,properties,gradle,sql,prisma,hcl,mod,csproj,fsproj,vbproj,props}",
+    "**/{Gemfile,Rakefile,artisan,.sequelizerc,.flaskenv,docker-entrypoint,migrate,atlas.sum,schema.rb}",
+    "**/*.{sh,sum}",
+];
+const DEPTH: u32 = 9;
+const LISTED_MAX: u32 = 20_000;
+/// Folders in which nothing of the application itself lies.
+const FOREIGN: [&str; 17] = [
+    "node_modules",
+    "vendor",
+    ".venv",
+    "venv",
+    "site-packages",
+    "target",
+    "obj",
+    "deps",
+    "_build",
+    "test",
+    "tests",
+    "__tests__",
+    "spec",
+    "testdata",
+    "fixtures",
+    "examples",
+    "docs",
+];
+/// Sources that are searched for what the application does at its start.
+const SEARCHED_MAX: usize = 300;
+const SEARCHED_BYTES_MAX: u64 = 200_000;
+/// Files that are read in one call.
+const BATCH: usize = 50;
 
 /// The facts.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) settings: Settings,
+    /// Whether windlass.toml itself says how to migrate; another platform's file may, too.
+    pub(crate) migrate_is_own: bool,
     pub(crate) procfile: Vec<Entry>,
+    pub(crate) ecosystem: String,
     /// `None` without one, or if it does not read: the builder says so.
     pub(crate) package: Option<PackageJson>,
     pub(crate) python: Manifests,
-    pub(crate) source: &'a Source,
+    pub(crate) variables: Vec<String>,
+    source: &'a Source,
+    files: Vec<(String, u64)>,
 }
 
 impl<'a> Facts<'a> {
@@ -22,15 +66,48 @@ impl<'a> Facts<'a> {
     ///
     /// # Errors
     /// Codes `settings.invalid`, `source.unreadable`.
-    pub(crate) fn gather(ctx: &Context, source: &'a Source) -> Result<Self, PluginError> {
+    pub(crate) fn gather(
+        ctx: &Context,
+        source: &'a Source,
+        ecosystem: &str,
+    ) -> Result<Self, PluginError> {
         source.prefetch(&["package.json", "requirements.txt", "pyproject.toml", procfile::FILE]);
         Ok(Self {
-            settings: Settings::of(ctx)?,
+            settings: settings::read(ctx, source)?,
+            migrate_is_own: Settings::of(ctx)?.migrate != Migrate::Unset,
             procfile: procfile::read(source)?,
+            ecosystem: ecosystem.to_owned(),
             package: PackageJson::read(source).ok().flatten(),
             python: Manifests::read(source).unwrap_or_default(),
+            variables: ctx.variable_names.clone(),
             source,
+            files: Vec::new(),
         })
+    }
+
+    /// Lists the files; before, [`Self::matching`] finds nothing.
+    ///
+    /// # Errors
+    /// Code `source.unreadable`.
+    pub(crate) fn list(&mut self) -> Result<(), PluginError> {
+        let listing = self.source.list(&LISTED, DEPTH, LISTED_MAX)?;
+        let own = |path: &str| !path.split('/').any(|part| FOREIGN.contains(&part));
+        let files = listing.entries.into_iter().filter(|entry| own(&entry.path));
+        self.files = files.map(|entry| (entry.path, entry.size)).collect();
+        self.files.sort_by_cached_key(|(path, _)| (path.matches('/').count(), path.clone()));
+        Ok(())
+    }
+
+    /// Listed files that match one of the globs: those that lie less deep first, then by name.
+    pub(crate) fn matching(&self, globs: &[&str]) -> Vec<&str> {
+        let globs = Globs::new(globs);
+        let paths = self.files.iter().map(|(path, _)| path.as_str());
+        paths.filter(|path| globs.match_path(path)).collect()
+    }
+
+    /// The first of these.
+    pub(crate) fn first(&self, globs: &[&str]) -> Option<&str> {
+        self.matching(globs).first().copied()
     }
 
     /// Text of a file, if it can be read.
@@ -38,10 +115,86 @@ impl<'a> Facts<'a> {
         self.source.text(path).ok().flatten()
     }
 
+    /// Whether the environment keeps files over deployments.
+    pub(crate) fn has_volumes(&self) -> bool {
+        !self.settings.run.volumes.is_empty()
+    }
+
+    /// Whether one of these variables is set.
+    pub(crate) fn has_variable(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.variables.iter().any(|known| known == name))
+    }
+
+    /// Where the first of these packages is declared that is.
+    pub(crate) fn declared(&self, packages: &[&str]) -> Option<Evidence> {
+        packages.iter().find_map(|package| self.declares(package))
+    }
+
+    fn declares(&self, package: &str) -> Option<Evidence> {
+        match self.ecosystem.as_str() {
+            "node" => {
+                let json = self.package.as_ref().filter(|json| json.uses(package))?;
+                Some(Evidence::new("package.json", json.key_of(package)))
+            }
+            "python" => {
+                let (file, key) = self.python.declares(package)?;
+                Some(Evidence::new(file, key))
+            }
+            _ => self.line_in(&self.matching(manifests(&self.ecosystem)), &[package]),
+        }
+    }
+
+    /// The first line in these files that holds one of these as a word and is no comment.
+    pub(crate) fn line_in(&self, files: &[&str], words: &[&str]) -> Option<Evidence> {
+        self.source.prefetch(files);
+        files.iter().find_map(|path| {
+            let text = self.text(path)?;
+            let (n, line) = lines::find(&text, words)?;
+            Some(Evidence::new(*path, format!("line {n}: {line}")))
+        })
+    }
+
+    /// The first line of the application's sources that holds one of these signs. Programs and scripts
+    /// that are there for migrations alone do not count, unless another source imports them.
+    pub(crate) fn at_start(&self, globs: &[&str], signs: &[&str]) -> Option<Evidence> {
+        let globs = Globs::new(globs);
+        let fits =
+            |(path, size): &&(String, u64)| *size < SEARCHED_BYTES_MAX && globs.match_path(path);
+        let files = self.files.iter().filter(fits).take(SEARCHED_MAX);
+        let files: Vec<&str> = files.map(|(path, _)| path.as_str()).collect();
+        files.chunks(BATCH).find_map(|batch| {
+            self.source.prefetch(batch);
+            batch.iter().find_map(|path| {
+                let text = self.text(path)?;
+                let holds =
+                    |line: &&str| !is_comment(line) && signs.iter().any(|sign| line.contains(sign));
+                let line = text.lines().position(|line| holds(&line))?;
+                if is_for_migrations(path) && !self.is_imported(path, &files) {
+                    return None;
+                }
+                Some(Evidence::new(*path, format!("line {}", line + 1)))
+            })
+        })
+    }
+
+    /// Whether one of the files imports this one.
+    fn is_imported(&self, path: &str, files: &[&str]) -> bool {
+        let stem = stem(path);
+        let imports = |line: &str| {
+            let words = ["import", "require", "from ", "mod ", "use "];
+            words.iter().any(|word| line.contains(word)) && has_word(line, stem)
+        };
+        let asks = |file: &&&str| **file != path && !is_for_migrations(file);
+        files
+            .iter()
+            .filter(asks)
+            .any(|file| self.text(file).is_some_and(|text| text.lines().any(imports)))
+    }
+
     /// Where a command stands that holds one of these: at the application's start, or in its build.
     pub(crate) fn runs_itself(&self, signs: &[&str]) -> Option<String> {
-        let package = self.package.as_ref();
-        let scripts = ["start", "prestart", "start:prod", "build", "postinstall"];
+        let package = self.package.as_ref().filter(|_| self.ecosystem == "node");
+        let scripts = ["start", "prestart", "start:prod", "build", "postbuild", "postinstall"];
         let script =
             |name: &str| Some((format!("scripts.{name}"), package?.script(name)?.to_owned()));
         let entry =
@@ -51,8 +204,50 @@ impl<'a> Facts<'a> {
         let build = build.map(|line| ("build.command".to_owned(), line));
         let lines = run.into_iter().chain(build);
         let lines = lines.chain(self.procfile.iter().map(entry));
-        let mut lines = lines.chain(scripts.into_iter().filter_map(script));
-        let runs = |(_, line): &(String, String)| signs.iter().any(|sign| line.contains(sign));
-        lines.find(runs).map(|(place, _)| place)
+        let lines: Vec<_> = lines.chain(scripts.into_iter().filter_map(script)).collect();
+        let runs = |line: &str| signs.iter().any(|sign| line.contains(sign));
+        if let Some((place, _)) = lines.iter().find(|(_, line)| runs(line)) {
+            return Some(place.clone());
+        }
+        // A script that the command calls, such as `sh start.sh` or `bin/docker-entrypoint`.
+        lines.iter().find_map(|(place, line)| {
+            let mut called = line.split_whitespace().map(|word| word.trim_start_matches("./"));
+            let file = called.find(|word| {
+                let shell = stem(word).contains("entrypoint") || word.ends_with(".sh");
+                let holds = |text: String| text.lines().any(|line| !is_comment(line) && runs(line));
+                shell && self.text(word).is_some_and(holds)
+            })?;
+            Some(format!("{file}, which {place} calls,"))
+        })
     }
+}
+
+/// The files that name an ecosystem's dependencies.
+fn manifests(ecosystem: &str) -> &'static [&'static str] {
+    match ecosystem {
+        "go" => &["go.mod"],
+        "rust" => &["Cargo.toml", "*/Cargo.toml", "*/*/Cargo.toml"],
+        "ruby" => &["Gemfile"],
+        "php" => &["composer.json"],
+        "java" | "kotlin" | "scala" | "clojure" => &[
+            "{pom.xml,build.gradle,build.gradle.kts,gradle/libs.versions.toml}",
+            "{*,*/*}/{pom.xml,build.gradle,build.gradle.kts}",
+        ],
+        "dotnet" => &["**/*.{csproj,fsproj,vbproj}", "Directory.Packages.props"],
+        "elixir" => &["mix.exs", "apps/*/mix.exs"],
+        _ => &[],
+    }
+}
+
+/// The name of a file without folders and extensions.
+pub(crate) fn stem(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.split('.').next().unwrap_or(name)
+}
+
+/// Whether a source is there for migrations alone: `scripts/migrate.ts`, `cmd/migrate/main.go`.
+fn is_for_migrations(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let alone = |part: &str| ["migrat", "umzug", "seed"].iter().any(|sign| part.contains(sign));
+    path.starts_with("scripts/") || path.split('/').rev().take(2).any(alone)
 }

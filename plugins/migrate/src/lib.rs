@@ -6,10 +6,11 @@
 //! **Invariant: what the application does itself at its start is never done twice.**
 
 mod facts;
+mod tool;
 mod tools;
 
-use windlass_plugin_common::layout::{APP, OUTPUT_APP, OUTPUT_MIGRATE};
-use windlass_plugin_common::{command, procfile};
+use windlass_plugin_common::layout::{OUTPUT_APP, OUTPUT_MIGRATE};
+use windlass_plugin_common::{command, others, procfile};
 use windlass_sdk::config::Migrate as Setting;
 use windlass_sdk::{
     Context, Detection, Evidence, Migration, MigrationVerdict, Migrator, PluginError, Source,
@@ -28,10 +29,10 @@ impl Migrator for Migrate {
         chosen: &Detection,
         outputs: &[String],
     ) -> Result<Vec<Migration>, PluginError> {
-        let facts = Facts::gather(ctx, source)?;
-        let mut found = match declared(&facts) {
+        let mut facts = Facts::gather(ctx, source, &chosen.ecosystem)?;
+        let mut found = match declared(&facts, source) {
             Some(declared) => vec![declared],
-            None => tools::found(&facts, chosen)?,
+            None => tools::found(&mut facts)?,
         };
         let output = output(outputs);
         for migration in &mut found {
@@ -48,14 +49,19 @@ impl Migrator for Migrate {
 }
 
 /// What people declared themselves.
-fn declared(facts: &Facts) -> Option<Migration> {
-    let of = |tool: &str, line: &str, evidence| migration(tool, command::argv(line), evidence);
+fn declared(facts: &Facts, source: &Source) -> Option<Migration> {
+    let of = |tool: &str, line: &str, sign| migration(tool, command::argv(line), vec![sign]);
     match &facts.settings.migrate {
         Setting::Off => {
             let evidence = Evidence::new("windlass.toml", "migrate = false");
             let mut migration = of("windlass.toml", "true", evidence);
             leave(&mut migration, "windlass.toml says migrate = false");
             return Some(migration);
+        }
+        Setting::Command(line) if !facts.migrate_is_own => {
+            let others = others::read(source);
+            let (taken, file) = others.get(&others::Field::Release)?;
+            return Some(of(file, line, Evidence::new(file, &taken.key)));
         }
         Setting::Command(line) => {
             let evidence = Evidence::new("windlass.toml", format!("migrate.command: {line}"));
@@ -74,13 +80,14 @@ fn output(outputs: &[String]) -> Option<&str> {
     [OUTPUT_MIGRATE, OUTPUT_APP].into_iter().find(has)
 }
 
-fn migration(tool: &str, argv: Vec<String>, evidence: Evidence) -> Migration {
+fn migration(tool: &str, argv: Vec<String>, evidence: Vec<Evidence>) -> Migration {
     Migration {
         tool: tool.to_owned(),
         output: OUTPUT_APP.to_owned(),
         argv,
-        cwd: APP.to_owned(),
-        evidence: vec![evidence],
+        // The image's: the builder knows where the application lies.
+        cwd: String::new(),
+        evidence,
         verdict: MigrationVerdict::Run,
     }
 }

@@ -1,56 +1,129 @@
 //! What is known of the application before anything is decided: its files, its package.json, its
-//! settings.
+//! settings, and the workspace that it is part of.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
-use windlass_plugin_common::layout::Declared;
+use windlass_plugin_common::layout::{APP, Declared};
 use windlass_plugin_common::package_json::{self, PackageJson};
+use windlass_plugin_common::{pins, settings};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, PluginError, Source, Toolchain};
+
+use crate::config::normal;
+use crate::workspace::{self, Workspace};
 
 /// Folders below the application that are listed.
 const DEPTH: u32 = 2;
 const ENTRIES_MAX: u32 = 5_000;
+/// Read in one call.
+const READ: [&str; 9] = [
+    package_json::FILE,
+    "Procfile",
+    ".nvmrc",
+    ".node-version",
+    ".bun-version",
+    ".yarnrc.yml",
+    "pnpm-workspace.yaml",
+    "lerna.json",
+    "nx.json",
+];
+
+/// Where the application lies, in the source and in the image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its folder below `/app`; empty for `/app` itself.
+    pub(crate) dir: String,
+    /// The folder below `/app` in which dependencies are installed.
+    pub(crate) root: String,
+    /// Whether files are copied from the root of the source, because the application's folder is not all
+    /// that it needs.
+    pub(crate) whole: bool,
+}
+
+impl Place {
+    /// The application's folder in the image.
+    pub(crate) fn app(&self) -> String {
+        join(APP, &self.dir)
+    }
+
+    /// The folder in the image in which dependencies are installed.
+    pub(crate) fn root(&self) -> String {
+        join(APP, &self.root)
+    }
+
+    /// The glob of a copy from the source, for a path from where dependencies are installed.
+    pub(crate) fn glob(&self, path: &str) -> String {
+        if self.whole { format!("/{}", join(&self.root, path)) } else { path.to_owned() }
+    }
+
+    /// The application's folder, seen from the one in which dependencies are installed.
+    pub(crate) fn inner(&self) -> &str {
+        self.dir.strip_prefix(self.root.as_str()).unwrap_or(&self.dir).trim_start_matches('/')
+    }
+}
 
 /// The facts.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct Facts {
     pub(crate) settings: Settings,
     /// package.json; `None` without one.
     pub(crate) package: Option<PackageJson>,
     /// Why package.json does not read.
     pub(crate) broken: Option<PluginError>,
     pub(crate) declared: Declared,
-    pub(crate) source: &'a Source,
+    /// The application's folder.
+    pub(crate) source: Source,
+    pub(crate) place: Place,
+    /// The workspace that it is the root or a member of.
+    pub(crate) workspace: Option<Rc<Workspace>>,
     files: BTreeSet<String>,
-    previous: &'a [Toolchain],
+    previous: Vec<Toolchain>,
 }
 
-impl<'a> Facts<'a> {
-    /// Gathers them.
+impl Facts {
+    /// Gathers them for the application's folder.
     ///
     /// # Errors
     /// Codes `settings.invalid`, `source.unreadable`.
-    pub(crate) fn gather(ctx: &'a Context, source: &'a Source) -> Result<Self, PluginError> {
-        source.prefetch(&[
-            package_json::FILE,
-            "Procfile",
-            ".nvmrc",
-            ".node-version",
-            ".tool-versions",
-            ".yarnrc.yml",
-        ]);
-        let settings = Settings::of(ctx)?;
-        let (package, broken) = match PackageJson::read(source) {
+    pub(crate) fn gather(ctx: &Context) -> Result<Self, PluginError> {
+        let mut facts = Self::of(ctx, &ctx.app_dir)?;
+        if let Some(own) = workspace::own(&facts)? {
+            facts.workspace = Some(Rc::new(own));
+        } else if let Some(above) = workspace::above(&ctx.app_dir)? {
+            let dir = normal(&ctx.app_dir);
+            facts.place = Place { dir, root: above.folder.clone(), whole: true };
+            facts.workspace = Some(Rc::new(above));
+        }
+        Ok(facts)
+    }
+
+    /// The facts of a member of the workspace of which this is the root.
+    ///
+    /// # Errors
+    /// As for [`Self::gather`].
+    pub(crate) fn member(&self, ctx: &Context, dir: &str) -> Result<Self, PluginError> {
+        let mut facts = Self::of(ctx, &join(&ctx.app_dir, dir))?;
+        facts.place = Place { dir: dir.to_owned(), root: String::new(), whole: false };
+        facts.workspace.clone_from(&self.workspace);
+        Ok(facts)
+    }
+
+    fn of(ctx: &Context, folder: &str) -> Result<Self, PluginError> {
+        let source = Source::below(folder);
+        source.prefetch(&READ.iter().chain(&pins::FILES).copied().collect::<Vec<_>>());
+        let settings = settings::read(ctx, &source)?;
+        let (package, broken) = match PackageJson::read(&source) {
             Ok(package) => (package, None),
             Err(error) if error.code == "source.unreadable" => return Err(error),
             Err(error) => (None, Some(error)),
         };
         let listing = source.list(&[], DEPTH, ENTRIES_MAX)?;
         let files = listing.entries.into_iter().map(|entry| entry.path).collect();
-        let declared = Declared::read(&settings, source)?;
-        let previous = &ctx.previous_toolchains;
-        Ok(Self { settings, package, broken, declared, source, files, previous })
+        let declared = Declared::read(&settings, &source)?;
+        let previous = ctx.previous_toolchains.clone();
+        let (place, workspace) = (Place::default(), None);
+        Ok(Self { settings, package, broken, declared, source, place, workspace, files, previous })
     }
 
     /// Whether the file or folder exists, at most two levels deep.
@@ -63,9 +136,45 @@ impl<'a> Facts<'a> {
         paths.iter().copied().find(|path| self.has(path))
     }
 
+    /// Files of the folder itself.
+    pub(crate) fn top(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str).filter(|path| !path.contains('/'))
+    }
+
+    /// Folders, at most the first five, that hold a file of this name.
+    pub(crate) fn nested(&self, name: &str) -> Vec<&str> {
+        let folder = |path: &'_ String| path.strip_suffix(name)?.strip_suffix('/').map(str::len);
+        let found = self.files.iter().filter_map(|path| Some(&path[..folder(path)?]));
+        found.filter(|folder| !folder.contains("node_modules")).take(5).collect()
+    }
+
     /// Text of a file, if it can be read.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         self.source.text(path).ok().flatten()
+    }
+
+    /// Whether a file lies where dependencies are installed.
+    pub(crate) fn root_has(&self, path: &str) -> bool {
+        match &self.workspace {
+            Some(workspace) => workspace.has(path),
+            None => self.has(path),
+        }
+    }
+
+    /// Text of a file where dependencies are installed.
+    pub(crate) fn root_text(&self, path: &str) -> Option<String> {
+        match &self.workspace {
+            Some(workspace) => workspace.source.text(path).ok().flatten(),
+            None => self.text(path),
+        }
+    }
+
+    /// The package.json where dependencies are installed.
+    pub(crate) fn root_package(&self) -> Option<&PackageJson> {
+        match &self.workspace {
+            Some(workspace) => Some(&workspace.package),
+            None => self.package.as_ref(),
+        }
     }
 
     /// Version of a toolchain that the application ran with before.
@@ -82,5 +191,14 @@ impl<'a> Facts<'a> {
     /// The command line of a script of package.json.
     pub(crate) fn script(&self, name: &str) -> Option<&str> {
         self.package.as_ref()?.script(name)
+    }
+}
+
+/// Two paths, one below the other; either may be empty.
+pub(crate) fn join(base: &str, path: &str) -> String {
+    match (base.trim_end_matches('/'), path) {
+        ("", path) => path.to_owned(),
+        (base, "") => base.to_owned(),
+        (base, path) => format!("{base}/{path}"),
     }
 }

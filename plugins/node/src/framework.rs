@@ -1,19 +1,22 @@
 //! What kind of Node.js application it is: a server, or a static tree that a build leaves.
-//!
-//! **Invariant: a framework that renders on a server is never taken for a static tree** because it
-//! happens to use the same bundler.
 
-use windlass_sdk::{Detection, Evidence, NearMiss};
+use windlass_sdk::{Detection, NearMiss, PluginError};
 
+use crate::catalog::{self, Answer, Framework, Leaves};
 use crate::config;
+use crate::entry;
 use crate::facts::Facts;
+use crate::never;
 use crate::start::{self, Start};
 
 /// What was decided.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Decision {
     pub(crate) detection: Detection,
     pub(crate) shape: Shape,
+    pub(crate) framework: Option<&'static Framework>,
+    /// The project of Nx that is built, where its own configuration says how.
+    pub(crate) project: Option<String>,
 }
 
 /// What the build leaves.
@@ -32,107 +35,156 @@ pub(crate) enum Shape {
 pub(crate) struct Tree {
     /// Folder, relative to the application.
     pub(crate) output: String,
-    /// Unknown paths are the application's own.
-    pub(crate) single_page: bool,
-    /// Built with this where package.json has no build script.
-    pub(crate) build: &'static str,
+    /// The page for unknown paths, if they are the application's own.
+    pub(crate) page: Option<String>,
 }
-
-/// A framework that leaves a static tree.
-struct Builds {
-    id: &'static str,
-    name: &'static str,
-    package: &'static str,
-    output: &'static str,
-    single_page: bool,
-    build: &'static str,
-}
-
-const fn builds(
-    (id, name): (&'static str, &'static str),
-    package: &'static str,
-    output: &'static str,
-    single_page: bool,
-    build: &'static str,
-) -> Builds {
-    Builds { id, name, package, output, single_page, build }
-}
-
-/// The first whose package is a dependency is taken.
-const TREES: [Builds; 6] = [
-    builds(("docusaurus", "Docusaurus"), "@docusaurus/core", "build", false, "docusaurus build"),
-    builds(("gatsby", "Gatsby"), "gatsby", "public", false, "gatsby build"),
-    builds(("astro", "Astro"), "astro", "dist", false, "astro build"),
-    builds(("eleventy", "Eleventy"), "@11ty/eleventy", "_site", false, "eleventy"),
-    builds(
-        ("create-react-app", "Create React App"),
-        "react-scripts",
-        "build",
-        true,
-        "react-scripts build",
-    ),
-    builds(("vite", "Vite"), "vite", "dist", true, "vite build"),
-];
-
-/// Packages of frameworks that render on a server, and the command that starts what their build leaves,
-/// where there is one.
-const RENDERS_ON_SERVER: [(&str, &str, &str); 17] = [
-    ("@sveltejs/adapter-node", "SvelteKit", "node build"),
-    ("@sveltejs/kit", "SvelteKit", ""),
-    ("@remix-run/react", "Remix", ""),
-    ("@react-router/node", "React Router", ""),
-    ("@react-router/dev", "React Router", ""),
-    ("nuxt", "Nuxt", "node .output/server/index.mjs"),
-    ("@astrojs/node", "Astro", "node dist/server/entry.mjs"),
-    ("@solidjs/start", "SolidStart", "node .output/server/index.mjs"),
-    ("@tanstack/react-start", "TanStack Start", ""),
-    ("@tanstack/solid-start", "TanStack Start", ""),
-    ("@tanstack/start", "TanStack Start", ""),
-    ("@builder.io/qwik-city", "Qwik", ""),
-    ("@shopify/hydrogen", "Hydrogen", ""),
-    ("@angular/ssr", "Angular", ""),
-    ("vike", "Vike", ""),
-    ("vinxi", "Vinxi", "node .output/server/index.mjs"),
-    ("@nestjs/core", "NestJS", "node dist/main"),
-];
-/// Files that say that package.json only serves the assets of an application in another language.
-const OTHERS: [(&str, &str); 9] = [
-    ("composer.json", "PHP"),
-    ("artisan", "PHP"),
-    ("Gemfile", "Ruby"),
-    ("go.mod", "Go"),
-    ("Cargo.toml", "Rust"),
-    ("mix.exs", "Elixir"),
-    ("pom.xml", "Java"),
-    ("build.gradle", "Java"),
-    ("manage.py", "Python"),
-];
-const BACKENDS: [(&str, &str); 8] = [
-    ("express", "Express"),
-    ("fastify", "Fastify"),
-    ("koa", "Koa"),
-    ("hono", "Hono"),
-    ("@hapi/hapi", "hapi"),
-    ("@adonisjs/core", "AdonisJS"),
-    ("@strapi/strapi", "Strapi"),
-    ("polka", "Polka"),
-];
 
 /// Decides; `forced` is the setting `build.framework`.
 ///
 /// # Errors
 /// A near miss: there is a package.json, but nothing in it says what to run.
 pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> Result<Decision, NearMiss> {
+    if facts.package.is_none() {
+        return bare(facts);
+    }
+    if forced.is_none() && facts.declared.web.is_none() {
+        never::application(facts)?;
+    }
     if forced != Some("node") {
-        if facts.uses("next") {
-            return Ok(next(facts));
-        }
-        if let Some(decision) = tree(facts, forced) {
-            let other = OTHERS.iter().find(|(file, _)| forced.is_none() && facts.has(file));
-            return other.map_or(Ok(decision), |(file, language)| Err(assets(file, language)));
+        for (row, package) in catalog::used(facts, forced) {
+            if let Some(decided) = with(facts, forced, row, package) {
+                return decided;
+            }
         }
     }
-    plain(facts)
+    plain(facts, None)
+}
+
+/// What the application is if this framework is its own; `None` if it is not.
+fn with(
+    facts: &Facts,
+    forced: Option<&str>,
+    row: &'static Framework,
+    package: &'static str,
+) -> Option<Result<Decision, NearMiss>> {
+    let asked = forced == Some(row.id) && row.id != "node";
+    let library = facts.package.as_ref().is_some_and(|json| json.is_library());
+    if let Leaves::Library = row.leaves {
+        return Some(plain(facts, Some((row, package))));
+    }
+    if library && !asked && start::script(facts).is_none() && facts.declared.web.is_none() {
+        return None;
+    }
+    let answer = match &row.leaves {
+        Leaves::Files(output, page) => {
+            let own = own_start(facts, row).is_some() || declares(facts);
+            if own && !asked || row.id == "vite" && config::vite_library(facts) && !asked {
+                return None;
+            }
+            Answer::Files(output(facts), page.map(str::to_owned))
+        }
+        Leaves::Server(line) => Answer::Server((*line).to_owned()),
+        Leaves::Asks(ask) => ask(facts),
+        Leaves::Library => return None,
+    };
+    Some(answered(facts, forced, row, package, answer))
+}
+
+/// Whether the settings or a Procfile say what is run.
+fn declares(facts: &Facts) -> bool {
+    facts.declared.web.is_some() || facts.declared.only_workers
+}
+
+/// The start script, if it starts a server of the application's own and not just the framework's.
+fn own_start(facts: &Facts, row: &Framework) -> Option<Start> {
+    let own = start::script(facts).filter(|start| !start::serves_files(&start.line))?;
+    let tool = row.build.split_whitespace().next();
+    let last = own.line.rsplit("&&").next().unwrap_or_default();
+    let usual = tool.is_some() && tool != Some("node") && start::first_program(last) == tool;
+    // It is meant to be run in the folder that the build makes.
+    let inside =
+        row.id == "adonisjs" && own.line.ends_with("server.js") && !own.line.contains("build/");
+    (!usual && !inside).then_some(own)
+}
+
+fn answered(
+    facts: &Facts,
+    forced: Option<&str>,
+    row: &'static Framework,
+    package: &'static str,
+    answer: Answer,
+) -> Result<Decision, NearMiss> {
+    let detection = of_framework(facts, row, package);
+    let own = own_start(facts, row);
+    let decision =
+        |detection, shape| Decision { detection, shape, framework: Some(row), project: None };
+    if declares(facts) {
+        let detection = match &facts.declared.web {
+            Some((_, file, sign)) => detection.evidence(*file, sign.clone()),
+            None => detection.evidence("Procfile", "only workers"),
+        };
+        foreign_procfile(facts)?;
+        return Ok(decision(detection, Shape::Server(None)));
+    }
+    if let (Some(output), false) =
+        (&facts.settings.build.output, matches!(answer, Answer::Files(..)))
+    {
+        let tree = Tree { output: config::normal(output), page: Some("index.html".to_owned()) };
+        let detection = detection.evidence("windlass.toml", format!("build.output = {output:?}"));
+        return Ok(decision(detection, Shape::Tree(tree)));
+    }
+    if let Some(start) = own {
+        if let Some(program) = start::foreign(&start.line) {
+            return Err(runs_foreign("the start script of package.json", program));
+        }
+        let mut detection = detection;
+        detection.evidence.push(start.evidence.clone());
+        return Ok(decision(detection, Shape::Server(Some(start))));
+    }
+    match answer {
+        Answer::Files(output, page) => {
+            if let Some((file, language)) = never::others(facts).filter(|_| forced.is_none()) {
+                return Err(assets(&file, language));
+            }
+            let output = match &facts.settings.build.output {
+                Some(output) => config::normal(output),
+                None => output,
+            };
+            let detection = detection.evidence("package.json", built_by(facts, row));
+            Ok(decision(detection, Shape::Tree(Tree { output, page })))
+        }
+        Answer::Standalone => {
+            let file = config::next_file(facts).unwrap_or_default();
+            let detection = detection.evidence(file, "output: \"standalone\"");
+            Ok(decision(detection, Shape::Standalone))
+        }
+        Answer::Server(line) if line.is_empty() => plain(facts, Some((row, package))),
+        Answer::Server(line) => {
+            let start = Start::usual(&line, "no start command of its own");
+            let mut detection = detection;
+            detection.evidence.push(start.evidence.clone());
+            Ok(decision(detection, Shape::Server(Some(start))))
+        }
+        Answer::Unfit(why, _) if row.id == "expo" && forced.is_none() => {
+            Err(NearMiss { id: row.id.to_owned(), reason: why })
+        }
+        Answer::Unfit(why, fix) => {
+            let refusal = PluginError::new("node.adapter-unsupported", why).hint(fix);
+            Ok(decision(detection.refuse(refusal), Shape::Server(None)))
+        }
+    }
+}
+
+/// The detection of a framework of the catalog.
+fn of_framework(facts: &Facts, row: &Framework, package: &str) -> Detection {
+    let key = facts.package.as_ref().map(|json| json.key_of(package)).unwrap_or_default();
+    let configured = facts.first(row.files);
+    let confidence = if configured.is_some() { 95 } else { 90 };
+    let detection = found(row.id, row.name, confidence).evidence("package.json", key);
+    match configured {
+        Some(file) => detection.evidence(file, ""),
+        None => detection,
+    }
 }
 
 fn found(id: &str, name: &str, confidence: u8) -> Detection {
@@ -140,100 +192,51 @@ fn found(id: &str, name: &str, confidence: u8) -> Detection {
     if id == "node" { detection } else { detection.supersedes("node") }
 }
 
-fn next(facts: &Facts) -> Decision {
-    let key = facts.package.as_ref().map(|package| package.key_of("next")).unwrap_or_default();
-    let detection = found("nextjs", "Next.js", 95).evidence("package.json", key);
-    let own = start::script(facts).filter(|start| !start.line.contains("next start"));
-    let own = own.filter(|start| !start::is_for_development(&start.line));
-    let mode = config::next_output(facts);
-    let shown = |detection: Detection, mode: &str| match config::next_file(facts) {
-        Some(file) => detection.evidence(file, format!("output: {mode:?}")),
-        None => detection,
-    };
-    match (facts.declared.web.is_some(), mode.as_deref()) {
-        (false, Some("export")) => {
-            let build = "next build";
-            let tree = Tree { output: "out".into(), single_page: false, build };
-            Decision { detection: shown(detection, "export"), shape: Shape::Tree(tree) }
-        }
-        (false, Some("standalone")) if own.is_none() => {
-            Decision { detection: shown(detection, "standalone"), shape: Shape::Standalone }
-        }
-        _ => {
-            let start = own.unwrap_or_else(next_start);
-            let detection = detection.evidence(&start.evidence.path, &start.evidence.detail);
-            Decision { detection, shape: Shape::Server(Some(start)) }
-        }
+/// How the build is run, as evidence.
+fn built_by(facts: &Facts, row: &Framework) -> String {
+    match build_script(facts, row) {
+        Some((name, line)) => format!("scripts.{name}: {line}"),
+        None => format!("no build script: {} is run", row.build),
     }
 }
 
-fn next_start() -> Start {
-    let line = "next start -H 0.0.0.0 -p \"$PORT\"".to_owned();
-    let evidence = Evidence::new("package.json", "started with next start");
-    let argv = windlass_plugin_common::command::argv(&line);
-    Start { line, argv, evidence, confidence: 95 }
-}
-
-fn tree(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
+/// The script that builds: `build`, or the one that runs the framework's own command.
+pub(crate) fn build_script(facts: &Facts, row: &Framework) -> Option<(String, String)> {
     let package = facts.package.as_ref()?;
-    let known = TREES.iter().find(|known| package.uses(known.package))?;
-    let asked = forced == Some(known.id);
-    let serves = facts.declared.web.is_some() || facts.declared.only_workers;
-    let own = start::script(facts).filter(|start| !start::serves_files(&start.line));
-    let renders = RENDERS_ON_SERVER.iter().any(|(package, ..)| facts.uses(package));
-    if !asked && (serves || own.is_some() || renders) {
-        return None;
+    let owned = |(name, line): (&str, &str)| (name.to_owned(), line.to_owned());
+    if let Some(line) = package.script("build") {
+        return Some(owned(("build", line)));
     }
-    let output = match &facts.settings.build.output {
-        Some(output) => output.clone(),
-        None if known.id == "vite" => config::vite_output(facts),
-        None => known.output.to_owned(),
-    };
-    let output = config::normal(&output);
-    let detection = found(known.id, known.name, 90)
-        .evidence("package.json", package.key_of(known.package))
-        .evidence(
-            "package.json",
-            match package.script("build") {
-                Some(line) => format!("scripts.build: {line}"),
-                None => format!("no build script: {} is run", known.build),
-            },
-        );
-    let tree = Tree { output, single_page: known.single_page, build: known.build };
-    Some(Decision { detection, shape: Shape::Tree(tree) })
+    let runs = |(_, line): &(&str, &str)| row.build.contains(' ') && line.starts_with(row.build);
+    package.scripts().find(runs).map(owned)
 }
 
-/// A server of no particular framework.
-fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
+/// A server of no framework that is built in its own way.
+fn plain(
+    facts: &Facts,
+    library: Option<(&'static Framework, &'static str)>,
+) -> Result<Decision, NearMiss> {
     let Some(package) = &facts.package else {
         return bare(facts);
     };
-    let key = |(dependency, name): (&str, &'static str)| (package.key_of(dependency), name);
-    let rendering = RENDERS_ON_SERVER.iter().find(|(name, ..)| package.uses(name));
-    let backend = BACKENDS.iter().find(|(name, _)| package.uses(name));
-    let framework = rendering.map(|(dependency, name, _)| (*dependency, *name));
-    let framework = framework.or(backend.copied()).map(key);
-    let name = framework.as_ref().map_or("Node.js", |(_, name)| name);
+    let name = library.map_or("Node.js", |(row, _)| row.name);
+    let id = library.map_or("node", |(row, _)| row.id);
+    let framework = library.map(|(row, _)| row);
+    foreign_procfile(facts)?;
     let declared = facts.declared.web.as_ref();
-    let foreign = declared.filter(|(_, file, _)| *file != "windlass.toml");
-    if let Some(program) = foreign.and_then(|(line, ..)| start::foreign(line)) {
-        return Err(runs_foreign("the Procfile", program));
-    }
     let (start, confidence, sign) = if let Some((_, file, sign)) = declared {
         (None, 80, Some((*file, sign.clone())))
     } else if facts.declared.only_workers {
         (None, 80, Some(("Procfile", "only workers".to_owned())))
     } else if let Some(output) = &facts.settings.build.output {
-        let tree = Tree { output: config::normal(output), single_page: true, build: "" };
+        let tree = Tree { output: config::normal(output), page: Some("index.html".to_owned()) };
         let sign = format!("build.output = {output:?}");
-        let detection = found("node", name, 85).evidence("windlass.toml", sign);
-        return Ok(Decision { detection, shape: Shape::Tree(tree) });
+        let detection = found(id, name, 85).evidence("windlass.toml", sign);
+        return Ok(Decision { detection, shape: Shape::Tree(tree), framework, project: None });
     } else {
-        let usual = rendering.map_or("", |(.., line)| line);
-        match runnable(facts, start::find(facts), name, usual) {
+        match runnable(facts, start::find(facts), name) {
             Ok(start) => {
-                let sure = if framework.is_some() { 8 } else { 0 };
-                let confidence = start.confidence + sure;
+                let confidence = start.confidence;
                 (Some(start), confidence, None)
             }
             Err(_) if !facts.declared.workers.is_empty() => {
@@ -242,9 +245,10 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
             Err(missing) => return Err(missing),
         }
     };
-    let mut detection = found("node", name, confidence);
-    if let Some((key, _)) = framework {
-        detection = detection.evidence("package.json", key);
+    let mut detection = found(id, name, confidence);
+    if let Some((_, dependency)) = library {
+        detection = detection.evidence("package.json", package.key_of(dependency));
+        detection = imported(facts, detection, dependency, start.as_ref());
     }
     if let Some((file, sign)) = sign {
         detection = detection.evidence(file, sign);
@@ -252,25 +256,35 @@ fn plain(facts: &Facts) -> Result<Decision, NearMiss> {
     if let Some(start) = &start {
         detection.evidence.push(start.evidence.clone());
     }
-    Ok(Decision { detection, shape: Shape::Server(start) })
+    Ok(Decision { detection, shape: Shape::Server(start), framework, project: None })
 }
 
-/// The start command, if it is one for production; else the usual one of the framework.
-fn runnable(
+/// Surer where a program that is started imports the framework, less sure where none does.
+fn imported(
     facts: &Facts,
-    start: Option<Start>,
-    name: &str,
-    usual: &str,
-) -> Result<Start, NearMiss> {
-    let miss = |reason| NearMiss { id: "node".to_owned(), reason };
-    let development = start.as_ref().filter(|start| start::is_for_development(&start.line));
-    let builds = facts.script("build").is_some();
-    if (development.is_some() || start.is_none()) && builds && !usual.is_empty() {
-        let evidence = Evidence::new("package.json", format!("no start script: {usual} is run"));
-        let argv = windlass_plugin_common::command::argv(usual);
-        return Ok(Start { line: usual.to_owned(), argv, evidence, confidence: 80 });
+    detection: Detection,
+    package: &str,
+    start: Option<&Start>,
+) -> Detection {
+    let declared = facts.declared.web.as_ref().map(|(line, ..)| line.as_str());
+    let line = declared.or(start.map(|start| start.line.as_str())).unwrap_or_default();
+    let usual = detection.confidence;
+    match entry::imports(facts, line, package) {
+        Some(Some(file)) => {
+            let sure = if usual >= 80 { 92 } else { usual.max(75) };
+            detection.confidence(sure).evidence(file, format!("imports {package}"))
+        }
+        Some(None) => detection
+            .confidence(usual.min(60))
+            .evidence("package.json", format!("{package} is imported by no entry file")),
+        None => detection.confidence((usual + 8).min(89)),
     }
-    if let Some(start) = development {
+}
+
+/// The start command, if it is one for production.
+fn runnable(facts: &Facts, start: Option<Start>, name: &str) -> Result<Start, NearMiss> {
+    let miss = |reason| NearMiss { id: "node".to_owned(), reason };
+    if let Some(start) = start.as_ref().filter(|start| start::is_for_development(&start.line)) {
         return Err(miss(format!(
             "the start script runs {:?}, a development server; set run.command in windlass.toml to \
              the command for production, or build.output if the build leaves a static site",
@@ -278,9 +292,23 @@ fn runnable(
         )));
     }
     let start = start.ok_or_else(|| no_start(facts, name))?;
+    if start.confidence < 60
+        && let Some((file, language)) = never::others(facts)
+    {
+        return Err(assets(&file, language));
+    }
     match start::foreign(&start.line) {
         None => Ok(start),
         Some(program) => Err(runs_foreign("the start script of package.json", program)),
+    }
+}
+
+/// A Procfile that starts a program of another language.
+fn foreign_procfile(facts: &Facts) -> Result<(), NearMiss> {
+    let declared = facts.declared.web.as_ref().filter(|(_, file, _)| *file != "windlass.toml");
+    match declared.and_then(|(line, ..)| start::foreign(line)) {
+        Some(program) => Err(runs_foreign("the Procfile", program)),
+        None => Ok(()),
     }
 }
 
@@ -302,11 +330,13 @@ fn assets(file: &str, language: &str) -> NearMiss {
 
 /// No package.json.
 fn bare(facts: &Facts) -> Result<Decision, NearMiss> {
-    let reason = || NearMiss { id: "node".into(), reason: "there is no package.json".into() };
-    let start = start::bare_entry(facts).ok_or_else(reason)?;
+    let miss = || NearMiss { id: "node".into(), reason: never::no_package(facts) };
+    let other = never::others(facts).is_some() || facts.has("deno.json") || facts.has("deno.jsonc");
+    let start = start::bare_entry(facts).filter(|_| !other).ok_or_else(miss)?;
     let mut detection = found("node", "Node.js", start.confidence);
     detection.evidence.push(start.evidence.clone());
-    Ok(Decision { detection, shape: Shape::Server(Some(start)) })
+    let shape = Shape::Server(Some(start));
+    Ok(Decision { detection, shape, framework: None, project: None })
 }
 
 fn no_start(facts: &Facts, name: &str) -> NearMiss {
@@ -318,8 +348,8 @@ fn no_start(facts: &Facts, name: &str) -> NearMiss {
     } else {
         format!(
             "package.json says {name}, but it has no \"start\" script, and there is no server.js, \
-             index.js or app.js; add a \"start\" script, or set run.command in windlass.toml, or \
-             build.output if the build leaves a static site"
+             index.js or app.js that starts anything; add a \"start\" script, or set run.command in \
+             windlass.toml, or build.output if the build leaves a static site"
         )
     };
     NearMiss { id: "node".into(), reason }

@@ -1,22 +1,33 @@
 //! The Node.js plugin: what kind of Node.js application it is, and how it is built.
 //!
-//! Reading order: `facts` (what is known), `framework` (what it is), `start` (how it starts),
-//! `version`, `manager`, `plan`.
+//! Reading order: `facts` and `workspace` (what is known), `catalog` and `answers` (the frameworks),
+//! `framework` (what it is), `choose` (which one of a monorepo), `start` (how it starts), `version`,
+//! `manager`, `native`, `plan`.
 
+mod answers;
+mod catalog;
+mod choose;
 mod config;
+mod entry;
 mod facts;
 mod framework;
 mod manager;
+mod native;
+mod never;
+mod nx;
 mod plan;
 mod start;
+mod steps;
 mod version;
+mod workspace;
 
-use windlass_plugin_common::{forced, spelling};
+use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
 use windlass_sdk::{
     Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
 };
 
+use choose::{Found, Notes};
 use facts::Facts;
 
 /// The plugin.
@@ -24,60 +35,57 @@ use facts::Facts;
 pub struct Node;
 
 impl Detector for Node {
-    fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
-        let facts = Facts::gather(ctx, source)?;
+    fn detect(ctx: &Context, _: &Source) -> Result<DetectReport, PluginError> {
+        let facts = Facts::gather(ctx)?;
         let forced = facts.settings.build.framework.clone();
         let asked = forced.as_deref();
         if let Some(broken) = facts.broken.clone() {
-            let found = Detection::new(own_id(asked), "Node.js", "node").confidence(90);
+            let id = asked.filter(|id| catalog::is_own(id)).unwrap_or("node");
+            let found = Detection::new(id, "Node.js", "node").confidence(90);
             let found = found.evidence("package.json", broken.message.clone()).refuse(broken);
-            return Ok(forced::apply(found.supersedes("static").into(), forced.as_deref()));
+            return Ok(forced::apply(found.supersedes("static").into(), asked));
         }
-        let decision = match framework::decide(&facts, asked) {
-            Ok(decision) => decision,
-            Err(miss) if asked == Some("node") && facts.package.is_some() => {
+        let (facts, decision, notes) = match choose::application(ctx, facts, asked)? {
+            Found::One(one) => *one,
+            Found::Several(dirs) => return Ok(forced::apply(several(&dirs).into(), asked)),
+            Found::Nothing(facts, miss) if asked == Some("node") && facts.package.is_some() => {
                 let found = Detection::new("node", "Node.js", "node").refuse(no_start(miss));
                 return Ok(forced::certain(found, "node").into());
             }
-            Err(miss) => return Ok(nothing(&facts, miss)),
+            Found::Nothing(facts, miss) => return Ok(nothing(&facts, miss)),
         };
-        let mut found = decision.detection;
-        match version::choose(&facts) {
+        let mut found = decision.detection.with_notes(&notes);
+        if !notes.member.is_empty() {
+            found = found.evidence(&notes.member, "the application of this workspace");
+        }
+        match version::toolchains(&facts, &decision.shape) {
             Ok(chosen) => {
                 found.toolchains.push(chosen.toolchain);
                 found.evidence.extend(chosen.evidence);
             }
             Err(error) => found = found.refuse(error),
         }
-        Ok(forced::apply(found.into(), forced.as_deref()))
-    }
-}
-
-/// The id under which a broken manifest is reported: what the settings ask for, if it is this plugin's.
-fn own_id(asked: Option<&str>) -> &str {
-    match asked {
-        Some(
-            id @ ("nextjs" | "vite" | "astro" | "gatsby" | "docusaurus" | "eleventy"
-            | "create-react-app"),
-        ) => id,
-        _ => "node",
+        Ok(forced::apply(found.into(), asked))
     }
 }
 
 impl Builder for Node {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        let facts = Facts::gather(ctx, source)?;
+        settings::say(ctx, source);
+        let facts = Facts::gather(ctx)?;
         if let Some(broken) = facts.broken {
             return Err(broken);
         }
-        let decision = framework::decide(&facts, Some(chosen.id.as_str())).map_err(no_start)?;
-        let version = version::choose(&facts)?;
-        if let Some(warning) = version.warning {
+        let notes: Notes = chosen.notes().unwrap_or_default();
+        let (facts, decision) = choose::again(ctx, facts, &notes, &chosen.id)?;
+        if let Some(refusal) = decision.detection.refusal {
+            return Err(refusal);
+        }
+        let node = version::choose(&facts)?;
+        for warning in &node.warnings {
             windlass_sdk::log::warn(warning);
         }
-        let planner =
-            plan::Planner { facts: &facts, toolchain: version.toolchain, shape: decision.shape };
-        planner.plan()
+        plan::Planner::new(&facts, &decision, node.toolchain).plan()
     }
 }
 
@@ -86,10 +94,25 @@ fn no_start(miss: NearMiss) -> PluginError {
         .hint("add a \"start\" script to package.json, or set run.command in windlass.toml")
 }
 
+/// A monorepo with several applications, of which none is named.
+fn several(dirs: &[String]) -> Detection {
+    let list = dirs.join(", ");
+    let refusal = PluginError::new(
+        "node.several-applications",
+        format!("this workspace holds several applications: {list}"),
+    )
+    .hint(format!("choose one in windlass.toml: build.app_dir = {:?}", dirs[0]));
+    Detection::new("node", "Node.js workspace", "node")
+        .confidence(60)
+        .supersedes("static")
+        .evidence("package.json", format!("applications in {list}"))
+        .refuse(refusal)
+}
+
 fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {
     let mut near_misses =
-        spelling::near_misses(facts.source, "node", &["package.json", "Procfile"]);
-    if facts.package.is_some() {
+        spelling::near_misses(&facts.source, "node", &["package.json", "Procfile"]);
+    if facts.package.is_some() || !facts.nested("package.json").is_empty() {
         near_misses.push(miss);
     }
     DetectReport { detections: Vec::new(), near_misses }

@@ -2,7 +2,10 @@
 
 use windlass_sdk::plan::Run;
 
-use crate::facts::Facts;
+use windlass_plugin_common::package_json::PackageJson;
+
+use crate::facts::{Facts, join};
+use crate::version;
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +16,7 @@ pub(crate) enum Kind {
     Yarn,
     /// Yarn 2 and later.
     Berry,
+    Bun,
 }
 
 /// A package manager with what was found of it.
@@ -27,27 +31,36 @@ pub(crate) struct Manager {
     pub(crate) warnings: Vec<String>,
 }
 
-const LOCKS: [(&str, &str); 4] = [
+const LOCKS: [(&str, &str); 6] = [
     ("pnpm-lock.yaml", "pnpm"),
+    ("bun.lock", "bun"),
+    ("bun.lockb", "bun"),
     ("yarn.lock", "yarn"),
     ("package-lock.json", "npm"),
     ("npm-shrinkwrap.json", "npm"),
 ];
-const BUN_LOCKS: [&str; 2] = ["bun.lock", "bun.lockb"];
-
 impl Manager {
     /// The field `packageManager` decides, else the lock file.
     pub(crate) fn of(facts: &Facts) -> Self {
-        let named = facts.package.as_ref().and_then(|package| package.package_manager());
-        let known = |name: &str| matches!(name, "npm" | "pnpm" | "yarn");
-        let locks: Vec<_> = LOCKS.into_iter().filter(|(file, _)| facts.has(file)).collect();
+        let packages = facts.root_package().into_iter().chain(facts.package.as_ref());
+        let named = packages.clone().find_map(|package| package.package_manager());
+        let known = |name: &str| matches!(name, "npm" | "pnpm" | "yarn" | "bun");
+        let locks: Vec<_> = LOCKS.into_iter().filter(|(file, _)| facts.root_has(file)).collect();
         let name = named.map(|(name, _)| name).filter(|name| known(name));
-        let name = name.or(locks.first().map(|(_, name)| *name)).unwrap_or("npm");
+        let engine = ["pnpm", "yarn", "bun"].into_iter().find(|name| {
+            let asks = |package: &PackageJson| package.engine(name).is_some();
+            packages.clone().any(asks) && !packages.clone().any(|one| one.engine("npm").is_some())
+        });
+        let name = name.or(locks.first().map(|(_, name)| *name)).or(engine).unwrap_or("npm");
         let lock = locks.iter().find(|(_, manager)| *manager == name).map(|(file, _)| *file);
         let version = named.filter(|(named, _)| *named == name).map(|(_, version)| version);
-        let text =
-            lock.filter(|_| name != "npm").and_then(|lock| facts.text(lock)).unwrap_or_default();
+        let engine = packages.clone().find_map(|package| package.engine(name));
+        let version = version.or(engine.filter(|range| *range != "*" && name != "yarn"));
+        let binary = lock == Some("bun.lockb");
+        let text = lock.filter(|_| name != "npm" && !binary).and_then(|lock| facts.root_text(lock));
+        let text = text.unwrap_or_default();
         let (kind, version) = match name {
+            "bun" => (Kind::Bun, bun_version(facts)),
             "pnpm" => (Kind::Pnpm, version.map_or_else(|| pnpm_version(&text), str::to_owned)),
             "yarn" => yarn(facts, version, &text),
             _ => (Kind::Npm, String::new()),
@@ -63,6 +76,7 @@ impl Manager {
             Kind::Pnpm => "pnpm",
             Kind::Yarn => "yarn",
             Kind::Berry => "@yarnpkg/cli-dist",
+            Kind::Bun => "bun",
         };
         let package = format!("{package}@{}", self.version);
         // Bases may bring one already: the wanted version takes its place.
@@ -73,25 +87,36 @@ impl Manager {
     pub(crate) fn manifests(&self, facts: &Facts) -> Vec<String> {
         let mut files: Vec<String> = vec!["package.json".into()];
         files.extend(self.lock.map(str::to_owned));
-        for file in [".npmrc", ".pnpmfile.cjs", "pnpm-workspace.yaml", ".yarnrc", ".yarnrc.yml"] {
-            files.extend(facts.has(file).then(|| file.to_owned()));
+        for file in [
+            ".npmrc",
+            ".pnpmfile.cjs",
+            "pnpm-workspace.yaml",
+            ".yarnrc",
+            ".yarnrc.yml",
+            "bunfig.toml",
+            "lerna.json",
+        ] {
+            files.extend(facts.root_has(file).then(|| file.to_owned()));
         }
         for (folder, globs) in [
             (".yarn", &[".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"][..]),
             ("patches", &["patches/**"]),
-            ("prisma", &["prisma/**"]),
         ] {
-            let globs = globs.iter().filter(|_| facts.has(folder));
+            let globs = globs.iter().filter(|_| facts.root_has(folder));
             files.extend(globs.map(|glob| (*glob).to_owned()));
         }
+        files.extend(facts.has("prisma").then(|| join(facts.place.inner(), "prisma/**")));
         if is_workspace(facts) {
             files.push("**/package.json".into());
         }
-        files
+        files.into_iter().map(|file| facts.place.glob(&file)).collect()
     }
 
     /// The installation: exactly what the lock file says, if there is one.
-    pub(crate) fn install(&self, omit_dev: bool) -> Run {
+    pub(crate) fn install(&self, facts: &Facts, omit_dev: bool) -> Run {
+        if let Some(only) = self.install_only(facts, omit_dev) {
+            return self.cached(Run::new(only)).network();
+        }
         let locked = self.lock.is_some();
         let words: &[&str] = match (self.kind, locked) {
             (Kind::Npm, true) => &["npm", "ci"],
@@ -102,21 +127,67 @@ impl Manager {
             (Kind::Yarn, false) => &["yarn", "install", "--non-interactive"],
             (Kind::Berry, true) => &["yarn", "install", "--immutable"],
             (Kind::Berry, false) => &["yarn", "install", "--no-immutable"],
+            (Kind::Bun, true) => &["bun", "install", "--frozen-lockfile"],
+            (Kind::Bun, false) => &["bun", "install", "--no-save"],
         };
         let omit = match self.kind {
             _ if !omit_dev => None,
             Kind::Npm => Some("--omit=dev"),
             Kind::Pnpm => Some("--prod"),
-            Kind::Yarn => Some("--production"),
+            Kind::Yarn | Kind::Bun => Some("--production"),
             Kind::Berry => None,
         };
         self.cached(Run::new(words.iter().copied().chain(omit))).network()
     }
 
+    /// The installation of what one member of the workspace needs, where the manager can do that.
+    fn install_only(&self, facts: &Facts, omit_dev: bool) -> Option<Vec<String>> {
+        let (workspace, inner) = (facts.workspace.as_ref()?, facts.place.inner());
+        self.lock?;
+        if inner.is_empty() {
+            return None;
+        }
+        let name = facts.package.as_ref()?.name();
+        let root = workspace.package.name();
+        let mut words: Vec<String> = Vec::new();
+        let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
+        match self.kind {
+            Kind::Npm => {
+                add(&["npm", "ci", "--include-workspace-root"]);
+                for member in workspace.needed_by(inner) {
+                    add(&["--workspace", member]);
+                }
+                add(if omit_dev { &["--omit=dev"] } else { &[] });
+            }
+            Kind::Pnpm => {
+                add(&[
+                    "pnpm",
+                    "install",
+                    "--frozen-lockfile",
+                    "--filter",
+                    &format!("{}...", name?),
+                ]);
+                add(&["--filter", root?]);
+                add(if omit_dev { &["--prod"] } else { &[] });
+            }
+            Kind::Berry if !self.version.starts_with(['2', '3']) => {
+                add(&["yarn", "workspaces", "focus", root?, name?]);
+                add(if omit_dev { &["--production"] } else { &[] });
+            }
+            Kind::Berry | Kind::Yarn | Kind::Bun => return None,
+        }
+        Some(words)
+    }
+
     /// Removes what only the build needed.
-    pub(crate) fn prune(&self) -> Option<Run> {
+    pub(crate) fn prune(&self, facts: &Facts) -> Option<Run> {
+        let member = !facts.place.inner().is_empty();
         let words: &[&str] = match self.kind {
             Kind::Npm => &["npm", "prune", "--omit=dev", "--ignore-scripts"],
+            // It knows no members, and would ask whether to remove what it installed for one.
+            Kind::Pnpm if member || is_workspace(facts) => return None,
+            // It removes nothing that is there.
+            Kind::Bun => return None,
             Kind::Pnpm => &["pnpm", "prune", "--prod", "--ignore-scripts"],
             Kind::Yarn => &[
                 "yarn",
@@ -138,6 +209,7 @@ impl Manager {
             Kind::Npm => "npm",
             Kind::Pnpm => "pnpm",
             Kind::Yarn | Kind::Berry => "yarn",
+            Kind::Bun => "bun",
         };
         Run::new([program, "run", name])
     }
@@ -149,6 +221,7 @@ impl Manager {
             Kind::Pnpm => run.cache("pnpm", "/root/.pnpm-store"),
             Kind::Yarn => run.cache("yarn", "/root/.yarn-cache"),
             Kind::Berry => run.cache("yarn-berry", "/root/.yarn-berry"),
+            Kind::Bun => run.cache("bun", "/root/.bun-cache"),
         }
     }
 
@@ -162,6 +235,7 @@ impl Manager {
                 ("pnpm_config_store_dir", "/root/.pnpm-store"),
             ],
             Kind::Yarn => &[("YARN_CACHE_FOLDER", "/root/.yarn-cache")],
+            Kind::Bun => &[("BUN_INSTALL_CACHE_DIR", "/root/.bun-cache")],
             Kind::Berry => &[
                 ("YARN_GLOBAL_FOLDER", "/root/.yarn-berry"),
                 ("YARN_ENABLE_GLOBAL_CACHE", "true"),
@@ -174,8 +248,7 @@ impl Manager {
 
 /// Whether several packages are installed at once.
 pub(crate) fn is_workspace(facts: &Facts) -> bool {
-    let declared = facts.package.as_ref().is_some_and(|package| package.workspaces.is_some());
-    declared || facts.has("pnpm-workspace.yaml")
+    facts.workspace.as_ref().is_some_and(|workspace| !workspace.members.is_empty())
 }
 
 fn npm_cache(run: Run) -> Run {
@@ -194,15 +267,20 @@ fn pnpm_version(lock: &str) -> String {
     .to_owned()
 }
 
+fn bun_version(facts: &Facts) -> String {
+    let wanted = version::bun(facts).toolchain.requirement;
+    if wanted.is_empty() { "1".to_owned() } else { wanted }
+}
+
 fn yarn(facts: &Facts, version: Option<&str>, lock: &str) -> (Kind, String) {
     let classic = match version {
         Some(version) => version.starts_with("1."),
-        None => !lock.contains("__metadata:") && !facts.has(".yarnrc.yml"),
+        None => !lock.contains("__metadata:") && !facts.root_has(".yarnrc.yml"),
     };
     if classic {
         return (Kind::Yarn, version.unwrap_or("1.22.22").to_owned());
     }
-    let settings = facts.text(".yarnrc.yml").unwrap_or_default();
+    let settings = facts.root_text(".yarnrc.yml").unwrap_or_default();
     let release = settings.lines().find_map(|line| {
         let file = line.trim().strip_prefix("yarnPath:")?.trim().rsplit('/').next()?;
         file.strip_prefix("yarn-")?.strip_suffix(".cjs")
@@ -218,18 +296,12 @@ fn yarn(facts: &Facts, version: Option<&str>, lock: &str) -> (Kind, String) {
 
 fn warnings(facts: &Facts, name: &str, lock: Option<&str>, locks: &[(&str, &str)]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let bun = BUN_LOCKS.into_iter().find(|file| facts.has(file));
     let installs = facts.package.as_ref().is_some_and(|package| package.installs_anything());
-    match (lock, bun) {
-        (None, Some(bun)) if installs => warnings.push(format!(
-            "{bun} is not read by this version: dependencies are installed with npm, in the newest \
-             versions that package.json allows"
-        )),
-        (None, None) if installs => warnings.push(format!(
+    if lock.is_none() && installs {
+        warnings.push(format!(
             "there is no lock file, so every build installs the newest versions that package.json \
              allows: run `{name} install` and commit its lock file"
-        )),
-        _ => {}
+        ));
     }
     if locks.len() > 1 {
         let files: Vec<_> = locks.iter().map(|(file, _)| *file).collect();

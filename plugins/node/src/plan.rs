@@ -4,21 +4,22 @@
 //! Without a build script that step is the application's floor; with one, the application is built
 //! beside it, freed of what only the build needed, and copied onto a bare runtime.
 
-use windlass_plugin_common::layout::{
-    self, APP, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on,
-};
-use windlass_plugin_common::{package_json::PackageJson, procfile};
+use windlass_plugin_common::layout::{self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on};
+use windlass_plugin_common::{migrations, package_json::PackageJson, procfile};
 use windlass_sdk::config::Migrate;
-use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
+use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
 
-use crate::facts::Facts;
-use crate::framework::{Shape, Tree};
-use crate::manager::{self, Manager};
+use crate::answers;
+use crate::facts::{Facts, join};
+use crate::framework::{Decision, Shape, Tree};
+use crate::manager::{self, Kind, Manager};
+use crate::native::{self, Native};
 use crate::start::{self, Start};
+use crate::{steps, version};
 
 /// Nobody's telemetry, no questions, no advertisements in the log.
-const QUIET: [(&str, &str); 9] = [
+const QUIET: [(&str, &str); 12] = [
     ("npm_config_update_notifier", "false"),
     ("npm_config_audit", "false"),
     ("npm_config_fund", "false"),
@@ -26,75 +27,127 @@ const QUIET: [(&str, &str); 9] = [
     ("ASTRO_TELEMETRY_DISABLED", "1"),
     ("GATSBY_TELEMETRY_DISABLED", "1"),
     ("NUXT_TELEMETRY_DISABLED", "1"),
+    ("STORYBOOK_DISABLE_TELEMETRY", "1"),
+    ("TURBO_TELEMETRY_DISABLED", "1"),
+    ("NG_CLI_ANALYTICS", "false"),
     ("CHECKPOINT_DISABLE", "1"),
     ("DO_NOT_TRACK", "1"),
 ];
 /// Left behind by builds, of no use to the running application.
-const BUILD_CACHES: [&str; 3] =
-    ["app/.next/cache/**", "app/node_modules/.cache/**", "app/.turbo/**"];
-const STANDALONE: &str = "/app/.next/standalone";
+const BUILD_CACHES: [&str; 4] = [
+    "app/**/.next/cache/**",
+    "app/**/node_modules/.cache/**",
+    "app/**/.turbo/**",
+    "app/**/.angular/cache/**",
+];
+/// A server that its build makes a folder of its own for, with all that it needs.
+const SELF_CONTAINED: &str = "node .output/server/index.mjs";
 
 /// Writes the plan of what was decided.
 pub(crate) struct Planner<'a> {
-    pub(crate) facts: &'a Facts<'a>,
-    pub(crate) toolchain: Toolchain,
-    pub(crate) shape: Shape,
+    facts: &'a Facts,
+    decision: &'a Decision,
+    manager: Manager,
+    native: Native,
+    /// Installs and builds.
+    node: Toolchain,
+    /// Runs.
+    run: Toolchain,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    /// For this decision, with this Node.js.
+    pub(crate) fn new(facts: &'a Facts, decision: &'a Decision, node: Toolchain) -> Self {
+        let (manager, native) = (Manager::of(facts), native::needs(facts));
+        let on_bun = version::runs_on_bun(facts, &decision.shape);
+        let run = if on_bun { version::bun(facts).toolchain } else { node.clone() };
+        let builds = steps::builds(facts, decision, &manager) || !native.build.is_empty();
+        let installs = facts.package.as_ref().is_some_and(PackageJson::installs_anything);
+        // Where Bun does all of it, Node.js is not needed at all.
+        let alone = on_bun && !builds && (manager.kind == Kind::Bun || !installs);
+        let node = if alone { run.clone() } else { node };
+        Self { facts, decision, manager, native, node, run }
+    }
+
     /// The plan.
     ///
     /// # Errors
     /// Code `source.unreadable`.
     pub(crate) fn plan(&self) -> Result<BuildPlan, PluginError> {
-        let manager = Manager::of(self.facts);
-        for warning in &manager.warnings {
+        for warning in &self.manager.warnings {
             log::warn(warning);
         }
+        if !self.native.why.is_empty() {
+            log::info(format!("system packages are added for {}", self.native.why.join(", ")));
+        }
+        if answers::adapts_itself(self.facts) {
+            log::warn(
+                "@sveltejs/adapter-auto fetches the adapter for Node.js in every build: install @sveltejs/adapter-node",
+            );
+        }
         let mut plan = BuildPlan::new();
-        plan.toolchains.push(self.toolchain.clone());
-        match &self.shape {
-            Shape::Tree(tree) => self.tree(&mut plan, &manager, tree),
-            Shape::Server(start) => self.server(&mut plan, &manager, start.as_ref())?,
-            Shape::Standalone => self.standalone(&mut plan, &manager)?,
+        plan.toolchains.push(self.node.clone());
+        if self.run != self.node && !matches!(self.decision.shape, Shape::Tree(_)) {
+            plan.toolchains.push(self.run.clone());
+        }
+        match &self.decision.shape {
+            Shape::Tree(tree) => self.tree(&mut plan, tree),
+            Shape::Server(start) => self.server(&mut plan, start.as_ref())?,
+            Shape::Standalone => self.standalone(&mut plan)?,
         }
         Ok(plan)
     }
 
-    fn tree(&self, plan: &mut BuildPlan, manager: &Manager, tree: &Tree) {
-        let deps = self.dependencies(plan, manager, false, None);
-        let build = self.build(plan, manager, &deps, Some(tree.build));
-        let root = format!("{APP}/{}", tree.output);
-        let (spa, not_found) =
-            if tree.single_page { (Some("index.html"), None) } else { (None, Some("404.html")) };
-        plan.outputs.push(layout::site(&build, root, spa, not_found));
+    fn tree(&self, plan: &mut BuildPlan, tree: &Tree) {
+        let deps = self.dependencies(plan, false, &self.native.build);
+        let build = self.build(plan, &deps);
+        let base = match self.decision.project {
+            Some(_) => self.facts.place.root(),
+            None => self.facts.place.app(),
+        };
+        let page = tree.page.as_deref();
+        let not_found = if page.is_some() { None } else { Some("404.html") };
+        plan.outputs.push(layout::site(&build, join(&base, &tree.output), page, not_found));
     }
 
-    fn server(
-        &self,
-        plan: &mut BuildPlan,
-        manager: &Manager,
-        start: Option<&Start>,
-    ) -> Result<(), PluginError> {
+    fn server(&self, plan: &mut BuildPlan, start: Option<&Start>) -> Result<(), PluginError> {
         let line = self.line(start);
-        let app = if self.builds() {
-            let deps = self.dependencies(plan, manager, false, None);
-            let build = self.build(plan, manager, &deps, None);
-            let migrates = self.migrates_with_development()?;
-            let pruned = self.prune(plan, manager, &build, &line);
-            if migrates && pruned.id != build.id {
-                plan.outputs.push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
+        let builds = steps::builds(self.facts, self.decision, &self.manager);
+        let migrates = self.migrates_with_development()?;
+        let app = if builds {
+            let deps = self.dependencies(plan, false, &self.native.build);
+            let build = self.build(plan, &deps);
+            let contained = line == SELF_CONTAINED && self.declared().workers.is_empty();
+            let needs_tools = migrates || self.migrates();
+            if contained {
+                if needs_tools {
+                    plan.outputs.push(self.image(OUTPUT_MIGRATE, &build, &self.facts.place.app()));
+                }
+                let output = join(&join("app", &self.facts.place.dir), ".output/**");
+                self.slim(plan, &build, &output)
+            } else {
+                let pruned = self.prune(plan, &build, &line);
+                if migrates && pruned.id != build.id {
+                    plan.outputs.push(self.image(OUTPUT_MIGRATE, &build, &self.facts.place.app()));
+                }
+                self.slim(plan, &pruned, "app/**")
             }
-            self.slim(plan, &pruned, "app/**")
         } else {
-            let keep = self.keeps_development(&line) || self.migrates_with_development()?;
-            let user = Some(layout::user());
-            let deps = self.dependencies(plan, manager, !keep, user);
-            let app = on(&deps, "app", "copy the source").op(layout::source());
-            plan.steps.push(app.clone());
-            app
+            let keep = self.keeps_development(&line) || migrates;
+            let apart = self.run != self.node || !self.native.build.is_empty();
+            if apart {
+                let deps = self.dependencies(plan, !keep, &self.native.build);
+                let build = self.build(plan, &deps);
+                self.slim(plan, &build, "app/**")
+            } else {
+                let deps = self.dependencies(plan, !keep, &self.native.run).op(layout::user());
+                plan.steps.pop();
+                let app = on(&deps, "app", "copy the source").op(self.source(true));
+                plan.steps.extend([deps, app.clone()]);
+                app
+            }
         };
-        plan.outputs.insert(0, layout::image(OUTPUT_APP, &app, &self.run_env(), APP));
+        plan.outputs.insert(0, self.image(OUTPUT_APP, &app, &self.facts.place.app()));
         let port = start::fixed_port(self.facts, &line);
         if let Some((port, sign)) = port.as_ref().filter(|_| self.declared().port.is_none()) {
             log::info(format!("the port is {port}: {} {}", sign.path, sign.detail));
@@ -104,108 +157,106 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The server that Next.js itself cut down to what it needs.
-    fn standalone(&self, plan: &mut BuildPlan, manager: &Manager) -> Result<(), PluginError> {
-        let deps = self.dependencies(plan, manager, false, None);
-        let build = self.build(plan, manager, &deps, Some("next build"));
-        let collect = Run::shell(
-            "mkdir -p .next/standalone/.next && cp -r .next/static .next/standalone/.next/ && \
-             { test ! -d public || cp -r public .next/standalone/; }",
-        );
+    /// The server that Next.js itself cut down to what it needs. It keeps the application's path from where
+    /// the lock file is.
+    fn standalone(&self, plan: &mut BuildPlan) -> Result<(), PluginError> {
+        let deps = self.dependencies(plan, false, &self.native.build);
+        let build = self.build(plan, &deps);
+        let folder = join(&self.facts.place.app(), ".next/standalone");
+        let server = join(".next/standalone", self.facts.place.inner());
+        let collect = Run::shell(format!(
+            "mkdir -p {server}/.next && cp -r .next/static {server}/.next/ && \
+             {{ test ! -d public || cp -r public {server}/; }}"
+        ));
+        let collect = steps::at(collect, &self.facts.place.app());
         let collected = on(&build, "collect", "collect the static files").op(collect);
         plan.steps.push(collected.clone());
-        let app = self.slim(plan, &collected, "app/.next/standalone/**");
-        let mut env = self.run_env();
-        env.push(("HOSTNAME", "0.0.0.0"));
-        plan.outputs.push(layout::image(OUTPUT_APP, &app, &env, STANDALONE));
+        let app = self.slim(plan, &collected, &format!("{}/**", folder.trim_start_matches('/')));
+        plan.outputs.push(self.image(OUTPUT_APP, &app, &join(&folder, self.facts.place.inner())));
         // The cut-down server has no tools at all, of either kind of dependency.
-        let prisma = self.facts.uses("prisma") && self.facts.has("prisma");
-        if prisma || self.migrates_with_development()? {
-            plan.outputs.push(layout::image(OUTPUT_MIGRATE, &build, &self.run_env(), APP));
+        if self.migrates() || self.migrates_with_development()? {
+            plan.outputs.push(self.image(OUTPUT_MIGRATE, &build, &self.facts.place.app()));
         }
         let argv = ["node", "server.js"].map(str::to_owned).to_vec();
         plan.processes = self.declared().processes(Some(argv), None);
         Ok(())
     }
 
-    /// Manifests, then the installation; behind it `last`, if anything.
-    fn dependencies(
-        &self,
-        plan: &mut BuildPlan,
-        manager: &Manager,
-        omit_dev: bool,
-        last: Option<Run>,
-    ) -> Step {
-        let base = Base::Toolchains(vec![self.toolchain.clone()]);
-        let mut deps = Step::new("dependencies", "install the dependencies", base);
-        if let Some(fetch) = manager.fetch() {
-            let base = Base::Toolchains(vec![self.toolchain.clone()]);
-            let tool = self.quiet(Step::new("manager", "fetch the package manager", base), manager);
+    /// Manifests, then the installation, on a base with these system packages.
+    fn dependencies(&self, plan: &mut BuildPlan, omit_dev: bool, system: &[&str]) -> Step {
+        let mut base = Base::Toolchains(vec![self.node.clone()]);
+        if !system.is_empty() {
+            let mut step = Step::new("system", "install system packages", base).op(apt(system));
+            "/".clone_into(&mut step.cwd);
+            base = Base::Step(step.id.clone());
+            plan.steps.push(step);
+        }
+        let fetch = self.manager.fetch().filter(|_| self.node.name == "node");
+        if let Some(fetch) = fetch {
+            let tool = self.quiet(Step::new("manager", "fetch the package manager", base));
             let tool = tool.op(fetch.env("HOME", "/root"));
-            deps.base = Base::Step(tool.id.clone());
+            base = Base::Step(tool.id.clone());
             plan.steps.push(tool);
         }
-        deps = self.quiet(deps, manager);
+        let mut deps = self.quiet(Step::new("dependencies", "install the dependencies", base));
+        deps.cwd = self.facts.place.root();
         let setting = self.facts.settings.build.install.as_deref();
-        let installs = self.package().is_some_and(PackageJson::installs_anything);
+        let installs = self.package().is_some_and(PackageJson::installs_anything)
+            || manager::is_workspace(self.facts);
         if installs || setting.is_some() {
             let copy = match self.install_needs_the_source() {
-                true => layout::files(["**"]),
-                false => layout::files(manager.manifests(self.facts)),
+                true => layout::files([self.everything()]),
+                false => layout::files(self.manager.manifests(self.facts)),
             };
             let install = match setting {
-                Some(line) => manager.cached(Run::shell(line)).network(),
-                None => manager.install(omit_dev && !self.has_install_scripts()),
+                Some(line) => {
+                    let run = steps::at(Run::shell(line), &self.facts.place.app());
+                    self.manager.cached(run)
+                }
+                None => {
+                    let omit = omit_dev && !self.has_install_scripts();
+                    self.manager.install(self.facts, omit).env("HOME", "/root")
+                }
             };
-            deps = deps.op(copy).op(install.env("HOME", "/root"));
+            deps = deps.op(copy).op(install);
+            if let Some(fetch) = self.native.fetch {
+                let run = Run::new(fetch.split_whitespace()).network();
+                deps = deps.op(run.env("HOME", "/root"));
+            }
         } else {
             "prepare the runtime".clone_into(&mut deps.name);
-        }
-        if let Some(last) = last {
-            deps = deps.op(last);
         }
         plan.steps.push(deps.clone());
         deps
     }
 
-    /// The source, then the build script, or `fallback` where there is none.
-    fn build(
-        &self,
-        plan: &mut BuildPlan,
-        manager: &Manager,
-        deps: &Step,
-        fallback: Option<&str>,
-    ) -> Step {
-        let mut copy = layout::source();
-        copy.chown = None;
-        let mut build = self.quiet(on(deps, "build", "build"), manager).op(copy);
+    /// The source, then what builds it.
+    fn build(&self, plan: &mut BuildPlan, deps: &Step) -> Step {
+        let mut build = self.quiet(on(deps, "build", "build")).op(self.source(false));
+        build.cwd = self.facts.place.app();
         if self.generates_prisma_client() {
-            build = build.op(home(Run::new(["prisma", "generate"])));
+            build = build.op(steps::at(Run::new(["prisma", "generate"]), &self.facts.place.app()));
         }
-        let run = match (&self.facts.settings.build.command, self.facts.script("build"), fallback) {
-            (Some(line), ..) => Some(Run::shell(line)),
-            (None, Some(_), _) => Some(manager.script("build")),
-            (None, None, Some(line)) if !line.is_empty() => Some(Run::new(line.split_whitespace())),
-            _ => None,
-        };
-        if let Some(run) = run {
-            build = build.op(home(run));
+        for run in steps::commands(self.facts, self.decision, &self.manager) {
+            build = build.op(run);
         }
         plan.steps.push(build.clone());
         build
     }
 
-    fn prune(&self, plan: &mut BuildPlan, manager: &Manager, build: &Step, line: &str) -> Step {
+    fn prune(&self, plan: &mut BuildPlan, build: &Step, line: &str) -> Step {
+        let packages = self.facts.root_package().into_iter().chain(self.package());
         let nothing =
-            self.package().is_none_or(|package| package.dev_dependencies().next().is_none());
+            packages.into_iter().all(|package| package.dev_dependencies().next().is_none());
         let own = self.facts.settings.build.install.is_some();
-        if nothing || own || self.keeps_development(line) {
+        if nothing && !manager::is_workspace(self.facts) || own || self.keeps_development(line) {
             return build.clone();
         }
-        let Some(prune) = manager.prune() else {
+        let Some(prune) = self.manager.prune(self.facts) else {
             return build.clone();
         };
-        let step = self.quiet(on(build, "prune", "remove development dependencies"), manager);
+        let mut step = self.quiet(on(build, "prune", "remove development dependencies"));
+        step.cwd = self.facts.place.root();
         let step = step.op(prune.env("HOME", "/root"));
         plan.steps.push(step.clone());
         step
@@ -213,12 +264,37 @@ impl Planner<'_> {
 
     /// Onto a bare runtime, without what the build left behind.
     fn slim(&self, plan: &mut BuildPlan, from: &Step, glob: &str) -> Step {
-        let runtime = layout::runtime(std::slice::from_ref(&self.toolchain));
+        let mut runtime = layout::runtime(std::slice::from_ref(&self.run));
+        if !self.native.run.is_empty() {
+            runtime.ops.insert(0, apt(&self.native.run).into());
+        }
         let mut copy = Copy::step(&from.id, [glob], "/").parents().exclude(BUILD_CACHES);
         copy.chown = Some(USER.to_owned());
         let app = on(&runtime, "app", "collect the application").op(copy);
         plan.steps.extend([runtime, app.clone()]);
         app
+    }
+
+    /// All of the source that the application may need: of a workspace, not the members that it does not.
+    fn source(&self, owned: bool) -> Copy {
+        let mut copy = layout::source();
+        copy.sources = vec![self.everything()];
+        if !owned {
+            copy.chown = None;
+        }
+        let inner = self.facts.place.inner();
+        if let Some(workspace) = self.facts.workspace.as_ref().filter(|_| !inner.is_empty()) {
+            let needed = workspace.needed_by(inner);
+            let others = workspace.members.keys().filter(|dir| !needed.contains(&dir.as_str()));
+            let others = others.filter(|dir| !inner.starts_with(&format!("{dir}/")));
+            let globs = others.map(|dir| join(&self.facts.place.root, &format!("{dir}/**")));
+            copy = copy.exclude(globs);
+        }
+        copy
+    }
+
+    fn everything(&self) -> String {
+        self.facts.place.glob("**")
     }
 
     fn package(&self) -> Option<&PackageJson> {
@@ -233,11 +309,6 @@ impl Planner<'_> {
     fn line(&self, start: Option<&Start>) -> String {
         let declared = self.declared().web.as_ref().map(|(line, ..)| line.as_str());
         declared.or(start.map(|start| start.line.as_str())).unwrap_or_default().to_owned()
-    }
-
-    fn builds(&self) -> bool {
-        let command = self.facts.settings.build.command.is_some();
-        command || self.facts.script("build").is_some() || self.facts.uses("next")
     }
 
     /// Whether a process that is run needs a development dependency.
@@ -256,18 +327,23 @@ impl Planner<'_> {
         needed.is_some()
     }
 
+    /// Whether any tool for migrations is in use.
+    fn migrates(&self) -> bool {
+        self.package().is_some_and(|package| migrations::any(package, |path| self.facts.has(path)))
+    }
+
     /// Whether the migration's tool is among the development dependencies.
     fn migrates_with_development(&self) -> Result<bool, PluginError> {
         let Some(package) = self.package() else {
             return Ok(false);
         };
-        let entries = procfile::read(self.facts.source)?;
+        let entries = procfile::read(&self.facts.source)?;
         let release = entries.iter().any(|entry| entry.name == "release");
         Ok(match &self.facts.settings.migrate {
             Migrate::Off => false,
             Migrate::Command(_) => package.dev_dependencies().next().is_some(),
             Migrate::Unset if release => package.dev_dependencies().next().is_some(),
-            Migrate::Unset => package.develops_with("prisma") && self.facts.has("prisma"),
+            Migrate::Unset => migrations::needs_development(package, |path| self.facts.has(path)),
         })
     }
 
@@ -295,31 +371,56 @@ impl Planner<'_> {
         both && !already && self.facts.has("prisma/schema.prisma")
     }
 
-    fn quiet(&self, mut step: Step, manager: &Manager) -> Step {
+    fn quiet(&self, mut step: Step) -> Step {
         step.env.extend(pairs(&QUIET));
-        step.env.extend(pairs(manager.env()));
-        step.env("PATH", search_path())
+        step.env.extend(pairs(self.manager.env()));
+        step.env.extend(pairs(&self.native.env));
+        step.env("PATH", self.search_path())
     }
 
-    fn run_env(&self) -> Vec<(&'static str, &'static str)> {
-        vec![
-            ("PATH", search_path()),
+    /// An output with the environment of Node.js applications.
+    fn image(&self, name: &str, step: &Step, cwd: &str) -> Output {
+        let path = self.search_path();
+        let mut env = vec![
+            ("PATH", path.as_str()),
             ("NODE_ENV", "production"),
-            ("HOME", APP),
+            ("HOME", layout::APP),
             ("NEXT_TELEMETRY_DISABLED", "1"),
             ("CHECKPOINT_DISABLE", "1"),
-        ]
+        ];
+        env.extend(self.native.env.iter().copied());
+        if !matches!(self.decision.shape, Shape::Tree(_)) {
+            env.extend(self.decision.framework.iter().flat_map(|row| row.env.iter().copied()));
+        }
+        layout::image(name, step, &env, cwd)
+    }
+
+    /// Commands of the application's dependencies, then those of the workspace.
+    fn search_path(&self) -> String {
+        let place = &self.facts.place;
+        let (app, root) = (place.app(), place.root());
+        let own = if app == root { String::new() } else { format!("{app}/node_modules/.bin:") };
+        // A start command that changes into a folder finds the commands of that.
+        let moves = self.line(match &self.decision.shape {
+            Shape::Server(start) => start.as_ref(),
+            _ => None,
+        });
+        let there = if moves.starts_with("cd ") { "node_modules/.bin:" } else { "" };
+        // Commands of packages ask for `node`; Bun's images have itself under that name here.
+        let as_node = if self.run.name == "bun" { ":/usr/local/bun-node-fallback-bin" } else { "" };
+        format!("{there}{own}{root}/node_modules/.bin:{PATH}{as_node}")
     }
 }
 
-/// A command of the build: with the network, because builds fetch fonts, content and engines.
-fn home(run: Run) -> Run {
-    run.network().env("HOME", "/root")
-}
-
-fn search_path() -> &'static str {
-    const { assert!(PATH.len() == 60, "the path below ends with it") };
-    "/app/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+/// Debian packages, without what installing them leaves behind.
+fn apt(packages: &[&str]) -> Run {
+    Run::shell(format!(
+        "apt-get update && apt-get install -y --no-install-recommends {} && \
+         rm -rf /var/lib/apt/lists/*",
+        packages.join(" ")
+    ))
+    .network()
+    .env("DEBIAN_FRONTEND", "noninteractive")
 }
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {

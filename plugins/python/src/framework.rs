@@ -5,7 +5,10 @@
 
 use windlass_sdk::{Detection, NearMiss};
 
+use crate::code::{self, Object};
 use crate::facts::Facts;
+use crate::serve::{self, Target};
+use crate::{django, script};
 
 /// What was decided.
 #[derive(Debug, Clone)]
@@ -15,76 +18,145 @@ pub(crate) struct Decision {
     pub(crate) line: Option<String>,
     /// Whether it answers requests.
     pub(crate) web: bool,
-    /// Whether its static files are collected when it is built.
-    pub(crate) collect_static: bool,
+    /// The command that collects static files when it is built.
+    pub(crate) collect_static: Option<String>,
+    /// Variables of the image.
+    pub(crate) env: &'static [(&'static str, &'static str)],
+    /// Django's settings module, where it is not the one that manage.py would take.
+    pub(crate) settings: Option<String>,
+    /// The port that its file insists on.
+    pub(crate) port: Option<u16>,
+    /// A package that is needed and not declared.
+    pub(crate) adds: Option<&'static str>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// A framework whose application is an object in a module.
-struct Framework {
-    id: &'static str,
-    name: &'static str,
-    package: &'static str,
-    constructor: &'static str,
-    asgi: bool,
+/// How the application of a framework is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serve {
+    /// An object for a WSGI server; without one that was declared, this line.
+    Wsgi(&'static str),
+    /// An object for an ASGI server.
+    Asgi,
+    /// An object for the framework's own server: this line.
+    Object(&'static str),
+    /// A file that is run: this line.
+    File(&'static str),
+}
+
+/// A framework. In lines `{target}` is `module:object`, `{file}` the file that has it.
+#[derive(Debug)]
+pub(crate) struct Framework {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    /// Module that is imported; the package has the same name.
+    module: &'static str,
+    /// What makes the application. Files need none.
+    constructors: &'static [&'static str],
+    pub(crate) serve: Serve,
+    env: &'static [(&'static str, &'static str)],
 }
 
 const fn framework(
-    id: &'static str,
-    name: &'static str,
-    constructor: &'static str,
-    asgi: bool,
+    (id, name): (&'static str, &'static str),
+    constructors: &'static [&'static str],
+    serve: Serve,
+    env: &'static [(&'static str, &'static str)],
 ) -> Framework {
-    Framework { id, name, package: id, constructor, asgi }
+    Framework { id, name, module: id, constructors, serve, env }
 }
 
-const FRAMEWORKS: [Framework; 3] = [
-    framework("flask", "Flask", "Flask(", false),
-    framework("fastapi", "FastAPI", "FastAPI(", true),
-    framework("starlette", "Starlette", "Starlette(", true),
+const RUN: Serve = Serve::File("python {file}");
+const FLASK: Serve = Serve::Wsgi("flask --app {target} run --host 0.0.0.0 --port \"$PORT\"");
+const SANIC: Serve = Serve::Object("sanic {target} --host 0.0.0.0 --port \"$PORT\"");
+const STREAMLIT: Serve = Serve::File(
+    "streamlit run {file} --server.port \"$PORT\" --server.address 0.0.0.0 --server.headless true",
+);
+const CHAINLIT: Serve =
+    Serve::File("chainlit run {file} --host 0.0.0.0 --port \"$PORT\" --headless");
+const GRADIO: Serve = Serve::File("GRADIO_SERVER_PORT=\"$PORT\" python {file}");
+const SCRIPT: Serve = Serve::Wsgi("python {file}");
+
+/// The table. Of several in one file the first is taken.
+pub(crate) const FRAMEWORKS: [Framework; 19] = [
+    framework(("fastapi", "FastAPI"), &["FastAPI"], Serve::Asgi, &[]),
+    framework(("litestar", "Litestar"), &["Litestar"], Serve::Asgi, &[]),
+    framework(("starlette", "Starlette"), &["Starlette"], Serve::Asgi, &[]),
+    framework(("quart", "Quart"), &["Quart"], Serve::Asgi, &[]),
+    framework(("blacksheep", "BlackSheep"), &["Application"], Serve::Asgi, &[]),
+    framework(("sanic", "Sanic"), &["Sanic"], SANIC, &[]),
+    framework(("dash", "Dash"), &["Dash"], SCRIPT, &[("HOST", "0.0.0.0")]),
+    framework(("flask", "Flask"), &["Flask", "APIFlask", "OpenAPI"], FLASK, &[]),
+    framework(("connexion", "Connexion"), &["FlaskApp", "AsyncApp"], Serve::Asgi, &[]),
+    framework(("falcon", "Falcon"), &["falcon.App", "falcon.API"], SCRIPT, &[]),
+    framework(("bottle", "Bottle"), &["Bottle", "bottle.default_app", "default_app"], SCRIPT, &[]),
+    framework(("aiohttp", "aiohttp"), &["web.Application"], RUN, &[]),
+    framework(("tornado", "Tornado"), &["Application", "HTTPServer"], RUN, &[]),
+    framework(
+        ("cherrypy", "CherryPy"),
+        &["cherrypy.quickstart", "cherrypy.engine.start"],
+        RUN,
+        &[],
+    ),
+    framework(("pyramid", "Pyramid"), &["make_wsgi_app"], RUN, &[]),
+    framework(("nicegui", "NiceGUI"), &["ui.run"], RUN, &[]),
+    framework(
+        ("streamlit", "Streamlit"),
+        &[],
+        STREAMLIT,
+        &[("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")],
+    ),
+    framework(("chainlit", "Chainlit"), &[], CHAINLIT, &[]),
+    framework(
+        ("gradio", "Gradio"),
+        &[".launch"],
+        GRADIO,
+        &[("GRADIO_SERVER_NAME", "0.0.0.0"), ("GRADIO_ANALYTICS_ENABLED", "False")],
+    ),
 ];
-const MODULES: [&str; 11] = [
-    "wsgi.py",
-    "asgi.py",
-    "app.py",
-    "main.py",
-    "application.py",
-    "server.py",
-    "run.py",
-    "api.py",
-    "src/app.py",
-    "src/main.py",
-    "src/server.py",
-];
-const SCRIPTS: [&str; 8] = [
-    "main.py",
-    "app.py",
-    "server.py",
-    "run.py",
-    "__main__.py",
-    "src/main.py",
-    "src/app.py",
-    "bot.py",
-];
+/// Files that are read at once, before the next ones are looked at.
+const BATCH: usize = 60;
+
+/// Where a framework's application is.
+struct Entry {
+    file: String,
+    /// None: the file itself is run.
+    object: Option<Object>,
+    sign: String,
+    confidence: u8,
+}
+
+/// Whether an id is one of this plugin's.
+pub(crate) fn is_own(id: &str) -> bool {
+    ["python", "django", "reflex"].contains(&id) || FRAMEWORKS.iter().any(|one| one.id == id)
+}
 
 /// Decides; `forced` is the setting `build.framework`.
 pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> (Option<Decision>, Vec<NearMiss>) {
     let mut near_misses = Vec::new();
-    if forced != Some("python") {
-        if let Some(decision) = django(facts) {
-            return (Some(decision), near_misses);
-        }
-        let declared = |f: &&Framework| facts.declares(f.package) || forced == Some(f.id);
-        for framework in FRAMEWORKS.iter().filter(declared) {
-            match application(facts, framework) {
-                Ok(decision) => return (Some(decision), near_misses),
-                Err(reason) => {
-                    near_misses.push(NearMiss { id: framework.id.to_owned(), reason });
-                }
-            }
-        }
+    if matches!(forced, None | Some("django"))
+        && let Some(decision) = django::decide(facts)
+    {
+        return (Some(decision), near_misses);
     }
-    match plain(facts, near_misses.first().map(|miss| miss.id.clone())) {
+    if matches!(forced, None | Some("reflex"))
+        && let Some(decision) = script::reflex(facts)
+    {
+        return (Some(decision), near_misses);
+    }
+    if forced != Some("python") {
+        let wanted = |one: &&Framework| match forced {
+            Some(id) if is_own(id) => one.id == id,
+            _ => facts.declares(one.module),
+        };
+        let declared: Vec<&Framework> = FRAMEWORKS.iter().filter(wanted).collect();
+        if let Some((framework, entry)) = entry(facts, &declared) {
+            return (Some(application(facts, framework, &entry)), near_misses);
+        }
+        let client_too = |one: &&&Framework| !matches!(one.id, "aiohttp" | "tornado");
+        near_misses.extend(declared.iter().filter(client_too).map(|one| unused(facts, one)));
+    }
+    match script::decide(facts, near_misses.first().map(|miss| miss.id.as_str())) {
         Ok(decision) => (Some(decision), near_misses),
         Err(reason) => {
             near_misses.extend(reason.map(|reason| NearMiss { id: "python".to_owned(), reason }));
@@ -93,7 +165,20 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> (Option<Decision>, 
     }
 }
 
-fn found(facts: &Facts, id: &str, name: &str, confidence: u8) -> Detection {
+fn unused(facts: &Facts, framework: &Framework) -> NearMiss {
+    let name = framework.name;
+    let reason = match facts.candidates().is_empty() {
+        true => format!("looks like {name}, but there is no Python file that could be its entry"),
+        false => format!(
+            "looks like {name}, but no entry file imports it and makes an application (looked at \
+             app.py, main.py, wsgi.py, packages and the files beside them)"
+        ),
+    };
+    NearMiss { id: framework.id.to_owned(), reason }
+}
+
+/// A detection of this plugin, with where its package is declared.
+pub(crate) fn found(facts: &Facts, id: &str, name: &str, confidence: u8) -> Detection {
     let mut detection = Detection::new(id, name, "python").confidence(confidence);
     if id != "python" {
         detection = detection.supersedes("python");
@@ -104,174 +189,141 @@ fn found(facts: &Facts, id: &str, name: &str, confidence: u8) -> Detection {
     detection.supersedes("static")
 }
 
-fn decision(detection: Detection, line: Option<String>) -> Decision {
-    let warnings = Vec::new();
-    Decision { detection, line, web: true, collect_static: false, warnings }
+/// A decision with nothing special about it.
+pub(crate) fn decision(detection: Detection, line: Option<String>) -> Decision {
+    Decision {
+        detection,
+        line,
+        web: true,
+        collect_static: None,
+        env: &[],
+        settings: None,
+        port: None,
+        adds: None,
+        warnings: Vec::new(),
+    }
 }
 
-fn django(facts: &Facts) -> Option<Decision> {
-    let manage = facts.text("manage.py");
-    let named = manage.split("DJANGO_SETTINGS_MODULE").nth(1);
-    let settings = named.and_then(|rest| rest.split(['"', '\'']).nth(2)).unwrap_or_default();
-    if named.is_none() || !facts.has("manage.py") {
+/// The likeliest entry of any of the frameworks.
+fn entry<'f>(facts: &Facts, frameworks: &[&'f Framework]) -> Option<(&'f Framework, Entry)> {
+    if frameworks.is_empty() {
         return None;
     }
-    let project = settings.split('.').next().unwrap_or_default();
-    let mut detection = found(facts, "django", "Django", 95)
-        .evidence("manage.py", format!("DJANGO_SETTINGS_MODULE = {settings}"));
-    let wsgi = format!("{project}/wsgi.py");
-    let (line, warning) = if facts.declares("gunicorn") && facts.has(&wsgi) {
-        detection = detection.evidence(wsgi, "");
-        (format!("gunicorn --bind \"0.0.0.0:$PORT\" {project}.wsgi"), None)
-    } else {
-        let line = "python manage.py runserver --noreload \"0.0.0.0:$PORT\"".to_owned();
-        (line, Some(no_server("Django")))
-    };
-    let prefix = settings.replace('.', "/");
-    let of_settings = |file: &&String| file.starts_with(&prefix) || file.contains("/settings/");
-    let sets_root = |file: &String| facts.text(file).contains("STATIC_ROOT");
-    let collect_static = facts.files.iter().filter(of_settings).any(sets_root);
-    let mut decision = decision(detection, Some(line));
-    decision.collect_static = collect_static;
-    decision.warnings.extend(warning);
-    Some(decision)
-}
-
-/// An application object: where it is, and the server it gets.
-fn application(facts: &Facts, framework: &Framework) -> Result<Decision, String> {
-    let Framework { name, constructor, .. } = framework;
-    let packages =
-        facts.files.iter().map(String::as_str).filter(|file| file.ends_with("/__init__.py"));
-    let candidates = MODULES.into_iter().filter(|file| facts.has(file)).chain(packages);
-    let entry = candidates.into_iter().find_map(|file| {
-        object(&facts.text(file), constructor).map(|(object, sign)| (file.to_owned(), object, sign))
+    let candidates = facts.candidates();
+    for batch in candidates.chunks(BATCH) {
+        facts.source.prefetch(batch);
+        let mut makes = batch.iter().filter_map(|file| {
+            let text = facts.text(file);
+            frameworks.iter().find_map(|one| Some((*one, made(one, file, &text)?)))
+        });
+        if let Some(found) = makes.next() {
+            return Some(found);
+        }
+    }
+    let runs = candidates.iter().take(BATCH).find_map(|file| {
+        let text = facts.text(file);
+        frameworks.iter().find_map(|one| Some((*one, run(one, file, &text)?)))
     });
-    let (file, object, sign) = entry.ok_or_else(|| {
-        format!("looks like {name}, but none of app.py, main.py, wsgi.py or a package creates an application")
-    })?;
-    let (folder, module) = module(&file);
-    let target = format!("{module}:{object}");
-    let quoted = if object.contains('(') { format!("'{target}'") } else { target };
-    let (command, warning) = serve(facts, framework, &quoted)?;
-    let line = if folder.is_empty() { command } else { format!("cd {folder} && {command}") };
-    let detection = found(facts, framework.id, name, 92).evidence(file, sign);
-    let mut decision = decision(detection, Some(line));
-    decision.warnings.extend(warning);
-    Ok(decision)
+    runs.or_else(|| {
+        let file = candidates.iter().find(|file| is_entry(file) && facts.text(file).is_empty())?;
+        let client_too = |one: &&&Framework| !matches!(one.id, "aiohttp" | "tornado");
+        let first = frameworks.iter().find(client_too)?;
+        Some((*first, assumed(facts, first, file)))
+    })
 }
 
-/// The server that was declared; for Flask at least its own.
-fn serve(
-    facts: &Facts,
-    framework: &Framework,
-    target: &str,
-) -> Result<(String, Option<String>), String> {
-    if framework.asgi {
-        let line = facts.manifests.declares(framework.package).map(|(_, line)| line);
-        let extra = line.is_some_and(|line| line.contains("[standard") || line.contains("[all"));
-        if facts.declares("uvicorn") || extra {
-            return Ok((format!("uvicorn {target} --host 0.0.0.0 --port \"$PORT\""), None));
-        }
-        if facts.declares("hypercorn") {
-            return Ok((format!("hypercorn --bind \"0.0.0.0:$PORT\" {target}"), None));
-        }
-        let name = framework.name;
-        return Err(format!("looks like {name}, but no server is declared: add uvicorn"));
-    }
-    if facts.declares("gunicorn") {
-        return Ok((format!("gunicorn --bind \"0.0.0.0:$PORT\" {target}"), None));
-    }
-    if facts.declares("waitress") {
-        return Ok((format!("waitress-serve --listen=\"0.0.0.0:$PORT\" {target}"), None));
-    }
-    let line = format!("flask --app {target} run --host 0.0.0.0 --port \"$PORT\"");
-    Ok((line, Some(no_server(framework.name))))
-}
-
-fn no_server(name: &str) -> String {
-    format!(
-        "no production server is declared, so {name}'s own development server is used: add gunicorn \
-         to the dependencies"
+fn is_entry(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    matches!(
+        name,
+        "app.py" | "main.py" | "server.py" | "run.py" | "wsgi.py" | "asgi.py" | "streamlit_app.py"
     )
 }
 
-/// The application in a module: a name at its top level, or a factory.
-fn object(text: &str, constructor: &str) -> Option<(String, String)> {
-    let named = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        let name = name.split(':').next()?.trim();
-        let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let value = value.trim_start();
-        let makes = value.starts_with(constructor)
-            || value
-                .split('(')
-                .next()?
-                .ends_with(&format!(".{}", constructor.trim_end_matches('(')))
-            || value.starts_with("create_app(")
-            || value.starts_with("make_app(");
-        (makes && !name.is_empty() && name.chars().all(identifier)).then(|| name.to_owned())
-    };
-    let lines = || text.lines().enumerate();
-    if let Some((n, name)) = lines().find_map(|(n, line)| Some((n, named(line)?))) {
-        return Some((name, format!("line {}", n + 1)));
+/// Whether a file may be a page that is run: at the root, or under a usual name in a folder.
+fn is_page(file: &str) -> bool {
+    let inner = file.strip_prefix("src/").unwrap_or(file);
+    match inner.split_once('/') {
+        None => inner != "__init__.py",
+        Some((_, name)) => is_entry(name) && !name.contains('/'),
     }
-    let factory = lines().find_map(|(n, line)| {
-        let name = line.strip_prefix("def ")?.split('(').next()?.trim();
-        matches!(name, "create_app" | "make_app").then(|| (n, name.to_owned()))
-    });
-    let (n, name) = factory.filter(|_| text.contains(constructor))?;
-    Some((format!("{name}()"), format!("line {}: def {name}", n + 1)))
 }
 
-/// `src/app.py` → `("src", "app")`, `shop/__init__.py` → `("", "shop")`
-fn module(file: &str) -> (&str, String) {
-    let (folder, file) = match file.strip_prefix("src/") {
-        Some(rest) => ("src", rest),
-        None => ("", file),
-    };
-    let path = file.trim_end_matches(".py").trim_end_matches("/__init__");
-    (folder, path.replace('/', "."))
+/// The application that a file makes.
+fn made(framework: &Framework, file: &str, text: &str) -> Option<Entry> {
+    if let Serve::File(_) = framework.serve {
+        let named = |one: &&str| text.contains(&format!("{one}("));
+        let makes = match framework.constructors {
+            // The import alone is no sign in the modules of a package.
+            [] => is_page(file),
+            constructors => constructors.iter().any(named),
+        };
+        let line = text.lines().position(|line| code::imports(line, framework.module))?;
+        let sign = format!("line {}: imports {}", line + 1, framework.module);
+        let file = file.to_owned();
+        return makes.then_some(Entry { file, object: None, sign, confidence: 92 });
+    }
+    let object = code::object(text, framework.constructors)?;
+    let sign = object.sign.clone();
+    Some(Entry { file: file.to_owned(), object: Some(object), sign, confidence: 92 })
 }
 
-/// A script, or what was declared. `unused` is a framework that no file uses.
-fn plain(facts: &Facts, unused: Option<String>) -> Result<Decision, Option<String>> {
-    let manifest = [
-        ("requirements.txt", facts.manifests.requirements.is_some()),
-        (
-            "pyproject.toml",
-            facts.manifests.pyproject.as_ref().is_some_and(|p| p.project || p.poetry.is_some()),
-        ),
-        ("Pipfile", facts.has("Pipfile")),
-    ];
-    let manifest = manifest.into_iter().find(|(_, exists)| *exists).map(|(file, _)| file);
-    let script = SCRIPTS.into_iter().find(|file| facts.has(file));
-    let workers = script.is_none() && !facts.declared.workers.is_empty();
-    let declared = facts.declared.web.is_some() || facts.declared.only_workers || workers;
-    let confidence = match (manifest, script, &unused) {
-        (Some(_), _, _) if declared => 80,
-        (None, Some(_), _) if declared => 60,
-        (Some(_), Some(_), None) => 65,
-        (Some(_), Some(_), Some(_)) => 55,
-        (None, Some("main.py" | "app.py" | "server.py" | "bot.py"), _) => 35,
-        (Some(file), None, _) => {
-            return Err(Some(format!(
-                "there is a {file}, but none of {} to start; set run.command in windlass.toml",
-                SCRIPTS.join(", ")
-            )));
-        }
-        _ => return Err(None),
+/// A file that uses the framework inside a function, and runs it itself.
+fn run(framework: &Framework, file: &str, text: &str) -> Option<Entry> {
+    let imports = code::imports(text, framework.module);
+    let signs = [".run(", "run_app(", "run_simple(", ".listen("];
+    let runs = signs.iter().any(|sign| text.contains(sign))
+        || text.lines().any(|line| line.trim_start().starts_with("run("));
+    let sign = format!("imports {} and runs the application itself", framework.module);
+    let files = matches!(framework.serve, Serve::File(_));
+    (imports && runs && !files).then(|| Entry {
+        file: file.to_owned(),
+        object: None,
+        sign,
+        confidence: 85,
+    })
+}
+
+/// An empty file is taken at its name: `app`, if a server was declared that could serve it.
+fn assumed(facts: &Facts, framework: &Framework, file: &str) -> Entry {
+    let served = match framework.serve {
+        Serve::Wsgi(_) => serve::wsgi(facts).is_some(),
+        Serve::Asgi | Serve::Object(_) => true,
+        Serve::File(_) => false,
     };
-    let mut detection = found(facts, "python", "Python", confidence);
-    if let Some(manifest) = manifest {
-        detection = detection.evidence(manifest, "");
-    }
+    let sign = "empty: taken for the entry file by its name".to_owned();
+    let name = if file.ends_with("wsgi.py") { "application" } else { "app" }.to_owned();
+    let object = served.then(|| Object { name, factory: false, sign: sign.clone() });
+    Entry { file: file.to_owned(), object, sign, confidence: 75 }
+}
+
+fn application(facts: &Facts, framework: &Framework, entry: &Entry) -> Decision {
+    let detection = found(facts, framework.id, framework.name, entry.confidence);
+    let mut detection = detection.evidence(&entry.file, &entry.sign);
     if let Some((_, file, sign)) = &facts.declared.web {
         detection = detection.evidence(*file, sign.clone());
-    } else if let Some(script) = script {
-        let detail = unused.map(|unused| format!("{unused} is declared, but not used here"));
-        detection = detection.evidence(script, detail.unwrap_or_default());
     }
-    let mut decision = decision(detection, script.map(|script| format!("python {script}")));
-    decision.web = script != Some("bot.py");
-    Ok(decision)
+    let mut decision = decision(detection, None);
+    decision.env = framework.env;
+    decision.line = Some(match (&entry.object, framework.serve) {
+        (Some(object), _) => {
+            let (folder, module) = code::module(facts, &entry.file);
+            let target = Target { module, object: object.clone(), file: entry.file.clone() };
+            let served = serve::line(facts, framework, &target);
+            decision.warnings.extend(served.warning);
+            decision.adds = served.adds;
+            in_folder(&folder, served.line)
+        }
+        (None, Serve::File(line)) => line.replace("{file}", &entry.file),
+        (None, _) => format!("python {}", entry.file),
+    });
+    if decision.line.as_ref().is_some_and(|line| line.starts_with("python ")) {
+        decision.port = code::fixed_port(&facts.text(&entry.file));
+    }
+    decision
+}
+
+/// The line, run in a folder of the application.
+pub(crate) fn in_folder(folder: &str, line: String) -> String {
+    if folder.is_empty() { line } else { format!("cd {folder} && {line}") }
 }

@@ -1,22 +1,30 @@
 //! The Python plugin: what kind of Python application it is, and how it is built.
 //!
-//! Reading order: `facts` (what is known), `framework` (what it is and how it starts), `version`,
-//! `plan`.
+//! Reading order: `facts` (what is known), `code` (what is read out of Python files), `framework` with
+//! `django`, `serve` and `script` (what it is and how it starts), `version`, `manager` and `native` (what
+//! is installed), `plan`.
 
+mod code;
+mod django;
 mod facts;
 mod framework;
+mod manager;
+mod native;
 mod plan;
+mod script;
+mod serve;
 mod version;
 
-use windlass_plugin_common::{forced, spelling};
+use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
 use windlass_sdk::{
-    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source, log,
 };
 
 use facts::Facts;
 
-const FILES: [&str; 4] = ["requirements.txt", "pyproject.toml", "manage.py", "Procfile"];
+const FILES: [&str; 6] =
+    ["requirements.txt", "pyproject.toml", "manage.py", "Pipfile", "environment.yml", "Procfile"];
 
 /// The plugin.
 #[derive(Debug)]
@@ -28,9 +36,10 @@ impl Detector for Python {
         let forced = facts.settings.build.framework.clone();
         let asked = forced.as_deref();
         if let Some(broken) = facts.broken.clone() {
-            let found = Detection::new(own_id(asked), "Python", "python").confidence(90);
+            let id = asked.filter(|id| framework::is_own(id)).unwrap_or("python");
+            let found = Detection::new(id, "Python", "python").confidence(90);
             let found = found.evidence("pyproject.toml", broken.message.clone()).refuse(broken);
-            return Ok(forced::apply(found.supersedes("static").into(), forced.as_deref()));
+            return Ok(forced::apply(found.supersedes("static").into(), asked));
         }
         let (decision, mut near_misses) = framework::decide(&facts, asked);
         let Some(decision) = decision else {
@@ -44,38 +53,34 @@ impl Detector for Python {
         };
         let mut found = decision.detection;
         match version::choose(&facts) {
-            Ok((toolchain, evidence)) => {
-                found.toolchains.push(toolchain);
-                found.evidence.extend(evidence);
+            Ok(chosen) => {
+                found.toolchains.push(chosen.toolchain);
+                found.evidence.extend(chosen.evidence);
             }
             Err(error) => found = found.refuse(error),
         }
-        if let Some(error) = facts.broken.clone().or_else(|| plan::unsupported_manager(&facts)) {
-            found = found.refuse(error);
+        if found.refusal.is_none() {
+            found.refusal = manager::unsupported(&facts);
         }
         let report = DetectReport { detections: vec![found], near_misses };
-        Ok(forced::apply(report, forced.as_deref()))
-    }
-}
-
-/// The id under which a broken manifest is reported: what the settings ask for, if it is this plugin's.
-fn own_id(asked: Option<&str>) -> &str {
-    match asked {
-        Some(id @ ("django" | "flask" | "fastapi" | "starlette")) => id,
-        _ => "python",
+        Ok(forced::apply(report, asked))
     }
 }
 
 impl Builder for Python {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
+        settings::say(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         if let Some(broken) = facts.broken {
             return Err(broken);
         }
         let (decision, near_misses) = framework::decide(&facts, Some(chosen.id.as_str()));
         let decision = decision.ok_or_else(|| no_start(near_misses))?;
-        let (toolchain, _) = version::choose(&facts)?;
-        plan::plan(&facts, toolchain, decision)
+        let version = version::choose(&facts)?;
+        for warning in &version.warnings {
+            log::warn(warning);
+        }
+        plan::plan(&facts, version.toolchain, decision)
     }
 }
 

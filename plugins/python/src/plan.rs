@@ -1,15 +1,21 @@
 //! The build plan: dependencies into a virtual environment from the manifests alone, then the source.
+//!
+//! Where something is compiled, that happens beside the image: only the finished environment is copied to
+//! a base without compilers.
 
-use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, on};
-use windlass_plugin_common::{command, python::Pyproject};
-use windlass_sdk::plan::{BuildPlan, Run, Step, WriteFile};
+use windlass_plugin_common::assets::Assets;
+use windlass_plugin_common::command;
+use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on};
+use windlass_sdk::plan::{Base, BuildPlan, Copy, Op, Run, Step, WriteFile};
 use windlass_sdk::{PluginError, Toolchain, log};
 
+use crate::code;
+use crate::django;
 use crate::facts::Facts;
 use crate::framework::Decision;
+use crate::manager::{self, Manager, VENV, pip};
+use crate::native::{self, System};
 
-const VENV: &str = "/opt/venv";
-const LISTED: &str = "/opt/requirements.txt";
 const SEARCH_PATH: &str =
     "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const RUN_ENV: [(&str, &str); 5] = [
@@ -19,11 +25,19 @@ const RUN_ENV: [(&str, &str); 5] = [
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("HOME", APP),
 ];
+/// What every interpreter of the environment loads first: see its own text.
+const FIRST_PROCESS: &str = include_str!("first_process.py");
+const SETTINGS: &str = "DJANGO_SETTINGS_MODULE";
+/// Frameworks whose pages have scripts and styles.
+const PAGES: [&str; 8] =
+    ["django", "flask", "fastapi", "starlette", "quart", "litestar", "sanic", "bottle"];
+/// Where Playwright's browser is.
+const BROWSERS: (&str, &str) = ("PLAYWRIGHT_BROWSERS_PATH", "/opt/browsers");
 
 /// Writes the plan of what was decided.
 ///
 /// # Errors
-/// Codes `python.poetry-unsupported` and `python.pipenv-unsupported`.
+/// Codes `python.conda-unsupported` and `python.workspace-member`, and a refusal of the decision.
 pub(crate) fn plan(
     facts: &Facts,
     toolchain: Toolchain,
@@ -32,144 +46,186 @@ pub(crate) fn plan(
     for warning in &decision.warnings {
         log::warn(warning);
     }
-    if let Some(error) = unsupported_manager(facts) {
+    let refusal = decision.detection.refusal.clone();
+    if let Some(error) = refusal.or_else(|| manager::unsupported(facts)) {
         return Err(error);
     }
     let mut plan = BuildPlan::new();
-    let runtime = layout::runtime(std::slice::from_ref(&toolchain));
-    let dependencies = dependencies(facts, &runtime);
-    let app = app(facts, &dependencies, &decision);
-    plan.outputs.push(layout::image(OUTPUT_APP, &app, &RUN_ENV, APP));
-    plan.steps.extend([runtime, dependencies, app]);
+    let mut env = RUN_ENV.to_vec();
+    env.extend(decision.env);
+    env.extend(decision.settings.as_deref().map(|settings| (SETTINGS, settings)));
+    let installed = install(facts, &toolchain, &decision, &mut plan);
+    let mut last = installed;
+    if facts.manifests.names().contains("playwright") {
+        last = browsers(&last);
+        plan.steps.push(last.clone());
+        env.push(BROWSERS);
+    }
+    let assets = assets(facts, &decision, &mut plan);
+    let app = app(facts, &last, &decision, assets.as_ref());
+    plan.outputs.push(layout::image(OUTPUT_APP, &app, &env, APP));
+    plan.steps.push(app);
     plan.toolchains.push(toolchain);
+    processes(facts, &decision, &mut plan);
+    Ok(plan)
+}
+
+fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     let mut declared = facts.declared.clone();
     if declared.web.is_none() && declared.workers.is_empty() && !decision.web {
         declared.workers.extend(decision.line.clone().map(|line| ("worker".to_owned(), line)));
         declared.only_workers = true;
     }
-    let argv = decision.line.as_deref().map(command::argv);
-    plan.processes = declared.processes(argv, None);
-    Ok(plan)
-}
-
-/// Why the dependencies cannot be installed, if they are declared in a form that is not read.
-pub(crate) fn unsupported_manager(facts: &Facts) -> Option<PluginError> {
-    let pyproject = facts.manifests.pyproject.as_ref();
-    let installable = facts.manifests.requirements.is_some()
-        || facts.settings.build.install.is_some()
-        || pyproject.is_some_and(|project| project.project && project.poetry.is_none())
-        || pyproject.is_some_and(|project| !project.dependencies.is_empty());
-    if installable {
-        return None;
-    }
-    let export = |tool: &str, code: &str, file: &str, command: &str| {
-        let message =
-            format!("the dependencies are declared for {tool} in {file}, which is not read yet");
-        PluginError::new(code, message).hint(format!(
-            "export them, commit the file, and deploy again: {command}; or set build.install in \
-             windlass.toml"
-        ))
+    let port = match &declared.web {
+        Some((line, ..)) => code::port_of(line),
+        None => decision.port,
     };
-    if pyproject.is_some_and(|project| project.poetry.is_some()) {
-        let command = "poetry export --without-hashes -o requirements.txt";
-        return Some(export("Poetry", "python.poetry-unsupported", "pyproject.toml", command));
+    if let Some(port) = port.filter(|_| declared.port.is_none()) {
+        log::info(format!("the port is {port}: it is written into the start command or its file"));
     }
-    let command = "pipenv requirements > requirements.txt";
-    let pipenv = facts.has("Pipfile");
-    pipenv.then(|| export("Pipenv", "python.pipenv-unsupported", "Pipfile", command))
+    let argv = decision.line.as_deref().map(command::argv);
+    plan.processes = declared.processes(argv, port);
 }
 
-fn dependencies(facts: &Facts, runtime: &Step) -> Step {
-    let mut step = on(runtime, "dependencies", "install the dependencies")
-        .env("PATH", SEARCH_PATH)
-        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
-        .env("PIP_ROOT_USER_ACTION", "ignore");
-    step = step.op(Run::new(["python3", "-m", "venv", VENV]));
-    let pyproject = facts.manifests.pyproject.as_ref();
+/// The steps up to the environment with everything in it; the last of them.
+fn install(
+    facts: &Facts,
+    toolchain: &Toolchain,
+    decision: &Decision,
+    plan: &mut BuildPlan,
+) -> Step {
+    let manager = Manager::of(facts);
+    let system = native::system(facts);
+    let mut runtime = layout::runtime(std::slice::from_ref(toolchain));
+    if let Some(line) = system.run_line() {
+        runtime = runtime.op(apt(line));
+    }
+    plan.steps.push(runtime.clone());
+    let own = facts.settings.build.install.is_some();
+    if let Some(fetch) = manager.fetch(facts).filter(|_| !own) {
+        let base = Base::Toolchains(vec![toolchain.clone()]);
+        let step = Step::new("manager", "fetch the package manager", base);
+        plan.steps.push(quiet(step).op(fetch));
+    }
+    let dependencies = dependencies(facts, (&runtime, toolchain), manager, &system, decision.adds);
+    plan.steps.push(dependencies.clone());
+    // What an own install command left outside of the environment is not known, so all of it is kept.
+    let clean = system.build.is_empty() && manager != Manager::Project;
+    if own || clean {
+        return dependencies;
+    }
+    let copy = Copy::step(&dependencies.id, ["opt/venv/**"], "/").parents();
+    let packages = on(&runtime, "packages", "collect the dependencies").op(copy);
+    plan.steps.push(packages.clone());
+    packages
+}
+
+fn dependencies(
+    facts: &Facts,
+    (runtime, toolchain): (&Step, &Toolchain),
+    manager: Manager,
+    system: &System,
+    adds: Option<&str>,
+) -> Step {
+    let mut step = quiet(on(runtime, "dependencies", "install the dependencies"));
+    if let Some(line) = system.build_line() {
+        step = step.op(apt(line));
+    }
     if let Some(line) = &facts.settings.build.install {
-        return step.op(layout::files(["**"])).op(pip(Run::shell(line)));
+        step = step.op(Run::new(["python3", "-m", "venv", VENV]));
+        step.ops.extend(first_process(&toolchain.requirement));
+        step = step.op(layout::files(["**"])).op(pip(Run::shell(line)));
+    } else {
+        manager::report(facts, manager);
+        step = step.op(manager.environment(adds.is_some()));
+        step.ops.extend(first_process(&toolchain.requirement));
+        step.ops.extend(manager.install(facts));
     }
-    if let Some(text) = &facts.manifests.requirements {
-        let copy = match included(text) {
-            Some(files) => layout::files(files),
-            None => layout::files(["**"]),
-        };
-        return step.op(copy).op(pip(Run::new(["pip", "install", "-r", "requirements.txt"])));
-    }
-    let listed = pyproject.filter(|project| !project.dynamic && !project.dependencies.is_empty());
-    if let Some(project) = listed {
-        warn_of_locks(facts);
-        let content = format!("{}\n", project.dependencies.join("\n")).into_bytes();
-        let path = LISTED.to_owned();
-        let file = WriteFile { path, content, mode: 0o644, chown: None };
-        step.ops.push(windlass_sdk::plan::Op::WriteFile(file));
-        step = step.op(pip(Run::new(["pip", "install", "-r", LISTED])));
+    if let Some(package) = adds {
+        step = step.op(pip(Run::new(["pip", "install", package])));
     }
     step
 }
 
-fn app(facts: &Facts, dependencies: &Step, decision: &Decision) -> Step {
-    let mut step = on(dependencies, "app", "copy the source")
-        .env("PATH", SEARCH_PATH)
-        .env("VIRTUAL_ENV", VENV)
-        .op(layout::source());
+/// SIGTERM ends the application, whether or not its server handles it.
+fn first_process(line: &str) -> [Op; 2] {
+    let folder = format!("{VENV}/lib/python{line}/site-packages");
+    let file = |name: &str, text: &str| {
+        let path = format!("{folder}/windlass_first_process.{name}");
+        let content = text.as_bytes().to_vec();
+        Op::WriteFile(WriteFile { path, content, mode: 0o644, chown: None })
+    };
+    [file("py", FIRST_PROCESS), file("pth", "import windlass_first_process\n")]
+}
+
+/// The browser that Playwright drives, with the libraries that it needs.
+fn browsers(base: &Step) -> Step {
+    let line = "playwright install --with-deps chromium && rm -rf /var/lib/apt/lists/*";
+    let step = quiet(on(base, "browsers", "fetch the browser")).env(BROWSERS.0, BROWSERS.1);
+    step.op(apt(line.to_owned()))
+}
+
+/// The source with its assets built, beside the image, where a package.json has a build script for them.
+fn assets(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) -> Option<Step> {
+    let pages = PAGES.contains(&decision.detection.id.as_str());
+    if !pages || facts.settings.build.command.is_some() || !facts.has("package.json") {
+        return None;
+    }
+    let assets = Assets::of(&facts.settings, facts.previous, facts);
+    if !assets.builds() {
+        return None;
+    }
+    let node = assets.step();
+    let mut copy = layout::source();
+    copy.chown = None;
+    let mut step = on(&node, "assets", "build the assets").op(copy);
+    step.env = assets.env();
+    step = step.op(assets.build());
+    plan.toolchains.push(assets.toolchain);
+    plan.steps.extend([node, step.clone()]);
+    Some(step)
+}
+
+fn app(facts: &Facts, base: &Step, decision: &Decision, assets: Option<&Step>) -> Step {
+    let copy = match assets {
+        None => layout::source(),
+        Some(assets) => {
+            let mut copy = Copy::step(&assets.id, ["app/**"], "/").parents();
+            copy = copy.exclude(["app/node_modules", "app/node_modules/**"]);
+            copy.chown = Some(USER.to_owned());
+            copy
+        }
+    };
+    let mut step = quiet(on(base, "app", "copy the source")).op(copy);
     if facts.settings.build.install.is_none()
-        && let Some(argv) = facts.manifests.pyproject.as_ref().and_then(|p| own_package(facts, p))
+        && let Some(own) = Manager::of(facts).own(facts)
     {
-        step = step.op(pip(Run::new(argv)));
+        step = step.op(own);
     }
     if let Some(line) = &facts.settings.build.command {
         step = step.op(Run::shell(line).network());
-    } else if decision.collect_static {
-        step = step.op(Run::new(["python", "manage.py", "collectstatic", "--noinput"]));
+    } else if let Some(line) = &decision.collect_static {
+        let mut collect = Run::new(command::argv(line));
+        for name in django::secret_keys(facts) {
+            collect = collect.env(name, "only-to-collect-static-files");
+        }
+        if let Some(settings) = &decision.settings {
+            collect = collect.env(SETTINGS, settings);
+        }
+        step = step.op(collect);
     }
     step
 }
 
-/// How the application itself is installed, if it is a package.
-fn own_package(facts: &Facts, project: &Pyproject) -> Option<Vec<&'static str>> {
-    let name = project.name.as_deref().unwrap_or_default().replace('-', "_");
-    let package = |folder: &str| facts.has(&format!("{folder}{name}/__init__.py"));
-    let is_package = project.build_system && project.project && (package("") || package("src/"));
-    match (is_package, project.dynamic && facts.manifests.requirements.is_none()) {
-        (_, true) => Some(vec!["pip", "install", "."]),
-        (true, false) => Some(vec!["pip", "install", "--no-deps", "."]),
-        (false, false) => None,
-    }
+fn quiet(step: Step) -> Step {
+    step.env("PATH", SEARCH_PATH)
+        .env("VIRTUAL_ENV", VENV)
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .env("DO_NOT_TRACK", "1")
 }
 
-fn pip(run: Run) -> Run {
-    run.network().cache("pip", "/root/.cache/pip").env("HOME", "/root")
-}
-
-/// The files that requirements.txt names, itself first; `None` if it names a folder of the source.
-fn included(text: &str) -> Option<Vec<String>> {
-    let mut files = vec!["requirements.txt".to_owned()];
-    for line in text.lines().map(str::trim) {
-        let option = |names: [&str; 2]| {
-            let rest = names.into_iter().find_map(|name| line.strip_prefix(name))?;
-            Some(rest.trim_start_matches('=').trim().trim_start_matches("./").to_owned())
-        };
-        let nested = option(["--requirement", "-r"]).or_else(|| option(["--constraint", "-c"]));
-        match nested {
-            // What that file includes in turn is not followed: then all of the source is copied.
-            Some(file) if file.contains('/') || file.contains("..") => return None,
-            Some(file) => files.push(file),
-            None if line.starts_with(['.', '/']) || line.contains("file:") => return None,
-            None if line.starts_with("-e") || line.starts_with("--editable") => return None,
-            None => {}
-        }
-    }
-    Some(files)
-}
-
-fn warn_of_locks(facts: &Facts) {
-    if let Some(lock) =
-        ["uv.lock", "pdm.lock", "poetry.lock"].into_iter().find(|file| facts.has(file))
-    {
-        log::warn(format!(
-            "{lock} is not read by this version: the newest versions that pyproject.toml allows are \
-             installed; for exact ones, export a requirements.txt and commit it"
-        ));
-    }
+/// A command that installs system packages.
+fn apt(line: String) -> Run {
+    Run::shell(line).network().env("DEBIAN_FRONTEND", "noninteractive")
 }

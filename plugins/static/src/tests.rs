@@ -1,3 +1,4 @@
+use windlass_plugin_common::outline::outline;
 use windlass_sdk::plan::{Artifact, Op, StaticOutput};
 use windlass_sdk::testing::Harness;
 use windlass_sdk::{DetectReport, Detection};
@@ -74,9 +75,235 @@ fn it_stands_back_where_another_ecosystem_shows_unless_it_is_asked_for() {
 
 #[test]
 fn nothing_is_nothing_and_slips_are_named() {
-    assert_eq!(detect(&["README.md", "docs/index.html"], "{}"), DetectReport::nothing());
+    assert_eq!(detect(&["main.lua", "docs/index.html"], "{}"), DetectReport::nothing());
+    assert_eq!(detect(&["README.md", "notes/index.html"], "{}"), DetectReport::nothing());
     assert!(detect(&["indx.html"], "{}").near_misses[0].reason.contains("did you mean"));
     let report = detect(&["README.md"], r#"{"build":{"framework":"static"}}"#);
     assert!(report.near_misses[0].reason.contains("build.output"));
     assert!(detect(&["index.html"], r#"{"build":{"framework":"node"}}"#).detections.is_empty());
+}
+
+/// The detection of a tree, with what nearly matched.
+fn report(files: &[(&str, &str)], settings: &str) -> DetectReport {
+    Harness::new(folder(files).path()).settings(settings).detect::<Static>().unwrap()
+}
+
+fn planned(files: &[(&str, &str)], settings: &str) -> (Detection, String) {
+    let folder = folder(files);
+    let harness = Harness::new(folder.path()).settings(settings);
+    let (chosen, plan) = harness.detect_and_plan::<Static>().unwrap();
+    (chosen, outline(&plan))
+}
+
+const POST: (&str, &str) = ("_posts/2024-01-01-a.md", "---\n---\n");
+const CONTENT: (&str, &str) = ("content/_index.md", "");
+
+#[test]
+fn generators_are_recognised() {
+    for (id, files) in [
+        ("hugo", vec![("hugo.toml", ""), CONTENT]),
+        ("hugo", vec![("config.toml", "baseURL = 'x'"), CONTENT]),
+        ("hugo", vec![("config/_default/hugo.yaml", ""), ("themes/a/theme.toml", "")]),
+        ("hugo", vec![("hugo.yaml", ""), ("go.mod", "module x"), ("package.json", "{}")]),
+        ("zola", vec![("config.toml", "base_url = 'x'"), CONTENT]),
+        ("jekyll", vec![("_config.yml", "a: b"), POST]),
+        ("jekyll", vec![("_config.yml", ""), ("Gemfile", "gem 'github-pages'"), ("index.md", "")]),
+        ("mkdocs", vec![("mkdocs.yml", "site_name: x"), ("docs/index.md", "")]),
+        ("mdbook", vec![("book.toml", "[book]"), ("src/SUMMARY.md", "")]),
+        ("sphinx", vec![("conf.py", "html_theme = 'furo'"), ("index.rst", "")]),
+        ("pelican", vec![("pelicanconf.py", ""), ("content/a.md", "")]),
+    ] {
+        let report = report(&files, "{}");
+        let found = report.detections.first().unwrap_or_else(|| panic!("{id}: {report:?}"));
+        assert_eq!(found.id, id);
+        assert!(found.confidence >= 70, "{id}");
+        assert!(found.supersedes.contains(&"static".to_owned()) && !found.evidence.is_empty());
+    }
+}
+
+#[test]
+fn documentation_themes_and_half_sites_are_no_applications() {
+    for (files, part) in [
+        (
+            vec![
+                ("mkdocs.yml", "a: b"),
+                ("docs/i.md", ""),
+                ("pyproject.toml", "[project]\nname='x'"),
+            ],
+            "pyproject.toml",
+        ),
+        (vec![("book.toml", "[book]"), ("src/SUMMARY.md", ""), ("Cargo.toml", "")], "Cargo.toml"),
+        (vec![("_config.yml", "theme: jekyll-theme-cayman"), ("README.md", "")], "no _posts/"),
+        (vec![("_config.yml", ""), ("_toc.yml", ""), ("intro.md", "")], "Jupyter Book"),
+        (
+            vec![
+                ("_config.yml", ""),
+                ("Gemfile", "gem 'jekyll'"),
+                ("a.gemspec", ""),
+                ("_layouts/a", ""),
+            ],
+            "theme",
+        ),
+        (vec![("theme.toml", ""), ("hugo.toml", ""), ("layouts/index.html", "")], "theme"),
+        (vec![("hugo.toml", "")], "no content/"),
+        (vec![("hugo.toml", ""), CONTENT, ("go.mod", ""), ("main.go", "")], "program in Go"),
+        (vec![("mkdocs.yml", "site_name: x")], "no folder docs"),
+    ] {
+        let report = report(&files, "{}");
+        assert!(report.detections.is_empty(), "{report:?}");
+        let reasons: Vec<_> = report.near_misses.iter().map(|miss| miss.reason.as_str()).collect();
+        assert!(reasons.iter().any(|reason| reason.contains(part)), "{part}: {reasons:?}");
+    }
+    let files = [("mkdocs.yml", "a: b"), ("docs/i.md", ""), ("setup.py", "")];
+    let found = report(&files, r#"{"build":{"framework":"mkdocs"}}"#);
+    assert_eq!(found.detections[0].confidence, 100);
+}
+
+#[test]
+fn pages_of_other_programs_are_no_sites() {
+    for (files, part) in [
+        (vec![("index.html", "<script type=module src=\"/src/main.tsx\">")], "/src/main.tsx"),
+        (vec![("public/index.html", "<link href=%PUBLIC_URL%/x>")], "template"),
+        (vec![("index.html", ""), ("manifest.json", "{\"manifest_version\": 3}")], "extension"),
+        (vec![("index.html", ""), ("app.csproj", "")], ".NET"),
+        (vec![("www/index.html", ""), ("config.xml", "")], "Cordova"),
+    ] {
+        let report = report(&files, "{}");
+        assert!(report.detections.is_empty(), "{report:?}");
+        assert!(report.near_misses[0].reason.contains(part), "{report:?}");
+    }
+}
+
+#[test]
+fn fallbacks_are_taken_from_where_people_wrote_them() {
+    let rewrites = r#"{"rewrites":[{"source":"/(.*)","destination":"/index.html"}]}"#;
+    for file in [
+        ("Staticfile", "pushstate: enabled\n"),
+        ("Staticfile", "index_fallback: true\n"),
+        ("_redirects", "/* /index.html 200\n"),
+        ("vercel.json", rewrites),
+        (
+            ".htaccess",
+            "RewriteEngine On\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule . /index.html [L]\n",
+        ),
+        (
+            "nginx.conf",
+            "server { root /usr/share/nginx/html; location / { try_files $uri /index.html; } }",
+        ),
+        ("Caddyfile", ":80\nroot * /srv\ntry_files {path} /index.html\nfile_server\n"),
+    ] {
+        let (_, _, tree) = site(&[("index.html", ""), file], "{}");
+        assert_eq!(tree.spa_fallback.as_deref(), Some("index.html"), "{file:?}");
+        assert_eq!(tree.not_found, None);
+    }
+    let (_, _, tree) = site(&[("index.html", "")], "{}");
+    assert_eq!(tree.spa_fallback, None);
+}
+
+#[test]
+fn configurations_of_web_servers_name_the_folder_or_are_refused() {
+    let conf = "http { server { listen {{port}}; root public; } }";
+    let (chosen, _, tree) = site(&[("nginx.conf", conf), ("public/index.html", "")], "{}");
+    assert_eq!((chosen.id.as_str(), tree.root.as_str()), ("nginx", "/site/public"));
+    let conf = "DocumentRoot /usr/local/apache2/htdocs\nErrorDocument 404 /lost.html\n";
+    let files = [("httpd.conf", conf), ("index.html", ""), ("lost.html", "")];
+    let (chosen, _, tree) = site(&files, "{}");
+    assert_eq!((chosen.id.as_str(), tree.not_found.as_deref()), ("httpd", Some("lost.html")));
+    let conf = "server {\n root public;\n location /api { proxy_pass http://a; }\n}\n";
+    let found = report(&[("nginx.conf", conf), ("public/index.html", "")], "{}");
+    let refusal = found.detections[0].refusal.as_ref().unwrap();
+    assert_eq!(refusal.code, "static.server-unsupported");
+    assert!(refusal.message.contains("line 3"), "{}", refusal.message);
+    let plain = report(
+        &[("nginx.conf", conf), ("public/index.html", "")],
+        r#"{"build":{"framework":"static"}}"#,
+    );
+    assert!(plain.detections[0].refusal.is_none() && plain.detections[0].id == "static");
+    assert!(report(&[("nginx.conf", conf)], "{}").detections.is_empty(), "a balancer is no site");
+    let react = [("nginx.conf", conf), ("package.json", r#"{"scripts":{"build":"x"}}"#)];
+    assert!(report(&react, "{}").detections.is_empty());
+}
+
+#[test]
+fn a_folder_of_the_settings_of_others_must_be_there() {
+    let netlify = ("netlify.toml", "[build]\npublish = 'web'\n");
+    assert!(report(&[netlify, ("README.md", "")], "{}").detections.is_empty());
+    let (chosen, _, tree) = site(&[netlify, ("web/index.html", "")], "{}");
+    assert_eq!(tree.root, "/site/web");
+    assert!(chosen.evidence.iter().any(|sign| sign.path == "netlify.toml"));
+}
+
+#[test]
+fn only_one_public_folder_below_is_a_guess() {
+    let files = ["README.md", "app/public/index.html", "app/other/index.html", "binding/type"];
+    assert_eq!(detect(&files, "{}").detections[0].confidence, 5);
+    let two = ["README.md", "a/public/index.html", "b/public/index.html"];
+    assert!(detect(&two, "{}").detections.is_empty());
+    assert!(detect(&["main.lua", "a/public/index.html"], "{}").detections.is_empty());
+    let alone = detect(&["README.md", "docs/index.html", "LICENSE", ".gitignore"], "{}");
+    assert_eq!(alone.detections[0].confidence, 12);
+}
+
+#[test]
+fn the_plan_of_each_generator() {
+    let hugo = [("hugo.toml", "publishDir = 'out'\n[params]\nx = 1\n"), CONTENT];
+    let (_, plan) = planned(&hugo, "{}");
+    assert_eq!(
+        plan,
+        "step generator (install Hugo) on debian \n  \
+         run /bin/sh -c apt-get update && apt-get install -y --no-install-recommends hugo && rm -rf \
+         /var/lib/apt/lists/* +network\n\
+         step build (build the site) on generator\n  copy ** of source to /app/\n  \
+         run /bin/sh -c hugo --gc --minify +network +cache hugo at /root/.cache/hugo\n\
+         output site: files of build in /app/out spa=None not-found=Some(\"404.html\")"
+    );
+    let netlify = (
+        "netlify.toml",
+        "[build]\ncommand='hugo -b $URL'\n[build.environment]\nHUGO_VERSION='0.121.1'\n",
+    );
+    let (_, plan) = planned(&[hugo[0], hugo[1], netlify], "{}");
+    assert!(plan.contains("download/v0.121.1/hugo_extended_0.121.1_linux-amd64.tar.gz"), "{plan}");
+    assert!(plan.contains("run /bin/sh -c hugo --gc --minify"), "{plan}");
+    let config = (
+        "mkdocs.yml",
+        "site_name: x\ntheme:\n  name: material\nplugins:\n  - search\n  - awesome-pages\n  - macros:\n      a: b\n",
+    );
+    let (chosen, plan) = planned(&[config, ("docs/index.md", "")], "{}");
+    assert_eq!(chosen.ecosystem, "static");
+    assert!(
+        plan.contains("pip install mkdocs<2 mkdocs-material mkdocs-awesome-pages-plugin mkdocs-macros-plugin +network"),
+        "{plan}"
+    );
+    assert!(plan.contains("on python") && plan.contains("in /app/site "), "{plan}");
+    let listed = [config, ("docs/index.md", ""), ("requirements.txt", "mkdocs-material==9.5\n")];
+    let (_, plan) = planned(&listed, "{}");
+    assert!(plan.contains("copy requirements.txt of source"), "{plan}");
+    assert!(plan.contains("run pip install -r requirements.txt"), "{plan}");
+    let jekyll = [("_config.yml", "plugins: [jekyll-feed, jekyll-own]\ntheme: minima\n"), POST];
+    let (_, plan) = planned(&jekyll, "{}");
+    assert!(plan.contains("jekyll ruby-jekyll-feed jekyll-theme-minima &&"), "{plan}");
+    let gems = [jekyll[0], POST, ("Gemfile", "gem 'jekyll'"), (".ruby-version", "ruby-3.3.1\n")];
+    let (_, plan) = planned(&gems, "{}");
+    assert!(plan.contains("on ruby 3.3.1") && plan.contains("bundle exec jekyll build"), "{plan}");
+    let netlify = ("netlify.toml", "[build]\ncommand = 'jekyll build --future'\n");
+    let (_, plan) = planned(&[gems[0], gems[1], gems[2], netlify], "{}");
+    assert!(plan.contains("run /bin/sh -c bundle exec jekyll build --future"), "{plan}");
+    let book = [
+        ("book.toml", "[book]\nsrc = \"text\"\n[build]\nbuild-dir = \"out\"\n"),
+        ("text/SUMMARY.md", ""),
+    ];
+    let (_, plan) = planned(&book, "{}");
+    assert!(
+        plan.contains("fetch https://github.com/rust-lang/mdBook/")
+            && plan.contains("in /app/out "),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_build_command_runs_before_a_plain_site_is_served() {
+    let settings = r#"{"build":{"framework":"static","command":"./make.sh","output":"out"}}"#;
+    let (_, plan) = planned(&[("make.sh", ""), ("index.html", "")], settings);
+    assert!(plan.contains("step build (build) on debian"), "{plan}");
+    assert!(plan.contains("files of build in /app/out"), "{plan}");
 }

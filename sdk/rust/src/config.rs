@@ -55,6 +55,8 @@ pub struct Run {
     pub port: Option<u16>,
     /// Other processes by name.
     pub processes: BTreeMap<String, Process>,
+    /// Where the environment's volumes are mounted.
+    pub volumes: Vec<String>,
 }
 
 /// `[run.processes.<name>]`
@@ -147,12 +149,14 @@ mod tests {
         let all = settings(
             r#"{"build":{"framework":"nextjs","install":"i","command":"b","output":"dist",
                 "toolchain":{"node":"22"}},
-                "run":{"command":"r","port":3000,"processes":{"worker":{"command":"w"}}},
+                "run":{"command":"r","port":3000,"processes":{"worker":{"command":"w"}},
+                       "volumes":["/data"]},
                 "migrate":{"command":"m"},
                 "health":{"path":"/up","status":"200-299","timeout":"300s"}}"#,
         );
         assert_eq!(all.build.toolchain["node"], "22");
         assert_eq!(all.run.processes["worker"].command, "w");
+        assert_eq!(all.run.volumes, ["/data"]);
         assert_eq!(all.migrate, Migrate::Command("m".to_owned()));
         assert_eq!(all.health.path.as_deref(), Some("/up"));
     }

@@ -42,13 +42,25 @@ pub const WRONG_ADDRESS_MS: u64 = 10_000;
 /// Codes `health.path-invalid`, `health.status-invalid`, `health.timeout-invalid`, and
 /// `settings.invalid`.
 pub fn default_policy(ctx: &Context, processes: &[Process]) -> Result<Policy, PluginError> {
+    policy_with_paths(ctx, processes, &PATHS)
+}
+
+/// The default policy, where other paths than [`PATHS`] are tried, in this order.
+///
+/// # Errors
+/// As for [`default_policy`].
+pub fn policy_with_paths(
+    ctx: &Context,
+    processes: &[Process],
+    paths: &[&str],
+) -> Result<Policy, PluginError> {
     let health = config::Settings::of(ctx)?.health;
     let web = processes.iter().find(|process| process.web);
     let checks = processes.iter().any(|process| asked(process).is_some());
     let probes = match (web, &health.path) {
         (Some(web), Some(path)) => vec![http(web, checked_path(path)?)],
-        _ if checks => processes.iter().flat_map(own_or_usual(web)).collect(),
-        (Some(web), None) => PATHS.iter().map(|path| http(web, path)).collect(),
+        _ if checks => processes.iter().flat_map(own_or_usual(web, paths)).collect(),
+        (Some(web), None) => paths.iter().map(|path| http(web, path)).collect(),
         (None, _) => processes.iter().map(stays_up).collect(),
     };
     let patience = processes.iter().filter_map(asked).map(|(check, _)| check.start_period_ms).max();
@@ -82,13 +94,13 @@ fn asked(process: &Process) -> Option<(&HealthCheck, Vec<String>)> {
 }
 
 /// A process's own check, or what it would be asked without one.
-fn own_or_usual(web: Option<&Process>) -> impl Fn(&Process) -> Vec<Probe> {
+fn own_or_usual(web: Option<&Process>, paths: &[&str]) -> impl Fn(&Process) -> Vec<Probe> {
     let without_web = web.is_none();
     move |process| match asked(process) {
         Some((_, argv)) => {
             vec![Probe::Command(CommandProbe { process: process.name.clone(), argv })]
         }
-        None if process.web => PATHS.iter().map(|path| http(process, path)).collect(),
+        None if process.web => paths.iter().map(|path| http(process, path)).collect(),
         None if without_web => vec![stays_up(process)],
         None => Vec::new(),
     }

@@ -14,7 +14,7 @@ type Read = Result<Vec<u8>, ReadError>;
 
 /// A read-only view of the source below one folder. Paths use forward slashes and are relative to
 /// that folder; what leaves the source's root is [`ReadError::Denied`].
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Source {
     base: String,
     read: RefCell<BTreeMap<String, Read>>,

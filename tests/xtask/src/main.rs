@@ -4,6 +4,7 @@
 //! - `test [FILTER]`: every test on real parts, with a seeded sample of every long matrix.
 //! - `soak`: the same, with every matrix in full.
 //! - `bench`: the figures of `tests/bench/README.md`.
+//! - `score FILE`: how far detection and start commands agree with labelled trees.
 //! - `build`: the binary and the bundled plugins, where `target/<profile>/windlass` finds them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a person")]
 
@@ -25,6 +26,11 @@ const USAGE: &str = "usage: cargo xtask <command>
   test [FILTER]   run every test; long matrices are sampled (WINDLASS_TEST_SEED repeats a sample)
   soak            run every test, with every matrix in full
   bench [NAME]    measure, and print the table of tests/bench/README.md
+  score FILE      compare detections and start commands with the labelled trees of FILE (JSON lines: id,
+                  language, framework, start, files, manifests); prints the agreement per source and each
+                  disagreement, and fails below 97 % of languages or 80 % of start commands; --only
+                  LANGUAGE, --source SOURCE, --quiet, --json; with --none, the trees must match
+                  nothing, or only what their field `expected` names
   build [--debug] build the binary and the bundled plugins
   setup           install what the other commands need, and nothing else
 ";
@@ -55,6 +61,7 @@ fn run(args: &[String]) -> Result<()> {
         ["test", filter @ ..] => tests::run(tests::Extent::Sample, filter),
         ["soak", filter @ ..] => tests::run(tests::Extent::Full, filter),
         ["bench", names @ ..] => tests::bench(names),
+        ["score", args @ ..] => tests::score(args),
         ["build"] => build(build::Profile::Release),
         ["build", "--debug"] => build(build::Profile::Debug),
         ["setup"] => setup::all(),

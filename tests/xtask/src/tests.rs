@@ -41,6 +41,16 @@ pub(crate) fn bench(names: &[&str]) -> Result<()> {
     process::run(Command::new(bench).args(names).env("WINDLASS_BIN", binary))
 }
 
+/// Compares what the bundled plugins say with labelled trees. It needs no host, so it needs no set-up.
+pub(crate) fn score(args: &[&str]) -> Result<()> {
+    let mut command = cargo();
+    // The paths are as the person wrote them, from where the person is.
+    command.current_dir(std::env::current_dir()?);
+    command.args(["run", "--quiet", "--package", "windlass-score", "--manifest-path"]);
+    command.arg(process::root().join("Cargo.toml")).arg("--").args(args);
+    process::run(&mut command)
+}
+
 /// `cargo nextest` where it is installed, else `cargo test`: both print a summary at the end. The profile
 /// `soak` gives a test hours.
 fn runner(extent: Extent) -> Command {

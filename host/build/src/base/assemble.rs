@@ -135,6 +135,8 @@ impl Job {
         for path in ["doc", "man", "locale", "info"] {
             command.arg(format!("--dpkgopt=path-exclude=/usr/share/{path}/*"));
         }
+        // Manual pages are left out, and Java's installation links some: their folder has to be there.
+        command.arg("--setup-hook=mkdir -p \"$1/usr/share/man/man1\"");
         let certificates = self.certificates.as_deref().and_then(Path::to_str);
         for hook in self.recipe.hooks(certificates) {
             command.arg(format!("--customize-hook={hook}"));

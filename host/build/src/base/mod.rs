@@ -21,6 +21,7 @@ use crate::registry::{Access, ImageManifest, Mirror, Reference, RegistryError};
 use crate::settled;
 
 mod assemble;
+mod family;
 mod pull;
 mod reach;
 mod recipe;
@@ -31,7 +32,7 @@ mod toolchain;
 use pull::PullError;
 use recipe::Recipe;
 pub(crate) use record::all;
-use toolchain::{Origin, settle};
+use toolchain::{Origin, has_image, no_image, settle};
 
 /// How long an unreachable registry is not asked again.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(300);
@@ -259,12 +260,16 @@ impl Inner {
         let policy = self.config.policy;
         let official = match (policy, list) {
             (BasePolicy::Assemble, _) => None,
-            (_, [one]) => Some(settle(one, Origin::Registry)?),
+            (_, [one]) if has_image(one) => Some(settle(one, Origin::Registry)?),
+            (BasePolicy::Registry, [one]) => return Err(no_image(one)),
             (BasePolicy::Auto, _) => None,
             (BasePolicy::Registry, _) => return Err(several(list)),
         };
         let parse = |text: String| text.parse::<Reference>().ok();
-        let reference = official.and_then(|settled| parse(settled.image()));
+        if let Some(warning) = official.and_then(|settled| settled.warning()) {
+            report.say(format!("warning: {warning}"));
+        }
+        let reference = official.and_then(|settled| settled.image()).and_then(parse);
         if let Some(reference) = &reference
             && let Some(found) =
                 record::find(&*self.runtime, &self.guard, &reference.to_string()).await?

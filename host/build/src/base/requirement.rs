@@ -23,7 +23,8 @@ struct Alternative {
 impl Requirement {
     /// Reads a requirement; empty and `*` allow everything. `None` when it cannot be read.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let alternatives: Option<Vec<_>> = text.split("||").map(alternative).collect();
+        let text = text.replace("||", "|");
+        let alternatives: Option<Vec<_>> = text.split('|').map(alternative).collect();
         Some(Self { alternatives: alternatives? })
     }
 
@@ -74,7 +75,10 @@ fn alternative(text: &str) -> Option<Alternative> {
             "<" => ((0, 0, 0), low),
             "<=" => ((0, 0, 0), high),
             "^" => (low, caret.max(high)),
-            "~" | "~>" => (low, high.max((low.0, low.1 + 1, 0))),
+            "~" => (low, high.max((low.0, low.1 + 1, 0))),
+            // As Ruby and Elixir mean it: the last number that is named may grow.
+            "~>" if rest.matches('.').count() >= 2 => (low, (low.0, low.1 + 1, 0)),
+            "~>" => (low, (low.0 + 1, 0, 0)),
             "~=" if rest.matches('.').count() >= 2 => (low, (low.0, low.1 + 1, 0)),
             "~=" => (low, (low.0 + 1, 0, 0)),
             "!=" => {
@@ -144,6 +148,11 @@ mod tests {
             ("20 - 22", "22.9.0", "23.0.0"),
             (">20", "21.0.0", "20.9.0"),
             ("<=22.1", "22.1.9", "22.2.0"),
+            ("~> 3.2", "3.9.0", "4.0.0"),
+            ("~> 3.2.1", "3.2.9", "3.3.0"),
+            ("7.4.*|^8.1", "8.3.0", "8.0.0"),
+            ("21", "21.0.4", "22.0.0"),
+            ("3.4", "3.4.9", "3.5.0"),
             ("~=3.11", "3.14.0", "4.0.0"),
             ("~=3.11.2", "3.11.9", "3.12.0"),
             ("==3.11.*", "3.11.2", "3.12.0"),
@@ -161,7 +170,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["lts", "22.a", "=>22", "1.2.3.4", "latest"] {
+        for text in ["lts", "22.a", "=>22", "1.2.3.4", "latest", "temurin-21"] {
             assert_eq!(Requirement::parse(text), None, "{text}");
         }
     }
@@ -177,5 +186,9 @@ mod tests {
     fn lower_ends_are_named() {
         let requirement = Requirement::parse(">=22.3.1 <22.5 || 20.1").unwrap();
         assert_eq!(requirement.lowest(), [(22, 3, 1), (20, 1, 0)]);
+        let lowest = |text| Requirement::parse(text).unwrap().lowest();
+        assert_eq!(lowest("21"), [(21, 0, 0)]);
+        assert_eq!(lowest("3.4"), [(3, 4, 0)]);
+        assert_eq!(lowest("1.18.3-otp-27"), [(1, 18, 3)]);
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) log: BuildLog,
     /// The application's source.
     pub(crate) source: Arc<Tree>,
+    /// All of the source, of which the application's is a part.
+    whole: Arc<Tree>,
     /// The host's bundle of certificate authorities.
     pub(crate) certificates: Option<PathBuf>,
     /// Steps that are done, by id.
@@ -119,16 +121,24 @@ impl Session {
             BuildLog::new(Arc::clone(&request.log), masker, config.limits.failure_log_lines_max);
         let (dir, app_dir) = (request.source_dir.clone(), request.app_dir.clone());
         let (known, data_dir) = (request.source_digests.take(), config.data_dir.clone());
-        let source =
-            blocking(move || Ok(Tree::source(&dir, &app_dir, known)?.remembered(&data_dir)))
-                .await?
-                .map_err(|e: std::io::Error| source_unreadable(&request.app_dir, &e))?;
+        let open = move || {
+            let of = |folder: &str, known| -> std::io::Result<Arc<Tree>> {
+                Ok(Arc::new(Tree::source(&dir, folder, known)?.remembered(&data_dir)))
+            };
+            let whole = of("", known.clone())?;
+            let source = if app_dir.is_empty() { Arc::clone(&whole) } else { of(&app_dir, known)? };
+            Ok((source, whole))
+        };
+        let (source, whole) = blocking(open)
+            .await?
+            .map_err(|e: std::io::Error| source_unreadable(&request.app_dir, &e))?;
         // The first step that fails ends the others, and nothing else.
         request.cancel = request.cancel.child_token();
         Ok(Self {
             runtime,
             log,
-            source: Arc::new(source),
+            source,
+            whole,
             certificates: builder.certificates.clone(),
             bases: builder.bases.with(request.access.clone()),
             request: Arc::new(request),
@@ -140,6 +150,15 @@ impl Session {
             images: Vec::new(),
             config,
         })
+    }
+
+    /// The tree that globs of the source mean: the application's folder, and all of the source where they
+    /// begin with a slash.
+    pub(crate) fn source_of(&self, sources: &[String]) -> &Arc<Tree> {
+        match sources.iter().all(|glob| glob.starts_with('/')) {
+            true => &self.whole,
+            false => &self.source,
+        }
     }
 
     /// What builds use now: told before a snapshot is looked up that is used when it is there.

@@ -169,14 +169,13 @@ impl Session {
                 found.push(self.origin_input(&copy.origin, &sources).await?);
             }
             Op::Extract { origin, archive, .. } => {
-                found.push(
-                    self.origin_input(origin, &one_path(std::slice::from_ref(archive))).await?,
-                );
+                let paths = [below_app(archive)];
+                found.push(self.origin_input(origin, &one_path(&paths)).await?);
             }
             Op::Run(run) => {
                 for mount in &run.mounts {
                     let Mount::Bind { from_step, path, .. } = mount else { continue };
-                    let paths = [path.clone()];
+                    let paths = [below_app(path)];
                     let origin = match from_step.as_str() {
                         "" => Origin::Source,
                         step => Origin::Step(step.to_owned()),
@@ -205,8 +204,8 @@ impl Session {
                 Ok(Input { from: InputFrom::Image(shown), digest: image.snapshot })
             }
             Origin::Source => {
-                let selection = self.source.select(sources).map_err(|e| ops::not_there(&e))?;
-                let tree = std::sync::Arc::clone(&self.source);
+                let tree = std::sync::Arc::clone(self.source_of(sources.sources));
+                let selection = tree.select(sources).map_err(|e| ops::not_there(&e))?;
                 let read = move || Ok((tree.digest(&selection)?, tree.named(&selection)?));
                 let (digest, files) = blocking(read).await?.map_err(|e: std::io::Error| {
                     ops::unreadable("The source cannot be read", &e)
@@ -318,6 +317,11 @@ fn because(reasons: &[Reason]) -> String {
     let said: Vec<String> = reasons.iter().take(SAID_MAX).map(Reason::to_string).collect();
     let more = if reasons.len() > SAID_MAX { ", ..." } else { "" };
     format!(" ({}{more})", said.join(", "))
+}
+
+/// The path of a mount or an archive: from the application's folder, with a slash in front or without.
+fn below_app(path: &str) -> String {
+    path.trim_start_matches('/').to_owned()
 }
 
 fn one_path(paths: &[String]) -> CopySources<'_> {

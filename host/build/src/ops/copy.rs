@@ -31,7 +31,10 @@ pub(crate) async fn copy(
     copy: &Copy,
 ) -> Result<(), Failure> {
     let mode = parse_mode(copy.chmod.as_deref())?;
-    let origin = open_origin(session, &copy.origin).await?;
+    let origin = match copy.origin {
+        Origin::Source => OpenOrigin::Source(Arc::clone(session.source_of(&copy.sources))),
+        _ => open_origin(session, &copy.origin).await?,
+    };
     let target = mount(session, context.active, Access::ReadWrite).await?;
     let copy = copy.clone();
     let from_source = matches!(copy.origin, Origin::Source);

@@ -121,12 +121,84 @@ fn content(
             text += &format!("toolchain = {{ {} }}\n", needed.join(", "));
         }
     }
-    let port = plan
-        .and_then(|plan| plan.stored.plan.processes.iter().find(|process| process.name == "web"))
-        .and_then(|web| web.ports.first());
-    if let Some(port) = port {
-        text += &format!("\n[run]\n# The application is told its port in PORT.\nport = {port}\n");
+    if let Some(plan) = plan {
+        text += &run(plan);
+        text += &elsewhere(plan);
     }
+    text += &migration(&options.path.join(options.app_dir.as_deref().unwrap_or_default()), plan);
+    text
+}
+
+/// The processes. Only the port is a setting: a command line that is written down as one would change what is
+/// built for it, so the detected ones are comments.
+fn run(plan: &PlanOutput) -> String {
+    let processes = &plan.stored.plan.processes;
+    let web = processes.iter().find(|process| process.name == "web");
+    let mut text = String::new();
+    if let Some(web) = web {
+        text += "\n[run]\n";
+        if !web.argv.is_empty() {
+            text += &format!("# command = {}   # detected\n", quoted(&line_of(&web.argv)));
+        }
+        match web.ports.first() {
+            Some(port) => {
+                text += &format!("# The application is told its port in PORT.\nport = {port}\n");
+            }
+            None => {
+                text += "# The application is told its port in PORT; it is free to choose: port = 8080\n"
+            }
+        }
+    }
+    for other in
+        processes.iter().filter(|process| process.name != "web" && !process.argv.is_empty())
+    {
+        let name = key(&other.name);
+        let command = quoted(&line_of(&other.argv));
+        text += &format!("\n# [run.processes.{name}]\n# command = {command}   # detected\n");
+    }
+    text
+}
+
+/// A command as one line, fit for a comment; what a shell runs is the line itself.
+fn line_of(argv: &[String]) -> String {
+    let line = match argv {
+        [shell, flag, line] if shell.ends_with("sh") && flag == "-c" => {
+            line.strip_prefix("exec ").unwrap_or(line).to_owned()
+        }
+        argv => argv.join(" "),
+    };
+    crate::render::harmless(&line)
+}
+
+/// What the plan says of other platforms' files, as comments.
+fn elsewhere(plan: &PlanOutput) -> String {
+    let names = |line: &&String| line.contains(": taken: ") || line.contains(": ignored: ");
+    let lines: Vec<String> = plan
+        .log
+        .iter()
+        .filter(names)
+        .map(|line| format!("# {}\n", crate::render::harmless(line)))
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let head = "\n# Other platforms' files are read as well; what stands here goes before them.\n";
+    format!("{head}{}", lines.concat())
+}
+
+/// Where a migration and the health check are set, with the command that a Procfile names.
+fn migration(folder: &Path, plan: Option<&PlanOutput>) -> String {
+    if plan.is_none_or(|plan| plan.stored.plan.processes.is_empty()) {
+        return String::new();
+    }
+    let procfile = std::fs::read_to_string(folder.join("Procfile")).unwrap_or_default();
+    let release = procfile.lines().find_map(|line| line.strip_prefix("release:"));
+    let mut text = String::new();
+    if let Some(release) = release.map(str::trim).filter(|line| !line.is_empty()) {
+        let release = quoted(&crate::render::harmless(release));
+        text += &format!("\n# [migrate]\n# command = {release}   # from the Procfile\n");
+    }
+    text += "\n# [health]\n# path = \"/up\"   # probed until it answers; without it the usual paths are tried\n";
     text
 }
 
@@ -143,7 +215,10 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::plan::{Detection, Evidence, Toolchain};
+    use windlass_model::deployment::StoredPlan;
+    use windlass_model::plan::{
+        BuildPlan, Detection, Evidence, ProcessKind, ProcessPlan, Toolchain,
+    };
 
     use super::*;
 
@@ -181,12 +256,74 @@ mod tests {
             plugins_dir: None,
             data_dir: ".".into(),
         };
-        let text = content(&"shop".parse().unwrap(), &options, &found, None);
+        let plan = planned();
+        let text = content(&"shop".parse().unwrap(), &options, &found, Some(&plan));
+        for line in [
+            "# command = 'node server.js --x \"a b\"'   # detected",
+            "port = 4000",
+            "# [run.processes.worker]",
+            "# command = \"node worker.js\"   # detected",
+            "# railway.json: taken: deploy.startCommand \"x\"",
+            "# [health]",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
+        assert!(!text.contains("something else"));
         let read = Settings::parse(&text, &EnvironmentName::production()).unwrap();
         assert_eq!(read.name.unwrap().as_str(), "shop");
         assert_eq!(read.build.framework.as_deref(), Some("special"));
         assert_eq!(read.build.app_dir, "apps/\"web");
         assert_eq!(read.build.toolchain["tool"], ">=2 <3");
         assert!(!read.build.toolchain.contains_key("other"));
+        assert_eq!(read.run.port, Some(4000));
+        assert!(read.run.command.is_none() && read.run.processes.is_empty(), "the same plan again");
+    }
+
+    fn planned() -> PlanOutput {
+        let process = |name: &str, argv: &[&str], ports: &[u16]| ProcessPlan {
+            name: name.into(),
+            output: "app".into(),
+            kind: ProcessKind::Web,
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            ports: ports.to_vec(),
+        };
+        let detection = Detection {
+            id: "special".into(),
+            name: "Special".into(),
+            ecosystem: "x".into(),
+            toolchains: vec![],
+            confidence: 90,
+            evidence: vec![],
+            supersedes: vec![],
+            notes_json: String::new(),
+            refusal: None,
+        };
+        let web = ["/bin/sh", "-c", "exec node server.js --x \"a b\""];
+        let processes = vec![
+            process("web", &web, &[4000]),
+            process("worker", &["node", "worker.js"], &[]),
+            process("lines", &["/bin/sh", "-c", "a\nframework = 'b'"], &[]),
+            process("image", &[], &[]),
+        ];
+        let plan = BuildPlan { processes, ..BuildPlan::default() };
+        let log = ["railway.json: taken: deploy.startCommand \"x\"", "something else"];
+        PlanOutput {
+            detection,
+            stored: StoredPlan { plugin: "acme".into(), plan },
+            log: log.map(str::to_owned).to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_release_of_the_procfile_is_shown_and_a_site_has_nothing_to_run() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("Procfile"), "web: a\nrelease: rake db:migrate\n")
+            .unwrap();
+        let text = migration(folder.path(), Some(&planned()));
+        assert!(text.contains("# command = \"rake db:migrate\"   # from the Procfile"), "{text}");
+        let mut site = planned();
+        site.stored.plan.processes.clear();
+        assert_eq!(migration(folder.path(), Some(&site)), "");
+        assert_eq!(run(&site), "");
     }
 }

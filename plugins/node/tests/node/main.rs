@@ -3,5 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not there")]
 
 mod detect;
+mod frameworks;
+mod monorepos;
+mod native;
 mod plan;
 mod support;
+mod versions;

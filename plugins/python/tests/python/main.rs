@@ -4,4 +4,5 @@
 
 mod detect;
 mod plan;
+mod samples;
 mod support;

@@ -1,10 +1,18 @@
 //! What the plugin plans.
 
 use crate::support::app;
-use windlass_plugin_common::outline::outline;
+use windlass_plugin_common::outline;
+use windlass_sdk::plan::{BuildPlan, Mount, Op, ProcessKind};
 
 const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
 const MANAGE: &str = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n";
+
+/// The plan as text, without the content of the file that is in all of them.
+fn outline(plan: &BuildPlan) -> String {
+    let text = outline::outline(plan);
+    let content = include_str!("../../src/first_process.py");
+    text.replace(content, "...")
+}
 
 /// The command line of the first process.
 #[track_caller]
@@ -33,13 +41,96 @@ fn django_with_static_files() {
 fn a_project_table_is_installed_by_its_list() {
     let project = "[project]\nname='my-shop'\ndependencies=['fastapi[standard]','httpx>=0.27']\n\
                    [build-system]\nrequires=['setuptools']\n";
+    let files = [("pyproject.toml", project), ("my_shop/__init__.py", "app = FastAPI()\n")];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn uv_with_a_packaged_project() {
+    let project = "[project]\nname='greeter'\ndependencies=['flask','gunicorn']\n\
+                   [build-system]\nrequires=['uv_build']\n[tool.uv]\nrequired-version='>=0.6, <1'\n";
     let files = [
         ("pyproject.toml", project),
-        ("my_shop/__init__.py", "app = FastAPI()\n"),
-        ("uv.lock", ""),
+        ("uv.lock", "version = 1\n"),
+        ("src/greeter/__init__.py", "def create_app(x=None):\n    return Flask(x)\n"),
+    ];
+    let plan = app(&files).plan();
+    insta::assert_snapshot!(outline(&plan));
+    let Op::Run(sync) = plan.steps[2].ops.last().unwrap() else { panic!("no run") };
+    let bound = sync.mounts.iter().any(
+        |mount| matches!(mount, Mount::Bind(bind) if bind.from_step == "manager" && !bind.writable),
+    );
+    assert!(bound, "{:?}", sync.mounts);
+}
+
+#[test]
+fn uv_with_a_workspace() {
+    let root = "[project]\nname='root'\ndependencies=['part']\n[tool.uv.workspace]\nmembers=['part']\n\
+                [tool.uv.sources]\npart={workspace=true}\n";
+    let part = "[project]\nname='part'\n[build-system]\nrequires=['uv_build']\n";
+    let files = [
+        ("pyproject.toml", root),
+        ("uv.lock", "version = 1\n"),
+        ("main.py", "import part\n"),
+        ("part/pyproject.toml", part),
+        ("part/src/part/__init__.py", ""),
     ];
     insta::assert_snapshot!(outline(&app(&files).plan()));
-    assert!(app(&files).warnings()[0].contains("uv.lock is not read"));
+}
+
+#[test]
+fn poetry_with_groups() {
+    let project = "[tool.poetry]\nname='shop'\n[tool.poetry.dependencies]\npython='^3.11'\nflask='^3'\n\
+                   [tool.poetry.group.prod.dependencies]\ngunicorn='*'\n\
+                   [tool.poetry.group.dev.dependencies]\npytest='*'\n\
+                   [build-system]\nrequires=['poetry-core']\n";
+    let files = [
+        ("pyproject.toml", project),
+        ("poetry.lock", ""),
+        ("shop/__init__.py", ""),
+        ("shop/server.py", FLASK),
+    ];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn pdm_and_pipenv() {
+    let project = "[project]\nname='x'\ndependencies=['flask','waitress']\n";
+    let files = [("pyproject.toml", project), ("pdm.lock", ""), ("app.py", FLASK)];
+    insta::assert_snapshot!("pdm", outline(&app(&files).plan()));
+    let pipfile = "[packages]\nflask='*'\ngunicorn='*'\n";
+    let files = [("Pipfile", pipfile), ("Pipfile.lock", "{}"), ("app.py", FLASK)];
+    insta::assert_snapshot!("pipenv", outline(&app(&files).plan()));
+    let warnings = app(&[("Pipfile", pipfile), ("app.py", FLASK)]).warnings();
+    assert!(warnings[0].contains("no lock file"), "{warnings:?}");
+}
+
+#[test]
+fn what_is_compiled_is_compiled_beside_the_image() {
+    let requirements = "psycopg2==2.9\nflask\ngunicorn\nlib @ git+https://example.org/lib\n";
+    let files = [("requirements.txt", requirements), ("app.py", FLASK)];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn wheels_need_nothing_of_the_system() {
+    let requirements = "numpy\npillow\nlxml\ncryptography\npsycopg2-binary\npsycopg[binary]\n";
+    let plan = app(&[("requirements.txt", requirements), ("main.py", "")]).plan();
+    assert!(!outline(&plan).contains("apt-get"), "{}", outline(&plan));
+}
+
+#[test]
+fn playwright_brings_its_browser() {
+    let plan = app(&[("requirements.txt", "playwright\n"), ("main.py", "")]).plan();
+    let text = outline(&plan);
+    assert!(text.contains("run /bin/sh -c playwright install --with-deps chromium"), "{text}");
+    assert!(text.contains("PLAYWRIGHT_BROWSERS_PATH=/opt/browsers"), "{text}");
+}
+
+#[test]
+fn a_project_that_only_setup_py_describes_is_installed_whole() {
+    let files = [("setup.py", "setup(install_requires=deps())"), ("main.py", "")];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
 }
 
 #[test]
@@ -75,11 +166,153 @@ fn the_application_object_is_found_where_it_is() {
 }
 
 #[test]
-fn an_asgi_application_needs_a_server() {
+fn nested_modules_are_named_as_they_import() {
+    let with = |files: &[(&str, &str)]| {
+        let mut all = vec![("requirements.txt", "fastapi\nuvicorn\n")];
+        all.extend(files);
+        line(&all).replace(" --host 0.0.0.0 --port \"$PORT\"", "")
+    };
+    let package = [("app/__init__.py", ""), ("app/main.py", "app = FastAPI()\n")];
+    assert_eq!(with(&package), "exec uvicorn app.main:app");
+    let relative = [("app/main.py", "from .db import x\napp = FastAPI()\n"), ("app/db.py", "")];
+    assert_eq!(with(&relative), "exec uvicorn app.main:app");
+    let beside =
+        [("backend/main.py", "from db import x\napp = FastAPI()\n"), ("backend/db.py", "")];
+    assert_eq!(with(&beside), "cd backend && exec uvicorn main:app");
+    let source = [("src/shop/__init__.py", ""), ("src/shop/api.py", "app = FastAPI()\n")];
+    assert_eq!(with(&source), "cd src && exec uvicorn shop.api:app");
+    let any = [("hello.py", "api = FastAPI()\n")];
+    assert_eq!(with(&any), "exec uvicorn hello:api");
+    let factory = [("main.py", "def create_app():\n    app = FastAPI()\n    return app\n")];
+    assert_eq!(with(&factory), "exec uvicorn main:create_app --factory");
+}
+
+#[test]
+fn an_asgi_application_gets_a_server_and_a_warning_where_none_is_declared() {
     let fastapi = [("requirements.txt", "fastapi\nuvicorn"), ("main.py", "app = FastAPI()")];
     assert_eq!(line(&fastapi), "exec uvicorn main:app --host 0.0.0.0 --port \"$PORT\"");
-    let report = app(&[("requirements.txt", "fastapi"), ("main.py", "app = FastAPI()")]).detect();
-    assert!(report.near_misses[0].reason.contains("add uvicorn"));
+    assert_eq!(app(&fastapi).warnings(), Vec::<String>::new());
+    let bare = app(&[("requirements.txt", "fastapi"), ("main.py", "app = FastAPI()")]);
+    assert_eq!(bare.web()[2], "exec uvicorn main:app --host 0.0.0.0 --port \"$PORT\"");
+    assert!(outline(&bare.plan()).contains("run pip install uvicorn +network"));
+    assert!(bare.warnings()[0].contains("no server is declared"));
+    let quart = [("requirements.txt", "quart"), ("main.py", "app = Quart(__name__)")];
+    assert_eq!(line(&quart), "exec hypercorn --bind \"0.0.0.0:$PORT\" main:app");
+    let own = [("requirements.txt", "sanic"), ("server.py", "app = Sanic('x')")];
+    assert_eq!(line(&own), "exec sanic server:app --host 0.0.0.0 --port \"$PORT\"");
+}
+
+#[test]
+fn frameworks_with_a_command_of_their_own_run_a_file() {
+    let of = |requirements: &str, file: &str, text: &str| {
+        line(&[("requirements.txt", requirements), (file, text)])
+    };
+    assert_eq!(
+        of("streamlit", "streamlit_app.py", "import streamlit"),
+        "exec streamlit run streamlit_app.py --server.port \"$PORT\" --server.address 0.0.0.0 \
+         --server.headless true"
+    );
+    assert_eq!(
+        of("gradio", "app.py", "import gradio as gr\ndemo.launch()"),
+        "exec env GRADIO_SERVER_PORT=\"$PORT\" python app.py"
+    );
+    let dash = "app = Dash(__name__)\nserver = app.server\n";
+    assert_eq!(
+        of("dash\ngunicorn", "app.py", dash),
+        "exec gunicorn --bind \"0.0.0.0:$PORT\" app:server"
+    );
+}
+
+#[test]
+fn django_is_served_by_what_is_declared() {
+    let with = |requirements: &str, files: &[(&str, &str)]| {
+        let mut all = vec![("requirements.txt", requirements), ("manage.py", MANAGE)];
+        all.extend(files);
+        line(&all)
+    };
+    let both = [("shop/settings.py", ""), ("shop/wsgi.py", ""), ("shop/asgi.py", "")];
+    assert_eq!(
+        with("django\nuvicorn", &both),
+        "exec uvicorn shop.asgi:application --host 0.0.0.0 --port \"$PORT\""
+    );
+    assert_eq!(
+        with("django\nchannels\ndaphne\ngunicorn", &both),
+        "exec daphne -b 0.0.0.0 -p \"$PORT\" shop.asgi:application"
+    );
+    let named = [("shop/settings.py", "WSGI_APPLICATION = 'core.web.app'\n"), ("core/web.py", "")];
+    assert_eq!(
+        with("django\ngunicorn", &named),
+        "exec gunicorn --bind \"0.0.0.0:$PORT\" core.web:app"
+    );
+    let below = [
+        ("requirements.txt", "django\ngunicorn"),
+        ("backend/manage.py", MANAGE),
+        ("backend/shop/settings.py", "STATIC_ROOT = 'x'\nSECRET_KEY = env('DJANGO_SECRET_KEY')\n"),
+        ("backend/shop/wsgi.py", ""),
+    ];
+    let plan = app(&below).plan();
+    let line = plan.processes[0].argv.last().unwrap();
+    assert_eq!(line, "cd backend && exec gunicorn --bind \"0.0.0.0:$PORT\" shop.wsgi:application");
+    let Op::Run(collect) = plan.steps.last().unwrap().ops.last().unwrap() else { panic!("no run") };
+    assert!(collect.argv[2].starts_with("cd backend && exec python manage.py collectstatic"));
+    assert_eq!(collect.env[0].0, "DJANGO_SECRET_KEY");
+    let mut off = app(&below);
+    off.harness = off.harness.variables(["DISABLE_COLLECTSTATIC"]);
+    assert!(!outline(&off.plan()).contains("collectstatic"));
+}
+
+#[test]
+fn packages_start_by_their_script_or_as_a_module() {
+    let project = "[project]\nname='my-tool'\n[project.scripts]\nmy-tool='my_tool:main'\n\
+                   [build-system]\nrequires=['uv_build']\n";
+    let files = [
+        ("pyproject.toml", project),
+        ("uv.lock", ""),
+        ("src/my_tool/__init__.py", "def main(): pass"),
+    ];
+    assert_eq!(app(&files).plan().processes[0].argv, ["my-tool"]);
+    let module = [("requirements.txt", "x"), ("shop/__init__.py", ""), ("shop/__main__.py", "")];
+    assert_eq!(app(&module).plan().processes[0].argv, ["python", "-m", "shop"]);
+    let only = [("requirements.txt", "requests"), ("scraper.py", "port=80")];
+    assert_eq!(app(&only).plan().processes[0].argv, ["python", "scraper.py"]);
+}
+
+#[test]
+fn who_opens_no_port_is_a_worker() {
+    let kind = |requirements: &str, text: &str| {
+        let plan = app(&[("requirements.txt", requirements), ("main.py", text)]).plan();
+        plan.processes[0].kind
+    };
+    assert_eq!(kind("discord.py", "client.run(token)"), ProcessKind::Worker);
+    assert_eq!(kind("schedule", "while True: pass"), ProcessKind::Worker);
+    assert_eq!(kind("schedule", ""), ProcessKind::Web);
+    assert_eq!(kind("discord.py\nflask", "client.run(token)"), ProcessKind::Web);
+    assert_eq!(kind("aiogram", "web.run_app(app)"), ProcessKind::Web);
+    assert_eq!(kind("x", "from http.server import HTTPServer"), ProcessKind::Web);
+}
+
+#[test]
+fn a_port_that_is_written_out_is_the_process_s() {
+    let ports = |files: &[(&str, &str)]| app(files).plan().processes[0].ports.clone();
+    let script = [("requirements.txt", "x"), ("main.py", "HTTPServer(('', 8000), H)")];
+    assert_eq!(ports(&script), [8000]);
+    let procfile = [
+        ("requirements.txt", "flask"),
+        ("app.py", FLASK),
+        ("Procfile", "web: gunicorn -b 0.0.0.0:9000 app:app"),
+    ];
+    assert_eq!(ports(&procfile), [9000]);
+    assert!(ports(&[("requirements.txt", "flask"), ("app.py", FLASK)]).is_empty());
+}
+
+#[test]
+fn an_old_version_is_warned_of() {
+    let files = [
+        ("requirements.txt", "flask\ngunicorn"),
+        ("app.py", FLASK),
+        ("runtime.txt", "python-3.10.2"),
+    ];
+    assert!(app(&files).warnings()[0].contains("end of life"));
 }
 
 #[test]
@@ -107,7 +340,13 @@ fn settings_come_before_the_procfile_and_that_before_the_framework() {
 #[test]
 fn requirements_that_name_other_files_bring_them() {
     let text = |requirements: &str| {
-        outline(&app(&[("requirements.txt", requirements), ("main.py", "")]).plan())
+        let files = [
+            ("requirements.txt", requirements),
+            ("base.txt", "y"),
+            ("limits.txt", "y<2"),
+            ("main.py", ""),
+        ];
+        outline(&app(&files).plan())
     };
     assert!(
         text("-r base.txt\n-c limits.txt\nx")
@@ -115,4 +354,68 @@ fn requirements_that_name_other_files_bring_them() {
     );
     assert!(text("-e .\nx").contains("copy ** of source to /app/\n"));
     assert!(text("./libs/x").contains("copy ** of source to /app/\n"));
+}
+
+#[test]
+fn assets_are_built_beside_the_image() {
+    let package = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"6"}}"#;
+    let files = [
+        ("requirements.txt", "django\ngunicorn\n"),
+        ("manage.py", MANAGE),
+        ("shop/settings.py", "STATIC_ROOT = 'x'\n"),
+        ("shop/wsgi.py", ""),
+        ("package.json", package),
+        ("package-lock.json", "{}"),
+    ];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+    let own = app(&files).settings(r#"{"build":{"command":"make static"}}"#).plan();
+    assert!(!outline(&own).contains("vite") && own.toolchains.len() == 1);
+}
+
+#[test]
+fn the_files_of_other_platforms_are_heard() {
+    let files = [
+        ("requirements.txt", "flask\ngunicorn\n"),
+        ("app.py", FLASK),
+        ("railway.json", r#"{"deploy":{"startCommand":"gunicorn -w 3 app:app"}}"#),
+    ];
+    assert_eq!(app(&files).plan().processes[0].argv.join(" "), "gunicorn -w 3 app:app");
+}
+
+#[test]
+fn the_environment_brings_what_makes_sigterm_work() {
+    let files = [("requirements.txt", "x"), ("main.py", ""), ("runtime.txt", "python-3.12.1")];
+    let plan = app(&files).plan();
+    let written: Vec<&str> = plan.steps[1]
+        .ops
+        .iter()
+        .filter_map(|op| if let Op::WriteFile(file) = op { Some(file.path.as_str()) } else { None })
+        .collect();
+    let folder = "/opt/venv/lib/python3.12/site-packages/windlass_first_process";
+    assert_eq!(written, [format!("{folder}.py"), format!("{folder}.pth")]);
+}
+
+#[test]
+fn django_runs_with_the_settings_that_its_application_names() {
+    let set = |module: &str| {
+        format!("os.environ.setdefault(\n    \"DJANGO_SETTINGS_MODULE\", \"{module}\")\n")
+    };
+    let (local, production) = (set("config.settings.local"), set("config.settings.production"));
+    let files = [
+        ("requirements/production.txt", "django\ngunicorn\n"),
+        ("manage.py", local.as_str()),
+        ("config/wsgi.py", production.as_str()),
+        ("config/settings/local.py", ""),
+        ("config/settings/base.py", "STATIC_ROOT = 'x'\n"),
+        ("config/settings/production.py", ""),
+    ];
+    let plan = app(&files).plan();
+    assert_eq!(
+        plan.processes[0].argv.last().unwrap(),
+        "exec gunicorn --bind \"0.0.0.0:$PORT\" config.wsgi:application"
+    );
+    let text = outline(&plan);
+    assert!(text.contains("DJANGO_SETTINGS_MODULE=config.settings.production"), "{text}");
+    let Op::Run(collect) = plan.steps.last().unwrap().ops.last().unwrap() else { panic!("no run") };
+    assert!(collect.env.iter().any(|(name, _)| name == "DJANGO_SETTINGS_MODULE"));
 }

@@ -1,6 +1,7 @@
 //! Builds on a whole host: what an unchanged redeploy does not start, what `windlass why` says, the caches,
 //! and build commands that misbehave beside an application that serves.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -18,14 +19,14 @@ const HEARD_WITHIN: Duration = Duration::from_secs(15);
 /// Hogs that are played unless all are.
 const SAMPLE: usize = 2;
 
-/// Every container that is started, by containerd's own events.
-struct Events {
+/// Every container that is started and ends, by containerd's own events.
+pub(crate) struct Events {
     child: Child,
     file: tempfile::NamedTempFile,
 }
 
 impl Events {
-    fn of(host: &TestHost) -> Self {
+    pub(crate) fn of(host: &TestHost) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         let child = Command::new("ctr")
             .args(["--address", &format!("/run/windlass/{}/containerd.sock", host.id())])
@@ -65,6 +66,29 @@ impl Events {
         let heard = wait_for("the instance's start is heard of", HEARD_WITHIN, || {
             let heard = starts(&self.text());
             if heard.iter().any(|id| id == last) { Ok(heard) } else { Err(self.text()) }
+        });
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        heard
+    }
+
+    /// How the first processes of these containers ended, once all have: 128 + signal where one did it.
+    pub(crate) fn ends(mut self, containers: &[String]) -> BTreeMap<String, u64> {
+        let ends = |text: &str| -> BTreeMap<String, u64> {
+            let ends = text.lines().filter(|line| line.contains("/tasks/exit"));
+            let end = |line: &str| {
+                let json: serde_json::Value =
+                    serde_json::from_str(&line[line.find('{')?..]).ok()?;
+                let container = json["container_id"].as_str()?;
+                // A status of 0 is left out.
+                let status = json["exit_status"].as_u64().unwrap_or_default();
+                (json["id"].as_str()? == container).then(|| (container.to_owned(), status))
+            };
+            ends.filter_map(end).filter(|(id, _)| containers.contains(id)).collect()
+        };
+        let heard = wait_for("the ends of all instances are heard of", HEARD_WITHIN, || {
+            let heard = ends(&self.text());
+            if heard.len() == containers.len() { Ok(heard) } else { Err(self.text()) }
         });
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -21,7 +21,8 @@ fn a_migration_runs_once_in_its_output_before_the_switch_against_a_real_postgres
     let host = TestHost::start();
     // The first deployment makes the environment's network, which the database then joins.
     host.deploy_git("shop", &GitRepo::of_fixture("express"), &[]).live();
-    postgres(&host, "shop-production-");
+    let script = format!("{POSTGRES_INIT}{POSTGRES_SERVE}");
+    POSTGRES.start(&host, "shop-production-", &script);
     let url = format!("DATABASE_URL=postgres://app:{PASSWORD}@db:5432/postgres");
     host.cli(&["env", "set", "--secret", &url, "--project", "shop"]).ok();
     let service = ["service", "add", "db", "--kind", "postgres", "--address", "db:5432"];
@@ -85,7 +86,8 @@ fn migrated(host: &TestHost) -> Vec<String> {
     answer.json()
 }
 
-fn assert_once_before_the_switch(deployed: &Deployed) {
+/// The migration ran well, in an output that there is, and ended before the switch.
+pub(crate) fn assert_once_before_the_switch(deployed: &Deployed) {
     let deployment = &deployed.view.deployment;
     let record = deployment.outputs.migration.clone().unwrap();
     assert_eq!(record.exit_code, Some(0));
@@ -96,41 +98,90 @@ fn assert_once_before_the_switch(deployed: &Deployed) {
     assert!(migrate.ended_at.unwrap() <= switch.started_at.unwrap());
 }
 
-/// Starts PostgreSQL as `db` in the network whose name begins so, beside the applications of the host.
-///
-/// It uses the host's own containerd and its namespace, so the host's teardown takes it away. Its
-/// address is the 200th of the subnet: the host counts from the first.
-fn postgres(host: &TestHost, network_prefix: &str) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let run = PathBuf::from(format!("/run/windlass/{}", host.id()));
-        let (network, subnet) = network(&run, network_prefix);
-        let config = Config {
-            data_dir: host.data_dir(),
-            host_id: host.id().clone(),
-            containerd: Some(run.join("containerd.sock")),
-            logger_exe: binary(),
-            limits: Limits::default(),
-        };
-        let engine = Engine::start(config, Arc::new(Beside(subnet))).await.unwrap();
-        let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
-        let archive = tokio::fs::File::open(rootfs()).await.unwrap();
-        engine.import_rootfs("test-postgres", Box::new(archive), &labels).await.unwrap();
-        let script = "set -e\nbin=$(ls -d /usr/lib/postgresql/*/bin)\n\
-            $bin/initdb --pgdata /tmp/data --username app --auth trust --encoding UTF8 --no-sync\n\
-            echo 'host all locked all scram-sha-256' >> /tmp/data/pg_hba.conf\n\
-            echo 'host all all all trust' >> /tmp/data/pg_hba.conf\n\
-            exec $bin/postgres -D /tmp/data -c listen_addresses='*' -c fsync=off \
-            -c unix_socket_directories=/tmp -c dynamic_shared_memory_type=mmap";
-        let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        let log_dir = host.data_dir().with_file_name("postgres-log");
-        let log = LogSpec::instance(log_dir, &Limits::default(), Vec::new());
-        let rootfs = Rootfs::Committed("test-postgres".to_owned());
-        let mut spec = ContainerSpec::new("test-postgres", rootfs, argv, log);
-        spec.user = Some("postgres".to_owned());
-        spec.network = Some(Attachment::member(network, vec!["db".to_owned()]));
-        engine.create_and_start(&spec).await.unwrap();
-    });
+/// A database server of Debian, for a container beside the applications of a host.
+pub(crate) struct Database {
+    /// Of its container and of its root file system.
+    id: &'static str,
+    /// The Debian package.
+    package: &'static str,
+    /// Who runs it.
+    user: &'static str,
+}
+
+pub(crate) const POSTGRES: Database =
+    Database { id: "test-postgres", package: "postgresql", user: "postgres" };
+pub(crate) const MARIADB: Database =
+    Database { id: "test-mariadb", package: "mariadb-server", user: "mysql" };
+
+/// Makes an empty PostgreSQL whose user is `app`; `locked` is asked for a password.
+pub(crate) const POSTGRES_INIT: &str = "set -e\nbin=$(ls -d /usr/lib/postgresql/*/bin)\n\
+    $bin/initdb --pgdata /tmp/data --username app --auth trust --encoding UTF8 --no-sync\n\
+    echo 'host all locked all scram-sha-256' >> /tmp/data/pg_hba.conf\n\
+    echo 'host all all all trust' >> /tmp/data/pg_hba.conf\n";
+/// Serves it.
+pub(crate) const POSTGRES_SERVE: &str = "exec $bin/postgres -D /tmp/data -c listen_addresses='*' \
+    -c fsync=off -c unix_socket_directories=/tmp -c dynamic_shared_memory_type=mmap";
+
+impl Database {
+    /// Starts it as `db` in the network whose name begins so, beside the applications of the host.
+    ///
+    /// It uses the host's own containerd and its namespace, so the host's teardown takes it away. Its
+    /// address, which is returned, is the 200th of the subnet: the host counts from the first.
+    pub(crate) fn start(&self, host: &TestHost, network_prefix: &str, script: &str) -> Ipv4Addr {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let run = PathBuf::from(format!("/run/windlass/{}", host.id()));
+            let (network, subnet) = network(&run, network_prefix);
+            let config = Config {
+                data_dir: host.data_dir(),
+                host_id: host.id().clone(),
+                containerd: Some(run.join("containerd.sock")),
+                logger_exe: binary(),
+                limits: Limits::default(),
+            };
+            let engine = Engine::start(config, Arc::new(Beside(subnet))).await.unwrap();
+            let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
+            let archive = tokio::fs::File::open(self.rootfs()).await.unwrap();
+            engine.import_rootfs(self.id, Box::new(archive), &labels).await.unwrap();
+            let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+            let log_dir = host.data_dir().with_file_name(format!("{}-log", self.id));
+            let log = LogSpec::instance(log_dir, &Limits::default(), Vec::new());
+            let rootfs = Rootfs::Committed(self.id.to_owned());
+            let mut spec = ContainerSpec::new(self.id, rootfs, argv, log);
+            spec.user = Some(self.user.to_owned());
+            spec.network = Some(Attachment::member(network, vec!["db".to_owned()]));
+            engine.create_and_start(&spec).await.unwrap();
+            subnet.host(200).unwrap()
+        })
+    }
+
+    /// A Debian root file system with it, assembled once and kept beside the bases.
+    fn rootfs(&self) -> PathBuf {
+        let done = bases_dir().join(format!("{}.tar", self.id));
+        if done.is_file() {
+            return done;
+        }
+        std::fs::create_dir_all(bases_dir()).unwrap();
+        let fresh = bases_dir().join(format!("{}.tar.new", self.id));
+        let lists = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+        let lists = lists.map(|entry| entry.path()).chain([PathBuf::from("/etc/apt/sources.list")]);
+        let output = Command::new("mmdebstrap")
+            .args(["--mode=root", "--variant=minbase", "--format=tar"])
+            .arg(format!("--include={}", self.package))
+            .arg("--aptopt=APT::Install-Recommends \"false\"")
+            .args([
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+            ])
+            .arg("bookworm")
+            .arg(&fresh)
+            .args(lists.filter(|list| list.is_file()))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::rename(fresh, &done).unwrap();
+        done
+    }
 }
 
 /// Name and subnet of the network whose name begins so.
@@ -165,31 +216,4 @@ impl Addresses for Beside {
     fn allotted(&self) -> Result<Vec<(String, String, Ipv4Addr)>, AddressError> {
         Ok(Vec::new())
     }
-}
-
-/// A Debian root file system with PostgreSQL, assembled once and kept beside the bases.
-fn rootfs() -> PathBuf {
-    let done = bases_dir().join("test-postgres.tar");
-    if done.is_file() {
-        return done;
-    }
-    std::fs::create_dir_all(bases_dir()).unwrap();
-    let fresh = bases_dir().join("test-postgres.tar.new");
-    let lists = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-    let lists = lists.map(|entry| entry.path()).chain([PathBuf::from("/etc/apt/sources.list")]);
-    let output = Command::new("mmdebstrap")
-        .args(["--mode=root", "--variant=minbase", "--format=tar", "--include=postgresql"])
-        .arg("--aptopt=APT::Install-Recommends \"false\"")
-        .args([
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-        ])
-        .arg("bookworm")
-        .arg(&fresh)
-        .args(lists.filter(|list| list.is_file()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(fresh, &done).unwrap();
-    done
 }

@@ -1,0 +1,265 @@
+//! Node.js for the assets of an application in another language: installed in a step of its own, from the
+//! manifests alone, and copied into the step that builds. Nothing of it reaches the run image.
+
+use windlass_sdk::config::Settings;
+use windlass_sdk::plan::{Base, Copy, Run, Step};
+use windlass_sdk::{KeyValues, Toolchain};
+
+use crate::package_json::PackageJson;
+use crate::{layout, pins, version};
+
+/// Id of the step.
+const STEP: &str = "node";
+
+/// Node.js with the packages of a package.json.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assets {
+    /// Which Node.js.
+    pub toolchain: Toolchain,
+    manager: Manager,
+    /// Manifests that the installation reads; none without packages.
+    files: Vec<String>,
+    locked: bool,
+    script: Option<&'static str>,
+}
+
+/// A package manager and the package that brings it, with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Manager {
+    program: &'static str,
+    package: Option<String>,
+    berry: bool,
+}
+
+/// What is asked of the application: whether a file exists, and its text.
+pub trait Files {
+    /// Whether the file or folder exists.
+    fn has(&self, path: &str) -> bool;
+    /// The text of a file.
+    fn text(&self, path: &str) -> Option<String>;
+}
+
+impl Assets {
+    /// What the application's package.json asks for; without one, Node.js alone.
+    pub fn of(settings: &Settings, previous: &[Toolchain], files: &impl Files) -> Self {
+        let package = files.text("package.json").and_then(|text| PackageJson::parse(&text).ok());
+        let locks = ["pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "package-lock.json"];
+        let lock = locks.into_iter().find(|lock| files.has(lock));
+        let manager = manager(package.as_ref(), lock, files);
+        let installs = package.as_ref().is_some_and(PackageJson::installs_anything);
+        let names = ["build", "production", "prod"];
+        let script = names
+            .into_iter()
+            .find(|name| package.as_ref().is_some_and(|p| p.script(name).is_some()));
+        let more = [".npmrc", "pnpm-workspace.yaml", ".yarnrc", ".yarnrc.yml"];
+        let manifests = ["package.json"].into_iter().chain(lock).chain(more);
+        let manifests = manifests.filter(|file| files.has(file)).map(str::to_owned);
+        let folders = [".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"];
+        let folders = folders.iter().filter(|_| files.has(".yarn")).map(|glob| (*glob).to_owned());
+        Self {
+            toolchain: Toolchain::new("node", requirement(settings, previous, package, files)),
+            manager,
+            files: if installs { manifests.chain(folders).collect() } else { Vec::new() },
+            locked: lock.is_some(),
+            script,
+        }
+    }
+
+    /// Whether package.json has a build script.
+    pub fn builds(&self) -> bool {
+        self.script.is_some()
+    }
+
+    /// The step that installs.
+    pub fn step(&self) -> Step {
+        let base = Base::Toolchains(vec![self.toolchain.clone()]);
+        let mut step = Step::new(STEP, "install the packages for the assets", base);
+        step.env = self.env();
+        if let Some(package) = &self.manager.package {
+            let run = Run::new(["npm", "install", "--global", "--force", package.as_str()]);
+            step = step.op(run.network().cache("npm", "/root/.npm").env("HOME", "/root"));
+        }
+        if self.files.is_empty() {
+            return step;
+        }
+        step = step.op(layout::files(self.files.iter().cloned()));
+        step.op(self.cached(Run::new(self.install())).network())
+    }
+
+    /// Node.js and the package managers, out of the step.
+    pub fn programs() -> Copy {
+        let sources = ["usr/local/bin/*", "usr/local/lib/node_modules/**", "opt/yarn-*"];
+        Copy::step(STEP, sources, "/").parents()
+    }
+
+    /// The installed packages, out of the step.
+    pub fn packages(&self) -> Option<Copy> {
+        let copy = || Copy::step(STEP, ["app/node_modules/**"], "/").parents();
+        (!self.files.is_empty()).then(copy)
+    }
+
+    /// Runs the build script; it has the network, as builds fetch fonts and the like.
+    pub fn build(&self) -> Run {
+        self.cached(Run::new([self.manager.program, "run", self.script.unwrap_or("build")]))
+            .network()
+    }
+
+    /// Environment of the commands.
+    pub fn env(&self) -> KeyValues {
+        let own: &[(&str, &str)] = match self.manager.program {
+            "pnpm" => &[
+                ("CI", "true"),
+                ("npm_config_store_dir", "/root/.pnpm-store"),
+                ("pnpm_config_store_dir", "/root/.pnpm-store"),
+            ],
+            "yarn" if self.manager.berry => &[
+                ("YARN_GLOBAL_FOLDER", "/root/.yarn-berry"),
+                ("YARN_ENABLE_GLOBAL_CACHE", "true"),
+                ("YARN_ENABLE_TELEMETRY", "0"),
+                ("YARN_NODE_LINKER", "node-modules"),
+            ],
+            "yarn" => &[("YARN_CACHE_FOLDER", "/root/.yarn-cache")],
+            "bun" => &[("BUN_INSTALL_CACHE_DIR", "/root/.bun-cache")],
+            _ => &[
+                ("npm_config_update_notifier", "false"),
+                ("npm_config_audit", "false"),
+                ("npm_config_fund", "false"),
+            ],
+        };
+        let every = [("DO_NOT_TRACK", "1")];
+        let pairs = every.iter().chain(own);
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn install(&self) -> Vec<&'static str> {
+        match (self.manager.program, self.locked) {
+            ("pnpm", true) => vec!["pnpm", "install", "--frozen-lockfile"],
+            ("pnpm", false) => vec!["pnpm", "install", "--no-frozen-lockfile"],
+            ("yarn", true) if self.manager.berry => vec!["yarn", "install", "--immutable"],
+            ("yarn", true) => vec!["yarn", "install", "--frozen-lockfile", "--non-interactive"],
+            ("yarn", false) => vec!["yarn", "install"],
+            ("bun", true) => vec!["bun", "install", "--frozen-lockfile"],
+            ("bun", false) => vec!["bun", "install"],
+            (_, true) => vec!["npm", "ci"],
+            (_, false) => vec!["npm", "install"],
+        }
+    }
+
+    fn cached(&self, run: Run) -> Run {
+        let run = run.env("HOME", "/root");
+        match self.manager.program {
+            "pnpm" => run.cache("pnpm", "/root/.pnpm-store"),
+            "yarn" if self.manager.berry => run.cache("yarn-berry", "/root/.yarn-berry"),
+            "yarn" => run.cache("yarn", "/root/.yarn-cache"),
+            "bun" => run.cache("bun", "/root/.bun-cache"),
+            _ => run.cache("npm", "/root/.npm"),
+        }
+    }
+}
+
+/// `windlass.toml`, the files of version managers, `engines.node`, what built it before, the default.
+fn requirement(
+    settings: &Settings,
+    previous: &[Toolchain],
+    package: Option<PackageJson>,
+    files: &impl Files,
+) -> String {
+    let file =
+        |name: &str| files.text(name).and_then(|text| pins::first_line(&text).map(str::to_owned));
+    let tools = || {
+        let text = files.text(".tool-versions")?;
+        pins::tool_versions(&text, &["nodejs", "node"]).map(str::to_owned)
+    };
+    let engine = || package.as_ref()?.engine("node").map(str::to_owned);
+    let before = || previous.iter().find(|one| one.name == "node").map(|t| t.requirement.clone());
+    let asked = settings.build.toolchain.get("node").cloned();
+    let pinned = [".nvmrc", ".node-version"].into_iter().find_map(file);
+    let asked = asked.or(pinned).or_else(tools).or_else(engine);
+    asked.filter(|range| version::npm(range).is_some()).or_else(before).unwrap_or_default()
+}
+
+fn manager(package: Option<&PackageJson>, lock: Option<&str>, files: &impl Files) -> Manager {
+    let named = package.and_then(PackageJson::package_manager);
+    let by_lock = match lock {
+        Some("pnpm-lock.yaml") => "pnpm",
+        Some("yarn.lock") => "yarn",
+        Some("bun.lock" | "bun.lockb") => "bun",
+        _ => "npm",
+    };
+    let known = ["pnpm", "yarn", "bun", "npm"];
+    let program = named.and_then(|(name, _)| known.into_iter().find(|known| *known == name));
+    let program = program.unwrap_or(by_lock);
+    let version = named.filter(|(name, _)| *name == program).map(|(_, version)| version);
+    let text = || lock.and_then(|lock| files.text(lock)).unwrap_or_default();
+    let berry = program == "yarn"
+        && match version {
+            Some(version) => !version.starts_with("1."),
+            None => files.has(".yarnrc.yml") || text().contains("__metadata:"),
+        };
+    let package = match program {
+        "pnpm" => Some(format!("pnpm@{}", version.unwrap_or_else(|| pnpm(&text())))),
+        "yarn" if berry => Some(format!("@yarnpkg/cli-dist@{}", version.unwrap_or("4"))),
+        "yarn" => Some(format!("yarn@{}", version.unwrap_or("1.22.22"))),
+        "bun" => Some(format!("bun@{}", version.unwrap_or("1"))),
+        _ => None,
+    };
+    Manager { program, package, berry }
+}
+
+/// The oldest pnpm that reads the lock file as it was written.
+fn pnpm(lock: &str) -> &'static str {
+    let line = lock.lines().find_map(|line| line.trim().strip_prefix("lockfileVersion:"));
+    match line.unwrap_or_default().trim().trim_matches(['\'', '"']).split('.').next() {
+        Some("5") => "7",
+        Some("6") => "8",
+        _ => "9",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    struct Tree(BTreeMap<&'static str, &'static str>);
+
+    impl Files for Tree {
+        fn has(&self, path: &str) -> bool {
+            self.0.contains_key(path)
+        }
+
+        fn text(&self, path: &str) -> Option<String> {
+            self.0.get(path).map(|text| (*text).to_owned())
+        }
+    }
+
+    fn assets(files: &[(&'static str, &'static str)]) -> Assets {
+        Assets::of(&Settings::default(), &[], &Tree(files.iter().copied().collect()))
+    }
+
+    const PACKAGE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"6"}}"#;
+
+    #[test]
+    fn the_lock_file_says_which_manager() {
+        let install = |lock: &'static str, text: &'static str| {
+            assets(&[("package.json", PACKAGE), (lock, text)]).install().join(" ")
+        };
+        assert_eq!(install("package-lock.json", ""), "npm ci");
+        assert_eq!(install("pnpm-lock.yaml", ""), "pnpm install --frozen-lockfile");
+        assert_eq!(install("yarn.lock", ""), "yarn install --frozen-lockfile --non-interactive");
+        assert_eq!(install("yarn.lock", "__metadata:\n"), "yarn install --immutable");
+        assert_eq!(install("bun.lock", ""), "bun install --frozen-lockfile");
+        assert_eq!(install("README", ""), "npm install");
+    }
+
+    #[test]
+    fn node_alone_installs_nothing() {
+        let alone = assets(&[]);
+        assert!(alone.step().ops.is_empty() && alone.packages().is_none() && !alone.builds());
+        assert_eq!(alone.toolchain.requirement, "");
+        let pinned = assets(&[("package.json", PACKAGE), (".nvmrc", "20\n")]);
+        assert!(pinned.builds() && pinned.packages().is_some());
+        assert_eq!(pinned.toolchain.requirement, "20");
+    }
+}

@@ -1,0 +1,403 @@
+//! Programs that are compiled: a step with the compiler, one that builds, and a bare Debian with what
+//! was built. The programs lie in `/app/bin`, which is on the search path; beside them, in `/app`, lies
+//! the source without what only the compiler reads: templates, public files and settings are found
+//! where the program expects them.
+//!
+//! **Invariant: what a program is linked to comes along.** The shared libraries are those that it was
+//! built against, and not packages of the same name.
+
+use windlass_sdk::config::{Migrate, Settings};
+use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
+use windlass_sdk::{Source, Toolchain, log};
+
+use crate::layout::{self, APP, Declared, OUTPUT_APP, USER, on};
+use crate::procfile;
+
+/// Search path of the run image.
+pub const PATH: &str = "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the libraries of the programs lie.
+const LIBRARIES: &str = "/usr/local/lib/app";
+/// What a build of the settings leaves behind and nothing runs.
+const LEFT_BEHIND: [&str; 6] = [
+    "app/target/*/deps/**",
+    "app/target/*/build/**",
+    "app/target/*/incremental/**",
+    "app/target/*/.fingerprint/**",
+    "app/dist-newstyle/cache/**",
+    "**/*.o",
+];
+/// Puts every library that a program needs, but for those of the C library, beside it: the body of a loop
+/// over the programs, and what follows.
+const COLLECT: &str = "ldd \"$program\" 2>/dev/null; done | \
+    awk '$2 == \"=>\" && $3 ~ /^\\// { print $3 }' | sort -u | \
+    grep -vE '/(ld-linux[^/]*|lib(c|m|dl|pthread|rt|resolv|util))\\.so[^/]*$' | \
+    while read -r library; do \
+    install -D \"$library\" \"/out/usr/local/lib/app/$(basename \"$library\")\"; done";
+
+/// Where the build leaves a program.
+pub fn built(name: &str) -> String {
+    format!("/out/app/bin/{name}")
+}
+
+/// Where it is in the image.
+pub fn program(name: &str) -> String {
+    format!("/app/bin/{name}")
+}
+
+/// How a program is built and run.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The compiler.
+    pub toolchain: Toolchain,
+    /// Debian packages that the build needs.
+    pub packages: Vec<String>,
+    /// Variables of the build.
+    pub env: Vec<(String, String)>,
+    /// Caches of the package manager: name and folder.
+    pub caches: Vec<(String, String)>,
+    /// Globs of the manifests; none where nothing is installed ahead.
+    pub manifests: Vec<String>,
+    /// Installs what the manifests name.
+    pub install: Vec<Run>,
+    /// Leaves programs where [`built`] says.
+    pub build: Vec<Run>,
+    /// Globs of the source that only the build needs.
+    pub only_build: Vec<String>,
+    /// Whether the programs may be linked to shared libraries.
+    pub dynamic: bool,
+    /// Variables of the run image.
+    pub run_env: Vec<(String, String)>,
+    /// Debian packages of the run image.
+    pub run_packages: Vec<String>,
+}
+
+/// What is run.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Argument vector of the program.
+    pub argv: Vec<String>,
+    /// The port that it has fixed.
+    pub port: Option<u16>,
+    /// Whether it answers no requests.
+    pub worker: bool,
+    /// Names of the programs that are built, the main one first.
+    pub programs: Vec<String>,
+}
+
+impl Compiled {
+    /// Nothing but a compiler.
+    pub fn new(toolchain: Toolchain) -> Self {
+        Self {
+            toolchain,
+            packages: Vec::new(),
+            env: Vec::new(),
+            caches: Vec::new(),
+            manifests: Vec::new(),
+            install: Vec::new(),
+            build: Vec::new(),
+            only_build: Vec::new(),
+            dynamic: true,
+            run_env: Vec::new(),
+            run_packages: Vec::new(),
+        }
+    }
+
+    /// A command with the caches and the network.
+    pub fn run(&self, run: Run) -> Run {
+        self.caches.iter().fold(run.network(), |run, (id, target)| run.cache(id, target))
+    }
+
+    /// The plan.
+    pub fn plan(&self, settings: &Settings, declared: &Declared, start: &Start) -> BuildPlan {
+        let compiler = self.compiler(settings);
+        let dependencies = self.dependencies(settings, &compiler);
+        let build = self.building(settings, dependencies.as_ref().unwrap_or(&compiler));
+        let debian = Toolchain::new("debian", "");
+        let mut runtime = layout::runtime(std::slice::from_ref(&debian));
+        runtime.ops.extend(packages(&self.run_packages).map(Into::into));
+        let app = self.app(settings, &runtime, &build);
+        let mut env: Vec<(&str, &str)> = vec![("PATH", PATH), ("HOME", APP)];
+        if self.dynamic {
+            env.push(("LD_LIBRARY_PATH", LIBRARIES));
+        }
+        env.extend(self.run_env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let mut plan = BuildPlan::new();
+        plan.outputs.push(layout::image(OUTPUT_APP, &app, &env, APP));
+        plan.steps.push(compiler);
+        plan.steps.extend(dependencies);
+        plan.steps.extend([build, runtime, app]);
+        plan.toolchains.extend([self.toolchain.clone(), debian]);
+        plan.processes = processes(declared, start);
+        plan
+    }
+
+    fn compiler(&self, settings: &Settings) -> Step {
+        let base = Base::Toolchains(vec![self.toolchain.clone()]);
+        let mut step = Step::new("compiler", "prepare the compiler", base);
+        step.ops.push(Run::new(["mkdir", "-p", "/app", "/out/app/bin"]).into());
+        let lines = || settings.build.install.iter().chain(&settings.build.command);
+        let makes = lines().any(|line| line.split_whitespace().any(|word| word == "make"));
+        let make = makes.then(|| "make".to_owned());
+        let all: Vec<String> = self.packages.iter().cloned().chain(make).collect();
+        step.ops.extend(packages(&all).map(Into::into));
+        "/".clone_into(&mut step.cwd);
+        step
+    }
+
+    fn with_env(&self, mut step: Step) -> Step {
+        step.env.extend(self.env.iter().cloned());
+        step
+    }
+
+    fn dependencies(&self, settings: &Settings, compiler: &Step) -> Option<Step> {
+        let step = self.with_env(on(compiler, "dependencies", "install the dependencies"));
+        if let Some(line) = &settings.build.install {
+            return Some(step.op(layout::files(["**"])).op(self.run(Run::shell(line))));
+        }
+        if self.install.is_empty() {
+            return None;
+        }
+        let step = step.op(layout::files(self.manifests.clone()));
+        Some(self.install.iter().fold(step, |step, run| step.op(run.clone())))
+    }
+
+    fn building(&self, settings: &Settings, on_step: &Step) -> Step {
+        let mut step = self.with_env(on(on_step, "build", "build")).op(layout::source());
+        match &settings.build.command {
+            Some(line) => {
+                log::info(
+                    "build.command builds: the program is expected in /app/bin, or run.command names it",
+                );
+                step = step.op(self.run(Run::shell(line)));
+            }
+            None => step.ops.extend(self.build.iter().cloned().map(Into::into)),
+        }
+        if self.dynamic {
+            let own = settings.build.command.is_some();
+            let programs =
+                if own { "$(find /app -maxdepth 4 -type f -perm -u+x)" } else { "/out/app/bin/*" };
+            step = step.op(Run::shell(format!("for program in {programs}; do {COLLECT}")));
+        }
+        step
+    }
+
+    fn app(&self, settings: &Settings, runtime: &Step, build: &Step) -> Step {
+        let step = on(runtime, "app", "collect the application");
+        let programs = Copy::step(&build.id, ["/out/**"], "/");
+        if settings.build.command.is_some() {
+            let mut all = Copy::step(&build.id, ["/app/**"], "/app/").exclude(LEFT_BEHIND);
+            all.chown = Some(USER.to_owned());
+            return step.op(all).op(programs);
+        }
+        step.op(layout::source().exclude(self.only_build.clone())).op(programs)
+    }
+}
+
+fn processes(declared: &Declared, start: &Start) -> Vec<windlass_sdk::plan::Process> {
+    let mut declared = declared.clone();
+    if let Some((line, ..)) = &mut declared.web {
+        *line = resolved(line, &start.programs);
+    }
+    for (_, line) in &mut declared.workers {
+        *line = resolved(line, &start.programs);
+    }
+    if start.worker && declared.web.is_none() && !declared.only_workers {
+        let line = start.argv.join(" ");
+        declared.workers.insert(0, ("worker".to_owned(), line));
+        declared.only_workers = true;
+    }
+    declared.processes(Some(start.argv.clone()), start.port)
+}
+
+/// Installs Debian packages.
+pub fn packages(names: &[String]) -> Option<Run> {
+    if names.is_empty() {
+        return None;
+    }
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    let line = format!(
+        "apt-get update && apt-get install -y --no-install-recommends {} && rm -rf /var/lib/apt/lists/*",
+        names.join(" ")
+    );
+    Some(Run::shell(line).network().env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// A declared command line with the program's place in the image: people write `./app`,
+/// `target/release/app`, `go run .` and `cargo run`.
+pub fn resolved(line: &str, programs: &[String]) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let known = |word: &str| {
+        let name = word.rsplit('/').next().unwrap_or_default();
+        programs.iter().find(|program| *program == name)
+    };
+    let joined = |name: &str, rest: &[&str]| {
+        let mut all = vec![program(name)];
+        all.extend(rest.iter().map(|word| (*word).to_owned()));
+        all.join(" ")
+    };
+    let main = programs.first();
+    match (words.as_slice(), main) {
+        (["go", "run", target, rest @ ..], Some(main)) => {
+            let rest =
+                rest.iter().position(|word| !word.ends_with(".go")).map_or(&[][..], |n| &rest[n..]);
+            joined(known(target).unwrap_or(main), rest)
+        }
+        (["cargo", "run", rest @ ..], Some(main)) => {
+            let named = rest.iter().position(|word| *word == "--bin").and_then(|n| rest.get(n + 1));
+            let after =
+                rest.iter().position(|word| *word == "--").map_or(&[][..], |n| &rest[n + 1..]);
+            joined(named.and_then(|name| known(name)).unwrap_or(main), after)
+        }
+        ([first, rest @ ..], _) if first.contains('/') => {
+            known(first).map_or_else(|| line.to_owned(), |name| joined(name, rest))
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Which programs, by their place in `names`, the declared commands name: the web process's, and those of
+/// workers and of the migration. None twice.
+pub fn declared(
+    settings: &Settings,
+    declared: &Declared,
+    source: &Source,
+    names: &[&str],
+) -> (Vec<usize>, Vec<usize>) {
+    let in_line = |line: &str| {
+        let fits = |(n, name): (usize, &&str)| self::names(line, name).then_some(n);
+        names.iter().enumerate().filter_map(fits).collect::<Vec<_>>()
+    };
+    let web = declared.web.as_ref().map(|(line, ..)| in_line(line)).unwrap_or_default();
+    let mut lines: Vec<String> = declared.workers.iter().map(|(_, line)| line.clone()).collect();
+    let release = procfile::read(source).unwrap_or_default();
+    lines.extend(release.into_iter().filter(|one| one.name == "release").map(|one| one.command));
+    if let Migrate::Command(line) = &settings.migrate {
+        lines.push(line.clone());
+    }
+    let mut others: Vec<usize> = Vec::new();
+    for n in lines.iter().flat_map(|line| in_line(line)) {
+        if !web.contains(&n) && !others.contains(&n) {
+            others.push(n);
+        }
+    }
+    (web, others)
+}
+
+/// Whether a command line names this program.
+pub fn names(line: &str, name: &str) -> bool {
+    line.split_whitespace().any(|word| word.rsplit('/').next() == Some(name))
+}
+
+/// The one of several programs that is most likely the application: the one that is called like the
+/// project, else the one with a usual name of a server.
+pub fn likely<'a>(names: &[&'a str], project: &str) -> Option<&'a str> {
+    const USUAL: [&str; 10] =
+        ["web", "server", "api", "app", "main", "backend", "service", "http", "httpd", "serve"];
+    let exact = |wanted: &str| names.iter().copied().find(|name| *name == wanted);
+    let ends = |wanted: &str| {
+        let fits = |name: &&&str| name.rsplit(['-', '_']).next() == Some(wanted);
+        names.iter().find(fits).copied()
+    };
+    exact(project)
+        .or_else(|| USUAL.into_iter().find_map(exact))
+        .or_else(|| USUAL.into_iter().find_map(ends))
+}
+
+/// The port that a program's text has fixed, where it reads none from its environment.
+pub fn fixed_port(text: &str) -> Option<u16> {
+    if text.contains("PORT") || text.contains("\"port\"") {
+        return None;
+    }
+    text.lines().filter(|line| listens(line)).find_map(port_of)
+}
+
+/// Whether a program's text listens on the loopback address only.
+pub fn on_loopback(text: &str) -> bool {
+    let local = ["\"127.0.0.1:", "\"localhost:", "\"127.0.0.1\",", "[127, 0, 0, 1]"];
+    let lines = || text.lines().filter(|line| listens(line));
+    lines().any(|line| local.iter().any(|address| line.contains(address)))
+        && !lines().any(|line| line.contains("0.0.0.0") || line.contains("[0, 0, 0, 0]"))
+}
+
+fn listens(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    any(&["listen", "bind", "serve", ".run(", ".start(", "addr"])
+        && !any(&[
+            "redis", "postgres", "mysql", "mongo", "amqp", "kafka", "smtp", "dial", "connect",
+        ])
+        && !line.trim_start().starts_with("//")
+}
+
+/// `":8080"`, `"0.0.0.0:8080"`, `("0.0.0.0", 8080)`, `([0, 0, 0, 0], 8080)`
+fn port_of(line: &str) -> Option<u16> {
+    let digits = |text: &str| {
+        let text = text.trim_start();
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse::<u16>().ok().filter(|port| *port >= 80)
+    };
+    for mark in ["\":", "0.0.0.0:", "127.0.0.1:", "localhost:", "[::]:", "[::1]:"] {
+        let end = |rest: &str| digits(rest).filter(|_| rest.contains('"'));
+        if let Some(port) = line.split(mark).skip(1).find_map(end) {
+            return Some(port);
+        }
+    }
+    for mark in ["0.0.0.0\",", "127.0.0.1\",", "localhost\",", "0, 0, 0, 0],", "127, 0, 0, 1],"] {
+        if let Some(port) = line.split(mark).skip(1).find_map(digits) {
+            return Some(port);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_lines_name_the_program_in_the_image() {
+        let programs = ["shop".to_owned(), "worker".to_owned()];
+        for (line, expected) in [
+            ("./shop --x", "/app/bin/shop --x"),
+            ("target/release/worker", "/app/bin/worker"),
+            ("bin/shop", "/app/bin/shop"),
+            ("shop", "shop"),
+            ("go run .", "/app/bin/shop"),
+            ("go run main.go util.go -v", "/app/bin/shop -v"),
+            ("go run ./cmd/worker", "/app/bin/worker"),
+            ("cargo run --release --bin worker -- -q", "/app/bin/worker -q"),
+            ("cargo run --release", "/app/bin/shop"),
+            ("./start.sh", "./start.sh"),
+        ] {
+            assert_eq!(resolved(line, &programs), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn ports_are_read_where_none_is_taken_from_the_environment() {
+        for (text, port) in [
+            ("http.ListenAndServe(\":8080\", nil)", Some(8080)),
+            ("e.Logger.Fatal(e.Start(\":1323\"))", Some(1323)),
+            ("TcpListener::bind(\"0.0.0.0:3000\").await", Some(3000)),
+            (".bind((\"127.0.0.1\", 8080))?", Some(8080)),
+            ("let addr = SocketAddr::from(([0, 0, 0, 0], 4000));", Some(4000)),
+            ("p := os.Getenv(\"PORT\")\nhttp.ListenAndServe(\":8080\", nil)", None),
+            ("redis.Connect(\"localhost:6379\")", None),
+            ("fmt.Println(\"a:80\")", None),
+        ] {
+            assert_eq!(fixed_port(text), port, "{text}");
+        }
+        assert!(on_loopback(".bind((\"127.0.0.1\", 8080))"));
+        assert!(!on_loopback(".bind((\"0.0.0.0\", 8080))"));
+    }
+
+    #[test]
+    fn the_likely_program_is_called_like_the_project_or_like_a_server() {
+        assert_eq!(likely(&["migrate", "shop"], "shop"), Some("shop"));
+        assert_eq!(likely(&["migrate", "api", "web"], "shop"), Some("web"));
+        assert_eq!(likely(&["shop-server", "shop-cli"], "shop"), Some("shop-server"));
+        assert_eq!(likely(&["first", "second"], "package"), None);
+    }
+}

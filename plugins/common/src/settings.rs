@@ -1,0 +1,299 @@
+//! The settings that are in force: windlass.toml, then the Procfile, then what people wrote for other
+//! platforms.
+//!
+//! **Invariant: what stands in windlass.toml or the Procfile is never changed by another platform's file.**
+
+use std::collections::BTreeMap;
+
+use windlass_sdk::config::{Migrate, Process, Settings};
+use windlass_sdk::{Context, PluginError, Source, log};
+
+use crate::others::{self, Field, Others, Taken};
+use crate::{compose, procfile};
+
+/// The settings, completed by the files of other platforms: what every plugin asks for.
+///
+/// # Errors
+/// Codes `settings.invalid`, `source.unreadable`.
+pub fn read(ctx: &Context, source: &Source) -> Result<Settings, PluginError> {
+    let mut settings = Settings::of(ctx)?;
+    let others = others::read(source);
+    if !others.files.is_empty() {
+        merge(&mut settings, &others, &procfile::read(source)?, renders(source));
+    }
+    Ok(settings)
+}
+
+/// The context with the settings' health check completed, for what reads the context itself.
+///
+/// # Errors
+/// Code `settings.invalid`.
+pub fn with_health(ctx: &Context, source: &Source) -> Result<Context, PluginError> {
+    let mut ctx = ctx.clone();
+    let settings = Settings::of(&ctx)?;
+    let others = others::read(source);
+    let path = others.value(&Field::Health).filter(|_| settings.health.path.is_none());
+    if let Some(path) = path
+        && let Ok(mut json) = serde_json::from_str::<serde_json::Value>(ctx.config_json.trim())
+        && let Some(tables) = json.as_object_mut()
+    {
+        let health = tables.entry("health").or_insert_with(|| serde_json::json!({}));
+        if let Some(health) = health.as_object_mut() {
+            health.insert("path".to_owned(), path.into());
+            ctx.config_json = json.to_string();
+        }
+    }
+    Ok(ctx)
+}
+
+/// Writes into the log what was taken from other platforms' files and what they say in vain, a line each,
+/// and what a compose file lists. For the plan, once.
+pub fn say(ctx: &Context, source: &Source) {
+    lines(ctx, source, false).iter().for_each(log::info);
+}
+
+/// The same for an application with a Dockerfile, which decides about the build and the start.
+pub fn say_for_image(ctx: &Context, source: &Source) {
+    lines(ctx, source, true).iter().for_each(log::info);
+}
+
+fn lines(ctx: &Context, source: &Source, image: bool) -> Vec<String> {
+    let mut settings = Settings::of(ctx).unwrap_or_default();
+    let others = others::read(source);
+    let entries = procfile::read(source).unwrap_or_default();
+    let mut unused = merge(&mut settings, &others, &entries, renders(source));
+    if image {
+        let kept = [Field::Dockerfile, Field::Release, Field::Health];
+        let decided = others.all().filter(|(taken, _)| !kept.contains(&taken.field));
+        unused.extend(
+            decided.map(|(taken, file)| (file, taken.key.clone(), "the Dockerfile decides")),
+        );
+    }
+    let mut lines: Vec<String> = others.files.iter().map(|file| line(file, &unused)).collect();
+    lines.extend(compose::read(source).map(|compose| compose.summary()));
+    lines
+}
+
+fn line(file: &others::File, unused: &[(&'static str, String, &'static str)]) -> String {
+    let mut used = Vec::new();
+    let mut ignored = Vec::new();
+    for taken in &file.taken {
+        match unused.iter().find(|(name, key, _)| *name == file.name && *key == taken.key) {
+            Some((_, key, why)) => ignored.push(format!("{key} ({why})")),
+            None => used.push(format!("{} {:?}", taken.key, taken.value)),
+        }
+    }
+    ignored.extend(file.ignored.iter().cloned());
+    let part = |what: &str, list: &[String]| match list {
+        [] => None,
+        list => Some(format!("{what} {}", list.join(", "))),
+    };
+    let parts = [part("taken:", &used), part("ignored:", &ignored)];
+    format!("{}: {}", file.name, parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+/// Packages of applications that answer requests themselves: what another platform serves as files is only a
+/// part of them, and the rest runs there as functions.
+const RENDERS: [&str; 22] = [
+    "next",
+    "nuxt",
+    "@sveltejs/kit",
+    "@remix-run/react",
+    "@react-router/node",
+    "@react-router/dev",
+    "@astrojs/node",
+    "@astrojs/netlify",
+    "@astrojs/vercel",
+    "@astrojs/cloudflare",
+    "@solidjs/start",
+    "@tanstack/react-start",
+    "@builder.io/qwik-city",
+    "@analogjs/platform",
+    "@angular/ssr",
+    "vinxi",
+    "vike",
+    "express",
+    "fastify",
+    "koa",
+    "hono",
+    "@nestjs/core",
+];
+
+/// Whether package.json depends on one of them.
+fn renders(source: &Source) -> bool {
+    let package = source.text("package.json").ok().flatten().unwrap_or_default();
+    let names = |name: &&&str| {
+        package.split(&format!("{name:?}")).skip(1).any(|rest| rest.trim_start().starts_with(':'))
+    };
+    RENDERS.iter().any(|name| names(&name))
+}
+
+const EARLIER: &str = "an earlier file says it already";
+const SETTINGS: &str = "windlass.toml says it already";
+const PROCFILE: &str = "the Procfile lists the processes";
+
+/// Completes the settings. Gives what was not used: file, key, and why.
+fn merge(
+    settings: &mut Settings,
+    others: &Others,
+    procfile: &[procfile::Entry],
+    renders: bool,
+) -> Vec<(&'static str, String, &'static str)> {
+    let own = settings.clone();
+    let listed = procfile.iter().any(|entry| entry.name != "release");
+    let releases = procfile.iter().any(|entry| entry.name == "release");
+    let mut unused = Vec::new();
+    for (taken, file) in others.all() {
+        let own_web = own.run.command.is_some() || own.run.processes.contains_key("web");
+        let why = match &taken.field {
+            Field::Start if own_web => Some(SETTINGS),
+            Field::Start | Field::Process(_) if listed => Some(PROCFILE),
+            Field::Process(name) if own.run.processes.contains_key(name) => Some(SETTINGS),
+            Field::Release if own.migrate != Migrate::Unset => Some(SETTINGS),
+            Field::Release if releases => Some("the Procfile has a release"),
+            Field::Output if renders => Some("the application renders its pages itself"),
+            _ => apply(settings, &own, taken),
+        };
+        unused.extend(why.map(|why| (file, taken.key.clone(), why)));
+    }
+    unused
+}
+
+/// Sets one value where none is set; else says who set it.
+fn apply(settings: &mut Settings, own: &Settings, taken: &Taken) -> Option<&'static str> {
+    let value = || taken.value.clone();
+    let set = |slot: &mut Option<String>, own: &Option<String>| match slot {
+        Some(_) if own.is_some() => Some(SETTINGS),
+        Some(_) => Some(EARLIER),
+        None => {
+            *slot = Some(value());
+            None
+        }
+    };
+    let enter = |map: &mut BTreeMap<String, String>, name: &str, own: bool| {
+        if map.contains_key(name) {
+            return Some(if own { SETTINGS } else { EARLIER });
+        }
+        map.insert(name.to_owned(), value());
+        None
+    };
+    match &taken.field {
+        Field::Install => set(&mut settings.build.install, &own.build.install),
+        Field::Build => set(&mut settings.build.command, &own.build.command),
+        Field::Output => set(&mut settings.build.output, &own.build.output),
+        Field::Start => set(&mut settings.run.command, &own.run.command),
+        Field::Health => set(&mut settings.health.path, &own.health.path),
+        Field::Dockerfile => set(&mut settings.build.dockerfile, &own.build.dockerfile),
+        Field::Version(tool) => {
+            enter(&mut settings.build.toolchain, tool, own.build.toolchain.contains_key(tool))
+        }
+        Field::Process(name) if settings.run.processes.contains_key(name) => Some(EARLIER),
+        Field::Process(name) => {
+            settings.run.processes.insert(name.clone(), Process { command: value() });
+            None
+        }
+        Field::Release if settings.migrate != Migrate::Unset => Some(EARLIER),
+        Field::Release => {
+            settings.migrate = Migrate::Command(value());
+            None
+        }
+        Field::Port if own.run.port.is_some() => Some(SETTINGS),
+        Field::Port if settings.run.port.is_some() => Some(EARLIER),
+        Field::Port => {
+            settings.run.port = taken.value.parse().ok();
+            None
+        }
+        // It changes how a site is served, and no setting.
+        Field::SinglePage => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_sdk::testing::Harness;
+
+    use super::*;
+
+    fn in_folder<T>(
+        files: &[(&str, &str)],
+        settings: &str,
+        f: impl FnOnce(&Context, &Source) -> T,
+    ) -> T {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            std::fs::write(folder.path().join(path), text).unwrap();
+        }
+        let harness = Harness::new(folder.path()).settings(settings);
+        harness.run(|source| f(&harness.context, source)).0
+    }
+
+    const RAILWAY: (&str, &str) = (
+        "railway.json",
+        r#"{"$schema":"https://railway.com/railway.schema.json",
+            "build":{"builder":"NIXPACKS","buildCommand":"npm ci && npm run build"},
+            "deploy":{"startCommand":"node dist/main.js","healthcheckPath":"/health",
+                      "preDeployCommand":["npm run migrate"],"numReplicas":2}}"#,
+    );
+
+    #[test]
+    fn windlass_toml_and_procfile_come_first() {
+        let settings = in_folder(&[RAILWAY], "{}", read).unwrap();
+        assert_eq!(settings.build.command.as_deref(), Some("npm run build"));
+        assert_eq!(settings.run.command.as_deref(), Some("node dist/main.js"));
+        assert_eq!(settings.health.path.as_deref(), Some("/health"));
+        assert_eq!(settings.migrate, Migrate::Command("npm run migrate".into()));
+        let procfile = ("Procfile", "web: node a.js\nrelease: ./m\n");
+        let settings = in_folder(&[RAILWAY, procfile], "{}", read).unwrap();
+        assert_eq!((settings.run.command, settings.migrate), (None, Migrate::Unset));
+        let own = r#"{"build":{"command":"make"},"run":{"processes":{"web":{"command":"w"}}},
+                      "migrate":false,"health":{"path":"/up"}}"#;
+        let settings = in_folder(&[RAILWAY], own, read).unwrap();
+        assert_eq!(settings.build.command.as_deref(), Some("make"));
+        assert_eq!((settings.run.command, settings.migrate), (None, Migrate::Off));
+        assert_eq!(settings.health.path.as_deref(), Some("/up"));
+    }
+
+    #[test]
+    fn a_folder_of_files_is_not_taken_for_what_renders_itself() {
+        let netlify = ("netlify.toml", "[build]\npublish = 'dist'\n");
+        let output = |package: &'static str| {
+            let files = [netlify, ("package.json", package)];
+            in_folder(&files, "{}", read).unwrap().build.output
+        };
+        assert_eq!(output(r#"{"dependencies":{"nuxt" : "^3"}}"#), None);
+        assert_eq!(
+            output(r#"{"name":"nuxt","devDependencies":{"gulp":"5"}}"#).as_deref(),
+            Some("dist")
+        );
+    }
+
+    #[test]
+    fn the_log_says_what_was_taken_and_what_was_not() {
+        let own = r#"{"build":{"command":"make"}}"#;
+        let said = in_folder(&[RAILWAY], own, |ctx, source| lines(ctx, source, false));
+        assert_eq!(
+            said,
+            [
+                "railway.json: taken: deploy.startCommand \"node dist/main.js\", deploy.preDeployCommand \
+              \"npm run migrate\", deploy.healthcheckPath \"/health\"; ignored: build.buildCommand \
+              (windlass.toml says it already), deploy.numReplicas (the number of instances is run.replicas \
+              in windlass.toml)"
+            ]
+        );
+        assert!(in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, false)).is_empty());
+        let image = in_folder(&[RAILWAY], "{}", |ctx, source| lines(ctx, source, true));
+        assert!(image[0].contains("deploy.startCommand (the Dockerfile decides)"), "{image:?}");
+        assert!(image[0].contains("taken: deploy.preDeployCommand"), "{image:?}");
+    }
+
+    #[test]
+    fn the_health_path_reaches_what_reads_the_context() {
+        let path = |settings: &str| {
+            let ctx = in_folder(&[RAILWAY], settings, with_health).unwrap();
+            Settings::of(&ctx).unwrap().health.path
+        };
+        assert_eq!(path("{}").as_deref(), Some("/health"));
+        assert_eq!(path(r#"{"health":{"timeout":"9s"}}"#).as_deref(), Some("/health"));
+        assert_eq!(path(r#"{"health":{"path":"/up"}}"#).as_deref(), Some("/up"));
+    }
+}

@@ -1,0 +1,97 @@
+//! The .NET plugin: applications in C#, F# and Visual Basic.
+//!
+//! Reading order: `project` (one project file), `facts` (what is known), `framework` (which project is
+//! the application, and how it starts), `version`, `plan`.
+
+mod facts;
+mod framework;
+mod plan;
+mod project;
+mod version;
+
+use windlass_plugin_common::{forced, settings, spelling};
+use windlass_sdk::plan::BuildPlan;
+use windlass_sdk::{
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+};
+
+use facts::Facts;
+
+const IDS: [&str; 3] = ["aspnet", "blazor-wasm", "dotnet"];
+const FILES: [&str; 2] = ["global.json", "Directory.Build.props"];
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Dotnet;
+
+impl Detector for Dotnet {
+    fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        let asked = facts.settings.build.framework.clone();
+        let asked = asked.as_deref();
+        let mine = asked.filter(|id| IDS.contains(id));
+        if !facts.is_dotnet() {
+            return Ok(match mine {
+                Some(id) => forced::certain(refused(id, &[]), id).into(),
+                None => nothing(source),
+            });
+        }
+        let decision = match framework::decide(&facts, mine) {
+            Ok(decision) => decision,
+            Err(misses) => {
+                return Ok(match mine {
+                    Some(id) => forced::certain(refused(id, &misses), id).into(),
+                    None => DetectReport { detections: Vec::new(), near_misses: misses },
+                });
+            }
+        };
+        let mut found = decision.detection;
+        match version::choose(&facts, &decision.shape) {
+            Ok(chosen) => {
+                found.toolchains.push(chosen.runtime);
+                found.evidence.extend(chosen.evidence);
+            }
+            Err(error) => found = found.refuse(error),
+        }
+        Ok(forced::apply(found.into(), asked))
+    }
+}
+
+fn refused(id: &str, misses: &[NearMiss]) -> Detection {
+    Detection::new(id, ".NET", "dotnet").refuse(no_start(misses))
+}
+
+fn no_start(misses: &[NearMiss]) -> PluginError {
+    let reasons: Vec<_> = misses.iter().map(|miss| miss.reason.clone()).collect();
+    let reason = if reasons.is_empty() {
+        "there is no project file (*.csproj, *.fsproj, *.vbproj)".to_owned()
+    } else {
+        reasons.join("; ")
+    };
+    PluginError::new("dotnet.no-start", reason)
+        .hint("set build.target in windlass.toml to the project that is to run")
+}
+
+fn nothing(source: &Source) -> DetectReport {
+    DetectReport {
+        detections: Vec::new(),
+        near_misses: spelling::near_misses(source, "dotnet", &FILES),
+    }
+}
+
+impl Builder for Dotnet {
+    fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
+        settings::say(ctx, source);
+        let facts = Facts::gather(ctx, source)?;
+        let asked = Some(chosen.id.as_str());
+        let decision = framework::decide(&facts, asked).map_err(|misses| no_start(&misses))?;
+        let chosen = version::choose(&facts, &decision.shape)?;
+        plan::plan(&facts, &decision, &chosen)
+    }
+}
+
+windlass_sdk::export! {
+    Dotnet: [detector, builder],
+    name: "dotnet",
+    failures: "failures.toml",
+}

@@ -1,0 +1,59 @@
+//! What the plugin plans.
+
+use crate::detect::WEB;
+use crate::support::app;
+use windlass_plugin_common::outline::outline;
+
+#[test]
+fn asp_net_with_a_pinned_sdk() {
+    let files = [
+        ("shop.sln", ""),
+        ("src/Api/Api.csproj", WEB),
+        ("global.json", r#"{"sdk":{"version":"8.0.404"}}"#),
+    ];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn blazor_is_a_static_tree() {
+    let wasm = WEB.replace("Sdk.Web", "Sdk.BlazorWebAssembly");
+    insta::assert_snapshot!(outline(&app(&[("Client.csproj", &wasm)]).plan()));
+}
+
+#[test]
+fn what_was_published_already() {
+    let config =
+        r#"{"runtimeOptions":{"framework":{"name":"Microsoft.AspNetCore.App","version":"3.1.0"}}}"#;
+    let files = [("shop.dll", ""), ("shop.runtimeconfig.json", config)];
+    let text = outline(&app(&files).plan());
+    assert!(text.contains("DOTNET_ROLL_FORWARD=Major"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn migrations_keep_the_tool_and_the_source() {
+    let web = WEB.replace(
+        "</Project>",
+        "<ItemGroup><PackageReference Include=\"Microsoft.EntityFrameworkCore.Design\" Version=\"8.0.4\" />\
+         <PackageReference Include=\"SkiaSharp\" Version=\"2\" /></ItemGroup></Project>",
+    );
+    let files = [("shop.csproj", &web as &str), ("Migrations/20240101_Init.cs", "")];
+    let text = outline(&app(&files).plan());
+    assert!(text.contains("dotnet-ef --version 8.*") && text.contains("output migrate:"), "{text}");
+    assert!(text.contains("libfontconfig1"), "{text}");
+}
+
+#[test]
+fn declared_commands_find_the_whole_tree() {
+    let files = [("shop.csproj", WEB), ("Procfile", "web: dotnet run --no-launch-profile\n")];
+    let text = outline(&app(&files).plan());
+    assert!(text.contains("copy app/** of build to /"), "{text}");
+    assert!(text.contains("step runtime (prepare the runtime) on dotnet-sdk 8.0"), "{text}");
+}
+
+#[test]
+fn node_is_there_where_the_build_calls_it() {
+    let spa = WEB.replace("<TargetF", "<SpaRoot>ClientApp\\</SpaRoot><TargetF");
+    let text = outline(&app(&[("shop.csproj", &spa)]).plan());
+    assert!(text.contains("usr/local/lib/node_modules/** of node to /"), "{text}");
+}

@@ -1,0 +1,109 @@
+//! Builds Go applications: modules, workspaces, vendored dependencies.
+//!
+//! Reading order: `module` (`go.mod`), `facts` (what is known), `program` (what is built), `framework`,
+//! `version`, `plan`.
+
+mod facts;
+mod framework;
+mod module;
+mod plan;
+mod program;
+mod version;
+
+use windlass_plugin_common::{forced, settings, spelling};
+use windlass_sdk::plan::BuildPlan;
+use windlass_sdk::{
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+};
+
+use facts::Facts;
+use program::{Choice, Program};
+
+const FILES: [&str; 4] = ["go.mod", "go.work", "go.sum", "main.go"];
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Go;
+
+impl Detector for Go {
+    fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        let forced = facts.settings.build.framework.clone();
+        let asked = forced.as_deref().filter(|id| framework::IDS.contains(id));
+        let (programs, refusal) = match program::choose(&facts) {
+            Choice::Built(programs) => (programs, plan::refusal(&facts)),
+            Choice::Several(programs) => {
+                let refusal = several(&programs);
+                (programs, Some(refusal))
+            }
+            Choice::None if asked.is_some() => (Vec::new(), Some(no_program(&facts))),
+            Choice::None => return Ok(nothing(&facts, source)),
+        };
+        let mut found = framework::detection(&facts, &programs, asked);
+        let (toolchain, evidence) = version::choose(&facts);
+        found.toolchains.push(toolchain);
+        found.evidence.extend(evidence);
+        found.refusal = refusal;
+        Ok(forced::apply(found.into(), forced.as_deref()))
+    }
+}
+
+impl Builder for Go {
+    fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
+        let facts = Facts::gather(ctx, source)?;
+        settings::say(ctx, source);
+        if let Some(refusal) = plan::refusal(&facts) {
+            return Err(refusal);
+        }
+        let (toolchain, _) = version::choose(&facts);
+        match program::choose(&facts) {
+            Choice::Built(programs) => Ok(plan::plan(&facts, toolchain, &chosen.id, &programs)),
+            Choice::Several(programs) => Err(several(&programs)),
+            Choice::None => Err(no_program(&facts)),
+        }
+    }
+}
+
+fn no_program(facts: &Facts) -> PluginError {
+    let reason = library(facts).unwrap_or_else(|| "there is no Go file with package main".into());
+    PluginError::new("go.no-program", reason).hint("add a package main, or deploy another folder")
+}
+
+fn several(programs: &[Program]) -> PluginError {
+    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    PluginError::new(
+        "go.several-programs",
+        format!("there are several programs, and nothing says which is run: {}", names.join(", ")),
+    )
+    .hint(format!("name it in windlass.toml:\n[run]\ncommand = \"{first}\""))
+}
+
+fn nothing(facts: &Facts, source: &Source) -> DetectReport {
+    let mut near_misses = spelling::near_misses(source, "go", &FILES);
+    let reason = library(facts).or_else(|| nested(source));
+    near_misses.extend(reason.map(|reason| NearMiss { id: "go".to_owned(), reason }));
+    DetectReport { detections: Vec::new(), near_misses }
+}
+
+fn library(facts: &Facts) -> Option<String> {
+    let module = facts.modules.values().next()?;
+    Some(format!(
+        "there is a go.mod ({}), but no package main in its root, in cmd/ or in a folder with a main.go: \
+         a library",
+        module.path
+    ))
+}
+
+/// A module in a folder: worth a word when nothing matches.
+fn nested(source: &Source) -> Option<String> {
+    let found = source.list(&["*/go.mod"], 2, 10).ok()?;
+    let file = found.entries.into_iter().next()?.path;
+    Some(format!("there is a {file}, but no go.mod or go.work here: deploy that folder"))
+}
+
+windlass_sdk::export! {
+    Go: [detector, builder],
+    name: "go",
+    failures: "failures.toml",
+}

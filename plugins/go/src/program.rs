@@ -1,0 +1,143 @@
+//! The programs of the source, and which one is the application.
+//!
+//! In this order: the programs that `run.command`, `run.processes` or the Procfile name; the module's
+//! root; the only `cmd/<name>`; of several the one that is called like the module, or like a server;
+//! then the same of folders elsewhere. Several that nothing tells apart are refused by name.
+
+use std::collections::BTreeSet;
+
+use windlass_plugin_common::compiled;
+
+use crate::facts::{Facts, folder};
+use crate::module::Module;
+
+/// A `package main`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Its folder, `""` for the root.
+    pub(crate) folder: String,
+    /// What it is called.
+    pub(crate) name: String,
+    /// A file of it that shows that it is one.
+    pub(crate) file: String,
+    rank: u8,
+}
+
+/// Which programs are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The application first; the others are named by processes.
+    Built(Vec<Program>),
+    /// These, and nothing tells them apart.
+    Several(Vec<Program>),
+    /// There is none.
+    None,
+}
+
+/// Chooses.
+pub(crate) fn choose(facts: &Facts) -> Choice {
+    let programs = all(facts);
+    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+    let (web, others) = compiled::declared(&facts.settings, &facts.declared, facts.source, &names);
+    let pick = |of: &[usize]| of.iter().map(|n| programs[*n].clone()).collect::<Vec<_>>();
+    let others = pick(&others);
+    if !web.is_empty() || facts.declared.only_workers && !others.is_empty() {
+        return Choice::Built(pick(&web).into_iter().chain(others).collect());
+    }
+    let rest: Vec<Program> =
+        programs.iter().filter(|program| !others.contains(program)).cloned().collect();
+    match main_one(facts, if rest.is_empty() { &programs } else { &rest }) {
+        Choice::Built(mut main) => {
+            let more: Vec<Program> =
+                others.into_iter().filter(|other| !main.contains(other)).collect();
+            main.extend(more);
+            Choice::Built(main)
+        }
+        other => other,
+    }
+}
+
+/// The application among programs of which no command is declared.
+fn main_one(facts: &Facts, programs: &[Program]) -> Choice {
+    let Some(best) = programs.iter().map(|program| program.rank).min() else {
+        return Choice::None;
+    };
+    let best: Vec<&Program> = programs.iter().filter(|program| program.rank == best).collect();
+    let names: Vec<&str> = best.iter().map(|program| program.name.as_str()).collect();
+    let project = facts.modules.values().next().map(Module::name).unwrap_or_default();
+    let likely = compiled::likely(&names, project);
+    match (best.as_slice(), likely) {
+        ([only], _) => Choice::Built(vec![(*only).clone()]),
+        (_, Some(name)) => {
+            let one = best.iter().find(|program| program.name == name);
+            Choice::Built(one.map(|one| (*one).clone()).into_iter().collect())
+        }
+        _ if facts.settings.build.command.is_some() || facts.declared.web.is_some() => {
+            Choice::Built(programs.to_vec())
+        }
+        _ => Choice::Several(best.into_iter().cloned().collect()),
+    }
+}
+
+fn all(facts: &Facts) -> Vec<Program> {
+    let folders: BTreeSet<&str> = facts.files.iter().map(|file| folder(file)).collect();
+    folders.into_iter().filter_map(|folder| program(facts, folder)).collect()
+}
+
+fn program(facts: &Facts, folder: &str) -> Option<Program> {
+    let (module, within) = facts.module_of(folder);
+    let known = within.is_empty() || within == "cmd" || within.starts_with("cmd/");
+    if within.split('/').any(|part| matches!(part, "internal" | "pkg")) {
+        return None;
+    }
+    let has_main = |file: &&str| file.rsplit('/').next() == Some("main.go");
+    let mut files: Vec<&str> = facts.files_of(folder).collect();
+    files.sort_by_key(|file| !has_main(file));
+    let considered = files.iter().filter(|file| known || has_main(file)).take(8);
+    let file = considered.copied().find(|file| is_main(&facts.text(file), has_main(file)))?;
+    let name = match within.rsplit('/').next() {
+        None | Some("" | "cmd" | "src") => {
+            let of = facts.modules.get(&module).map_or("app", |module| module.name());
+            of.to_owned()
+        }
+        Some(name) => name.to_owned(),
+    };
+    let rank = match within {
+        "" | "cmd" => 0,
+        _ if within.starts_with("cmd/") => 1,
+        _ => 2,
+    };
+    Some(Program { folder: folder.to_owned(), name, file: file.to_owned(), rank })
+}
+
+/// Whether a file is of a `package main`. A file without text is taken by its name.
+fn is_main(text: &str, called_main: bool) -> bool {
+    if text.trim().is_empty() {
+        return called_main;
+    }
+    let ignored =
+        |line: &str| line.starts_with("//go:build ignore") || line.starts_with("// +build ignore");
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    for line in lines.by_ref() {
+        if ignored(line) {
+            return false;
+        }
+        if let Some(package) = line.strip_prefix("package ") {
+            return package.split(['/', ';']).next().map(str::trim) == Some("main");
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_main;
+
+    #[test]
+    fn main_packages_are_told_by_their_clause() {
+        assert!(is_main("// Copyright\n\npackage main // x\n", false));
+        assert!(is_main("", true) && !is_main("", false));
+        assert!(!is_main("package shop\n", true));
+        assert!(!is_main("//go:build ignore\n\npackage main\n", true));
+    }
+}

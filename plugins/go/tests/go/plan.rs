@@ -1,0 +1,114 @@
+//! What the plugin plans.
+
+use crate::support::app;
+use windlass_plugin_common::outline::outline;
+use windlass_sdk::plan::{BuildPlan, ProcessKind};
+
+const MAIN: &str = "package main\n\nimport \"net/http\"\n\nfunc main() {}\n";
+const GIN: &str = "module example.com/shop\n\ngo 1.21\n\nrequire github.com/gin-gonic/gin v1.9.1\n";
+
+fn env_of(plan: &BuildPlan, step: &str, name: &str) -> Option<String> {
+    let step = plan.steps.iter().find(|one| one.id == step)?;
+    step.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+}
+
+#[test]
+fn a_module_with_dependencies() {
+    let main = "package main\n\nimport \"github.com/gin-gonic/gin\"\n";
+    let files = [("go.mod", GIN), ("go.sum", "x"), ("cmd/web/main.go", main)];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn the_standard_library_alone() {
+    let files = [("go.mod", "module shop\n"), ("main.go", MAIN)];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn c_code_gets_a_compiler_and_its_libraries() {
+    let module = "module shop\nrequire github.com/mattn/go-sqlite3 v1.14.0\n";
+    let plan = app(&[("go.mod", module), ("go.sum", ""), ("main.go", MAIN)]).plan();
+    assert_eq!(env_of(&plan, "build", "CGO_ENABLED").as_deref(), Some("1"));
+    assert!(outline(&plan).contains("install -y --no-install-recommends gcc libc6-dev"));
+    assert!(outline(&plan).contains("LD_LIBRARY_PATH=/usr/local/lib/app"));
+    let plan = app(&[("go.mod", "module shop\n"), ("main.go", MAIN)]).plan();
+    assert_eq!(env_of(&plan, "build", "CGO_ENABLED").as_deref(), Some("0"));
+}
+
+#[test]
+fn vendored_modules_are_not_fetched() {
+    let plan = app(&[("go.mod", GIN), ("main.go", MAIN), ("vendor/modules.txt", "x")]).plan();
+    assert_eq!(env_of(&plan, "build", "GOFLAGS").as_deref(), Some("-mod=vendor"));
+    assert!(plan.steps.iter().all(|step| step.id != "dependencies"));
+}
+
+#[test]
+fn files_without_a_module_get_one() {
+    let text = outline(&app(&[("main.go", MAIN)]).plan());
+    assert!(text.contains("[ -f go.mod ] || go mod init app && go mod tidy"), "{text}");
+}
+
+#[test]
+fn each_program_that_a_process_names_is_built() {
+    let files = [
+        ("go.mod", "module shop\n"),
+        ("cmd/web/main.go", MAIN),
+        ("cmd/jobs/main.go", MAIN),
+        ("cmd/seed/main.go", MAIN),
+        ("Procfile", "web: bin/web\nworker: ./jobs -q\n"),
+    ];
+    let plan = app(&files).plan();
+    let text = outline(&plan);
+    assert!(text.contains("-o /out/app/bin/web ./cmd/web") && text.contains("bin/jobs ./cmd/jobs"));
+    assert!(!text.contains("seed"), "{text}");
+    let lines: Vec<_> = plan.processes.iter().map(|p| (p.kind, p.argv.join(" "))).collect();
+    assert_eq!(lines[0], (ProcessKind::Web, "/app/bin/web".to_owned()));
+    assert_eq!(lines[1], (ProcessKind::Worker, "/app/bin/jobs -q".to_owned()));
+}
+
+#[test]
+fn a_fixed_port_is_the_process_s_port() {
+    let fixed = "package main\nfunc main() { http.ListenAndServe(\":8080\", nil) }\n";
+    let plan = app(&[("go.mod", "module shop\n"), ("main.go", fixed)]).plan();
+    assert_eq!(plan.processes[0].ports, [8080]);
+    let plan = app(&[("go.mod", "module shop\n"), ("main.go", MAIN)]).plan();
+    assert!(plan.processes[0].ports.is_empty());
+}
+
+#[test]
+fn the_settings_commands_are_taken() {
+    let settings =
+        r#"{"build":{"command":"make build","install":"make deps"},"run":{"command":"./out"}}"#;
+    let plan = app(&[("go.mod", GIN), ("main.go", MAIN)]).settings(settings).plan();
+    let text = outline(&plan);
+    assert!(
+        text.contains("run /bin/sh -c make deps") && text.contains("run /bin/sh -c make build")
+    );
+    assert!(text.contains("copy /app/** of build to /app/") && !text.contains("go build"));
+    assert_eq!(plan.processes[0].argv, ["./out"]);
+}
+
+#[test]
+fn a_bot_is_a_worker() {
+    let module = "module shop\nrequire github.com/bwmarrin/discordgo v0.27.1\n";
+    let plan = app(&[("go.mod", module), ("main.go", "package main\n")]).plan();
+    assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+}
+
+#[test]
+fn what_a_worker_or_the_migration_names_is_built_beside_the_application() {
+    let files = [
+        ("go.mod", "module example.com/x\n"),
+        ("cmd/front/main.go", MAIN),
+        ("cmd/jobs/main.go", MAIN),
+        ("cmd/migrate/main.go", MAIN),
+    ];
+    let settings =
+        r#"{"run":{"processes":{"worker":{"command":"jobs"}}},"migrate":{"command":"migrate up"}}"#;
+    let plan = app(&files).settings(settings).plan();
+    let lines: Vec<_> = plan.processes.iter().map(|process| process.argv.join(" ")).collect();
+    assert_eq!(lines, ["/app/bin/front", "jobs"]);
+    let text = outline(&plan);
+    assert!(text.contains("./cmd/jobs") && text.contains("./cmd/migrate"), "{text}");
+}

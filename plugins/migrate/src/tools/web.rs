@@ -1,0 +1,212 @@
+//! Ruby, PHP and Elixir.
+
+use windlass_sdk::Evidence;
+
+use crate::facts::Facts;
+use crate::tool::{Found, Program, TOOL, Tool, lost_with_the_image};
+
+/// The tools.
+pub(super) const TOOLS: [Tool; 9] = [
+    Tool {
+        name: "Rails",
+        ecosystems: &["ruby"],
+        packages: &["rails", "activerecord-railties"],
+        files: &["config/application.rb", "bin/rails"],
+        migrations: &["db/{,*_}migrate/*.rb"],
+        argv: &["bundle", "exec", "rails", "db:migrate"],
+        commands: &["db:migrate", "db:prepare"],
+        create: "create them with `bin/rails generate migration` and commit them",
+        special: rails,
+        ..TOOL
+    },
+    Tool {
+        name: "Active Record",
+        ecosystems: &["ruby"],
+        packages: &["sinatra-activerecord", "standalone_migrations", "otr-activerecord"],
+        files: &["Rakefile"],
+        migrations: &["db/migrate/*.rb"],
+        argv: &["bundle", "exec", "rake", "db:migrate"],
+        commands: &["rake db:migrate"],
+        create: "create them with `rake db:create_migration` and commit them",
+        ..TOOL
+    },
+    Tool {
+        name: "Hanami",
+        ecosystems: &["ruby"],
+        packages: &["hanami-db", "hanami-model"],
+        migrations: &["{config/db,db}/migrate/*.rb", "db/migrations/*.rb"],
+        argv: &["bundle", "exec", "hanami", "db", "migrate"],
+        commands: &["hanami db migrate"],
+        create: "create them with `hanami generate migration` and commit them",
+        ..TOOL
+    },
+    Tool {
+        name: "Laravel",
+        ecosystems: &["php"],
+        packages: &["laravel/framework"],
+        files: &["artisan"],
+        migrations: &["database/migrations/*.php"],
+        argv: &["php", "artisan", "migrate", "--force"],
+        commands: &["artisan migrate"],
+        create: "create them with `php artisan make:migration` and commit them",
+        special: laravel,
+        ..TOOL
+    },
+    Tool {
+        name: "Doctrine Migrations",
+        ecosystems: &["php"],
+        packages: &["doctrine/doctrine-migrations-bundle"],
+        migrations: &["migrations/{,*/}Version*.php", "src/Migrations/Version*.php"],
+        argv: &[
+            "php",
+            "bin/console",
+            "doctrine:migrations:migrate",
+            "--no-interaction",
+            "--allow-no-migration",
+        ],
+        commands: &["doctrine:migrations:migrate", "doctrine:schema:update"],
+        create: "create them with `bin/console make:migration` and commit them",
+        over: &["Doctrine Migrations by themselves"],
+        special: doctrine,
+        ..TOOL
+    },
+    Tool {
+        name: "Doctrine Migrations by themselves",
+        ecosystems: &["php"],
+        packages: &["doctrine/migrations"],
+        files: &["migrations.{php,json,xml,yml,yaml}"],
+        migrations: &["**/Version*.php"],
+        argv: &["php", "vendor/bin/doctrine-migrations", "migrate", "--no-interaction"],
+        commands: &["doctrine-migrations migrate"],
+        create: "create them with `vendor/bin/doctrine-migrations generate` and commit them",
+        ..TOOL
+    },
+    Tool {
+        name: "Phinx",
+        ecosystems: &["php"],
+        packages: &["robmorgan/phinx"],
+        files: &["phinx.{php,yml,yaml,json}"],
+        migrations: &["**/{db/migrations,migrations}/*.php"],
+        argv: &["php", "vendor/bin/phinx", "migrate", "--environment=production"],
+        commands: &["phinx migrate"],
+        create: "create them with `vendor/bin/phinx create` and commit them",
+        ..TOOL
+    },
+    Tool {
+        name: "CakePHP Migrations",
+        ecosystems: &["php"],
+        packages: &["cakephp/migrations"],
+        migrations: &["config/Migrations/*.php"],
+        argv: &["php", "bin/cake.php", "migrations", "migrate"],
+        commands: &["migrations migrate"],
+        create: "create them with `bin/cake bake migration` and commit them",
+        ..TOOL
+    },
+    Tool {
+        name: "Ecto",
+        ecosystems: &["elixir"],
+        packages: &["ecto_sql", "ash_postgres"],
+        migrations: &["{,apps/*/}priv/*/migrations/*.exs"],
+        argv: &[],
+        program: Program::Image,
+        commands: &["ecto.migrate", "bin/migrate", ".migrate\"", "Release.migrate"],
+        signs: &[
+            "{Ecto.Migrator",
+            "Release.migrate",
+            "Ecto.Migrator.run(",
+            "Ecto.Migrator.with_repo(",
+        ],
+        sources: &["**/application.ex"],
+        create: "create them with `mix ecto.gen.migration` and commit them",
+        special: ecto,
+        ..TOOL
+    },
+];
+
+/// A database that is a file, or none at all.
+fn rails(facts: &Facts, found: &mut Found) {
+    let application = facts.text("config/application.rb").unwrap_or_default();
+    let all = application.lines().any(|line| line.trim() == "require \"rails/all\"");
+    let record = application.lines().any(|line| {
+        line.trim_start().starts_with("require") && line.contains("active_record/railtie")
+    });
+    if !application.is_empty() && !all && !record && !application.contains("rails/all") {
+        return found.leave("config/application.rb loads no Active Record");
+    }
+    let database = facts.text("config/database.yml").unwrap_or_default();
+    let production = database.split("\nproduction:").nth(1).unwrap_or(&database);
+    let url = facts.has_variable(&["DATABASE_URL"]) || production.contains("url:");
+    let file = database.contains("sqlite3") && !production.contains("postgres");
+    if file && !url && !production.contains("mysql") && !production.contains("trilogy") {
+        found.evidence.push(Evidence::new("config/database.yml", "adapter: sqlite3"));
+        if let Some(why) = lost_with_the_image(facts) {
+            found.leave(why);
+        }
+    }
+}
+
+/// Without a word about the database, it is a file.
+fn laravel(facts: &Facts, found: &mut Found) {
+    let config = facts.text("config/database.php").unwrap_or_default();
+    let by_default = config.contains("env('DB_CONNECTION', 'sqlite')");
+    let named = ["DB_CONNECTION", "DATABASE_URL", "DB_URL", "DB_HOST"];
+    if by_default && !facts.has_variable(&named) {
+        found.evidence.push(Evidence::new("config/database.php", "env('DB_CONNECTION', 'sqlite')"));
+        if let Some(why) = lost_with_the_image(facts) {
+            found.leave(why);
+        }
+    }
+}
+
+/// The other store of Doctrine has no migrations.
+fn doctrine(facts: &Facts, found: &mut Found) {
+    let documents = facts.declared(&["doctrine/mongodb-odm-bundle"]).is_some();
+    if documents && found.migrations.is_empty() {
+        found.leave("the database is MongoDB, which has no migrations");
+    }
+}
+
+/// A release has no Mix, but it has Ecto: the function that every release can call.
+fn ecto(facts: &Facts, found: &mut Found) {
+    let mix = facts.text("mix.exs").unwrap_or_default();
+    let after = |text: &str, key: &str| -> Option<String> {
+        let rest = text.split(key).nth(1)?.trim_start();
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.')));
+        Some(rest[..end.unwrap_or(rest.len())].to_owned()).filter(|name| !name.is_empty())
+    };
+    let releases = mix.split("releases:").nth(1).unwrap_or_default();
+    let named = releases.trim_start().strip_prefix('[').and_then(|list| {
+        let name = list.trim_start().split(':').next()?.trim();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+    });
+    let Some(release) = named.or_else(|| after(&mix, "app: :")) else {
+        return found.leave("mix.exs names no application: set migrate.command in windlass.toml");
+    };
+    let program = format!("_build/prod/rel/{release}/bin/{release}");
+    let own = facts.matching(&["{,apps/*/}lib/**/release.ex"]);
+    let function = own.iter().find_map(|path| {
+        let text = facts.text(path)?;
+        let module = after(&text, "defmodule ").filter(|_| text.contains("def migrate"))?;
+        Some((path.to_string(), module))
+    });
+    let expression = if let Some((path, module)) = function {
+        found.evidence.push(Evidence::new(path, "def migrate"));
+        format!("{module}.migrate()")
+    } else {
+        let config = facts.matching(&["config/config.exs", "config/*.exs"]);
+        let repo = config.iter().find_map(|path| {
+            let repo = after(&facts.text(path)?, "ecto_repos: [")?;
+            Some((path.to_string(), repo))
+        });
+        let Some((path, repo)) = repo else {
+            return found.leave("config/config.exs names no ecto_repos: nothing to migrate");
+        };
+        found.evidence.push(Evidence::new(path, format!("ecto_repos: [{repo}]")));
+        format!(
+            "Application.load(:{release}); \
+             {{:ok, _, _}} = Ecto.Migrator.with_repo({repo}, &Ecto.Migrator.run(&1, :up, all: true))"
+        )
+    };
+    found.run(&[&program, "eval", &expression]);
+}

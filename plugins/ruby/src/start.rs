@@ -1,0 +1,71 @@
+//! The command that starts it: the server that the bundle has, on the port that the host gives.
+
+use windlass_plugin_common::assets::Files;
+
+use crate::facts::Facts;
+
+const PUMA: &str = "config/puma.rb";
+/// Servers that `rackup` finds by itself.
+const HANDLERS: [&str; 4] = ["webrick", "puma", "thin", "falcon"];
+
+/// Rails: its own command starts the server that the bundle has. What a killed server left in `tmp/pids`
+/// would stop the next one.
+pub(crate) fn rails(facts: &Facts) -> (String, Vec<String>) {
+    let own = ["puma", "falcon", "thin", "unicorn", "passenger", "iodine", "webrick"];
+    let mut warnings = Vec::new();
+    if facts.lock.as_ref().is_some_and(|lock| !lock.is_empty()) && facts.first_gem(&own).is_none() {
+        warnings.push("Gemfile.lock has no web server: add puma to the Gemfile".to_owned());
+    }
+    if facts.uses("unicorn") && !facts.uses("puma") {
+        return (unicorn(facts), warnings);
+    }
+    let server = "bundle exec rails server -b 0.0.0.0 -p \"$PORT\"";
+    (format!("rm -f tmp/pids/server.pid && {server}"), warnings)
+}
+
+/// A `config.ru`.
+pub(crate) fn rack(facts: &Facts) -> (String, Vec<String>) {
+    let port = "\"$PORT\"";
+    let servers = ["puma", "falcon", "unicorn", "thin", "passenger", "iodine"];
+    let line = match facts.first_gem(&servers) {
+        Some("puma") if facts.has(PUMA) => format!("bundle exec puma -C {PUMA} -p {port}"),
+        Some("puma") => format!("bundle exec puma -p {port}"),
+        Some("falcon") => "bundle exec falcon serve --bind \"http://0.0.0.0:$PORT\"".to_owned(),
+        Some("unicorn") => unicorn(facts),
+        Some("thin") => format!("bundle exec thin start -R config.ru -a 0.0.0.0 -p {port}"),
+        Some("passenger") => {
+            format!("bundle exec passenger start --engine=builtin --address 0.0.0.0 --port {port}")
+        }
+        Some(_) => format!("bundle exec iodine -b 0.0.0.0 -p {port}"),
+        None if facts.gemfile.is_none() => format!("rackup config.ru -o 0.0.0.0 -p {port}"),
+        None => format!("bundle exec rackup config.ru -o 0.0.0.0 -p {port}"),
+    };
+    (line, no_server(facts).into_iter().collect())
+}
+
+/// Why `rackup` would find nothing to serve with.
+fn no_server(facts: &Facts) -> Option<String> {
+    let others = ["unicorn", "passenger", "iodine"];
+    let lock = facts.lock.as_ref().filter(|lock| !lock.is_empty())?;
+    if others.into_iter().chain(HANDLERS).any(|server| lock.version(server).is_some()) {
+        let modern = facts.locked("rack").is_some_and(|(major, _)| major >= 3);
+        let rackup = modern && lock.version("rackup").is_none() && lock.version("puma").is_none();
+        return (rackup && others.iter().all(|server| lock.version(server).is_none())).then(|| {
+            "rack 3 has no rackup command: add the gem rackup, or puma, to the Gemfile".to_owned()
+        });
+    }
+    Some("Gemfile.lock has no web server: add puma to the Gemfile".to_owned())
+}
+
+fn unicorn(facts: &Facts) -> String {
+    let config = facts.first(&["config/unicorn.rb", "unicorn.rb"]);
+    let config = config.map(|file| format!(" -c {file}")).unwrap_or_default();
+    format!("bundle exec unicorn{config} -l \"0.0.0.0:$PORT\"")
+}
+
+/// A script. Installed gems are found without Bundler, except those that come from Git or a folder.
+pub(crate) fn script(facts: &Facts, file: &str) -> String {
+    let unpublished = facts.lock.as_ref().is_some_and(|lock| lock.unpublished);
+    let paths = facts.gemfile.as_ref().is_some_and(|(.., gemfile)| !gemfile.paths.is_empty());
+    if unpublished || paths { format!("bundle exec ruby {file}") } else { format!("ruby {file}") }
+}

@@ -1,0 +1,165 @@
+//! The programs of the packages, and which one is the application.
+//!
+//! In this order: the programs that `run.command`, `run.processes` or the Procfile name; `default-run`;
+//! the only program; the only one of a package with a web framework; of several the one that is called
+//! like the package, or like a server. Several that nothing tells apart are refused by name.
+
+use windlass_plugin_common::compiled;
+
+use crate::facts::Facts;
+use crate::framework;
+use crate::manifest::{Manifest, is_member};
+
+/// Folders whose programs are not the application.
+const ASIDE: [&str; 10] = [
+    "xtask",
+    "examples",
+    "example",
+    "benches",
+    "benchmarks",
+    "fuzz",
+    "tests",
+    "tools",
+    "scripts",
+    "codegen",
+];
+
+/// A program that a package makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Name of its package.
+    pub(crate) package: String,
+    /// Folder of its package, `""` for the root.
+    pub(crate) folder: String,
+    /// What it is called.
+    pub(crate) name: String,
+    /// Its main file.
+    pub(crate) file: String,
+}
+
+/// Which programs are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The application first; the others are named by processes.
+    Built(Vec<Program>),
+    /// These, and nothing tells them apart.
+    Several(Vec<Program>),
+    /// There is none.
+    None,
+}
+
+/// Chooses.
+pub(crate) fn choose(facts: &Facts) -> Choice {
+    let programs = main_ones(facts);
+    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
+    let (web, others) = compiled::declared(&facts.settings, &facts.declared, facts.source, &names);
+    let pick = |of: &[usize]| of.iter().map(|n| programs[*n].clone()).collect::<Vec<_>>();
+    let others = pick(&others);
+    if !web.is_empty() || facts.declared.only_workers && !others.is_empty() {
+        return Choice::Built(pick(&web).into_iter().chain(others).collect());
+    }
+    let rest: Vec<Program> =
+        programs.iter().filter(|program| !others.contains(program)).cloned().collect();
+    match main_one(facts, if rest.is_empty() { &programs } else { &rest }) {
+        Choice::Built(mut main) => {
+            let more: Vec<Program> =
+                others.into_iter().filter(|other| !main.contains(other)).collect();
+            main.extend(more);
+            Choice::Built(main)
+        }
+        other => other,
+    }
+}
+
+/// The application among programs of which no command is declared.
+fn main_one(facts: &Facts, programs: &[Program]) -> Choice {
+    let package = |program: &Program| facts.packages.get(&program.folder);
+    let default = |program: &&Program| {
+        package(program).and_then(|package| package.default_run.as_deref()) == Some(&program.name)
+    };
+    let mut defaults = programs.iter().filter(default);
+    if let (Some(one), None) = (defaults.next(), defaults.next()) {
+        return Choice::Built(vec![one.clone()]);
+    }
+    match programs {
+        [] => return Choice::None,
+        [only] => return Choice::Built(vec![only.clone()]),
+        _ => {}
+    }
+    let serves = |program: &&Program| package(program).is_some_and(|p| framework::of(p).is_some());
+    let serving: Vec<&Program> = programs.iter().filter(serves).collect();
+    if let [only] = serving.as_slice() {
+        return Choice::Built(vec![(*only).clone()]);
+    }
+    let among: Vec<&Program> = if serving.is_empty() { programs.iter().collect() } else { serving };
+    let names: Vec<&str> = among.iter().map(|program| program.name.as_str()).collect();
+    let project = among.first().map(|program| program.package.as_str()).unwrap_or_default();
+    let project = facts.root.as_ref().and_then(|root| root.package.as_deref()).unwrap_or(project);
+    match compiled::likely(&names, project) {
+        Some(name) => {
+            let one = among.into_iter().find(|program| program.name == name);
+            Choice::Built(one.cloned().into_iter().collect())
+        }
+        None if facts.settings.build.command.is_some() || facts.declared.web.is_some() => {
+            Choice::Built(programs.to_vec())
+        }
+        None => Choice::Several(programs.to_vec()),
+    }
+}
+
+/// The programs of the default members, or of all where those have none.
+fn main_ones(facts: &Facts) -> Vec<Program> {
+    let aside = |one: &Program| one.folder.split('/').any(|part| ASIDE.contains(&part));
+    let packages = facts.packages.iter();
+    let every: Vec<Program> =
+        packages.flat_map(|(folder, package)| of_package(facts, folder, package)).collect();
+    let mut all: Vec<Program> = every.iter().filter(|one| !aside(one)).cloned().collect();
+    if all.is_empty() {
+        all = every.into_iter().filter(|one| one.name != "xtask").collect();
+    }
+    let globs = facts.root.as_ref().map(|root| root.default_members.as_slice()).unwrap_or_default();
+    let is_default = |one: &&Program| globs.iter().any(|glob| is_member(glob, &one.folder));
+    let defaults: Vec<Program> = all.iter().filter(is_default).cloned().collect();
+    if defaults.is_empty() { all } else { defaults }
+}
+
+fn of_package(facts: &Facts, folder: &str, package: &Manifest) -> Vec<Program> {
+    let Some(name) = &package.package else {
+        return Vec::new();
+    };
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let program = |program: &str, file: String| Program {
+        package: name.clone(),
+        folder: folder.to_owned(),
+        name: program.to_owned(),
+        file,
+    };
+    let bin = format!("{prefix}src/bin/");
+    let mut found: Vec<Program> = Vec::new();
+    for (bin_name, path) in &package.bins {
+        let usual = if bin_name == name {
+            "src/main.rs".to_owned()
+        } else {
+            format!("src/bin/{bin_name}.rs")
+        };
+        found.push(program(bin_name, format!("{prefix}{}", path.as_ref().unwrap_or(&usual))));
+    }
+    if package.autobins {
+        let main = format!("{prefix}src/main.rs");
+        let taken = found.iter().any(|one| one.file == main);
+        if facts.has(&main) && !taken {
+            found.push(program(name, main));
+        }
+        for path in facts.files.iter().filter(|path| path.starts_with(&bin)) {
+            let rest = &path[bin.len()..];
+            let called = rest.strip_suffix("/main.rs").or_else(|| rest.strip_suffix(".rs"));
+            let Some(called) = called.filter(|called| !called.contains('/')) else {
+                continue;
+            };
+            if !found.iter().any(|one| one.name == called || one.file == *path) {
+                found.push(program(called, path.clone()));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,100 @@
+//! What the plugin plans.
+
+use crate::support::app;
+use windlass_plugin_common::outline::outline;
+
+const MAIN: &str = "fn main() {}\n";
+const PLAIN: &str = "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+
+#[test]
+fn a_crate_with_a_lock_file() {
+    let lock = "[[package]]\nname = \"openssl-sys\"\nversion = \"0.9.1\"\n";
+    let main = "TcpListener::bind(\"127.0.0.1:8080\")";
+    let files = [("Cargo.toml", PLAIN), ("Cargo.lock", lock), ("src/main.rs", main)];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+}
+
+#[test]
+fn rocket_is_told_address_and_port() {
+    let manifest = "[package]\nname='shop'\n[dependencies]\nrocket='0.5'\n";
+    let plan = app(&[("Cargo.toml", manifest), ("src/main.rs", "use rocket::get;")]).plan();
+    assert_eq!(plan.processes[0].argv[2], "exec env ROCKET_PORT=\"$PORT\" /app/bin/shop");
+    assert!(outline(&plan).contains("ROCKET_ADDRESS=0.0.0.0"));
+}
+
+#[test]
+fn a_site_of_trunk_is_a_static_tree() {
+    let files = [
+        ("Cargo.toml", PLAIN),
+        ("src/main.rs", MAIN),
+        ("index.html", "<link data-trunk rel=\"rust\">"),
+    ];
+    let app = app(&files);
+    assert_eq!(app.found().id, "trunk");
+    insta::assert_snapshot!(outline(&app.plan()));
+}
+
+#[test]
+fn crates_of_other_languages_get_their_libraries() {
+    let text = |manifest: &str, lock: &str| {
+        outline(
+            &app(&[("Cargo.toml", manifest), ("Cargo.lock", lock), ("src/main.rs", MAIN)]).plan(),
+        )
+    };
+    let diesel =
+        "[package]\nname='x'\n[dependencies]\ndiesel={version='2',features=['postgres']}\n";
+    assert!(text(diesel, "").contains("--no-install-recommends libpq-dev &&"));
+    assert!(text(PLAIN, "name = \"prost-build\"\n").contains("protobuf-compiler"));
+    assert!(!text(PLAIN, "name = \"serde\"\n").contains("apt-get"));
+    let rustls = "name = \"reqwest\"\n";
+    assert!(!text(PLAIN, rustls).contains("libssl-dev"));
+}
+
+#[test]
+fn each_program_that_a_process_names_is_built() {
+    let files = [
+        ("Cargo.toml", PLAIN),
+        ("src/bin/web.rs", MAIN),
+        ("src/bin/jobs.rs", MAIN),
+        ("src/bin/seed.rs", MAIN),
+        ("Procfile", "web: cargo run --release --bin web\nworker: ./target/release/jobs -q\n"),
+    ];
+    let plan = app(&files).plan();
+    let text = outline(&plan);
+    assert!(text.contains("--bin web &&") && text.contains("--bin jobs &&"), "{text}");
+    assert!(!text.contains("seed"), "{text}");
+    let lines: Vec<_> = plan.processes.iter().map(|process| process.argv.join(" ")).collect();
+    assert_eq!(lines, ["/app/bin/web", "/app/bin/jobs -q"]);
+}
+
+#[test]
+fn the_target_of_the_configuration_is_where_the_program_lies() {
+    let config = "[build]\ntarget = \"x86_64-unknown-linux-musl\"\n";
+    let files = [("Cargo.toml", PLAIN), ("src/main.rs", MAIN), (".cargo/config.toml", config)];
+    let text = outline(&app(&files).plan());
+    assert!(text.contains("/cache/target/x86_64-unknown-linux-musl/release/shop"), "{text}");
+}
+
+#[test]
+fn a_bot_is_a_worker() {
+    let manifest = "[package]\nname='x'\n[dependencies]\nserenity='0.12'\n";
+    let plan = app(&[("Cargo.toml", manifest), ("src/main.rs", MAIN)]).plan();
+    assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+}
+
+#[test]
+fn what_a_worker_or_the_migration_names_is_built_beside_the_application() {
+    let files = [
+        ("Cargo.toml", PLAIN),
+        ("src/main.rs", MAIN),
+        ("src/bin/jobs.rs", MAIN),
+        ("src/bin/migrate.rs", MAIN),
+        ("Procfile", "release: bin/migrate\n"),
+    ];
+    let settings = r#"{"run":{"processes":{"worker":{"command":"jobs -q"}}}}"#;
+    let plan = app(&files).settings(settings).plan();
+    let lines: Vec<_> = plan.processes.iter().map(|process| process.argv.join(" ")).collect();
+    assert_eq!(lines, ["/app/bin/shop", "jobs -q"]);
+    let text = outline(&plan);
+    assert!(text.contains("--bin jobs &&") && text.contains("--bin migrate &&"), "{text}");
+}
