@@ -53,6 +53,12 @@ impl Detector for Docker {
             return Ok(DetectReport::near_miss(ID, reason));
         }
         let mut recognised = Detection::new(ID, "Dockerfile", ID).confidence(100);
+        if let Some(file) = found.filter(|_| !asked && named.is_none() && other.is_none())
+            && !source.text(file)?.is_some_and(|text| says_anything(&text))
+        {
+            let reason = format!("{file} has no instruction in it");
+            return Ok(DetectReport::near_miss(ID, reason));
+        }
         match found {
             Some(file) => {
                 recognised = recognised.evidence(file, "");
@@ -73,6 +79,11 @@ impl Detector for Docker {
             None => Ok(DetectReport { detections: Vec::new(), near_misses: near_misses(source) }),
         }
     }
+}
+
+/// Whether a Dockerfile has more than comments.
+fn says_anything(text: &str) -> bool {
+    text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// Misspelled names, Dockerfiles for other occasions, and a compose file that stands alone.

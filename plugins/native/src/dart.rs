@@ -74,6 +74,12 @@ fn flutter(facts: &Facts) -> Finding {
             "there is a pubspec.yaml of Flutter, but no lib/main.dart: a library".to_owned();
         return Finding::Near("flutter", reason);
     }
+    if !facts.has("web/index.html") && !facts.asks_for("flutter") {
+        let reason = "it is a Flutter application for devices: there is no web/index.html, which `flutter create \
+                      --platforms=web .` makes"
+            .to_owned();
+        return Finding::Near("flutter", reason);
+    }
     let error = PluginError::new(
         "native.flutter-unsupported",
         "it is a Flutter application, and there is no toolchain for Flutter",

@@ -28,6 +28,19 @@ const SCRIPTS: [&str; 16] = [
 ];
 /// Entry files that need no manifest beside them.
 const ALONE: [&str; 4] = ["main.py", "app.py", "server.py", "bot.py"];
+/// Libraries that read the arguments of a command.
+const COMMAND_LINES: [&str; 8] =
+    ["click", "typer", "docopt", "fire", "rich-click", "cyclopts", "plumbum", "cleo"];
+/// Files that name exact versions, as an application that is deployed has one.
+const LOCKS: [&str; 7] = [
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "pylock.toml",
+    "requirements.txt",
+    "requirements.lock",
+];
 /// Libraries of bots that ask for their work and open no port.
 const BOTS: [&str; 18] = [
     "discord-py",
@@ -210,6 +223,12 @@ fn nothing_to_start(facts: &Facts, manifest: Option<&str>) -> String {
         );
     }
     let script = facts.manifests.pyproject.as_ref().and_then(|project| project.scripts.first());
+    if let Some(script) = script.filter(|_| is_a_tool(facts)) {
+        return format!(
+            "{file} describes a command line tool, {script}, and no lock file says that it is deployed; to run \
+             it, set run.command = \"{script}\" in windlass.toml"
+        );
+    }
     if let Some(script) = script {
         return format!(
             "{file} looks like a package that is made to be published (it has classifiers or \
@@ -234,10 +253,22 @@ fn start(facts: &Facts) -> Option<Start> {
         return Some(Start { line, file: file.to_owned(), sign: "", confidence: 65 });
     }
     let project = facts.manifests.pyproject.as_ref();
-    if project.is_some_and(|project| project.published) {
+    if project.is_some_and(|project| project.published) || is_a_tool(facts) {
         return None;
     }
     script(facts).or_else(|| package(facts)).or_else(|| only_file(facts))
+}
+
+/// Whether it is a program for people's terminals: a package with a script that reads its arguments with a library
+/// for that, and without a lock file, which who installs such a tool would have no use for.
+fn is_a_tool(facts: &Facts) -> bool {
+    let packaged = facts
+        .manifests
+        .pyproject
+        .as_ref()
+        .is_some_and(|project| project.build_system && !project.scripts.is_empty());
+    let reads = COMMAND_LINES.iter().any(|name| facts.manifests.declares(name).is_some());
+    packaged && reads && facts.first(&LOCKS).is_none()
 }
 
 /// The project's script: the only one, or the one of its name.

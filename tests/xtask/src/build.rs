@@ -9,8 +9,24 @@ use crate::process::{self, cargo, target_dir};
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
-pub(crate) const PLUGINS: [&str; 6] =
-    ["node", "python", "static", "dockerfile", "migrate", "health"];
+pub(crate) const PLUGINS: [&str; 16] = [
+    "node",
+    "deno",
+    "python",
+    "go",
+    "rust",
+    "ruby",
+    "php",
+    "jvm",
+    "dotnet",
+    "beam",
+    "native",
+    "scripts",
+    "static",
+    "dockerfile",
+    "migrate",
+    "health",
+];
 
 /// How the binary is built. Plugins are always optimised for size.
 #[derive(Debug, Clone, Copy)]

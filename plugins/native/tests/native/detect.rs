@@ -122,8 +122,10 @@ fn code_beside_another_manifest_is_a_part_of_that() {
 #[test]
 fn what_cannot_be_built_is_refused() {
     let flutter = "name: x\ndependencies:\n  flutter:\n    sdk: flutter\n";
-    let refusal = app(&[("pubspec.yaml", flutter), ("lib/main.dart", "")]).refusal();
+    let web = [("pubspec.yaml", flutter), ("lib/main.dart", ""), ("web/index.html", "")];
+    let refusal = app(&web).refusal();
     assert_eq!(refusal.code, "native.flutter-unsupported");
+    assert!(app(&web[..2]).reason().contains("for devices"));
     assert!(app(&[("pubspec.yaml", flutter), ("lib/x.dart", "")]).reason().contains("library"));
     let several = "project(x)\nadd_executable(one a.cpp)\nadd_executable(two b.cpp)\n";
     let files = [("CMakeLists.txt", several)];

@@ -156,7 +156,6 @@ fn each_tool_migrates_once_before_the_switch_and_later_only_what_is_new() {
 }
 
 fn migrates(host: &TestHost, case: Case) {
-    eprintln!("{case:?}");
     let project = case.server.project();
     let set = format!("DATABASE_URL={}", case.url());
     host.cli(&["env", "set", "--secret", &set, "--project", project]).ok();
