@@ -1,5 +1,6 @@
 //! What this machine can be asked to do itself: the roles behind the command line.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::{Builder, Runtime};
@@ -197,6 +198,7 @@ fn runtime(workers: usize) -> Result<Runtime, Failure> {
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Plain => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

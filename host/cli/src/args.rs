@@ -66,3 +66,36 @@ pub struct Common {
     #[arg(long, short, global = true, default_value = "production")]
     pub environment: EnvironmentName,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use super::Cli;
+
+    fn check(command: &Command, shared: &[String], path: &str) {
+        for verb in command.get_subcommands() {
+            let path = format!("{path} {}", verb.get_name());
+            for arg in verb.get_arguments().filter(|arg| !arg.is_global_set()) {
+                let id = arg.get_id().as_str();
+                assert!(
+                    !shared.iter().any(|one| one == id),
+                    "{path}: its {id} is every verb's {id}"
+                );
+            }
+            check(verb, shared, &path);
+        }
+    }
+
+    #[test]
+    fn no_argument_of_a_verb_is_taken_for_an_option_of_every_verb() {
+        let cli = Cli::command();
+        let shared: Vec<String> = cli
+            .get_arguments()
+            .filter(|arg| arg.is_global_set())
+            .map(|arg| arg.get_id().to_string())
+            .collect();
+        assert!(shared.iter().any(|one| one == "token"), "{shared:?}");
+        check(&cli, &shared, "windlass");
+    }
+}

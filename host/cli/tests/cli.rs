@@ -116,6 +116,18 @@ fn without_a_token_it_says_where_one_was_looked_for_and_how_to_get_one() {
 }
 
 #[test]
+fn a_token_is_revoked_by_name_with_the_token_of_who_asks() {
+    let answer = r#"{"id":"0123456789ab","name":"ci","scope":"deploy","projects":[],"state":"revoked",
+        "created_at":"2026-01-02T03:04:05Z","created_by":"admin"}"#;
+    let server = Server::json(vec![("200 OK", answer.to_owned())]);
+    let ran = run(&["--url", &server.url, "--token", "mine", "token", "revoke", "ci"], "");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Ok, "token ci is revoked\n"), "{}", ran.err);
+    let sent = server.finish();
+    assert_eq!(sent[0].line, "DELETE /v1/tokens/ci HTTP/1.1");
+    assert_eq!(sent[0].authorization.as_deref(), Some("Bearer mine"));
+}
+
+#[test]
 fn a_new_token_goes_to_standard_output_alone() {
     let answer = r#"{"text":"wl_0123_secret","token":{"id":"0123456789ab","name":"ci","scope":"deploy",
         "projects":["shop"],"state":"active","created_at":"2026-01-02T03:04:05Z","created_by":"admin",
@@ -323,9 +335,10 @@ fn settings_are_changed_from_what_is_set_and_again_when_somebody_else_was_faster
 
 #[test]
 fn bad_variables_are_refused_before_anything_is_sent() {
-    let rows: [(&[&str], &str, Exit); 4] = [
+    let rows: [(&[&str], &str, Exit); 5] = [
         (&["env", "set", "A", "-", "B", "-"], "x", Exit::Usage),
         (&["env", "set", "1A=x"], "", Exit::BadInput),
+        (&["env", "set", "A"], "", Exit::Usage),
         (&["env", "import", "-"], "no pair", Exit::BadInput),
         (&["env", "import", "/nonexistent/.env"], "", Exit::BadInput),
     ];

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use windlass_model::deployment::StoredPlan;
 use windlass_model::Digest;
+use windlass_model::deployment::StoredPlan;
 
 use crate::error::{Result, StoreError};
 use crate::keys;

@@ -95,7 +95,7 @@ impl Job {
 
     fn assemble(&self, work: &Path, partial: &Path) -> Result<(), Failure> {
         let name = self.recipe.reference();
-        self.report.say(format!("assembling {name} from Debian packages (about a minute, once)"));
+        self.report.say(format!("assembling {name} from Debian packages (some minutes, once)"));
         let lock = self.lock.try_clone().map_err(|e| io_failure("share", partial, &e))?;
         let spawned = self
             .command(work)

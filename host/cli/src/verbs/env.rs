@@ -134,6 +134,9 @@ fn values(session: &mut Session<'_, '_>, given: &[String]) -> CliResult<Vec<(Str
                 return Err(usage("standard input can give the value of one variable only"));
             }
             let text = session.console.read_stdin().map_err(|e| unreadable("standard input", e))?;
+            if text.is_empty() && !dash {
+                return Err(no_value(item));
+            }
             text.strip_suffix('\n').map_or(text.clone(), |t| t.trim_end_matches('\r').to_owned())
         } else {
             let prompt = format!("{item} (not shown): ");
@@ -142,6 +145,17 @@ fn values(session: &mut Session<'_, '_>, given: &[String]) -> CliResult<Vec<(Str
         pairs.push((item.clone(), value));
     }
     Ok(pairs)
+}
+
+/// Nobody is there to be asked, and nothing was given.
+fn no_value(name: &str) -> Box<CliError> {
+    CliError::new(
+        Exit::Usage,
+        "cli.no-value",
+        format!("there is no value for {name}: nothing was set"),
+        "it was not given, standard input is empty, and without a terminal nobody can be asked",
+        format!("give it as {name}=VALUE or on standard input; `{name}=` sets it to nothing"),
+    )
 }
 
 fn usage(why: &str) -> Box<CliError> {

@@ -54,7 +54,8 @@ enum TokenVerb {
     /// Give a token a new text, which is printed this once; the old one ends at once.
     Rotate {
         /// Its name or id; `admin` is the host's own.
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        name: String,
         /// How long it lives from now on; as long as it was given before when absent.
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
@@ -62,7 +63,8 @@ enum TokenVerb {
     /// Take a token back, at once and for good.
     Revoke {
         /// Its name or id.
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        name: String,
     },
 }
 
@@ -79,15 +81,15 @@ impl Token {
             }
             TokenVerb::List => list(session)?,
             TokenVerb::Show => show(session)?,
-            TokenVerb::Rotate { token, expires } => {
+            TokenVerb::Rotate { name, expires } => {
                 let expires_in_s = expires.as_deref().map(seconds).transpose()?;
-                let path = client::path(&["v1", "tokens", &token, "rotate"]);
+                let path = client::path(&["v1", "tokens", &name, "rotate"]);
                 let body = RotateToken { expires_in_s };
                 let new = session.client()?.send(Method::POST, &path, &body)?;
                 print_new(session, &new);
             }
-            TokenVerb::Revoke { token } => {
-                let path = client::path(&["v1", "tokens", &token]);
+            TokenVerb::Revoke { name } => {
+                let path = client::path(&["v1", "tokens", &name]);
                 let body = serde_json::json!({});
                 let view: TokenView = session.client()?.send(Method::DELETE, &path, &body)?;
                 if session.json() {

@@ -271,7 +271,7 @@ fn is_over(status: DeploymentStatus) -> bool {
 mod tests {
     use windlass_model::deployment::{Kind, MigrationRecord};
     use windlass_model::plan::{Migration, MigrationVerdict};
-    use windlass_model::{Source, Timestamp};
+    use windlass_model::{Digest, Source, Timestamp};
 
     use super::*;
 

@@ -49,7 +49,7 @@ pub fn check_url(url: &str) -> Result<(), Failure> {
             "source.url-has-credentials",
             "the repository address contains a password or token",
             "addresses are stored and shown in clear",
-            "take it out of the address and pass it as the Git token (`--git-token`), which is \
+            "take it out of the address and pass it as the Git token (`--git-token-env`), which is \
              stored encrypted; change it at its service if it was shown anywhere",
         ));
     }

@@ -212,7 +212,7 @@ pub const CODES: &[Code] = codes! {
     Host "fetch.workspace": "The workspace could not be removed", "the disk refused", "check the data directory's disk and permissions";
     App "source.archive-invalid": "The archive cannot be read", "it is damaged, or of a kind that is not supported", "send a tar, tar.gz, tar.zst or zip";
     App "source.archive-unsafe-entry": "The archive has an unsafe entry", "an entry or link leads outside, or is a device", "pack it again without that entry";
-    App "source.authentication-required": "The repository wants to know who is asking", "it is private, or does not exist", "check the address, or set a token with --git-token";
+    App "source.authentication-required": "The repository wants to know who is asking", "it is private, or does not exist", "check the address, or set a token with --git-token-env";
     App "source.branch-deleted": "The branch does not exist any more", "an earlier deployment was made of it; since then it was deleted or renamed", "deploy another one with --ref; what is live goes on serving";
     App "source.path-filter-invalid": "A glob of `deploy.paths` is not valid", "it cannot be read", "correct it, for instance paths = [\"apps/web/**\"]";
     App "source.repository-private": "The repository is not public any more", "an earlier deployment fetched it without a token; now it asks for credentials", "make a token that may read it and store it: `windlass project token`";
@@ -223,7 +223,7 @@ pub const CODES: &[Code] = codes! {
     Warning "source.lfs-pointers": "Files of Git LFS are pointers only", "large files are not fetched", "see the message for the files";
     App "source.reference-invalid": "That is no name of a branch, tag or commit", "it has characters that Git does not allow", "correct --ref";
     App "source.reference-not-found": "There is no such branch, tag or commit", "it was not pushed, or was deleted", "push it, or name another with --ref";
-    App "source.repository-not-found": "There is no repository at the address", "the address is wrong, or the repository is private", "check the address, or set a token with --git-token";
+    App "source.repository-not-found": "There is no repository at the address", "the address is wrong, or the repository is private", "check the address, or set a token with --git-token-env";
     App "source.submodule-refused": "A submodule cannot be fetched", "its address in .gitmodules is missing or not allowed, or there are too many", "correct it with `git submodule set-url`, commit and push";
     App "source.lfs-missing": "Files are only pointers of Git LFS", "their contents lie on an LFS server, from which Windlass does not fetch", "put them into the repository, or say `lfs = false` under [build] in windlass.toml";
     App "source.token-in-clear": "The Git token is not sent over http", "everyone on the way could read it", "use the repository's https address, or remove the token";
@@ -231,12 +231,12 @@ pub const CODES: &[Code] = codes! {
     App "source.host-key-changed": "The repository's host shows another SSH key", "its key was replaced, or someone else answers in its place", "compare it with the one that the service publishes, then `windlass project deploy-key forget-host HOST`";
     App "source.deploy-key-rejected": "The project's deploy key was rejected", "it is not known there, or may not read the repository", "add the line of `windlass project deploy-key show` to the repository's deploy keys";
     App "source.timed-out": "Fetching took too long", "nothing came for too long", "check the network between this machine and the repository, then redeploy";
-    App "source.token-rejected": "The Git token was rejected", "it is wrong, has expired, or may not read this repository", "make a token that may read it, and set it with --git-token";
+    App "source.token-rejected": "The Git token was rejected", "it is wrong, has expired, or may not read this repository", "make a token that may read it, and set it with --git-token-env";
     Warning "source.token-transport": "The token was not used", "tokens are for https addresses only", "use the https address";
     App "source.too-large": "The source is too large", "it is over `source_bytes_max` or `source_files_max`", "remove what is not needed, or raise the limit in the limits file";
     App "source.unreachable": "The repository's host could not be reached", "its name is not found, it refuses, or its certificate is not trusted", "check the host name and this machine's network";
     Host "source.upload-missing": "The uploaded archive is gone", "its file is not in the data directory any more", "upload it again";
-    App "source.url-has-credentials": "The Git address holds credentials", "addresses are shown and logged", "remove them, and give the token with --git-token";
+    App "source.url-has-credentials": "The Git address holds credentials", "addresses are shown and logged", "remove them, and give the token with --git-token-env";
     App "source.url-invalid": "That is no Git address", "it has no form that Git knows", "write https://HOST/PATH.git or user@host:path";
 
     // image. and static.
@@ -493,6 +493,7 @@ pub const CODES: &[Code] = codes! {
 
     // The command line.
     App "cli.archive": "The folder cannot be packed", "a file is not readable, or there is no space for the archive", "make the files readable, or name what is not needed in .gitignore";
+    App "cli.no-value": "A variable has no value", "it was not given, and without a terminal nobody can be asked", "give it as NAME=VALUE, or on standard input";
     App "cli.no-address": "An environment has no address", "no domain leads to it", "add one: `windlass domain add HOST`";
     Host "cli.session-lost": "The connection to a command broke off", "the host stopped, or the network failed", "start it again; what it had started was ended with it";
     App "cli.bad-request": "No request can be made", "the address or the token has characters that are not allowed", "check --url and --token";

@@ -136,7 +136,7 @@ fn repository_not_found(asked: &Asked<'_>) -> Failure {
          services answer \"not found\" for a private repository that a token cannot see"
     } else {
         "check the address for a typing error; if the repository is private, set a token with \
-         --git-token: hosting services answer \"not found\" for private repositories"
+         --git-token-env: hosting services answer \"not found\" for private repositories"
     };
     Failure::app(
         "source.repository-not-found",
@@ -152,7 +152,7 @@ fn token_rejected(asked: &Asked<'_>) -> Failure {
         format!("the Git token was rejected by {}", asked.url),
         "the token is wrong, has expired, or may not read this repository (some services answer so, \
          too, when the repository does not exist)",
-        "make a token that may read the repository's contents and set it with --git-token; some \
+        "make a token that may read the repository's contents and set it with --git-token-env; some \
          services want a certain user name: give `user:token` then",
     )
 }
@@ -162,12 +162,12 @@ fn authentication_required(asked: &Asked<'_>) -> Failure {
         (
             "the other end asks for credentials, and no Git token is set for this project; hosting \
              services also answer so when the repository does not exist",
-            "check the address, or set a token that may read the repository with --git-token",
+            "check the address, or set a token that may read the repository with --git-token-env",
         )
     } else {
         (
             "the other end accepted none of this machine's SSH keys",
-            "use the https:// address with --git-token, or give this machine's user a key that may \
+            "use the https:// address with --git-token-env, or give this machine's user a key that may \
              read the repository",
         )
     };

@@ -202,13 +202,18 @@ async fn cancelling_kills_git_and_what_it_started() {
     world.assert_nothing_left();
 }
 
+/// Where the only repository that was fetched is kept.
+fn cache_of(world: &World) -> PathBuf {
+    let project = world.data().join("cache/git/shop");
+    std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path()
+}
+
 #[tokio::test]
 async fn a_damaged_cache_is_made_anew() {
     let (repo, _, second) = Repo::with_history();
     let world = World::new();
     world.fetch_git(&repo.url(), None).await.unwrap();
-    let project = world.data().join("cache/git/shop");
-    let cache = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let cache = cache_of(&world);
     for pack in std::fs::read_dir(cache.join("objects/pack")).unwrap().flatten() {
         std::fs::remove_file(pack.path()).unwrap();
     }
@@ -217,18 +222,12 @@ async fn a_damaged_cache_is_made_anew() {
     assert_eq!(got.fetched.commit, Some(second));
 }
 
-/// The file of a loose object, or where it would lie.
-fn object(cache: &Path, id: &str) -> PathBuf {
-    cache.join("objects").join(&id[..2]).join(&id[2..])
-}
-
 #[tokio::test]
 async fn a_commit_that_was_fetched_before_is_not_fetched_again() {
     let (repo, _, second) = Repo::with_history();
     let world = World::new();
     world.fetch_git(&repo.url(), None).await.unwrap();
-    let project = world.data().join("cache/git/shop");
-    let cache = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let cache = cache_of(&world);
     let fetched = || std::fs::metadata(cache.join("FETCH_HEAD")).unwrap().modified().unwrap();
     let before = fetched();
     let again = world.fetch_git(&repo.url(), None).await.unwrap();
@@ -244,8 +243,7 @@ async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
     let (repo, _, second) = Repo::with_history();
     let world = World::new();
     world.fetch_git(&repo.url(), None).await.unwrap();
-    let project = world.data().join("cache/git/shop");
-    let cache = std::fs::read_dir(project).unwrap().next().unwrap().unwrap().path();
+    let cache = cache_of(&world);
     let packs = cache.join("objects/pack");
     let pack = std::fs::read_dir(&packs).unwrap().flatten().map(|entry| entry.path());
     let pack = pack.into_iter().find(|path| path.extension().is_some_and(|x| x == "pack")).unwrap();
@@ -262,7 +260,8 @@ async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
     assert!(unpacked.unwrap().success());
     std::fs::remove_file(&aside).unwrap();
     let blob = repo.git(&["rev-parse", "HEAD:index.html"]);
-    std::fs::remove_file(object(&cache, blob.trim())).unwrap();
+    let (folder, file) = blob.trim().split_at(2);
+    std::fs::remove_file(cache.join("objects").join(folder).join(file)).unwrap();
     let got = world.fetch_git(&repo.url(), None).await.unwrap();
     assert_eq!((got.fetched.commit.as_deref(), index(&got.dir).as_str()), (Some(&*second), "two"));
 }
