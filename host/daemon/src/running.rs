@@ -40,28 +40,46 @@ impl Host {
 
     /// Changes what runs in an environment and stores it, if there is a record and `change` gives a
     /// value. It may be called more than once: the record may change under it.
-    pub(crate) async fn change_running<T>(
+    pub(crate) async fn change_running<T: Send>(
         &self,
         project: &ProjectName,
         environment: &EnvironmentName,
         mut change: impl FnMut(&mut Running) -> Result<Option<T>, Failure> + Send,
-    ) -> Result<Option<T>, Failure>
-    where
-        T: Send,
-    {
+    ) -> Result<Option<T>, Failure> {
+        self.change_running_and_tell(project, environment, |running, _| change(running)).await
+    }
+
+    /// The same, with what is to be told of the change: both are stored, or neither is. An event is of the
+    /// deployment that is live unless it names another.
+    pub(crate) async fn change_running_and_tell<T: Send>(
+        &self,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+        mut change: impl FnMut(&mut Running, &mut Vec<EnvironmentEvent>) -> Result<Option<T>, Failure>
+        + Send,
+    ) -> Result<Option<T>, Failure> {
         loop {
             let Some((before, revision)) = self.running(project, environment)? else {
                 return Ok(None);
             };
-            let mut running = before.clone();
-            let Some(value) = change(&mut running)? else {
+            let (mut running, mut events) = (before.clone(), Vec::new());
+            let Some(value) = change(&mut running, &mut events)? else {
                 return Ok(None);
             };
-            if running == before {
+            if running == before && events.is_empty() {
                 return Ok(Some(value));
             }
-            match self.store.put_running(&running, Some(revision)).await {
-                Ok(_) => return Ok(Some(value)),
+            for event in &mut events {
+                event.deployment.get_or_insert_with(|| running.deployment.clone());
+            }
+            let told = events.clone();
+            match self.store.put_running_and_events(&running, Some(revision), events).await {
+                Ok(_) => {
+                    for event in &told {
+                        self.tell(project, environment, event);
+                    }
+                    return Ok(Some(value));
+                }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.to_failure()),
             }
@@ -75,6 +93,14 @@ impl Host {
         environment: &EnvironmentName,
         event: EnvironmentEvent,
     ) {
+        self.tell(project, environment, &event);
+        if let Err(error) = self.store.put_event(project, environment, event).await {
+            tracing::warn!(%error, %project, %environment, "an event could not be stored");
+        }
+    }
+
+    /// Logs an event, and hands it to who watches.
+    fn tell(&self, project: &ProjectName, environment: &EnvironmentName, event: &EnvironmentEvent) {
         tracing::info!(%project, %environment, kind = %event.kind, "{}", event.message);
         self.observe.events.record(Event {
             project: Some(project.clone()),
@@ -83,9 +109,6 @@ impl Host {
             actor: event.actor.clone(),
             ..Event::now(format!("environment.{}", event.kind), event.message.clone())
         });
-        if let Err(error) = self.store.put_event(project, environment, event).await {
-            tracing::warn!(%error, %project, %environment, "an event could not be stored");
-        }
     }
 
     /// The record of a live deployment; made from the deployment's own when an earlier version of

@@ -38,7 +38,22 @@ impl Store {
         running: &Running,
         expected: Option<Revision>,
     ) -> Result<Revision> {
+        self.put_running_and_events(running, expected, Vec::new()).await
+    }
+
+    /// The same, with what is told of it: whoever sees the change finds its events, and neither is kept
+    /// without the other. The events get the next ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the record was changed since, or another event took an id.
+    pub async fn put_running_and_events(
+        &self,
+        running: &Running,
+        expected: Option<Revision>,
+        events: Vec<EnvironmentEvent>,
+    ) -> Result<Revision> {
         let tx = running_in(Transaction::new().essential(), running, expected)?;
+        let tx = self.events_in(tx, &running.project, &running.environment, events)?;
         self.submit(tx).await
     }
 
@@ -52,28 +67,46 @@ impl Store {
         &self,
         project: &ProjectName,
         environment: &EnvironmentName,
-        mut event: EnvironmentEvent,
-    ) -> Result<u64> {
-        let prefix = keys::events(project, environment);
+        event: EnvironmentEvent,
+    ) -> Result<()> {
         loop {
-            let known = self.inner.kv.list(&prefix, &Page::all())?;
-            let last = known.last().and_then(|(key, _)| key.strip_prefix(&prefix)?.parse().ok());
-            event.id = last.map_or(1, |last: u64| last + 1);
-            let key = keys::numbered(&prefix, event.id);
-            let mut tx = Transaction::new().essential();
-            let surplus =
-                (known.len() + 1).saturating_sub(self.inner.limits.environment_events_max);
-            for (old, _) in known.iter().take(surplus) {
-                tx = tx.delete(old, Expect::Any);
-            }
-            let bytes = encode(&key, &event)?;
-            match self.submit(tx.put(key, Expect::Absent, bytes)).await {
-                Ok(_) => return Ok(event.id),
+            let tx = Transaction::new().essential();
+            let tx = self.events_in(tx, project, environment, vec![event.clone()])?;
+            match self.submit(tx).await {
+                Ok(_) => return Ok(()),
                 // Another one took the id at the same moment.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Adds events with the next ids to a transaction, and takes the oldest beyond the limit away.
+    fn events_in(
+        &self,
+        mut tx: Transaction,
+        project: &ProjectName,
+        environment: &EnvironmentName,
+        events: Vec<EnvironmentEvent>,
+    ) -> Result<Transaction> {
+        if events.is_empty() {
+            return Ok(tx);
+        }
+        let prefix = keys::events(project, environment);
+        let known = self.inner.kv.list(&prefix, &Page::all())?;
+        let last = known.last().and_then(|(key, _)| key.strip_prefix(&prefix)?.parse::<u64>().ok());
+        let all = known.len() + events.len();
+        let surplus = all.saturating_sub(self.inner.limits.environment_events_max);
+        for (old, _) in known.iter().take(surplus) {
+            tx = tx.delete(old, Expect::Any);
+        }
+        for (id, mut event) in (last.unwrap_or(0) + 1..).zip(events) {
+            event.id = id;
+            let key = keys::numbered(&prefix, id);
+            let bytes = encode(&key, &event)?;
+            tx = tx.put(key, Expect::Absent, bytes);
+        }
+        Ok(tx)
     }
 
     /// Events of an environment, newest first: at most `limit` (0 means all), with a smaller id than

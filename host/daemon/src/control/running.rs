@@ -51,13 +51,14 @@ fn open(host: &Host, target: &Target) -> Result<(Running, Deployment), Failure> 
     Ok((running, deployment))
 }
 
-/// Changes the record and shows it.
+/// Changes the record, and stores with it what is told of the change.
 async fn change(
     host: &Arc<Host>,
     target: &Target,
-    change: impl FnMut(&mut Running) -> Result<Option<()>, Failure> + Send,
-) -> Result<bool, Failure> {
-    host.change_running(&target.project, &target.environment, change).await.map(|c| c.is_some())
+    change: impl FnMut(&mut Running, &mut Vec<EnvironmentEvent>) -> Result<Option<()>, Failure> + Send,
+) -> Result<(), Failure> {
+    let changed = host.change_running_and_tell(&target.project, &target.environment, change);
+    changed.await.map(drop)
 }
 
 /// Asks for the end of every instance; the deployment stays, to be started again.
@@ -65,9 +66,9 @@ async fn change(
 /// # Errors
 /// `environment.nothing-live`, `environment.stopped`, `environment.deploying`.
 pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
-    let (_, deployment) = open(host, target)?;
+    open(host, target)?;
     not_deploying(host, target, "stopped", "then `windlass stop`")?;
-    let asked = change(host, target, |running| {
+    change(host, target, |running, told| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Stop, .. }), _) => return Ok(None),
             (None, Some(by)) => return Err(stopped(target, running, by, "stopped again")),
@@ -75,12 +76,10 @@ pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<Runn
         }
         running.asked = Some(Asked { action: Action::Stop, by: By::now(actor) });
         running.failure = None;
+        told.push(EnvironmentEvent::now(EventKind::Stop, "the stop was asked for").by(actor));
         Ok(Some(()))
-    });
-    if asked.await? {
-        let event = EnvironmentEvent::now(EventKind::Stop, "the stop was asked for");
-        note(host, target, &deployment, event.by(actor)).await;
-    }
+    })
+    .await?;
     show(host, target)
 }
 
@@ -89,9 +88,9 @@ pub async fn stop(host: &Arc<Host>, target: &Target, actor: &str) -> Result<Runn
 /// # Errors
 /// `environment.nothing-live`, `environment.serving`, `environment.stopping`, `environment.deploying`.
 pub async fn start(host: &Arc<Host>, target: &Target, actor: &str) -> Result<RunningView, Failure> {
-    let (_, deployment) = open(host, target)?;
+    open(host, target)?;
     not_deploying(host, target, "started", "then `windlass start`, if it is still stopped")?;
-    let asked = change(host, target, |running| {
+    change(host, target, |running, told| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Start, .. }), _) => return Ok(None),
             (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
@@ -100,12 +99,10 @@ pub async fn start(host: &Arc<Host>, target: &Target, actor: &str) -> Result<Run
         }
         running.asked = Some(Asked { action: Action::Start, by: By::now(actor) });
         running.failure = None;
+        told.push(EnvironmentEvent::now(EventKind::Start, "the start was asked for").by(actor));
         Ok(Some(()))
-    });
-    if asked.await? {
-        let event = EnvironmentEvent::now(EventKind::Start, "the start was asked for");
-        note(host, target, &deployment, event.by(actor)).await;
-    }
+    })
+    .await?;
     show(host, target)
 }
 
@@ -119,9 +116,9 @@ pub async fn restart(
     target: &Target,
     actor: &str,
 ) -> Result<RunningView, Failure> {
-    let (_, deployment) = open(host, target)?;
+    open(host, target)?;
     not_deploying(host, target, "restarted", "what goes live has fresh instances")?;
-    let asked = change(host, target, |running| {
+    change(host, target, |running, told| {
         match (&running.asked, &running.stopped) {
             (Some(Asked { action: Action::Restart, .. }), _) => return Ok(None),
             (Some(Asked { action: Action::Stop, .. }), _) => return Err(stopping(target)),
@@ -137,12 +134,10 @@ pub async fn restart(
         }
         running.asked = Some(Asked { action: Action::Restart, by: By::now(actor) });
         running.failure = None;
+        told.push(EnvironmentEvent::now(EventKind::Restart, "a restart was asked for").by(actor));
         Ok(Some(()))
-    });
-    if asked.await? {
-        let event = EnvironmentEvent::now(EventKind::Restart, "a restart was asked for");
-        note(host, target, &deployment, event.by(actor)).await;
-    }
+    })
+    .await?;
     show(host, target)
 }
 
@@ -164,7 +159,7 @@ pub async fn scale(
     }
     check_memory(host, target, &body).await?;
     let at = Timestamp::now();
-    let set = change(host, target, |running| {
+    change(host, target, |running, told| {
         for (process, replicas) in &body.replicas {
             match replicas {
                 Some(replicas) => {
@@ -173,16 +168,13 @@ pub async fn scale(
                 }
                 None => drop(running.scales.remove(process)),
             }
+            let wanted = replicas.map_or("as the settings say".to_owned(), |n| n.to_string());
+            let message = format!("{process} is scaled: {wanted}");
+            told.push(EnvironmentEvent::now(EventKind::Scale, message).by(actor));
         }
         Ok(Some(()))
-    });
-    set.await?;
-    for (process, replicas) in &body.replicas {
-        let wanted = replicas.map_or("as the settings say".to_owned(), |n| n.to_string());
-        let event =
-            EnvironmentEvent::now(EventKind::Scale, format!("{process} is scaled: {wanted}"));
-        note(host, target, &deployment, event.by(actor)).await;
-    }
+    })
+    .await?;
     show(host, target)
 }
 
@@ -287,7 +279,7 @@ pub async fn maintenance_on(
     body: SetMaintenance,
     actor: &str,
 ) -> Result<RunningView, Failure> {
-    let (before, deployment) = open(host, target)?;
+    let (before, _) = open(host, target)?;
     if before.stopped.is_some() {
         // The start that would have to come first is refused meanwhile.
         not_deploying(host, target, "put into maintenance", "then `windlass maintenance on`")?;
@@ -308,16 +300,15 @@ pub async fn maintenance_on(
     }
     let maintenance =
         Maintenance { message: message.clone(), hold_ms: body.hold_ms, by: By::now(actor) };
-    let set = change(host, target, |running| {
+    change(host, target, |running, told| {
         if let Some(by) = &running.stopped {
             return Err(stopped(target, running, by, "put into maintenance"));
         }
         running.maintenance = Some(maintenance.clone());
+        told.push(EnvironmentEvent::now(EventKind::MaintenanceOn, message.as_str()).by(actor));
         Ok(Some(()))
-    });
-    set.await?;
-    let event = EnvironmentEvent::now(EventKind::MaintenanceOn, message);
-    note(host, target, &deployment, event.by(actor)).await;
+    })
+    .await?;
     host.routes_changed(&target.project, &target.environment).await?;
     show(host, target)
 }
@@ -331,16 +322,15 @@ pub async fn maintenance_off(
     target: &Target,
     actor: &str,
 ) -> Result<RunningView, Failure> {
-    let (before, deployment) = open(host, target)?;
-    let set = change(host, target, |running| {
-        running.maintenance = None;
+    open(host, target)?;
+    change(host, target, |running, told| {
+        if running.maintenance.take().is_some() {
+            let message = "visitors are let in again";
+            told.push(EnvironmentEvent::now(EventKind::MaintenanceOff, message).by(actor));
+        }
         Ok(Some(()))
-    });
-    set.await?;
-    if before.maintenance.is_some() {
-        let event = EnvironmentEvent::now(EventKind::MaintenanceOff, "visitors are let in again");
-        note(host, target, &deployment, event.by(actor)).await;
-    }
+    })
+    .await?;
     host.routes_changed(&target.project, &target.environment).await?;
     show(host, target)
 }
@@ -363,11 +353,6 @@ pub fn events(
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| last.id.to_string());
     Ok(Page { items, next })
-}
-
-async fn note(host: &Host, target: &Target, deployment: &Deployment, mut event: EnvironmentEvent) {
-    event.deployment = Some(deployment.id.clone());
-    host.note(&target.project, &target.environment, event).await;
 }
 
 /// Fails while a deployment of the environment waits or runs: its end would undo what was asked. `then` says

@@ -55,19 +55,18 @@ pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
     retire::stop(host.runtime.as_ref(), &live.id, grace).await?;
     retire::delete_instances(host, &live.id).await?;
     failpoint::reached("ended:start");
-    let ended = host.change_running(project, environment, |running| {
+    let ended = host.change_running_and_tell(project, environment, |running, told| {
         if running.recreating.as_ref() != Some(&deployment.id) {
             return Ok(None);
         }
         running.instances.clear();
+        let message = format!("#{} ended to make way for #{}", live.number, deployment.number);
+        let mut event = EnvironmentEvent::now(EventKind::Recreate, message);
+        event.deployment = Some(deployment.id.clone());
+        told.push(event);
         Ok(Some(()))
     });
-    ended.await?;
-    let message = format!("#{} ended to make way for #{}", live.number, deployment.number);
-    let mut event = EnvironmentEvent::now(EventKind::Recreate, message);
-    event.deployment = Some(deployment.id.clone());
-    host.note(project, environment, event).await;
-    Ok(())
+    ended.await.map(drop)
 }
 
 /// What is in flight is finished first.

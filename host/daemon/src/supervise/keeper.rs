@@ -147,22 +147,22 @@ impl Keeper {
     /// Adds and removes instances by the number that is wanted, and gives each its job.
     async fn keep_instances(&mut self, deployment: Deployment) -> Result<(), Failure> {
         let (project, environment) = self.place.clone();
-        let changed = self.host.change_running(&project, &environment, |running| {
+        let changed = self.host.change_running_and_tell(&project, &environment, |running, told| {
             let ours = running.deployment == deployment.id && running.stopped.is_none();
             if !ours || running.recreating.is_some() {
                 return Ok(None);
             }
             plan::apply(running, &deployment);
-            let restarted = restarted(running);
-            Ok(Some((running.clone(), restarted)))
+            if let Some(asked) = restarted(running) {
+                let event =
+                    EnvironmentEvent::now(EventKind::Restarted, "every instance was replaced");
+                told.push(event.by(asked.by.actor));
+            }
+            Ok(Some(running.clone()))
         });
-        let Some((running, restarted)) = changed.await? else {
+        let Some(running) = changed.await? else {
             return Ok(());
         };
-        if let Some(asked) = restarted {
-            let event = EnvironmentEvent::now(EventKind::Restarted, "every instance was replaced");
-            self.note(event.by(asked.by.actor)).await;
-        }
         for one in &running.instances {
             self.mind(&deployment, &running, one);
         }
@@ -267,7 +267,7 @@ impl Keeper {
             Outcome::Started(instance, Err(end)) => self.ended(&id, instance.clone(), end).await,
             Outcome::Started(None, Ok(())) => Ok(()),
             Outcome::Left => self
-                .change(|running| {
+                .change(|running, _| {
                     running.instances.retain(|one| one.instance.id != id);
                     Some(())
                 })
@@ -283,14 +283,14 @@ impl Keeper {
     /// Changes the record, unless it is another deployment's by now.
     async fn change<T: Send>(
         &self,
-        mut change: impl FnMut(&mut Running) -> Option<T> + Send,
+        mut change: impl FnMut(&mut Running, &mut Vec<EnvironmentEvent>) -> Option<T> + Send,
     ) -> Result<Option<T>, Failure> {
         let (project, environment) = &self.place;
         let ours = self.deployment.clone();
         self.host
-            .change_running(project, environment, |running| {
+            .change_running_and_tell(project, environment, |running, told| {
                 let is_ours = ours.as_ref() == Some(&running.deployment);
-                Ok(if is_ours { change(running) } else { None })
+                Ok(if is_ours { change(running, told) } else { None })
             })
             .await
     }
@@ -310,11 +310,6 @@ impl Keeper {
         }
     }
 
-    async fn note(&self, mut event: EnvironmentEvent) {
-        event.deployment.clone_from(&self.deployment);
-        self.host.note(&self.place.0, &self.place.1, event).await;
-    }
-
     /// An instance ended, or does not answer: it leaves the route at once, and its pause begins.
     async fn ended(
         &mut self,
@@ -331,7 +326,7 @@ impl Keeper {
             End::Exited(exit) => exit.at,
             End::Unwell(_) => Timestamp::now(),
         };
-        let changed = self.change(|running| {
+        let changed = self.change(|running, told| {
             let rolling = running.asked.clone().filter(|asked| asked.action == Action::Restart);
             let one = running.instance_mut(id)?;
             if let Some(started) = &started {
@@ -342,29 +337,25 @@ impl Keeper {
             let lines = self.host.instance_tail(&deployment, &one.name());
             let failure = exits::failure(one, end, memory, lines);
             one.failure = Some(failure.clone());
-            let event = exits::event(one, end, failure.clone());
+            told.push(exits::event(one, end, failure.clone()));
             let fresh = !one.outdated;
-            let given_up = rolling.filter(|_| was_starting && fresh);
-            if given_up.is_some() {
+            if let Some(asked) = rolling.filter(|_| was_starting && fresh) {
+                let message = "the restart was given up; see the failure";
+                let event = EnvironmentEvent::now(EventKind::RestartFailed, message);
+                told.push(event.by(asked.by.actor).because(failure.clone()));
                 give_up_restart(running, id, failure);
             }
-            Some((event, given_up))
+            Some(())
         });
-        let Some((event, given_up)) = changed.await? else { return Ok(()) };
-        self.note(event.clone()).await;
-        if let Some(asked) = given_up {
-            let message = "the restart was given up; see the failure";
-            let mut gave_up = EnvironmentEvent::now(EventKind::RestartFailed, message);
-            gave_up.failure = event.failure;
-            self.note(gave_up.by(asked.by.actor)).await;
+        if changed.await?.is_some() {
+            self.publish_or_say().await;
         }
-        self.publish_or_say().await;
         Ok(())
     }
 
     /// The machine was started anew: that is no fault of the application, and it is started at once.
     async fn lost(&mut self, id: &str) -> Result<(), Failure> {
-        let changed = self.change(|running| {
+        let changed = self.change(|running, _| {
             let one = running.instance_mut(id)?;
             one.healthy_since = None;
             one.restarts += 1;
@@ -378,7 +369,7 @@ impl Keeper {
     }
 
     async fn again(&self, id: &str) -> Result<(), Failure> {
-        let changed = self.change(|running| {
+        let changed = self.change(|running, _| {
             let one = running.instance_mut(id)?;
             one.restarts += 1;
             one.retry_at = None;
@@ -389,7 +380,7 @@ impl Keeper {
     }
 
     async fn started(&mut self, instance: &Instance) -> Result<(), Failure> {
-        let changed = self.change(|running| {
+        let changed = self.change(|running, told| {
             let one = running.instance_mut(&instance.id)?;
             if one.state != InstanceState::Starting {
                 return None;
@@ -400,13 +391,14 @@ impl Keeper {
             one.routed_from = None;
             one.routed_until = None;
             one.enter(InstanceState::Running);
-            Some((one.name(), one.restarts))
+            if one.restarts > 0 {
+                let message = format!("{} runs again", one.name());
+                told.push(EnvironmentEvent::now(EventKind::Recovered, message).of(one.name()));
+            }
+            Some(())
         });
-        let Some((name, restarts)) = changed.await? else { return Ok(()) };
-        self.publish_or_say().await;
-        if restarts > 0 {
-            let event = EnvironmentEvent::now(EventKind::Recovered, format!("{name} runs again"));
-            self.note(event.of(name)).await;
+        if changed.await?.is_some() {
+            self.publish_or_say().await;
         }
         Ok(())
     }

@@ -83,7 +83,8 @@ impl Life {
         failpoint::reached("published:stop");
         self.end_instances().await?;
         failpoint::reached("deleted:stop");
-        let done = self.host.change_running(&stopped.project, &stopped.environment, |running| {
+        let (project, environment) = (&stopped.project, &stopped.environment);
+        let done = self.host.change_running_and_tell(project, environment, |running, told| {
             let asked = running.asked.clone().filter(|asked| asked.action == Action::Stop);
             if running.deployment != self.deployment.id || asked.is_none() {
                 return Ok(None);
@@ -91,12 +92,10 @@ impl Life {
             running.instances.clear();
             running.asked = None;
             running.failure = None;
+            told.push(EnvironmentEvent::now(EventKind::Stopped, "no instance is left"));
             Ok(Some(()))
         });
-        if done.await?.is_some() {
-            self.note(EnvironmentEvent::now(EventKind::Stopped, "no instance is left")).await;
-        }
-        Ok(())
+        done.await.map(drop)
     }
 
     /// What is in flight is finished, then every container goes. Who asked for a stop does not wait an
@@ -125,21 +124,19 @@ impl Life {
             tracing::error!(%left, deployment = %self.deployment.id, "a start left something");
         }
         let (project, environment) = (&self.deployment.project, &self.deployment.environment);
-        let given_up = self.host.change_running(project, environment, |running| {
+        let given_up = self.host.change_running_and_tell(project, environment, |running, told| {
             let asked = running.asked.clone().filter(|asked| asked.action == Action::Start);
             if running.deployment != self.deployment.id || asked.is_none() {
                 return Ok(None);
             }
             running.asked = None;
             running.failure = Some(failure.clone());
+            let event = EnvironmentEvent::now(EventKind::StartFailed, failure.to_string());
+            told.push(event.because(failure.clone()));
             Ok(Some(()))
         });
         match given_up.await {
-            Ok(Some(())) => {
-                let event = EnvironmentEvent::now(EventKind::StartFailed, failure.to_string());
-                self.note(event.because(failure)).await;
-            }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, %failure, "a failed start could not be stored");
                 tokio::time::sleep(AGAIN_AFTER).await;

@@ -4,6 +4,7 @@ use windlass_model::access::{ApiToken, TokenHash, TokenId, TokenScope};
 use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::BuildPlan;
 use windlass_model::project::{Intent, Project, Service};
+use windlass_model::running::{By, EnvironmentEvent, EventKind, Maintenance, Running};
 use windlass_model::variable::Scope;
 use windlass_model::{
     DeploymentId, DeploymentStatus, Digest, Limits, ProjectName, Source, Timestamp,
@@ -240,4 +241,35 @@ async fn a_cache_keeps_the_newest() {
     store.cache_put_as("typed", "k", &7_u32).await.unwrap();
     assert_eq!(store.cache_get_as::<u32>("typed", "k").unwrap(), Some(7));
     assert_eq!(store.cache_get_as::<String>("typed", "k").unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_runs_and_what_is_told_of_it_are_stored_together_or_not_at_all() {
+    let store = with_shop().await;
+    let live = deployment(&production(), DeploymentStatus::Live);
+    let mut running = Running::of(&live);
+    let told = |message: &str| EnvironmentEvent::now(EventKind::Exited, message);
+    let ids = || {
+        let events = store.events(&shop(), &production(), None, 0).unwrap();
+        events.into_iter().map(|event| event.id).collect::<Vec<_>>()
+    };
+
+    let first = store.put_running_and_events(&running, None, vec![told("a"), told("b")]);
+    let revision = first.await.unwrap();
+    assert_eq!(ids(), [2, 1]);
+    running.maintenance =
+        Some(Maintenance { message: "soon".into(), hold_ms: None, by: By::now("admin") });
+    let stale = store.put_running_and_events(&running, Some(revision + 1), vec![told("c")]).await;
+    assert!(matches!(stale, Err(StoreError::Conflict { .. })), "{stale:?}");
+    let found = store.running(&shop(), &production()).unwrap().unwrap();
+    assert_eq!((found.revision, found.value.maintenance), (revision, None));
+    assert_eq!(ids(), [2, 1]);
+
+    // They are bounded, and ids are never given twice.
+    let kept = Limits::default().environment_events_max;
+    for n in 0..kept {
+        store.put_event(&shop(), &production(), told(&n.to_string())).await.unwrap();
+    }
+    let last = u64::try_from(kept).unwrap() + 2;
+    assert_eq!(ids(), (3..=last).rev().collect::<Vec<_>>());
 }
