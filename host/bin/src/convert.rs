@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use windlass_cli::roles::{Check, CheckState, DetectOutput, DetectorAnswer};
+use windlass_cli::roles::{Check, CheckState};
 use windlass_containers::doctor;
-use windlass_devtools::Detected;
 use windlass_model::Failure;
 use windlass_model::plugin::Manifest;
 use windlass_proxy::ProxyError;
@@ -61,32 +60,6 @@ pub(crate) fn manifests(folders: &[PathBuf]) -> Vec<Manifest> {
     files.sort();
     let read = files.iter().filter_map(|path| windlass_sandbox::inspect(path).ok());
     read.map(|inspected| inspected.info.manifest).collect()
-}
-
-/// What was detected.
-pub(crate) fn detected(detected: Detected) -> DetectOutput {
-    let (plugin, chosen, failure) = match detected.outcome {
-        Ok(chosen) => (Some(chosen.plugin.manifest.name), Some(chosen.detection), None),
-        Err(failure) => (None, None, Some(failure)),
-    };
-    let answers = detected
-        .reports
-        .into_iter()
-        .map(|(plugin, report)| DetectorAnswer {
-            plugin: plugin.manifest.name,
-            version: plugin.manifest.version,
-            report,
-        })
-        .collect();
-    DetectOutput {
-        plugin,
-        chosen,
-        failure,
-        answers,
-        problems: detected.problems,
-        settings: detected.settings,
-        took_ms: detected.took_ms,
-    }
 }
 
 /// Why the proxy could not start. Its messages say the cause, then the fix.

@@ -66,14 +66,12 @@ impl Roles for Here {
 
     fn detect(&self, options: &LocalOptions) -> Result<DetectOutput, Failure> {
         let (config, request) = local(options)?;
-        let detected = runtime(2)?.block_on(devtools::detect(&config, &request))?;
-        Ok(convert::detected(detected))
+        Ok(runtime(2)?.block_on(devtools::detect(&config, &request))?.into())
     }
 
     fn plan(&self, options: &LocalOptions) -> Result<PlanOutput, Failure> {
         let (config, request) = local(options)?;
-        let planned = runtime(2)?.block_on(devtools::plan(&config, &request))?;
-        Ok(PlanOutput { detection: planned.detection, stored: planned.stored, log: planned.log })
+        runtime(2)?.block_on(devtools::plan(&config, &request))
     }
 
     fn doctor(&self, options: &DoctorOptions) -> Result<Vec<Check>, Failure> {

@@ -5,11 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use windlass_model::deployment::StoredPlan;
-use windlass_model::plan::{DetectReport, Detection};
+pub use windlass_model::ahead::{DetectOutput, DetectorAnswer, PlanOutput};
 use windlass_model::plugin::Manifest;
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
-use windlass_model::settings::Settings;
 use windlass_model::{EnvironmentName, Failure, HostId, Limits, Secret};
 
 /// How log lines of a role are written.
@@ -79,47 +77,6 @@ pub struct LocalOptions {
     pub plugins_dir: Option<PathBuf>,
     /// The data directory, for installed plugins.
     pub data_dir: PathBuf,
-}
-
-/// One plugin's answer.
-#[derive(Debug, Clone, Serialize)]
-pub struct DetectorAnswer {
-    /// The plugin.
-    pub plugin: String,
-    /// Its version.
-    pub version: String,
-    /// What it said.
-    pub report: DetectReport,
-}
-
-/// What was detected.
-#[derive(Debug, Clone, Serialize)]
-pub struct DetectOutput {
-    /// The plugin that won, absent when none did.
-    pub plugin: Option<String>,
-    /// What it recognised.
-    pub chosen: Option<Detection>,
-    /// Why none was chosen.
-    pub failure: Option<Failure>,
-    /// All answers.
-    pub answers: Vec<DetectorAnswer>,
-    /// Plugins that could not be loaded, or failed: name and failure.
-    pub problems: Vec<(String, Failure)>,
-    /// The settings in force.
-    pub settings: Settings,
-    /// Wall clock of all detectors together, in milliseconds.
-    pub took_ms: u64,
-}
-
-/// What would be built.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlanOutput {
-    /// What was recognised.
-    pub detection: Detection,
-    /// The plan and whose it is.
-    pub stored: StoredPlan,
-    /// What the plugin logged.
-    pub log: Vec<String>,
 }
 
 /// State of one part that the host needs.

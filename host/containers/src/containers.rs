@@ -24,6 +24,7 @@ use crate::client::{Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label
 use crate::engine::Engine;
 use crate::error::{Result, RuntimeError};
 use crate::files::{self, Files};
+use crate::init;
 use crate::logger;
 use crate::network::Attached;
 use crate::runtime::{
@@ -306,7 +307,9 @@ impl Engine {
         made: &Made<'_>,
         terminal: Option<TerminalSize>,
     ) -> Result<()> {
+        let init = init::path(self.paths().data());
         let surroundings = Surroundings {
+            init: &init,
             user: made.user,
             netns: made.attached.map(|attached| attached.netns.as_path()),
             files: made.files,

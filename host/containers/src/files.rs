@@ -26,7 +26,9 @@ pub(crate) fn write(
         ("/etc/hosts", hosts(&hostname, attached)),
     ];
     if let Some(attached) = attached {
-        let text = format!("nameserver {}\noptions ndots:0\n", attached.gateway);
+        // The helper is away for a moment when it reads its names anew: a question is asked again then.
+        let options = "ndots:0 timeout:1 attempts:5";
+        let text = format!("nameserver {}\noptions {options}\n", attached.gateway);
         texts.push(("/etc/resolv.conf", text));
     }
     let mut mounts = Vec::new();

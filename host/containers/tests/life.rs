@@ -353,3 +353,41 @@ async fn a_start_that_nobody_waits_for_any_more_leaves_nothing() {
     assert!(without_record > 0 && with_record > 0, "{without_record} and {with_record}");
     host.finish().await;
 }
+
+/// Runs a command under our first process, asks it to end, and gives back how it ended and what it said.
+async fn ends_under_init(host: &Host, argv: &[&str], signal: i32) -> (u32, String) {
+    let mut spec = host.shell("one", "");
+    spec.argv = argv.iter().map(|&word| word.to_owned()).collect();
+    spec.init = true;
+    host.engine.create_and_start(&spec).await.unwrap();
+    if signal != 0 {
+        until("the command runs", || {
+            let said = common::output(&spec.log.dir);
+            if said.contains("up") { Ok(()) } else { Err(said) }
+        })
+        .await;
+        host.engine.kill("one", signal, false).await.unwrap();
+    }
+    let exit = tokio::time::timeout(DEADLINE, host.engine.wait("one")).await.unwrap().unwrap();
+    host.engine.delete("one").await.unwrap();
+    (exit.code, common::output(&spec.log.dir))
+}
+
+#[tokio::test]
+async fn the_first_process_hands_signals_on_reaps_orphans_and_ends_as_the_command_does() {
+    let host = Host::start(217).await;
+    // No handler: process 1 itself would ignore it.
+    let deaf = ["/bin/sh", "-c", "echo up; exec sleep 1000"];
+    assert_eq!(ends_under_init(&host, &deaf, 15).await.0, 143);
+    let handles = ["/bin/sh", "-c", "trap 'exit 9' QUIT; echo up; while :; do sleep 0.1; done"];
+    assert_eq!(ends_under_init(&host, &handles, 3).await.0, 9);
+    assert_eq!(ends_under_init(&host, &["/bin/sh", "-c", "exit 5"], 0).await.0, 5);
+    // An orphan's parent is process 1: nothing is left of it a moment later.
+    let orphan = "(sh -c 'exit 0' & ); sleep 1; grep -l 'State:.Z' /proc/[0-9]*/status; echo done";
+    let (code, said) = ends_under_init(&host, &["/bin/sh", "-c", orphan], 0).await;
+    assert!(code == 0 && said.contains("done") && !said.contains("/status"), "{code}: {said}");
+    let (code, said) = ends_under_init(&host, &["no-such-command"], 0).await;
+    assert_eq!(code, 127);
+    assert!(said.contains("exec: \"no-such-command\": executable file not found"), "{said}");
+    host.finish().await;
+}

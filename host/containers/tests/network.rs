@@ -1,10 +1,18 @@
 //! The network under stress: in parallel, with broken namespaces, and with its helper killed.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+
 mod common;
 
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
 use common::{DEADLINE, Host, until};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use windlass_containers::Runtime;
-use windlass_containers::runtime::ExecSpec;
+use windlass_containers::runtime::{ExecSpec, Labels, TaskStatus};
 
 fn aardvark(host: &Host) -> Option<i32> {
     let path =
@@ -21,6 +29,36 @@ fn resolve(name: &str) -> ExecSpec {
         timeout: DEADLINE,
         tail_bytes_max: 1000,
     }
+}
+
+/// Asks for a name from inside a container, again and again for half a second; the first error that is no lack of
+/// an answer.
+async fn asks_for_names(host: &Host, id: &str) -> std::thread::JoinHandle<Option<ErrorKind>> {
+    let Some(TaskStatus::Running { pid }) = host.engine.status(id).await.unwrap() else {
+        panic!("{id} does not run");
+    };
+    let containers = host.engine.list(&Labels::new()).await.unwrap();
+    let own = containers.iter().find(|container| container.id == id).unwrap().address.unwrap();
+    let [a, b, c, _] = own.octets();
+    let gateway = std::net::Ipv4Addr::new(a, b, c, 1);
+    let query = b"\x57\x4c\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02db\x00\x00\x01\x00\x01";
+    std::thread::spawn(move || {
+        let netns = std::fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+        move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        let until = Instant::now() + Duration::from_millis(500);
+        let mut buffer = [0; 512];
+        while Instant::now() < until {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            socket.connect((gateway, 53)).unwrap();
+            socket.send(query).unwrap();
+            let error = socket.recv(&mut buffer).err().map(|error| error.kind());
+            if error.is_some_and(|kind| kind != ErrorKind::WouldBlock) {
+                return error;
+            }
+        }
+        None
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -79,7 +117,10 @@ async fn names_resolve_again_after_the_dns_helper_was_killed() {
     }
     let killed = aardvark(&host).unwrap();
     let pid = rustix::process::Pid::from_raw(killed).unwrap();
+    let asks = asks_for_names(&host, "web").await;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    // No answer is one that is asked for again; a refusal would be taken for one.
+    assert_eq!(asks.join().unwrap(), None, "asked while the helper was away");
     until("the helper is started again", || match aardvark(&host) {
         Some(pid) if pid != killed => Ok(()),
         other => Err(format!("{other:?}")),

@@ -62,6 +62,8 @@ pub struct Host {
     /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
     /// are removed.
     pub(crate) artifacts: tokio::sync::RwLock<()>,
+    /// Turns to look at a source without deploying it.
+    pub(crate) looks: tokio::sync::Semaphore,
     /// What the names that applications may reach led to lately.
     pub(crate) lookups: egress::Lookups,
     /// Which steps of builds are being carried out.

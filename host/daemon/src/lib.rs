@@ -69,6 +69,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let access = access::Access::open(&config.data_dir, &config.limits)?;
     let listener = bind(&config)?;
     let host = assemble(config, store).await?;
+    pipeline::ahead::remove_leftovers(&host);
     let work = {
         let host = host.clone();
         tokio::spawn(async move {
@@ -167,6 +168,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
         artifacts: tokio::sync::RwLock::new(()),
+        looks: tokio::sync::Semaphore::new(config.limits.deployments_running_max.max(1)),
         lookups: pipeline::egress::Lookups::default(),
         building: pipeline::Building::default(),
         built: Notify::new(),

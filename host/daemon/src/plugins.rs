@@ -36,6 +36,11 @@ impl Plugins {
         Self { sandbox, loaded, problems }
     }
 
+    /// All of them, bundled ones first.
+    pub(crate) fn all(&self) -> &[Plugin] {
+        &self.loaded
+    }
+
     /// All that fill a stage, bundled ones first.
     pub(crate) fn of(&self, stage: Stage) -> impl Iterator<Item = &Plugin> {
         self.loaded.iter().filter(move |plugin| plugin.info().stages.contains(&stage))

@@ -67,7 +67,8 @@ fn address(instance: &Instance, port: Option<u16>) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(instance.address), port.or(instance.port).unwrap_or_default())
 }
 
-/// GET, following redirects that stay on the same host.
+/// GET, following redirects that stay on the same host. An https address of this application is asked for
+/// without TLS, as the proxy does; one of the very path that was asked for is the answer.
 async fn http(
     address: SocketAddr,
     path: &str,
@@ -77,10 +78,12 @@ async fn http(
     let mut path = path.to_owned();
     for _ in 0..=redirects_max {
         match get(address, &path, headers).await {
-            Ok((status, Some(next))) if (300..400).contains(&status) => match same_host(&next) {
-                Some(next) => path = next,
-                None => return ProbeOutcome::Status(status),
-            },
+            Ok((status, Some(location))) if (300..400).contains(&status) => {
+                match same_host(&location) {
+                    Some(next) if next != path || !location.starts_with("https:") => path = next,
+                    _ => return ProbeOutcome::Status(status),
+                }
+            }
             Ok((status, _)) => return ProbeOutcome::Status(status),
             Err(outcome) => return outcome,
         }
@@ -95,7 +98,7 @@ fn same_host(location: &str) -> Option<String> {
     }
     let uri: hyper::Uri = location.parse().ok()?;
     let here = uri.host().is_some_and(|host| host == HOST_NAME);
-    (here && uri.scheme_str() == Some("http"))
+    (here && matches!(uri.scheme_str(), Some("http" | "https")))
         .then(|| uri.path_and_query().map_or("/", |p| p.as_str()).to_owned())
 }
 
@@ -162,14 +165,63 @@ fn from_io(error: &std::io::Error) -> ProbeOutcome {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
     fn redirects_are_followed_on_the_same_host_only() {
         assert_eq!(same_host("/login?x=1").as_deref(), Some("/login?x=1"));
         assert_eq!(same_host("http://localhost/up").as_deref(), Some("/up"));
-        assert_eq!(same_host("https://localhost/up"), None);
+        assert_eq!(same_host("https://localhost/up?x").as_deref(), Some("/up?x"));
+        assert_eq!(same_host("https://localhost").as_deref(), Some("/"));
+        assert_eq!(same_host("https://elsewhere/up"), None);
+        assert_eq!(same_host("ftp://localhost/up"), None);
         assert_eq!(same_host("//elsewhere/up"), None);
         assert_eq!(same_host("http://elsewhere/"), None);
+    }
+
+    /// Answers each request for `/` with a redirect to this, and all others with status 204; where
+    /// `trusts` is set, only those that did not come through TLS are redirected, to their own path.
+    async fn serve(location: &'static str, trusts: bool) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let read = stream.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
+                let secure = head.contains("x-forwarded-proto: https\r\n");
+                let redirects = if trusts { !secure } else { head.starts_with("get / ") };
+                let answer = if redirects {
+                    format!("HTTP/1.1 301 X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")
+                } else {
+                    "HTTP/1.1 204 X\r\n\r\n".to_owned()
+                };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn an_application_that_wants_tls_answers() {
+        let plain = KeyValues::new();
+        let secure = vec![("x-forwarded-proto".to_owned(), "https".to_owned())];
+        let status = ProbeOutcome::Status;
+        // As applications do that lead everyone to TLS and trust the proxy.
+        let guarded = serve("https://localhost/up", true).await;
+        assert_eq!(http(guarded, "/up", &secure, 3).await, status(204));
+        assert_eq!(http(guarded, "/up", &plain, 3).await, status(301));
+        // An address that the application wrote with the scheme that it was told.
+        let absolute = serve("https://localhost/login", false).await;
+        assert_eq!(http(absolute, "/", &secure, 3).await, status(204));
+        // One that does not trust the proxy is not asked again and again.
+        let deaf = serve("https://localhost/", false).await;
+        assert_eq!(http(deaf, "/", &secure, 3).await, status(301));
+        let elsewhere = serve("https://example.com/", false).await;
+        assert_eq!(http(elsewhere, "/", &secure, 3).await, status(301));
+        let circle = serve("http://localhost/", false).await;
+        assert_eq!(http(circle, "/", &secure, 3).await, status(310));
     }
 }

@@ -95,6 +95,7 @@ async fn assemble(
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
         artifacts: tokio::sync::RwLock::new(()),
+        looks: tokio::sync::Semaphore::new(config.limits.deployments_running_max.max(1)),
         lookups: crate::pipeline::egress::Lookups::default(),
         building: crate::pipeline::Building::default(),
         built: tokio::sync::Notify::new(),

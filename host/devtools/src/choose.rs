@@ -269,6 +269,7 @@ mod tests {
             confidence,
             evidence: vec![Evidence { path: format!("{id}.json"), detail: "key".into() }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
+            app_dir: None,
             notes_json: String::new(),
             refusal: None,
         }

@@ -4,9 +4,11 @@
 //! ([`choose`]) and the settings are the same ones that the pipeline uses, and plugins see the folder
 //! as an upload would carry it ([`tree`]).
 
+pub mod ask;
 pub mod choose;
 pub mod local;
 pub mod tree;
 
+pub use ask::{Asking, Detected, PORT_DEFAULT, web_port};
 pub use choose::{Chosen, choose, require_builder};
-pub use local::{Config, Detected, Planned, Request, default_cache_dir, detect, plan};
+pub use local::{Config, Request, default_cache_dir, detect, plan};

@@ -1,16 +1,16 @@
 //! Detecting and planning a folder on this machine.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
 
-use windlass_model::deployment::StoredPlan;
-use windlass_model::plan::{Context, DetectReport, Detection};
-use windlass_model::plugin::{PluginInfo, Stage};
+use windlass_model::ahead::PlanOutput;
+use windlass_model::plan::Context;
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure, Limits};
-use windlass_sandbox::{LoadProblem, LogLevel, Plugin, Sandbox, SandboxConfig, Source};
+use windlass_sandbox::{LoadProblem, NotAsked, Plugin, Sandbox, SandboxConfig, Source};
 
-use crate::choose::{Chosen, choose, require_builder};
+use crate::ask::{Asking, Detected};
+use crate::choose::Chosen;
 use crate::tree::Tree;
 
 /// How plugins are found and run.
@@ -45,32 +45,6 @@ pub struct Request {
     pub framework: Option<String>,
 }
 
-/// What was detected.
-#[derive(Debug)]
-pub struct Detected {
-    /// The winner, or why there is none.
-    pub outcome: Result<Chosen, Failure>,
-    /// All answers.
-    pub reports: Vec<(PluginInfo, DetectReport)>,
-    /// Plugins that could not be loaded: file name and failure.
-    pub problems: Vec<(String, Failure)>,
-    /// The settings in force.
-    pub settings: Settings,
-    /// Wall clock of all detectors together, in milliseconds.
-    pub took_ms: u64,
-}
-
-/// What would be built.
-#[derive(Debug)]
-pub struct Planned {
-    /// What was recognised.
-    pub detection: Detection,
-    /// The plan, validated.
-    pub stored: StoredPlan,
-    /// What the plugin said, debug lines left out.
-    pub log: Vec<String>,
-}
-
 /// `$XDG_CACHE_HOME/windlass`, `~/.cache/windlass`, or a folder of this user for temporary files.
 pub fn default_cache_dir() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -86,7 +60,7 @@ pub fn default_cache_dir() -> PathBuf {
 /// When settings, folder or plugins cannot be read. That nothing is recognised, or that a detector
 /// fails, is part of the answer.
 pub async fn detect(config: &Config, request: &Request) -> Result<Detected, Failure> {
-    Session::open(config, request)?.detect().await
+    Ok(Session::open(config, request)?.detect().await)
 }
 
 /// Says how a folder would be built.
@@ -94,10 +68,10 @@ pub async fn detect(config: &Config, request: &Request) -> Result<Detected, Fail
 /// # Errors
 /// As [`detect`]; and when nothing is recognised, or the builder refuses, fails or gives an invalid
 /// plan.
-pub async fn plan(config: &Config, request: &Request) -> Result<Planned, Failure> {
+pub async fn plan(config: &Config, request: &Request) -> Result<PlanOutput, Failure> {
     let session = Session::open(config, request)?;
-    let chosen = session.detect().await?.outcome?;
-    session.plan(chosen).await
+    let chosen = session.detect().await.outcome?;
+    session.plan(&chosen).await
 }
 
 /// Everything that both questions need.
@@ -153,74 +127,39 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn detect(&self) -> Result<Detected, Failure> {
-        let started = Instant::now();
-        let context = self.context();
-        let mut reports = Vec::new();
-        let mut failed = None;
-        for plugin in self.plugins.iter().filter(|plugin| plugin.fills(Stage::Detector)) {
-            let call = self.sandbox.detect(plugin, &self.source, &context).await;
-            match call.result {
-                Ok(report) => reports.push((plugin.info().clone(), report)),
-                // One detector less could make another win: as in a deployment, that is a failure.
-                Err(fault) if failed.is_none() => {
-                    failed = Some(fault.to_failure(plugin.name(), Stage::Detector));
-                }
-                Err(_) => {}
-            }
+    fn asking<'b>(&'b self, sandbox: &'b Sandbox, context: &'b Context) -> Asking<'b> {
+        Asking {
+            sandbox,
+            plugins: &self.plugins,
+            source: &self.source,
+            context,
+            settings: &self.settings,
+            port: None,
+            limits: &self.limits.build,
         }
-        let outcome = match failed {
-            Some(failure) => Err(failure),
-            None => choose(&reports, self.settings.build.framework.as_deref()),
-        };
-        Ok(Detected {
-            outcome,
-            reports,
-            problems: self.problems.clone(),
-            settings: self.settings.clone(),
-            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
     }
 
-    async fn plan(&self, chosen: Chosen) -> Result<Planned, Failure> {
-        require_builder(&chosen)?;
-        let name = chosen.plugin.manifest.name.clone();
-        let plugin = self
-            .plugins
-            .iter()
-            .find(|plugin| plugin.info().digest == chosen.plugin.digest)
-            .ok_or_else(|| missing(&name))?;
+    async fn detect(&self) -> Detected {
         let context = self.context();
-        let call = self.sandbox.plan(plugin, &self.source, &context, &chosen.detection).await;
-        let log = call
-            .log
-            .into_iter()
-            .filter(|(level, _)| *level != LogLevel::Debug)
-            .map(|(_, text)| text)
-            .collect();
-        let plan = call.result.map_err(|fault| fault.to_failure(&name, Stage::Builder))?;
-        plan.validate(&self.limits.build).map_err(|problem| {
-            Failure::plugin(
-                &name,
-                "plan.invalid",
-                format!("the plugin {name} gave a plan that cannot be carried out"),
-                problem.to_string(),
-                format!(
-                    "report it to the author of {name}, or set `build.framework` in windlass.toml \
-                     to choose another plugin"
-                ),
-            )
-        })?;
-        Ok(Planned { detection: chosen.detection, stored: StoredPlan { plugin: name, plan }, log })
+        let detected = self.asking(&self.sandbox, &context).detect().await;
+        Detected { problems: self.problems.clone(), ..detected }
+    }
+
+    /// No registry is asked: what images bring is not known, and that is said.
+    async fn plan(&self, chosen: &Chosen) -> Result<PlanOutput, Failure> {
+        let images = Arc::new(NotAsked::default());
+        let sandbox = self.sandbox.with_images(images.clone());
+        let context = self.context();
+        let mut planned = self.asking(&sandbox, &context).plan(chosen).await?;
+        planned.log.extend(images.names().iter().map(|name| not_known(name)));
+        Ok(planned)
     }
 }
 
-fn missing(name: &str) -> Failure {
-    Failure::host(
-        "plugin.missing",
-        format!("the plugin {name} is not loaded"),
-        "it answered a moment ago and is gone",
-        "try again",
+fn not_known(image: &str) -> String {
+    format!(
+        "what the image {image} brings (variables, user, folder, command, triggers) is not known here and left \
+         out: its registry is asked when it is deployed"
     )
 }
 
@@ -343,6 +282,18 @@ mod tests {
         request.app_dir = Some("y/".into());
         let build = read_settings(&request).unwrap().build;
         assert_eq!((build.framework.as_deref(), build.app_dir.as_str()), (Some("b"), "y"));
+    }
+
+    #[tokio::test]
+    async fn an_image_is_there_although_no_registry_is_asked_and_that_is_said() {
+        use windlass_sandbox::ImageLookup as _;
+        let images = NotAsked::default();
+        for name in ["node:22", "alpine", "node:22"] {
+            let config = images.config(name, "linux/amd64").await.unwrap();
+            assert!(config.digest.is_empty() && config.env.is_empty());
+        }
+        assert_eq!(images.names(), ["alpine", "node:22"]);
+        assert!(not_known("node:22").contains("the image node:22 brings"));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! Reading order: [`id`], [`deployment`], [`plan`], [`failure`], [`settings`], [`api`].
 
 pub mod access;
+pub mod ahead;
 pub mod ansi;
 pub mod api;
 pub mod audit;

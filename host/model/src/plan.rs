@@ -75,6 +75,10 @@ pub struct Detection {
     pub evidence: Vec<Evidence>,
     /// Ids that this one is a special case of.
     pub supersedes: Vec<String>,
+    /// The application's folder from the source's root, where it is not that of the settings: the member of a
+    /// workspace that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_dir: Option<String>,
     /// The plugin's notes for its builder; opaque to the host.
     pub notes_json: String,
     /// Recognised, but it cannot be built: if this detection is chosen, the deployment fails with
@@ -419,6 +423,22 @@ pub struct ImageDetails {
     /// Whether it is whole: nothing is completed from the image at the bottom.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+}
+
+impl ImageDetails {
+    /// How its own process is asked whether it is well, with the shell of the image in a line's front.
+    pub fn health_check(&self) -> Option<HealthCheck> {
+        let mut check = self.health.clone()?;
+        if let [kind, line] = check.test.as_slice()
+            && kind == "CMD-SHELL"
+            && !self.shell.is_empty()
+        {
+            let line = line.clone();
+            check.test = std::iter::once("CMD".to_owned()).chain(self.shell.clone()).collect();
+            check.test.push(line);
+        }
+        Some(check)
+    }
 }
 
 /// How an image says that its process is asked whether it is well, in the form of images.

@@ -1,5 +1,6 @@
 //! What a builder may ask about base images. The host that has a registry client answers.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,25 @@ pub trait ImageLookup: Send + Sync {
     /// # Errors
     /// See [`ImageError`].
     async fn config(&self, reference: &str, platform: &str) -> Result<ImageConfig, ImageError>;
+}
+
+/// The answer where no registry is to be asked: every image is there, and nothing is known of it.
+#[derive(Debug, Default)]
+pub struct NotAsked(Mutex<BTreeSet<String>>);
+
+impl NotAsked {
+    /// The images that somebody wanted to know about.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl ImageLookup for NotAsked {
+    async fn config(&self, reference: &str, _platform: &str) -> Result<ImageConfig, ImageError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned());
+        Ok(ImageConfig::default())
+    }
 }
 
 /// The longest look-up of one image.

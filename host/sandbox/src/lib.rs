@@ -31,7 +31,7 @@ mod streams;
 pub use call::Call;
 pub use compiled::{CompileError, compile_main};
 pub use fault::{Limit, LoadError, LoadProblem, PluginFault};
-pub use images::{ImageConfig, ImageError, ImageLookup};
+pub use images::{ImageConfig, ImageError, ImageLookup, NotAsked};
 pub use inspect::{Inspected, inspect};
 pub use log::{LogEntry, LogLevel};
 pub use plugin::Plugin;

@@ -2,6 +2,8 @@
 //!
 //! Every path is resolved by the kernel beneath the root's own descriptor, so neither `..`, nor an
 //! absolute path, nor a symlink that is exchanged meanwhile leads out. Only regular files are opened.
+//!
+//! The tree is walked once: every detector asks for lists of the same names, which are answered from memory.
 
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,6 +20,8 @@ use crate::bindings::source::{Entry, Kind, ListOptions, Listing, ReadError};
 
 /// Deepest folder that a listing enters: each level holds a descriptor.
 const DEPTH_MAX: u32 = 128;
+/// Most names of a tree that are held; lists of a larger one walk it each time.
+const NAMES_MAX: usize = 200_000;
 
 /// A source cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +41,16 @@ struct Opened {
     root: PathBuf,
     folder: OwnedFd,
     tree: Digest,
-    special: OnceLock<bool>,
+    names: OnceLock<Names>,
+}
+
+/// What one walk of the whole tree found.
+#[derive(Debug)]
+struct Names {
+    /// There is a FIFO, a socket or a device, or the tree could not be walked.
+    special: bool,
+    /// Every path with its kind, sorted; `None` where there are too many, or not all were seen.
+    all: Option<Vec<(String, Kind)>>,
 }
 
 impl Source {
@@ -51,8 +64,8 @@ impl Source {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(&root, flags, Mode::empty()) {
             Ok(folder) => {
-                let special = OnceLock::new();
-                Ok(Self(Arc::new(Opened { root, folder, tree: tree_digest, special })))
+                let names = OnceLock::new();
+                Ok(Self(Arc::new(Opened { root, folder, tree: tree_digest, names })))
             }
             Err(errno) => Err(SourceError { path: root, source: errno.into() }),
         }
@@ -71,12 +84,21 @@ impl Source {
     /// Whether the tree holds a FIFO, a socket or a device. Opening such a file can block forever or
     /// have effects, so a tree with one is shown through the batch interface only. Looked up once.
     pub(crate) fn has_special_files(&self) -> bool {
-        *self.0.special.get_or_init(|| {
-            let Ok(folder) = self.open_folder("") else {
-                return true;
+        self.names().special
+    }
+
+    fn names(&self) -> &Names {
+        self.0.names.get_or_init(|| {
+            let mut namer = Namer { special: false, all: Some(Vec::new()) };
+            let walked = match self.open_folder("") {
+                Ok(folder) => walk(folder.as_fd(), "", 1, &mut namer),
+                Err(error) => Err(error),
             };
-            let mut finder = Finder { special: false };
-            walk(folder.as_fd(), "", 1, &mut finder).is_err() || finder.special
+            let mut all = namer.all.filter(|_| matches!(walked, Ok(true)));
+            if let Some(all) = &mut all {
+                all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            }
+            Names { special: namer.special || walked.is_err(), all }
         })
     }
 
@@ -89,16 +111,33 @@ impl Source {
         let host = limits.list_entries_max as usize;
         let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
         let depth_max = if options.max_depth == 0 { u32::MAX } else { options.max_depth };
-        let folder = self.open_folder(&options.under)?;
         let under = options.under.trim_matches('/');
         let globs = globs_of(&options.globs)?;
         let mut lister = Lister { globs, under, depth_max, held_max: host, entries: Vec::new() };
-        let complete = walk(folder.as_fd(), "", 1, &mut lister)?;
+        let complete = match self.named_below(under) {
+            Some(names) => lister.pick(self.0.folder.as_fd(), names),
+            None => walk(self.open_folder(&options.under)?.as_fd(), "", 1, &mut lister)?,
+        };
         let mut entries = lister.entries;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let truncated = !complete || entries.len() > limit;
         entries.truncate(limit);
         Ok(Listing { entries, truncated })
+    }
+
+    /// What the walk of the tree found below a folder; `None` where it has to be walked: it is no plain folder
+    /// of the tree, or the tree is too large.
+    fn named_below(&self, under: &str) -> Option<&[(String, Kind)]> {
+        let all = self.names().all.as_deref()?;
+        if under.is_empty() {
+            return Some(all);
+        }
+        let is_folder = all.binary_search_by(|(path, _)| path.as_str().cmp(under));
+        all.get(is_folder.ok()?).filter(|(_, kind)| *kind == Kind::Directory)?;
+        let (first, behind) = (format!("{under}/"), format!("{under}0"));
+        let from = all.partition_point(|(path, _)| *path < first);
+        let until = all.partition_point(|(path, _)| *path < behind);
+        all.get(from..until)
     }
 
     /// See the contract: `source.read-many`.
@@ -205,14 +244,21 @@ fn walk(
     Ok(true)
 }
 
-struct Finder {
+struct Namer {
     special: bool,
+    all: Option<Vec<(String, Kind)>>,
 }
 
-impl Visitor for Finder {
-    fn entry(&mut self, _: BorrowedFd<'_>, _: &str, _: &str, kind: FileType) -> bool {
-        self.special = kind_of(kind) == Kind::Other;
-        !self.special
+impl Visitor for Namer {
+    fn entry(&mut self, _: BorrowedFd<'_>, _: &str, path: &str, kind: FileType) -> bool {
+        let kind = kind_of(kind);
+        self.special |= kind == Kind::Other;
+        self.all.take_if(|all| all.len() == NAMES_MAX);
+        if let Some(all) = &mut self.all {
+            all.push((path.to_owned(), kind));
+        }
+        // A tree of which neither is wanted need not be walked to its end.
+        !self.special || self.all.is_some()
     }
 
     fn enters(&self, _depth: u32) -> bool {
@@ -228,22 +274,43 @@ struct Lister<'a> {
     entries: Vec<Entry>,
 }
 
-impl Visitor for Lister<'_> {
-    fn entry(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: FileType) -> bool {
-        if self.globs.as_ref().is_some_and(|globs| !globs.is_match(path)) {
-            return true;
-        }
+impl Lister<'_> {
+    /// Takes what is wanted of the names below `under`; says whether it saw everything.
+    fn pick(&mut self, root: BorrowedFd<'_>, names: &[(String, Kind)]) -> bool {
+        let cut = if self.under.is_empty() { 0 } else { self.under.len() + 1 };
+        let deepest = usize::try_from(self.depth_max).unwrap_or(usize::MAX);
+        names.iter().all(|(path, kind)| {
+            let below = path.get(cut..).unwrap_or_default();
+            let too_deep = below.bytes().filter(|byte| *byte == b'/').count() >= deepest;
+            too_deep || !self.wants(below) || self.take(root, path, path, *kind)
+        })
+    }
+
+    fn wants(&self, path: &str) -> bool {
+        self.globs.as_ref().is_none_or(|globs| globs.is_match(path))
+    }
+
+    /// Adds an entry, `name` as seen from the folder `at`; false when it cannot be held any more.
+    fn take(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: Kind) -> bool {
         if self.entries.len() >= self.held_max {
             return false;
         }
-        let kind = kind_of(kind);
         let size = if kind == Kind::File { size_of(at, name) } else { 0 };
-        let path = match self.under {
+        self.entries.push(Entry { path: path.to_owned(), kind, size });
+        true
+    }
+}
+
+impl Visitor for Lister<'_> {
+    fn entry(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: FileType) -> bool {
+        if !self.wants(path) {
+            return true;
+        }
+        let whole = match self.under {
             "" => path.to_owned(),
             under => format!("{under}/{path}"),
         };
-        self.entries.push(Entry { path, kind, size });
-        true
+        self.take(at, name, &whole, kind_of(kind))
     }
 
     fn enters(&self, depth: u32) -> bool {
@@ -284,5 +351,62 @@ fn read_error(errno: Errno) -> ReadError {
         Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG => ReadError::NotFound,
         Errno::XDEV | Errno::LOOP | Errno::ACCESS | Errno::PERM => ReadError::Denied,
         _ => ReadError::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(root: &Path, path: &str) {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, path.as_os_str().as_encoded_bytes()).unwrap();
+    }
+
+    fn opened(root: &Path) -> Source {
+        Source::open(root, Digest::of(b"tree")).unwrap()
+    }
+
+    /// One that holds no names, as of a tree with too many.
+    fn without_names(root: &Path) -> Source {
+        let source = opened(root);
+        source.0.names.set(Names { special: false, all: None }).unwrap();
+        source
+    }
+
+    #[test]
+    fn a_list_from_memory_is_that_of_a_walk() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["package.json", "a", "apps/web/package.json", "apps/web/src/x.ts"] {
+            write(root, path);
+        }
+        for path in ["apps-2/y.ts", "apps/api/go.mod", ".git/config", "apps/api/cmd/z/main.go"] {
+            write(root, path);
+        }
+        symlink("apps/web", root.join("link")).unwrap();
+        let (held, walked) = (opened(root), without_names(root));
+        let limits = windlass_model::Limits::default().plugin;
+        let globs: [&[&str]; 4] =
+            [&[], &["**/package.json"], &["*.ts", "src/*"], &["**/*.{go,ts}"]];
+        let said = |listing: Result<Listing, ReadError>| {
+            let plain = |entry: &Entry| (entry.path.clone(), entry.kind, entry.size);
+            listing.map(|it| (it.entries.iter().map(plain).collect::<Vec<_>>(), it.truncated)).ok()
+        };
+        for under in ["", "apps", "apps/", "apps/web", "./apps", "link", "a", "absent", "../x"] {
+            for globs in globs {
+                for (max_depth, limit) in [(0, 0), (1, 0), (2, 0), (0, 2)] {
+                    let globs = globs.iter().map(|&glob| glob.to_owned()).collect();
+                    let options = ListOptions { under: under.to_owned(), globs, max_depth, limit };
+                    let held = said(held.list(&options, &limits));
+                    assert_eq!(held, said(walked.list(&options, &limits)), "{options:?}");
+                    assert_eq!(held.is_some(), !["a", "absent", "../x"].contains(&under));
+                }
+            }
+        }
+        assert!(held.0.names.get().unwrap().all.is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! The functions of the pure stages.
 
 use serde::Serialize;
+use tokio::task::JoinSet;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use windlass_model::deployment::ArtifactProcess;
@@ -31,6 +32,25 @@ impl Sandbox {
         context: &Context,
     ) -> Call<DetectReport> {
         self.call(plugin, Some(source), Detect { context }).await
+    }
+
+    /// Asks all detectors at once; the answers are in the order of the plugins. Dropping the future ends the
+    /// calls.
+    pub async fn detect_all(
+        &self,
+        plugins: &[&Plugin],
+        source: &Source,
+        context: &Context,
+    ) -> Vec<Call<DetectReport>> {
+        let mut calls = JoinSet::new();
+        for (place, &plugin) in plugins.iter().enumerate() {
+            let (sandbox, plugin) = (self.clone(), plugin.clone());
+            let (source, context) = (source.clone(), context.clone());
+            calls.spawn(async move { (place, sandbox.detect(&plugin, &source, &context).await) });
+        }
+        let mut answers = calls.join_all().await;
+        answers.sort_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, call)| call).collect()
     }
 
     /// Asks a builder for the plan of what was detected. The plan is validated.

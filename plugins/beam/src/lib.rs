@@ -61,7 +61,8 @@ impl Detector for Beam {
         let chosen = version::choose(&facts, &app);
         found.toolchains.push(chosen.toolchain);
         found.evidence.extend(chosen.evidence);
-        Ok(forced::apply(found.into(), asked))
+        let report = forced::apply(found.into(), asked);
+        Ok(spelling::beside(report, source, "elixir", &["Procfile"]))
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) const FILE: &str = "mix.exs";
 pub(crate) struct Mix {
     /// Name of the release, which is also that of its start script.
     pub(crate) release: String,
+    /// Whether `mix.exs` lists it; `mix release` takes a name only then.
+    pub(crate) listed: bool,
     pub(crate) phoenix: bool,
     /// The folder whose `mix.exs` defines `assets.deploy`, if one does.
     pub(crate) assets: Option<String>,
@@ -54,7 +56,8 @@ pub(crate) fn decide(facts: &Facts, asked: bool) -> Option<Result<Mix, NearMiss>
         .next()
         .is_some();
     let starts = all.contains("mod: {") || all.contains("mod: ");
-    let name = release(facts, &text, umbrella);
+    let listed = listed(&text);
+    let name = listed.clone().or_else(|| implied(facts, &text, umbrella));
     let runs = starts || (unknown && application) || asked;
     let reason = match (runs, &name) {
         (false, _) => Some(
@@ -86,6 +89,7 @@ pub(crate) fn decide(facts: &Facts, asked: bool) -> Option<Result<Mix, NearMiss>
     };
     Some(Ok(Mix {
         release: name.unwrap_or_default(),
+        listed: listed.is_some(),
         phoenix,
         assets: assets(facts),
         dependencies: facts.has("mix.lock") || unknown || has_dependencies(&all),
@@ -112,27 +116,31 @@ fn assets(facts: &Facts) -> Option<String> {
     defines.next().map(|path| path.trim_end_matches(FILE).trim_end_matches('/').to_owned())
 }
 
-/// `releases: [name: [`, else `app: :name`, else the name of the one file in `lib`.
-fn release(facts: &Facts, text: &str, umbrella: bool) -> Option<String> {
-    let word = |rest: &str| {
-        let rest = rest.trim_start_matches([' ', '\n', '\r', '\t']);
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        (end > 0).then(|| rest[..end].to_owned())
-    };
-    let listed = after(text, "releases: [").and_then(word);
-    let defined = || {
+/// The name that a text begins with.
+fn word(rest: &str) -> Option<String> {
+    let rest = rest.trim_start();
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    (end > 0).then(|| rest[..end].to_owned())
+}
+
+/// `releases: [name: [`, in place or in a function.
+fn listed(text: &str) -> Option<String> {
+    after(text, "releases: [").and_then(word).or_else(|| {
         after(text, "def releases do")
             .or_else(|| after(text, "defp releases do"))
             .and_then(|rest| word(rest.trim_start().strip_prefix('[')?))
-    };
-    let own = || if umbrella { None } else { after(text, "app: :").and_then(word) };
-    let unread = || {
+    })
+}
+
+/// Without such a list: `app: :name`, else the name of the one folder in `lib`.
+fn implied(facts: &Facts, text: &str, umbrella: bool) -> Option<String> {
+    let own = if umbrella { None } else { after(text, "app: :").and_then(word) };
+    own.or_else(|| {
         let folders =
             facts.listed(|path| path.starts_with("lib/") && path.ends_with("/application.ex"));
         let name = folders.filter_map(|path| path.split('/').nth(1)).next()?;
         text.trim().is_empty().then(|| name.trim_end_matches("_web").to_owned())
-    };
-    listed.or_else(defined).or_else(own).or_else(unread)
+    })
 }
 
 fn has_dependencies(text: &str) -> bool {

@@ -209,7 +209,8 @@ impl Mixed<'_> {
             Some(folder) => format!(" && (cd {folder} && mix assets.deploy)"),
             None => String::new(),
         };
-        format!("mix compile{assets} && mix release {} --overwrite", self.mix.release)
+        let name = if self.mix.listed { format!(" {}", self.mix.release) } else { String::new() };
+        format!("mix compile{assets} && mix release{name} --overwrite")
     }
 
     /// The built tree with everything in it.

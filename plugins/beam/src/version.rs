@@ -1,6 +1,6 @@
 //! Which Elixir, Gleam or Erlang: the first of these that says anything, in this order. `windlass.toml`,
-//! `.tool-versions`, `mise.toml`, the buildpack's or the version manager's file, the manifest, what the
-//! application ran with before, the default.
+//! `.tool-versions`, `mise.toml`, the buildpack's or the version manager's file, the manifest, another
+//! platform's file, what the application ran with before, the default.
 
 use windlass_plugin_common::pins;
 use windlass_plugin_common::version::npm;
@@ -46,6 +46,7 @@ pub(crate) fn choose(facts: &Facts, app: &App) -> Chosen {
     }
     let required = required.map(range);
     all.extend(Pin::new(manifest, name, &required.unwrap_or_default()));
+    all.extend(wanted::elsewhere(facts.source, &[name]));
     let before: Vec<Toolchain> =
         facts.previous(name).map(|version| Toolchain::new(name, version)).into_iter().collect();
     let unreadable = all.iter().find(|pin| npm(&pin.requirement).is_none());

@@ -5,8 +5,8 @@ use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Base, Copy, Run, Step};
 use windlass_sdk::{KeyValues, Toolchain};
 
-use crate::package_json::PackageJson;
-use crate::{layout, pins, version};
+use crate::package_json::{self, PackageJson};
+use crate::{layout, others, pins, pnpm, version};
 
 /// Id of the step.
 const STEP: &str = "node";
@@ -83,7 +83,11 @@ impl Assets {
             return step;
         }
         step = step.op(layout::files(self.files.iter().cloned()));
-        step.op(self.cached(Run::new(self.install())).network())
+        let install = self.cached(Run::new(self.install())).network();
+        // It would ask before it replaces what is there; a build must not see this variable, which makes
+        // errors of some tools' warnings.
+        let asks = self.manager.program == "pnpm";
+        step.op(if asks { install.env("CI", "true") } else { install })
     }
 
     /// Node.js and the package managers, out of the step.
@@ -108,7 +112,6 @@ impl Assets {
     pub fn env(&self) -> KeyValues {
         let own: &[(&str, &str)] = match self.manager.program {
             "pnpm" => &[
-                ("CI", "true"),
                 ("npm_config_store_dir", "/root/.pnpm-store"),
                 ("pnpm_config_store_dir", "/root/.pnpm-store"),
             ],
@@ -157,7 +160,8 @@ impl Assets {
     }
 }
 
-/// `windlass.toml`, the files of version managers, `engines.node`, what built it before, the default.
+/// `windlass.toml`, the files of version managers, `engines.node`, what another platform is told, what built it
+/// before, the default.
 fn requirement(
     settings: &Settings,
     previous: &[Toolchain],
@@ -175,11 +179,13 @@ fn requirement(
     let asked = settings.build.toolchain.get("node").cloned();
     let pinned = [".nvmrc", ".node-version"].into_iter().find_map(file);
     let asked = asked.or(pinned).or_else(tools).or_else(engine);
-    asked.filter(|range| version::npm(range).is_some()).or_else(before).unwrap_or_default()
+    let asked = asked.filter(|range| version::npm(range).is_some());
+    let elsewhere = || Some(others::version(&["node"], |file| files.text(file))?.0.value);
+    asked.or_else(elsewhere).or_else(before).unwrap_or_default()
 }
 
 fn manager(package: Option<&PackageJson>, lock: Option<&str>, files: &impl Files) -> Manager {
-    let named = package.and_then(PackageJson::package_manager);
+    let named = package.and_then(|json| json.package_manager().or_else(|| json.dev_manager()));
     let by_lock = match lock {
         Some("pnpm-lock.yaml") => "pnpm",
         Some("yarn.lock") => "yarn",
@@ -190,14 +196,19 @@ fn manager(package: Option<&PackageJson>, lock: Option<&str>, files: &impl Files
     let program = named.and_then(|(name, _)| known.into_iter().find(|known| *known == name));
     let program = program.unwrap_or(by_lock);
     let version = named.filter(|(name, _)| *name == program).map(|(_, version)| version);
+    let version = version.filter(|version| !matches!(*version, "" | "*"));
     let text = || lock.and_then(|lock| files.text(lock)).unwrap_or_default();
     let berry = program == "yarn"
         && match version {
-            Some(version) => !version.starts_with("1."),
+            Some(version) => !package_json::is_yarn_classic(version),
             None => files.has(".yarnrc.yml") || text().contains("__metadata:"),
         };
+    let settings = || files.text(pnpm::WORKSPACE).unwrap_or_default();
     let package = match program {
-        "pnpm" => Some(format!("pnpm@{}", version.unwrap_or_else(|| pnpm(&text())))),
+        "pnpm" => {
+            let oldest = || pnpm::version(&text(), &settings(), package);
+            Some(format!("pnpm@{}", version.unwrap_or_else(oldest)))
+        }
         "yarn" if berry => Some(format!("@yarnpkg/cli-dist@{}", version.unwrap_or("4"))),
         "yarn" => Some(format!("yarn@{}", version.unwrap_or("1.22.22"))),
         "bun" => Some(format!("bun@{}", version.unwrap_or("1"))),
@@ -206,21 +217,12 @@ fn manager(package: Option<&PackageJson>, lock: Option<&str>, files: &impl Files
     Manager { program, package, berry }
 }
 
-/// The oldest pnpm that reads the lock file as it was written.
-fn pnpm(lock: &str) -> &'static str {
-    let line = lock.lines().find_map(|line| line.trim().strip_prefix("lockfileVersion:"));
-    match line.unwrap_or_default().trim().trim_matches(['\'', '"']).split('.').next() {
-        Some("5") => "7",
-        Some("6") => "8",
-        _ => "9",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use windlass_sdk::plan::Op;
 
     struct Tree(BTreeMap<&'static str, &'static str>);
 
@@ -254,6 +256,29 @@ mod tests {
     }
 
     #[test]
+    fn pnpm_is_the_one_that_the_files_were_written_by() {
+        let package = |text: &'static str| {
+            let files = [("package.json", PACKAGE), ("pnpm-lock.yaml", "lockfileVersion: '9.0'")];
+            assets(&[&files[..], &[("pnpm-workspace.yaml", text)]].concat()).manager.package
+        };
+        assert_eq!(package("packages:\n  - a\n").as_deref(), Some("pnpm@9"));
+        assert_eq!(package("onlyBuiltDependencies:\n  - esbuild\n").as_deref(), Some("pnpm@10"));
+        let named = r#"{"devEngines":{"packageManager":{"name":"pnpm","version":"10.4.1"}}}"#;
+        let named = assets(&[("package.json", named)]).manager.package;
+        assert_eq!(named.as_deref(), Some("pnpm@10.4.1"));
+    }
+
+    #[test]
+    fn only_the_installation_is_told_that_nobody_answers() {
+        let assets = assets(&[("package.json", PACKAGE), ("pnpm-lock.yaml", "")]);
+        let tells = |env: &KeyValues| env.iter().any(|(name, _)| name == "CI");
+        let step = assets.step();
+        let told = |op: &Op| matches!(op, Op::Run(run) if tells(&run.env));
+        assert!(step.ops.last().is_some_and(told));
+        assert!(!tells(&step.env) && !tells(&assets.build().env) && !tells(&assets.env()));
+    }
+
+    #[test]
     fn node_alone_installs_nothing() {
         let alone = assets(&[]);
         assert!(alone.step().ops.is_empty() && alone.packages().is_none() && !alone.builds());
@@ -261,5 +286,9 @@ mod tests {
         let pinned = assets(&[("package.json", PACKAGE), (".nvmrc", "20\n")]);
         assert!(pinned.builds() && pinned.packages().is_some());
         assert_eq!(pinned.toolchain.requirement, "20");
+        let netlify = ("netlify.toml", "[build.environment]\nNODE_VERSION = '18'\n");
+        let version = |files: &[(&'static str, &'static str)]| assets(files).toolchain.requirement;
+        assert_eq!(version(&[netlify]), "18");
+        assert_eq!(version(&[netlify, (".nvmrc", "22")]), "22");
     }
 }

@@ -7,10 +7,10 @@
 //! built against, and not packages of the same name.
 
 use windlass_sdk::config::{Migrate, Settings};
-use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
+use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{Source, Toolchain, log};
 
-use crate::layout::{self, APP, Declared, OUTPUT_APP, USER, on};
+use crate::layout::{self, APP, Declared, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
 use crate::procfile;
 
 /// Search path of the run image.
@@ -33,6 +33,9 @@ const COLLECT: &str = "ldd \"$program\" 2>/dev/null; done | \
     grep -vE '/(ld-linux[^/]*|lib(c|m|dl|pthread|rt|resolv|util))\\.so[^/]*$' | \
     while read -r library; do \
     install -D \"$library\" \"/out/usr/local/lib/app/$(basename \"$library\")\"; done";
+
+/// Below it, in `bin`, a migration tool is left: see [`Compiled::migrates`].
+pub const TOOLS: &str = "/tools";
 
 /// Where the build leaves a program.
 pub fn built(name: &str) -> String {
@@ -129,6 +132,32 @@ impl Compiled {
         plan.toolchains.extend([self.toolchain.clone(), debian]);
         plan.processes = processes(declared, start);
         plan
+    }
+
+    /// Adds the output for migrations: the application's image, and in it the program of a tool, which is
+    /// left in [`TOOLS`]. It is built of its name and version alone, so a change of the source does not
+    /// build it again. Without a tool the application's own programs migrate.
+    pub fn migrates(&self, plan: &mut BuildPlan, tool: Option<(&str, Run)>) {
+        let app = plan.outputs.iter().find(|output| output.name == OUTPUT_APP);
+        let Some(mut output) = app.cloned() else {
+            return;
+        };
+        OUTPUT_MIGRATE.clone_into(&mut output.name);
+        if let (Some((program, run)), Artifact::Image(image)) = (tool, &mut output.artifact) {
+            let compiler = Base::Step("compiler".to_owned());
+            let built = self.with_env(Step::new("tool", "build the migration tool", compiler));
+            let built = built.op(self.run(run));
+            let files = [format!("{TOOLS}/bin/{program}")];
+            let app = Base::Step(image.step.clone());
+            let step = Step::new("migrate", "prepare the migration", app).op(Copy::step(
+                &built.id,
+                files,
+                "/app/bin/",
+            ));
+            image.step.clone_from(&step.id);
+            plan.steps.extend([built, step]);
+        }
+        plan.outputs.push(output);
     }
 
     fn compiler(&self, settings: &Settings) -> Step {

@@ -6,9 +6,9 @@
 
 pub mod assets;
 pub mod command;
-pub mod composer;
 pub mod compiled;
 pub mod compose;
+pub mod composer;
 pub mod forced;
 pub mod glob;
 pub mod layout;
@@ -18,6 +18,7 @@ pub mod others;
 pub mod outline;
 pub mod package_json;
 pub mod pins;
+pub mod pnpm;
 pub mod procfile;
 pub mod python;
 pub mod settings;

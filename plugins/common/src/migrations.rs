@@ -142,6 +142,18 @@ pub const PAYLOAD: NodeTool = NodeTool {
     reads_typescript: true,
 };
 
+/// Further commands that change a database: program and words.
+const FURTHER: [(&str, &str); 8] = [
+    ("prisma", "db push"),
+    ("drizzle-kit", "push"),
+    ("drizzle-kit", "push:pg"),
+    ("knex", "migrate:up"),
+    ("kysely", "migrate latest"),
+    ("dbmate", "up"),
+    ("ace", "migration:run"),
+    ("build/ace.js", "migration:run"),
+];
+
 /// What runs TypeScript for tools that do not.
 const LOADERS: [&str; 5] = ["tsx", "ts-node", "@swc-node/register", "@swc/core", "tsconfig-paths"];
 /// Scripts that are part of something else.
@@ -175,6 +187,19 @@ fn calls(word: &str, program: &str) -> bool {
     let wrapped = word.strip_prefix(program).is_some_and(|rest| rest.starts_with("-ts-node"));
     let in_modules = word.contains("node_modules/") && word.split('/').any(|part| part == program);
     word == program || word == first || wrapped || in_modules
+}
+
+/// Whether a single command applies migrations, or changes a database in another way.
+pub fn applies(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let usual = NODE_TOOLS.into_iter().map(|tool| (tool.program, tool.verb));
+    usual.chain(FURTHER).any(|(program, verb)| {
+        let verb: Vec<&str> = verb.split(' ').collect();
+        let Some(at) = words.iter().position(|word| calls(word, program)) else {
+            return false;
+        };
+        words[at + 1..].windows(verb.len()).any(|part| part == verb)
+    })
 }
 
 /// Whether a tool is in use that is among the development dependencies, or that needs one of them.
@@ -224,6 +249,31 @@ mod tests {
             "scripts":{"migrate":"typeorm-ts-node-commonjs migration:run -d src/db.ts"}}"#;
         assert!(needs(typeorm, &[]));
         assert!(!needs(r#"{"dependencies":{"typeorm":"1"},"devDependencies":{"tsx":"4"}}"#, &[]));
+    }
+
+    #[test]
+    fn commands_that_change_a_database_are_known() {
+        for command in [
+            "npx prisma migrate deploy --schema db/schema.prisma",
+            "dotenv -e .env -- prisma db push",
+            "node ./node_modules/typeorm/cli.js migration:run",
+            "sequelize db:migrate",
+            "npm run typeorm -- migration:run",
+            "knex --knexfile db/knexfile.js migrate:latest",
+            "node ace migration:run --force",
+        ] {
+            assert!(applies(command), "{command}");
+        }
+        for command in [
+            "prisma generate",
+            "drizzle-kit generate",
+            "next build",
+            "sequelize db:migrate:undo",
+            "node-pg-migrate create up-to-date",
+            "payload migrate:create",
+        ] {
+            assert!(!applies(command), "{command}");
+        }
     }
 
     #[test]

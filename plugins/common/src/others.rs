@@ -14,11 +14,12 @@ use crate::yaml;
 mod clean;
 mod clouds;
 mod heroku;
+pub(crate) mod offered;
 mod railway;
 mod sites;
 
 /// The files, strongest first: where two say the same thing differently, the first is heard.
-pub const FILES: [&str; 16] = [
+pub const FILES: [&str; 17] = [
     "railway.toml",
     "railway.json",
     "railpack.json",
@@ -35,6 +36,7 @@ pub const FILES: [&str; 16] = [
     "static/_redirects",
     "_redirects",
     "now.json",
+    "Aptfile",
 ];
 
 /// What a value is for.
@@ -149,11 +151,31 @@ pub fn read(source: &Source) -> Others {
     others
 }
 
+/// The version of a toolchain, by any of these names, that the first of the files asks for and that can be had;
+/// `text` gives the text of a file. **It counts after every pin of the repository's own.**
+pub fn version(
+    names: &[&str],
+    text: impl Fn(&str) -> Option<String>,
+) -> Option<(Taken, &'static str)> {
+    FILES.into_iter().find_map(|name| {
+        let file = parse(name, &text(name)?)?;
+        let asks = |taken: &Taken| match &taken.field {
+            Field::Version(tool) => {
+                names.contains(&tool.as_str()) && offered::has(tool, &taken.value)
+            }
+            _ => false,
+        };
+        file.taken.into_iter().find(asks).map(|taken| (taken, name))
+    })
+}
+
 /// What a file says; `None` if it says nothing, or is another program's of the same name.
 pub fn parse(name: &'static str, text: &str) -> Option<File> {
     let mut file = File { name, ..File::default() };
     if name.ends_with("_redirects") {
         sites::redirects(&mut file, text);
+    } else if name == "Aptfile" {
+        heroku::aptfile(&mut file, text);
     } else {
         match value_of(name, text) {
             Ok(Value::Object(keys)) => read_keys(&mut file, &Value::Object(keys)),
@@ -260,6 +282,10 @@ impl File {
     }
 }
 
+/// What to do about packages of the system.
+const PACKAGES: &str =
+    "packages of the system are not installed from it: where one is missing, write a Dockerfile";
+
 fn with_advice(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
     let advice = match last {
@@ -275,6 +301,8 @@ fn with_advice(path: &str, value: &Value) -> String {
         "cron" | "crons" | "cronSchedule" => "there are no scheduled runs",
         "healthcheckTimeout" => "the time is health.timeout in windlass.toml",
         "buildpacks" => "the files of the application decide",
+        "mounts" | "disk" => "the folders that are kept are run.volumes in windlass.toml",
+        "aptPkgs" | "aptPackages" | "buildAptPackages" | "nixPkgs" | "nixLibs" => PACKAGES,
         "watchPatterns" | "ignoreCommand" => {
             "every deployment builds; what did not change is cached"
         }

@@ -33,6 +33,7 @@ pub struct PackageJson {
     types: Option<Value>,
     publish_config: Option<Value>,
     bin: Option<Value>,
+    pnpm: Option<Value>,
 }
 
 impl PackageJson {
@@ -95,11 +96,30 @@ impl PackageJson {
 
     /// The version of a runtime (`node`, `bun`, `deno`) in `devEngines.runtime`.
     pub fn dev_engine(&self, runtime: &str) -> Option<&str> {
-        let listed = self.dev_engines.as_ref()?.get("runtime")?;
-        let one = std::slice::from_ref(listed);
-        let all = listed.as_array().map_or(one, Vec::as_slice);
         let named = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(runtime);
-        all.iter().find(named)?.get("version")?.as_str()
+        self.dev_engines("runtime").iter().find(named)?.get("version")?.as_str()
+    }
+
+    /// The name and the version range of `devEngines.packageManager`; the range is empty where none is given.
+    pub fn dev_manager(&self) -> Option<(&str, &str)> {
+        let entry = self.dev_engines("packageManager").first()?;
+        let version = entry.get("version").and_then(Value::as_str);
+        Some((entry.get("name")?.as_str()?, version.unwrap_or_default()))
+    }
+
+    /// The entries of one kind, which may be a list or stand alone.
+    fn dev_engines(&self, kind: &str) -> &[Value] {
+        match self.dev_engines.as_ref().and_then(|engines| engines.get(kind)) {
+            None => &[],
+            Some(Value::Array(list)) => list,
+            Some(one) => std::slice::from_ref(one),
+        }
+    }
+
+    /// Whether it lists for pnpm which dependencies may run their build scripts, as version 10 wants it.
+    pub fn lists_builds(&self) -> bool {
+        let keys = ["onlyBuiltDependencies", "ignoredBuiltDependencies"];
+        keys.into_iter().any(|key| self.pnpm.as_ref().is_some_and(|pnpm| pnpm.get(key).is_some()))
     }
 
     /// The globs of `workspaces`, in either of its forms.
@@ -183,6 +203,12 @@ impl PackageJson {
     }
 }
 
+/// Whether a version of Yarn, or a range of its versions, is that of Yarn 1.
+pub fn is_yarn_classic(version: &str) -> bool {
+    let digits = version.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits.split('.').next() == Some("1")
+}
+
 fn has(table: &Option<BTreeMap<String, Value>>, package: &str) -> bool {
     table.as_ref().is_some_and(|table| table.contains_key(package))
 }
@@ -208,6 +234,19 @@ mod tests {
         assert_eq!(package.engine("node"), None);
         assert_eq!(package.main(), None);
         assert_eq!(package.package_manager(), Some(("pnpm", "9.1.0")));
+    }
+
+    #[test]
+    fn the_manager_for_development_stands_alone_or_in_a_list() {
+        let of = |text: &str| {
+            let package = PackageJson::parse(&format!(r#"{{"devEngines":{text}}}"#)).unwrap();
+            package.dev_manager().map(|(name, range)| format!("{name} {range}"))
+        };
+        let pnpm = r#"{"packageManager":{"name":"pnpm","version":"^10.4"}}"#;
+        assert_eq!(of(pnpm).as_deref(), Some("pnpm ^10.4"));
+        assert_eq!(of(r#"{"packageManager":[{"name":"yarn"}]}"#).as_deref(), Some("yarn "));
+        assert_eq!(of(r#"{"runtime":{"name":"node","version":"22"}}"#), None);
+        assert!(is_yarn_classic("^1.22") && !is_yarn_classic("4.1.0"));
     }
 
     #[test]

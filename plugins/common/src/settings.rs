@@ -1,9 +1,9 @@
 //! The settings that are in force: windlass.toml, then the Procfile, then what people wrote for other
 //! platforms.
 //!
-//! **Invariant: what stands in windlass.toml or the Procfile is never changed by another platform's file.**
-
-use std::collections::BTreeMap;
+//! **Invariant: what stands in windlass.toml or the Procfile is never changed by another platform's file**, and
+//! a version that such a file names is no setting: it counts after every pin of the repository, see
+//! [`crate::wanted::elsewhere`].
 
 use windlass_sdk::config::{Migrate, Process, Settings};
 use windlass_sdk::{Context, PluginError, Source, log};
@@ -52,7 +52,7 @@ pub fn say(ctx: &Context, source: &Source) {
     lines(ctx, source, false).iter().for_each(log::info);
 }
 
-/// The same for an application with a Dockerfile, which decides about the build and the start.
+/// The same for an application with a Dockerfile, which decides about the build.
 pub fn say_for_image(ctx: &Context, source: &Source) {
     lines(ctx, source, true).iter().for_each(log::info);
 }
@@ -63,8 +63,11 @@ fn lines(ctx: &Context, source: &Source, image: bool) -> Vec<String> {
     let entries = procfile::read(source).unwrap_or_default();
     let mut unused = merge(&mut settings, &others, &entries, renders(source));
     if image {
-        let kept = [Field::Dockerfile, Field::Release, Field::Health];
-        let decided = others.all().filter(|(taken, _)| !kept.contains(&taken.field));
+        let decides = |field: &Field| {
+            use Field::{Dockerfile, Health, Process, Release, Start};
+            !matches!(field, Dockerfile | Release | Health | Start | Process(_))
+        };
+        let decided = others.all().filter(|(taken, _)| decides(&taken.field));
         unused.extend(
             decided.map(|(taken, file)| (file, taken.key.clone(), "the Dockerfile decides")),
         );
@@ -75,12 +78,13 @@ fn lines(ctx: &Context, source: &Source, image: bool) -> Vec<String> {
 }
 
 fn line(file: &others::File, unused: &[(&'static str, String, &'static str)]) -> String {
-    let mut used = Vec::new();
-    let mut ignored = Vec::new();
+    let (mut used, mut versions, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
     for taken in &file.taken {
+        let said = format!("{} {:?}", taken.key, taken.value);
         match unused.iter().find(|(name, key, _)| *name == file.name && *key == taken.key) {
             Some((_, key, why)) => ignored.push(format!("{key} ({why})")),
-            None => used.push(format!("{} {:?}", taken.key, taken.value)),
+            None if matches!(taken.field, Field::Version(_)) => versions.push(said),
+            None => used.push(said),
         }
     }
     ignored.extend(file.ignored.iter().cloned());
@@ -88,7 +92,8 @@ fn line(file: &others::File, unused: &[(&'static str, String, &'static str)]) ->
         [] => None,
         list => Some(format!("{what} {}", list.join(", "))),
     };
-    let parts = [part("taken:", &used), part("ignored:", &ignored)];
+    let unless = "taken unless another file pins the version:";
+    let parts = [part("taken:", &used), part(unless, &versions), part("ignored:", &ignored)];
     format!("{}: {}", file.name, parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
@@ -131,6 +136,8 @@ fn renders(source: &Source) -> bool {
 const EARLIER: &str = "an earlier file says it already";
 const SETTINGS: &str = "windlass.toml says it already";
 const PROCFILE: &str = "the Procfile lists the processes";
+const SAME_FILE: &str = "another key of this file says it already";
+const NOT_OFFERED: &str = "there is no base with this version";
 
 /// Completes the settings. Gives what was not used: file, key, and why.
 fn merge(
@@ -143,7 +150,8 @@ fn merge(
     let listed = procfile.iter().any(|entry| entry.name != "release");
     let releases = procfile.iter().any(|entry| entry.name == "release");
     let mut unused = Vec::new();
-    for (taken, file) in others.all() {
+    for (n, (taken, file)) in others.all().enumerate() {
+        let same = |(one, name): &(&Taken, &'static str)| one.field == taken.field && *name == file;
         let own_web = own.run.command.is_some() || own.run.processes.contains_key("web");
         let why = match &taken.field {
             Field::Start if own_web => Some(SETTINGS),
@@ -152,7 +160,19 @@ fn merge(
             Field::Release if own.migrate != Migrate::Unset => Some(SETTINGS),
             Field::Release if releases => Some("the Procfile has a release"),
             Field::Output if renders => Some("the application renders its pages itself"),
+            Field::Version(tool) if own.build.toolchain.contains_key(tool) => Some(SETTINGS),
+            Field::Version(tool) if !others::offered::has(tool, &taken.value) => Some(NOT_OFFERED),
+            Field::Version(tool) => {
+                let counts = |(one, _): (&Taken, _)| {
+                    one.field == taken.field && others::offered::has(tool, &one.value)
+                };
+                others.all().take(n).any(counts).then_some(EARLIER)
+            }
             _ => apply(settings, &own, taken),
+        };
+        let why = match why {
+            Some(EARLIER) if others.all().take(n).any(|one| same(&one)) => Some(SAME_FILE),
+            why => why,
         };
         unused.extend(why.map(|why| (file, taken.key.clone(), why)));
     }
@@ -170,13 +190,6 @@ fn apply(settings: &mut Settings, own: &Settings, taken: &Taken) -> Option<&'sta
             None
         }
     };
-    let enter = |map: &mut BTreeMap<String, String>, name: &str, own: bool| {
-        if map.contains_key(name) {
-            return Some(if own { SETTINGS } else { EARLIER });
-        }
-        map.insert(name.to_owned(), value());
-        None
-    };
     match &taken.field {
         Field::Install => set(&mut settings.build.install, &own.build.install),
         Field::Build => set(&mut settings.build.command, &own.build.command),
@@ -184,9 +197,6 @@ fn apply(settings: &mut Settings, own: &Settings, taken: &Taken) -> Option<&'sta
         Field::Start => set(&mut settings.run.command, &own.run.command),
         Field::Health => set(&mut settings.health.path, &own.health.path),
         Field::Dockerfile => set(&mut settings.build.dockerfile, &own.build.dockerfile),
-        Field::Version(tool) => {
-            enter(&mut settings.build.toolchain, tool, own.build.toolchain.contains_key(tool))
-        }
         Field::Process(name) if settings.run.processes.contains_key(name) => Some(EARLIER),
         Field::Process(name) => {
             settings.run.processes.insert(name.clone(), Process { command: value() });
@@ -203,8 +213,8 @@ fn apply(settings: &mut Settings, own: &Settings, taken: &Taken) -> Option<&'sta
             settings.run.port = taken.value.parse().ok();
             None
         }
-        // It changes how a site is served, and no setting.
-        Field::SinglePage => None,
+        // They are no settings: the one changes how a site is served, the other counts after the pins.
+        Field::SinglePage | Field::Version(_) => None,
     }
 }
 
@@ -282,8 +292,37 @@ mod tests {
         );
         assert!(in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, false)).is_empty());
         let image = in_folder(&[RAILWAY], "{}", |ctx, source| lines(ctx, source, true));
-        assert!(image[0].contains("deploy.startCommand (the Dockerfile decides)"), "{image:?}");
-        assert!(image[0].contains("taken: deploy.preDeployCommand"), "{image:?}");
+        assert!(image[0].contains("build.buildCommand (the Dockerfile decides)"), "{image:?}");
+        assert!(image[0].contains("taken: deploy.startCommand"), "{image:?}");
+    }
+
+    #[test]
+    fn a_version_of_another_platform_is_no_setting_and_the_log_says_when_it_counts() {
+        let netlify = |version: &str| format!("[build.environment]\nNODE_VERSION = '{version}'\n");
+        let said = |version: &str, settings: &str| {
+            let text = netlify(version);
+            let files = [("netlify.toml", text.as_str())];
+            let toolchain = in_folder(&files, settings, read).unwrap().build.toolchain;
+            assert!(!toolchain.values().any(|value| value == version), "{toolchain:?}");
+            in_folder(&files, settings, |ctx, source| lines(ctx, source, false)).remove(0)
+        };
+        let line = said("18", "{}");
+        assert!(line.contains("unless another file pins the version: build.environment"), "{line}");
+        let line = said("12", "{}");
+        assert!(line.contains("NODE_VERSION (there is no base with this version)"), "{line}");
+        let line = said("18", r#"{"build":{"toolchain":{"node":"22"}}}"#);
+        assert!(line.contains("(windlass.toml says it already)"), "{line}");
+    }
+
+    #[test]
+    fn two_keys_of_one_file_are_not_called_two_files() {
+        let fly = ("fly.toml", "[env]\nPORT = 8080\n[http_service]\ninternal_port = 8080\n");
+        let said = in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, false)).remove(0);
+        assert!(said.contains("env.PORT (another key of this file says it already)"), "{said}");
+        let render = "services:\n- {type: web, name: a, envVars: [{key: PORT, value: 1}]}\n";
+        let files = [fly, ("render.yaml", render)];
+        let said = in_folder(&files, "{}", |ctx, source| lines(ctx, source, false)).remove(1);
+        assert!(said.contains("internal_port (an earlier file says it already)"), "{said}");
     }
 
     #[test]

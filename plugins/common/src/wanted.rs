@@ -3,8 +3,8 @@
 
 use windlass_sdk::{Evidence, Source, Toolchain};
 
-use crate::pins;
 use crate::version::{Interval, npm};
+use crate::{others, pins};
 
 /// A version that something asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,14 @@ pub fn shared(source: &Source, names: &[&str]) -> Vec<Pin> {
         Pin::new(file, &format!("tools.{name}"), &version)
     };
     first.into_iter().chain(mise.into_iter().filter_map(read)).collect()
+}
+
+/// What another platform's file asks for, under any of these names of the toolchain, if it can be had. It goes
+/// behind all other pins: only what ran before, and the default, are weaker.
+pub fn elsewhere(source: &Source, names: &[&str]) -> Option<Pin> {
+    source.prefetch(&others::FILES);
+    let (taken, file) = others::version(names, |file| source.text(file).ok().flatten())?;
+    Pin::new(file, &taken.key, &taken.value)
 }
 
 /// The toolchain that the first readable pin asks for, and the sign. An application that ran before

@@ -141,7 +141,8 @@ fn no_start() -> PluginError {
         .hint("add a task \"start\" to deno.json, or set run.command in windlass.toml")
 }
 
-/// The version: `windlass.toml`, `.dvmrc`, `.tool-versions`, `mise.toml`, package.json, what ran before.
+/// The version: `windlass.toml`, `.dvmrc`, `.tool-versions`, `mise.toml`, package.json, another platform's file, what ran
+/// before.
 fn version(facts: &Facts) -> (Toolchain, Option<Evidence>) {
     let setting = facts.settings.build.toolchain.get(ID).map(String::as_str);
     let mut pins: Vec<Pin> = Vec::new();
@@ -151,6 +152,7 @@ fn version(facts: &Facts) -> (Toolchain, Option<Evidence>) {
     for range in facts.package.iter().flat_map(|json| [json.dev_engine(ID), json.engine(ID)]) {
         pins.extend(Pin::new("package.json", "engines.deno", range.unwrap_or_default()));
     }
+    pins.extend(wanted::elsewhere(facts.source, &[ID]));
     wanted::choose(ID, &pins, facts.previous)
 }
 

@@ -101,7 +101,7 @@ fn what_is_no_deno_application_does_not_match() {
     assert_eq!(detections(&[("README.md", "")]), 0);
     let report = app(&[("deno.json", r#"{"workspace":["a"]}"#)]).harness.detect::<Deno>().unwrap();
     assert!(report.near_misses[0].reason.contains("build.app_dir"));
-    let report = app(&[("demo.json", "{}")]).harness.detect::<Deno>().unwrap();
+    let report = app(&[("dneo.json", "{}")]).harness.detect::<Deno>().unwrap();
     assert!(report.near_misses[0].reason.contains("did you mean \"deno.json\""));
 }
 

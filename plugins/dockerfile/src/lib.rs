@@ -4,6 +4,7 @@
 //! what the file says: what is not supported is refused, with its line, before anything runs. Whoever wants the
 //! application built without its Dockerfile says so, with `build.framework`.
 
+use windlass_plugin_common::layout::Declared;
 use windlass_plugin_common::others::{self, Field};
 use windlass_plugin_common::{command, compose, forced, settings, spelling};
 use windlass_sdk::config::Settings;
@@ -125,15 +126,20 @@ impl Builder for Docker {
         let lowered = Dockerfile::read(&text).and_then(|file| lower(&file, given));
         let lowered = lowered.map_err(|problem| problem.error(&name))?;
         lowered.warnings.iter().for_each(log::warn);
-        Ok(of(lowered, &settings))
+        let declared = Declared::read(&settings::read(ctx, source)?, source)?;
+        if let Some((line, file, _)) = &declared.web {
+            log::info(format!(
+                "{file} says what the web process runs, instead of the image's own command: {line}"
+            ));
+        }
+        Ok(of(lowered, &declared, settings.run.port))
     }
 }
 
-/// The plan: the image, and the processes that run from it. An image without a command can be built; the host
-/// refuses to deploy it.
-fn of(lowered: Lowered, settings: &Settings) -> BuildPlan {
+/// The plan: the image, and the processes that run from it: those that are declared, and a web process with the
+/// image's own command where none is. An image without a command can be built; the host refuses to deploy it.
+fn of(lowered: Lowered, declared: &Declared, port: Option<u16>) -> BuildPlan {
     let Lowered { steps, step, state, .. } = lowered;
-    let run = &settings.run;
     let process = |name: &str, kind, argv| Process {
         name: name.to_owned(),
         output: OUTPUT.to_owned(),
@@ -141,13 +147,13 @@ fn of(lowered: Lowered, settings: &Settings) -> BuildPlan {
         argv,
         ports: Vec::new(),
     };
-    let argv = run.command.as_deref().map(command::argv).unwrap_or_default();
+    let argv = declared.web.as_ref().map(|(line, ..)| command::argv(line)).unwrap_or_default();
     let mut web = process("web", ProcessKind::Web, argv);
-    web.ports = run.port.map_or_else(|| state.tcp_ports(), |port| vec![port]);
-    let workers = run
-        .processes
+    web.ports = port.map_or_else(|| state.tcp_ports(), |port| vec![port]);
+    let workers = declared
+        .workers
         .iter()
-        .map(|(name, worker)| process(name, ProcessKind::Worker, command::argv(&worker.command)));
+        .map(|(name, line)| process(name, ProcessKind::Worker, command::argv(line)));
     let mut plan = BuildPlan::new();
     plan.processes = std::iter::once(web).chain(workers).collect();
     let artifact = Artifact::Image(ImageOutput { step, config: state.config() });

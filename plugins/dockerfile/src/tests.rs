@@ -83,6 +83,33 @@ fn the_plan_runs_the_image_on_the_first_port_of_tcp() {
 }
 
 #[test]
+fn processes_that_are_declared_beside_it_run_from_the_image() {
+    let image = ("Dockerfile", "FROM scratch\nCOPY . /\nCMD [\"/serve\"]\n");
+    let of = |file: (&str, &str), settings: &str| {
+        let folder = folder(&[image, file]);
+        let harness = Harness::new(folder.path()).settings(settings);
+        let (_, plan) = harness.detect_and_plan::<Docker>().unwrap();
+        let line = |one: &windlass_sdk::plan::Process| {
+            format!("{:?} {}: {}", one.kind, one.name, one.argv.join(" "))
+                .replace("ProcessKind::", "")
+        };
+        plan.processes.iter().map(line).collect::<Vec<_>>()
+    };
+    let procfile = ("Procfile", "web: /app -v\nworker: /work\nrelease: /migrate\n");
+    assert_eq!(of(procfile, "{}"), ["Web web: /app -v", "Worker worker: /work"]);
+    assert_eq!(of(("Procfile", "worker: /work\n"), "{}"), ["Web web: ", "Worker worker: /work"]);
+    let own = r#"{"run":{"processes":{"web":{"command":"/own"}}}}"#;
+    assert_eq!(of(procfile, own), ["Web web: /own", "Worker worker: /work"]);
+    let heroku = (
+        "heroku.yml",
+        "build:\n  docker:\n    web: Dockerfile\nrun:\n  web: app -p 1\n  jobs: q\n",
+    );
+    assert_eq!(of(heroku, "{}"), ["Web web: app -p 1", "Worker jobs: q"]);
+    let fly = ("fly.toml", "[processes]\napp = 'server'\nqueue = 'q'\n");
+    assert_eq!(of(fly, "{}"), ["Web web: server", "Worker queue: q"]);
+}
+
+#[test]
 fn an_image_without_a_command_is_planned_and_says_that_it_has_none() {
     let plan = planned("FROM scratch\nCOPY a /", "{}").unwrap();
     let Artifact::Image(image) = &plan.outputs[0].artifact else { panic!() };

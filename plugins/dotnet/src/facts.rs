@@ -13,7 +13,7 @@ use crate::project::Project;
 const DEPTH: u32 = 3;
 const DEPTH_MAX: u32 = 6;
 const ENTRIES_MAX: u32 = 5_000;
-const GLOBS: [&str; 12] = [
+const GLOBS: [&str; 13] = [
     "**/*.csproj",
     "**/*.fsproj",
     "**/*.vbproj",
@@ -21,6 +21,7 @@ const GLOBS: [&str; 12] = [
     "*.slnx",
     "**/Directory.Build.props",
     "**/Migrations/*.cs",
+    "**/*ModelSnapshot.*",
     "*.dll",
     "*.runtimeconfig.json",
     "Program.*",
@@ -105,7 +106,8 @@ impl<'a> Facts<'a> {
 
     /// Whether there are migrations of Entity Framework.
     pub(crate) fn has_migrations(&self) -> bool {
-        self.files.iter().any(|path| path.contains("Migrations/"))
+        let sign = |path: &String| path.contains("Migrations/") || path.contains("ModelSnapshot.");
+        self.files.iter().any(sign)
     }
 }
 

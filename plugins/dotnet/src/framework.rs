@@ -1,9 +1,9 @@
 //! Which project is the application, and how it starts.
 //!
-//! **Invariant: one project or none.** Where several could be meant, nothing is guessed: the near miss
-//! names them and the setting that decides.
+//! **Invariant: one project or none.** Where several could be meant, nothing is guessed: the refusal names
+//! them and the setting that decides.
 
-use windlass_sdk::{Detection, NearMiss};
+use windlass_sdk::{Detection, NearMiss, PluginError};
 
 use crate::facts::{Facts, is_aside};
 use crate::project::{Kind, Project};
@@ -34,12 +34,40 @@ pub(crate) struct Prebuilt {
     pub(crate) web: bool,
 }
 
-/// Decides, or says what nearly matched; `asked` is the id that must be found.
-pub(crate) fn decide(facts: &Facts, asked: Option<&str>) -> Result<Decision, Vec<NearMiss>> {
+/// Why nothing was decided.
+#[derive(Debug, Clone)]
+pub(crate) enum Undecided {
+    /// Nothing runs: what nearly matched.
+    Misses(Vec<NearMiss>),
+    /// Several projects run: a detection that says so.
+    Several(Box<Detection>, PluginError),
+}
+
+/// Decides; `asked` is the id that must be found.
+pub(crate) fn decide(facts: &Facts, asked: Option<&str>) -> Result<Decision, Undecided> {
     if facts.projects.is_empty() {
-        return prebuilt(facts);
+        return prebuilt(facts).map_err(Undecided::Misses);
     }
-    let project = choose(facts, asked)?;
+    match choose(facts, asked).map_err(Undecided::Misses)?.as_slice() {
+        [project] => {
+            let shape = Shape::Project(Box::new((*project).clone()));
+            Ok(Decision { detection: detection(facts, project, asked), shape })
+        }
+        several => {
+            let mut found = several.first().map_or_else(
+                || Detection::new("dotnet", ".NET", "dotnet"),
+                |project| detection(facts, project, asked),
+            );
+            for project in several.iter().skip(1) {
+                found = found.evidence(&project.path, &project.sign);
+            }
+            Err(Undecided::Several(Box::new(found), ambiguous(several)))
+        }
+    }
+}
+
+/// The detection of a project.
+fn detection(facts: &Facts, project: &Project, asked: Option<&str>) -> Detection {
     let (id, name, confidence) = match project.kind {
         Kind::Web => ("aspnet", "ASP.NET Core", 92),
         Kind::Wasm => ("blazor-wasm", "Blazor WebAssembly", 92),
@@ -61,14 +89,14 @@ pub(crate) fn decide(facts: &Facts, asked: Option<&str>) -> Result<Decision, Vec
     if let Some((_, file, sign)) = &facts.declared.web {
         found = found.evidence(*file, sign.clone());
     }
-    let shape = Shape::Project(Box::new(project.clone()));
-    Ok(Decision { detection: found, shape })
+    found
 }
 
-fn choose<'f>(facts: &'f Facts, asked: Option<&str>) -> Result<&'f Project, Vec<NearMiss>> {
+/// The project, or those that nothing tells apart.
+fn choose<'f>(facts: &'f Facts, asked: Option<&str>) -> Result<Vec<&'f Project>, Vec<NearMiss>> {
     if let Some(name) = &facts.settings.build.target {
         let named = facts.projects.iter().find(|project| project.is_named(name));
-        return named.ok_or_else(|| vec![miss(unknown_target(facts, name))]);
+        return named.map(|one| vec![one]).ok_or_else(|| vec![miss(unknown_target(facts, name))]);
     }
     let runs = |project: &&Project| {
         matches!(project.kind, Kind::Web | Kind::Wasm | Kind::Worker | Kind::Console)
@@ -93,30 +121,33 @@ fn choose<'f>(facts: &'f Facts, asked: Option<&str>) -> Result<&'f Project, Vec<
         }
     }
     for candidates in kinds {
-        match candidates.as_slice() {
-            [] => {}
-            [one] => return Ok(one),
-            several => {
-                let free: Vec<_> = several.iter().filter(|one| !referred(one)).collect();
-                let rooted: Vec<_> = several.iter().filter(|one| one.folder().is_empty()).collect();
-                return match (free.as_slice(), rooted.as_slice()) {
-                    ([one], _) | (_, [one]) => Ok(**one),
-                    _ => Err(vec![miss(ambiguous(several))]),
-                };
-            }
+        if candidates.is_empty() {
+            continue;
         }
+        let of_all = |test: &dyn Fn(&Project) -> bool| -> Vec<&Project> {
+            candidates.iter().copied().filter(|one| test(one)).collect()
+        };
+        let free = of_all(&|one| !referred(one));
+        let rooted = of_all(&|one| one.folder().is_empty());
+        return Ok(match (free.as_slice(), rooted.as_slice()) {
+            ([one], _) | (_, [one]) => vec![*one],
+            _ => candidates,
+        });
     }
     Err(none(facts))
 }
 
-fn ambiguous(several: &[&Project]) -> String {
+fn ambiguous(several: &[&Project]) -> PluginError {
     let names: Vec<&str> = several.iter().map(|project| project.path.as_str()).collect();
-    format!(
-        "several projects can run ({}): set build.target in windlass.toml to the one, such as \
-         target = {:?}",
-        names.join(", "),
-        names[0]
+    let first = names.first().copied().unwrap_or_default();
+    PluginError::new(
+        "dotnet.several-projects",
+        format!(
+            "there are several projects that run, and nothing says which: {}",
+            names.join(", ")
+        ),
     )
+    .hint(format!("name it in windlass.toml:\n[build]\ntarget = {first:?}"))
 }
 
 fn unknown_target(facts: &Facts, name: &str) -> String {

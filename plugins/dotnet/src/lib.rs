@@ -16,6 +16,7 @@ use windlass_sdk::{
 };
 
 use facts::Facts;
+use framework::Undecided;
 
 const IDS: [&str; 3] = ["aspnet", "blazor-wasm", "dotnet"];
 const FILES: [&str; 2] = ["global.json", "Directory.Build.props"];
@@ -38,7 +39,10 @@ impl Detector for Dotnet {
         }
         let decision = match framework::decide(&facts, mine) {
             Ok(decision) => decision,
-            Err(misses) => {
+            Err(Undecided::Several(found, refusal)) => {
+                return Ok(forced::apply(found.refuse(refusal).into(), asked));
+            }
+            Err(Undecided::Misses(misses)) => {
                 return Ok(match mine {
                     Some(id) => forced::certain(refused(id, &misses), id).into(),
                     None => DetectReport { detections: Vec::new(), near_misses: misses },
@@ -53,7 +57,8 @@ impl Detector for Dotnet {
             }
             Err(error) => found = found.refuse(error),
         }
-        Ok(forced::apply(found.into(), asked))
+        let report = forced::apply(found.into(), asked);
+        Ok(spelling::beside(report, source, "dotnet", &["global.json", "Procfile"]))
     }
 }
 
@@ -84,7 +89,10 @@ impl Builder for Dotnet {
         settings::say(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         let asked = Some(chosen.id.as_str());
-        let decision = framework::decide(&facts, asked).map_err(|misses| no_start(&misses))?;
+        let decision = framework::decide(&facts, asked).map_err(|why| match why {
+            Undecided::Several(_, refusal) => refusal,
+            Undecided::Misses(misses) => no_start(&misses),
+        })?;
         let chosen = version::choose(&facts, &decision.shape)?;
         plan::plan(&facts, &decision, &chosen)
     }

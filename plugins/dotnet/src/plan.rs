@@ -246,8 +246,11 @@ fn migration(facts: &Facts, project: &Project, build: &Step, plan: &mut BuildPla
     let version = facts.projects.iter().find_map(|one| {
         one.package("Microsoft.EntityFrameworkCore.Design").filter(|version| !version.is_empty())
     });
-    let major = version.and_then(|version| version.split('.').next());
-    let major = major.filter(|major| major.chars().all(|c| c.is_ascii_digit()));
+    // Where the version stands elsewhere (Directory.Packages.props): Entity Framework's is .NET's.
+    let line = project.frameworks.iter().rev().find_map(|name| name.strip_prefix("net"));
+    let is_number = |major: &&str| !major.is_empty() && major.chars().all(|c| c.is_ascii_digit());
+    let mut majors = [version, line].into_iter().flatten().filter_map(|one| one.split('.').next());
+    let major = majors.find(is_number);
     let mut argv =
         vec!["dotnet", "tool", "install", "--tool-path", "/opt/dotnet-tools", "dotnet-ef"];
     let wanted = major.map(|major| format!("{major}.*"));
@@ -264,6 +267,9 @@ fn migration(facts: &Facts, project: &Project, build: &Step, plan: &mut BuildPla
         ("HOME", APP),
         ("NUGET_PACKAGES", "/opt/nuget"),
         ("DOTNET_CLI_TELEMETRY_OPTOUT", "1"),
+        // The tool would else take the settings of a developer's machine.
+        ("ASPNETCORE_ENVIRONMENT", "Production"),
+        ("DOTNET_ENVIRONMENT", "Production"),
         (
             "PATH",
             "/opt/dotnet-tools:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:\

@@ -2,7 +2,7 @@
 //! `windlass.toml`, else what the application ran with before, else the default. The SDK is at least as
 //! new: `windlass.toml`, `global.json`, `.tool-versions`, `mise.toml`, the runtime's line.
 
-use windlass_plugin_common::pins;
+use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
 
 use crate::facts::Facts;
@@ -45,9 +45,12 @@ pub(crate) fn choose(facts: &Facts, shape: &Shape) -> Result<Chosen, PluginError
     let set = set.transpose()?;
     let (target, evidence) = target(facts, shape)?;
     let sticky = facts.previous("dotnet").and_then(line);
-    let fallback = || set.clone().or(sticky).unwrap_or_else(|| DEFAULT.to_owned());
+    let elsewhere = elsewhere(facts);
+    let fallback =
+        || set.clone().or(elsewhere.clone()).or(sticky).unwrap_or_else(|| DEFAULT.to_owned());
     let runtime = target.as_ref().map_or_else(fallback, |target| target.line.clone());
-    let pinned = set.clone().or_else(|| sdk_pin(facts)).filter(|pin| LINES.contains(&pin.as_str()));
+    let pinned = set.clone().or_else(|| sdk_pin(facts)).or_else(|| elsewhere.clone());
+    let pinned = pinned.filter(|pin| LINES.contains(&pin.as_str()));
     let sdk = pinned.into_iter().chain([runtime.clone()]).max_by_key(|one| order(one));
     let warning = ENDED.iter().find(|(line, _)| *line == runtime).map(|(line, day)| {
         format!("support for .NET {line} ended on {day}: move TargetFramework to net{DEFAULT}")
@@ -110,6 +113,12 @@ fn offered(line: &str) -> Option<(String, bool)> {
     }
     let older = (2, 0) <= order(line) && order(line) < order(LINES[0]);
     older.then(|| (LINES[0].to_owned(), true))
+}
+
+/// The line that another platform is told, if it is there.
+fn elsewhere(facts: &Facts) -> Option<String> {
+    let pin = wanted::elsewhere(facts.source, &["dotnet-sdk", "dotnet"])?;
+    line(&pin.requirement).filter(|line| LINES.contains(&line.as_str()))
 }
 
 /// The line of the SDK that a file asks for.

@@ -1,10 +1,11 @@
 //! Builds Go applications: modules, workspaces, vendored dependencies.
 //!
 //! Reading order: `module` (`go.mod`), `facts` (what is known), `program` (what is built), `framework`,
-//! `version`, `plan`.
+//! `version`, `migration` (a tool beside the application), `plan`.
 
 mod facts;
 mod framework;
+mod migration;
 mod module;
 mod plan;
 mod program;
@@ -44,7 +45,8 @@ impl Detector for Go {
         found.toolchains.push(toolchain);
         found.evidence.extend(evidence);
         found.refusal = refusal;
-        Ok(forced::apply(found.into(), forced.as_deref()))
+        let report = forced::apply(found.into(), forced.as_deref());
+        Ok(spelling::beside(report, source, "go", &["go.mod", "Procfile"]))
     }
 }
 
@@ -81,8 +83,8 @@ fn several(programs: &[Program]) -> PluginError {
 
 fn nothing(facts: &Facts, source: &Source) -> DetectReport {
     let mut near_misses = spelling::near_misses(source, "go", &FILES);
-    let reason = library(facts).or_else(|| nested(source));
-    near_misses.extend(reason.map(|reason| NearMiss { id: "go".to_owned(), reason }));
+    let library = library(facts).map(|reason| NearMiss { id: "go".to_owned(), reason });
+    near_misses.extend(library.or_else(|| spelling::below(source, "go", &["go.mod"])));
     DetectReport { detections: Vec::new(), near_misses }
 }
 
@@ -93,13 +95,6 @@ fn library(facts: &Facts) -> Option<String> {
          a library",
         module.path
     ))
-}
-
-/// A module in a folder: worth a word when nothing matches.
-fn nested(source: &Source) -> Option<String> {
-    let found = source.list(&["*/go.mod"], 2, 10).ok()?;
-    let file = found.entries.into_iter().next()?.path;
-    Some(format!("there is a {file}, but no go.mod or go.work here: deploy that folder"))
 }
 
 windlass_sdk::export! {

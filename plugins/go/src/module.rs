@@ -11,6 +11,8 @@ pub(crate) struct Module {
     pub(crate) toolchain: Option<String>,
     /// Modules that it requires itself, each with its line number.
     pub(crate) requires: Vec<(String, usize)>,
+    /// All modules that it names, each with its version.
+    pub(crate) versions: Vec<(String, String)>,
     /// Folders that stand in for modules.
     pub(crate) local: Vec<String>,
 }
@@ -20,6 +22,11 @@ impl Module {
     pub(crate) fn parse(text: &str) -> Self {
         let mut module = Self::default();
         for (n, directive, rest, indirect) in directives(text) {
+            let mut words = rest.split_whitespace();
+            if let ("require", Some(path), Some(version)) = (directive, words.next(), words.next())
+            {
+                module.versions.push((path.trim_matches('"').to_owned(), version.to_owned()));
+            }
             let first = || rest.split_whitespace().next().unwrap_or_default().trim_matches('"');
             match directive {
                 "module" => first().clone_into(&mut module.path),
@@ -45,6 +52,12 @@ impl Module {
             |part: &&str| part.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
         let parts = self.path.rsplit('/').find(|part| !version(part) && !part.is_empty());
         parts.map_or("app", |name| name.split('.').next().unwrap_or(name))
+    }
+
+    /// The version of a module that it names, directly or as what another one needs.
+    pub(crate) fn version(&self, path: &str) -> Option<&str> {
+        let found = self.versions.iter().find(|(required, _)| required == path);
+        found.map(|(_, version)| version.as_str())
     }
 
     /// Line of the requirement of a module, whatever its major version.
@@ -111,6 +124,8 @@ mod tests {
         assert_eq!(module.requires("github.com/labstack/echo"), Some(7));
         assert_eq!(module.requires("github.com/go-chi/chi"), Some(10));
         assert_eq!(module.requires("golang.org/x/sys"), None);
+        assert_eq!(module.version("golang.org/x/sys"), Some("v0.1.0"));
+        assert_eq!(module.version("github.com/go-chi/chi"), Some("v1.0.0"));
         assert_eq!(module.requires("github.com/labstack"), None);
         assert_eq!(module.local, ["../lib"]);
     }

@@ -9,7 +9,7 @@ use windlass_sdk::{PluginError, Toolchain, log};
 
 use crate::facts::Facts;
 use crate::program::Program;
-use crate::version;
+use crate::{migration, version};
 
 /// Modules that need a C compiler, and the Debian packages beside it.
 const NATIVE: [(&str, &[&str]); 10] = [
@@ -118,7 +118,11 @@ pub(crate) fn plan(
         worker: id == "go" && is_bot(facts, &text),
         programs: programs.iter().map(|program| program.name.clone()).collect(),
     };
-    compiled.plan(&facts.settings, &facts.declared, &start)
+    let mut plan = compiled.plan(&facts.settings, &facts.declared, &start);
+    if let Some((program, run)) = migration::tool(facts) {
+        compiled.migrates(&mut plan, Some((program, run)));
+    }
+    plan
 }
 
 /// Whether it talks to a chat service and answers no requests.

@@ -1,7 +1,7 @@
 //! Which Go: the first of these that says anything. `windlass.toml`, `.go-version`, `.tool-versions`,
-//! `mise.toml`, the directives `toolchain` and `go` of `go.mod`, the version that the application ran
-//! with before, the default. The directives name the oldest version that will do: Go builds what was
-//! written for an older one.
+//! `mise.toml`, the directives `toolchain` and `go` of `go.mod`, what another platform's file names, the
+//! version that the application ran with before, the default. The directives name the oldest version that
+//! will do: Go builds what was written for an older one.
 
 use windlass_plugin_common::wanted::{self, Pin};
 use windlass_sdk::{Evidence, Toolchain, log};
@@ -39,6 +39,7 @@ fn asked(facts: &Facts) -> Vec<Pin> {
     pins.extend(shared.into_iter().map(|pin| Pin { requirement: plain(&pin.requirement), ..pin }));
     pins.extend(directive(facts, "toolchain"));
     pins.extend(directive(facts, "go"));
+    pins.extend(wanted::elsewhere(facts.source, &["go", "golang"]));
     pins
 }
 

@@ -3,7 +3,7 @@
 //! usual paths.
 //!
 //! **Invariant: a guess never fails a deployment by itself.** After a 404 the next path is tried, and `/`
-//! is always among them.
+//! is always among them; a refusal or a redirect elsewhere is an answer, too.
 
 mod paths;
 
@@ -26,7 +26,7 @@ impl Health for Default {
         let set = settings::with_health(ctx, source)?;
         let asked = processes.iter().any(|process| process.web);
         let places = match Settings::of(&set)?.health.path {
-            None if asked => paths::found(source, chosen),
+            None if asked => paths::found(&Source::of_chosen(ctx, chosen), chosen),
             _ => Vec::new(),
         };
         for place in &places {

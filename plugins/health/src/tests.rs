@@ -92,6 +92,22 @@ fn routes_of_the_application_are_found() {
 }
 
 #[test]
+fn routes_of_the_member_that_was_chosen_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let route = folder.path().join("apps/web/app/api/health/route.ts");
+    std::fs::create_dir_all(route.parent().unwrap()).unwrap();
+    std::fs::write(route, "export function GET() {}").unwrap();
+    let harness = Harness::new(folder.path()).settings("{}");
+    let paths = |chosen: &Detection| {
+        let policy = harness.policy::<Default>(chosen, &[web()]).unwrap();
+        format!("{:?}", policy.probes)
+    };
+    let chosen = Detection::new("nextjs", "Next.js", "node");
+    assert!(!paths(&chosen).contains("/api/health"));
+    assert!(paths(&chosen.app_dir("apps/web")).contains("/api/health"));
+}
+
+#[test]
 fn what_only_looks_like_a_route_is_none() {
     for line in [
         "const answer = await fetch('/ready');",
@@ -170,5 +186,8 @@ fn the_default_judge_judges() {
     let verdict = |outcome| harness.judge::<Default>(&policy, &saw(outcome)).unwrap();
     assert_eq!(verdict(Outcome::Status(200)), Verdict::Pass);
     assert_eq!(verdict(Outcome::Refused), Verdict::Wait);
+    // Django refuses the host name `localhost`: it answers, and nobody named a path.
+    assert_eq!(verdict(Outcome::Status(400)), Verdict::Pass);
+    assert_eq!(verdict(Outcome::Status(500)), Verdict::Wait);
     assert!(matches!(verdict(Outcome::Exited(1)), Verdict::Fail(_)));
 }

@@ -56,7 +56,10 @@ impl Detector for Jvm {
                     let found = Detection::new(id, "Java", "java").refuse(no_start(&misses));
                     return Ok(forced::certain(found, id).into());
                 }
+                let below = || spelling::below(source, "java", &FILES[..FILES.len() - 1]);
+                let nested = misses.is_empty().then(below).flatten();
                 misses.extend(spelling::near_misses(source, "java", &FILES));
+                misses.extend(nested);
                 return Ok(DetectReport { detections: Vec::new(), near_misses: misses });
             }
         };
@@ -71,7 +74,8 @@ impl Detector for Jvm {
         if let Some(error) = plan::unsupported(&facts, &app) {
             found = found.refuse(error);
         }
-        Ok(forced::apply(found.into(), asked))
+        let report = forced::apply(found.into(), asked);
+        Ok(spelling::beside(report, source, "java", &["system.properties", "Procfile"]))
     }
 }
 

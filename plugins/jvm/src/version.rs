@@ -1,9 +1,9 @@
 //! Which Java: the first of these that says anything, in this order. `windlass.toml`, `.java-version`,
 //! `.tool-versions`, `mise.toml`, `.sdkmanrc`, `system.properties`, `.jdk-version`, the build file (what
-//! its compiler targets), the version that the application ran with before, the default. Lines with
-//! long-term support are offered; another version gets the next one above it.
+//! its compiler targets), another platform's file, the version that the application ran with before, the
+//! default. Lines with long-term support are offered; another version gets the next one above it.
 
-use windlass_plugin_common::pins;
+use windlass_plugin_common::{others, pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
 
 use crate::app::{App, Tool};
@@ -49,7 +49,12 @@ pub(crate) fn choose(facts: &Facts, app: &App) -> Result<Chosen, PluginError> {
         // What sbt compiles runs on its own Java and newer ones; its images have two.
         let lines: &[u32] = if app.tool == Tool::Sbt { &SBT_LINES } else { &LINES };
         let line = lines.iter().copied().find(|line| *line >= version);
-        let line = line.ok_or_else(|| unsupported(&file, &text))?;
+        let Some(line) = line else {
+            if others::FILES.contains(&file.as_str()) {
+                continue;
+            }
+            return Err(unsupported(&file, &text));
+        };
         if line != version {
             warning = Some(format!(
                 "{file} asks for Java {version}: {line} is taken, the next that is there"
@@ -102,6 +107,9 @@ fn asked(facts: &Facts, app: &App) -> Vec<(String, String, String)> {
         && app.tool != Tool::Nothing
     {
         add(&app.file, &format!("{key}: "), Some(version.clone()));
+    }
+    if let Some(pin) = wanted::elsewhere(facts.source, &["java", "jre", "jdk"]) {
+        add(&pin.file, &format!("{} = ", pin.key), Some(pin.requirement));
     }
     asked
 }

@@ -2,13 +2,14 @@
 //! listing of the files that a migration tool or an application's start may lie in.
 
 use windlass_plugin_common::glob::Globs;
+use windlass_plugin_common::layout::OUTPUT_MIGRATE;
 use windlass_plugin_common::lines::{self, has_word, is_comment};
 use windlass_plugin_common::package_json::PackageJson;
 use windlass_plugin_common::procfile::{self, Entry};
 use windlass_plugin_common::python::Manifests;
 use windlass_plugin_common::settings;
 use windlass_sdk::config::{Migrate, Settings};
-use windlass_sdk::{Context, Evidence, PluginError, Source};
+use windlass_sdk::{Context, Detection, Evidence, PluginError, Source};
 
 /// What is listed, and how deep.
 const LISTED: [&str; 4] = [
@@ -53,6 +54,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) migrate_is_own: bool,
     pub(crate) procfile: Vec<Entry>,
     pub(crate) ecosystem: String,
+    /// Whether the builder made an output that has the migration's tool.
+    pub(crate) has_tools: bool,
+    /// The file that the builder starts from, where the detection names one first.
+    pub(crate) main: Option<String>,
     /// `None` without one, or if it does not read: the builder says so.
     pub(crate) package: Option<PackageJson>,
     pub(crate) python: Manifests,
@@ -68,15 +73,19 @@ impl<'a> Facts<'a> {
     /// Codes `settings.invalid`, `source.unreadable`.
     pub(crate) fn gather(
         ctx: &Context,
+        root: &Source,
         source: &'a Source,
-        ecosystem: &str,
+        chosen: &Detection,
+        outputs: &[String],
     ) -> Result<Self, PluginError> {
-        source.prefetch(&["package.json", "requirements.txt", "pyproject.toml", procfile::FILE]);
+        source.prefetch(&["package.json", "requirements.txt", "pyproject.toml"]);
         Ok(Self {
-            settings: settings::read(ctx, source)?,
+            settings: settings::read(ctx, root)?,
             migrate_is_own: Settings::of(ctx)?.migrate != Migrate::Unset,
-            procfile: procfile::read(source)?,
-            ecosystem: ecosystem.to_owned(),
+            procfile: procfile::read(root)?,
+            ecosystem: chosen.ecosystem.clone(),
+            has_tools: outputs.iter().any(|output| output == OUTPUT_MIGRATE),
+            main: chosen.evidence.first().map(|sign| sign.path.clone()),
             package: PackageJson::read(source).ok().flatten(),
             python: Manifests::read(source).unwrap_or_default(),
             variables: ctx.variable_names.clone(),
@@ -191,10 +200,11 @@ impl<'a> Facts<'a> {
             .any(|file| self.text(file).is_some_and(|text| text.lines().any(imports)))
     }
 
-    /// Where a command stands that holds one of these: at the application's start, or in its build.
+    /// Where a command stands that holds one of these: at the application's start, or in the settings' build
+    /// command. Scripts of the build do not count: a build has no database.
     pub(crate) fn runs_itself(&self, signs: &[&str]) -> Option<String> {
         let package = self.package.as_ref().filter(|_| self.ecosystem == "node");
-        let scripts = ["start", "prestart", "start:prod", "build", "postbuild", "postinstall"];
+        let scripts = ["start", "prestart", "start:prod"];
         let script =
             |name: &str| Some((format!("scripts.{name}"), package?.script(name)?.to_owned()));
         let entry =
@@ -205,7 +215,10 @@ impl<'a> Facts<'a> {
         let lines = run.into_iter().chain(build);
         let lines = lines.chain(self.procfile.iter().map(entry));
         let lines: Vec<_> = lines.chain(scripts.into_iter().filter_map(script)).collect();
-        let runs = |line: &str| signs.iter().any(|sign| line.contains(sign));
+        let runs = |line: &str| {
+            let bare = without_flags(line);
+            signs.iter().any(|sign| line.contains(sign) || bare.contains(sign))
+        };
         if let Some((place, _)) = lines.iter().find(|(_, line)| runs(line)) {
             return Some(place.clone());
         }
@@ -250,4 +263,9 @@ fn is_for_migrations(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     let alone = |part: &str| ["migrat", "umzug", "seed"].iter().any(|sign| part.contains(sign));
     path.starts_with("scripts/") || path.split('/').rev().take(2).any(alone)
+}
+
+/// `dbmate --wait migrate` → `dbmate migrate`
+fn without_flags(line: &str) -> String {
+    line.split_whitespace().filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ")
 }

@@ -13,7 +13,7 @@ use windlass_plugin_common::layout::{OUTPUT_APP, OUTPUT_MIGRATE};
 use windlass_plugin_common::{command, others, procfile};
 use windlass_sdk::config::Migrate as Setting;
 use windlass_sdk::{
-    Context, Detection, Evidence, Migration, MigrationVerdict, Migrator, PluginError, Source,
+    Context, Detection, Evidence, Migration, MigrationVerdict, Migrator, PluginError, Source, log,
 };
 
 use facts::Facts;
@@ -29,11 +29,19 @@ impl Migrator for Migrate {
         chosen: &Detection,
         outputs: &[String],
     ) -> Result<Vec<Migration>, PluginError> {
-        let mut facts = Facts::gather(ctx, source, &chosen.ecosystem)?;
+        // A Procfile and the settings lie where the person said, tools in the member that was chosen.
+        let place = Source::of_chosen(ctx, chosen);
+        let mut facts = Facts::gather(ctx, source, &place, chosen, outputs)?;
         let mut found = match declared(&facts, source) {
             Some(declared) => vec![declared],
             None => tools::found(&mut facts)?,
         };
+        if found.is_empty() && chosen.ecosystem == "dockerfile" {
+            log::info(
+                "a Dockerfile builds the image, so no migration tool is looked for: if the database is to \
+                 be migrated, set migrate.command in windlass.toml to a program of the image",
+            );
+        }
         let output = output(outputs);
         for migration in &mut found {
             match output {

@@ -1,5 +1,5 @@
 use windlass_sdk::testing::Harness;
-use windlass_sdk::{Detection, Migration, MigrationVerdict};
+use windlass_sdk::{Detection, Migration, MigrationVerdict, Migrator as _, Source};
 
 use super::Migrate;
 
@@ -132,6 +132,20 @@ fn several_are_all_returned_and_none_is_none() {
 }
 
 #[test]
+fn a_dockerfile_s_image_says_that_nothing_was_looked_for() {
+    let log = |settings: &str| {
+        let (_folder, harness) = harness(&[("Dockerfile", "FROM x")], settings);
+        let chosen = Detection::new("dockerfile", "Dockerfile", "dockerfile");
+        let outputs = ["app".to_owned()];
+        let plan = |source: &Source| Migrate::plan(&harness.context, source, &chosen, &outputs);
+        let (_, log) = harness.run(plan);
+        log.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+    };
+    assert!(log("{}").contains("set migrate.command in windlass.toml"));
+    assert!(log(r#"{"migrate":false}"#).is_empty());
+}
+
+#[test]
 fn django_runs_if_it_has_a_database_that_stays() {
     runs("python", &[MANAGE, DATABASE], "Django", "python manage.py migrate --noinput");
     let below = [
@@ -226,4 +240,25 @@ fn the_sample_applications_are_recognised() {
         assert_eq!(found[0].argv.join(" "), command, "{sample}");
         assert_eq!(found[0].verdict, MigrationVerdict::Run, "{sample}");
     }
+}
+
+#[test]
+fn tools_are_looked_for_in_the_member_that_was_chosen_and_the_procfile_where_the_settings_are() {
+    let files = [
+        ("package.json", "{\"workspaces\":[\"apps/*\"]}"),
+        ("apps/api/package.json", "{\"dependencies\":{\"knex\":\"3\",\"pg\":\"8\"}}"),
+        ("apps/api/knexfile.js", "module.exports = {}"),
+        ("apps/api/migrations/1_notes.js", "exports.up = () => {}"),
+    ];
+    let (folder, harness) = harness(&files, "{}");
+    let root = Detection::new("x", "x", "node");
+    assert_eq!(harness.migrations::<Migrate>(&root, &["app"]).unwrap(), []);
+    let member = root.app_dir("apps/api");
+    let found = harness.migrations::<Migrate>(&member, &["app"]).unwrap();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].tool, "Knex");
+    std::fs::write(folder.path().join("Procfile"), "release: node migrate.js\n").unwrap();
+    let harness = Harness::new(folder.path()).settings("{}");
+    let found = harness.migrations::<Migrate>(&member, &["app"]).unwrap();
+    assert_eq!(found[0].argv.last().unwrap(), "migrate.js", "{found:#?}");
 }

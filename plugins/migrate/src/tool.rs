@@ -14,6 +14,10 @@ pub(crate) enum Program {
     Packages(&'static [&'static str]),
     /// The framework or the language that the image has.
     Image,
+    /// The output for migrations, where the builder made one; else what to do instead.
+    Built(&'static str),
+    /// The same for applications in this language; it is told by `DATABASE_URL` where the database is.
+    Told(&'static str, &'static str),
     /// Nowhere: what to do instead.
     Absent(&'static str),
 }
@@ -85,6 +89,28 @@ impl Found {
     /// Says why it is not run, if nothing said so before.
     pub(crate) fn leave(&mut self, why: impl Into<String>) {
         self.leave.get_or_insert_with(|| why.into());
+    }
+
+    /// The folder of its migrations, with this many folders of their own below it; several are said.
+    pub(crate) fn folder(&mut self, below: usize) -> String {
+        let folder = |path: &String| {
+            let parts: Vec<&str> = path.split('/').collect();
+            parts[..parts.len().saturating_sub(below + 1)].join("/")
+        };
+        let mut folders: Vec<String> = self.migrations.iter().map(folder).collect();
+        folders.sort();
+        folders.dedup();
+        if folders.len() > 1 {
+            self.leave(format!(
+                "its migrations lie in several folders ({}): set migrate.command in windlass.toml",
+                folders.join(", ")
+            ));
+        }
+        folders
+            .into_iter()
+            .next()
+            .filter(|folder| !folder.is_empty())
+            .unwrap_or_else(|| ".".to_owned())
     }
 
     /// Sets the command.
@@ -159,14 +185,26 @@ impl Tool {
                 found.leave(format!("{name}, which brings its program, is no dependency: add it"));
             }
             Program::Absent(instead) => found.leave(instead),
-            Program::Packages(_) | Program::Image => {}
+            Program::Built(instead) if !facts.has_tools => found.leave(instead),
+            Program::Told(language, instead)
+                if !facts.has_tools || facts.ecosystem != language =>
+            {
+                found.leave(instead);
+            }
+            Program::Told(..) if !facts.has_variable(&["DATABASE_URL"]) => found.leave(
+                "DATABASE_URL, which tells the tool where the database is, is not set: `windlass env set \
+                 --secret DATABASE_URL=…`",
+            ),
+            Program::Packages(_) | Program::Image | Program::Built(_) | Program::Told(..) => {}
         }
     }
 
     fn finish(&self, found: Found) -> Migration {
         let mut evidence = found.evidence;
         if let Some(newest) = found.migrations.last() {
-            evidence.push(Evidence::new(newest, "the newest migration"));
+            let schema = ["schema.rb", "structure.sql"].iter().any(|end| newest.ends_with(end));
+            let what = if schema { "a schema" } else { "the newest migration" };
+            evidence.push(Evidence::new(newest, what));
         }
         let mut migration = migration(self.name, found.argv, evidence);
         if let Some(why) = found.leave {

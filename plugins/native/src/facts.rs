@@ -10,7 +10,7 @@ use windlass_sdk::{Context, Kind, PluginError, Source, Toolchain};
 const DEPTH: u32 = 4;
 const ENTRIES_MAX: u32 = 10_000;
 /// Manifests and sources of all languages of this plugin.
-const GLOBS: [&str; 32] = [
+const GLOBS: [&str; 33] = [
     "**/CMakeLists.txt",
     "**/meson.build",
     "{Makefile,makefile,GNUmakefile}",
@@ -32,6 +32,7 @@ const GLOBS: [&str; 32] = [
     "pubspec.lock",
     "bin/*.dart",
     "lib/main.dart",
+    "web/index.html",
     "*.{cbl,cob,CBL,COB}",
     "src/*.{cbl,cob,CBL,COB}",
     "package.json",

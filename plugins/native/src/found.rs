@@ -39,6 +39,7 @@ impl Found {
         let mut all: Vec<Pin> =
             Pin::new("windlass.toml", &key, setting.unwrap_or_default()).into_iter().collect();
         all.extend(pins);
+        all.extend(wanted::elsewhere(facts.source, &[toolchain]));
         let (toolchain, evidence) = wanted::choose(toolchain, &all, facts.previous);
         let mut detection = detection.supersedes("static");
         detection.toolchains.push(toolchain.clone());

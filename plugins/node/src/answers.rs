@@ -206,7 +206,7 @@ pub(crate) fn expo(facts: &Facts) -> Answer {
         false => "dist",
     };
     match web.and_then(|web| web.get("output")?.as_str()) {
-        Some("server") => server("npx expo serve --port $PORT"),
+        Some("server") => server("expo serve --port $PORT"),
         Some("static") => files(folder, None),
         _ => files(folder, Some("index.html")),
     }

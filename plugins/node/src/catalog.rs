@@ -71,6 +71,12 @@ const fn listening(
 
 const INDEX: Option<&str> = Some("index.html");
 const ANYWHERE: &[(&str, &str)] = &[("HOST", "0.0.0.0")];
+/// It refuses forms that come from another address than the one that it takes for its own.
+const SVELTEKIT: &[(&str, &str)] = &[
+    ("HOST", "0.0.0.0"),
+    ("PROTOCOL_HEADER", "x-forwarded-proto"),
+    ("HOST_HEADER", "x-forwarded-host"),
+];
 
 /// Every framework, the special ones first.
 pub(crate) static FRAMEWORKS: [Framework; 46] = [
@@ -144,7 +150,7 @@ pub(crate) static FRAMEWORKS: [Framework; 46] = [
             "vite build",
             Leaves::Asks(answers::sveltekit),
         ),
-        ANYWHERE,
+        SVELTEKIT,
     ),
     listening(
         row(

@@ -58,6 +58,9 @@ pub(crate) fn application(
     facts: Facts,
     asked: Option<&str>,
 ) -> Result<Found, PluginError> {
+    if let Some(project) = chosen_project(ctx, &facts)? {
+        return Ok(Found::One(Box::new(project)));
+    }
     let own = framework::decide(&facts, asked);
     let is_root = facts.workspace.is_some() && !facts.place.whole;
     if is_root && !stands_alone(&facts, own.as_ref().ok()) {
@@ -99,6 +102,7 @@ pub(crate) fn again(
     id: &str,
 ) -> Result<(Facts, Decision), PluginError> {
     if notes.nx {
+        let facts = if facts.place.whole { facts.above(ctx)? } else { facts };
         let decision = nx::decide(&facts, &notes.member);
         let decision = decision.ok_or_else(|| gone(&notes.member))?;
         return Ok((facts, decision));
@@ -109,6 +113,24 @@ pub(crate) fn again(
     };
     let decision = framework::decide(&facts, Some(id)).map_err(crate::no_start)?;
     Ok((facts, decision))
+}
+
+/// The project of Nx that was chosen by its folder: it has no package.json, and is built at the root.
+fn chosen_project(
+    ctx: &Context,
+    facts: &Facts,
+) -> Result<Option<(Facts, Decision, Notes)>, PluginError> {
+    let dir = facts.place.inner().to_owned();
+    let decision = match facts.package {
+        None if facts.place.whole => nx::decide(facts, &dir),
+        _ => None,
+    };
+    let Some(decision) = decision else {
+        return Ok(None);
+    };
+    let root = facts.above(ctx)?;
+    let notes = Notes { cwd: root.place.app(), member: dir, nx: true };
+    Ok(Some((root, decision, notes)))
 }
 
 fn gone(member: &str) -> PluginError {

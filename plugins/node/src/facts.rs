@@ -109,6 +109,18 @@ impl Facts {
         Ok(facts)
     }
 
+    /// The facts of the root of the workspace above, for a project that is configured and built there.
+    ///
+    /// # Errors
+    /// As for [`Self::gather`].
+    pub(crate) fn above(&self, ctx: &Context) -> Result<Self, PluginError> {
+        let folder = self.place.root.clone();
+        let mut facts = Self::of(ctx, &folder)?;
+        facts.place = Place { dir: folder.clone(), root: folder, whole: true };
+        facts.workspace.clone_from(&self.workspace);
+        Ok(facts)
+    }
+
     fn of(ctx: &Context, folder: &str) -> Result<Self, PluginError> {
         let source = Source::below(folder);
         source.prefetch(&READ.iter().chain(&pins::FILES).copied().collect::<Vec<_>>());
@@ -151,6 +163,37 @@ impl Facts {
     /// Text of a file, if it can be read.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         self.source.text(path).ok().flatten()
+    }
+
+    /// The packages that the application is made of, with their folders from where dependencies are
+    /// installed: those of its workspace that it needs, itself, and the workspace's root.
+    pub(crate) fn packages(&self) -> Vec<(&str, &PackageJson)> {
+        let inner = self.place.inner();
+        let Some(workspace) = self.workspace.as_ref().filter(|_| !inner.is_empty()) else {
+            return self.package.iter().map(|package| ("", package)).collect();
+        };
+        let needed = workspace.needed_by(inner).into_iter();
+        let needed =
+            needed.filter_map(|dir| Some((dir, workspace.members.get(dir)?.package.as_ref()?)));
+        needed.chain([("", &workspace.package)]).collect()
+    }
+
+    /// Whether a file or folder of one of these packages exists.
+    pub(crate) fn package_has(&self, dir: &str, path: &str) -> bool {
+        match &self.workspace {
+            Some(workspace) if dir != self.place.inner() => {
+                workspace.source.exists(&join(dir, path))
+            }
+            _ => self.has(path),
+        }
+    }
+
+    /// Text of a file of one of these packages, if it can be read.
+    pub(crate) fn package_text(&self, dir: &str, path: &str) -> Option<String> {
+        match &self.workspace {
+            Some(workspace) => workspace.source.text(&join(dir, path)).ok().flatten(),
+            None => self.text(path),
+        }
     }
 
     /// Whether a file lies where dependencies are installed.

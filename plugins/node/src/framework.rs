@@ -287,8 +287,9 @@ fn runnable(facts: &Facts, start: Option<Start>, name: &str) -> Result<Start, Ne
     if let Some(start) = start.as_ref().filter(|start| start::is_for_development(&start.line)) {
         return Err(miss(format!(
             "the start script runs {:?}, a development server; set run.command in windlass.toml to \
-             the command for production, or build.output if the build leaves a static site",
-            start.line
+             the command for production, or build.output if the build leaves a static site{}",
+            start.line,
+            never::elsewhere(facts)
         )));
     }
     let start = start.ok_or_else(|| no_start(facts, name))?;
@@ -352,5 +353,5 @@ fn no_start(facts: &Facts, name: &str) -> NearMiss {
              windlass.toml, or build.output if the build leaves a static site"
         )
     };
-    NearMiss { id: "node".into(), reason }
+    NearMiss { id: "node".into(), reason: reason + &never::elsewhere(facts) }
 }

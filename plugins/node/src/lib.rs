@@ -2,7 +2,7 @@
 //!
 //! Reading order: `facts` and `workspace` (what is known), `catalog` and `answers` (the frameworks),
 //! `framework` (what it is), `choose` (which one of a monorepo), `start` (how it starts), `version`,
-//! `manager`, `native`, `plan`.
+//! `manager`, `native`, `migrating`, `plan`.
 
 mod answers;
 mod catalog;
@@ -12,6 +12,7 @@ mod entry;
 mod facts;
 mod framework;
 mod manager;
+mod migrating;
 mod native;
 mod never;
 mod nx;
@@ -30,12 +31,14 @@ use windlass_sdk::{
 use choose::{Found, Notes};
 use facts::Facts;
 
+const FILES: [&str; 2] = ["package.json", "Procfile"];
+
 /// The plugin.
 #[derive(Debug)]
 pub struct Node;
 
 impl Detector for Node {
-    fn detect(ctx: &Context, _: &Source) -> Result<DetectReport, PluginError> {
+    fn detect(ctx: &Context, source: &Source) -> Result<DetectReport, PluginError> {
         let facts = Facts::gather(ctx)?;
         let forced = facts.settings.build.framework.clone();
         let asked = forced.as_deref();
@@ -56,7 +59,9 @@ impl Detector for Node {
         };
         let mut found = decision.detection.with_notes(&notes);
         if !notes.member.is_empty() {
+            let folder = format!("{}/{}", ctx.app_dir, notes.member);
             found = found.evidence(&notes.member, "the application of this workspace");
+            found = found.app_dir(folder.trim_start_matches('/'));
         }
         match version::toolchains(&facts, &decision.shape) {
             Ok(chosen) => {
@@ -65,7 +70,8 @@ impl Detector for Node {
             }
             Err(error) => found = found.refuse(error),
         }
-        Ok(forced::apply(found.into(), asked))
+        let report = forced::apply(found.into(), asked);
+        Ok(spelling::beside(report, source, "node", &FILES))
     }
 }
 
@@ -110,8 +116,7 @@ fn several(dirs: &[String]) -> Detection {
 }
 
 fn nothing(facts: &Facts, miss: NearMiss) -> DetectReport {
-    let mut near_misses =
-        spelling::near_misses(&facts.source, "node", &["package.json", "Procfile"]);
+    let mut near_misses = spelling::near_misses(&facts.source, "node", &FILES);
     if facts.package.is_some() || !facts.nested("package.json").is_empty() {
         near_misses.push(miss);
     }

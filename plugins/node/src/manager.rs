@@ -2,7 +2,8 @@
 
 use windlass_sdk::plan::Run;
 
-use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::package_json::{self, PackageJson};
+use windlass_plugin_common::pnpm;
 
 use crate::facts::{Facts, join};
 use crate::version;
@@ -40,10 +41,11 @@ const LOCKS: [(&str, &str); 6] = [
     ("npm-shrinkwrap.json", "npm"),
 ];
 impl Manager {
-    /// The field `packageManager` decides, else the lock file.
+    /// The field `packageManager` decides, then `devEngines.packageManager`, else the lock file.
     pub(crate) fn of(facts: &Facts) -> Self {
         let packages = facts.root_package().into_iter().chain(facts.package.as_ref());
         let named = packages.clone().find_map(|package| package.package_manager());
+        let named = named.or_else(|| packages.clone().find_map(|package| package.dev_manager()));
         let known = |name: &str| matches!(name, "npm" | "pnpm" | "yarn" | "bun");
         let locks: Vec<_> = LOCKS.into_iter().filter(|(file, _)| facts.root_has(file)).collect();
         let name = named.map(|(name, _)| name).filter(|name| known(name));
@@ -55,13 +57,18 @@ impl Manager {
         let lock = locks.iter().find(|(_, manager)| *manager == name).map(|(file, _)| *file);
         let version = named.filter(|(named, _)| *named == name).map(|(_, version)| version);
         let engine = packages.clone().find_map(|package| package.engine(name));
+        let version = version.filter(|version| !matches!(*version, "" | "*"));
         let version = version.or(engine.filter(|range| *range != "*" && name != "yarn"));
         let binary = lock == Some("bun.lockb");
         let text = lock.filter(|_| name != "npm" && !binary).and_then(|lock| facts.root_text(lock));
         let text = text.unwrap_or_default();
         let (kind, version) = match name {
             "bun" => (Kind::Bun, bun_version(facts)),
-            "pnpm" => (Kind::Pnpm, version.map_or_else(|| pnpm_version(&text), str::to_owned)),
+            "pnpm" => {
+                let settings = || facts.root_text(pnpm::WORKSPACE).unwrap_or_default();
+                let oldest = || pnpm::version(&text, &settings(), packages.clone());
+                (Kind::Pnpm, version.unwrap_or_else(oldest).to_owned())
+            }
             "yarn" => yarn(facts, version, &text),
             _ => (Kind::Npm, String::new()),
         };
@@ -105,7 +112,10 @@ impl Manager {
             let globs = globs.iter().filter(|_| facts.root_has(folder));
             files.extend(globs.map(|glob| (*glob).to_owned()));
         }
-        files.extend(facts.has("prisma").then(|| join(facts.place.inner(), "prisma/**")));
+        for (dir, _) in facts.packages() {
+            let schema = facts.package_has(dir, "prisma");
+            files.extend(schema.then(|| join(dir, "prisma/**")));
+        }
         if is_workspace(facts) {
             files.push("**/package.json".into());
         }
@@ -115,7 +125,7 @@ impl Manager {
     /// The installation: exactly what the lock file says, if there is one.
     pub(crate) fn install(&self, facts: &Facts, omit_dev: bool) -> Run {
         if let Some(only) = self.install_only(facts, omit_dev) {
-            return self.cached(Run::new(only)).network();
+            return self.installing(Run::new(only)).network();
         }
         let locked = self.lock.is_some();
         let words: &[&str] = match (self.kind, locked) {
@@ -137,7 +147,7 @@ impl Manager {
             Kind::Yarn | Kind::Bun => Some("--production"),
             Kind::Berry => None,
         };
-        self.cached(Run::new(words.iter().copied().chain(omit))).network()
+        self.installing(Run::new(words.iter().copied().chain(omit))).network()
     }
 
     /// The installation of what one member of the workspace needs, where the manager can do that.
@@ -170,7 +180,7 @@ impl Manager {
                 add(&["--filter", root?]);
                 add(if omit_dev { &["--prod"] } else { &[] });
             }
-            Kind::Berry if !self.version.starts_with(['2', '3']) => {
+            Kind::Berry if !self.is_early_berry() => {
                 add(&["yarn", "workspaces", "focus", root?, name?]);
                 add(if omit_dev { &["--production"] } else { &[] });
             }
@@ -197,25 +207,72 @@ impl Manager {
                 "--prefer-offline",
                 "--non-interactive",
             ],
-            Kind::Berry if self.version.starts_with(['2', '3']) => return None,
-            Kind::Berry => &["yarn", "workspaces", "focus", "--all", "--production"],
+            Kind::Berry if self.is_early_berry() => return None,
+            // All of them would install what the other members need.
+            Kind::Berry => {
+                let run = Run::new(focus(facts).into_iter().chain(["--production"]));
+                return Some(self.installing(run).network());
+            }
         };
-        Some(self.cached(Run::new(words.iter().copied())).network())
+        Some(self.installing(Run::new(words.iter().copied())).network())
+    }
+
+    /// Whether it is a Yarn that cannot install for some members alone.
+    fn is_early_berry(&self) -> bool {
+        let digits = self.version.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits.starts_with(['2', '3'])
+    }
+
+    /// Whether it runs `prebuild` and `postbuild` with `build`.
+    pub(crate) fn runs_hooks(&self) -> bool {
+        match self.kind {
+            Kind::Npm | Kind::Yarn | Kind::Bun => true,
+            Kind::Pnpm => !self.version.starts_with(['6', '7', '8']),
+            Kind::Berry => false,
+        }
+    }
+
+    /// Whether a line is its installation with flags alone, which needs the manifests and nothing else.
+    pub(crate) fn is_plain_install(&self, line: &str) -> bool {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (program, flags) = match words.as_slice() {
+            [program, "install" | "i" | "ci", flags @ ..] | [program @ "yarn", flags @ ..] => {
+                (*program, flags)
+            }
+            _ => return false,
+        };
+        let moves = ["--prefix", "--dir", "--cwd", "--modules-folder", "--userconfig", "-C"];
+        let harmless = |word: &&str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:@/".contains(c);
+            word.starts_with('-') && word.chars().all(plain)
+        };
+        let moves = |word: &&str| moves.iter().any(|flag| word.starts_with(flag));
+        program == self.program() && flags.iter().all(|word| harmless(word) && !moves(word))
     }
 
     /// Runs a script of package.json.
     pub(crate) fn script(&self, name: &str) -> Run {
-        let program = match self.kind {
+        Run::new([self.program(), "run", name])
+    }
+
+    fn program(&self) -> &'static str {
+        match self.kind {
             Kind::Npm => "npm",
             Kind::Pnpm => "pnpm",
             Kind::Yarn | Kind::Berry => "yarn",
             Kind::Bun => "bun",
-        };
-        Run::new([program, "run", name])
+        }
+    }
+
+    /// A command that installs, with the manager's cache. pnpm would ask before it replaces what is there.
+    /// A build is not told that nobody answers: some tools make errors of their warnings then.
+    pub(crate) fn installing(&self, run: Run) -> Run {
+        let run = self.cached(run);
+        if self.kind == Kind::Pnpm { run.env("CI", "true") } else { run }
     }
 
     /// A command with the manager's cache.
-    pub(crate) fn cached(&self, run: Run) -> Run {
+    fn cached(&self, run: Run) -> Run {
         match self.kind {
             Kind::Npm => npm_cache(run),
             Kind::Pnpm => run.cache("pnpm", "/root/.pnpm-store"),
@@ -230,7 +287,6 @@ impl Manager {
         match self.kind {
             Kind::Npm => &[],
             Kind::Pnpm => &[
-                ("CI", "true"),
                 ("npm_config_store_dir", "/root/.pnpm-store"),
                 ("pnpm_config_store_dir", "/root/.pnpm-store"),
             ],
@@ -251,20 +307,22 @@ pub(crate) fn is_workspace(facts: &Facts) -> bool {
     facts.workspace.as_ref().is_some_and(|workspace| !workspace.members.is_empty())
 }
 
-fn npm_cache(run: Run) -> Run {
-    run.cache("npm", "/root/.npm")
+/// The command for what the application alone needs, with the workspace's root.
+fn focus(facts: &Facts) -> Vec<&str> {
+    let mut words = vec!["yarn", "workspaces", "focus"];
+    let member = facts.package.as_ref().filter(|_| !facts.place.inner().is_empty());
+    match member.and_then(PackageJson::name) {
+        Some(name) => {
+            words.extend(facts.root_package().and_then(PackageJson::name));
+            words.push(name);
+        }
+        None => words.push("--all"),
+    }
+    words
 }
 
-/// The oldest pnpm that reads the lock file as it was written.
-fn pnpm_version(lock: &str) -> String {
-    let line = lock.lines().find_map(|line| line.trim().strip_prefix("lockfileVersion:"));
-    let version = line.unwrap_or_default().trim().trim_matches(['\'', '"']);
-    match version.split('.').next() {
-        Some("5") => "7",
-        Some("6") => "8",
-        _ => "9",
-    }
-    .to_owned()
+fn npm_cache(run: Run) -> Run {
+    run.cache("npm", "/root/.npm")
 }
 
 fn bun_version(facts: &Facts) -> String {
@@ -274,7 +332,7 @@ fn bun_version(facts: &Facts) -> String {
 
 fn yarn(facts: &Facts, version: Option<&str>, lock: &str) -> (Kind, String) {
     let classic = match version {
-        Some(version) => version.starts_with("1."),
+        Some(version) => package_json::is_yarn_classic(version),
         None => !lock.contains("__metadata:") && !facts.root_has(".yarnrc.yml"),
     };
     if classic {

@@ -12,8 +12,8 @@ pub(crate) struct Native {
     pub(crate) run: Vec<&'static str>,
     /// For every command, and for the application.
     pub(crate) env: Vec<(&'static str, &'static str)>,
-    /// A command behind the installation.
-    pub(crate) fetch: Option<&'static str>,
+    /// A command behind the installation, and the folder of the package that has it.
+    pub(crate) fetch: Option<(&'static str, String)>,
     /// Which packages it is for.
     pub(crate) why: Vec<&'static str>,
 }
@@ -102,25 +102,16 @@ const ROWS: [Row; 29] = [
 ];
 const BROWSERS: [&str; 2] = ["playwright", "playwright-chromium"];
 
-/// What the application's dependencies need.
+/// What the dependencies need, those of the application and of the packages of its workspace that it needs.
 pub(crate) fn needs(facts: &Facts) -> Native {
     let mut native = Native::default();
-    let Some(package) = &facts.package else {
-        return native;
-    };
-    let add = |list: &mut Vec<&'static str>, more: &[&'static str]| {
-        for name in more {
-            if !list.contains(name) {
-                list.push(name);
-            }
-        }
-    };
+    let packages = facts.packages();
     for (name, build, run) in ROWS {
-        if package.uses(name) {
+        if packages.iter().any(|(_, package)| package.uses(name)) {
             add(&mut native.build, build);
             native.why.push(name);
         }
-        if package.depends_on(name) {
+        if packages.iter().any(|(_, package)| package.depends_on(name)) {
             add(&mut native.run, run);
         }
     }
@@ -128,18 +119,31 @@ pub(crate) fn needs(facts: &Facts) -> Native {
         add(&mut native.build, GYP);
         native.why.push("binding.gyp");
     }
-    if package.depends_on("puppeteer") || package.depends_on("puppeteer-core") {
+    let first = |names: &[&'static str]| {
+        packages.iter().find_map(|(dir, package)| {
+            Some((*names.iter().find(|name| package.depends_on(name))?, *dir))
+        })
+    };
+    if first(&["puppeteer", "puppeteer-core"]).is_some() {
         // Debian's own browser brings its libraries, and is corrected with them.
         add(&mut native.run, &["chromium", "fonts-liberation"]);
         native.env.push(("PUPPETEER_SKIP_DOWNLOAD", "true"));
         native.env.push(("PUPPETEER_EXECUTABLE_PATH", "/usr/bin/chromium"));
         native.why.push("puppeteer");
     }
-    if let Some(name) = BROWSERS.into_iter().find(|name| package.depends_on(name)) {
+    if let Some((name, dir)) = first(&BROWSERS) {
         add(&mut native.run, BROWSER);
         native.env.push(("PLAYWRIGHT_BROWSERS_PATH", "/app/.browsers"));
-        native.fetch = Some("playwright install chromium");
+        native.fetch = Some(("playwright install chromium", dir.to_owned()));
         native.why.push(name);
     }
     native
+}
+
+fn add(list: &mut Vec<&'static str>, more: &[&'static str]) {
+    for name in more {
+        if !list.contains(name) {
+            list.push(name);
+        }
+    }
 }

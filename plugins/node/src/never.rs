@@ -93,6 +93,18 @@ fn runs(facts: &Facts) -> bool {
             && facts.package.as_ref().is_some_and(|p| !p.is_library())
 }
 
+/// What is said besides where nothing here can be started: it may lie in a folder. Begins with a semicolon.
+pub(crate) fn elsewhere(facts: &Facts) -> String {
+    match facts.nested("package.json").as_slice() {
+        [] => String::new(),
+        folders => format!(
+            "; if the application is in one of the folders with a package.json of their own ({}), set \
+             build.app_dir in windlass.toml to it",
+            folders.join(", ")
+        ),
+    }
+}
+
 /// What is said where there is no package.json: one may lie in a folder.
 pub(crate) fn no_package(facts: &Facts) -> String {
     let nested = facts.nested("package.json");

@@ -80,6 +80,9 @@ impl<'a> Planner<'a> {
         if !self.native.why.is_empty() {
             log::info(format!("system packages are added for {}", self.native.why.join(", ")));
         }
+        for warning in steps::warnings(self.facts, self.decision, &self.manager) {
+            log::warn(warning);
+        }
         if answers::adapts_itself(self.facts) {
             log::warn(
                 "@sveltejs/adapter-auto fetches the adapter for Node.js in every build: install @sveltejs/adapter-node",
@@ -211,7 +214,7 @@ impl<'a> Planner<'a> {
             let install = match setting {
                 Some(line) => {
                     let run = steps::at(Run::shell(line), &self.facts.place.app());
-                    self.manager.cached(run)
+                    self.manager.installing(run)
                 }
                 None => {
                     let omit = omit_dev && !self.has_install_scripts();
@@ -219,9 +222,8 @@ impl<'a> Planner<'a> {
                 }
             };
             deps = deps.op(copy).op(install);
-            if let Some(fetch) = self.native.fetch {
-                let run = Run::new(fetch.split_whitespace()).network();
-                deps = deps.op(run.env("HOME", "/root"));
+            if let Some((fetch, dir)) = &self.native.fetch {
+                deps = deps.op(self.within(dir, Run::new(fetch.split_whitespace())));
             }
         } else {
             "prepare the runtime".clone_into(&mut deps.name);
@@ -234,8 +236,8 @@ impl<'a> Planner<'a> {
     fn build(&self, plan: &mut BuildPlan, deps: &Step) -> Step {
         let mut build = self.quiet(on(deps, "build", "build")).op(self.source(false));
         build.cwd = self.facts.place.app();
-        if self.generates_prisma_client() {
-            build = build.op(steps::at(Run::new(["prisma", "generate"]), &self.facts.place.app()));
+        for dir in self.prisma_clients() {
+            build = build.op(self.within(dir, Run::new(["prisma", "generate"])));
         }
         for run in steps::commands(self.facts, self.decision, &self.manager) {
             build = build.op(run);
@@ -268,7 +270,10 @@ impl<'a> Planner<'a> {
         if !self.native.run.is_empty() {
             runtime.ops.insert(0, apt(&self.native.run).into());
         }
-        let mut copy = Copy::step(&from.id, [glob], "/").parents().exclude(BUILD_CACHES);
+        // A part of the application leaves behind the browser that was fetched with its dependencies.
+        let browser = self.native.fetch.as_ref().filter(|_| glob != "app/**");
+        let globs = [glob].into_iter().chain(browser.map(|_| "app/.browsers/**"));
+        let mut copy = Copy::step(&from.id, globs, "/").parents().exclude(BUILD_CACHES);
         copy.chown = Some(USER.to_owned());
         let app = on(&runtime, "app", "collect the application").op(copy);
         plan.steps.extend([runtime, app.clone()]);
@@ -329,46 +334,79 @@ impl<'a> Planner<'a> {
 
     /// Whether any tool for migrations is in use.
     fn migrates(&self) -> bool {
-        self.package().is_some_and(|package| migrations::any(package, |path| self.facts.has(path)))
+        let packages = self.facts.packages();
+        packages.iter().any(|(dir, package)| {
+            migrations::any(package, |path| self.facts.package_has(dir, path))
+        })
     }
 
     /// Whether the migration's tool is among the development dependencies.
     fn migrates_with_development(&self) -> Result<bool, PluginError> {
-        let Some(package) = self.package() else {
-            return Ok(false);
+        let packages = self.facts.packages();
+        let develops =
+            || packages.iter().any(|(_, package)| package.dev_dependencies().next().is_some());
+        let needs = |(dir, package): &(&str, &PackageJson)| {
+            migrations::needs_development(package, |path| self.facts.package_has(dir, path))
         };
         let entries = procfile::read(&self.facts.source)?;
         let release = entries.iter().any(|entry| entry.name == "release");
         Ok(match &self.facts.settings.migrate {
             Migrate::Off => false,
-            Migrate::Command(_) => package.dev_dependencies().next().is_some(),
-            Migrate::Unset if release => package.dev_dependencies().next().is_some(),
-            Migrate::Unset => migrations::needs_development(package, |path| self.facts.has(path)),
+            Migrate::Command(_) => develops(),
+            Migrate::Unset if release => develops(),
+            Migrate::Unset => packages.iter().any(needs),
         })
     }
 
+    /// Whether a script of the installation may need a development dependency.
     fn has_install_scripts(&self) -> bool {
-        let hooks = ["preinstall", "install", "postinstall", "prepare"];
-        hooks.into_iter().any(|hook| self.facts.script(hook).is_some())
+        let hooked = |(_, package): &(&str, &PackageJson)| {
+            steps::hooks(package).any(|(_, line)| !asks_for_manager(line))
+        };
+        self.facts.packages().iter().any(hooked)
     }
 
     /// Whether a script of the installation may read anything of the source.
     fn install_needs_the_source(&self) -> bool {
-        let harmless = ["prisma generate", "husky", "patch-package", "is-ci", "true"];
-        let hooks = ["preinstall", "install", "postinstall", "prepare"];
-        let lines = hooks.into_iter().filter_map(|hook| self.facts.script(hook));
-        let needs = |line: &str| !harmless.iter().any(|known| line.contains(known));
-        self.facts.settings.build.install.is_some()
+        let install = self.facts.settings.build.install.as_deref();
+        let own = || self.package().is_some_and(|package| steps::hooks(package).next().is_some());
+        install.is_some_and(|line| !self.manager.is_plain_install(line))
             || self.facts.has("binding.gyp")
-            || manager::is_workspace(self.facts) && self.has_install_scripts()
-            || lines.into_iter().any(needs)
+            || manager::is_workspace(self.facts) && own()
+            || self.facts.packages().iter().any(|(dir, package)| self.reads(dir, package))
     }
 
-    fn generates_prisma_client(&self) -> bool {
-        let scripts = ["build", "prebuild", "postinstall"].map(|name| self.facts.script(name));
-        let already = scripts.iter().flatten().any(|line| line.contains("prisma generate"));
-        let both = self.facts.uses("prisma") && self.facts.uses("@prisma/client");
-        both && !already && self.facts.has("prisma/schema.prisma")
+    /// Whether a package's script of the installation may read more than the manifests.
+    fn reads(&self, dir: &str, package: &PackageJson) -> bool {
+        let alone = self.facts.place.inner().is_empty();
+        let schema = || alone || self.facts.package_has(dir, "prisma");
+        let harmless = |line: &str| {
+            asks_for_manager(line)
+                || ["husky", "is-ci", "true"].iter().any(|sign| line.contains(sign))
+                || dir.is_empty() && line.contains("patch-package")
+                || line.contains("prisma generate") && schema()
+        };
+        steps::hooks(package).any(|(_, line)| !harmless(line))
+    }
+
+    /// Folders of the packages whose database client has to be generated.
+    fn prisma_clients(&self) -> Vec<&str> {
+        let packages = self.facts.packages().into_iter();
+        let needs = packages.filter(|(dir, package)| {
+            let scripts = ["build", "prebuild", "postinstall"].map(|name| package.script(name));
+            let already = scripts.iter().flatten().any(|line| line.contains("prisma generate"));
+            let both = package.uses("prisma") && package.uses("@prisma/client");
+            both && !already && self.facts.package_has(dir, "prisma/schema.prisma")
+        });
+        needs.map(|(dir, _)| dir).collect()
+    }
+
+    /// A command in a package's folder, where it finds the package's own commands.
+    fn within(&self, dir: &str, run: Run) -> Run {
+        let folder = join(&self.facts.place.root(), dir);
+        let path = format!("{folder}/node_modules/.bin:{}", self.search_path());
+        let run = steps::at(run, &folder);
+        if dir == self.facts.place.inner() { run } else { run.env("PATH", path) }
     }
 
     fn quiet(&self, mut step: Step) -> Step {
@@ -410,6 +448,11 @@ impl<'a> Planner<'a> {
         let as_node = if self.run.name == "bun" { ":/usr/local/bun-node-fallback-bin" } else { "" };
         format!("{there}{own}{root}/node_modules/.bin:{PATH}{as_node}")
     }
+}
+
+/// Whether a script only insists on a package manager.
+fn asks_for_manager(line: &str) -> bool {
+    line.contains("only-allow")
 }
 
 /// Debian packages, without what installing them leaves behind.

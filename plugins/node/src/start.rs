@@ -385,7 +385,11 @@ pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Opt
         let command = provides(name);
         words.iter().any(|word| *word == command || word.starts_with(&format!("{command}/")))
     };
-    package.dev_dependencies().filter(|name| !package.depends_on(name)).find(needed)
+    // Types of a program are not the program.
+    let mut own = package
+        .dev_dependencies()
+        .filter(|name| !package.depends_on(name) && !name.starts_with("@types/"));
+    own.find(needed)
 }
 
 /// The port that the application insists on: in its start command, or written into its entry file.

@@ -1,7 +1,8 @@
 //! Which Node.js: the first of these that says anything, in this order. `windlass.toml`, `.nvmrc`,
 //! `.node-version`, `.tool-versions`, `mise.toml`, `volta.node`, `devEngines.runtime`, `engines.node`; first
-//! of the application, then of the workspace's root; the version that the application ran with before; the
-//! default. Bun likewise, from `.bun-version`, `packageManager`, `devEngines.runtime` and `engines.bun`.
+//! of the application, then of the workspace's root; what another platform's file names; the version that the
+//! application ran with before; the default. Bun likewise, from `.bun-version`, `packageManager`,
+//! `devEngines.runtime` and `engines.bun`.
 
 use windlass_plugin_common::package_json::PackageJson;
 use windlass_plugin_common::version::{Interval, npm};
@@ -72,15 +73,19 @@ pub(crate) fn bun(facts: &Facts) -> Chosen {
     pins.extend(file_pin(&facts.source, ".bun-version"));
     pins.extend(wanted::shared(&facts.source, &["bun"]));
     for package in packages(facts) {
-        let named = package.package_manager().filter(|(name, _)| *name == "bun");
+        let bun = |named: &(&str, &str)| named.0 == "bun" && !matches!(named.1, "" | "*");
+        let named = package.package_manager().filter(bun);
+        let developed = package.dev_manager().filter(bun);
         for (key, range) in [
             ("packageManager", named.map(|(_, version)| version)),
+            ("devEngines.packageManager", developed.map(|(_, version)| version)),
             ("devEngines.runtime", package.dev_engine("bun")),
             ("engines.bun", package.engine("bun")),
         ] {
             pins.extend(Pin::new("package.json", key, range.unwrap_or_default()));
         }
     }
+    pins.extend(wanted::elsewhere(&facts.source, &["bun"]));
     let previous: Vec<Toolchain> =
         facts.previous("bun").map(|version| Toolchain::new("bun", version)).into_iter().collect();
     let (toolchain, evidence) = wanted::choose("bun", &pins, &previous);
@@ -140,6 +145,7 @@ fn asked(facts: &Facts) -> Vec<Pin> {
             asked.extend(Pin::new("package.json", key, range.unwrap_or_default()));
         }
     }
+    asked.extend(wanted::elsewhere(&facts.source, &["node", "nodejs"]));
     asked
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use windlass_plugin_common::assets::Files;
+
 use crate::facts::Facts;
 
 /// How the official image gets an extension.
@@ -90,6 +92,27 @@ const TABLE: [Extension; 42] = [
     pecl("yaml", &["libyaml-dev"], &["libyaml-0-2"], "php-yaml"),
     pecl("grpc", &["zlib1g-dev"], &[], ""),
 ];
+/// Variables that say where Redis is.
+const REDIS_VARIABLES: [&str; 3] = ["REDIS_URL", "REDIS_HOST", "REDIS_CLUSTER"];
+/// Variables of Laravel that name a store.
+const STORES: [&str; 6] = [
+    "SESSION_DRIVER",
+    "CACHE_STORE",
+    "CACHE_DRIVER",
+    "QUEUE_CONNECTION",
+    "BROADCAST_CONNECTION",
+    "BROADCAST_DRIVER",
+];
+/// Files that have them.
+const REDIS_FILES: [&str; 7] = [
+    ".env",
+    ".env.production",
+    ".env.example",
+    "config/cache.php",
+    "config/queue.php",
+    "config/session.php",
+    "config/broadcasting.php",
+];
 /// In every base already.
 const CORE: [&str; 35] = [
     "core",
@@ -151,6 +174,8 @@ impl Wanted {
         };
         let declared = facts.composer.iter().flat_map(|composer| composer.extensions());
         let declared = declared.chain(locked.iter().map(String::as_str));
+        let redis = id == "laravel" && takes_redis(facts);
+        let declared = declared.chain(redis.then_some("redis"));
         let names = declared.map(str::to_ascii_lowercase).map(|name| match name.as_str() {
             "zend-opcache" | "zend opcache" => "opcache".to_owned(),
             _ => name,
@@ -228,6 +253,31 @@ impl Wanted {
     }
 }
 
+/// Whether Laravel asks Redis through the extension, which it does unless Predis is there.
+fn takes_redis(facts: &Facts) -> bool {
+    if facts.requires("predis/predis").is_some() {
+        return false;
+    }
+    let set = |name: &String| REDIS_VARIABLES.contains(&name.as_str());
+    let in_file = |file: &str| {
+        let text = facts.text(file).unwrap_or_default();
+        text.lines().any(|line| STORES.iter().any(|store| names_redis(line, store)))
+    };
+    facts.requires("laravel/horizon").is_some()
+        || facts.variables.iter().any(set)
+        || REDIS_FILES.into_iter().any(in_file)
+}
+
+/// `SESSION_DRIVER=redis`, `env('SESSION_DRIVER', 'redis')`
+fn names_redis(line: &str, store: &str) -> bool {
+    let Some(rest) = line.split(store).nth(1) else {
+        return false;
+    };
+    let value = rest.trim_start_matches(|c: char| c.is_whitespace() || "='\",".contains(c));
+    let end = value.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(value.len());
+    !line.trim_start().starts_with(['#', '/', '*']) && &value[..end] == "redis"
+}
+
 /// Installs Debian packages.
 pub(crate) fn apt(packages: &str) -> String {
     format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.trim())
@@ -238,4 +288,24 @@ fn sorted(words: impl Iterator<Item = &'static str>) -> String {
     words.sort_unstable();
     words.dedup();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_redis;
+
+    #[test]
+    fn a_store_is_redis_where_a_line_says_so() {
+        for (line, expected) in [
+            ("SESSION_DRIVER=redis", true),
+            ("SESSION_DRIVER=\"redis\"", true),
+            ("    'driver' => env('SESSION_DRIVER', 'redis'),", true),
+            ("    'driver' => env(\"SESSION_DRIVER\", \"database\"),", false),
+            ("# SESSION_DRIVER=redis", false),
+            ("SESSION_DRIVER=rediska", false),
+            ("CACHE_STORE=redis", false),
+        ] {
+            assert_eq!(names_redis(line, "SESSION_DRIVER"), expected, "{line}");
+        }
+    }
 }

@@ -45,6 +45,7 @@ impl Detector for Php {
                 let mut near_misses: Vec<NearMiss> = miss.into_iter().collect();
                 if near_misses.is_empty() {
                     near_misses.extend(spelling::near_misses(source, "php", &FILES));
+                    near_misses.extend(spelling::below(source, "php", &["composer.json"]));
                 }
                 return Ok(DetectReport { detections: Vec::new(), near_misses });
             }
@@ -53,7 +54,8 @@ impl Detector for Php {
         let chosen = version::choose(&facts, &[]);
         found.toolchains.push(chosen.toolchain);
         found.evidence.extend(chosen.evidence);
-        Ok(forced::apply(found.into(), asked))
+        let report = forced::apply(found.into(), asked);
+        Ok(spelling::beside(report, source, "php", &["composer.json", "Procfile"]))
     }
 }
 

@@ -30,6 +30,12 @@ const COMPOSER: [(&str, &str); 4] = [
 const LARAVEL_FOLDERS: &str = "mkdir -p bootstrap/cache storage/logs storage/app/public \
     storage/framework/cache/data storage/framework/sessions storage/framework/views && \
     { test -e public/storage || ln -s ../storage/app/public public/storage; }";
+/// Packages that make assets of AssetMapper, and their commands.
+const ASSET_BUNDLES: [(&str, &[&str]); 3] = [
+    ("symfonycasts/tailwind-bundle", &["tailwind:build", "--minify"]),
+    ("symfonycasts/sass-bundle", &["sass:build"]),
+    ("sensiolabs/typescript-bundle", &["typescript:build"]),
+];
 /// Of no use to the running application.
 const LEFT_BEHIND: [&str; 2] = ["app/node_modules", "app/node_modules/**"];
 
@@ -167,7 +173,22 @@ impl Planner<'_> {
             (None, Some(node)) if node.builds() => commands.push(node.build()),
             _ => {}
         }
+        commands.extend(self.asset_map());
         commands
+    }
+
+    /// Symfony's AssetMapper: without its files in the public folder every asset is a 404 in production.
+    fn asset_map(&self) -> Vec<Run> {
+        let maps = self.facts.requires("symfony/asset-mapper").is_some();
+        if !maps || !self.facts.has("bin/console") || self.facts.settings.build.command.is_some() {
+            return Vec::new();
+        }
+        let fetches = self.facts.has("importmap.php") && !self.facts.has("assets/vendor");
+        let fetch = fetches.then_some(&["importmap:install"][..]);
+        let made = ASSET_BUNDLES.iter().filter(|(name, _)| self.facts.requires(name).is_some());
+        let all = fetch.into_iter().chain(made.map(|(_, words)| *words));
+        let all = all.chain([&["asset-map:compile"][..]]);
+        all.map(|words| Run::new([&["php", "bin/console"][..], words].concat())).collect()
     }
 
     /// Node.js, where assets are built.

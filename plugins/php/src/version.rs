@@ -1,13 +1,13 @@
 //! Which PHP: the first of these that says anything, in this order. `windlass.toml`, `.php-version`,
-//! `.tool-versions`, `mise.toml`, `config.platform.php`, `require.php`, the version that the application
-//! ran with before, the host's default. Patch levels are the base's.
+//! `.tool-versions`, `mise.toml`, `config.platform.php`, `require.php`, what another platform's file names,
+//! the version that the application ran with before, the host's default. Patch levels are the base's.
 //!
 //! A range of composer.json is narrowed to what the packages of composer.lock allow: a lock file that was
 //! written for an older PHP must not meet a newer one.
 
 use windlass_plugin_common::assets::Files;
-use windlass_plugin_common::pins;
 use windlass_plugin_common::version::{Interval, npm};
+use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, Toolchain};
 
 use crate::facts::Facts;
@@ -53,11 +53,11 @@ pub(crate) fn choose(facts: &Facts, locked: &[String]) -> Chosen {
     Chosen { toolchain: Toolchain::new("php", before), evidence: None, warning }
 }
 
-fn asked(facts: &Facts) -> Vec<(String, &'static str, String)> {
+fn asked(facts: &Facts) -> Vec<(String, String, String)> {
     let mut asked = Vec::new();
-    let mut add = |file: &str, key, text: Option<&str>| {
+    let mut add = |file: &str, key: &str, text: Option<&str>| {
         let text = text.map(str::trim).filter(|text| !text.is_empty() && *text != "*");
-        asked.extend(text.map(|text| (file.to_owned(), key, text.to_owned())));
+        asked.extend(text.map(|text| (file.to_owned(), key.to_owned(), text.to_owned())));
     };
     let setting = facts.settings.build.toolchain.get("php").map(String::as_str);
     add("windlass.toml", "build.toolchain.php = ", setting);
@@ -72,6 +72,9 @@ fn asked(facts: &Facts) -> Vec<(String, &'static str, String)> {
     if let Some(composer) = &facts.composer {
         add("composer.json", "config.platform.php: ", composer.platform.as_deref());
         add("composer.json", "require.php: ", composer.requires("php"));
+    }
+    if let Some(pin) = wanted::elsewhere(facts.source, &["php"]) {
+        add(&pin.file, &format!("{} = ", pin.key), Some(&pin.requirement));
     }
     asked
 }

@@ -4,7 +4,8 @@ use windlass_sdk::Detection;
 
 use crate::facts::Facts;
 use crate::framework::{Decision, decision, found, in_folder};
-use crate::serve;
+use crate::imports;
+use crate::serve::{self, Served};
 
 /// Django, if there is a manage.py for it.
 pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
@@ -29,8 +30,13 @@ pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
     if let Some((_, file, sign)) = &facts.declared.web {
         detection = detection.evidence(*file, sign.clone());
     }
-    let (detection, line, warning) = served(facts, folder, &settings, detection);
+    if imports::unlisted(facts) {
+        let refusal = imports::refusal(facts, &manage, "django");
+        return Some(decision(detection.refuse(refusal), None));
+    }
+    let (detection, Served { line, warning, adds }) = served(facts, folder, &settings, detection);
     let mut decision = decision(detection, Some(in_folder(folder, line)));
+    decision.adds = adds;
     decision.collect_static = collects(facts, folder, &settings)
         .then(|| in_folder(folder, "python manage.py collectstatic --noinput".to_owned()));
     decision.warnings.extend(warning);
@@ -80,13 +86,13 @@ fn below<'f>(file: &'f str, folder: &str) -> Option<&'f str> {
     if folder.is_empty() { Some(file) } else { file.strip_prefix(folder)?.strip_prefix('/') }
 }
 
-/// Line of the server, and a warning where it is Django's own.
+/// The server: the one that is declared, else one that is installed too.
 fn served(
     facts: &Facts,
     folder: &str,
     settings: &str,
     detection: Detection,
-) -> (Detection, String, Option<String>) {
+) -> (Detection, Served) {
     let asgi = application(facts, folder, settings, "asgi");
     let wsgi = application(facts, folder, settings, "wsgi");
     let channels = facts.declares("daphne") || facts.declares("channels") || wsgi.is_none();
@@ -97,11 +103,27 @@ fn served(
         .as_ref()
         .and_then(|(target, file)| Some((serve::wsgi_line(facts, target, false)?, file.clone())));
     let line = if channels { by_asgi.or(by_wsgi) } else { by_wsgi.or(by_asgi) };
-    match line {
-        Some((line, file)) => (detection.evidence(file, ""), line, None),
-        None => {
+    if let Some((line, file)) = line {
+        return (detection.evidence(file, ""), Served { line, ..Served::default() });
+    }
+    match (asgi.filter(|_| channels), wsgi) {
+        (Some((target, file)), _) => {
+            let served = serve::asgi_added(facts, "Django", &target, false);
+            (detection.evidence(file, ""), served)
+        }
+        (None, Some((target, file))) => {
+            let mut served = serve::gunicorn(facts, "Django", &target, false);
+            if !facts.declares("whitenoise")
+                && let Some(warning) = &mut served.warning
+            {
+                warning.push_str("; it serves no static files: whitenoise in MIDDLEWARE does");
+            }
+            (detection.evidence(file, ""), served)
+        }
+        (None, None) => {
             let line = "python manage.py runserver --noreload \"0.0.0.0:$PORT\"".to_owned();
-            (detection, line, Some(serve::no_server("Django")))
+            let warning = Some(serve::no_server("Django"));
+            (detection, Served { line, warning, adds: None })
         }
     }
 }

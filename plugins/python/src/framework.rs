@@ -7,6 +7,7 @@ use windlass_sdk::{Detection, NearMiss};
 
 use crate::code::{self, Object};
 use crate::facts::Facts;
+use crate::imports;
 use crate::serve::{self, Target};
 use crate::{django, script};
 
@@ -151,7 +152,9 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> (Option<Decision>, 
         };
         let declared: Vec<&Framework> = FRAMEWORKS.iter().filter(wanted).collect();
         if let Some((framework, entry)) = entry(facts, &declared) {
-            return (Some(application(facts, framework, &entry)), near_misses);
+            let mut decision = application(facts, framework, &entry);
+            decision.detection.refusal = imports::missing(facts, &entry.file);
+            return (Some(decision), near_misses);
         }
         let client_too = |one: &&&Framework| !matches!(one.id, "aiohttp" | "tornado");
         near_misses.extend(declared.iter().filter(client_too).map(|one| unused(facts, one)));

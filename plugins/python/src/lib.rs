@@ -1,13 +1,14 @@
 //! The Python plugin: what kind of Python application it is, and how it is built.
 //!
 //! Reading order: `facts` (what is known), `code` (what is read out of Python files), `framework` with
-//! `django`, `serve` and `script` (what it is and how it starts), `version`, `manager` and `native` (what
-//! is installed), `plan`.
+//! `django`, `serve` and `script` (what it is and how it starts), `imports` (what is missing), `version`,
+//! `manager` and `native` (what is installed), `plan`.
 
 mod code;
 mod django;
 mod facts;
 mod framework;
+mod imports;
 mod manager;
 mod native;
 mod plan;
@@ -24,7 +25,9 @@ use windlass_sdk::{
 use facts::Facts;
 
 const FILES: [&str; 6] =
-    ["requirements.txt", "pyproject.toml", "manage.py", "Pipfile", "environment.yml", "Procfile"];
+    ["requirements.txt", "pyproject.toml", "Pipfile", "Procfile", "manage.py", "environment.yml"];
+/// Those of them whose absence makes another application of it.
+const MANIFESTS: [&str; 4] = ["requirements.txt", "pyproject.toml", "Pipfile", "Procfile"];
 
 /// The plugin.
 #[derive(Debug)]
@@ -49,6 +52,9 @@ impl Detector for Python {
                 return Ok(forced::certain(found, "python").into());
             }
             near_misses.extend(spelling::near_misses(source, "python", &FILES));
+            if facts.manifest().is_none() {
+                near_misses.extend(spelling::below(source, "python", &MANIFESTS[..3]));
+            }
             return Ok(DetectReport { detections: Vec::new(), near_misses });
         };
         let mut found = decision.detection;
@@ -63,7 +69,8 @@ impl Detector for Python {
             found.refusal = manager::unsupported(&facts);
         }
         let report = DetectReport { detections: vec![found], near_misses };
-        Ok(forced::apply(report, asked))
+        let report = forced::apply(report, asked);
+        Ok(spelling::beside(report, source, "python", &MANIFESTS))
     }
 }
 

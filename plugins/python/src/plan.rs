@@ -6,7 +6,7 @@
 use windlass_plugin_common::assets::Assets;
 use windlass_plugin_common::command;
 use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on};
-use windlass_sdk::plan::{Base, BuildPlan, Copy, Op, Run, Step, WriteFile};
+use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
 
 use crate::code;
@@ -25,8 +25,6 @@ const RUN_ENV: [(&str, &str); 5] = [
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("HOME", APP),
 ];
-/// What every interpreter of the environment loads first: see its own text.
-const FIRST_PROCESS: &str = include_str!("first_process.py");
 const SETTINGS: &str = "DJANGO_SETTINGS_MODULE";
 /// Frameworks whose pages have scripts and styles.
 const PAGES: [&str; 8] =
@@ -107,7 +105,7 @@ fn install(
         let step = Step::new("manager", "fetch the package manager", base);
         plan.steps.push(quiet(step).op(fetch));
     }
-    let dependencies = dependencies(facts, (&runtime, toolchain), manager, &system, decision.adds);
+    let dependencies = dependencies(facts, &runtime, manager, &system, decision.adds);
     plan.steps.push(dependencies.clone());
     // What an own install command left outside of the environment is not known, so all of it is kept.
     let clean = system.build.is_empty() && manager != Manager::Project;
@@ -122,7 +120,7 @@ fn install(
 
 fn dependencies(
     facts: &Facts,
-    (runtime, toolchain): (&Step, &Toolchain),
+    runtime: &Step,
     manager: Manager,
     system: &System,
     adds: Option<&str>,
@@ -133,29 +131,16 @@ fn dependencies(
     }
     if let Some(line) = &facts.settings.build.install {
         step = step.op(Run::new(["python3", "-m", "venv", VENV]));
-        step.ops.extend(first_process(&toolchain.requirement));
         step = step.op(layout::files(["**"])).op(pip(Run::shell(line)));
     } else {
         manager::report(facts, manager);
         step = step.op(manager.environment(adds.is_some()));
-        step.ops.extend(first_process(&toolchain.requirement));
         step.ops.extend(manager.install(facts));
     }
     if let Some(package) = adds {
         step = step.op(pip(Run::new(["pip", "install", package])));
     }
     step
-}
-
-/// SIGTERM ends the application, whether or not its server handles it.
-fn first_process(line: &str) -> [Op; 2] {
-    let folder = format!("{VENV}/lib/python{line}/site-packages");
-    let file = |name: &str, text: &str| {
-        let path = format!("{folder}/windlass_first_process.{name}");
-        let content = text.as_bytes().to_vec();
-        Op::WriteFile(WriteFile { path, content, mode: 0o644, chown: None })
-    };
-    [file("py", FIRST_PROCESS), file("pth", "import windlass_first_process\n")]
 }
 
 /// The browser that Playwright drives, with the libraries that it needs.

@@ -6,6 +6,7 @@ use windlass_sdk::PluginError;
 use crate::code;
 use crate::facts::Facts;
 use crate::framework::{Decision, decision, found};
+use crate::imports;
 
 /// Entry files by name, the likeliest first.
 const SCRIPTS: [&str; 16] = [
@@ -174,6 +175,9 @@ pub(crate) fn decide(facts: &Facts, unused: Option<&str>) -> Result<Decision, Op
         detection =
             detection.evidence(&start.file, detail.unwrap_or_else(|| start.sign.to_owned()));
     }
+    if let Some(refusal) = start.as_ref().and_then(|start| imports::missing(facts, &start.file)) {
+        return Ok(decision(detection.refuse(refusal), start.map(|start| start.line)));
+    }
     let worker = start.as_ref().filter(|_| !declared).and_then(|start| worker(facts, start));
     if let Some(reason) = worker {
         let file = start.as_ref().map(|start| start.file.as_str()).unwrap_or_default();
@@ -310,20 +314,25 @@ fn only_file(facts: &Facts) -> Option<Start> {
     (!library).then_some(Start { line, file, sign: "the only Python file", confidence: 45 })
 }
 
-/// Why it is a worker, if it is one.
+/// Why it is a worker, if it is one. A package that answers requests is declared for nothing where no file
+/// imports it.
 fn worker(facts: &Facts, start: &Start) -> Option<&'static str> {
-    if SERVERS.iter().any(|package| facts.declares(package)) {
-        return None;
-    }
+    let servers: Vec<&str> =
+        SERVERS.into_iter().filter(|package| facts.declares(package)).collect();
     let bot = BOTS.iter().any(|package| facts.declares(package));
     let name = start.file.rsplit('/').next().unwrap_or_default();
     let candidates = facts.candidates();
     if candidates.len() > LOOKED_AT_MAX {
-        return bot.then_some("it is a bot");
+        return (bot && servers.is_empty()).then_some("it is a bot");
     }
     facts.source.prefetch(&candidates);
-    let opens = |text: &str| OPENS.iter().any(|sign| text.contains(sign));
-    if candidates.iter().any(|file| opens(&facts.text(file))) {
+    let opens = |text: &str| {
+        let serves = |package: &&str| uses(text, package);
+        OPENS.iter().any(|sign| text.contains(sign)) || servers.iter().any(serves)
+    };
+    let says_anything = |file: &&str| !facts.text(file).trim().is_empty();
+    let unknown = !servers.is_empty() && !candidates.iter().any(says_anything);
+    if unknown || candidates.iter().any(|file| opens(&facts.text(file))) {
         return None;
     }
     match (bot, name) {
@@ -332,4 +341,18 @@ fn worker(facts: &Facts, start: &Start) -> Option<&'static str> {
         _ => (!facts.text(&start.file).trim().is_empty() && start.file.ends_with(".py"))
             .then_some("no file of it opens one"),
     }
+}
+
+/// Whether a file imports a package, or one that extends it: `flask`, `flask_restful`.
+fn uses(text: &str, package: &str) -> bool {
+    let module = match package {
+        "grpcio" => "grpc".to_owned(),
+        "python-socketio" => "socketio".to_owned(),
+        other => other.replace('-', "_"),
+    };
+    let mut lines = text.lines().map(str::trim_start);
+    lines.any(|line| {
+        let rest = line.strip_prefix("import ").or_else(|| line.strip_prefix("from "));
+        rest.is_some_and(|rest| rest.split(',').any(|one| one.trim().starts_with(&module)))
+    })
 }

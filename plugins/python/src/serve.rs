@@ -1,6 +1,6 @@
-//! Which server answers the requests: one that the application declares. Nothing is put into its place
-//! silently. Flask and Django have one of their own, which is used with a warning; an ASGI application has
-//! none at all, so uvicorn is installed beside it, with a warning too.
+//! Which server answers the requests: one that the application declares. Where it declares none, gunicorn or
+//! uvicorn is installed beside it, with a warning. A framework's own development server is used, with a warning
+//! too, only where another one cannot load the application: its file starts a server whenever it is imported.
 
 use crate::code::Object;
 use crate::facts::Facts;
@@ -34,12 +34,13 @@ const fn server(package: &'static str, object: &'static str, factory: &'static s
     Server { package, object, factory }
 }
 
+const GUNICORN: Server = server(
+    "gunicorn",
+    "gunicorn --bind \"0.0.0.0:$PORT\" {target}",
+    "gunicorn --bind \"0.0.0.0:$PORT\" '{target}()'",
+);
 const WSGI: [Server; 5] = [
-    server(
-        "gunicorn",
-        "gunicorn --bind \"0.0.0.0:$PORT\" {target}",
-        "gunicorn --bind \"0.0.0.0:$PORT\" '{target}()'",
-    ),
+    GUNICORN,
     server(
         "waitress",
         "waitress-serve --listen=\"0.0.0.0:$PORT\" {target}",
@@ -116,14 +117,40 @@ pub(crate) fn wsgi(facts: &Facts) -> Option<&'static str> {
 /// A line of the declared WSGI server for `module:object`.
 pub(crate) fn wsgi_line(facts: &Facts, target: &str, factory: bool) -> Option<String> {
     let server = WSGI.iter().find(|server| facts.declares(server.package))?;
+    Some(of_server(facts, server, target, factory))
+}
+
+fn of_server(facts: &Facts, server: &Server, target: &str, factory: bool) -> String {
     let line = server.line(target, factory);
     if server.package != "gunicorn" || !facts.declares("flask-socketio") {
-        return Some(line);
+        return line;
     }
     // One worker: clients of Socket.IO come back to the process that knows them.
     let worker =
         if facts.declares("eventlet") { "--worker-class eventlet" } else { "--threads 100" };
-    Some(line.replacen("gunicorn", &format!("gunicorn --workers 1 {worker}"), 1))
+    line.replacen("gunicorn", &format!("gunicorn --workers 1 {worker}"), 1)
+}
+
+/// gunicorn, which is installed for an application that declares no server.
+pub(crate) fn gunicorn(facts: &Facts, name: &str, target: &str, factory: bool) -> Served {
+    let line = of_server(facts, &GUNICORN, target, factory);
+    Served { line, warning: Some(added(name, "gunicorn")), adds: Some("gunicorn") }
+}
+
+/// uvicorn likewise, or the server that Channels is made for.
+pub(crate) fn asgi_added(facts: &Facts, name: &str, target: &str, factory: bool) -> Served {
+    let package = if facts.declares("channels") { "daphne" } else { "uvicorn" };
+    let server = ASGI.iter().find(|server| server.package == package).unwrap_or(&UVICORN);
+    let line = server.line(target, factory);
+    Served { line, warning: Some(added(name, package)), adds: Some(package) }
+}
+
+/// The warning where a server is installed that was not declared.
+fn added(name: &str, server: &str) -> String {
+    format!(
+        "no server is declared for {name}: {server} is installed too; add it to the dependencies to choose its \
+         version"
+    )
 }
 
 /// A line of the declared ASGI server for `module:object`.
@@ -140,19 +167,15 @@ pub(crate) fn line(facts: &Facts, framework: &Framework, target: &Target) -> Ser
     match framework.serve {
         Serve::Asgi => match asgi_line(facts, &named, object.factory) {
             Some(line) => Served { line, ..Served::default() },
-            None => Served {
-                line: UVICORN.line(&named, object.factory),
-                warning: Some(format!(
-                    "no server is declared, and {} brings none: uvicorn is installed too; add it to \
-                     the dependencies to choose its version",
-                    framework.name
-                )),
-                adds: Some("uvicorn"),
-            },
+            None => asgi_added(facts, framework.name, &named, object.factory),
         },
         Serve::Wsgi(fallback) => match wsgi_line(facts, &named, object.factory) {
             Some(line) => {
                 Served { line: of_dash(facts, framework, target, line), ..Served::default() }
+            }
+            None if loads(facts, framework, target) => {
+                let served = gunicorn(facts, framework.name, &named, object.factory);
+                Served { line: of_dash(facts, framework, target, served.line), ..served }
             }
             None => {
                 Served { line: own(fallback), warning: Some(no_server(framework.name)), adds: None }
@@ -162,16 +185,37 @@ pub(crate) fn line(facts: &Facts, framework: &Framework, target: &Target) -> Ser
     }
 }
 
+/// Whether a WSGI server can load the application: its file does not start another server when it is imported,
+/// and it is not made for ASGI.
+fn loads(facts: &Facts, framework: &Framework, target: &Target) -> bool {
+    let text = facts.text(&target.file);
+    let starts = |line: &str| {
+        let call = line.split('(').next().unwrap_or_default();
+        let runs = ["run", "run_server", "serve_forever", "run_simple", "serve"];
+        let guarded = line.starts_with(char::is_whitespace) || line.starts_with("if ");
+        !guarded
+            && line.contains('(')
+            && runs.contains(&call.rsplit('.').next().unwrap_or_default().trim())
+    };
+    let asgi = framework.id == "falcon" && text.contains("asgi");
+    let inner = framework.id != "dash" || dash_server(&text, &target.object.name).is_some();
+    inner && !asgi && !text.lines().any(starts)
+}
+
+/// `server = app.server` → `server`
+fn dash_server<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let sign = format!("= {name}.server");
+    text.lines().find_map(|line| line.strip_suffix(&sign).map(str::trim))
+}
+
 /// What a server runs of Dash is the Flask application inside: `server = app.server`.
 fn of_dash(facts: &Facts, framework: &Framework, target: &Target, line: String) -> String {
     if framework.id != "dash" {
         return line;
     }
     let (module, name) = (&target.module, &target.object.name);
-    let sign = format!("= {name}.server");
     let text = facts.text(&target.file);
-    let named = text.lines().find_map(|line| line.strip_suffix(&sign).map(str::trim));
-    match named {
+    match dash_server(&text, name) {
         Some(server) => line.replace(&format!("{module}:{name}"), &format!("{module}:{server}")),
         None => format!("python {}", target.file),
     }

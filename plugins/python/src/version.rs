@@ -1,20 +1,21 @@
 //! Which Python: the first of these that says anything, in this order. `windlass.toml`,
 //! `.python-version`, `runtime.txt`, `.tool-versions`, `mise.toml`, `Pipfile`, `requires-python` (or
-//! Poetry's `python`), the version that the application ran with before, the default. Only the line
-//! counts (`3.11`): patch levels are the base's. Of a range the line nearest to the default is taken.
+//! Poetry's `python`), what another platform's file names, the version that the application ran with before,
+//! the default. Only the line counts (`3.11`): patch levels are the base's. Of a range the line nearest to the
+//! default is taken.
 
-use windlass_plugin_common::pins;
 use windlass_plugin_common::version::{Interval, pep440};
+use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
 
 use crate::facts::Facts;
 
 /// Lines that can be had, oldest first.
-const LINES: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
+const LINES: [&str; 8] = ["3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"];
 /// The line that is taken where nothing asks for another.
 const DEFAULT: &str = "3.11";
 /// Lines that get no security fixes any more.
-const ENDED: [&str; 1] = ["3.10"];
+const ENDED: [&str; 4] = ["3.7", "3.8", "3.9", "3.10"];
 
 /// The version that was settled on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,11 +73,11 @@ fn previous(ran: Option<&str>) -> Option<&'static str> {
 }
 
 /// File, key and specifier of every place that asks for a version.
-fn asked(facts: &Facts) -> Vec<(String, &'static str, String)> {
+fn asked(facts: &Facts) -> Vec<(String, String, String)> {
     let mut asked = Vec::new();
-    let mut add = |file: &str, key, version: Option<&str>| {
+    let mut add = |file: &str, key: &str, version: Option<&str>| {
         let version = version.map(str::trim).filter(|version| !version.is_empty());
-        asked.extend(version.map(|version| (file.to_owned(), key, version.to_owned())));
+        asked.extend(version.map(|version| (file.to_owned(), key.to_owned(), version.to_owned())));
     };
     let setting = facts.settings.build.toolchain.get("python").map(String::as_str);
     add("windlass.toml", "build.toolchain.python = ", setting);
@@ -99,6 +100,9 @@ fn asked(facts: &Facts) -> Vec<(String, &'static str, String)> {
     let project = facts.manifests.pyproject.as_ref();
     let requires = project.and_then(|project| project.requires_python.as_deref());
     add("pyproject.toml", "requires-python: ", requires.filter(|requires| *requires != "*"));
+    if let Some(pin) = wanted::elsewhere(facts.source, &["python"]) {
+        add(&pin.file, &format!("{} = ", pin.key), Some(&pin.requirement));
+    }
     asked
 }
 
@@ -134,6 +138,6 @@ mod tests {
         assert_eq!(line(">=3.9", Some("3.13.2")), Some("3.13"));
         assert_eq!(line("^3.12", None), Some("3.12"));
         assert_eq!(line("<3.11", Some("3.13")), Some("3.10"));
-        assert_eq!(line("3.7", None), None);
+        assert_eq!(line("3.6", None), None);
     }
 }

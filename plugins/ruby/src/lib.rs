@@ -38,6 +38,7 @@ impl Detector for Ruby {
             }
             if !facts.has("Gemfile") {
                 near_misses.extend(spelling::near_misses(source, "ruby", &FILES));
+                near_misses.extend(spelling::below(source, "ruby", &["Gemfile"]));
             }
             return Ok(DetectReport { detections: Vec::new(), near_misses });
         };
@@ -50,7 +51,8 @@ impl Detector for Ruby {
             Err(error) => found = found.refuse(error),
         }
         let report = DetectReport { detections: vec![found], near_misses };
-        Ok(forced::apply(report, asked))
+        let report = forced::apply(report, asked);
+        Ok(spelling::beside(report, source, "ruby", &["Gemfile", "config.ru", "Procfile"]))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which Ruby: the first of these that says anything, in this order. `windlass.toml`, the Gemfile,
-//! `.ruby-version`, `.tool-versions`, `mise.toml`, `RUBY VERSION` of the lock file, the version that the
-//! application ran with before, the host's default.
+//! `.ruby-version`, `.tool-versions`, `mise.toml`, `RUBY VERSION` of the lock file, another platform's file,
+//! the version that the application ran with before, the host's default.
 //!
 //! Bundler insists on the very version that a Gemfile names, so that one is asked for to the patch level.
 //! Of every other pin the line counts (`3.3`): patch levels are the base's.
 
 use windlass_plugin_common::assets::Files;
-use windlass_plugin_common::pins;
 use windlass_plugin_common::version::{Interval, pep440};
+use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
 
 use crate::facts::Facts;
@@ -95,6 +95,9 @@ fn asked(facts: &Facts) -> Vec<Pin> {
         let engine = ruby.split_once('(').map(|(_, engine)| engine);
         let version = ruby.split(['p', ' ']).next();
         add("Gemfile.lock", "RUBY VERSION ", engine.or(version), false);
+    }
+    if let Some(pin) = wanted::elsewhere(facts.source, &["ruby"]) {
+        add(&pin.file, &format!("{} = ", pin.key), Some(&pin.requirement), false);
     }
     pins
 }

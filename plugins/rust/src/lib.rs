@@ -1,11 +1,12 @@
 //! Builds Rust applications: crates, workspaces, the choice of a binary.
 //!
 //! Reading order: `manifest` (`Cargo.toml`), `facts` (what is known), `program` (what is built),
-//! `framework`, `version`, `packages`, `plan`.
+//! `framework`, `version`, `packages`, `migration`, `plan`.
 
 mod facts;
 mod framework;
 mod manifest;
+mod migration;
 mod packages;
 mod plan;
 mod program;
@@ -37,7 +38,8 @@ impl Detector for Rust {
             return Ok(forced::apply(found.into(), forced.as_deref()));
         }
         if facts.root.is_none() && asked.is_none() {
-            let near_misses = spelling::near_misses(source, "rust", &FILES);
+            let mut near_misses = spelling::near_misses(source, "rust", &FILES);
+            near_misses.extend(spelling::below(source, "rust", &["Cargo.toml"]));
             return Ok(DetectReport { detections: Vec::new(), near_misses });
         }
         let Some(mut found) = found(&facts, asked) else {
@@ -46,7 +48,8 @@ impl Detector for Rust {
         let (toolchain, evidence) = version::choose(&facts);
         found.toolchains.push(toolchain);
         found.evidence.extend(evidence);
-        Ok(forced::apply(found.into(), forced.as_deref()))
+        let report = forced::apply(found.into(), forced.as_deref());
+        Ok(spelling::beside(report, source, "rust", &["rust-toolchain.toml", "Procfile"]))
     }
 }
 

@@ -10,7 +10,7 @@ use windlass_sdk::{PluginError, Toolchain, log};
 
 use crate::facts::Facts;
 use crate::program::Program;
-use crate::{packages, version};
+use crate::{migration, packages, version};
 
 const TARGET: &str = "/cache/target";
 /// What only the build reads.
@@ -79,9 +79,16 @@ pub(crate) fn plan(
         );
     }
     let port = compiled::fixed_port(&text).filter(|_| id != "rocket");
-    let programs = programs.iter().map(|program| program.name.clone()).collect();
-    let start = Start { argv, port, worker: is_bot(facts, main, id), programs };
-    compiled.plan(&facts.settings, &facts.declared, &start)
+    let names = programs.iter().map(|program| program.name.clone()).collect();
+    let start = Start { argv, port, worker: is_bot(facts, main, id), programs: names };
+    let mut plan = compiled.plan(&facts.settings, &facts.declared, &start);
+    let own = programs.iter().any(|one| migration::is_migrator(facts, one));
+    if own && facts.settings.build.command.is_none() {
+        compiled.migrates(&mut plan, None);
+    } else if let Some((program, run)) = migration::tool(facts) {
+        compiled.migrates(&mut plan, Some((program, run)));
+    }
+    plan
 }
 
 /// Whether it talks to a chat service and answers no requests.

@@ -1,14 +1,14 @@
 //! The programs of the packages, and which one is the application.
 //!
-//! In this order: the programs that `run.command`, `run.processes` or the Procfile name; `default-run`;
+//! Beside it, the program of SeaORM's migration crate. In this order: the programs that `run.command`, `run.processes` or the Procfile name; `default-run`;
 //! the only program; the only one of a package with a web framework; of several the one that is called
 //! like the package, or like a server. Several that nothing tells apart are refused by name.
 
 use windlass_plugin_common::compiled;
 
 use crate::facts::Facts;
-use crate::framework;
 use crate::manifest::{Manifest, is_member};
+use crate::{framework, migration};
 
 /// Folders whose programs are not the application.
 const ASIDE: [&str; 10] = [
@@ -54,9 +54,14 @@ pub(crate) fn choose(facts: &Facts) -> Choice {
     let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
     let (web, others) = compiled::declared(&facts.settings, &facts.declared, facts.source, &names);
     let pick = |of: &[usize]| of.iter().map(|n| programs[*n].clone()).collect::<Vec<_>>();
-    let others = pick(&others);
-    if !web.is_empty() || facts.declared.only_workers && !others.is_empty() {
-        return Choice::Built(pick(&web).into_iter().chain(others).collect());
+    let (web, named) = (pick(&web), pick(&others));
+    let migrates = |one: &&Program| {
+        migration::is_migrator(facts, one) && !web.contains(one) && !named.contains(one)
+    };
+    let migrators = programs.iter().filter(migrates).cloned();
+    let others: Vec<Program> = named.iter().cloned().chain(migrators).collect();
+    if !web.is_empty() || facts.declared.only_workers && !named.is_empty() {
+        return Choice::Built(web.into_iter().chain(others).collect());
     }
     let rest: Vec<Program> =
         programs.iter().filter(|program| !others.contains(program)).cloned().collect();

@@ -1,7 +1,7 @@
 //! Which Rust: the first of these that says anything. `windlass.toml`, `rust-toolchain.toml`,
 //! `rust-toolchain`, `.tool-versions`, `mise.toml`, `rust-version`, the least version that the edition
-//! needs, the version that the application ran with before, the default. `stable`, `beta` and `nightly`
-//! are no versions: the official image's rustup fetches what the file names.
+//! needs, what another platform's file names, the version that the application ran with before, the default.
+//! `stable`, `beta` and `nightly` are no versions: the official image's rustup fetches what the file names.
 
 use windlass_plugin_common::wanted::{self, Pin};
 use windlass_sdk::{Evidence, Toolchain, log};
@@ -42,6 +42,7 @@ fn asked(facts: &Facts) -> Vec<Pin> {
     pins.extend(
         least.and_then(|(key, version)| Pin::new("Cargo.toml", key, &format!(">={version}"))),
     );
+    pins.extend(wanted::elsewhere(facts.source, &["rust"]));
     pins
 }
 

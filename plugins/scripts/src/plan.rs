@@ -14,7 +14,8 @@ pub(crate) fn toolchain(facts: &Facts, program: &Program) -> Toolchain {
     let name = program.toolchain;
     let setting = facts.settings.build.toolchain.get(name).map(String::as_str).unwrap_or_default();
     let key = format!("build.toolchain.{name}");
-    let pins: Vec<Pin> = Pin::new("windlass.toml", &key, setting).into_iter().collect();
+    let mut pins: Vec<Pin> = Pin::new("windlass.toml", &key, setting).into_iter().collect();
+    pins.extend(wanted::elsewhere(facts.source, &[name]));
     wanted::choose(name, &pins, facts.previous).0
 }
 

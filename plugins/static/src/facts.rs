@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use windlass_plugin_common::others::{self, Field, Others};
+use windlass_plugin_common::others::{self, Others};
 use windlass_plugin_common::{settings, wanted};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, Evidence, Kind, PluginError, Source, Toolchain};
@@ -76,21 +76,18 @@ impl<'a> Facts<'a> {
         self.source.text(path).ok().flatten().unwrap_or_default()
     }
 
-    /// The version of a toolchain: the settings, the pins of `file` and of the files that pin several, what ran
-    /// before, the default.
+    /// The version of a toolchain: the settings, the pins of `file` and of the files that pin several, another
+    /// platform's file, what ran before, the default.
     pub(crate) fn toolchain(&self, name: &str, file: &str) -> (Toolchain, Option<Evidence>) {
         if let Some(version) = self.settings.build.toolchain.get(name) {
-            let other = self.others.get(&Field::Version(name.to_owned()));
-            let same = other.filter(|(taken, _)| taken.value == *version);
-            let sign =
-                same.map(|(taken, file)| Evidence::new(file, format!("{}: {version}", taken.key)));
-            return (Toolchain::new(name, version), sign);
+            return (Toolchain::new(name, version), None);
         }
         let text = self.text(file);
         let line = text.lines().next().unwrap_or_default().trim();
         let line = line.trim_start_matches(name).trim_start_matches(['-', 'v']);
         let mut pins: Vec<_> = wanted::Pin::new(file, "", line).into_iter().collect();
         pins.extend(wanted::shared(self.source, &[name]));
+        pins.extend(wanted::elsewhere(self.source, &[name]));
         wanted::choose(name, &pins, self.previous)
     }
 

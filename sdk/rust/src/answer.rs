@@ -77,6 +77,7 @@ impl Detection {
             confidence: 0,
             evidence: Vec::new(),
             supersedes: Vec::new(),
+            app_dir: None,
             notes_json: String::new(),
             refusal: None,
         }
@@ -107,6 +108,14 @@ impl Detection {
     #[must_use]
     pub fn supersedes(mut self, id: impl Into<String>) -> Self {
         self.supersedes.push(id.into());
+        self
+    }
+
+    /// The application's folder from the source's root, where it is not that of the context: the member of a
+    /// workspace that was chosen.
+    #[must_use]
+    pub fn app_dir(mut self, app_dir: impl Into<String>) -> Self {
+        self.app_dir = Some(app_dir.into());
         self
     }
 

@@ -4,8 +4,13 @@
 //! that command is the probe. Else
 //! a 2xx after at most three redirects on the same host passes. Where no path is set, `/health`,
 //! `/healthz` and `/` are tried in this order: a 404 moves on to the next, and fails only when all
-//! of them are 404. An exit or an end for lack of memory fails at once; everything else waits for
-//! the budget. Workers have nothing to answer: without a web process they must stay up for a while.
+//! of them are 404. Nobody said that these paths answer with a 2xx, so there an application also passes
+//! that sends elsewhere or refuses the request: it answers. An exit or an end for lack of memory fails
+//! at once; everything else waits for the budget. Workers have nothing to answer: without a web process
+//! they must stay up for a while.
+//!
+//! Requests say `x-forwarded-proto: https`, as they do behind the proxy: an application that wants TLS
+//! would else answer each with a redirect to it.
 
 use crate::config;
 use crate::{Context, HealthCheck, PluginError};
@@ -15,6 +20,13 @@ pub use crate::bindings::health::exports::windlass::health::health::{
     UpProbe, Verdict,
 };
 
+/// Statuses that pass where the settings name a path.
+const PASSES: &str = "200-299";
+/// Statuses that pass where none is named: besides a 2xx a redirect that leads elsewhere (to a login, to the
+/// application's own domain), and a refusal of the request or of the host name `localhost`.
+const ANSWERS: &str = "200-299, 301-303, 307-308, 400, 401, 403, 405";
+/// Sent with each request.
+const HEADERS: [(&str, &str); 1] = [("x-forwarded-proto", "https")];
 /// Tried where the settings name no path.
 pub const PATHS: [&str; 3] = ["/health", "/healthz", "/"];
 /// Redirects followed on the same host.
@@ -65,7 +77,8 @@ pub fn policy_with_paths(
     };
     let patience = processes.iter().filter_map(asked).map(|(check, _)| check.start_period_ms).max();
     let timeouts = processes.iter().filter_map(asked).map(|(check, _)| check.timeout_ms).max();
-    let status = health.status.as_deref().unwrap_or("200-299");
+    let usual = if health.path.is_some() { PASSES } else { ANSWERS };
+    let status = health.status.as_deref().unwrap_or(usual);
     Ok(Policy {
         probes,
         pass_status: statuses(status)?,
@@ -111,7 +124,7 @@ fn http(web: &Process, path: &str) -> Probe {
         process: web.name.clone(),
         port: web.port,
         path: path.to_owned(),
-        headers: Vec::new(),
+        headers: HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         redirects_max: REDIRECTS_MAX,
     })
 }
@@ -280,6 +293,10 @@ fn said(probe: &Probe, outcome: Outcome) -> String {
         Probe::StaysUp(up) => format!("staying up for {} ms", up.stays_up_ms),
     };
     let saw = match outcome {
+        Outcome::Status(status @ (301..=303 | 307 | 308)) => format!(
+            "was answered with status {status}, which leads to another host, or to https although the \
+             request says x-forwarded-proto: https"
+        ),
         Outcome::Status(status) => format!("was answered with status {status}"),
         Outcome::Ok => "worked".to_owned(),
         Outcome::Refused => {

@@ -43,7 +43,13 @@ fn the_guessed_paths_are_judged_by_the_table() {
         (&[(0, Timeout)], Verdict::Wait),
         (&[(0, WrongAddress)], Verdict::Wait),
         (&[(0, Status(500))], Verdict::Wait),
-        (&[(0, Status(302))], Verdict::Wait),
+        (&[(0, Status(302))], Verdict::Pass),
+        (&[(0, Status(310))], Verdict::Wait),
+        (&[(0, Status(400))], Verdict::Pass),
+        (&[(0, Status(401))], Verdict::Pass),
+        (&[(0, Status(404)), (1, Status(404)), (2, Status(403))], Verdict::Pass),
+        (&[(0, Status(405))], Verdict::Pass),
+        (&[(0, Status(418))], Verdict::Wait),
         (&[(0, Status(404))], Verdict::Next),
         (&[(0, Status(404)), (1, Status(404))], Verdict::Next),
         (&[(0, Status(404)), (1, Status(503))], Verdict::Wait),
@@ -68,6 +74,29 @@ fn a_path_that_was_set_waits_on_a_404_until_the_budget_is_used_up() {
     assert_eq!(default_judge(&policy, &early), Verdict::Wait);
     let late = [Observation { at_ms: 2_000, ..early[0] }];
     fails_with(&default_judge(&policy, &late), "GET /up was answered with status 404");
+}
+
+#[test]
+fn a_path_that_was_set_has_to_answer_well() {
+    let policy = policy(r#"{"health":{"path":"/up","timeout":"2s"}}"#, &[web()]);
+    for status in [301, 302, 400, 401, 403, 405] {
+        let early = seen(&[(0, Outcome::Status(status))]);
+        assert_eq!(default_judge(&policy, &early), Verdict::Wait, "{status}");
+    }
+    let late = [Observation { at_ms: 2_000, ..seen(&[(0, Outcome::Status(301))])[0] }];
+    fails_with(&default_judge(&policy, &late), "status 301, which leads to another host");
+    let named = self::policy(r#"{"health":{"status":"200"}}"#, &[web()]);
+    assert_eq!(default_judge(&named, &seen(&[(0, Outcome::Status(401))])), Verdict::Wait);
+}
+
+#[test]
+fn requests_say_that_they_came_through_tls() {
+    for settings in ["{}", r#"{"health":{"path":"/up"}}"#] {
+        for probe in policy(settings, &[web()]).probes {
+            let Probe::Http(http) = probe else { panic!("{probe:?}") };
+            assert_eq!(http.headers, [("x-forwarded-proto".to_owned(), "https".to_owned())]);
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::bindings::base::windlass::source::source::{self as host, ListOptions};
-use crate::{Context, PluginError};
+use crate::{Context, Detection, PluginError};
 
 pub use host::{Entry, Kind, Listing, ReadError};
 
@@ -24,6 +24,11 @@ impl Source {
     /// The view from the application's folder.
     pub fn of(ctx: &Context) -> Self {
         Self::below(&ctx.app_dir)
+    }
+
+    /// The view from the folder that a detection names as the application's, else from the context's.
+    pub fn of_chosen(ctx: &Context, chosen: &Detection) -> Self {
+        Self::below(chosen.app_dir.as_deref().unwrap_or(&ctx.app_dir))
     }
 
     /// The view from the source's root: for what a monorepo keeps there, such as its lock file.

@@ -6,6 +6,7 @@
 
 mod builds;
 mod deploys;
+mod detection;
 mod figure;
 mod history;
 mod plugin_call;
@@ -16,8 +17,9 @@ use figure::Figure;
 
 type Measurement = fn() -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measurement); 5] = [
+const ALL: [(&str, Measurement); 6] = [
     ("plugin-call", plugin_call::measure),
+    ("detection", detection::measure),
     ("start", start::measure),
     ("deploys", deploys::measure),
     ("history", history::measure),

@@ -42,6 +42,18 @@ fn complaint(tree: &Tree, answer: &Answer) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Libraries, documents, notebooks, dotfiles, examples within packages.
+    #[test]
+    fn trees_that_are_no_application_match_nothing_or_what_is_named() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/no-match.jsonl");
+        let trees = crate::corpus::read(file.as_ref()).unwrap();
+        assert!(trees.len() >= 60, "{}", trees.len());
+        let answers = trees.iter().map(|tree| (tree, crate::ask(tree).unwrap()));
+        let wrong: Vec<String> =
+            answers.filter_map(|(tree, answer)| complaint(tree, &answer)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
     #[test]
     fn only_what_is_expected_may_match() {
         let tree = |expected: Option<&str>| Tree {

@@ -227,6 +227,7 @@ fn detection(one: &windlass_sdk::Detection) -> Detection {
         confidence: one.confidence,
         evidence: one.evidence.iter().map(evidence).collect(),
         supersedes: one.supersedes.clone(),
+        app_dir: one.app_dir.clone(),
         notes_json: one.notes_json.clone(),
         refusal: one.refusal.as_ref().map(refusal),
     }

@@ -1,7 +1,8 @@
 //! Seeded samples of long matrices.
 //!
 //! `WINDLASS_TEST_EXTENT=full` plays a matrix in full; otherwise a sample is drawn from
-//! `WINDLASS_TEST_SEED`, which is printed, so that a failure can be repeated.
+//! `WINDLASS_TEST_SEED`, which is printed, so that a failure can be repeated. Where cases have names,
+//! `WINDLASS_TEST_ONLY=rails,phoenix` plays these alone.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -17,6 +18,21 @@ pub fn of<T>(matrix: Vec<T>, size: usize) -> Vec<T> {
     let seed = seed();
     eprintln!("a sample of {size} of {} cases: WINDLASS_TEST_SEED={seed}", matrix.len());
     draw(matrix, size, seed)
+}
+
+/// The same, of cases with names: those of `WINDLASS_TEST_ONLY` where it is set.
+///
+/// # Panics
+/// When `WINDLASS_TEST_ONLY` names a case that is not in the matrix.
+pub fn of_named<T>(matrix: Vec<T>, size: usize, name: impl Fn(&T) -> String) -> Vec<T> {
+    let Ok(only) = std::env::var("WINDLASS_TEST_ONLY") else {
+        return of(matrix, size);
+    };
+    let names: Vec<&str> = only.split(',').collect();
+    let is_unknown = |wanted: &&&str| !matrix.iter().any(|one| name(one) == **wanted);
+    let unknown: Vec<_> = names.iter().filter(is_unknown).collect();
+    assert!(unknown.is_empty(), "WINDLASS_TEST_ONLY: there is no {unknown:?}");
+    matrix.into_iter().filter(|one| names.contains(&name(one).as_str())).collect()
 }
 
 /// Whether every matrix is to be played in full.

@@ -260,7 +260,15 @@ impl Inner {
         let policy = self.config.policy;
         let official = match (policy, list) {
             (BasePolicy::Assemble, _) => None,
-            (_, [one]) if has_image(one) => Some(settle(one, Origin::Registry)?),
+            (_, [one]) if has_image(one) => match settle(one, Origin::Registry) {
+                Ok(settled) => Some(settled),
+                // Debian's one version may be older than all images: an application that was built with
+                // it keeps it.
+                Err(_) if policy == BasePolicy::Auto && settle(one, Origin::Assembled).is_ok() => {
+                    None
+                }
+                Err(failure) => return Err(failure),
+            },
             (BasePolicy::Registry, [one]) => return Err(no_image(one)),
             (BasePolicy::Auto, _) => None,
             (BasePolicy::Registry, _) => return Err(several(list)),

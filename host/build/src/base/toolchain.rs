@@ -359,8 +359,11 @@ mod tests {
     #[test]
     fn python_lines_become_tags_and_debian_has_one() {
         use Origin::{Assembled, Registry};
-        assert_eq!(python("", Registry).unwrap(), "docker.io/library/python:3.11-slim");
-        assert_eq!(python(">=3.12", Registry).unwrap(), "docker.io/library/python:3.14-slim");
+        assert_eq!(python("", Registry).unwrap(), "docker.io/library/python:3.11-slim-bookworm");
+        assert_eq!(
+            python(">=3.12", Registry).unwrap(),
+            "docker.io/library/python:3.14-slim-bookworm"
+        );
         assert_eq!(python("3.12.4", Registry).unwrap(), "docker.io/library/python:3.12.4-slim");
         assert!(python(">=3.9", Assembled).unwrap().ends_with(":3.11.2-slim"));
         assert!(python("3.12", Assembled).unwrap_err().why.contains("3.11.2"));

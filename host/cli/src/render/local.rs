@@ -1,12 +1,10 @@
-//! What `detect`, `plan` and `doctor` say, for people.
+//! What `detect` and `doctor` say, for people.
 
-use windlass_model::plan::{
-    Base, BuildPlan, Detection, Op, Origin, OutputKind, Place, Placed, Toolchain,
-};
+use windlass_model::plan::{Detection, Toolchain};
 
 use super::{harmless, took};
 use crate::console::{Style, paint};
-use crate::roles::{Check, CheckState, DetectOutput, PlanOutput};
+use crate::roles::{Check, CheckState, DetectOutput};
 
 /// All answers, the winner first.
 pub fn detect(output: &DetectOutput, color: bool) -> String {
@@ -73,129 +71,12 @@ fn signs(detection: &Detection) -> String {
     text
 }
 
-fn toolchains(toolchains: &[Toolchain]) -> String {
+pub(super) fn toolchains(toolchains: &[Toolchain]) -> String {
     let one = |toolchain: &Toolchain| match toolchain.requirement.as_str() {
         "" => toolchain.name.clone(),
         requirement => format!("{} {requirement}", toolchain.name),
     };
     harmless(&toolchains.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-/// A plan as readable steps.
-pub fn plan(output: &PlanOutput, color: bool) -> String {
-    let mut text = format!(
-        "{} is built like this, by plugin {}:\n",
-        harmless(&output.detection.name),
-        output.stored.plugin
-    );
-    let plan = &output.stored.plan;
-    for (index, step) in plan.steps.iter().enumerate() {
-        let name = paint(color, Style::Bold, &harmless(&step.name));
-        text += &format!("\n{}. {name} (`{}`, from {})\n", index + 1, step.id, base(&step.base));
-        if !step.cwd.is_empty() {
-            text += &format!("   in {}\n", harmless(&step.cwd));
-        }
-        for op in &step.ops {
-            text += &format!("   {}\n", harmless(&operation(op)));
-        }
-    }
-    text += "\n";
-    text += &results(plan);
-    for line in &output.log {
-        text += &format!("plugin: {}\n", harmless(line));
-    }
-    text
-}
-
-fn base(base: &Base) -> String {
-    match base {
-        Base::Step(id) => format!("step `{id}`"),
-        Base::Image(reference) => format!("image {reference}"),
-        Base::Toolchains(needed) => format!("a base with {}", toolchains(needed)),
-        Base::Scratch => "nothing".to_owned(),
-    }
-}
-
-fn operation(op: &Op) -> String {
-    let from = |origin: &Origin| match origin {
-        Origin::Source => "the source".to_owned(),
-        Origin::Step(id) => format!("step `{id}`"),
-        Origin::Image(reference) => format!("image {reference}"),
-    };
-    match op {
-        Op::Run(run) => {
-            let offline = if run.network { "" } else { "   (no network)" };
-            format!("run    {}{offline}", command(&run.argv))
-        }
-        Op::Copy(copy) => {
-            format!("copy   {} of {} to {}", copy.sources.join(" "), from(&copy.origin), copy.dest)
-        }
-        Op::WriteFile { path, content, .. } => format!("write  {path} ({} bytes)", content.len()),
-        Op::Fetch { url, dest, .. } => format!("fetch  {url} to {dest}"),
-        Op::Extract { origin, archive, dest } => {
-            format!("unpack {archive} of {} to {dest}", from(origin))
-        }
-        Op::Place(place) => placed(place),
-        Op::MakeDir { path, .. } => format!("make   the directory {path}"),
-    }
-}
-
-fn placed(place: &Place) -> String {
-    let paths = place.paths.join(" ");
-    let what = match &place.origin {
-        Placed::Source => format!("{paths} of the source"),
-        Placed::Step(id) => format!("{paths} of step `{id}`"),
-        Placed::Image(reference) => format!("{paths} of image {reference}"),
-        Placed::Inline(files) => {
-            files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(" ")
-        }
-        Placed::Download { url, .. } => url.clone(),
-    };
-    format!("copy   {what} to {}", place.dest)
-}
-
-fn results(plan: &BuildPlan) -> String {
-    let mut text = String::new();
-    for output in &plan.outputs {
-        match &output.artifact {
-            OutputKind::Image { step, .. } => {
-                text += &format!("output {}: the result of step `{step}`\n", output.name);
-            }
-            OutputKind::StaticTree { step, root, .. } => {
-                text += &format!("output {}: static tree {root} of step `{step}`\n", output.name);
-            }
-        }
-    }
-    for process in &plan.processes {
-        let port = process.ports.first().map(|port| format!(", PORT={port}")).unwrap_or_default();
-        let argv = if process.argv.is_empty() {
-            "the image's own command".to_owned()
-        } else {
-            command(&process.argv)
-        };
-        text += &format!("process {}: {argv}{port}\n", process.name);
-    }
-    if !plan.toolchains.is_empty() {
-        text += &format!("toolchains: {}\n", toolchains(&plan.toolchains));
-    }
-    harmless_lines(&text)
-}
-
-fn harmless_lines(text: &str) -> String {
-    text.lines().map(|line| harmless(line) + "\n").collect()
-}
-
-/// A command as one would type it.
-fn command(argv: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%".contains(c);
-    let word = |word: &String| {
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The parts that a host needs, a line each, with the fix beneath what is missing.
@@ -231,11 +112,7 @@ pub fn doctor(checks: &[Check], color: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::StoredPlan;
-    use windlass_model::plan::{
-        BuildStep, Copy, DetectReport, Evidence, NearMiss, Output, ProcessKind, ProcessPlan, Run,
-        RunConfig,
-    };
+    use windlass_model::plan::{DetectReport, Evidence, NearMiss};
     use windlass_model::settings::Settings;
 
     use super::*;
@@ -250,6 +127,7 @@ mod tests {
             confidence,
             evidence: vec![Evidence { path: "app.json".into(), detail: format!("{id}-key") }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
+            app_dir: None,
             notes_json: String::new(),
             refusal: None,
         }
@@ -284,69 +162,6 @@ mod tests {
           needs tool >=2
         not other: no entry file
         1 detector asked, 4 ms
-        ");
-    }
-
-    #[test]
-    fn a_plan_reads_like_a_recipe() {
-        let run = Run {
-            argv: vec!["sh".into(), "-c".into(), "make all".into()],
-            env: vec![],
-            cwd: None,
-            user: None,
-            network: false,
-            mounts: vec![],
-            timeout_ms: None,
-        };
-        let copy = Copy {
-            origin: Origin::Source,
-            sources: vec!["**".into()],
-            exclude: vec![],
-            dest: "/app/".into(),
-            chown: None,
-            chmod: None,
-            parents: true,
-        };
-        let step = BuildStep {
-            id: "build".into(),
-            name: "build it".into(),
-            base: Base::Toolchains(vec![Toolchain {
-                name: "tool".into(),
-                requirement: "2".into(),
-            }]),
-            env: vec![],
-            cwd: "/app".into(),
-            user: String::new(),
-            ops: vec![Op::Copy(copy), Op::Run(run)],
-        };
-        let image = OutputKind::Image { step: "build".into(), config: RunConfig::default() };
-        let plan_value = BuildPlan {
-            steps: vec![step],
-            outputs: vec![Output { name: "app".into(), artifact: image }],
-            processes: vec![ProcessPlan {
-                name: "web".into(),
-                output: "app".into(),
-                kind: ProcessKind::Web,
-                argv: vec!["./server".into()],
-                ports: vec![3000],
-            }],
-            toolchains: vec![],
-        };
-        let output = PlanOutput {
-            detection: detection("special", 90, &[]),
-            stored: StoredPlan { plugin: "acme".into(), plan: plan_value },
-            log: vec![],
-        };
-        insta::assert_snapshot!(plan(&output, false), @r"
-        The special is built like this, by plugin acme:
-
-        1. build it (`build`, from a base with tool 2)
-           in /app
-           copy   ** of the source to /app/
-           run    sh -c 'make all'   (no network)
-
-        output app: the result of step `build`
-        process web: ./server, PORT=3000
         ");
     }
 

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod deployment;
 pub mod failure;
 pub mod local;
+pub mod plan;
 
 use jiff::Timestamp;
 

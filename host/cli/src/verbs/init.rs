@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use windlass_model::plan::{MigrationVerdict, Probe};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure, ProjectName};
 
 use super::detect::Source;
 use crate::exit::{CliError, CliResult, Exit};
-use crate::roles::{DetectOutput, LocalOptions, PlanOutput};
+use crate::roles::{DetectOutput, LocalOptions, PlanOutput, Roles};
 use crate::session::{Session, project_of_folder};
 
 /// Write windlass.toml from what is detected; never over an existing one unless --force.
@@ -62,7 +63,9 @@ impl Init {
             return Err(CliError::of_role(failure));
         }
         let plan = session.roles.plan(&options).ok();
-        let content = content(&name, &options, &found, plan.as_ref());
+        let member = plan.as_ref().and_then(|plan| member(session.roles, &options, plan));
+        let app_dir = options.app_dir.as_deref().or(member.as_deref());
+        let content = content(&name, app_dir, &found, plan.as_ref());
         // What is written must be read the same way by a deployment.
         Settings::parse(&content, &EnvironmentName::production()).map_err(CliError::of_role)?;
         write(&file, &content, force)?;
@@ -94,7 +97,7 @@ fn write(file: &Path, content: &str, force: bool) -> CliResult<()> {
 
 fn content(
     name: &ProjectName,
-    options: &LocalOptions,
+    app_dir: Option<&str>,
     found: &DetectOutput,
     plan: Option<&PlanOutput>,
 ) -> String {
@@ -103,7 +106,7 @@ fn content(
     text += &format!("name = {}\n", quoted(name.as_str()));
     if let Some(chosen) = &found.chosen {
         text += "\n[build]\n";
-        if let Some(app_dir) = &options.app_dir {
+        if let Some(app_dir) = app_dir {
             text += &format!("app_dir = {}\n", quoted(app_dir));
         }
         for sign in &chosen.evidence {
@@ -123,9 +126,10 @@ fn content(
     }
     if let Some(plan) = plan {
         text += &run(plan);
+        text += &migration(plan);
+        text += &health(plan);
         text += &elsewhere(plan);
     }
-    text += &migration(&options.path.join(options.app_dir.as_deref().unwrap_or_default()), plan);
     text
 }
 
@@ -145,7 +149,7 @@ fn run(plan: &PlanOutput) -> String {
                 text += &format!("# The application is told its port in PORT.\nport = {port}\n");
             }
             None => {
-                text += "# The application is told its port in PORT; it is free to choose: port = 8080\n"
+                text += "# The application is told its port in PORT; it is free to choose: port = 8080\n";
             }
         }
     }
@@ -186,20 +190,63 @@ fn elsewhere(plan: &PlanOutput) -> String {
     format!("{head}{}", lines.concat())
 }
 
-/// Where a migration and the health check are set, with the command that a Procfile names.
-fn migration(folder: &Path, plan: Option<&PlanOutput>) -> String {
-    if plan.is_none_or(|plan| plan.stored.plan.processes.is_empty()) {
-        return String::new();
-    }
-    let procfile = std::fs::read_to_string(folder.join("Procfile")).unwrap_or_default();
-    let release = procfile.lines().find_map(|line| line.strip_prefix("release:"));
+/// Where a migration is set, with what was found: it is run without being written down, so it is a comment.
+fn migration(plan: &PlanOutput) -> String {
     let mut text = String::new();
-    if let Some(release) = release.map(str::trim).filter(|line| !line.is_empty()) {
-        let release = quoted(&crate::render::harmless(release));
-        text += &format!("\n# [migrate]\n# command = {release}   # from the Procfile\n");
+    for found in &plan.migrations {
+        let tool = crate::render::harmless(&found.tool);
+        text += &match &found.verdict {
+            MigrationVerdict::Run => {
+                let sign = found.evidence.first();
+                let sign = sign.map(|one| format!(", {} {}", one.path, one.detail));
+                let sign = crate::render::harmless(sign.unwrap_or_default().trim_end());
+                format!("# command = {}   # found: {tool}{sign}\n", quoted(&line_of(&found.argv)))
+            }
+            MigrationVerdict::Leave(reason) => {
+                format!("# {tool} is not run: {}\n", crate::render::harmless(reason))
+            }
+        };
     }
-    text += "\n# [health]\n# path = \"/up\"   # probed until it answers; without it the usual paths are tried\n";
-    text
+    let runs = plan.migrations.iter().filter(|one| one.verdict == MigrationVerdict::Run).count();
+    if runs > 1 {
+        text += "# Several were found, and none of them is run: set the one that is to be.\n";
+    }
+    if text.is_empty() { text } else { format!("\n# [migrate]\n{text}") }
+}
+
+/// Where the health check is set, with what is asked first.
+fn health(plan: &PlanOutput) -> String {
+    let Some(health) = &plan.health else { return String::new() };
+    let path = health.policy.probes.iter().find_map(|probe| match probe {
+        Probe::Http { path, .. } => Some(path.as_str()),
+        _ => None,
+    });
+    let Some(path) = path else { return String::new() };
+    let first = format!("asked first at {path}: ");
+    let sign = plan.log.iter().find_map(|line| line.strip_prefix(&first));
+    let why = match sign {
+        Some(sign) => format!("found: {}", crate::render::harmless(sign)),
+        None => "asked first; then the other usual paths".to_owned(),
+    };
+    format!("\n# [health]\n# path = {}   # {why}\n", quoted(path))
+}
+
+/// The member of a workspace that was chosen by itself, where naming it leads to the same.
+fn member(roles: &dyn Roles, options: &LocalOptions, plan: &PlanOutput) -> Option<String> {
+    let folder = plan.detection.app_dir.clone().filter(|_| options.app_dir.is_none())?;
+    let inside = LocalOptions { app_dir: Some(folder.clone()), ..options.clone() };
+    let other = roles.plan(&inside).ok()?;
+    leads_to_the_same(plan, &other).then_some(folder)
+}
+
+fn leads_to_the_same(one: &PlanOutput, other: &PlanOutput) -> bool {
+    let results = |of: &PlanOutput| {
+        let (plan, found) = (&of.stored.plan, of.migrations.iter());
+        let migrations: Vec<_> =
+            found.map(|one| (one.tool.clone(), one.argv.clone(), one.verdict.clone())).collect();
+        (of.detection.id.clone(), plan.outputs.clone(), plan.processes.clone(), migrations)
+    };
+    results(one) == results(other)
 }
 
 /// A TOML key: bare where that is allowed.
@@ -215,12 +262,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use windlass_model::ahead::PlannedHealth;
     use windlass_model::deployment::StoredPlan;
     use windlass_model::plan::{
-        BuildPlan, Detection, Evidence, ProcessKind, ProcessPlan, Toolchain,
+        BuildPlan, Detection, Evidence, HealthPolicy, Migration, ProcessKind, ProcessPlan,
+        Toolchain,
     };
+    use windlass_model::plugin::Manifest;
+    use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 
     use super::*;
+    use crate::roles;
 
     #[test]
     fn what_is_written_can_be_read_again() {
@@ -235,6 +287,7 @@ mod tests {
             confidence: 90,
             evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
             supersedes: vec![],
+            app_dir: None,
             notes_json: String::new(),
             refusal: None,
         };
@@ -247,24 +300,15 @@ mod tests {
             settings: Settings::default(),
             took_ms: 1,
         };
-        let options = LocalOptions {
-            path: ".".into(),
-            environment: EnvironmentName::production(),
-            without_settings: false,
-            app_dir: Some("apps/\"web".into()),
-            framework: None,
-            plugins_dir: None,
-            data_dir: ".".into(),
-        };
         let plan = planned();
-        let text = content(&"shop".parse().unwrap(), &options, &found, Some(&plan));
+        let app_dir = Some("apps/\"web");
+        let text = content(&"shop".parse().unwrap(), app_dir, &found, Some(&plan));
         for line in [
             "# command = 'node server.js --x \"a b\"'   # detected",
             "port = 4000",
             "# [run.processes.worker]",
             "# command = \"node worker.js\"   # detected",
             "# railway.json: taken: deploy.startCommand \"x\"",
-            "# [health]",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }
@@ -295,6 +339,7 @@ mod tests {
             confidence: 90,
             evidence: vec![],
             supersedes: vec![],
+            app_dir: None,
             notes_json: String::new(),
             refusal: None,
         };
@@ -310,20 +355,140 @@ mod tests {
         PlanOutput {
             detection,
             stored: StoredPlan { plugin: "acme".into(), plan },
+            migrations: vec![],
+            health: None,
             log: log.map(str::to_owned).to_vec(),
         }
     }
 
+    fn found(tool: &str, argv: &[&str], verdict: MigrationVerdict) -> Migration {
+        Migration {
+            tool: tool.into(),
+            output: "app".into(),
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            cwd: String::new(),
+            evidence: vec![Evidence { path: "db/schema.txt".into(), detail: "a\nb".into() }],
+            verdict,
+        }
+    }
+
+    fn asked_at(paths: &[&str]) -> PlannedHealth {
+        let probe = |path: &&str| Probe::Http {
+            process: "web".into(),
+            port: None,
+            path: (*path).to_owned(),
+            headers: vec![],
+            redirects_max: 3,
+        };
+        let policy = HealthPolicy {
+            probes: paths.iter().map(probe).collect(),
+            pass_status: vec![],
+            first_after_ms: 0,
+            interval_min_ms: 0,
+            interval_max_ms: 0,
+            timeout_ms: 0,
+            budget_ms: 0,
+        };
+        PlannedHealth { plugin: "health".into(), policy }
+    }
+
     #[test]
-    fn a_release_of_the_procfile_is_shown_and_a_site_has_nothing_to_run() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("Procfile"), "web: a\nrelease: rake db:migrate\n")
-            .unwrap();
-        let text = migration(folder.path(), Some(&planned()));
-        assert!(text.contains("# command = \"rake db:migrate\"   # from the Procfile"), "{text}");
+    fn what_is_migrated_and_probed_is_written_as_comments() {
+        let mut plan = planned();
+        assert_eq!((migration(&plan), health(&plan)), (String::new(), String::new()));
+        let argv = ["/bin/sh", "-c", "exec npx steps migrate deploy"];
+        plan.migrations = vec![found("steps", &argv, MigrationVerdict::Run)];
+        let left = MigrationVerdict::Leave("the application does it at its start".into());
+        plan.migrations.push(found("rungs", &["rungs"], left));
+        plan.health = Some(asked_at(&["/up", "/"]));
+        plan.log = vec!["asked first at /up: config/routes.rb line 3".into()];
+        let text = migration(&plan) + &health(&plan);
+        for line in [
+            "# [migrate]",
+            "# command = \"npx steps migrate deploy\"   # found: steps, db/schema.txt a\u{fffd}b",
+            "# rungs is not run: the application does it at its start",
+            "# [health]",
+            "# path = \"/up\"   # found: config/routes.rb line 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
+        assert!(!text.contains("Several"));
+        assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
+        plan.migrations.push(found("ladder", &["ladder-kit"], MigrationVerdict::Run));
+        assert!(migration(&plan).contains("none of them is run"));
+        plan.log.clear();
+        assert!(health(&plan).contains("# path = \"/up\"   # asked first"));
         let mut site = planned();
         site.stored.plan.processes.clear();
-        assert_eq!(migration(folder.path(), Some(&site)), "");
         assert_eq!(run(&site), "");
+    }
+
+    /// A machine on which a folder is planned as given, and everything else refused.
+    struct Folders(Vec<(&'static str, PlanOutput)>);
+
+    impl Roles for Folders {
+        fn plan(&self, options: &LocalOptions) -> Result<PlanOutput, Failure> {
+            let asked = options.app_dir.as_deref();
+            let found = self.0.iter().find(|(folder, _)| Some(*folder) == asked);
+            found.map(|(_, plan)| plan.clone()).ok_or_else(refused)
+        }
+        fn serve(&self, _: roles::ServeOptions) -> Result<(), Failure> {
+            Err(refused())
+        }
+        fn proxy(&self, _: roles::ProxyOptions) -> Result<(), Failure> {
+            Err(refused())
+        }
+        fn detect(&self, _: &LocalOptions) -> Result<DetectOutput, Failure> {
+            Err(refused())
+        }
+        fn doctor(&self, _: &roles::DoctorOptions) -> Result<Vec<roles::Check>, Failure> {
+            Err(refused())
+        }
+        fn manifests(&self, _: &roles::PluginFolders) -> Result<Vec<Manifest>, Failure> {
+            Err(refused())
+        }
+        fn teardown(&self, _: roles::TeardownOptions) -> Result<(), Failure> {
+            Err(refused())
+        }
+        fn recover(&self, _: roles::RecoverOptions) -> Result<RecoverReport, Failure> {
+            Err(refused())
+        }
+        fn restore(&self, _: roles::RestoreOptions) -> Result<RestoreReport, Failure> {
+            Err(refused())
+        }
+        fn verify_backup(&self, _: &Path) -> Result<BackupView, Failure> {
+            Err(refused())
+        }
+    }
+
+    fn refused() -> Failure {
+        Failure::app("detect.no-match", "no plugin recognises this source", "a test", "none")
+    }
+
+    #[test]
+    fn a_member_is_named_where_naming_it_leads_to_the_same() {
+        let mut options = LocalOptions {
+            path: ".".into(),
+            environment: EnvironmentName::production(),
+            without_settings: false,
+            app_dir: None,
+            framework: None,
+            plugins_dir: None,
+            data_dir: ".".into(),
+        };
+        let chosen = |folder: &str| {
+            let mut plan = planned();
+            plan.detection.app_dir = Some(folder.to_owned());
+            plan
+        };
+        let mut other = planned();
+        other.stored.plan.processes.truncate(1);
+        let roles = Folders(vec![("apps/docs", other), ("apps/web", planned())]);
+        assert_eq!(member(&roles, &options, &chosen("apps/web")).as_deref(), Some("apps/web"));
+        assert_eq!(member(&roles, &options, &chosen("apps/docs")), None);
+        assert_eq!(member(&roles, &options, &chosen("apps/gone")), None);
+        assert_eq!(member(&roles, &options, &planned()), None);
+        options.app_dir = Some("apps".into());
+        assert_eq!(member(&roles, &options, &chosen("apps/web")), None);
     }
 }

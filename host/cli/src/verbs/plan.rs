@@ -22,7 +22,7 @@ impl Plan {
         if session.json() {
             session.print_json(&output);
         } else {
-            let text = render::local::plan(&output, session.console.color());
+            let text = render::plan::plan(&output, session.console.color());
             session.console.out(&text);
         }
         Ok(Exit::Ok)

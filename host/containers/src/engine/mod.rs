@@ -21,6 +21,7 @@ use windlass_model::{HostId, Limits};
 use crate::client::Client;
 use crate::doctor;
 use crate::error::{Result, RuntimeError};
+use crate::init;
 use crate::network::{Netavark, Network};
 use crate::runtime::Labels;
 use crate::userns::IdMap;
@@ -94,6 +95,7 @@ impl Engine {
         let parts = doctor::Parts::find()?;
         let paths = Paths::new(&config);
         paths.create()?;
+        init::install(paths.data())?;
         let network: Arc<dyn Network> =
             Arc::new(Netavark::new(&config.host_id, paths.network(), addresses, &parts));
         let namespace = format!("windlass-{}", config.host_id);

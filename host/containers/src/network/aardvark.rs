@@ -13,8 +13,10 @@ use crate::error::{Result, RuntimeError};
 
 /// How long a new name may take to be known.
 const SETTLES_WITHIN: Duration = Duration::from_secs(3);
-/// How long one question waits for its answer.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+/// How long the first question waits for its answer, and the longest that one does: what is asked while the names
+/// are read anew is lost.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(10);
+const ANSWERS_WITHIN_MAX: Duration = Duration::from_millis(200);
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -62,7 +64,9 @@ impl Aardvark {
     /// them finds none, and ends: then it is started again.
     pub(super) fn settle(&self, netns: &Path, gateway: Ipv4Addr, name: &str) -> Result<()> {
         let until = Instant::now() + SETTLES_WITHIN;
-        while !super::dial::resolves(netns, gateway, name, ANSWERS_WITHIN)? {
+        let mut patience = ANSWERS_WITHIN;
+        while !super::dial::resolves(netns, gateway, name, patience)? {
+            patience = (patience * 2).min(ANSWERS_WITHIN_MAX);
             if Instant::now() >= until {
                 tracing::warn!(name, "aardvark-dns does not answer for a new container");
                 return Ok(());

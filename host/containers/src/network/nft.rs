@@ -2,6 +2,10 @@
 //!
 //! **Invariant: the table is replaced in one transaction**, computed from the networks that exist: there
 //! is no moment without walls, and nothing to repair.
+//!
+//! The DNS helper is away for a moment when it reads its names anew. A container that asks just then must not hear
+//! "port unreachable": its C library would give the name up at once. So that is not sent, and the container asks
+//! again.
 
 use std::io::Write;
 use std::path::Path;
@@ -73,6 +77,10 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 \t\tiifname {ours} ip6 daddr {METADATA_V6} drop
 {allowed}\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
+\t}}
+\tchain output {{
+\t\ttype filter hook output priority filter - 10; policy accept;
+\t\toifname {ours} icmp type destination-unreachable icmp code port-unreachable drop
 \t}}
 }}
 "

@@ -147,6 +147,9 @@ pub struct ContainerSpec {
     /// `user`, `user:group`, `uid` or `uid:gid`, by the root file system's own `/etc/passwd` and
     /// `/etc/group`; `None` is root.
     pub user: Option<String>,
+    /// Whether the command is the child of a first process of ours, which hands it signals and reaps orphans.
+    /// Not where the command is such a program itself (`tini`, s6's `/init`).
+    pub init: bool,
     /// Whether its root is to be nobody on the host: in a user namespace, where the machine allows it.
     pub user_namespace: bool,
     /// Whether it is a command of a build: all that are share one part of the CPU, see
@@ -176,6 +179,7 @@ impl ContainerSpec {
             env: Vec::new(),
             cwd: "/".to_owned(),
             user: None,
+            init: false,
             user_namespace: false,
             of_builds: false,
             mounts: Vec::new(),

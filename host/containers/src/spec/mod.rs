@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cgroup;
 use crate::error::{Result, RuntimeError};
 use crate::files::Files;
+use crate::init;
 use crate::runtime::{ContainerSpec, Mount, ResourceLimits};
 use crate::userdb::User;
 use crate::userns::{self, Staged};
@@ -65,6 +66,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) user: &'a User,
     pub(crate) netns: Option<&'a Path>,
     pub(crate) files: &'a Files,
+    /// The first process of those that want ours.
+    pub(crate) init: &'a Path,
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
     pub(crate) open_files_max: u64,
@@ -152,11 +155,17 @@ pub(crate) fn oci(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
     oci
 }
 
+/// The command as the child of our first process, where that is wanted.
+fn under_init(spec: &ContainerSpec) -> Option<Vec<String>> {
+    if spec.init { init::wrap(&spec.argv) } else { None }
+}
+
 fn process(spec: &ContainerSpec, around: &Surroundings<'_>) -> Value {
     let user = around.user;
+    let args = under_init(spec).unwrap_or_else(|| spec.argv.clone());
     json!({
         "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
-        "args": spec.argv,
+        "args": args,
         "env": environment(spec, around),
         "cwd": spec.cwd,
         "noNewPrivileges": true,
@@ -248,6 +257,9 @@ fn mounts(spec: &ContainerSpec, around: &Surroundings<'_>) -> Vec<Value> {
     ];
     for (source, target) in &around.files.mounts {
         all.push(bind(source, target, false));
+    }
+    if under_init(spec).is_some() {
+        all.push(bind(around.init, init::TARGET, true));
     }
     for mount in &spec.mounts {
         all.push(match mount {

@@ -35,6 +35,7 @@ mod images;
 mod logs;
 mod observe;
 mod openapi;
+mod plans;
 mod problem;
 mod projects;
 mod queue;

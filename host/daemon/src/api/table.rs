@@ -51,6 +51,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(about_environments());
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
+    rows.extend(super::plans::about_plans());
     rows.extend(super::images::about_images());
     rows.extend(super::backups::about_backups());
     rows.extend(super::disk::about_the_disk());

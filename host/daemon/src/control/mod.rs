@@ -22,6 +22,7 @@ pub mod find;
 pub mod images;
 pub mod once;
 pub mod pausing;
+pub(crate) mod plans;
 pub mod previews;
 pub mod projects;
 pub mod promote;

@@ -31,8 +31,9 @@ impl Work for Detect {
         let host = run.host.clone();
         let mut reports: Vec<(PluginInfo, DetectReport)> = Vec::new();
         let mut cached = true;
-        for plugin in host.plugins.of(Stage::Detector) {
-            let call = host.plugins.sandbox.detect(plugin, &source, &context).await;
+        let detectors: Vec<_> = host.plugins.of(Stage::Detector).collect();
+        let calls = host.plugins.sandbox.detect_all(&detectors, &source, &context).await;
+        for (plugin, call) in detectors.into_iter().zip(calls) {
             cached &= call.report.cached;
             let report = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
             failpoint::reached("during:detect");

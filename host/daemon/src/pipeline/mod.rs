@@ -24,6 +24,7 @@ use crate::host::Host;
 use crate::steplog::StepLog;
 
 mod again;
+pub(crate) mod ahead;
 pub(crate) mod before_switch;
 mod build;
 pub(crate) use build::progress::Building;

@@ -127,6 +127,15 @@ pub(crate) fn port_label(port: u16) -> (String, String) {
     (format!("{LABEL}.port"), port.to_string())
 }
 
+/// The label of the signal that asks a container to end, if it is not SIGTERM.
+pub(crate) fn stop_signal_label(signal: i32) -> (String, String) {
+    (format!("{LABEL}.stop-signal"), signal.to_string())
+}
+
+pub(crate) fn labelled_stop_signal(labels: &Labels) -> Option<i32> {
+    labelled(labels, "stop-signal")
+}
+
 fn labelled<T: std::str::FromStr>(labels: &Labels, name: &str) -> Option<T> {
     labels.get(&format!("{LABEL}.{name}"))?.parse().ok()
 }

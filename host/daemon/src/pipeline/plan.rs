@@ -3,6 +3,7 @@
 //!
 //! Undo: nothing. After a crash: again; the answer is cached.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,11 +13,14 @@ use windlass_model::plan::{
     ServiceInfo, Verdict,
 };
 use windlass_model::plugin::Stage;
-use windlass_model::{Deployment, Digest, Failure};
+use windlass_model::settings::Settings;
+use windlass_model::variable::Variable;
+use windlass_model::{Deployment, Digest, EnvironmentName, Failure, ProjectName};
 use windlass_sandbox::Source;
 
 use super::images::Images;
 use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready, runtime_env};
+use crate::host::Host;
 use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
@@ -85,7 +89,7 @@ impl Work for Plan {
 
 /// Refuses a process without a command before anything is built, where the plan says all that there is: an
 /// output that is not whole may get one from the image at its bottom.
-fn check_commands(plan: &BuildPlan) -> Result<(), Failure> {
+pub(super) fn check_commands(plan: &BuildPlan) -> Result<(), Failure> {
     let has_none = |process: &ProcessPlan| {
         let output = plan.outputs.iter().find(|output| output.name == process.output);
         let Some(OutputKind::Image { config, .. }) = output.map(|output| &output.artifact) else {
@@ -99,9 +103,19 @@ fn check_commands(plan: &BuildPlan) -> Result<(), Failure> {
 
 /// What a pure call may know of this deployment's application.
 pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
-    let settings = run.settings()?;
-    let deployment = &run.deployment;
-    let services = run.host.services(&deployment.project, &deployment.environment)?;
+    let Deployment { project, environment, .. } = &run.deployment;
+    context_of(&run.host, project, environment, run.settings()?, &run.variables)
+}
+
+/// The same of an environment, under these settings and with these variables.
+pub(super) fn context_of(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+    settings: &Settings,
+    variables: &[Variable],
+) -> Result<Context, Failure> {
+    let services = host.services(project, environment)?;
     let services = services
         .into_iter()
         .map(|service| ServiceInfo {
@@ -110,7 +124,7 @@ pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
             variable_names: service.variable_names.iter().map(ToString::to_string).collect(),
         })
         .collect();
-    let live = run.host.live(&deployment.project, &deployment.environment)?;
+    let live = host.live(project, environment)?;
     let previous_toolchains = live
         .and_then(|(live, _)| live.outputs.artifact)
         .map(|artifact| artifact.toolchains)
@@ -119,7 +133,7 @@ pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
         platform: plugins::platform(),
         app_dir: settings.build.app_dir.clone(),
         config_json: settings.plugin_config(),
-        variable_names: run.variables.iter().map(|v| v.name.to_string()).collect(),
+        variable_names: variables.iter().map(|v| v.name.to_string()).collect(),
         services,
         previous_toolchains,
     })
@@ -128,8 +142,12 @@ pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
 /// The workspace, as plugins see it.
 pub(crate) fn source(run: &Run) -> Result<Source, Failure> {
     let fetched = run.deployment.outputs.fetched.as_ref().ok_or_else(|| missing("source"))?;
-    let root = run.host.source_dir(&run.deployment.id);
-    Source::open(&root, fetched.tree.clone()).map_err(|error| {
+    opened(&run.host.source_dir(&run.deployment.id), fetched.tree.clone())
+}
+
+/// A workspace with this tree, as plugins see it.
+pub(super) fn opened(root: &Path, tree: Digest) -> Result<Source, Failure> {
+    Source::open(root, tree).map_err(|error| {
         Failure::host(
             "detect.workspace",
             "the source cannot be opened",
@@ -197,22 +215,12 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     Ok((plugin.info().manifest.name.clone(), policy))
 }
 
-/// How a process's image says that it is asked, with the shell of the image in a line's front. It is about the
-/// image's own command: a process with another one has none.
+/// How a process's image says that it is asked. It is about the image's own command: a process with another one
+/// has none.
 fn check(artifact: &Artifact, process: &ArtifactProcess) -> Option<HealthCheck> {
     let output = artifact.output(&process.output).filter(|_| process.argv.is_empty())?;
     let ArtifactKind::Image { config } = &output.kind else { return None };
-    let mut check = config.details.health.clone()?;
-    if let [kind, line] = check.test.as_slice()
-        && kind == "CMD-SHELL"
-        && !config.details.shell.is_empty()
-    {
-        let line = line.clone();
-        check.test =
-            std::iter::once("CMD".to_owned()).chain(config.details.shell.clone()).collect();
-        check.test.push(line);
-    }
-    Some(check)
+    config.details.health_check()
 }
 
 /// Asks the health component what it makes of what was seen.

@@ -16,6 +16,7 @@ mod needs;
 mod settings;
 
 pub(super) use needs::merge;
+pub(super) use settings::in_force as settings_in_force;
 
 pub(crate) struct Preflight;
 

@@ -37,6 +37,7 @@ pub(crate) fn chosen(deployment: &Deployment) -> Option<Chosen> {
         confidence: 100,
         evidence: Vec::new(),
         supersedes: Vec::new(),
+        app_dir: None,
         notes_json: String::new(),
         refusal: None,
     };

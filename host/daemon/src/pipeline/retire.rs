@@ -1,6 +1,7 @@
-//! retire: the background job of a superseded deployment: drain, then SIGTERM, then SIGKILL, delete.
+//! retire: the background job of a superseded deployment: drain, then SIGTERM or the image's own signal, then
+//! SIGKILL, delete.
 //!
-//! **Invariant: SIGTERM goes out only after no request can reach the instance any more.** The job can
+//! **Invariant: the signal goes out only after no request can reach the instance any more.** The job can
 //! be begun again at any point; it never touches a deployment that is not `draining`.
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use windlass_containers::Runtime;
-use windlass_containers::runtime::TaskStatus;
+use windlass_containers::runtime::{Container, TaskStatus};
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Timestamp};
 
 use super::again::Again;
@@ -87,46 +88,38 @@ async fn stop_and_delete(host: &Host, deployment: &Deployment) -> Result<(), Fai
     before_switch::remove(host, &deployment.id).await
 }
 
-/// SIGTERM to one container, SIGKILL when it is still there after the grace. One that does not run is
-/// no error.
-pub(crate) async fn stop_one(host: &Host, id: &str) -> Result<(), Failure> {
+/// The signal of its image (SIGTERM, unless it says another) to one container, SIGKILL when it is still there
+/// after the grace. One that does not run is no error.
+pub(crate) async fn stop_one(host: &Host, of: &DeploymentId, id: &str) -> Result<(), Failure> {
     let grace = Duration::from_secs(host.config.limits.stop_grace_s);
-    let status = host.runtime.status(id).await;
-    let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
-    if !matches!(status, Some(TaskStatus::Running { .. })) {
-        return Ok(());
-    }
-    if let Err(error) = host.runtime.kill(id, SIGTERM, false).await {
-        tracing::debug!(%error, container = id, "SIGTERM was not delivered");
-    }
-    if tokio::time::timeout(grace, host.runtime.wait(id)).await.is_err() {
-        let killed = host.runtime.kill(id, SIGKILL, true).await;
-        killed.map_err(|e| e.failure("a container could not be stopped"))?;
-    }
-    Ok(())
+    let mut containers = labelled(host.runtime.as_ref(), of).await?;
+    containers.retain(|container| container.id == id);
+    end(host.runtime.as_ref(), &containers, grace).await
 }
 
-/// SIGTERM to all instances at once, SIGKILL to those that are still there after the grace.
+/// The same to all instances at once.
 pub(crate) async fn stop(
     runtime: &dyn Runtime,
     id: &DeploymentId,
     grace: Duration,
 ) -> Result<(), Failure> {
-    let containers = runtime
-        .list(&names::deployment_labels(id))
-        .await
-        .map_err(|e| e.failure("the containers could not be listed"))?;
+    end(runtime, &labelled(runtime, id).await?, grace).await
+}
+
+async fn end(
+    runtime: &dyn Runtime,
+    containers: &[Container],
+    grace: Duration,
+) -> Result<(), Failure> {
     let until = Instant::now() + grace;
-    for container in &containers {
-        let signalled = runtime.kill(&container.id, SIGTERM, false).await;
-        if let Err(error) = signalled {
-            tracing::debug!(%error, container = container.id, "SIGTERM was not delivered");
+    let runs = |one: &&Container| matches!(one.status, TaskStatus::Running { .. });
+    for container in containers.iter().filter(runs) {
+        let signal = names::labelled_stop_signal(&container.labels).unwrap_or(SIGTERM);
+        if let Err(error) = runtime.kill(&container.id, signal, false).await {
+            tracing::debug!(%error, container = container.id, signal, "a signal was not delivered");
         }
     }
-    for container in &containers {
-        if !matches!(container.status, TaskStatus::Running { .. }) {
-            continue;
-        }
+    for container in containers.iter().filter(runs) {
         if tokio::time::timeout_at(until, runtime.wait(&container.id)).await.is_err() {
             runtime
                 .kill(&container.id, SIGKILL, true)
@@ -137,14 +130,16 @@ pub(crate) async fn stop(
     Ok(())
 }
 
+/// The containers of a deployment.
+async fn labelled(runtime: &dyn Runtime, id: &DeploymentId) -> Result<Vec<Container>, Failure> {
+    let found = runtime.list(&names::deployment_labels(id)).await;
+    found.map_err(|e| e.failure("the containers could not be listed"))
+}
+
 /// Deletes every container that is labelled with the deployment, also those of a half-made start.
 pub(crate) async fn delete_instances(host: &Host, id: &DeploymentId) -> Result<(), Failure> {
     let runtime = host.runtime.as_ref();
-    let containers = runtime
-        .list(&names::deployment_labels(id))
-        .await
-        .map_err(|e| e.failure("the containers could not be listed"))?;
-    for container in containers {
+    for container in labelled(runtime, id).await? {
         runtime
             .delete(&container.id)
             .await

@@ -1,7 +1,7 @@
 //! The command, environment and limits of what a deployment runs: instances and migrations.
 
-use windlass_containers::ContainerSpec;
 use windlass_containers::runtime::{Attachment, LogSpec, Mount, ResourceLimits, Rootfs};
+use windlass_containers::{ContainerSpec, signal};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
 use windlass_model::plan::RunConfig;
 use windlass_model::settings::Volume;
@@ -9,9 +9,6 @@ use windlass_model::{Deployment, Failure, Limits, StepName};
 
 use super::{Run, names};
 use crate::volumes;
-
-/// The port that a web process is told when neither its plan nor its settings name one.
-pub(crate) const PORT_DEFAULT: u16 = 3000;
 
 /// Variables that Windlass sets itself, with what they hold. `PORT` is for web processes.
 pub(crate) const INJECTED: [(&str, &str); 8] = [
@@ -78,6 +75,8 @@ pub(crate) fn container(run: &Run, command: Command<'_>) -> Result<ContainerSpec
     );
     spec.labels = names::labels(deployment, command.step);
     spec.labels.extend(command.port.map(names::port_label));
+    let stop_signal = config.stop_signal.as_deref().and_then(signal::number);
+    spec.labels.extend(stop_signal.map(names::stop_signal_label));
     spec.env = environment(run, config, command.port, command.log);
     spec.cwd = command.cwd.map_or_else(|| config.cwd.clone(), str::to_owned);
     if spec.cwd.is_empty() {

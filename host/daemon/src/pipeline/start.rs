@@ -6,11 +6,11 @@
 
 use async_trait::async_trait;
 use windlass_model::deployment::{Artifact, ArtifactProcess, Instance};
-use windlass_model::plan::ProcessKind;
 use windlass_model::running::by_settings;
+use windlass_model::variable::Variable;
 use windlass_model::{Failure, StepName, Timestamp};
 
-use super::runtime_env::{self, Command, PORT_DEFAULT};
+use super::runtime_env::{self, Command};
 use super::{Done, Run, Work, before_switch, egress, names, recreate, retire};
 use crate::failpoint;
 
@@ -93,7 +93,7 @@ pub(crate) async fn start(
     let port = web_port(run, process);
     let id = names::instance(&run.deployment.id, &process.name, ordinal);
     let log = names::instance_log(&process.name, ordinal);
-    let spec = runtime_env::container(
+    let mut spec = runtime_env::container(
         run,
         Command {
             id: id.clone(),
@@ -106,6 +106,7 @@ pub(crate) async fn start(
             aliases: vec![process.name.to_string()],
         },
     )?;
+    spec.init = true;
     let started = run
         .host
         .runtime
@@ -135,16 +136,14 @@ pub(crate) async fn start(
     })
 }
 
-/// The environment's variable `PORT`, else `run.port` of the settings, else the plan's, else the
-/// default; none for a worker.
+/// The port that a process is told; none for a worker.
 fn web_port(run: &Run, process: &ArtifactProcess) -> Option<u16> {
-    if process.kind != ProcessKind::Web {
-        return None;
-    }
-    let variable = run.variables.iter().find(|v| v.scope.in_run() && v.name.as_str() == "PORT");
-    if let Some(port) = variable.and_then(|variable| variable.value.expose().trim().parse().ok()) {
-        return Some(port);
-    }
     let set = run.deployment.outputs.settings.as_ref().and_then(|settings| settings.run.port);
-    Some(set.or(process.port).unwrap_or(PORT_DEFAULT))
+    windlass_devtools::web_port(process.kind, port_variable(&run.variables), set, process.port)
+}
+
+/// What the environment's variable `PORT` says.
+pub(super) fn port_variable(variables: &[Variable]) -> Option<u16> {
+    let variable = variables.iter().find(|v| v.scope.in_run() && v.name.as_str() == "PORT")?;
+    variable.value.expose().trim().parse().ok()
 }

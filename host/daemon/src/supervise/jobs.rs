@@ -177,7 +177,7 @@ async fn create(
     // One that runs as another process than the record knows was started just before a crash.
     let adopt = matches!(status, Some(TaskStatus::Running { pid }) if pid != one.instance.pid);
     if !adopt && status.is_some() {
-        retire::stop_one(host, id).await?;
+        retire::stop_one(host, &deployment.id, id).await?;
     }
     pipeline::egress::refresh(host, &deployment.project, &deployment.environment).await;
     let _lock = host.environment_lock(deployment, "instances").await;
@@ -271,7 +271,7 @@ async fn leave_once(host: &Arc<Host>, deployment: &Deployment, id: &str) -> Resu
         routes::drained(host, &names::route(project, environment), from..=until).await;
     }
     failpoint::reached("during:leave");
-    retire::stop_one(host, id).await?;
+    retire::stop_one(host, &deployment.id, id).await?;
     let _lock = host.environment_lock(deployment, "instances").await;
     host.runtime.delete(id).await.map_err(|e| e.failure("a container could not be deleted"))
 }

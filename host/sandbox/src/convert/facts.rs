@@ -56,6 +56,7 @@ pub(crate) fn detection(detection: &Detection) -> types::Detection {
         confidence: detection.confidence,
         evidence: detection.evidence.iter().map(evidence).collect(),
         supersedes: detection.supersedes.clone(),
+        app_dir: detection.app_dir.clone(),
         notes_json: detection.notes_json.clone(),
         refusal: detection.refusal.as_ref().map(|refusal| types::PluginError {
             code: refusal.code.clone(),
@@ -87,6 +88,11 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(letter)
 }
 
+/// Whether a text is a plain path below a root.
+fn is_folder(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
 pub(crate) fn report(report: detector::Report) -> Result<DetectReport, String> {
     if report.detections.len() > DETECTIONS_MAX {
         let many = report.detections.len();
@@ -111,6 +117,9 @@ fn checked(from: types::Detection) -> Result<Detection, String> {
     if let Some(bad) = from.supersedes.iter().find(|superseded| **superseded == id) {
         return Err(format!("{bad} supersedes itself"));
     }
+    if let Some(bad) = from.app_dir.as_ref().filter(|dir| !is_folder(dir)) {
+        return Err(format!("{id}: {bad:?} is no folder below the source's root"));
+    }
     let refusal = from.refusal.map(refusal);
     if let Some(bad) = refusal.as_ref().filter(|refusal| !is_code(&refusal.code)) {
         return Err(format!("{id}: the code {:?} of its refusal is not valid", bad.code));
@@ -123,6 +132,7 @@ fn checked(from: types::Detection) -> Result<Detection, String> {
         confidence: from.confidence,
         evidence: evidence(from.evidence),
         supersedes: from.supersedes,
+        app_dir: from.app_dir,
         notes_json: from.notes_json,
         refusal,
     })

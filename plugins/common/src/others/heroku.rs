@@ -1,8 +1,8 @@
-//! Heroku's and Dokku's files: `app.json` and `heroku.yml`.
+//! Heroku's and Dokku's files: `app.json`, `heroku.yml` and the `Aptfile`.
 
 use serde_json::Value;
 
-use super::{Field, File, at, list, table};
+use super::{Field, File, PACKAGES, at, list, table};
 use crate::{procfile, yaml};
 
 /// `app.json`, if it is not an Expo or React Native application's.
@@ -64,6 +64,16 @@ pub(super) fn heroku_yml(file: &mut File, keys: &Value) {
     }
     let known = ["build.docker.web", "run", "release"];
     file.list_rest(keys, &known);
+}
+
+/// `Aptfile`: a Debian package a line, none of which is installed.
+pub(super) fn aptfile(file: &mut File, text: &str) {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let packages: Vec<&str> =
+        lines.filter(|line| !line.is_empty() && !line.starts_with(":repo:")).collect();
+    if !packages.is_empty() {
+        file.ignored.push(format!("{} ({PACKAGES})", packages.join(", ")));
+    }
 }
 
 /// A line, `{command: line}` or `{command: [words]}`.

@@ -67,6 +67,7 @@ pub(super) fn nixpacks(file: &mut File, keys: &Value) {
         "phases.install.dependsOn",
         "phases.build.cmds",
         "phases.build.dependsOn",
+        "phases.setup.dependsOn",
         "variables",
         "providers",
     ];

@@ -81,8 +81,12 @@ cmds = ["npm run build", "npm run seed"]
 cmd = "node server.js"
 "#,
         &["Start=node server.js", "Build=npm run build && npm run seed", "Version(\"node\")=20"],
-        &["variables: CI", "phases.setup"],
+        &["variables: CI", "phases.setup.nixPkgs (packages of the system"],
     );
+    let apt = "[phases.setup]\naptPkgs = ['ffmpeg']\n";
+    check("nixpacks.toml", apt, &[], &["phases.setup.aptPkgs (packages of the system are not"]);
+    let apt = r#"{"buildAptPackages":["libvips-dev"],"deploy":{"aptPackages":["ffmpeg"]}}"#;
+    check("railpack.json", apt, &[], &["write a Dockerfile", "deploy.aptPackages (packages"]);
 }
 
 #[test]
@@ -219,6 +223,31 @@ fn heroku() {
         ],
         &["build.config"],
     );
+}
+
+#[test]
+fn packages_of_the_system_and_mounts_get_advice() {
+    let apt = "# sound\nffmpeg\n:repo:deb https://example.org x main\nlibvips-dev # images\n";
+    check("Aptfile", apt, &[], &["ffmpeg, libvips-dev (packages of the system are not installed"]);
+    assert_eq!(parse("Aptfile", "# nothing\n"), None);
+    let mounts = "[mounts]\nsource = 'data'\ndestination = '/data'\n";
+    check("fly.toml", mounts, &[], &["mounts (the folders that are kept are run.volumes"]);
+}
+
+#[test]
+fn a_version_is_taken_from_the_first_file_that_names_one_that_can_be_had() {
+    let text = |file: &str| match file {
+        "render.yaml" => Some(
+            "services:\n- type: web\n  name: a\n  envVars:\n  - key: NODE_VERSION\n    value: 12\n"
+                .to_owned(),
+        ),
+        "netlify.toml" => Some("[build.environment]\nNODE_VERSION = '18'\n".to_owned()),
+        _ => None,
+    };
+    let (taken, file) = version(&["nodejs", "node"], text).unwrap();
+    assert_eq!((taken.value.as_str(), file), ("18", "netlify.toml"));
+    assert_eq!(taken.key, "build.environment.NODE_VERSION");
+    assert_eq!(version(&["python"], text), None);
 }
 
 #[test]

@@ -73,8 +73,15 @@ fn the_project_that_runs_is_found_in_a_solution() {
     );
     assert!(found.evidence[0].detail.contains("line 1: Sdk Microsoft.NET.Sdk.Web"));
     let two = [("a.sln", ""), ("Api/Api.csproj", WEB), ("Site/Site.csproj", WEB)];
-    let reason = app(&two).nothing();
-    assert!(reason.contains("(Api/Api.csproj, Site/Site.csproj): set build.target"), "{reason}");
+    let refusal = app(&two).refusal();
+    assert_eq!(refusal.code, "dotnet.several-projects");
+    assert!(refusal.message.ends_with(": Api/Api.csproj, Site/Site.csproj"), "{refusal:?}");
+    assert!(refusal.hint.unwrap().contains("target = \"Api/Api.csproj\""));
+    let found = app(&two).found();
+    assert_eq!((found.id.as_str(), found.confidence), ("aspnet", 92));
+    assert!(found.evidence.iter().any(|sign| sign.path == "Site/Site.csproj"), "{found:?}");
+    let settings = r#"{"build":{"framework":"aspnet"}}"#;
+    assert_eq!(app(&two).settings(settings).refusal().code, "dotnet.several-projects");
     for target in ["Site", "Site/Site.csproj"] {
         let settings = format!(r#"{{"build":{{"target":"{target}"}}}}"#);
         assert_eq!(app(&two).settings(&settings).found().evidence[0].path, "Site/Site.csproj");

@@ -41,6 +41,27 @@ fn migrations_keep_the_tool_and_the_source() {
     let text = outline(&app(&files).plan());
     assert!(text.contains("dotnet-ef --version 8.*") && text.contains("output migrate:"), "{text}");
     assert!(text.contains("libfontconfig1"), "{text}");
+    assert!(text.contains("ASPNETCORE_ENVIRONMENT=Production"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_tool_of_central_package_versions_is_that_of_the_framework() {
+    let api = WEB.replace(
+        "</Project>",
+        "<ItemGroup><PackageReference Include=\"Microsoft.EntityFrameworkCore.Design\" /></ItemGroup></Project>",
+    );
+    let files = [
+        ("src/Api/Api.csproj", &api as &str),
+        ("src/Data/Persistence/Migrations/Shop/ShopModelSnapshot.cs", ""),
+        ("shop.sln", ""),
+    ];
+    let text = outline(&app(&files).plan());
+    assert!(text.contains("dotnet-ef --version 8.*"), "{text}");
+    assert!(
+        text.contains("output migrate: image of migrate as 1000:1000 in /app/src/Api "),
+        "{text}"
+    );
 }
 
 #[test]

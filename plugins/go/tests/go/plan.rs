@@ -112,3 +112,33 @@ fn what_a_worker_or_the_migration_names_is_built_beside_the_application() {
     let text = outline(&plan);
     assert!(text.contains("./cmd/jobs") && text.contains("./cmd/migrate"), "{text}");
 }
+
+#[test]
+fn a_migration_tool_that_nothing_calls_is_built_beside_the_application() {
+    let module = |tool: &str| {
+        format!("module shop\ngo 1.24\nrequire (\n\tgithub.com/jackc/pgx/v5 v5.7.0\n\t{tool}\n)\n")
+    };
+    let goose = module("github.com/pressly/goose/v3 v3.24.1 // indirect");
+    let step = ("db/migrations/00001_a.sql", "-- +goose Up\nSELECT 1;\n");
+    let files = [("go.mod", goose.as_str()), ("go.sum", "x"), ("main.go", MAIN), step];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+    let migrates = |files: &[(&str, &str)]| {
+        let text = outline(&app(files).plan());
+        text.contains("output migrate:").then_some(text)
+    };
+    let boots = ("main.go", "package main\n\tif err := goose.Up(db, \"migrations\"); err != nil {");
+    assert!(migrates(&[files[0], boots, step]).is_none());
+    let program = ("cmd/migrate/main.go", boots.1);
+    assert!(migrates(&[files[0], files[2], program, step]).is_some());
+    assert!(migrates(&files[..3]).is_none(), "no migrations");
+    let mysql = goose.replace("github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql");
+    assert!(migrates(&[("go.mod", &mysql), files[2], step]).is_none());
+
+    let migrate = module("github.com/golang-migrate/migrate/v4 v4.18.2");
+    let step = ("db/000001_a.up.sql", "");
+    let text = migrates(&[("go.mod", &migrate), files[2], step]).unwrap();
+    let line = "-tags pgx5 github.com/golang-migrate/migrate/v4/cmd/migrate@v4.18.2";
+    assert!(text.contains(line), "{text}");
+    let old = migrate.replace("v4.18.2", "v4.15.2");
+    assert!(migrates(&[("go.mod", &old), files[2], step]).is_none(), "it has no pgx5");
+}

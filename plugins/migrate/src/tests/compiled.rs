@@ -1,6 +1,9 @@
-//! Go, Rust and .NET: the image has no tool, so the application migrates itself or people say how.
+//! Go, Rust and .NET: the image has no tool, so the application migrates itself or people say how, unless the
+//! builder made an output that has one.
 
 use super::{File, left, nothing};
+use crate::Migrate;
+use windlass_sdk::{Detection, MigrationVerdict};
 
 #[test]
 fn go_applications_migrate_themselves_or_say_how() {
@@ -53,15 +56,92 @@ fn rust_applications_migrate_themselves_or_say_how() {
 }
 
 #[test]
-fn dotnet_applications_migrate_themselves_or_say_how() {
+fn dotnet_applications_migrate_themselves_or_with_the_tool_of_the_builder() {
     let project = (
         "Shop/Shop.csproj",
         "<PackageReference Include=\"Microsoft.EntityFrameworkCore.SqlServer\" Version=\"9\" />",
     );
-    let snapshot = ("Shop/Migrations/ShopModelSnapshot.cs", "");
+    let snapshot = ("Shop/Migrations/ShopModelSnapshot.cs", "[DbContext(typeof(ShopContext))]");
     let step = ("Shop/Migrations/20240101000000_A.cs", "");
-    left("dotnet", &[project, snapshot, step], "EF Core", "dotnet ef migrations bundle");
+    let files = [project, snapshot, step];
+    left("dotnet", &files, "EF Core", "dotnet ef migrations bundle");
     let program = ("Shop/Program.cs", "using x;\nawait db.Database.MigrateAsync();");
     left("dotnet", &[project, snapshot, step, program], "EF Core", "Shop/Program.cs, line 2");
     nothing("dotnet", &[project]);
+
+    let chosen = Detection::new("aspnet", "ASP.NET Core", "dotnet").evidence(project.0, "");
+    let update = "dotnet ef database update";
+    assert_eq!(built(&files, &chosen), Ok(update.to_owned()));
+    let api = ("Api/Api.csproj", "<Project/>");
+    let chosen = Detection::new("aspnet", "ASP.NET Core", "dotnet").evidence(api.0, "");
+    let apart =
+        format!("{update} --project /app/Shop/Shop.csproj --startup-project /app/Api/Api.csproj");
+    let files = [project, snapshot, step, api];
+    assert_eq!(built(&files, &chosen), Ok(apart.clone()));
+    let other = ("Api/Migrations/LogModelSnapshot.cs", "    [DbContext(typeof(Api.LogContext))]\n");
+    let both = [project, snapshot, step, api, other];
+    let line = format!(
+        "/bin/sh -c {update} --context Api.LogContext && exec {apart} --context ShopContext"
+    );
+    assert_eq!(built(&both, &chosen), Ok(line));
+}
+
+#[test]
+fn the_tool_that_the_builder_made_is_run() {
+    let chosen = Detection::new("go", "Go", "go");
+    let module = ("go.mod", "require github.com/pressly/goose/v3 v3.20.0\n");
+    let sql = ("db/migrations/00001_a.sql", "-- +goose Up\nSELECT 1;\n");
+    let shell = |line: &str| Ok(format!("/bin/sh -c exec {line}"));
+    let command = shell("goose -dir db/migrations postgres \"$DATABASE_URL\" up");
+    assert_eq!(built(&[module, sql], &chosen), command);
+    let code = ("db/migrations/00002_b.go", "func init() { goose.AddMigration(up, down) }");
+    assert!(built(&[module, sql, code], &chosen).unwrap_err().contains("are code"));
+    let elsewhere = ("other/migrations/1_a.sql", sql.1);
+    let why = built(&[module, sql, elsewhere], &chosen).unwrap_err();
+    assert!(why.contains("(db/migrations, other/migrations)"), "{why}");
+    let python = Detection::new("flask", "Flask", "python");
+    assert!(built(&[sql], &python).unwrap_err().contains("the image has no goose"));
+
+    let module = ("go.mod", "require github.com/golang-migrate/migrate/v4 v4.18.0\n");
+    let command = shell("migrate -path db -database \"pgx5://${DATABASE_URL#*://}\" up");
+    assert_eq!(built(&[module, ("db/000001_a.up.sql", "")], &chosen), command);
+
+    let chosen = Detection::new("axum", "Axum", "rust");
+    let sqlx = ("Cargo.toml", "[dependencies]\nsqlx = \"0.8\"\n");
+    let step = ("db/migrations/1_a.sql", "");
+    let command = "sqlx migrate run --source db/migrations";
+    assert_eq!(built(&[sqlx, step], &chosen), Ok(command.to_owned()));
+    let found = super::migrations("rust", &[sqlx, step], "{}", &["app", "migrate"]);
+    assert!(
+        matches!(&found[0].verdict, MigrationVerdict::Leave(why) if why.contains("DATABASE_URL"))
+    );
+    let diesel = ("Cargo.toml", "[dependencies]\ndiesel = \"2\"\n");
+    let command = "diesel migration run --migration-dir migrations";
+    let steps = [("migrations/1_a/up.sql", ""), ("migrations/2_b/up.sql", "")];
+    assert_eq!(built(&[diesel, steps[0], steps[1]], &chosen), Ok(command.to_owned()));
+
+    let sea = [
+        ("Cargo.toml", "[package]\nname = \"shop\"\n"),
+        ("src/main.rs", "fn main() {}"),
+        (
+            "migration/Cargo.toml",
+            "[package]\nname = \"migration\"\n[lib]\nname = \"m\"\n[dependencies]\nsea-orm-migration = \"1\"\n",
+        ),
+        ("migration/src/main.rs", "async fn main() { cli::run_cli(m::Migrator).await; }"),
+        ("migration/src/m20220101_000001_a.rs", ""),
+    ];
+    assert_eq!(built(&sea, &chosen), Ok("migration up".to_owned()));
+}
+
+/// What is run where the builder made an output with the tool, or why nothing is.
+fn built(files: &[File], chosen: &Detection) -> Result<String, String> {
+    let (_folder, harness) = super::harness(files, "{}");
+    let harness = harness.variables(["DATABASE_URL"]);
+    let found = harness.migrations::<Migrate>(chosen, &["app", "migrate"]).unwrap();
+    let [one] = found.as_slice() else { panic!("{found:#?}") };
+    assert_eq!(one.output, "migrate");
+    match &one.verdict {
+        MigrationVerdict::Run => Ok(one.argv.join(" ")),
+        MigrationVerdict::Leave(why) => Err(why.clone()),
+    }
 }

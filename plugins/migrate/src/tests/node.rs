@@ -35,6 +35,8 @@ fn prisma_runs_with_its_schema_and_not_for_mongodb() {
     left("node", &[PRISMA, SCHEMA], "Prisma", "no migrations");
     let itself = r#"{"dependencies":{"prisma":"6"},"scripts":{"start":"prisma migrate deploy && node a.js"}}"#;
     left("node", &[("package.json", itself), SCHEMA, MIGRATION], "Prisma", "scripts.start");
+    let built = r#"{"dependencies":{"prisma":"6"},"scripts":{"build":"prisma migrate deploy && next build"}}"#;
+    runs("node", &[("package.json", built), SCHEMA, MIGRATION], "Prisma", "prisma migrate deploy");
     let client = r#"{"dependencies":{"@prisma/client":"6"}}"#;
     left("node", &[("package.json", client), SCHEMA, MIGRATION], "Prisma", "no dependency");
     let file = ("prisma/schema.prisma", "datasource db {\n provider = \"sqlite\"\n}");
@@ -144,6 +146,9 @@ fn the_other_tools_run_and_are_left() {
     let sql = ("db/migrations/1_a.sql", "-- migrate:up\n");
     uses(&["dbmate"], &[sql], "dbmate", "dbmate --no-dump-schema migrate");
     leaves(&["dbmate"], &[], "dbmate", "dbmate new");
+    let start = "dbmate --no-dump-schema migrate && node server.js";
+    let itself = format!(r#"{{"dependencies":{{"dbmate":"2"}},"scripts":{{"start":"{start}"}}}}"#);
+    left("node", &[("package.json", &itself), sql], "dbmate", "scripts.start does it already");
 
     let config = ("kysely.config.ts", "");
     uses(&["kysely-ctl"], &[config, step], "Kysely", "kysely migrate:latest");

@@ -18,7 +18,7 @@ fn with<'a>(files: &[File<'a>], more: &[File<'a>]) -> Vec<File<'a>> {
 
 #[test]
 fn rails_runs_unless_its_entry_point_does_it() {
-    let command = "bundle exec rails db:migrate";
+    let command = "bundle exec rails db:prepare";
     assert_eq!(runs("ruby", &RAILS, "Rails", command), RAILS[3].0);
     let entry = [
         ("bin/docker-entrypoint", "#!/bin/bash -e\n./bin/rails db:prepare\nexec \"${@}\"\n"),
@@ -42,6 +42,45 @@ fn rails_runs_unless_its_entry_point_does_it() {
     runs("ruby", &sinatra, "Active Record", "bundle exec rake db:migrate");
     let hanami = [("Gemfile", "gem 'hanami-db'\n"), ("config/db/migrate/1_a.rb", "")];
     runs("ruby", &hanami, "Hanami", "bundle exec hanami db migrate");
+}
+
+#[test]
+fn rails_prepares_all_databases_where_it_can() {
+    let runs_as = |gemfile: &str, lock: &str, command: &str| {
+        let line = format!("source \"https://rubygems.org\"\n{gemfile}\n");
+        let files = [("Gemfile", line.as_str()), ("Gemfile.lock", lock)];
+        let files = with(&RAILS, &files);
+        runs("ruby", &files, "Rails", &format!("bundle exec rails {command}"));
+    };
+    for (gemfile, command) in [
+        ("gem \"rails\", \"~> 8.0.1\"", "db:prepare"),
+        ("gem \"rails\", \"~> 6.1\"", "db:prepare"),
+        ("gem \"rails\"", "db:prepare"),
+        ("gem \"rails\", github: \"rails/rails\", branch: \"5-2-stable\"", "db:prepare"),
+        ("gem 'rails', '~> 6.0.3'", "db:migrate"),
+        ("gem 'rails', '>= 5.2', '< 9'", "db:migrate"),
+    ] {
+        runs_as(gemfile, "", command);
+    }
+    let lock = "GEM\n  specs:\n    railties (5.2.8)\n      rails (= 1)\n    rails (5.2.8)\n";
+    runs_as("gem \"rails\"", lock, "db:migrate");
+    runs_as("gem \"rails\", \">= 5\"", "GEM\n  specs:\n    rails (7.1.0)\n", "db:prepare");
+
+    let found = super::one("ruby", &RAILS);
+    let sign = found.evidence.iter().find(|sign| sign.detail.contains("seeds")).unwrap();
+    assert!(
+        sign.path == "Gemfile" && sign.detail.contains("gem \"rails\", \"~> 8.0\""),
+        "{sign:?}"
+    );
+    // The databases of a new application have no migrations, and need their tables nevertheless.
+    let schema = ("db/queue_schema.rb", "");
+    let found = super::one("ruby", &with(&RAILS[..3], &[schema]));
+    assert_eq!(found.verdict, MigrationVerdict::Run);
+    assert!(found.evidence.iter().any(|sign| sign.path == schema.0 && sign.detail == "a schema"));
+    for old in ["gem 'rails', '6.0.1'\n", "gem 'rails', '~> 7.0.8'\n"] {
+        let files = with(&RAILS[..3], &[schema, ("Gemfile", old)]);
+        left("ruby", &files, "Rails", "no migrations");
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! Go, Rust and .NET, and programs that belong to no language. What is compiled runs on a bare system, so
-//! a tool that is a program of its own is not there: the application migrates itself, or people say how.
+//! Go, Rust and .NET, and programs that belong to no language. What is compiled runs on a bare system: a
+//! tool that is a program of its own is there where the builder made it, and left it in an output for
+//! migrations. Else the application migrates itself, or people say how.
 
+use windlass_plugin_common::command;
+use windlass_plugin_common::layout::APP;
 use windlass_sdk::Evidence;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, stem};
 use crate::tool::{Found, Program, TOOL, Tool};
 
 const GO: &[&str] = &["go"];
@@ -34,8 +37,10 @@ pub(super) const TOOLS: [Tool; 10] = [
             "**/{migrations,migration,migrate,goose,schema,sql}/*.sql",
             "**/{migrations,migration}/*.go",
         ],
-        program: Program::Absent(
-            "the image has no goose: call goose.Up at the application's start, or set migrate.command in \
+        program: Program::Told(
+            "go",
+            "the image has no goose, which is built where go.mod names it (v3.14 or newer) and the \
+             database is PostgreSQL: call goose.Up at the application's start, or set migrate.command in \
              windlass.toml to a program of yours",
         ),
         create: "create them with `goose create` and commit them",
@@ -50,9 +55,11 @@ pub(super) const TOOLS: [Tool; 10] = [
         commands: &["migrate -path", "migrate -source", "migrate -database"],
         signs: &["migrate.New(", "migrate.NewWith"],
         sources: GO_SOURCES,
-        program: Program::Absent(
-            "the image has no golang-migrate: call it at the application's start, or set migrate.command \
-             in windlass.toml to a program of yours",
+        program: Program::Told(
+            "go",
+            "the image has no golang-migrate, which is built where go.mod names it (v4.16 or newer) and \
+             the database is PostgreSQL: call it at the application's start, or set migrate.command in \
+             windlass.toml to a program of yours",
         ),
         create: "create them with `migrate create` and commit them",
         special: golang_migrate,
@@ -100,11 +107,17 @@ pub(super) const TOOLS: [Tool; 10] = [
         commands: &["diesel migration run", "diesel setup"],
         signs: &["run_pending_migrations(", "embed_migrations!"],
         sources: RUST_SOURCES,
-        program: Program::Absent(
-            "the image has no diesel: embed the migrations with diesel_migrations and run them at the \
+        program: Program::Told(
+            "rust",
+            "the image has no diesel, which is built where Cargo.lock names the library, and its features \
+             PostgreSQL or MySQL: embed the migrations with diesel_migrations and run them at the \
              application's start, or set migrate.command in windlass.toml to a program of yours",
         ),
         create: "create them with `diesel migration generate` and commit them",
+        special: |_, found| {
+            let folder = found.folder(1);
+            found.run(&["diesel", "migration", "run", "--migration-dir", &folder]);
+        },
         ..TOOL
     },
     Tool {
@@ -116,11 +129,17 @@ pub(super) const TOOLS: [Tool; 10] = [
         commands: &["sqlx migrate run", "sqlx database setup"],
         signs: &["sqlx::migrate!", "migrate!(", "Migrator::new("],
         sources: RUST_SOURCES,
-        program: Program::Absent(
-            "the image has no sqlx: run the migrations at the application's start with sqlx::migrate!(), \
-             or set migrate.command in windlass.toml to a program of yours",
+        program: Program::Told(
+            "rust",
+            "the image has no sqlx, which is built where Cargo.lock names the library, and its features \
+             PostgreSQL or MySQL: run the migrations at the application's start with sqlx::migrate!(), or \
+             set migrate.command in windlass.toml to a program of yours",
         ),
         create: "create them with `sqlx migrate add` and commit them",
+        special: |_, found| {
+            let folder = found.folder(0);
+            found.run(&["sqlx", "migrate", "run", "--source", &folder]);
+        },
         ..TOOL
     },
     Tool {
@@ -132,12 +151,14 @@ pub(super) const TOOLS: [Tool; 10] = [
         commands: &["migration up", "sea-orm-cli migrate"],
         signs: &["Migrator::up(", "Migrator::refresh("],
         sources: &["src/**/*.rs", "*/src/**/*.rs"],
-        program: Program::Absent(
-            "the application does not run them itself: call Migrator::up at its start; or, if the \
-             migration crate is built into the image, set migrate.command in windlass.toml to \
-             `migration up`",
+        program: Program::Told(
+            "rust",
+            "the application does not run them itself, and no program of the workspace does (one that \
+             calls run_cli): call Migrator::up at its start; or, if the migration crate is built into the \
+             image, set migrate.command in windlass.toml to `migration up`",
         ),
         create: "create them with `sea-orm-cli migrate generate` and commit them",
+        special: sea_orm,
         ..TOOL
     },
     Tool {
@@ -182,9 +203,10 @@ pub(super) const TOOLS: [Tool; 10] = [
             ".MigrateDbContext",
         ],
         sources: &["**/*.{cs,fs,vb}"],
-        program: Program::Absent(
-            "the image has no SDK for `dotnet ef`: call Database.Migrate() in Program.cs, or publish a \
-             bundle (`dotnet ef migrations bundle`) and set migrate.command in windlass.toml to it",
+        program: Program::Built(
+            "the image has no SDK for `dotnet ef`: refer to Microsoft.EntityFrameworkCore.Design in the \
+             project, call Database.Migrate() in Program.cs, or publish a bundle (`dotnet ef migrations \
+             bundle`) and set migrate.command in windlass.toml to it",
         ),
         create: "create them with `dotnet ef migrations add` and commit them",
         special: ef_core,
@@ -206,6 +228,41 @@ fn goose(facts: &Facts, found: &mut Found) {
     });
     found.absent = package.is_none() && found.migrations.is_empty();
     found.evidence.extend(package);
+    let coded = |path: &String| {
+        path.ends_with(".go") && facts.text(path).is_some_and(|text| text.contains("goose.Add"))
+    };
+    if found.migrations.iter().any(coded) {
+        return found.leave(
+            "some of its migrations are code, which only a program of yours has: set migrate.command in \
+             windlass.toml to it",
+        );
+    }
+    found.migrations.retain(|path| path.ends_with(".sql"));
+    let folder = found.folder(0);
+    found.argv = command::argv(&format!("goose -dir {folder} postgres \"$DATABASE_URL\" up"));
+}
+
+/// `migration up`, by the name of the program that has them.
+fn sea_orm(facts: &Facts, found: &mut Found) {
+    let programs = facts.matching(&["**/src/main.rs", "**/src/bin/*.rs"]);
+    let migrates = |path: &&&str| facts.text(path).is_some_and(|text| text.contains("run_cli("));
+    let Some(program) = programs.iter().find(migrates) else {
+        return;
+    };
+    let name = match program.split_once("src/bin/") {
+        Some((_, file)) => Some(stem(file).to_owned()),
+        None => program.strip_suffix("src/main.rs").and_then(|folder| {
+            let manifest = facts.text(&format!("{folder}Cargo.toml"))?;
+            let section =
+                manifest.split("[[bin]]").nth(1).or_else(|| manifest.split("[package]").nth(1))?;
+            let line = section.lines().find_map(|line| line.trim().strip_prefix("name"))?;
+            line.split(['"', '\'']).nth(1).map(str::to_owned)
+        }),
+    };
+    if let Some(name) = name {
+        found.evidence.push(Evidence::new(*program, "run_cli("));
+        found.run(&[&name, "up"]);
+    }
 }
 
 /// Pairs of files, one up and one down; other tools name theirs so as well.
@@ -223,6 +280,10 @@ fn golang_migrate(facts: &Facts, found: &mut Found) {
     let pairs = found.migrations.iter().any(down) && facts.declared(&others).is_none();
     found.absent = package.is_none() && (!pairs || facts.ecosystem == "node");
     found.evidence.extend(package);
+    let folder = found.folder(0);
+    // Its driver for newer servers has a scheme of its own.
+    let url = "\"pgx5://${DATABASE_URL#*://}\"";
+    found.argv = command::argv(&format!("migrate -path {folder} -database {url} up"));
 }
 
 /// The migrations lie beside its sums.
@@ -243,11 +304,62 @@ fn dbmate(facts: &Facts, found: &mut Found) {
     found.absent = found.migrations.is_empty();
 }
 
-/// The migrations, without what is generated beside them.
-fn ef_core(_: &Facts, found: &mut Found) {
+/// The migrations, without what is generated beside them, and the command: it is run in the folder of the
+/// project that starts, for each context in the project that has its migrations.
+fn ef_core(facts: &Facts, found: &mut Found) {
     found.migrations.retain(|path| !path.contains(".Designer."));
-    if let Some(file) = found.file.clone() {
-        found.evidence.retain(|sign| sign.path != file);
+    let snapshots: Vec<String> =
+        facts.matching(&["**/*ModelSnapshot.{cs,fs,vb}"]).into_iter().map(str::to_owned).collect();
+    found.evidence.retain(|sign| !snapshots.contains(&sign.path));
+    for file in &snapshots {
         found.evidence.push(Evidence::new(file, "the model's snapshot"));
     }
+    let projects = facts.matching(&["**/*.{csproj,fsproj,vbproj}"]);
+    let main = facts.main.as_deref().filter(|path| projects.contains(path));
+    let commands: Vec<Vec<String>> = snapshots
+        .iter()
+        .map(|snapshot| {
+            let several = snapshots.len() > 1;
+            let context = several.then(|| context(&facts.text(snapshot)?)).flatten();
+            update(main, project_of(snapshot, &projects), context.as_deref())
+        })
+        .collect();
+    if let [command] = commands.as_slice() {
+        found.argv.clone_from(command);
+    } else if !commands.is_empty() {
+        let lines: Vec<String> = commands.iter().map(|command| command.join(" ")).collect();
+        found.argv = command::argv(&lines.join(" && "));
+    }
+}
+
+/// `dotnet ef database update`, where the migrations lie in another project and for one of several contexts.
+fn update(main: Option<&str>, project: Option<&str>, context: Option<&str>) -> Vec<String> {
+    let mut words = ["dotnet", "ef", "database", "update"].map(str::to_owned).to_vec();
+    if let (Some(main), Some(project)) = (main, project)
+        && main != project
+    {
+        words.extend(["--project".to_owned(), format!("{APP}/{project}")]);
+        words.extend(["--startup-project".to_owned(), format!("{APP}/{main}")]);
+    }
+    if let Some(context) = context {
+        words.extend(["--context".to_owned(), context.to_owned()]);
+    }
+    words
+}
+
+/// The project that a file belongs to: the one in the closest folder above.
+fn project_of<'p>(file: &str, projects: &[&'p str]) -> Option<&'p str> {
+    let holds = |project: &&&str| match project.rsplit_once('/') {
+        Some((folder, _)) => file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+        None => true,
+    };
+    projects.iter().filter(holds).max_by_key(|project| project.matches('/').count()).copied()
+}
+
+/// `[DbContext(typeof(ShopContext))]`
+fn context(snapshot: &str) -> Option<String> {
+    let rest = snapshot.split("DbContext(typeof(").nth(1)?;
+    let name = rest.split(')').next()?.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }

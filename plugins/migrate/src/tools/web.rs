@@ -1,9 +1,10 @@
 //! Ruby, PHP and Elixir.
 
+use windlass_plugin_common::lines;
 use windlass_sdk::Evidence;
 
 use crate::facts::Facts;
-use crate::tool::{Found, Program, TOOL, Tool, lost_with_the_image};
+use crate::tool::{Found, Program, TOOL, Tool, by_name, lost_with_the_image};
 
 /// The tools.
 pub(super) const TOOLS: [Tool; 9] = [
@@ -13,7 +14,7 @@ pub(super) const TOOLS: [Tool; 9] = [
         packages: &["rails", "activerecord-railties"],
         files: &["config/application.rb", "bin/rails"],
         migrations: &["db/{,*_}migrate/*.rb"],
-        argv: &["bundle", "exec", "rails", "db:migrate"],
+        argv: &["bundle", "exec", "rails", "db:prepare"],
         commands: &["db:migrate", "db:prepare"],
         create: "create them with `bin/rails generate migration` and commit them",
         special: rails,
@@ -123,8 +124,16 @@ pub(super) const TOOLS: [Tool; 9] = [
     },
 ];
 
-/// A database that is a file, or none at all.
+/// The first version whose `db:prepare` takes all databases of the application.
+const PREPARES: (u64, u64) = (6, 1);
+/// The first one whose `db:prepare` fills a database that is there and empty; before, only a missing one.
+const FILLS: (u64, u64) = (7, 1);
+/// What a database without migrations is made of: those of queue, cache and cable have nothing else.
+const SCHEMAS: [&str; 2] = ["db/{,*_}schema.rb", "db/{,*_}structure.sql"];
+
+/// How it is prepared; a database that is a file, or none at all.
 fn rails(facts: &Facts, found: &mut Found) {
+    rails_command(facts, found);
     let application = facts.text("config/application.rb").unwrap_or_default();
     let all = application.lines().any(|line| line.trim() == "require \"rails/all\"");
     let record = application.lines().any(|line| {
@@ -143,6 +152,45 @@ fn rails(facts: &Facts, found: &mut Found) {
             found.leave(why);
         }
     }
+}
+
+/// `db:prepare`, where Rails has it: `db:migrate` leaves databases alone that have only a schema.
+fn rails_command(facts: &Facts, found: &mut Found) {
+    let (file, line, version) = rails_version(facts);
+    if version.is_some_and(|version| version < PREPARES) {
+        return found.run(&["bundle", "exec", "rails", "db:migrate"]);
+    }
+    let fills = version.is_none_or(|version| version >= FILLS);
+    let what = if fills { "a database that is empty" } else { "a database that is missing" };
+    let does = format!("{line}: db:prepare also loads the schema and the seeds into {what}");
+    found.evidence.push(Evidence::new(file, does));
+    if fills && found.migrations.is_empty() {
+        found.migrations = by_name(facts.matching(&SCHEMAS));
+    }
+}
+
+/// The version of Rails, and where it stands: what was locked, else the least that is asked for.
+fn rails_version(facts: &Facts) -> (&'static str, String, Option<(u64, u64)>) {
+    let numbers = |text: &str| {
+        let start = text.find(|c: char| c.is_ascii_digit())?;
+        let mut parts = text[start..].split(|c: char| !c.is_ascii_digit());
+        let major = parts.next()?.parse().ok()?;
+        Some((major, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or_default()))
+    };
+    let lock = facts.text("Gemfile.lock").unwrap_or_default();
+    let names = ["rails (", "activerecord ("];
+    let is_locked = |line: &&str| names.iter().any(|name| line.starts_with(name));
+    // Four blanks before what is locked, six before what it needs.
+    let locked = lock.lines().filter_map(|line| line.strip_prefix("    ")).find(is_locked);
+    if let Some(line) = locked {
+        return ("Gemfile.lock", line.to_owned(), numbers(line));
+    }
+    let gemfile = facts.text("Gemfile").unwrap_or_default();
+    let asked = lines::find(&gemfile, &["rails"]).map(|(_, line)| line).unwrap_or_default();
+    let code = asked.split(" #").next().unwrap_or_default();
+    // A branch or a tag is no version that is compared.
+    let version = code.split(',').nth(1).filter(|part| !part.contains(':'));
+    ("Gemfile", asked.to_owned(), version.and_then(numbers))
 }
 
 /// Without a word about the database, it is a file.

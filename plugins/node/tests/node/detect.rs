@@ -194,3 +194,24 @@ fn development_servers_are_not_put_into_production() {
     let files = r#"{"devDependencies":{"serve":"14"},"scripts":{"start":"serve public -l 3000"}}"#;
     assert_eq!(app(&[("package.json", files)]).found().id, "node");
 }
+
+#[test]
+fn folders_with_applications_are_named_where_the_root_has_no_start() {
+    let reason = |scripts: &str| {
+        let root = format!(r#"{{"name":"shop","devDependencies":{{"a":"1"}}{scripts}}}"#);
+        let client = r#"{"dependencies":{"react-scripts":"5"}}"#;
+        let server = r#"{"dependencies":{"express":"4"},"scripts":{"start":"node index.js"}}"#;
+        let files = [
+            ("package.json", root.as_str()),
+            ("client/package.json", client),
+            ("server/package.json", server),
+        ];
+        let report = app(&files).detect();
+        assert!(report.detections.is_empty());
+        report.near_misses.into_iter().find(|miss| miss.id == "node").unwrap().reason
+    };
+    for scripts in ["", r#","scripts":{"start":"gulp"}"#] {
+        let reason = reason(scripts);
+        assert!(reason.contains("(client, server), set build.app_dir"), "{reason}");
+    }
+}

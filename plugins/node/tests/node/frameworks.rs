@@ -67,8 +67,21 @@ fn frameworks_that_render_on_a_server() {
     check("@adonisjs/core", ace, &[("adonisrc.ts", "")], "adonisjs", "node build/bin/server.js");
     let strapi = r#""build":"strapi build","start":"strapi start","develop":"strapi develop""#;
     check("@strapi/strapi", strapi, &[], "strapi", "strapi start");
+    let expo = ("app.json", r#"{"expo":{"web":{"output":"server"}}}"#);
+    let line = "/bin/sh -c exec expo serve --port $PORT";
+    check("expo react-dom react-native", "", &[expo], "expo", line);
     let hydrogen = "/bin/sh -c exec shopify hydrogen preview --port $PORT";
     check("@shopify/hydrogen @remix-run/react", "", &[], "hydrogen", hydrogen);
+}
+
+#[test]
+fn sveltekit_takes_its_address_from_the_proxy() {
+    let text = outline(&with("@sveltejs/kit @sveltejs/adapter-node vite", "", &[]).plan());
+    let sign =
+        " HOST=0.0.0.0 PROTOCOL_HEADER=x-forwarded-proto HOST_HEADER=x-forwarded-host\nprocess web";
+    assert!(text.contains(sign), "{text}");
+    let adapter = "@sveltejs/kit @sveltejs/adapter-static vite";
+    assert!(!outline(&with(adapter, "", &[]).plan()).contains("_HEADER"));
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn the_only_application_of_a_workspace_is_built_from_its_root() {
     let found = app.found();
     assert_eq!((found.id.as_str(), found.confidence), ("express", 92));
     assert!(found.notes_json.contains("/app/apps/api"));
+    assert_eq!(found.app_dir.as_deref(), Some("apps/api"));
     insta::assert_snapshot!(outline(&app.plan()));
 }
 
@@ -181,4 +182,101 @@ fn a_member_without_an_own_start_is_found_by_its_framework() {
         text.contains("run nx build @r/web") && text.contains("in /app/apps/web PATH"),
         "{text}"
     );
+}
+
+#[test]
+fn yarn_keeps_what_the_member_needs_alone() {
+    let api = r#"{"name":"@x/api","dependencies":{"express":"5"},"devDependencies":{"typescript":"5"},"scripts":{"build":"tsc","start":"node server.js"}}"#;
+    let root =
+        r#"{"name":"root","private":true,"workspaces":["apps/*"],"packageManager":"yarn@4.5.0"}"#;
+    let all = [("package.json", root), ("yarn.lock", ""), ("apps/api/package.json", api)];
+    let text = outline(&app(&all).plan());
+    assert!(text.contains("  run yarn workspaces focus root @x/api --production +"), "{text}");
+    let alone = r#"{"dependencies":{"a":"1"},"devDependencies":{"typescript":"5"},"packageManager":"yarn@4.5.0","scripts":{"build":"tsc","start":"node server.js"}}"#;
+    let text = outline(&app(&[("package.json", alone), ("yarn.lock", "")]).plan());
+    assert!(text.contains("  run yarn workspaces focus --all --production +"), "{text}");
+}
+
+#[test]
+fn a_project_of_nx_that_is_chosen_by_its_folder_is_built_at_the_root() {
+    let root = r#"{"name":"r","dependencies":{"express":"4"},"devDependencies":{"nx":"19"}}"#;
+    let project = |name: &str| {
+        format!(
+            r#"{{"projectType":"application","targets":{{"build":{{"executor":"@nx/{name}"}}}}}}"#
+        )
+    };
+    let (node, site) = (project("node:webpack"), project("vite:build"));
+    let all = [
+        ("package.json", root),
+        LOCK,
+        ("nx.json", "{}"),
+        ("apps/api/project.json", node.as_str()),
+        ("apps/api/src/main.ts", "import express from 'express'"),
+        ("apps/site/project.json", site.as_str()),
+    ];
+    assert_eq!(app(&all).refusal().code, "node.several-applications");
+    let mut api = app(&all);
+    api.harness = api.harness.app_dir("apps/api");
+    let found = api.found();
+    assert_eq!((found.id.as_str(), found.name.as_str()), ("node", "Nx project api"));
+    insta::assert_snapshot!(outline(&api.plan()));
+    let mut site = app(&all);
+    site.harness = site.harness.app_dir("apps/site");
+    assert!(outline(&site.plan()).contains("in /app/dist/apps/site spa="));
+}
+
+/// The usual layout: the database in a package of its own.
+fn with_database<'a>(db: &'a str, root: &'a str) -> Vec<(&'a str, &'a str)> {
+    let web = r#"{"name":"web","dependencies":{"next":"15","@r/db":"workspace:*"},"scripts":{"build":"next build","start":"next start"}}"#;
+    vec![
+        ("package.json", root),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'"),
+        ("pnpm-workspace.yaml", "packages:\n  - apps/*\n  - packages/*\n"),
+        ("turbo.json", "{}"),
+        ("apps/web/package.json", web),
+        ("apps/web/next.config.js", ""),
+        ("packages/db/package.json", db),
+        ("packages/db/prisma/schema.prisma", "datasource db {\n provider = \"postgresql\"\n}"),
+    ]
+}
+
+const TURBO: &str =
+    r#"{"name":"r","private":true,"packageManager":"pnpm@9.0.0","devDependencies":{"turbo":"2"}}"#;
+
+#[test]
+fn what_a_needed_package_needs_is_there() {
+    let db = r#"{"name":"@r/db","dependencies":{"@prisma/client":"6","bcrypt":"5"},"devDependencies":{"prisma":"6"}}"#;
+    let app = app(&with_database(db, TURBO));
+    let plan = app.plan();
+    let build = plan.steps.iter().find(|step| step.id == "build").unwrap();
+    let generates = build.ops.iter().find_map(|op| match op {
+        windlass_sdk::plan::Op::Run(run) if run.argv == ["prisma", "generate"] => Some(run),
+        _ => None,
+    });
+    let generates = generates.unwrap();
+    assert_eq!(generates.cwd.as_deref(), Some("/app/packages/db"));
+    let path = &generates.env.iter().find(|(name, _)| name == "PATH").unwrap().1;
+    assert!(path.starts_with("/app/packages/db/node_modules/.bin:/app/apps/web/"), "{path}");
+    insta::assert_snapshot!(outline(&plan));
+}
+
+#[test]
+fn hooks_of_needed_packages_get_what_they_read() {
+    let copied = |hook: &str, root: &str| {
+        let db = format!(
+            r#"{{"name":"@r/db","dependencies":{{"prisma":"6"}},"scripts":{{"postinstall":"{hook}"}}}}"#
+        );
+        let text = outline(&app(&with_database(&db, root)).plan());
+        let copy = text.lines().find(|line| line.trim().starts_with("copy")).unwrap();
+        copy.trim().to_owned()
+    };
+    let manifests = "copy package.json pnpm-lock.yaml pnpm-workspace.yaml packages/db/prisma/** \
+                     **/package.json of source to /app/";
+    assert_eq!(copied("prisma generate", TURBO), manifests);
+    assert_eq!(copied("node setup.js", TURBO), "copy ** of source to /app/");
+    let root = TURBO.replace(
+        "\"private\"",
+        r#""scripts":{"preinstall":"npx only-allow pnpm","prepare":"husky"},"private""#,
+    );
+    assert_eq!(copied("prisma generate", &root), manifests);
 }

@@ -72,3 +72,54 @@ fn an_engine_names_the_package_manager_and_its_version() {
     let text = outline(&app(&[("package.json", package)]).plan());
     assert!(text.contains("run npm install --global --force pnpm@8.15.9"), "{text}");
 }
+
+#[test]
+fn pnpm_is_the_one_that_the_files_were_written_by() {
+    let pnpm = |more: &str, workspace: &str| {
+        let package =
+            format!(r#"{{"scripts":{{"start":"node a.js"}},"dependencies":{{"a":"1"}}{more}}}"#);
+        let files = [
+            ("package.json", package.as_str()),
+            ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+            ("pnpm-workspace.yaml", workspace),
+        ];
+        let text = outline(&app(&files).plan());
+        let fetch = text.lines().find_map(|line| line.split("--force pnpm@").nth(1)).unwrap();
+        fetch.split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(pnpm("", ""), "9");
+    assert_eq!(pnpm("", "onlyBuiltDependencies:\n  - esbuild\n"), "10");
+    assert_eq!(pnpm("", "packages:\n  - .\noverrides:\n  a: 2\n"), "10");
+    assert_eq!(pnpm(r#","pnpm":{"onlyBuiltDependencies":["esbuild"]}"#, ""), "10");
+    let engine = r#","devEngines":{"packageManager":{"name":"pnpm","version":"9.15.0"}}"#;
+    assert_eq!(pnpm(engine, "onlyBuiltDependencies: []\n"), "9.15.0");
+}
+
+#[test]
+fn another_platform_s_version_never_beats_a_pin_and_never_fails() {
+    let version = |netlify: &str, files: &[(&str, &str)]| {
+        let netlify = format!("[build.environment]\nNODE_VERSION = \"{netlify}\"\n");
+        let found = app(&[files, &[START, ("netlify.toml", &netlify)]].concat()).found();
+        assert_eq!(found.refusal, None);
+        found.toolchains[0].requirement.clone()
+    };
+    assert_eq!(version("24", &[]), "24");
+    assert_eq!(version("18", &[(".nvmrc", "22")]), "22");
+    assert_eq!(version("12", &[]), "22");
+}
+
+#[test]
+fn the_manager_for_development_is_the_manager() {
+    let text = |manager: &str, lock: (&str, &str)| {
+        let package = format!(
+            r#"{{"scripts":{{"start":"node a.js"}},"dependencies":{{"a":"1"}},"devEngines":{{"packageManager":{manager}}}}}"#
+        );
+        outline(&app(&[("package.json", &package), lock]).plan())
+    };
+    let yarn = text(r#"[{"name":"yarn","version":"^4.5"}]"#, ("yarn.lock", ""));
+    assert!(yarn.contains("--force @yarnpkg/cli-dist@^4.5"), "{yarn}");
+    let classic = text(r#"{"name":"yarn","version":"^1.22.0"}"#, ("yarn.lock", ""));
+    assert!(classic.contains("--force yarn@^1.22.0"), "{classic}");
+    let any = text(r#"{"name":"npm"}"#, ("package-lock.json", "{}"));
+    assert!(any.contains("run npm ci"), "{any}");
+}

@@ -32,6 +32,55 @@ fn symfony() {
 }
 
 #[test]
+fn assets_of_symfony_are_compiled() {
+    let requires = |more: &str| {
+        format!(
+            r#"{{"require":{{"symfony/framework-bundle":"7.*","symfony/asset-mapper":"7.*"{more}}},"scripts":{{"post-install-cmd":["@auto-scripts"]}}}}"#
+        )
+    };
+    let composer = requires("");
+    let files = [("composer.json", &composer as &str), ("bin/console", ""), INDEX];
+    let text = outline(&app(&files).plan());
+    assert!(!text.contains("importmap:install"), "{text}");
+    let compiled = text.split("run php bin/console asset-map:compile").collect::<Vec<_>>();
+    assert!(compiled.len() == 2 && compiled[0].contains("post-install-cmd"), "{text}");
+
+    let composer = requires(r#","symfonycasts/tailwind-bundle":"^0.10""#);
+    let files = [("composer.json", &composer as &str), ("bin/console", ""), INDEX];
+    let fetched = [&files[..], &[("importmap.php", "<?php")]].concat();
+    insta::assert_snapshot!(outline(&app(&fetched).plan()));
+    let committed = [&fetched[..], &[("assets/vendor/installed.php", "<?php")]].concat();
+    let text = outline(&app(&committed).plan());
+    assert!(!text.contains("importmap:install") && text.contains("tailwind:build"), "{text}");
+    let own = r#"{"build":{"command":"make assets"}}"#;
+    let text = outline(&app(&committed).settings(own).plan());
+    assert!(text.contains("make assets") && !text.contains("asset-map:compile"), "{text}");
+}
+
+#[test]
+fn laravel_gets_the_extension_for_redis_where_it_is_used() {
+    let text = |require: &str, files: &[(&str, &str)]| {
+        let composer = format!(r#"{{"require":{{"laravel/framework":"^12"{require}}}}}"#);
+        let own = [("composer.json", composer.as_str()), ("artisan", ""), INDEX];
+        outline(&app(&[&own[..], files].concat()).plan())
+    };
+    let installs = |text: String| text.contains("docker-php-ext-enable redis");
+    let env = |line: &'static str| [(".env.example", line)];
+    assert!(!installs(text("", &env("CACHE_STORE=database\nREDIS_HOST=127.0.0.1\n"))));
+    assert!(installs(text("", &env("APP_NAME=x\nCACHE_STORE=redis\n"))));
+    assert!(installs(text(
+        "",
+        &[("config/queue.php", "'default' => env('QUEUE_CONNECTION', 'redis'),")]
+    )));
+    assert!(installs(text(r#","laravel/horizon":"^5""#, &[])));
+    assert!(!installs(text(r#","predis/predis":"^2""#, &env("CACHE_STORE=redis\n"))));
+    let composer = r#"{"require":{"laravel/framework":"^12"}}"#;
+    let mut app = app(&[("composer.json", composer), ("artisan", ""), INDEX]);
+    app.harness = app.harness.variables(["REDIS_URL"]);
+    assert!(installs(outline(&app.plan())));
+}
+
+#[test]
 fn plain_pages_need_no_composer() {
     let files = [("index.php", ""), ("about.php", "")];
     insta::assert_snapshot!(outline(&app(&files).plan()));

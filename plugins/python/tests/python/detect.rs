@@ -145,6 +145,51 @@ fn libraries_and_other_folders_are_none() {
 }
 
 #[test]
+fn a_misspelled_manifest_is_named_beside_a_detection_and_nothing_is_planned_without_it() {
+    let wrong = [("requirments.txt", "flask\n"), ("app.py", FLASK)];
+    let report = app(&wrong).detect();
+    let refusal = report.detections[0].refusal.clone().unwrap();
+    assert_eq!(refusal.code, "python.no-manifest");
+    assert!(refusal.message.contains("app.py needs flask"), "{}", refusal.message);
+    assert!(refusal.hint.unwrap().contains("did you mean \"requirements.txt\""));
+    assert!(report.near_misses[0].reason.contains("did you mean \"requirements.txt\""));
+    let procfile = [("requirements.txt", "flask"), ("app.py", FLASK), ("procfile", "web: x")];
+    let report = app(&procfile).detect();
+    assert_eq!(report.detections[0].refusal, None);
+    assert!(report.near_misses[0].reason.contains("did you mean \"Procfile\""));
+}
+
+#[test]
+fn an_entry_file_that_needs_packages_is_refused_where_none_are_listed() {
+    let refused = |files: &[(&str, &str)], settings: &str| {
+        let found = app(files).settings(settings).found();
+        found.refusal.map(|refusal| refusal.code)
+    };
+    let code = Some("python.no-manifest".to_owned());
+    assert_eq!(refused(&[("bot.py", "import discord\n")], "{}"), code);
+    assert_eq!(refused(&[("manage.py", MANAGE), ("shop/settings.py", "")], "{}"), code);
+    assert_eq!(refused(&[("app.py", FLASK), ("Procfile", "web: gunicorn app:app")], "{}"), code);
+    assert_eq!(refused(&[("app.py", FLASK), ("Procfile", "web: python x.py")], "{}"), None);
+    assert_eq!(refused(&[("app.py", FLASK)], r#"{"build":{"framework":"flask"}}"#), code);
+    let install = r#"{"build":{"install":"pip install flask"}}"#;
+    assert_eq!(refused(&[("app.py", FLASK)], install), None);
+    let vendored = [("app.py", "from bottle import run\n"), ("bottle.py", "")];
+    assert_eq!(refused(&vendored, "{}"), None);
+    assert_eq!(refused(&[("app.py", "import http.server\n")], "{}"), None);
+    let below = [("backend/manage.py", MANAGE), ("backend/requirements.txt", "django")];
+    let hint = app(&below).refusal().hint.unwrap();
+    assert!(hint.contains("build.app_dir = \"backend\""), "{hint}");
+}
+
+#[test]
+fn a_folder_with_a_manifest_is_named_where_there_is_nothing_here() {
+    let files = [("backend/requirements.txt", "flask"), ("frontend/package.json", "{}")];
+    let report = app(&files).detect();
+    assert!(report.detections.is_empty());
+    assert!(report.near_misses[0].reason.contains("build.app_dir = \"backend\""), "{report:?}");
+}
+
+#[test]
 fn what_is_not_an_application_is_left_alone() {
     let published = "[project]\nname='lib'\nclassifiers=['Topic :: Utilities']\n\
                      [project.scripts]\nlib='lib:main'\n[build-system]\nrequires=['flit']\n";
@@ -246,16 +291,37 @@ fn a_version_that_ran_before_is_kept_where_nothing_asks_for_another() {
 }
 
 #[test]
+fn another_platform_s_version_comes_after_every_pin_and_before_what_ran() {
+    let of = |files: &[(&str, &str)]| {
+        let mut all = vec![("requirements.txt", "flask\n"), ("app.py", FLASK)];
+        all.extend(files);
+        let mut app = app(&all);
+        let ran = windlass_sdk::Toolchain::new("python", "3.13.2");
+        app.harness.context.previous_toolchains.push(ran);
+        let found = app.found();
+        assert_eq!(found.refusal, None);
+        let sign = found.evidence.last().unwrap();
+        (found.toolchains[0].requirement.clone(), format!("{}: {}", sign.path, sign.detail))
+    };
+    let netlify = |version: &str| format!("[build.environment]\nPYTHON_VERSION = '{version}'\n");
+    let (version, sign) = of(&[("netlify.toml", &netlify("3.12"))]);
+    assert_eq!(version, "3.12");
+    assert_eq!(sign, "netlify.toml: build.environment.PYTHON_VERSION = 3.12");
+    assert_eq!(of(&[("netlify.toml", &netlify("3.12")), (".python-version", "3.14")]).0, "3.14");
+    assert_eq!(of(&[("netlify.toml", &netlify("3.6"))]).0, "3.13");
+}
+
+#[test]
 fn a_version_that_cannot_be_had_is_refused_by_name() {
     for (file, text, version) in [
-        (".python-version", "3.8", "3.8"),
-        ("pyproject.toml", "[project]\nrequires-python='<3.10'", "<3.10"),
+        (".python-version", "3.6", "3.6"),
+        ("pyproject.toml", "[project]\nrequires-python='<3.7'", "<3.7"),
     ] {
         let refusal =
             app(&[("requirements.txt", "flask"), ("app.py", FLASK), (file, text)]).refusal();
         assert_eq!(refusal.code, "python.version-unsupported");
         assert!(refusal.message.contains(file) && refusal.message.contains(version));
-        assert!(refusal.message.contains("3.10, 3.11"), "{}", refusal.message);
+        assert!(refusal.message.contains("3.7, 3.8"), "{}", refusal.message);
     }
 }
 

@@ -1,18 +1,11 @@
 //! What the plugin plans.
 
 use crate::support::app;
-use windlass_plugin_common::outline;
-use windlass_sdk::plan::{BuildPlan, Mount, Op, ProcessKind};
+use windlass_plugin_common::outline::outline;
+use windlass_sdk::plan::{Mount, Op, ProcessKind};
 
 const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
 const MANAGE: &str = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n";
-
-/// The plan as text, without the content of the file that is in all of them.
-fn outline(plan: &BuildPlan) -> String {
-    let text = outline::outline(plan);
-    let content = include_str!("../../src/first_process.py");
-    text.replace(content, "...")
-}
 
 /// The command line of the first process.
 #[track_caller]
@@ -134,16 +127,52 @@ fn a_project_that_only_setup_py_describes_is_installed_whole() {
 }
 
 #[test]
-fn the_declared_server_is_used_and_the_framework_s_own_with_a_warning() {
+fn the_declared_server_is_used_and_gunicorn_is_installed_where_none_is() {
     let with = |requirements: &str| line(&[("requirements.txt", requirements), ("app.py", FLASK)]);
     assert_eq!(with("flask\ngunicorn"), "exec gunicorn --bind \"0.0.0.0:$PORT\" app:app");
     assert_eq!(with("flask\nwaitress"), "exec waitress-serve --listen=\"0.0.0.0:$PORT\" app:app");
-    let bare = "exec flask --app app:app run --host 0.0.0.0 --port \"$PORT\"";
-    assert_eq!(with("flask"), bare);
-    let warnings = app(&[("requirements.txt", "flask"), ("app.py", FLASK)]).warnings();
-    assert!(warnings[0].contains("add gunicorn"), "{warnings:?}");
+    assert_eq!(with("flask"), "exec gunicorn --bind \"0.0.0.0:$PORT\" app:app");
+    let bare = app(&[("requirements.txt", "flask"), ("app.py", FLASK)]);
+    assert!(outline(&bare.plan()).contains("run pip install gunicorn +network"));
+    let warnings = bare.warnings();
+    assert!(warnings[0].contains("gunicorn is installed too"), "{warnings:?}");
+    let guarded = format!("{FLASK}if __name__ == '__main__':\n    app.run(debug=True)\n");
+    let files = [("requirements.txt", "flask"), ("app.py", guarded.as_str())];
+    assert!(line(&files).contains("gunicorn"), "{}", line(&files));
     let django = line(&[("requirements.txt", "django"), ("manage.py", MANAGE)]);
     assert_eq!(django, "exec python manage.py runserver --noreload \"0.0.0.0:$PORT\"");
+}
+
+#[test]
+fn a_file_that_starts_a_server_when_it_is_imported_keeps_the_framework_s_own() {
+    let text = format!("{FLASK}app.run(host='0.0.0.0')\n");
+    let flask = app(&[("requirements.txt", "flask"), ("app.py", text.as_str())]);
+    assert_eq!(flask.web()[2], "exec flask --app app:app run --host 0.0.0.0 --port \"$PORT\"");
+    assert!(flask.warnings()[0].contains("add gunicorn"), "{:?}", flask.warnings());
+    let bottle = "from bottle import Bottle\napp = Bottle()\napp.run(port=8000)\n";
+    assert_eq!(app(&[("requirements.txt", "bottle"), ("app.py", bottle)]).web()[1], "app.py");
+    let dash = [("requirements.txt", "dash"), ("app.py", "app = Dash(__name__)\n")];
+    assert_eq!(app(&dash).web(), ["python", "app.py"]);
+}
+
+#[test]
+fn django_without_a_server_gets_the_one_for_its_application() {
+    let of = |requirements: &str, files: &[&str]| {
+        let mut all = vec![("requirements.txt", requirements), ("manage.py", MANAGE)];
+        all.extend(files.iter().map(|file| (*file, "")));
+        app(&all)
+    };
+    let both = ["shop/settings.py", "shop/wsgi.py", "shop/asgi.py"];
+    let wsgi = of("django", &both);
+    let warnings = wsgi.warnings();
+    assert!(warnings[0].contains("gunicorn is installed too"), "{warnings:?}");
+    assert!(warnings[0].contains("whitenoise"), "{warnings:?}");
+    insta::assert_snapshot!(outline(&wsgi.plan()));
+    let asgi = of("django", &["shop/settings.py", "shop/asgi.py"]);
+    assert!(asgi.web()[2].starts_with("exec uvicorn shop.asgi:application"), "{:?}", asgi.web());
+    let channels = of("django\nchannels", &both);
+    assert!(channels.web()[2].starts_with("exec daphne "), "{:?}", channels.web());
+    assert!(outline(&channels.plan()).contains("run pip install daphne +network"));
 }
 
 #[test]
@@ -286,7 +315,12 @@ fn who_opens_no_port_is_a_worker() {
     assert_eq!(kind("discord.py", "client.run(token)"), ProcessKind::Worker);
     assert_eq!(kind("schedule", "while True: pass"), ProcessKind::Worker);
     assert_eq!(kind("schedule", ""), ProcessKind::Web);
-    assert_eq!(kind("discord.py\nflask", "client.run(token)"), ProcessKind::Web);
+    assert_eq!(kind("discord.py\nflask", "client.run(token)"), ProcessKind::Worker);
+    let both = "from flask_restful import Api\nclient.run(token)";
+    assert_eq!(kind("discord.py\nflask", both), ProcessKind::Web);
+    let unused =
+        [("requirements.txt", "flask\ngunicorn"), ("worker.py", "while True: pass"), ("x.py", "")];
+    assert_eq!(app(&unused).plan().processes[0].kind, ProcessKind::Worker);
     assert_eq!(kind("aiogram", "web.run_app(app)"), ProcessKind::Web);
     assert_eq!(kind("x", "from http.server import HTTPServer"), ProcessKind::Web);
 }
@@ -380,19 +414,6 @@ fn the_files_of_other_platforms_are_heard() {
         ("railway.json", r#"{"deploy":{"startCommand":"gunicorn -w 3 app:app"}}"#),
     ];
     assert_eq!(app(&files).plan().processes[0].argv.join(" "), "gunicorn -w 3 app:app");
-}
-
-#[test]
-fn the_environment_brings_what_makes_sigterm_work() {
-    let files = [("requirements.txt", "x"), ("main.py", ""), ("runtime.txt", "python-3.12.1")];
-    let plan = app(&files).plan();
-    let written: Vec<&str> = plan.steps[1]
-        .ops
-        .iter()
-        .filter_map(|op| if let Op::WriteFile(file) = op { Some(file.path.as_str()) } else { None })
-        .collect();
-    let folder = "/opt/venv/lib/python3.12/site-packages/windlass_first_process";
-    assert_eq!(written, [format!("{folder}.py"), format!("{folder}.pth")]);
 }
 
 #[test]

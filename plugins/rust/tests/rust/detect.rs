@@ -107,6 +107,8 @@ fn libraries_and_other_folders_are_none() {
     assert!(app(&workspace).reason().contains("no member"));
     let desktop = "[package]\nname='x'\n[dependencies]\neframe='1'\n";
     assert!(app(&[("Cargo.toml", desktop), ("src/main.rs", MAIN)]).reason().contains("window"));
+    let below = app(&[("api/Cargo.toml", PLAIN)]).reason();
+    assert!(below.contains("build.app_dir = \"api\""), "{below}");
     assert!(app(&[("Cargo.tml", PLAIN)]).reason().contains("did you mean \"Cargo.toml\""));
     assert_eq!(app(&[("README.md", ""), ("main.rs", MAIN)]).reason(), "");
 }

@@ -98,3 +98,51 @@ fn what_a_worker_or_the_migration_names_is_built_beside_the_application() {
     let text = outline(&plan);
     assert!(text.contains("--bin jobs &&") && text.contains("--bin migrate &&"), "{text}");
 }
+
+#[test]
+fn the_migration_crate_of_sea_orm_is_built_beside_the_application() {
+    let root = "[package]\nname='shop'\n[workspace]\nmembers=['.','migration']\n[dependencies]\naxum='0.8'\n";
+    let member = "[package]\nname='migration'\n[dependencies]\nsea-orm-migration='1.1'\n";
+    let main = "#[tokio::main]\nasync fn main() { cli::run_cli(migration::Migrator).await; }\n";
+    let files = [
+        ("Cargo.toml", root),
+        ("Cargo.lock", "x"),
+        ("src/main.rs", MAIN),
+        ("migration/Cargo.toml", member),
+        ("migration/src/lib.rs", ""),
+        ("migration/src/main.rs", main),
+    ];
+    let plan = app(&files).plan();
+    assert_eq!(plan.processes.len(), 1);
+    insta::assert_snapshot!(outline(&plan));
+    // It is no second application, where none has a framework that tells them apart.
+    let plain = root.replace("axum='0.8'", "");
+    let found = app(&[&[("Cargo.toml", plain.as_str())], &files[1..]].concat()).found();
+    assert_eq!(found.refusal, None);
+}
+
+#[test]
+fn a_migration_tool_that_nothing_calls_is_built_beside_the_application() {
+    let manifest = "[package]\nname='shop'\n[dependencies]\nsqlx={version='0.8',features=['runtime-tokio','postgres']}\n";
+    let lock = "[[package]]\nname = \"sqlx\"\nversion = \"0.8.2\"\n";
+    let step = ("migrations/1_a.sql", "");
+    let files = [("Cargo.toml", manifest), ("Cargo.lock", lock), ("src/main.rs", MAIN), step];
+    insta::assert_snapshot!(outline(&app(&files).plan()));
+    let migrates = |files: &[(&str, &str)]| {
+        let text = outline(&app(files).plan());
+        text.contains("output migrate:").then_some(text)
+    };
+    let boots = ("src/db/mod.rs", "pub async fn up(p: &Pool) { sqlx::migrate!().run(p).await }");
+    assert!(migrates(&[&files[..], &[boots]].concat()).is_none());
+    assert!(migrates(&files[..3]).is_none(), "no migrations");
+    let sqlite = manifest.replace("'postgres'", "'sqlite'");
+    assert!(migrates(&[&[("Cargo.toml", sqlite.as_str())], &files[1..]].concat()).is_none());
+
+    let manifest =
+        "[package]\nname='shop'\n[dependencies]\ndiesel={version='2',features=['postgres']}\n";
+    let lock = "[[package]]\nname = \"diesel\"\nversion = \"2.2.6\"\n";
+    let step = ("migrations/1_a/up.sql", "");
+    let files = [("Cargo.toml", manifest), ("Cargo.lock", lock), ("src/main.rs", MAIN), step];
+    let text = migrates(&files).unwrap();
+    assert!(text.contains("--features postgres --version ~2.2 diesel_cli"), "{text}");
+}

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use windlass_model::DeploymentStatus;
+use windlass_model::running::RunningView;
 use windlass_test_support::{Deployed, TestHost, scratch, until};
 
-use crate::sources::{PASSWORD, Registry, architecture, saved_image};
+use crate::builds::Events;
+use crate::sources::{PASSWORD, Registry, architecture, saved_image, saved_image_of};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const PROJECT: [&str; 2] = ["--project", "boxed"];
@@ -82,6 +84,25 @@ fn an_image_is_pushed_and_saved_and_both_run_elsewhere() {
     assert_eq!(nothing.failure().code, "image.no-such-output");
     let nowhere = cli(&["--json", "push", "no-such-one", &name]);
     assert_eq!(nowhere.failure().code, "deployment.not-found");
+    host.finish();
+}
+
+#[test]
+fn an_image_that_names_its_stop_signal_is_sent_that_one() {
+    let (host, dir) = (TestHost::start(), scratch("images"));
+    let script = "trap 'exit 7' QUIT; trap 'exit 8' TERM; busybox httpd -f -p 8080 -h /www & wait";
+    let said = serde_json::json!({
+        "Cmd": ["/bin/busybox", "sh", "-c", script], "StopSignal": "SIGQUIT",
+    });
+    let image = saved_image_of(dir.path(), "signalled", architecture(), &said);
+    deploy(&host, &["--image-archive", text(&image)]).live();
+    let path = "/v1/projects/boxed/environments/production/running";
+    let running: RunningView = host.api("GET", path, None).json();
+    let ids: Vec<String> = running.instances.into_iter().map(|one| one.instance.id).collect();
+    let events = Events::of(&host);
+    host.cli(&[["stop"].as_slice(), &PROJECT].concat()).ok();
+    let ends = events.ends(&ids);
+    assert_eq!(ends.values().copied().collect::<Vec<_>>(), [7], "{ends:?}");
     host.finish();
 }
 

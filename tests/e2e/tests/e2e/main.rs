@@ -26,6 +26,7 @@ mod logs;
 mod migrations;
 mod observe;
 mod outages;
+mod plans;
 mod plugin_faults;
 mod preflight;
 mod queue;

@@ -64,6 +64,17 @@ fn finished_files_are_served_as_they_are_from_a_folder_and_from_archives() {
 
 /// An image as `docker save` packs it: busybox that serves one page.
 pub(crate) fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf {
+    let serve = ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"];
+    saved_image_of(dir, page, architecture, &serde_json::json!({ "Cmd": serve }))
+}
+
+/// The same with this command, and what else its configuration says.
+pub(crate) fn saved_image_of(
+    dir: &Path,
+    page: &str,
+    architecture: &str,
+    said: &serde_json::Value,
+) -> PathBuf {
     let root = dir.join("rootfs");
     std::fs::create_dir_all(root.join("bin")).unwrap();
     std::fs::create_dir_all(root.join("www")).unwrap();
@@ -74,12 +85,13 @@ pub(crate) fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf
     std::fs::create_dir_all(&parts).unwrap();
     let layer = parts.join("layer.tar");
     run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
+    let mut section = serde_json::json!({
+        "Env": ["PATH=/bin"], "ExposedPorts": {"8080/tcp": {}},
+    });
+    section.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
     let config = serde_json::json!({
         "architecture": architecture, "os": "linux",
-        "config": {
-            "Cmd": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
-            "Env": ["PATH=/bin"], "ExposedPorts": {"8080/tcp": {}},
-        },
+        "config": section,
         "rootfs": {"type": "layers", "diff_ids": [Digest::of(&std::fs::read(&layer).unwrap())]},
     });
     std::fs::write(parts.join("config.json"), config.to_string()).unwrap();

@@ -48,12 +48,16 @@ pub(super) const NODE: [Line; 7] = [
     major(14, "14.21.3").manager("8.19.4").aliases(&["lts/fermium"]).ended(),
 ];
 
-pub(super) const PYTHON: [Line; 5] = [
-    minor(3, 11, "3.11").aliases(&["", "python3"]),
-    minor(3, 14, "3.14").aliases(&["latest"]),
-    minor(3, 13, "3.13"),
-    minor(3, 12, "3.12"),
-    minor(3, 10, "3.10").ended(),
+/// The variant without a name moves to the next Debian: these have the one that all others have.
+pub(super) const PYTHON: [Line; 8] = [
+    minor(3, 11, "3.11").tag("3.11-slim-bookworm").aliases(&["", "python3"]),
+    minor(3, 14, "3.14").tag("3.14-slim-bookworm").aliases(&["latest"]),
+    minor(3, 13, "3.13").tag("3.13-slim-bookworm"),
+    minor(3, 12, "3.12").tag("3.12-slim-bookworm"),
+    minor(3, 10, "3.10").tag("3.10-slim-bookworm").ended(),
+    minor(3, 9, "3.9").tag("3.9-slim-bookworm").ended(),
+    minor(3, 8, "3.8").tag("3.8-slim-bookworm").ended(),
+    minor(3, 7, "3.7").tag("3.7-slim-bookworm").ended(),
 ];
 
 pub(super) const DEBIAN: &[Line] =

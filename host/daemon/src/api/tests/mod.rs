@@ -2,6 +2,7 @@
 
 mod access;
 mod deployments;
+mod plans;
 mod projects;
 mod queue;
 mod requests;

@@ -90,6 +90,8 @@ const TABLE: &[Expected] = &[
     ("POST", "{env}/deployments", Deploy, Project, 202),
     ("POST", "{env}/deployments/archive", Deploy, Project, 400),
     ("POST", "{env}/redeploy", Deploy, Project, 202),
+    ("POST", "{env}/plan", Deploy, Project, 400),
+    ("POST", "{env}/plan/archive", Deploy, Project, 400),
     ("POST", "{env}/builds", Deploy, Project, 202),
     ("POST", "{env}/builds/archive", Deploy, Project, 400),
     ("GET", "/v1/deployments/{deployment}/files", Deploy, Deployment, 409),

@@ -1,15 +1,21 @@
 //! The settings in force: `windlass.toml`, and over it what a person set for the environment.
 
+use std::path::Path;
+
 use windlass_model::deployment::Kind;
 use windlass_model::settings::{Overrides, Settings};
-use windlass_model::{Deployment, DeploymentStatus, Failure, Source};
+use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName, Source};
 
 use super::super::{Run, ready};
+use crate::host::Host;
 
 /// What was set for the environment.
-fn overrides(run: &Run) -> Result<Overrides, Failure> {
-    let Deployment { project, environment, .. } = &run.deployment;
-    let stored = run.host.store.environment_settings(project, environment);
+fn overrides(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+) -> Result<Overrides, Failure> {
+    let stored = host.store.environment_settings(project, environment);
     let stored = stored.map_err(|e| e.to_failure())?;
     Ok(stored.map(|found| found.value.overrides).unwrap_or_default())
 }
@@ -23,7 +29,8 @@ pub(super) fn again(run: &mut Run) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(then) = run.deployment.outputs.settings.clone() else { return Ok(()) };
-    let overrides = overrides(run)?;
+    let Deployment { project, environment, .. } = &run.deployment;
+    let overrides = overrides(&run.host, project, environment)?;
     if !then.is_without_layers() {
         let now = then.with(&overrides)?.for_artifact_of(&then);
         run.deployment.outputs.settings = Some(now);
@@ -42,17 +49,9 @@ pub(super) fn again(run: &mut Run) -> Result<(), Failure> {
 /// environment.
 pub(super) fn read(run: &mut Run) -> Result<Settings, Failure> {
     let source = run.host.source_dir(&run.deployment.id);
-    let file = crate::source::read_settings(&source, &run.deployment.environment)?;
-    let settings = file.with(&overrides(run)?)?;
+    let Deployment { project, environment, .. } = &run.deployment;
+    let settings = in_force(&run.host, project, environment, &source)?;
     without_effect(run, &settings);
-    if !source.join(&settings.build.app_dir).is_dir() {
-        return Err(Failure::app(
-            "preflight.app-dir-missing",
-            format!("there is no folder {:?} in the source", settings.build.app_dir),
-            "`build.app_dir` names it as the application's folder",
-            "correct `build.app_dir`, or push the folder",
-        ));
-    }
     if let Some(name) = settings.name.as_ref().filter(|name| **name != run.deployment.project) {
         run.warn(
             "preflight.other-project",
@@ -63,6 +62,26 @@ pub(super) fn read(run: &mut Run) -> Result<Settings, Failure> {
         );
     }
     Ok(settings)
+}
+
+/// The settings of a source, in an environment.
+pub(in crate::pipeline) fn in_force(
+    host: &Host,
+    project: &ProjectName,
+    environment: &EnvironmentName,
+    source: &Path,
+) -> Result<Settings, Failure> {
+    let file = crate::source::read_settings(source, environment)?;
+    let settings = file.with(&overrides(host, project, environment)?)?;
+    if source.join(&settings.build.app_dir).is_dir() {
+        return Ok(settings);
+    }
+    Err(Failure::app(
+        "preflight.app-dir-missing",
+        format!("there is no folder {:?} in the source", settings.build.app_dir),
+        "`build.app_dir` names it as the application's folder",
+        "correct `build.app_dir`, or push the folder",
+    ))
 }
 
 /// Says which settings an image or finished files cannot heed: nothing of them is built, and of files
@@ -95,7 +114,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use windlass_model::secret::Masker;
     use windlass_model::settings::EnvironmentSettings;
-    use windlass_model::{EnvironmentName, Limits, StepName, Timestamp};
+    use windlass_model::{Limits, StepName, Timestamp};
 
     use super::*;
     use crate::testing::TestHost;
@@ -149,7 +168,7 @@ mod tests {
         }
     }
 
-    fn names() -> (windlass_model::ProjectName, EnvironmentName) {
+    fn names() -> (ProjectName, EnvironmentName) {
         ("shop".parse().unwrap(), EnvironmentName::production())
     }
 
