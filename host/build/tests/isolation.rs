@@ -345,10 +345,14 @@ async fn a_download_comes_to_neither_the_host_nor_metadata_nor_another_app() {
     targets.push((Ipv4Addr::LOCALHOST.into(), api.ports().0));
     targets.push((Ipv6Addr::LOCALHOST.into(), api.ports().1));
     for target in targets.into_iter().map(SocketAddr::from) {
+        let is_own = || UdpSocket::bind((target.ip(), 0)).is_ok();
+        let was_own = is_own();
         for url in [format!("http://{target}/"), format!("{}/to/{target}/", server.url)] {
             let failure = host.build(downloaded(url.clone())).await.unwrap_err();
             assert_eq!(failure.code, "build.fetch-failed", "{url}: {failure:?}");
-            assert!(failure.why.contains("leads to this machine"), "{url}: {failure:?}");
+            // The bridge of another host on this machine may go meanwhile; then the address is nobody's.
+            let gone = was_own && !is_own();
+            assert!(gone || failure.why.contains("leads to this machine"), "{url}: {failure:?}");
         }
     }
     assert!(!api.was_met());

@@ -18,8 +18,10 @@ use crate::native::{self, Native};
 use crate::start::{self, Start};
 use crate::{steps, version};
 
-/// Nobody's telemetry, no questions, no advertisements in the log.
-const QUIET: [(&str, &str); 12] = [
+/// Nobody's telemetry, no questions, no advertisements in the log, and no compiled code of the package manager
+/// left in `/tmp`.
+const QUIET: [(&str, &str); 13] = [
+    ("NODE_DISABLE_COMPILE_CACHE", "1"),
     ("npm_config_update_notifier", "false"),
     ("npm_config_audit", "false"),
     ("npm_config_fund", "false"),

@@ -176,7 +176,8 @@ fn line_of(argv: &[String]) -> String {
 
 /// What the plan says of other platforms' files, as comments.
 fn elsewhere(plan: &PlanOutput) -> String {
-    let names = |line: &&String| line.contains(": taken: ") || line.contains(": ignored: ");
+    let signs = [": taken: ", ": taken unless ", ": ignored: "];
+    let names = |line: &&String| signs.iter().any(|sign| line.contains(sign));
     let lines: Vec<String> = plan
         .log
         .iter()

@@ -128,6 +128,9 @@ fn play(host: &TestHost, sample: &Sample) -> Option<ImageSize> {
     assert_eq!(detected, sample.expected(), "{name}: what it is taken for");
     answers(host, sample, sample.text("body"));
     let size = image_size(host, name, artifact(&deployed));
+    if let (Some(of), Some(size)) = (sample.text("dependencies"), &size) {
+        assert_slim(host, sample, of, size);
+    }
     if !sample.is("worker") {
         changed_line(host, sample, &repo);
     }
@@ -283,6 +286,16 @@ fn image_size(host: &TestHost, name: &str, artifact: &Artifact) -> Option<ImageS
     }
     assert!(size.all > 0, "{name}: the snapshots of {} are not listed", output.snapshot);
     Some(size)
+}
+
+/// The image is its base, and not much more than the folder of its dependencies.
+fn assert_slim(host: &TestHost, sample: &Sample, folder: &str, size: &ImageSize) {
+    let name = sample.name.as_str();
+    let said = host.cli(&["exec", "--project", name, "--", "du", "-s", "-B1", folder]).ok().stdout;
+    let bytes: u64 = said.split_whitespace().next().unwrap().parse().unwrap();
+    let (own, most) = (size.all - size.base, bytes * 12 / 10);
+    eprintln!("sample {name}: {own} bytes beside its base, {bytes} of them dependencies");
+    assert!(own <= most, "{name}: {own} bytes beside its base, {bytes} of them dependencies");
 }
 
 fn print_table(sizes: &[ImageSize]) {
