@@ -120,6 +120,7 @@ impl TestHost {
             finished: false,
         };
         std::fs::create_dir_all(host.data_dir()).unwrap();
+        crate::code::seed(&host.data_dir());
         host
     }
 

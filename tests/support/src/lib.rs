@@ -14,6 +14,7 @@
 
 pub mod addresses;
 pub mod cli;
+mod code;
 pub mod containerd_proxy;
 pub mod docker;
 pub mod git_server;

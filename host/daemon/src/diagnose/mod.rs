@@ -246,6 +246,37 @@ mod tests {
         assert_eq!(recognise(&lines[..1], StepName::Check, &rules), None);
     }
 
+    #[derive(serde::Deserialize)]
+    struct Failures {
+        failure: Vec<KnownFailure>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Printed {
+        plugin: String,
+        code: String,
+        text: String,
+    }
+
+    /// What cannot be provoked in a test, because its toolchain or its packages cannot be had there.
+    #[test]
+    fn lines_as_tools_print_them_are_recognised() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        let all: BTreeMap<String, Vec<Printed>> =
+            toml::from_str(&read("tests/fixtures/recognised.toml")).unwrap();
+        assert!(all["line"].len() >= 50, "{}", all["line"].len());
+        for Printed { plugin, code, text } in &all["line"] {
+            let known: Failures =
+                toml::from_str(&read(&format!("plugins/{plugin}/failures.toml"))).unwrap();
+            let own = known.failure.iter().find(|known| known.code == *code).unwrap();
+            let step = own.steps.first().copied().unwrap_or(StepName::Build);
+            let lines: Vec<LogLine> = text.lines().map(line).collect();
+            let found = recognise(&lines, step, &known.failure).map(|found| found.code);
+            assert_eq!(found.as_ref(), Some(code), "{text}");
+        }
+    }
+
     #[test]
     fn a_step_that_it_cannot_happen_in_is_passed_over() {
         let mut rule = known("a.build", &["x"], "c", "f");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use windlass_model::changes::Changes;
 use windlass_model::failure::codes::CODES;
-use windlass_test_support::{GitRepo, HostOptions, TestHost, binary, sample, scratch};
+use windlass_test_support::{GitRepo, HostOptions, TestHost, binary, fixture, sample, scratch};
 
 /// The project of all cases.
 const PROJECT: &str = "case";
@@ -489,7 +489,8 @@ fn every_case_that_is_not_recognised_by_its_lines_says_which_line_must_come_with
     }
 }
 
-/// Every code that is recognised by patterns has a case here, or one named below with its own test.
+/// Every code that is recognised by patterns has a case here, or one named below with its own test, or lines of its
+/// tool in `tests/fixtures/recognised.toml`, where the toolchain or its packages cannot be had.
 #[test]
 fn every_code_that_is_recognised_is_provoked_for_real() {
     let elsewhere = ["app.database-login", "app.database-missing"];
@@ -497,6 +498,10 @@ fn every_code_that_is_recognised_is_provoked_for_real() {
     let mut provoked: BTreeSet<&str> = cases.iter().flatten().map(|case| case.code).collect();
     assert!(provoked.len() >= 30, "{} cases", provoked.len());
     provoked.extend(elsewhere);
+    let printed = std::fs::read_to_string(fixture("recognised.toml")).unwrap();
+    let printed: toml::Table = toml::from_str(&printed).unwrap();
+    let lines = printed["line"].as_array().unwrap().iter();
+    provoked.extend(lines.map(|line| line["code"].as_str().unwrap()));
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
     let mut missing = Vec::new();
     for entry in std::fs::read_dir(plugins).unwrap() {

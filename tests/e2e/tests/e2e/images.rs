@@ -80,7 +80,8 @@ fn an_image_is_pushed_and_saved_and_both_run_elsewhere() {
     deploy(&host, &["--image", &name]).live();
     assert_eq!(host.get("boxed.localhost", "/").text(), "taken out");
 
-    let nothing = cli(&["--json", "save", "1", "--output", text(&file), "--image", "other"]);
+    let nothing =
+        cli(&["--json", "save", "production", "--output", text(&file), "--image", "other"]);
     assert_eq!(nothing.failure().code, "image.no-such-output");
     let nowhere = cli(&["--json", "push", "no-such-one", &name]);
     assert_eq!(nowhere.failure().code, "deployment.not-found");
