@@ -262,16 +262,9 @@ mod tests {
 
     fn found(id: &str, confidence: u8, supersedes: &[&str]) -> Detection {
         Detection {
-            id: id.into(),
-            name: id.to_uppercase(),
-            ecosystem: "x".into(),
-            toolchains: vec![],
-            confidence,
             evidence: vec![Evidence { path: format!("{id}.json"), detail: "key".into() }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
-            app_dir: None,
-            notes_json: String::new(),
-            refusal: None,
+            ..Detection::new(id, &id.to_uppercase(), "x", confidence)
         }
     }
 

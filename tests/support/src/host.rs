@@ -13,70 +13,29 @@
 //! host.finish();
 //! ```
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use windlass_model::api::{DeploymentView, ErrorBody, HostStatus};
-use windlass_model::{DeploymentId, DeploymentStatus, Failure, HostId};
+use windlass_model::{Failure, HostId};
 
 use crate::cli::{CliOutput, Deployed};
 use crate::http::{self, Request, Response};
-use crate::leaks::{self, Machine, Standing};
+use crate::leaks::{self, Machine};
 use crate::repo::GitRepo;
 use crate::wait::wait_for;
 
+mod holdings;
+mod options;
+
+pub use options::HostOptions;
+
 /// How long `serve` may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long leftovers may take to vanish, of a deployment after its end and of a host after the teardown.
-const CLEAN_WITHIN: Duration = Duration::from_secs(20);
-
-/// How a host is started.
-#[derive(Debug, Clone, Default)]
-pub struct HostOptions {
-    /// `windlass serve --limits`: laid over the limits that suit tests.
-    pub limits: toml::Table,
-    /// Further arguments of `windlass serve`.
-    pub args: Vec<String>,
-    /// Environment of `windlass serve`; `PATH` may be replaced here.
-    pub env: Vec<(String, String)>,
-    /// The bundled plugins; those beside the binary when absent.
-    pub plugins_dir: Option<PathBuf>,
-}
-
-impl HostOptions {
-    /// Sets a limit, for instance `limit("stop_grace_s", 1)` or `limit("access.tokens_max", 1)`.
-    #[must_use]
-    pub fn limit(mut self, name: &str, value: i64) -> Self {
-        let (group, name) = name.split_once('.').map_or((None, name), |(g, n)| (Some(g), n));
-        let table = match group {
-            Some(group) => {
-                let group = self.limits.entry(group).or_insert_with(|| toml::Table::new().into());
-                group.as_table_mut().expect("a group of limits")
-            }
-            None => &mut self.limits,
-        };
-        table.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// Sets a variable of `windlass serve`.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Arms a failpoint, for instance `during:build`: `serve` kills itself there, once.
-    #[must_use]
-    pub fn failpoint(self, place: &str) -> Self {
-        self.env("WINDLASS_FAILPOINT", place)
-    }
-}
 
 /// A host.
 pub struct TestHost {
@@ -323,36 +282,6 @@ impl TestHost {
         kill(self.containerd_pid(), Signal::KILL);
     }
 
-    /// Runs `ctr` on the host's containerd and returns what it printed.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn ctr_lines(&self, args: &[&str]) -> Vec<String> {
-        let output = CliOutput::of(
-            Command::new("ctr")
-                .args(["--address", &format!("/run/windlass/{}/containerd.sock", self.id())])
-                .args(["--namespace", &format!("windlass-{}", self.id())])
-                .args(args),
-        )
-        .ok();
-        output.stdout.lines().map(|line| line.trim_end().to_owned()).collect()
-    }
-
-    /// The same, its words: the first column.
-    pub fn ctr(&self, args: &[&str]) -> Vec<String> {
-        let first = |line: &String| line.split_whitespace().next().map(str::to_owned);
-        let mut words: Vec<String> = self.ctr_lines(args).iter().filter_map(first).collect();
-        words.sort();
-        words
-    }
-
-    /// Names of the snapshots that are written to: one for each container, and those of builds.
-    pub fn writable_snapshots(&self) -> Vec<String> {
-        let lines = self.ctr_lines(&["snapshots", "list"]);
-        let writable = lines.iter().filter(|line| line.ends_with("Active"));
-        writable.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
-    }
-
     /// The command line, told where this host is.
     pub fn cli_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(crate::binary());
@@ -481,83 +410,6 @@ impl TestHost {
             .unwrap_or_else(|e| panic!("GET {target} of {host} through the proxy: {e}"))
     }
 
-    /// What the running host holds in containerd and on the network, by kind: to be compared before and
-    /// after a deployment that must leave nothing.
-    pub fn holdings(&self) -> Vec<(&'static str, Vec<String>)> {
-        let mut holdings = vec![
-            ("containers", self.ctr(&["containers", "list", "-q"])),
-            ("tasks", self.ctr(&["tasks", "list", "-q"])),
-            ("leases", self.ctr(&["leases", "list", "-q"])),
-        ];
-        let machine = windlass_containers::leak::machine(self.id());
-        for kind in ["cgroups", "mounts", "network namespaces", "network attachments"] {
-            holdings.push((kind, machine.get(kind).cloned().unwrap_or_default()));
-        }
-        holdings
-    }
-
-    /// Everything that the running host may hold for one deployment, by kind.
-    pub fn held(&self) -> Vec<(&'static str, Vec<String>)> {
-        let mut held = self.holdings();
-        held.push(("snapshots", self.ctr(&["snapshots", "list"])));
-        let names = |dir: PathBuf| leaks::names_in(dir).into_iter().collect::<Vec<_>>();
-        let run = Path::new("/run/windlass").join(self.id().as_str());
-        held.push(("files of containers", names(run.join("containers"))));
-        held.push(("workspaces", names(self.data_dir().join("work"))));
-        for dir in ["build", "cache/changes"] {
-            held.push(("scratch files of builds", names(self.data_dir().join(dir))));
-        }
-        held
-    }
-
-    /// What the running host holds for deployments that are over, see [`leaks::kept_for_nobody`]. What is
-    /// just being removed may be among it.
-    pub fn kept_for_nobody(&self) -> Vec<String> {
-        let mut known = BTreeMap::new();
-        leaks::kept_for_nobody(&self.held(), |id| {
-            *known.entry(id.clone()).or_insert_with(|| self.standing(id))
-        })
-    }
-
-    fn standing(&self, id: &DeploymentId) -> Standing {
-        use DeploymentStatus as S;
-        let answer = self.api("GET", &format!("/v1/deployments/{id}"), None);
-        match answer.status {
-            200 => match answer.json::<DeploymentView>().deployment.status {
-                S::Retired | S::Built | S::Failed | S::Cancelled => Standing::Over,
-                _ => Standing::MayHold,
-            },
-            404 => Standing::Unknown,
-            _ => Standing::MayHold,
-        }
-    }
-
-    /// Whether the host is ready, and its containerd answers: some tests end without either.
-    fn can_be_looked_into(&mut self) -> bool {
-        let is_ready = || {
-            let answer = http::send(self.api, &Request::get("localhost", "/readyz"));
-            answer.is_ok_and(|answer| answer.status == 200)
-        };
-        if self.id.is_none() || !is_ready() || !self.serve_is_alive() {
-            return false;
-        }
-        let socket = format!("/run/windlass/{}/containerd.sock", self.id());
-        let mut ctr = Command::new("ctr");
-        ctr.args(["--connect-timeout", "5s", "--timeout", "10s", "--address", &socket, "version"]);
-        ctr.output().is_ok_and(|output| output.status.success())
-    }
-
-    /// Before a teardown takes everything away: nothing is held for deployments that are over.
-    fn assert_nothing_kept_for_nobody(&mut self) {
-        if !self.can_be_looked_into() {
-            return;
-        }
-        wait_for("nothing is held for deployments that are over", CLEAN_WITHIN, || {
-            let kept = self.kept_for_nobody();
-            if kept.is_empty() { Ok(()) } else { Err(format!("{kept:#?}")) }
-        });
-    }
-
     /// Stops everything of this host, and asserts that nothing is left on the machine: before the
     /// teardown nothing for deployments that are over, and nothing at all after it.
     ///
@@ -577,23 +429,6 @@ impl TestHost {
         let env = self.options.env.iter().map(|(name, value)| (name, value));
         command.envs(env).env_remove("WINDLASS_FAILPOINT");
         CliOutput::of(&mut command)
-    }
-
-    fn assert_clean(&self) {
-        let end = Instant::now() + CLEAN_WITHIN;
-        loop {
-            let left = self.leftovers();
-            if left.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < end, "left on the machine: {left:#?}");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-    }
-
-    /// What this host has left on the machine: nothing, after its teardown.
-    pub fn leftovers(&self) -> Vec<String> {
-        leaks::leftovers(&self.before, self.id.as_ref(), &self.data_dir())
     }
 }
 

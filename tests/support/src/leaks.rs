@@ -57,7 +57,7 @@ pub fn kept_for_nobody(
 }
 
 /// The deployment that a thing has its name from: `ID.web.0`, `container-ID.web.0`, `build-ID-0-1`,
-/// `ID.prepared`, `ID`; of a path the last part counts.
+/// `ID.prepared`, `ID.gone`, `ID`; of a path the last part counts.
 fn owner(name: &str) -> Option<DeploymentId> {
     const ID_CHARS: usize = 26;
     let name = name.rsplit('/').next().unwrap_or(name);
@@ -284,7 +284,7 @@ mod tests {
             ("snapshots", names(&[format!("container-{id}.web.0"), format!("{id}.prepared")])),
             ("leases", names(&[format!("build-{id}")])),
             ("cgroups", names(&[format!("/sys/fs/cgroup/windlass-0a1b2c3d/{id}.web.0")])),
-            ("workspaces", names(&[id.to_string()])),
+            ("workspaces", names(&[id.to_string(), format!("{id}.gone")])),
             ("scratch files of builds", names(&[id.to_string()])),
         ]
     }

@@ -120,16 +120,10 @@ mod tests {
 
     fn detection(id: &str, confidence: u8, supersedes: &[&str]) -> Detection {
         Detection {
-            id: id.into(),
-            name: format!("The {id}"),
-            ecosystem: "x".into(),
             toolchains: vec![Toolchain { name: "tool".into(), requirement: ">=2".into() }],
-            confidence,
             evidence: vec![Evidence { path: "app.json".into(), detail: format!("{id}-key") }],
             supersedes: supersedes.iter().map(|s| (*s).to_owned()).collect(),
-            app_dir: None,
-            notes_json: String::new(),
-            refusal: None,
+            ..Detection::new(id, &format!("The {id}"), "x", confidence)
         }
     }
 

@@ -339,18 +339,7 @@ mod tests {
     }
 
     fn planned(outputs: Vec<Output>, processes: Vec<ProcessPlan>) -> PlanOutput {
-        let detection = Detection {
-            id: "special".into(),
-            name: "The special".into(),
-            ecosystem: "x".into(),
-            toolchains: vec![],
-            confidence: 90,
-            evidence: vec![],
-            supersedes: vec![],
-            app_dir: None,
-            notes_json: String::new(),
-            refusal: None,
-        };
+        let detection = Detection::new("special", "The special", "x", 90);
         let plan = BuildPlan { steps: vec![build()], outputs, processes, toolchains: vec![] };
         let stored = StoredPlan { plugin: "acme".into(), plan };
         PlanOutput { detection, stored, migrations: vec![], health: None, log: vec![] }

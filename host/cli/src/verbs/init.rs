@@ -278,19 +278,12 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read_again() {
         let detection = Detection {
-            id: "special".into(),
-            name: "Special".into(),
-            ecosystem: "x".into(),
             toolchains: vec![
                 Toolchain { name: "tool".into(), requirement: ">=2 <3".into() },
                 Toolchain { name: "other".into(), requirement: String::new() },
             ],
-            confidence: 90,
             evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
-            supersedes: vec![],
-            app_dir: None,
-            notes_json: String::new(),
-            refusal: None,
+            ..special()
         };
         let found = DetectOutput {
             plugin: Some("acme".into()),
@@ -324,6 +317,10 @@ mod tests {
         assert!(read.run.command.is_none() && read.run.processes.is_empty(), "the same plan again");
     }
 
+    fn special() -> Detection {
+        Detection::new("special", "Special", "x", 90)
+    }
+
     fn planned() -> PlanOutput {
         let process = |name: &str, argv: &[&str], ports: &[u16]| ProcessPlan {
             name: name.into(),
@@ -331,18 +328,6 @@ mod tests {
             kind: ProcessKind::Web,
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             ports: ports.to_vec(),
-        };
-        let detection = Detection {
-            id: "special".into(),
-            name: "Special".into(),
-            ecosystem: "x".into(),
-            toolchains: vec![],
-            confidence: 90,
-            evidence: vec![],
-            supersedes: vec![],
-            app_dir: None,
-            notes_json: String::new(),
-            refusal: None,
         };
         let web = ["/bin/sh", "-c", "exec node server.js --x \"a b\""];
         let processes = vec![
@@ -354,7 +339,7 @@ mod tests {
         let plan = BuildPlan { processes, ..BuildPlan::default() };
         let log = ["railway.json: taken: deploy.startCommand \"x\"", "something else"];
         PlanOutput {
-            detection,
+            detection: special(),
             stored: StoredPlan { plugin: "acme".into(), plan },
             migrations: vec![],
             health: None,

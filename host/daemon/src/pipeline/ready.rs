@@ -29,23 +29,11 @@ pub(crate) fn chosen(deployment: &Deployment) -> Option<Chosen> {
         Source::Static { .. } => ("static-files", "Finished files"),
         Source::Git { .. } | Source::Archive { .. } => return None,
     };
-    let detection = Detection {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        ecosystem: id.to_owned(),
-        toolchains: Vec::new(),
-        confidence: 100,
-        evidence: Vec::new(),
-        supersedes: Vec::new(),
-        app_dir: None,
-        notes_json: String::new(),
-        refusal: None,
-    };
     Some(Chosen {
         plugin: BY.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         digest: Digest::of(BY.as_bytes()),
-        detection,
+        detection: Detection::new(id, name, id, 100),
         others: Vec::new(),
     })
 }
