@@ -158,6 +158,8 @@ fn open(target: Target) -> (Shop, Small, tempfile::TempDir) {
     let data_dir = host.data_dir();
     match target {
         Target::State => {
+            // The compiled plugins that it was given.
+            std::fs::rename(data_dir.join("cache"), roomy.path().join("cache")).unwrap();
             std::fs::remove_dir(&data_dir).unwrap();
             symlink(small.dir.path(), &data_dir).unwrap();
             elsewhere(&data_dir, "containerd", roomy.path());
