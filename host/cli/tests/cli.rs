@@ -384,6 +384,20 @@ fn logs_are_followed_to_their_end() {
 }
 
 #[test]
+fn a_name_without_a_line_in_the_logs_is_said() {
+    let shown = view(DeploymentStatus::Live);
+    let server = Server::new(vec![
+        ("200 OK", "application/json", json(&shown)),
+        ("200 OK", "application/x-ndjson", String::new()),
+    ]);
+    let id = shown.deployment.id.to_string();
+    let ran = run(&["--url", &server.url, "logs", &id, "--instance", "web.9"], "");
+    assert_eq!((ran.exit, ran.out.as_str()), (Exit::Ok, ""));
+    assert!(ran.err.contains("no such line of web.9"), "{}", ran.err);
+    server.finish();
+}
+
+#[test]
 fn nothing_is_deleted_unless_it_is_confirmed() {
     let there = r#"{"name":"shop","created_at":"2026-01-02T03:04:05Z","has_git_token":false,"environments":[]}"#;
     let server = Server::json(vec![("200 OK", there.to_owned())]);

@@ -117,8 +117,10 @@ impl Logs {
 
     fn past(&self, session: &mut Session<'_, '_>, client: &Client, path: &str) -> CliResult<Exit> {
         let raw = self.format.is_some();
+        let mut is_silent = true;
         for text in client.lines(path)?.lines() {
             let text = text.map_err(|e| broken(&e.to_string()))?;
+            is_silent = false;
             if raw {
                 session.console.line(&text);
             } else {
@@ -127,6 +129,11 @@ impl Logs {
             if session.console.closed() {
                 break;
             }
+        }
+        if is_silent && let Some(name) = self.instance.as_ref().or(self.process.as_ref()) {
+            session.console.note(&format!(
+                "there is no such line of {name}; `windlass show` and `windlass stats` name what runs"
+            ));
         }
         Ok(Exit::Ok)
     }
