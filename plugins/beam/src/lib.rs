@@ -111,13 +111,8 @@ fn ecosystem(id: &str) -> &str {
 }
 
 fn no_start(misses: &[NearMiss]) -> PluginError {
-    let reasons: Vec<_> = misses.iter().map(|miss| miss.reason.clone()).collect();
-    let reason = if reasons.is_empty() {
-        "there is no mix.exs, gleam.toml or rebar.config".to_owned()
-    } else {
-        reasons.join("; ")
-    };
-    PluginError::new("beam.no-start", reason).hint("set run.command in windlass.toml")
+    let otherwise = "there is no mix.exs, gleam.toml or rebar.config";
+    forced::no_start("beam.no-start", misses, otherwise).hint("set run.command in windlass.toml")
 }
 
 windlass_sdk::export! {

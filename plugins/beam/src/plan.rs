@@ -1,8 +1,8 @@
 //! The build plan: dependencies from the manifests alone, then the source, then the release onto a system
 //! without build tools. A release brings its own Erlang; a shipment of Gleam runs on Erlang's image.
 
-use windlass_plugin_common::command;
 use windlass_plugin_common::layout::{self, APP, Declared, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
+use windlass_plugin_common::{command, node_version};
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{Toolchain, log};
 
@@ -78,7 +78,7 @@ impl Mixed<'_> {
         plan.toolchains.push(self.toolchain.clone());
         let dependencies = self.dependencies();
         plan.steps.push(dependencies.clone());
-        let node = self.node(&dependencies);
+        let node = self.node(&dependencies, &mut plan);
         plan.steps.extend(node.clone());
         let build = self.build(&dependencies, node.as_ref());
         plan.steps.push(build.clone());
@@ -168,12 +168,19 @@ impl Mixed<'_> {
     }
 
     /// The packages of the assets, where they have a package.json of their own.
-    fn node(&self, dependencies: &Step) -> Option<Step> {
+    fn node(&self, dependencies: &Step, plan: &mut BuildPlan) -> Option<Step> {
         let manifest = "assets/package.json";
         if !self.facts.has(manifest) || self.mix.assets.is_none() {
             return None;
         }
-        let base = Base::Toolchains(vec![Toolchain::new("node", "")]);
+        let setting = self.facts.settings.build.toolchain.get("node").map(String::as_str);
+        let pins = node_version::pins_below(setting, self.facts.source, &["assets"]);
+        let node = node_version::for_builds(&pins, self.facts.previous("node"));
+        for warning in &node.warnings {
+            log::warn(warning);
+        }
+        plan.toolchains.push(node.toolchain.clone());
+        let base = Base::Toolchains(vec![node.toolchain]);
         let mut step = Step::new("node", "install the packages for the assets", base);
         let names = [manifest, "assets/package-lock.json", "assets/.npmrc"];
         let files: Vec<&str> = names.into_iter().filter(|name| self.facts.has(name)).collect();

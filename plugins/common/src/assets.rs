@@ -2,11 +2,12 @@
 //! manifests alone, and copied into the step that builds. Nothing of it reaches the run image.
 
 use windlass_sdk::config::Settings;
-use windlass_sdk::plan::{Base, Copy, Run, Step};
-use windlass_sdk::{KeyValues, Toolchain};
+use windlass_sdk::plan::{Base, BuildPlan, Copy, Op, Run, Step};
+use windlass_sdk::{KeyValues, Source, Toolchain, log};
 
 use crate::package_json::{self, PackageJson};
-use crate::{layout, others, pins, pnpm, version};
+use crate::package_manager::PackageManager;
+use crate::{layout, node_version, pnpm, wanted};
 
 /// Id of the step.
 const STEP: &str = "node";
@@ -21,6 +22,8 @@ pub struct Assets {
     files: Vec<String>,
     locked: bool,
     script: Option<&'static str>,
+    /// What is to be said of the version.
+    warnings: Vec<String>,
 }
 
 /// A package manager and the package that brings it, with its version.
@@ -39,13 +42,23 @@ pub trait Files {
     fn text(&self, path: &str) -> Option<String>;
 }
 
+impl Files for Source {
+    fn has(&self, path: &str) -> bool {
+        self.is_file(path)
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        Self::text(self, path).ok().flatten()
+    }
+}
+
 impl Assets {
     /// What the application's package.json asks for; without one, Node.js alone.
     pub fn of(settings: &Settings, previous: &[Toolchain], files: &impl Files) -> Self {
         let package = files.text("package.json").and_then(|text| PackageJson::parse(&text).ok());
-        let locks = ["pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "package-lock.json"];
-        let lock = locks.into_iter().find(|lock| files.has(lock));
-        let manager = manager(package.as_ref(), lock, files);
+        let chosen = PackageManager::of(package.iter(), |file| files.has(file));
+        let lock = chosen.lock;
+        let manager = manager(package.as_ref(), &chosen, files);
         let installs = package.as_ref().is_some_and(PackageJson::installs_anything);
         let names = ["build", "production", "prod"];
         let script = names
@@ -56,8 +69,12 @@ impl Assets {
         let manifests = manifests.filter(|file| files.has(file)).map(str::to_owned);
         let folders = [".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"];
         let folders = folders.iter().filter(|_| files.has(".yarn")).map(|glob| (*glob).to_owned());
+        let setting = settings.build.toolchain.get("node").map(String::as_str);
+        let pins = node_version::pins(setting, &[(files, package.as_ref())], files);
+        let node = node_version::for_builds(&pins, wanted::before("node", previous));
         Self {
-            toolchain: Toolchain::new("node", requirement(settings, previous, package, files)),
+            toolchain: node.toolchain,
+            warnings: node.warnings,
             manager,
             files: if installs { manifests.chain(folders).collect() } else { Vec::new() },
             locked: lock.is_some(),
@@ -68,6 +85,19 @@ impl Assets {
     /// Whether package.json has a build script.
     pub fn builds(&self) -> bool {
         self.script.is_some()
+    }
+
+    /// Adds the step that installs to a plan, and to a step what it brings: programs, packages, variables.
+    pub fn bring(&self, plan: &mut BuildPlan, mut step: Step) -> Step {
+        for warning in &self.warnings {
+            log::warn(warning);
+        }
+        plan.toolchains.push(self.toolchain.clone());
+        plan.steps.push(self.step());
+        step.env.extend(self.env());
+        step = step.op(Self::programs());
+        step.ops.extend(self.packages().map(Op::Copy));
+        step
     }
 
     /// The step that installs.
@@ -91,13 +121,13 @@ impl Assets {
     }
 
     /// Node.js and the package managers, out of the step.
-    pub fn programs() -> Copy {
+    fn programs() -> Copy {
         let sources = ["usr/local/bin/*", "usr/local/lib/node_modules/**", "opt/yarn-*"];
         Copy::step(STEP, sources, "/").parents()
     }
 
     /// The installed packages, out of the step.
-    pub fn packages(&self) -> Option<Copy> {
+    fn packages(&self) -> Option<Copy> {
         let copy = || Copy::step(STEP, ["app/node_modules/**"], "/").parents();
         (!self.files.is_empty()).then(copy)
     }
@@ -130,8 +160,7 @@ impl Assets {
             ],
         };
         let every = [("DO_NOT_TRACK", "1")];
-        let pairs = every.iter().chain(own);
-        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        [layout::pairs(&every), layout::pairs(own)].concat()
     }
 
     fn install(&self) -> Vec<&'static str> {
@@ -160,43 +189,8 @@ impl Assets {
     }
 }
 
-/// `windlass.toml`, the files of version managers, `engines.node`, what another platform is told, what built it
-/// before, the default.
-fn requirement(
-    settings: &Settings,
-    previous: &[Toolchain],
-    package: Option<PackageJson>,
-    files: &impl Files,
-) -> String {
-    let file =
-        |name: &str| files.text(name).and_then(|text| pins::first_line(&text).map(str::to_owned));
-    let tools = || {
-        let text = files.text(".tool-versions")?;
-        pins::tool_versions(&text, &["nodejs", "node"]).map(str::to_owned)
-    };
-    let engine = || package.as_ref()?.engine("node").map(str::to_owned);
-    let before = || previous.iter().find(|one| one.name == "node").map(|t| t.requirement.clone());
-    let asked = settings.build.toolchain.get("node").cloned();
-    let pinned = [".nvmrc", ".node-version"].into_iter().find_map(file);
-    let asked = asked.or(pinned).or_else(tools).or_else(engine);
-    let asked = asked.filter(|range| version::npm(range).is_some());
-    let elsewhere = || Some(others::version(&["node"], |file| files.text(file))?.0.value);
-    asked.or_else(elsewhere).or_else(before).unwrap_or_default()
-}
-
-fn manager(package: Option<&PackageJson>, lock: Option<&str>, files: &impl Files) -> Manager {
-    let named = package.and_then(|json| json.package_manager().or_else(|| json.dev_manager()));
-    let by_lock = match lock {
-        Some("pnpm-lock.yaml") => "pnpm",
-        Some("yarn.lock") => "yarn",
-        Some("bun.lock" | "bun.lockb") => "bun",
-        _ => "npm",
-    };
-    let known = ["pnpm", "yarn", "bun", "npm"];
-    let program = named.and_then(|(name, _)| known.into_iter().find(|known| *known == name));
-    let program = program.unwrap_or(by_lock);
-    let version = named.filter(|(name, _)| *name == program).map(|(_, version)| version);
-    let version = version.filter(|version| !matches!(*version, "" | "*"));
+fn manager(package: Option<&PackageJson>, chosen: &PackageManager, files: &impl Files) -> Manager {
+    let PackageManager { name: program, version, lock, .. } = *chosen;
     let text = || lock.and_then(|lock| files.text(lock)).unwrap_or_default();
     let berry = program == "yarn"
         && match version {
@@ -252,7 +246,20 @@ mod tests {
         assert_eq!(install("yarn.lock", ""), "yarn install --frozen-lockfile --non-interactive");
         assert_eq!(install("yarn.lock", "__metadata:\n"), "yarn install --immutable");
         assert_eq!(install("bun.lock", ""), "bun install --frozen-lockfile");
+        assert_eq!(install("npm-shrinkwrap.json", ""), "npm ci");
         assert_eq!(install("README", ""), "npm install");
+    }
+
+    #[test]
+    fn only_the_lock_file_of_the_manager_that_installs_is_copied() {
+        let yarn = r#"{"packageManager":"yarn@1.22.22","dependencies":{"vite":"6"}}"#;
+        let locks = [("pnpm-lock.yaml", ""), ("yarn.lock", "")];
+        let both = assets(&[&[("package.json", yarn)][..], &locks].concat());
+        assert_eq!(both.files, ["package.json", "yarn.lock"]);
+        let bun = assets(&[("package.json", PACKAGE), ("yarn.lock", ""), ("bun.lock", "")]);
+        assert_eq!(bun.files, ["package.json", "bun.lock"]);
+        let other = assets(&[("package.json", yarn), ("pnpm-lock.yaml", "")]);
+        assert_eq!(other.install(), ["yarn", "install"]);
     }
 
     #[test]
@@ -282,13 +289,13 @@ mod tests {
     fn node_alone_installs_nothing() {
         let alone = assets(&[]);
         assert!(alone.step().ops.is_empty() && alone.packages().is_none() && !alone.builds());
-        assert_eq!(alone.toolchain.requirement, "");
+        assert_eq!(alone.toolchain.requirement, "22");
         let pinned = assets(&[("package.json", PACKAGE), (".nvmrc", "20\n")]);
         assert!(pinned.builds() && pinned.packages().is_some());
         assert_eq!(pinned.toolchain.requirement, "20");
         let netlify = ("netlify.toml", "[build.environment]\nNODE_VERSION = '18'\n");
         let version = |files: &[(&'static str, &'static str)]| assets(files).toolchain.requirement;
-        assert_eq!(version(&[netlify]), "18");
+        assert_eq!(version(&[netlify]), "18.20.8");
         assert_eq!(version(&[netlify, (".nvmrc", "22")]), "22");
     }
 }

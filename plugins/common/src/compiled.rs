@@ -6,12 +6,11 @@
 //! **Invariant: what a program is linked to comes along.** The shared libraries are those that it was
 //! built against, and not packages of the same name.
 
-use windlass_sdk::config::{Migrate, Settings};
+use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Run, Step};
-use windlass_sdk::{Source, Toolchain, log};
+use windlass_sdk::{Toolchain, log};
 
 use crate::layout::{self, APP, Declared, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
-use crate::procfile;
 
 /// Search path of the run image.
 pub const PATH: &str = "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -284,34 +283,6 @@ pub fn resolved(line: &str, programs: &[String]) -> String {
         }
         _ => line.to_owned(),
     }
-}
-
-/// Which programs, by their place in `names`, the declared commands name: the web process's, and those of
-/// workers and of the migration. None twice.
-pub fn declared(
-    settings: &Settings,
-    declared: &Declared,
-    source: &Source,
-    names: &[&str],
-) -> (Vec<usize>, Vec<usize>) {
-    let in_line = |line: &str| {
-        let fits = |(n, name): (usize, &&str)| self::names(line, name).then_some(n);
-        names.iter().enumerate().filter_map(fits).collect::<Vec<_>>()
-    };
-    let web = declared.web.as_ref().map(|(line, ..)| in_line(line)).unwrap_or_default();
-    let mut lines: Vec<String> = declared.workers.iter().map(|(_, line)| line.clone()).collect();
-    let release = procfile::read(source).unwrap_or_default();
-    lines.extend(release.into_iter().filter(|one| one.name == "release").map(|one| one.command));
-    if let Migrate::Command(line) = &settings.migrate {
-        lines.push(line.clone());
-    }
-    let mut others: Vec<usize> = Vec::new();
-    for n in lines.iter().flat_map(|line| in_line(line)) {
-        if !web.contains(&n) && !others.contains(&n) {
-            others.push(n);
-        }
-    }
-    (web, others)
 }
 
 /// Whether a command line names this program.

@@ -3,10 +3,10 @@
 
 use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{
-    Artifact, Base, Copy, ImageOutput, Output, Process, ProcessKind, Run, RunConfig, StaticOutput,
-    Step,
+    Artifact, Base, BuildPlan, Copy, ImageOutput, Output, Process, ProcessKind, Run, RunConfig,
+    StaticOutput, Step,
 };
-use windlass_sdk::{PluginError, Source, Toolchain};
+use windlass_sdk::{KeyValues, PluginError, Source, Toolchain};
 
 use crate::{command, procfile};
 
@@ -59,6 +59,19 @@ pub fn user() -> Run {
     )
 }
 
+/// A plan with one toolchain, begun with the [`runtime`] that its other steps stand on.
+pub fn begin(toolchain: &Toolchain, runtime: &Step) -> BuildPlan {
+    let mut plan = BuildPlan::new();
+    plan.toolchains.push(toolchain.clone());
+    plan.steps.push(runtime.clone());
+    plan
+}
+
+/// Names and values that a plan can hold.
+pub fn pairs(list: &[(&str, &str)]) -> KeyValues {
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
 /// A step on an earlier one.
 pub fn on(base: &Step, id: &str, name: &str) -> Step {
     Step::new(id, name, Base::Step(base.id.clone()))
@@ -79,8 +92,7 @@ pub fn files<S: Into<String>>(globs: impl IntoIterator<Item = S>) -> Copy {
 /// An output that runs in `/app`.
 pub fn image(name: &str, step: &Step, env: &[(&str, &str)], cwd: &str) -> Output {
     let mut config = RunConfig::new();
-    config.env =
-        env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    config.env = pairs(env);
     config.user = USER.to_owned();
     config.cwd = cwd.to_owned();
     let artifact = Artifact::Image(ImageOutput { step: step.id.clone(), config });

@@ -1,8 +1,12 @@
 //! Files that pin the versions of toolchains, as text: a version in one line, `.tool-versions`,
 //! `mise.toml`, `.sdkmanrc` and other properties.
 
+/// The file of asdf, which mise reads too.
+pub const TOOL_VERSIONS: &str = ".tool-versions";
+/// The names of mise's own file, the first one first.
+pub const MISE: [&str; 2] = ["mise.toml", ".mise.toml"];
 /// Files that pin several toolchains, worth a prefetch.
-pub const FILES: [&str; 3] = [".tool-versions", "mise.toml", ".mise.toml"];
+pub const FILES: [&str; 3] = [TOOL_VERSIONS, MISE[0], MISE[1]];
 
 /// The first line that says something: of `.nvmrc`, `.ruby-version`, `.java-version`.
 pub fn first_line(text: &str) -> Option<&str> {

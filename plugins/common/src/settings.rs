@@ -229,11 +229,7 @@ mod tests {
         settings: &str,
         f: impl FnOnce(&Context, &Source) -> T,
     ) -> T {
-        let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            std::fs::write(folder.path().join(path), text).unwrap();
-        }
-        let harness = Harness::new(folder.path()).settings(settings);
+        let harness = Harness::with_files(files).settings(settings);
         harness.run(|source| f(&harness.context, source)).0
     }
 

@@ -249,20 +249,15 @@ mod tests {
 
     #[test]
     fn folders_are_named_with_what_they_have() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [
+        let files = [
             "backend/requirements.txt",
             "backend/pyproject.toml",
             "services/api/requirements.txt",
             "docs/requirements.txt",
             ".github/x/requirements.txt",
-        ] {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, "").unwrap();
-        }
+        ];
         let known = ["requirements.txt", "pyproject.toml"];
-        let harness = windlass_sdk::testing::Harness::new(folder.path());
+        let harness = windlass_sdk::testing::Harness::with_files(&files.map(|path| (path, "")));
         let (miss, _) = harness.run(|source| below(source, "python", &known));
         let reason = miss.unwrap().reason;
         assert!(

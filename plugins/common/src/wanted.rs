@@ -35,15 +35,14 @@ pub fn shared(source: &Source, names: &[&str]) -> Vec<Pin> {
     source.prefetch(&pins::FILES);
     let text = |file: &str| source.text(file).ok().flatten().unwrap_or_default();
     let name = names.first().copied().unwrap_or_default();
-    let [asdf, mise @ ..] = pins::FILES;
-    let version = text(asdf);
-    let first =
-        pins::tool_versions(&version, names).and_then(|version| Pin::new(asdf, name, version));
+    let version = text(pins::TOOL_VERSIONS);
+    let first = pins::tool_versions(&version, names)
+        .and_then(|version| Pin::new(pins::TOOL_VERSIONS, name, version));
     let read = |file: &str| {
         let version = pins::mise(&text(file), names)?;
         Pin::new(file, &format!("tools.{name}"), &version)
     };
-    first.into_iter().chain(mise.into_iter().filter_map(read)).collect()
+    first.into_iter().chain(pins::MISE.into_iter().filter_map(read)).collect()
 }
 
 /// What another platform's file asks for, under any of these names of the toolchain, if it can be had. It goes
@@ -54,21 +53,26 @@ pub fn elsewhere(source: &Source, names: &[&str]) -> Option<Pin> {
     Pin::new(file, &taken.key, &taken.value)
 }
 
+/// The version of a toolchain that an application ran with before.
+pub fn before<'a>(name: &str, previous: &'a [Toolchain]) -> Option<&'a str> {
+    let ran = previous.iter().find(|one| one.name == name && !one.requirement.is_empty());
+    ran.map(|one| one.requirement.as_str())
+}
+
 /// The toolchain that the first readable pin asks for, and the sign. An application that ran before
 /// keeps its version as long as the pin allows it.
 pub fn choose(name: &str, pins: &[Pin], previous: &[Toolchain]) -> (Toolchain, Option<Evidence>) {
-    let before = previous.iter().find(|one| one.name == name && !one.requirement.is_empty());
+    let before = before(name, previous);
     let readable = |pin: &&Pin| npm(&pin.requirement).is_some();
     let Some(pin) = pins.iter().find(readable) else {
-        let requirement = before.map(|one| one.requirement.as_str()).unwrap_or_default();
-        return (Toolchain::new(name, requirement), None);
+        return (Toolchain::new(name, before.unwrap_or_default()), None);
     };
     let allowed = |version: &&str| {
         let line = Interval::line(version);
         let ranges = npm(&pin.requirement).unwrap_or_default();
         line.is_some_and(|line| ranges.iter().any(|range| range.meets(line)))
     };
-    let kept = before.map(|one| one.requirement.as_str()).filter(allowed);
+    let kept = before.filter(allowed);
     let sign = if pin.key.is_empty() {
         pin.requirement.clone()
     } else {

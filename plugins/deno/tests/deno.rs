@@ -1,32 +1,19 @@
 //! The Deno plugin on folders, natively.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not there")]
-
 use windlass_plugin_common::outline::outline;
 use windlass_plugin_deno::Deno;
 use windlass_sdk::Toolchain;
-use windlass_sdk::testing::Harness;
+use windlass_sdk::testing::App;
 
-struct App {
-    _folder: tempfile::TempDir,
-    harness: Harness,
-}
-
-fn app(files: &[(&str, &str)]) -> App {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    let harness = Harness::new(folder.path());
-    App { _folder: folder, harness }
+fn app(files: &[(&str, &str)]) -> App<Deno> {
+    App::new(files)
 }
 
 /// Id, confidence and start command.
 fn found(files: &[(&str, &str)]) -> (String, u8, String) {
-    let (chosen, plan) = app(files).harness.detect_and_plan::<Deno>().unwrap();
-    (chosen.id, chosen.confidence, plan.processes[0].argv.join(" "))
+    let app = app(files);
+    let chosen = app.found();
+    (chosen.id, chosen.confidence, app.line())
 }
 
 const SERVER: (&str, &str) = ("main.ts", "Deno.serve(() => new Response('x'));");
@@ -51,7 +38,7 @@ fn applications_are_told_by_task_or_entry_file() {
     check(&[remote], "deno", 36, "deno run --allow-all src/index.ts");
     check(&[("src/index.ts", "")], "deno", 7, "deno run --allow-all src/index.ts");
     let package = ("deno.json", r#"{"tasks":{"start":"vite preview --host"}}"#);
-    assert!(app(&[package]).harness.detect::<Deno>().unwrap().detections.is_empty());
+    assert!(app(&[package]).detect().detections.is_empty());
     let tool = ("deno.json", r#"{"tasks":{"start":"astro-server"}}"#);
     check(&[tool], "deno", 82, "deno task start");
 }
@@ -87,8 +74,7 @@ fn fresh_is_told_from_deno() {
 
 #[test]
 fn what_is_no_deno_application_does_not_match() {
-    let detections =
-        |files: &[(&str, &str)]| app(files).harness.detect::<Deno>().unwrap().detections.len();
+    let detections = |files: &[(&str, &str)]| app(files).detect().detections.len();
     let node = ("package.json", r#"{"scripts":{"start":"node server.js"}}"#);
     assert_eq!(detections(&[("deno.json", r#"{"lint":{}}"#), node, ("server.js", "")]), 0);
     assert_eq!(detections(&[node, ("src/index.ts", "")]), 0);
@@ -99,16 +85,15 @@ fn what_is_no_deno_application_does_not_match() {
     assert_eq!(detections(&[("src/index.ts", ""), ("tsconfig.json", "{}")]), 0);
     assert_eq!(detections(&[("index.js", "alert(1)"), ("index.html", "")]), 0);
     assert_eq!(detections(&[("README.md", "")]), 0);
-    let report = app(&[("deno.json", r#"{"workspace":["a"]}"#)]).harness.detect::<Deno>().unwrap();
-    assert!(report.near_misses[0].reason.contains("build.app_dir"));
-    let report = app(&[("dneo.json", "{}")]).harness.detect::<Deno>().unwrap();
-    assert!(report.near_misses[0].reason.contains("did you mean \"deno.json\""));
+    let workspace = app(&[("deno.json", r#"{"workspace":["a"]}"#)]);
+    assert!(workspace.nothing().contains("build.app_dir"));
+    let slip = app(&[("dneo.json", "{}")]);
+    assert!(slip.nothing().contains("did you mean \"deno.json\""));
 }
 
 #[test]
 fn a_broken_configuration_is_refused_with_its_place() {
-    let report = app(&[("deno.json", "{\n x }"), SERVER]).harness.detect::<Deno>().unwrap();
-    let refusal = report.detections[0].refusal.clone().unwrap();
+    let refusal = app(&[("deno.json", "{\n x }"), SERVER]).refusal();
     assert_eq!(refusal.code, "deno.config-invalid");
     assert!(refusal.hint.unwrap().contains("line 2"));
 }
@@ -122,7 +107,7 @@ fn the_version_comes_from_the_first_place_that_names_one() {
         if !previous.is_empty() {
             app.harness.context.previous_toolchains = vec![Toolchain::new("deno", previous)];
         }
-        app.harness.detect::<Deno>().unwrap().detections[0].toolchains[0].requirement.clone()
+        app.found().toolchains[0].requirement.clone()
     };
     assert_eq!(version(&[], ""), "");
     assert_eq!(version(&[], "2.1.4"), "2.1.4");
@@ -141,6 +126,5 @@ fn modules_are_fetched_before_the_source_is_copied() {
         SERVER,
         ("Procfile", "web: deno run -A main.ts\nworker: deno run -A worker.ts\n"),
     ];
-    let (_, plan) = app(&files).harness.detect_and_plan::<Deno>().unwrap();
-    insta::assert_snapshot!(outline(&plan));
+    insta::assert_snapshot!(outline(&app(&files).plan()));
 }

@@ -4,19 +4,12 @@ use windlass_sdk::{DetectReport, PluginError};
 
 use super::Docker;
 
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    folder
+fn detect(file: &str, settings: &str) -> DetectReport {
+    detect_in(&[(file, "FROM scratch\n")], settings)
 }
 
-fn detect(file: &str, settings: &str) -> DetectReport {
-    let folder = folder(&[(file, "FROM scratch\n")]);
-    Harness::new(folder.path()).settings(settings).detect::<Docker>().unwrap()
+fn detect_in(files: &[(&str, &str)], settings: &str) -> DetectReport {
+    Harness::with_files(files).settings(settings).detect::<Docker>().unwrap()
 }
 
 #[test]
@@ -56,8 +49,8 @@ fn other_folders_are_not_its_business_but_a_slip_is_named() {
 }
 
 fn planned(text: &str, settings: &str) -> Result<windlass_sdk::plan::BuildPlan, PluginError> {
-    let folder = folder(&[("Dockerfile", text), (".dockerignore", "# all\n*\n!src\n")]);
-    let harness = Harness::new(folder.path()).settings(settings);
+    let files = [("Dockerfile", text), (".dockerignore", "# all\n*\n!src\n")];
+    let harness = Harness::with_files(&files).settings(settings);
     harness.detect_and_plan::<Docker>().map(|(_, plan)| plan)
 }
 
@@ -86,8 +79,7 @@ fn the_plan_runs_the_image_on_the_first_port_of_tcp() {
 fn processes_that_are_declared_beside_it_run_from_the_image() {
     let image = ("Dockerfile", "FROM scratch\nCOPY . /\nCMD [\"/serve\"]\n");
     let of = |file: (&str, &str), settings: &str| {
-        let folder = folder(&[image, file]);
-        let harness = Harness::new(folder.path()).settings(settings);
+        let harness = Harness::with_files(&[image, file]).settings(settings);
         let (_, plan) = harness.detect_and_plan::<Docker>().unwrap();
         let line = |one: &windlass_sdk::plan::Process| {
             format!("{:?} {}: {}", one.kind, one.name, one.argv.join(" "))
@@ -129,10 +121,6 @@ fn a_problem_names_file_line_instruction_and_the_way_out() {
         error.message
     );
     assert!(error.hint.unwrap().contains("type=secret"));
-}
-
-fn detect_in(files: &[(&str, &str)], settings: &str) -> DetectReport {
-    Harness::new(folder(files).path()).settings(settings).detect::<Docker>().unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use windlass_plugin_common::layout::Declared;
-use windlass_plugin_common::settings;
+use windlass_plugin_common::{settings, wanted};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, PluginError, Source, Toolchain};
 
@@ -100,8 +100,7 @@ impl<'a> Facts<'a> {
 
     /// Version of a toolchain that the application ran with before.
     pub(crate) fn previous(&self, name: &str) -> Option<&str> {
-        let found = self.previous.iter().find(|toolchain| toolchain.name == name)?;
-        Some(found.requirement.as_str()).filter(|version| !version.is_empty())
+        wanted::before(name, self.previous)
     }
 
     /// Whether there are migrations of Entity Framework.

@@ -67,13 +67,8 @@ fn refused(id: &str, misses: &[NearMiss]) -> Detection {
 }
 
 fn no_start(misses: &[NearMiss]) -> PluginError {
-    let reasons: Vec<_> = misses.iter().map(|miss| miss.reason.clone()).collect();
-    let reason = if reasons.is_empty() {
-        "there is no project file (*.csproj, *.fsproj, *.vbproj)".to_owned()
-    } else {
-        reasons.join("; ")
-    };
-    PluginError::new("dotnet.no-start", reason)
+    let otherwise = "there is no project file (*.csproj, *.fsproj, *.vbproj)";
+    forced::no_start("dotnet.no-start", misses, otherwise)
         .hint("set build.target in windlass.toml to the project that is to run")
 }
 

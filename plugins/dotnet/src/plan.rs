@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
-use windlass_plugin_common::{command, layout::Declared};
+use windlass_plugin_common::{command, layout::Declared, node_version};
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Op, Run, Step, WriteFile};
-use windlass_sdk::{PluginError, Toolchain, log};
+use windlass_sdk::{PluginError, log};
 
 use crate::facts::Facts;
 use crate::framework::{Decision, Prebuilt, Shape};
@@ -64,7 +64,7 @@ pub(crate) fn plan(
     decision: &Decision,
     chosen: &Chosen,
 ) -> Result<BuildPlan, PluginError> {
-    if let Some(warning) = &chosen.warning {
+    for warning in &chosen.warnings {
         log::warn(warning);
     }
     let project = match &decision.shape {
@@ -80,13 +80,13 @@ pub(crate) fn plan(
             None => format!("{PUBLISH}/wwwroot"),
         };
         plan.outputs.push(layout::site(&build, root, Some("index.html"), None));
-        plan.toolchains.push(chosen.sdk.clone());
+        plan.toolchains.insert(0, chosen.sdk.clone());
         return Ok(plan);
     }
     let app = runtime(facts, project, chosen, &build, &mut plan);
     plan.outputs.push(layout::image(OUTPUT_APP, &app, &run_env(chosen), APP));
     migration(facts, project, &build, &mut plan);
-    plan.toolchains.extend([chosen.runtime.clone(), chosen.sdk.clone()]);
+    plan.toolchains.splice(0..0, [chosen.runtime.clone(), chosen.sdk.clone()]);
     let web = decision.detection.id == "aspnet";
     let line = start(&project.assembly, project.host, web);
     plan.processes = processes(&facts.declared, &line, project.kind == Kind::Worker);
@@ -145,8 +145,9 @@ fn build(facts: &Facts, project: &Project, chosen: &Chosen, plan: &mut BuildPlan
     let mut build = quiet(on(&restore, "build", "publish the application"))
         .op(layout::source().exclude(LEFTOVERS));
     build = with_global(facts, build);
-    if project.needs_node {
-        plan.steps.push(node());
+    if let Some(place) = &project.node {
+        let step = node(facts, project, place, plan);
+        plan.steps.push(step);
         let files = ["usr/local/bin/*", "usr/local/lib/node_modules/**"];
         build = build.op(Copy::step("node", files, "/").parents());
     }
@@ -167,9 +168,17 @@ fn build(facts: &Facts, project: &Project, chosen: &Chosen, plan: &mut BuildPlan
     build
 }
 
-/// Only npm and what it needs, for projects whose build calls it.
-fn node() -> Step {
-    Step::new("node", "prepare Node.js", Base::Toolchains(vec![Toolchain::new("node", "22")]))
+/// Only npm and what it needs, for projects whose build calls it in a folder.
+fn node(facts: &Facts, project: &Project, place: &str, plan: &mut BuildPlan) -> Step {
+    let setting = facts.settings.build.toolchain.get("node").map(String::as_str);
+    let folders = [place, project.folder()];
+    let pins = node_version::pins_below(setting, facts.source, &folders);
+    let node = node_version::for_builds(&pins, facts.previous("node"));
+    for warning in &node.warnings {
+        log::warn(warning);
+    }
+    plan.toolchains.push(node.toolchain.clone());
+    Step::new("node", "prepare Node.js", Base::Toolchains(vec![node.toolchain]))
 }
 
 fn quiet(step: Step) -> Step {

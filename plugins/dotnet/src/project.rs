@@ -1,5 +1,6 @@
 //! One project file: what it builds, for which framework, and with which packages.
 
+use windlass_plugin_common::paths::{join, normal};
 use windlass_plugin_common::xml::{self, Element};
 
 /// What a project leaves.
@@ -41,10 +42,12 @@ pub(crate) struct Project {
     pub(crate) references: Vec<String>,
     /// Whether an executable is made beside the library.
     pub(crate) host: bool,
-    /// Whether its build runs Node.js.
-    pub(crate) needs_node: bool,
+    /// Where its build runs Node.js, if it does.
+    pub(crate) node: Option<String>,
 }
 
+/// What a build calls that needs Node.js.
+const NODE_TOOLS: [&str; 4] = ["npm ", "npx ", "yarn ", "pnpm "];
 const TEST_PACKAGES: [&str; 7] = [
     "microsoft.net.test.sdk",
     "xunit",
@@ -70,7 +73,7 @@ impl Project {
             packages: Vec::new(),
             references: Vec::new(),
             host: true,
-            needs_node: false,
+            node: None,
         };
         let Some(root) = xml::parse(text) else {
             return project;
@@ -87,12 +90,12 @@ impl Project {
             .map(|(path, _)| stem_of(&path.replace('\\', "/")))
             .collect();
         project.host = file.value("UseAppHost").is_none_or(|value| !is_false(value));
-        project.needs_node = file.value("SpaRoot").is_some()
-            || root.find("Exec").iter().any(|exec| {
-                exec.attribute("Command").is_some_and(|line| {
-                    ["npm ", "npx ", "yarn ", "pnpm "].iter().any(|tool| line.contains(tool))
-                })
-            });
+        let calls = |line: &str| NODE_TOOLS.iter().any(|tool| line.contains(tool));
+        let exec =
+            || root.find("Exec").iter().any(|exec| exec.attribute("Command").is_some_and(calls));
+        let place = file.value("SpaRoot").map(|folder| folder.replace('\\', "/"));
+        let place = place.or_else(|| exec().then(String::new));
+        project.node = place.map(|place| normal(&join(project.folder(), &place)));
         (project.kind, project.sign) = kind(&file, &project);
         project
     }

@@ -1,12 +1,14 @@
-//! Which .NET. The runtime is the one that the project is built for (`TargetFramework`), else that of
-//! `windlass.toml`, else what the application ran with before, else the default. The SDK is at least as
-//! new: `windlass.toml`, `global.json`, `.tool-versions`, `mise.toml`, the runtime's line.
+//! Which .NET. The runtime is the one that `build.toolchain.dotnet` of `windlass.toml` names, else the one that
+//! the project is built for (`TargetFramework`), else what the application ran with before, else the default. The
+//! SDK is at least as new as both: `windlass.toml`, `global.json`, `.tool-versions`, `mise.toml`, the project's
+//! line.
 
 use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
 
 use crate::facts::Facts;
 use crate::framework::Shape;
+use crate::project::Kind;
 
 /// Lines that can be had, the oldest first.
 const LINES: [&str; 5] = ["6.0", "7.0", "8.0", "9.0", "10.0"];
@@ -25,7 +27,7 @@ pub(crate) struct Chosen {
     /// Whether the program is older than its runtime, which must be told to take it.
     pub(crate) rolls: bool,
     pub(crate) evidence: Option<Evidence>,
-    pub(crate) warning: Option<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Settles on versions.
@@ -48,22 +50,40 @@ pub(crate) fn choose(facts: &Facts, shape: &Shape) -> Result<Chosen, PluginError
     let elsewhere = elsewhere(facts);
     let fallback =
         || set.clone().or(elsewhere.clone()).or(sticky).unwrap_or_else(|| DEFAULT.to_owned());
-    let runtime = target.as_ref().map_or_else(fallback, |target| target.line.clone());
-    let pinned = set.clone().or_else(|| sdk_pin(facts)).or_else(|| elsewhere.clone());
+    let built = target.as_ref().map_or_else(fallback, |target| target.line.clone());
+    // A site in the browser has no runtime here.
+    let runs = !matches!(shape, Shape::Project(project) if project.kind == Kind::Wasm);
+    let own = set.clone().filter(|_| runs && setting.is_some_and(|(_, key)| key == "dotnet"));
+    let runtime = own.unwrap_or_else(|| built.clone());
+    let pinned = set.or_else(|| sdk_pin(facts)).or(elsewhere);
     let pinned = pinned.filter(|pin| LINES.contains(&pin.as_str()));
-    let sdk = pinned.into_iter().chain([runtime.clone()]).max_by_key(|one| order(one));
-    let warning = ENDED.iter().find(|(line, _)| *line == runtime).map(|(line, day)| {
-        format!("support for .NET {line} ended on {day}: move TargetFramework to net{DEFAULT}")
-    });
-    let rolls = target.as_ref().is_some_and(|target| target.rolls);
+    let sdk = pinned.into_iter().chain([built.clone()]).max_by_key(|one| order(one));
+    let newer = order(&runtime) > order(&built);
     Ok(Chosen {
         sdk: Toolchain::new("dotnet-sdk", sdk.unwrap_or_default()),
+        warnings: warnings(&runtime, &built),
         runtime: Toolchain::new("dotnet", runtime),
+        rolls: newer || target.as_ref().is_some_and(|target| target.rolls),
         framework: target.and_then(|target| target.chosen),
-        rolls,
         evidence,
-        warning,
     })
+}
+
+/// What to say of a runtime for what was built for another.
+fn warnings(runtime: &str, built: &str) -> Vec<String> {
+    let lower = (order(runtime) < order(built)).then(|| {
+        format!(
+            "windlass.toml asks for the runtime .NET {runtime}, and the application is built for {built}, which \
+             does not start on an older one: take build.toolchain.dotnet out, or lower TargetFramework to \
+             net{runtime}"
+        )
+    });
+    let ended = ENDED.iter().find(|(line, _)| *line == runtime).map(|(line, day)| {
+        let place = if runtime == built { "TargetFramework" } else { "build.toolchain.dotnet" };
+        let newest = if runtime == built { format!("net{DEFAULT}") } else { DEFAULT.to_owned() };
+        format!("support for .NET {line} ended on {day}: move {place} to {newest}")
+    });
+    lower.into_iter().chain(ended).collect()
 }
 
 struct Target {
@@ -96,7 +116,9 @@ fn target(facts: &Facts, shape: &Shape) -> Result<(Option<Target>, Option<Eviden
         .filter_map(|name| Some((name, line(name)?)))
         .filter(|(_, line)| offered(line).is_some())
         .collect();
-    fitting.sort_by_key(|(_, line)| (asked.as_ref() == Some(line), order(line)));
+    // The runtime that is asked for runs what is built for an older one, and nothing newer.
+    let runs_on = |line: &str| asked.as_ref().is_none_or(|asked| order(line) <= order(asked));
+    fitting.sort_by_key(|(_, line)| (runs_on(line), order(line)));
     let shown = project.frameworks.join(";");
     let found = fitting.pop().and_then(|(name, line)| Some((name, offered(&line)?)));
     let (name, (line, rolls)) = found.ok_or_else(|| unsupported(&project.frameworks_in, &shown))?;
@@ -131,7 +153,10 @@ fn sdk_pin(facts: &Facts) -> Option<String> {
         let names = ["dotnet", "dotnet-core", "dotnet-sdk"];
         pins::tool_versions(&facts.text(".tool-versions"), &names).and_then(line)
     };
-    let mise = || line(&pins::mise(&facts.text("mise.toml"), &["dotnet", "dotnet-core"])?);
+    let mise = || {
+        let of = |file| line(&pins::mise(&facts.text(file), &["dotnet", "dotnet-core"])?);
+        pins::MISE.into_iter().find_map(of)
+    };
     global.or_else(tools).or_else(mise)
 }
 

@@ -11,6 +11,7 @@ mod plan;
 mod program;
 mod version;
 
+use windlass_plugin_common::programs::Choice;
 use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
 use windlass_sdk::{
@@ -18,7 +19,7 @@ use windlass_sdk::{
 };
 
 use facts::Facts;
-use program::{Choice, Program};
+use program::Program;
 
 const FILES: [&str; 4] = ["go.mod", "go.work", "go.sum", "main.go"];
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use windlass_plugin_common::compiled;
+use windlass_plugin_common::programs::{self, Choice};
 
 use crate::facts::{Facts, folder};
 use crate::module::Module;
@@ -23,42 +24,20 @@ pub(crate) struct Program {
     rank: u8,
 }
 
-/// Which programs are built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// The application first; the others are named by processes.
-    Built(Vec<Program>),
-    /// These, and nothing tells them apart.
-    Several(Vec<Program>),
-    /// There is none.
-    None,
+impl programs::Program for Program {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Chooses.
-pub(crate) fn choose(facts: &Facts) -> Choice {
-    let programs = all(facts);
-    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
-    let (web, others) = compiled::declared(&facts.settings, &facts.declared, facts.source, &names);
-    let pick = |of: &[usize]| of.iter().map(|n| programs[*n].clone()).collect::<Vec<_>>();
-    let others = pick(&others);
-    if !web.is_empty() || facts.declared.only_workers && !others.is_empty() {
-        return Choice::Built(pick(&web).into_iter().chain(others).collect());
-    }
-    let rest: Vec<Program> =
-        programs.iter().filter(|program| !others.contains(program)).cloned().collect();
-    match main_one(facts, if rest.is_empty() { &programs } else { &rest }) {
-        Choice::Built(mut main) => {
-            let more: Vec<Program> =
-                others.into_iter().filter(|other| !main.contains(other)).collect();
-            main.extend(more);
-            Choice::Built(main)
-        }
-        other => other,
-    }
+pub(crate) fn choose(facts: &Facts) -> Choice<Program> {
+    let main = |rest: &[Program]| main_one(facts, rest);
+    programs::choose(&all(facts), &facts.settings, &facts.declared, facts.source, |_| false, main)
 }
 
 /// The application among programs of which no command is declared.
-fn main_one(facts: &Facts, programs: &[Program]) -> Choice {
+fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
     let Some(best) = programs.iter().map(|program| program.rank).min() else {
         return Choice::None;
     };

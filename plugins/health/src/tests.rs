@@ -11,14 +11,8 @@ fn harness(settings: &str) -> Harness {
 
 /// The paths that are tried in an application with these files.
 fn tried(ecosystem: &str, files: &[(&str, &str)], settings: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
     let chosen = Detection::new("x", "x", ecosystem);
-    let harness = Harness::new(folder.path()).settings(settings);
+    let harness = Harness::with_files(files).settings(settings);
     let policy = harness.policy::<Default>(&chosen, &[web()]).unwrap();
     let path = |probe: &Probe| match probe {
         Probe::Http(http) => http.path.clone(),
@@ -93,11 +87,8 @@ fn routes_of_the_application_are_found() {
 
 #[test]
 fn routes_of_the_member_that_was_chosen_are_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let route = folder.path().join("apps/web/app/api/health/route.ts");
-    std::fs::create_dir_all(route.parent().unwrap()).unwrap();
-    std::fs::write(route, "export function GET() {}").unwrap();
-    let harness = Harness::new(folder.path()).settings("{}");
+    let route = ("apps/web/app/api/health/route.ts", "export function GET() {}");
+    let harness = Harness::with_files(&[route]).settings("{}");
     let paths = |chosen: &Detection| {
         let policy = harness.policy::<Default>(chosen, &[web()]).unwrap();
         format!("{:?}", policy.probes)

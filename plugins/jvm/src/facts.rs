@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use windlass_plugin_common::layout::Declared;
-use windlass_plugin_common::settings;
+use windlass_plugin_common::{settings, wanted};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, NearMiss, PluginError, Source, Toolchain};
 
@@ -28,7 +28,7 @@ const SOURCES: [&str; 6] = [
     "**/src/main/resources/*",
     "src/*.{java,kt}",
 ];
-const PREFETCHED: [&str; 19] = [
+const PREFETCHED: [&str; 20] = [
     "pom.xml",
     "build.gradle",
     "build.gradle.kts",
@@ -46,6 +46,7 @@ const PREFETCHED: [&str; 19] = [
     ".sdkmanrc",
     ".tool-versions",
     "mise.toml",
+    ".mise.toml",
     "system.properties",
     ".jdk-version",
 ];
@@ -114,8 +115,7 @@ impl<'a> Facts<'a> {
 
     /// Version of a toolchain that the application ran with before.
     pub(crate) fn previous(&self, name: &str) -> Option<&str> {
-        let found = self.previous.iter().find(|toolchain| toolchain.name == name)?;
-        Some(found.requirement.as_str()).filter(|version| !version.is_empty())
+        wanted::before(name, self.previous)
     }
 
     /// The listed files of a folder with one of these endings.

@@ -91,13 +91,8 @@ impl Builder for Jvm {
 }
 
 fn no_start(misses: &[NearMiss]) -> PluginError {
-    let reasons: Vec<_> = misses.iter().map(|miss| miss.reason.clone()).collect();
-    let reason = if reasons.is_empty() {
-        "there is no build file of Maven, Gradle, sbt, Leiningen or tools.build".to_owned()
-    } else {
-        reasons.join("; ")
-    };
-    PluginError::new("jvm.no-start", reason)
+    let otherwise = "there is no build file of Maven, Gradle, sbt, Leiningen or tools.build";
+    forced::no_start("jvm.no-start", misses, otherwise)
         .hint("set run.command in windlass.toml, or build.target to the module that is to run")
 }
 

@@ -93,7 +93,9 @@ fn asked(facts: &Facts, app: &App) -> Vec<(String, String, String)> {
     add(".java-version", "", line(facts.text(".java-version")));
     let tools = facts.text(".tool-versions");
     add(".tool-versions", "java ", pins::tool_versions(&tools, &["java"]).map(str::to_owned));
-    add("mise.toml", "tools.java = ", pins::mise(&facts.text("mise.toml"), &["java"]));
+    for file in pins::MISE {
+        add(file, "tools.java = ", pins::mise(&facts.text(file), &["java"]));
+    }
     let property =
         |file: &str, key: &str| pins::property(&facts.text(file), key).map(str::to_owned);
     add(".sdkmanrc", "java=", property(".sdkmanrc", "java"));

@@ -40,6 +40,8 @@ const FOREIGN: [&str; 17] = [
     "examples",
     "docs",
 ];
+/// What runs a script of every member that has it.
+const OF_ALL: [&str; 7] = ["turbo", "nx", "lerna", "-r", "--recursive", "--workspaces", "-ws"];
 /// Sources that are searched for what the application does at its start.
 const SEARCHED_MAX: usize = 300;
 const SEARCHED_BYTES_MAX: u64 = 200_000;
@@ -62,6 +64,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) package: Option<PackageJson>,
     pub(crate) python: Manifests,
     pub(crate) variables: Vec<String>,
+    /// The application, where these are the facts of a member of its workspace.
+    app: Option<&'a Facts<'a>>,
+    /// The folder of such a member, from the root of its workspace; else empty.
+    folder: String,
     source: &'a Source,
     files: Vec<(String, u64)>,
 }
@@ -89,9 +95,36 @@ impl<'a> Facts<'a> {
             package: PackageJson::read(source).ok().flatten(),
             python: Manifests::read(source).unwrap_or_default(),
             variables: ctx.variable_names.clone(),
+            app: None,
+            folder: String::new(),
             source,
             files: Vec::new(),
         })
+    }
+
+    /// The facts of a member of the workspace that the application needs: its own files and packages, and of
+    /// the application what it starts.
+    pub(crate) fn member(
+        app: &'a Self,
+        folder: &str,
+        source: &'a Source,
+        package: PackageJson,
+    ) -> Self {
+        Self {
+            settings: app.settings.clone(),
+            migrate_is_own: app.migrate_is_own,
+            procfile: app.procfile.clone(),
+            ecosystem: app.ecosystem.clone(),
+            has_tools: app.has_tools,
+            main: None,
+            package: Some(package),
+            python: Manifests::default(),
+            variables: app.variables.clone(),
+            app: Some(app),
+            folder: folder.to_owned(),
+            source,
+            files: Vec::new(),
+        }
     }
 
     /// Lists the files; before, [`Self::matching`] finds nothing.
@@ -166,28 +199,38 @@ impl<'a> Facts<'a> {
     /// The first line of the application's sources that holds one of these signs. Programs and scripts
     /// that are there for migrations alone do not count, unless another source imports them.
     pub(crate) fn at_start(&self, globs: &[&str], signs: &[&str]) -> Option<Evidence> {
-        let globs = Globs::new(globs);
-        let fits =
-            |(path, size): &&(String, u64)| *size < SEARCHED_BYTES_MAX && globs.match_path(path);
-        let files = self.files.iter().filter(fits).take(SEARCHED_MAX);
-        let files: Vec<&str> = files.map(|(path, _)| path.as_str()).collect();
-        files.chunks(BATCH).find_map(|batch| {
+        let files = self.searched(globs);
+        let own = files.chunks(BATCH).find_map(|batch| {
             self.source.prefetch(batch);
             batch.iter().find_map(|path| {
                 let text = self.text(path)?;
                 let holds =
                     |line: &&str| !is_comment(line) && signs.iter().any(|sign| line.contains(sign));
                 let line = text.lines().position(|line| holds(&line))?;
-                if is_for_migrations(path) && !self.is_imported(path, &files) {
+                let imported = || {
+                    let by_app = |app: &Facts| app.imports(path, &app.searched(globs));
+                    self.imports(path, &files) || self.app.is_some_and(by_app)
+                };
+                if is_for_migrations(path) && !imported() {
                     return None;
                 }
                 Some(Evidence::new(*path, format!("line {}", line + 1)))
             })
-        })
+        });
+        own.or_else(|| self.app?.at_start(globs, signs))
     }
 
-    /// Whether one of the files imports this one.
-    fn is_imported(&self, path: &str, files: &[&str]) -> bool {
+    /// Sources that match one of the globs, as many as are searched.
+    fn searched(&self, globs: &[&str]) -> Vec<&str> {
+        let globs = Globs::new(globs);
+        let fits =
+            |(path, size): &&(String, u64)| *size < SEARCHED_BYTES_MAX && globs.match_path(path);
+        let files = self.files.iter().filter(fits).take(SEARCHED_MAX);
+        files.map(|(path, _)| path.as_str()).collect()
+    }
+
+    /// Whether one of the files imports a file of this path.
+    fn imports(&self, path: &str, files: &[&str]) -> bool {
         let stem = stem(path);
         let imports = |line: &str| {
             let words = ["import", "require", "from ", "mod ", "use "];
@@ -203,6 +246,48 @@ impl<'a> Facts<'a> {
     /// Where a command stands that holds one of these: at the application's start, or in the settings' build
     /// command. Scripts of the build do not count: a build has no database.
     pub(crate) fn runs_itself(&self, signs: &[&str]) -> Option<String> {
+        if let Some(app) = self.app {
+            return app.runs_itself(signs).or_else(|| self.is_called(app, signs));
+        }
+        let lines = self.lines();
+        if let Some((place, _)) = lines.iter().find(|(_, line)| runs(line, signs)) {
+            return Some(place.clone());
+        }
+        // A script that the command calls, such as `sh start.sh` or `bin/docker-entrypoint`.
+        lines.iter().find_map(|(place, line)| {
+            let mut called = line.split_whitespace().map(|word| word.trim_start_matches("./"));
+            let file = called.find(|word| {
+                let shell = stem(word).contains("entrypoint") || word.ends_with(".sh");
+                let holds =
+                    |text: String| text.lines().any(|line| !is_comment(line) && runs(line, signs));
+                shell && self.text(word).is_some_and(holds)
+            })?;
+            Some(format!("{file}, which {place} calls,"))
+        })
+    }
+
+    /// Where the application calls a script of this member that holds one of these: `pnpm --filter @x/db
+    /// migrate`.
+    fn is_called(&self, app: &Facts, signs: &[&str]) -> Option<String> {
+        let package = self.package.as_ref()?;
+        let is_script = |word: &str| package.script(word).is_some_and(|script| runs(script, signs));
+        let below = format!("/{}", self.folder);
+        let names = |word: &str| {
+            let word = word.trim_end_matches(['/', '.']);
+            let named = Some(word) == package.name() || word == self.folder;
+            named || word.ends_with(&below) || OF_ALL.contains(&word)
+        };
+        let lines = app.lines();
+        let calls = |line: &str| {
+            let words = || line.split(|c: char| c.is_whitespace() || c == '=');
+            words().any(names) && words().any(is_script)
+        };
+        let (place, _) = lines.iter().find(|(_, line)| calls(line))?;
+        Some(place.clone())
+    }
+
+    /// The command lines that start the application, and the settings' build command, with their places.
+    fn lines(&self) -> Vec<(String, String)> {
         let package = self.package.as_ref().filter(|_| self.ecosystem == "node");
         let scripts = ["start", "prestart", "start:prod"];
         let script =
@@ -214,25 +299,14 @@ impl<'a> Facts<'a> {
         let build = build.map(|line| ("build.command".to_owned(), line));
         let lines = run.into_iter().chain(build);
         let lines = lines.chain(self.procfile.iter().map(entry));
-        let lines: Vec<_> = lines.chain(scripts.into_iter().filter_map(script)).collect();
-        let runs = |line: &str| {
-            let bare = without_flags(line);
-            signs.iter().any(|sign| line.contains(sign) || bare.contains(sign))
-        };
-        if let Some((place, _)) = lines.iter().find(|(_, line)| runs(line)) {
-            return Some(place.clone());
-        }
-        // A script that the command calls, such as `sh start.sh` or `bin/docker-entrypoint`.
-        lines.iter().find_map(|(place, line)| {
-            let mut called = line.split_whitespace().map(|word| word.trim_start_matches("./"));
-            let file = called.find(|word| {
-                let shell = stem(word).contains("entrypoint") || word.ends_with(".sh");
-                let holds = |text: String| text.lines().any(|line| !is_comment(line) && runs(line));
-                shell && self.text(word).is_some_and(holds)
-            })?;
-            Some(format!("{file}, which {place} calls,"))
-        })
+        lines.chain(scripts.into_iter().filter_map(script)).collect()
     }
+}
+
+/// Whether a line holds one of the commands, whatever flags stand in between.
+fn runs(line: &str, signs: &[&str]) -> bool {
+    let bare = without_flags(line);
+    signs.iter().any(|sign| line.contains(sign) || bare.contains(sign))
 }
 
 /// The files that name an ecosystem's dependencies.

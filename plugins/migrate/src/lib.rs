@@ -6,6 +6,7 @@
 //! **Invariant: what the application does itself at its start is never done twice.**
 
 mod facts;
+mod members;
 mod tool;
 mod tools;
 
@@ -34,7 +35,11 @@ impl Migrator for Migrate {
         let mut facts = Facts::gather(ctx, source, &place, chosen, outputs)?;
         let mut found = match declared(&facts, source) {
             Some(declared) => vec![declared],
-            None => tools::found(&mut facts)?,
+            None => {
+                let mut found = tools::found(&mut facts)?;
+                found.extend(members::found(ctx, &facts, chosen)?);
+                found
+            }
         };
         if found.is_empty() && chosen.ecosystem == "dockerfile" {
             log::info(

@@ -4,6 +4,7 @@ use windlass_sdk::{Detection, Migration, MigrationVerdict, Migrator as _, Source
 use super::Migrate;
 
 mod compiled;
+mod members;
 mod node;
 mod web;
 

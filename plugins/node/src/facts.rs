@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use windlass_plugin_common::layout::{APP, Declared};
 use windlass_plugin_common::package_json::{self, PackageJson};
-use windlass_plugin_common::{pins, settings};
+pub(crate) use windlass_plugin_common::paths::join;
+use windlass_plugin_common::workspace::{self, Workspace};
+use windlass_plugin_common::{pins, settings, wanted};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, PluginError, Source, Toolchain};
 
 use crate::config::normal;
-use crate::workspace::{self, Workspace};
 
 /// Folders below the application that are listed.
 const DEPTH: u32 = 2;
@@ -88,7 +89,9 @@ impl Facts {
     /// Codes `settings.invalid`, `source.unreadable`.
     pub(crate) fn gather(ctx: &Context) -> Result<Self, PluginError> {
         let mut facts = Self::of(ctx, &ctx.app_dir)?;
-        if let Some(own) = workspace::own(&facts)? {
+        let names = facts.top().map(str::to_owned).collect();
+        let own = workspace::own(&facts.source, facts.package.as_ref(), names)?;
+        if let Some(own) = own {
             facts.workspace = Some(Rc::new(own));
         } else if let Some(above) = workspace::above(&ctx.app_dir)? {
             let dir = normal(&ctx.app_dir);
@@ -222,8 +225,7 @@ impl Facts {
 
     /// Version of a toolchain that the application ran with before.
     pub(crate) fn previous(&self, name: &str) -> Option<&str> {
-        let found = self.previous.iter().find(|toolchain| toolchain.name == name)?;
-        Some(found.requirement.as_str()).filter(|version| !version.is_empty())
+        wanted::before(name, &self.previous)
     }
 
     /// Whether a package is a dependency of either kind.
@@ -234,14 +236,5 @@ impl Facts {
     /// The command line of a script of package.json.
     pub(crate) fn script(&self, name: &str) -> Option<&str> {
         self.package.as_ref()?.script(name)
-    }
-}
-
-/// Two paths, one below the other; either may be empty.
-pub(crate) fn join(base: &str, path: &str) -> String {
-    match (base.trim_end_matches('/'), path) {
-        ("", path) => path.to_owned(),
-        (base, "") => base.to_owned(),
-        (base, path) => format!("{base}/{path}"),
     }
 }

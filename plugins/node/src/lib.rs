@@ -20,7 +20,6 @@ mod plan;
 mod start;
 mod steps;
 mod version;
-mod workspace;
 
 use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;

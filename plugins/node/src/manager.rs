@@ -3,6 +3,7 @@
 use windlass_sdk::plan::Run;
 
 use windlass_plugin_common::package_json::{self, PackageJson};
+use windlass_plugin_common::package_manager::PackageManager;
 use windlass_plugin_common::pnpm;
 
 use crate::facts::{Facts, join};
@@ -32,33 +33,12 @@ pub(crate) struct Manager {
     pub(crate) warnings: Vec<String>,
 }
 
-const LOCKS: [(&str, &str); 6] = [
-    ("pnpm-lock.yaml", "pnpm"),
-    ("bun.lock", "bun"),
-    ("bun.lockb", "bun"),
-    ("yarn.lock", "yarn"),
-    ("package-lock.json", "npm"),
-    ("npm-shrinkwrap.json", "npm"),
-];
 impl Manager {
-    /// The field `packageManager` decides, then `devEngines.packageManager`, else the lock file.
+    /// What [`PackageManager`] says of the workspace's root and the application, and the version.
     pub(crate) fn of(facts: &Facts) -> Self {
         let packages = facts.root_package().into_iter().chain(facts.package.as_ref());
-        let named = packages.clone().find_map(|package| package.package_manager());
-        let named = named.or_else(|| packages.clone().find_map(|package| package.dev_manager()));
-        let known = |name: &str| matches!(name, "npm" | "pnpm" | "yarn" | "bun");
-        let locks: Vec<_> = LOCKS.into_iter().filter(|(file, _)| facts.root_has(file)).collect();
-        let name = named.map(|(name, _)| name).filter(|name| known(name));
-        let engine = ["pnpm", "yarn", "bun"].into_iter().find(|name| {
-            let asks = |package: &PackageJson| package.engine(name).is_some();
-            packages.clone().any(asks) && !packages.clone().any(|one| one.engine("npm").is_some())
-        });
-        let name = name.or(locks.first().map(|(_, name)| *name)).or(engine).unwrap_or("npm");
-        let lock = locks.iter().find(|(_, manager)| *manager == name).map(|(file, _)| *file);
-        let version = named.filter(|(named, _)| *named == name).map(|(_, version)| version);
-        let engine = packages.clone().find_map(|package| package.engine(name));
-        let version = version.filter(|version| !matches!(*version, "" | "*"));
-        let version = version.or(engine.filter(|range| *range != "*" && name != "yarn"));
+        let PackageManager { name, version, lock, locks } =
+            PackageManager::of(packages.clone(), |file| facts.root_has(file));
         let binary = lock == Some("bun.lockb");
         let text = lock.filter(|_| name != "npm" && !binary).and_then(|lock| facts.root_text(lock));
         let text = text.unwrap_or_default();
@@ -194,8 +174,8 @@ impl Manager {
         let member = !facts.place.inner().is_empty();
         let words: &[&str] = match self.kind {
             Kind::Npm => &["npm", "prune", "--omit=dev", "--ignore-scripts"],
-            // It knows no members, and would ask whether to remove what it installed for one.
-            Kind::Pnpm if member || is_workspace(facts) => return None,
+            // Its own command for it knows no members.
+            Kind::Pnpm if member || is_workspace(facts) => return self.prune_members(facts),
             // It removes nothing that is there.
             Kind::Bun => return None,
             Kind::Pnpm => &["pnpm", "prune", "--prod", "--ignore-scripts"],
@@ -215,6 +195,18 @@ impl Manager {
             }
         };
         Some(self.installing(Run::new(words.iter().copied())).network())
+    }
+
+    /// Removes from a workspace of pnpm what only the build needed, and what other members need: an installation
+    /// without it, over the one that is there. What packages compiled or generated in their folders stays.
+    fn prune_members(&self, facts: &Facts) -> Option<Run> {
+        self.lock?;
+        let all = || ["pnpm", "install", "--frozen-lockfile", "--prod"].map(str::to_owned).to_vec();
+        let mut words = self.install_only(facts, true).unwrap_or_else(all);
+        // Else it keeps what nothing refers to any more for a week.
+        let more = ["--prefer-offline", "--ignore-scripts", "--config.modules-cache-max-age=0"];
+        words.extend(more.map(str::to_owned));
+        Some(self.installing(Run::new(words)).network())
     }
 
     /// Whether it is a Yarn that cannot install for some members alone.
@@ -352,7 +344,7 @@ fn yarn(facts: &Facts, version: Option<&str>, lock: &str) -> (Kind, String) {
     (Kind::Berry, version.or(release).unwrap_or(by_lock).to_owned())
 }
 
-fn warnings(facts: &Facts, name: &str, lock: Option<&str>, locks: &[(&str, &str)]) -> Vec<String> {
+fn warnings(facts: &Facts, name: &str, lock: Option<&str>, locks: &[&str]) -> Vec<String> {
     let mut warnings = Vec::new();
     let installs = facts.package.as_ref().is_some_and(|package| package.installs_anything());
     if lock.is_none() && installs {
@@ -362,11 +354,10 @@ fn warnings(facts: &Facts, name: &str, lock: Option<&str>, locks: &[(&str, &str)
         ));
     }
     if locks.len() > 1 {
-        let files: Vec<_> = locks.iter().map(|(file, _)| *file).collect();
         warnings.push(format!(
             "there are several lock files ({}); {name} is used: remove the others, or set \
              \"packageManager\" in package.json",
-            files.join(", ")
+            locks.join(", ")
         ));
     }
     warnings

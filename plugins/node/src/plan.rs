@@ -4,7 +4,9 @@
 //! Without a build script that step is the application's floor; with one, the application is built
 //! beside it, freed of what only the build needed, and copied onto a bare runtime.
 
-use windlass_plugin_common::layout::{self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on};
+use windlass_plugin_common::layout::{
+    self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on, pairs,
+};
 use windlass_plugin_common::{migrations, package_json::PackageJson, procfile};
 use windlass_sdk::config::Migrate;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
@@ -324,8 +326,15 @@ impl<'a> Planner<'a> {
             return false;
         };
         let workers = self.declared().workers.iter().map(|(_, line)| line.as_str());
-        let needed = workers.chain([line]).find_map(|line| start::needs_development(package, line));
-        if let Some(needed) = needed {
+        // Commands of the workspace's root are found, too.
+        let root = self.facts.root_package().filter(|_| !self.facts.place.inner().is_empty());
+        let packages = || [package].into_iter().chain(root);
+        let needs = |line: &str| {
+            let all = packages().filter_map(|one| start::needs_development(one, line));
+            all.map(str::to_owned).find(|name| !packages().any(|one| one.depends_on(name)))
+        };
+        let needed = workers.chain([line]).find_map(needs);
+        if let Some(needed) = &needed {
             log::warn(format!(
                 "the start command needs {needed}, which is a development dependency, so all of \
                  them are kept: move {needed} to \"dependencies\" for a smaller image"
@@ -466,8 +475,4 @@ fn apt(packages: &[&str]) -> Run {
     ))
     .network()
     .env("DEBIAN_FRONTEND", "noninteractive")
-}
-
-fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

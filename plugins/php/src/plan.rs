@@ -4,7 +4,7 @@
 use windlass_plugin_common::assets::{Assets, Files};
 use windlass_plugin_common::command;
 use windlass_plugin_common::composer::{self, Lock};
-use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, PATH, USER, on};
+use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, PATH, USER, on, pairs};
 use windlass_sdk::plan::{BuildPlan, Copy, Op, Run, Step, WriteFile};
 use windlass_sdk::{Toolchain, log};
 
@@ -51,10 +51,8 @@ impl Planner<'_> {
     /// The plan.
     pub(crate) fn plan(&self) -> BuildPlan {
         self.warn();
-        let mut plan = BuildPlan::new();
-        plan.toolchains.push(self.toolchain.clone());
         let runtime = self.runtime();
-        plan.steps.push(runtime.clone());
+        let mut plan = layout::begin(&self.toolchain, &runtime);
         let dependencies = self.dependencies(&mut plan, &runtime);
         let node = self.node();
         let commands = self.commands(dependencies.is_some(), node.as_ref());
@@ -209,11 +207,7 @@ impl Planner<'_> {
         step.env = pairs(&COMPOSER);
         step.env.extend(pairs(self.environment()));
         if let Some(node) = node {
-            plan.toolchains.push(node.toolchain.clone());
-            plan.steps.push(node.step());
-            step.env.extend(node.env());
-            step = step.op(Assets::programs());
-            step.ops.extend(node.packages().map(Op::Copy));
+            step = node.bring(plan, step);
         }
         step = step.op(layout::source());
         for command in commands {
@@ -285,8 +279,4 @@ impl Planner<'_> {
 
 fn cached(run: Run) -> Run {
     run.network().cache("composer", "/root/.composer/cache").env("HOME", "/root")
-}
-
-fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -65,7 +65,7 @@ fn asked(facts: &Facts) -> Vec<(String, String, String)> {
     add(".php-version", "", pins::first_line(&file));
     let tools = facts.text(".tool-versions").unwrap_or_default();
     add(".tool-versions", "php ", pins::tool_versions(&tools, &["php"]));
-    for file in ["mise.toml", ".mise.toml"] {
+    for file in pins::MISE {
         let text = facts.text(file).unwrap_or_default();
         add(file, "tools.php: ", pins::mise(&text, &["php"]).as_deref());
     }

@@ -48,7 +48,7 @@ impl Detector for Python {
         let Some(decision) = decision else {
             if asked == Some("python") {
                 let found =
-                    Detection::new("python", "Python", "python").refuse(no_start(near_misses));
+                    Detection::new("python", "Python", "python").refuse(no_start(&near_misses));
                 return Ok(forced::certain(found, "python").into());
             }
             near_misses.extend(spelling::near_misses(source, "python", &FILES));
@@ -82,7 +82,7 @@ impl Builder for Python {
             return Err(broken);
         }
         let (decision, near_misses) = framework::decide(&facts, Some(chosen.id.as_str()));
-        let decision = decision.ok_or_else(|| no_start(near_misses))?;
+        let decision = decision.ok_or_else(|| no_start(&near_misses))?;
         let version = version::choose(&facts)?;
         for warning in &version.warnings {
             log::warn(warning);
@@ -91,14 +91,9 @@ impl Builder for Python {
     }
 }
 
-fn no_start(near_misses: Vec<NearMiss>) -> PluginError {
-    let reasons: Vec<_> = near_misses.into_iter().map(|miss| miss.reason).collect();
-    let reason = if reasons.is_empty() {
-        "nothing here says what to run".into()
-    } else {
-        reasons.join("; ")
-    };
-    PluginError::new("python.no-start", reason).hint("set run.command in windlass.toml")
+fn no_start(near_misses: &[NearMiss]) -> PluginError {
+    forced::no_start("python.no-start", near_misses, "nothing here says what to run")
+        .hint("set run.command in windlass.toml")
 }
 
 windlass_sdk::export! {

@@ -33,7 +33,7 @@ impl Detector for Ruby {
         let (decision, mut near_misses) = framework::decide(&facts, asked);
         let Some(decision) = decision else {
             if asked == Some("ruby") {
-                let found = Detection::new("ruby", "Ruby", "ruby").refuse(no_start(near_misses));
+                let found = Detection::new("ruby", "Ruby", "ruby").refuse(no_start(&near_misses));
                 return Ok(forced::certain(found, "ruby").into());
             }
             if !facts.has("Gemfile") {
@@ -61,7 +61,7 @@ impl Builder for Ruby {
         let facts = Facts::gather(ctx, source)?;
         settings::say(ctx, source);
         let (decision, near_misses) = framework::decide(&facts, Some(chosen.id.as_str()));
-        let decision = decision.ok_or_else(|| no_start(near_misses))?;
+        let decision = decision.ok_or_else(|| no_start(&near_misses))?;
         let version = version::choose(&facts)?;
         if let Some(warning) = version.warning {
             log::warn(warning);
@@ -70,14 +70,9 @@ impl Builder for Ruby {
     }
 }
 
-fn no_start(near_misses: Vec<NearMiss>) -> PluginError {
-    let reasons: Vec<_> = near_misses.into_iter().map(|miss| miss.reason).collect();
-    let reason = if reasons.is_empty() {
-        "nothing here says what to run".to_owned()
-    } else {
-        reasons.join("; ")
-    };
-    PluginError::new("ruby.no-start", reason).hint("set run.command in windlass.toml")
+fn no_start(near_misses: &[NearMiss]) -> PluginError {
+    forced::no_start("ruby.no-start", near_misses, "nothing here says what to run")
+        .hint("set run.command in windlass.toml")
 }
 
 windlass_sdk::export! {

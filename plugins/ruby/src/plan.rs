@@ -3,7 +3,7 @@
 
 use windlass_plugin_common::assets::{Assets, Files};
 use windlass_plugin_common::command;
-use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on};
+use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on, pairs};
 use windlass_sdk::plan::{BuildPlan, Copy, Op, Output, Run, Step, WriteFile};
 use windlass_sdk::{Toolchain, log};
 
@@ -63,10 +63,8 @@ impl Planner<'_> {
     /// The plan.
     pub(crate) fn plan(&self) -> BuildPlan {
         self.warn();
-        let mut plan = BuildPlan::new();
-        plan.toolchains.push(self.toolchain.clone());
         let runtime = self.runtime();
-        plan.steps.push(runtime.clone());
+        let mut plan = layout::begin(&self.toolchain, &runtime);
         let dependencies = self.dependencies(&mut plan, &runtime);
         let commands = self.commands();
         let node = self.node(&commands);
@@ -270,11 +268,7 @@ impl Planner<'_> {
         let mut step = self.bundler(on(base, "build", "build the application"));
         step.env.extend(pairs(&self.build_env()));
         if let Some(node) = node {
-            plan.toolchains.push(node.toolchain.clone());
-            plan.steps.push(node.step());
-            step.env.extend(node.env());
-            step = step.op(Assets::programs());
-            step.ops.extend(node.packages().map(Op::Copy));
+            step = node.bring(plan, step);
         }
         step = step.op(self.source());
         for command in commands {
@@ -391,8 +385,4 @@ fn cached(run: Run) -> Run {
 fn owned(mut copy: Copy) -> Copy {
     copy.chown = Some(USER.to_owned());
     copy
-}
-
-fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -86,7 +86,7 @@ fn asked(facts: &Facts) -> Vec<Pin> {
     }
     add(".ruby-version", "", pinned(facts, ".ruby-version").as_deref(), false);
     add(".tool-versions", "ruby ", pinned(facts, ".tool-versions").as_deref(), false);
-    for file in ["mise.toml", ".mise.toml"] {
+    for file in pins::MISE {
         let text = facts.text(file).unwrap_or_default();
         add(file, "tools.ruby: ", pins::mise(&text, &["ruby"]).as_deref(), false);
     }

@@ -12,12 +12,13 @@ mod plan;
 mod program;
 mod version;
 
+use windlass_plugin_common::programs::Choice;
 use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
 use windlass_sdk::{Builder, Context, DetectReport, Detection, Detector, PluginError, Source};
 
 use facts::Facts;
-use program::{Choice, Program};
+use program::Program;
 
 const FILES: [&str; 3] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"];
 /// Crates of programs with a window.

@@ -1,10 +1,12 @@
 //! The programs of the packages, and which one is the application.
 //!
-//! Beside it, the program of SeaORM's migration crate. In this order: the programs that `run.command`, `run.processes` or the Procfile name; `default-run`;
-//! the only program; the only one of a package with a web framework; of several the one that is called
-//! like the package, or like a server. Several that nothing tells apart are refused by name.
+//! Beside it, the program of SeaORM's migration crate. In this order: the programs that `run.command`,
+//! `run.processes` or the Procfile name; `default-run`; the only program; the only one of a package with a
+//! web framework; of several the one that is called like the package, or like a server. Several that
+//! nothing tells apart are refused by name.
 
 use windlass_plugin_common::compiled;
+use windlass_plugin_common::programs::{self, Choice};
 
 use crate::facts::Facts;
 use crate::manifest::{Manifest, is_member};
@@ -37,47 +39,26 @@ pub(crate) struct Program {
     pub(crate) file: String,
 }
 
-/// Which programs are built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// The application first; the others are named by processes.
-    Built(Vec<Program>),
-    /// These, and nothing tells them apart.
-    Several(Vec<Program>),
-    /// There is none.
-    None,
+impl programs::Program for Program {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Chooses.
-pub(crate) fn choose(facts: &Facts) -> Choice {
-    let programs = main_ones(facts);
-    let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
-    let (web, others) = compiled::declared(&facts.settings, &facts.declared, facts.source, &names);
-    let pick = |of: &[usize]| of.iter().map(|n| programs[*n].clone()).collect::<Vec<_>>();
-    let (web, named) = (pick(&web), pick(&others));
-    let migrates = |one: &&Program| {
-        migration::is_migrator(facts, one) && !web.contains(one) && !named.contains(one)
-    };
-    let migrators = programs.iter().filter(migrates).cloned();
-    let others: Vec<Program> = named.iter().cloned().chain(migrators).collect();
-    if !web.is_empty() || facts.declared.only_workers && !named.is_empty() {
-        return Choice::Built(web.into_iter().chain(others).collect());
-    }
-    let rest: Vec<Program> =
-        programs.iter().filter(|program| !others.contains(program)).cloned().collect();
-    match main_one(facts, if rest.is_empty() { &programs } else { &rest }) {
-        Choice::Built(mut main) => {
-            let more: Vec<Program> =
-                others.into_iter().filter(|other| !main.contains(other)).collect();
-            main.extend(more);
-            Choice::Built(main)
-        }
-        other => other,
-    }
+pub(crate) fn choose(facts: &Facts) -> Choice<Program> {
+    programs::choose(
+        &main_ones(facts),
+        &facts.settings,
+        &facts.declared,
+        facts.source,
+        |one| migration::is_migrator(facts, one),
+        |rest| main_one(facts, rest),
+    )
 }
 
 /// The application among programs of which no command is declared.
-fn main_one(facts: &Facts, programs: &[Program]) -> Choice {
+fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
     let package = |program: &Program| facts.packages.get(&program.folder);
     let default = |program: &&Program| {
         package(program).and_then(|package| package.default_run.as_deref()) == Some(&program.name)

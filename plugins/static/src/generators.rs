@@ -8,6 +8,7 @@ use windlass_plugin_common::yaml;
 use windlass_sdk::{Evidence, NearMiss};
 
 use crate::facts::Facts;
+use crate::releases::Program;
 
 /// A site that a generator builds.
 #[derive(Debug, Clone)]
@@ -31,8 +32,8 @@ pub(crate) enum Tool {
     Hugo { version: Option<String>, modules: bool, npm: bool },
     /// Packages of Debian.
     Debian(Vec<String>),
-    /// A program of a release's archive.
-    Release { program: &'static str, url: String },
+    /// A program of a release; `version` is what is asked for, if it is.
+    Release { program: Program, version: Option<String> },
     /// Packages of PyPI: a file of requirements, or a list.
     Pip { requirements: Option<String>, packages: Vec<String> },
     /// The gems of the Gemfile.
@@ -195,10 +196,7 @@ fn zola(facts: &Facts<'_>, asked: bool) -> Answer {
         return Some(Err(reason));
     }
     let (pin, sign) = facts.toolchain("zola", ".zola-version");
-    let version = exact(&pin.requirement).unwrap_or("0.19.2");
-    let url = format!(
-        "https://github.com/getzola/zola/releases/download/v{version}/zola-v{version}-x86_64-unknown-linux-gnu.tar.gz"
-    );
+    let version = Some(pin.requirement).filter(|version| !version.is_empty());
     let mut evidence =
         vec![Evidence::new(file, "base_url"), Evidence::new(format!("{folder}/"), "")];
     evidence.extend(sign);
@@ -208,20 +206,11 @@ fn zola(facts: &Facts<'_>, asked: bool) -> Answer {
         confidence: 92,
         evidence,
         supersedes: &["static", "node"],
-        tool: Tool::Release { program: "zola", url },
+        tool: Tool::Release { program: Program::Zola, version },
         command: "zola build".to_owned(),
         env: &[],
         output: key_of(&text, &["output_dir"]).unwrap_or_else(|| "public".to_owned()),
     }))
-}
-
-/// A version that names one release.
-fn exact(requirement: &str) -> Option<&str> {
-    let version = requirement.trim_start_matches('v');
-    let whole = version.split('.').count() == 3;
-    let digits =
-        version.split('.').all(|part| part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty());
-    (whole && digits).then_some(version)
 }
 
 /// Jekyll's plugins that Debian has, as `ruby-<name>`.
@@ -426,10 +415,7 @@ fn mdbook(facts: &Facts<'_>, asked: bool) -> Answer {
         return Some(Err(reason));
     }
     let (pin, sign) = facts.toolchain("mdbook", ".mdbook-version");
-    let version = exact(&pin.requirement).unwrap_or("0.4.52");
-    let url = format!(
-        "https://github.com/rust-lang/mdBook/releases/download/v{version}/mdbook-v{version}-x86_64-unknown-linux-gnu.tar.gz"
-    );
+    let version = Some(pin.requirement).filter(|version| !version.is_empty());
     let output = key_of(text.split("[build]").nth(1).unwrap_or_default(), &["build-dir"]);
     let mut evidence = vec![Evidence::new(file, ""), Evidence::new(summary, "")];
     evidence.extend(sign);
@@ -439,7 +425,7 @@ fn mdbook(facts: &Facts<'_>, asked: bool) -> Answer {
         confidence: 92,
         evidence,
         supersedes: &["static"],
-        tool: Tool::Release { program: "mdbook", url },
+        tool: Tool::Release { program: Program::MdBook, version },
         command: "mdbook build".to_owned(),
         env: &[],
         output: output.unwrap_or_else(|| "book".to_owned()),

@@ -12,6 +12,7 @@ mod facts;
 mod generators;
 mod plain;
 mod plan;
+mod releases;
 mod server;
 
 use windlass_plugin_common::{forced, settings, spelling};
@@ -83,7 +84,7 @@ impl Builder for Static {
         let facts = Facts::gather(ctx, source)?;
         settings::say(ctx, source);
         match Decision::of(&facts, Some(&chosen.id)).0 {
-            Some(Decision::Generated(site)) => Ok(plan::generated(&facts, &site)),
+            Some(Decision::Generated(site)) => plan::generated(&facts, &site, &ctx.platform),
             Some(Decision::Plain(found)) => match found.detection.refusal {
                 Some(refusal) => Err(refusal),
                 None => Ok(plan::plain(&found.plain, &facts.settings)),

@@ -3,11 +3,12 @@
 use windlass_plugin_common::layout::{self, APP};
 use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Fetch, Op, Run, Step};
-use windlass_sdk::{Toolchain, log};
+use windlass_sdk::{PluginError, Toolchain, log};
 
 use crate::facts::Facts;
 use crate::generators::{Generator, Tool};
 use crate::plain::Plain;
+use crate::releases::{Archive, Check, Program};
 
 /// Left out of the tree. `.well-known` is not among them: it is made to be served.
 const NOT_SERVED: [&str; 16] = [
@@ -66,9 +67,16 @@ fn collect(root: &str) -> Step {
     step
 }
 
-/// The plan of a site that a generator builds.
-pub(crate) fn generated(facts: &Facts<'_>, site: &Generator) -> BuildPlan {
-    let (toolchain, tool) = tool(facts, site);
+/// The plan of a site that a generator builds on this platform.
+///
+/// # Errors
+/// Code `static.platform-unsupported`: the generator is a program that there is none of for the platform.
+pub(crate) fn generated(
+    facts: &Facts<'_>,
+    site: &Generator,
+    platform: &str,
+) -> Result<BuildPlan, PluginError> {
+    let (toolchain, tool) = tool(facts, site, platform)?;
     let mut copy = layout::source();
     copy.chown = None;
     let mut build = layout::on(&tool, "build", "build the site").op(copy);
@@ -91,24 +99,36 @@ pub(crate) fn generated(facts: &Facts<'_>, site: &Generator) -> BuildPlan {
     plan.outputs.push(layout::site(&build, root.trim_end_matches('/').to_owned(), spa, not_found));
     plan.steps.extend([tool, build]);
     plan.toolchains.push(toolchain);
-    plan
+    Ok(plan)
 }
 
 /// The step that has the generator.
-fn tool(facts: &Facts<'_>, site: &Generator) -> (Toolchain, Step) {
+fn tool(
+    facts: &Facts<'_>,
+    site: &Generator,
+    platform: &str,
+) -> Result<(Toolchain, Step), PluginError> {
     let toolchain = toolchain(facts, site);
     let base = Base::Toolchains(vec![toolchain.clone()]);
     let step = Step::new("generator", format!("install {}", site.name), base);
     let step = match &site.tool {
         Tool::Hugo { version, modules, npm } => {
-            hugo(facts, step, version.as_deref(), *modules, *npm)
+            let archive = hugo_archive(version.as_deref(), platform)?;
+            hugo(facts, step, archive.as_ref(), *modules, *npm)
         }
         Tool::Debian(packages) => step.op(apt(packages)),
-        Tool::Release { program, url } => release(step, program, url),
+        Tool::Release { program, version } => {
+            let asked = version.as_deref();
+            let exact = asked.and_then(exact);
+            if let (Some(asked), None) = (asked, exact) {
+                log::warn(unnamed(*program, asked, program.usual()));
+            }
+            release(step, &program.archive(exact.unwrap_or(program.usual()), platform)?)
+        }
         Tool::Pip { requirements, packages } => pip(facts, step, requirements.as_deref(), packages),
         Tool::Bundle => bundle(facts, step),
     };
-    (toolchain, step)
+    Ok((toolchain, step))
 }
 
 fn toolchain(facts: &Facts<'_>, site: &Generator) -> Toolchain {
@@ -128,29 +148,56 @@ fn apt<S: AsRef<str>>(packages: &[S]) -> Run {
     .network()
 }
 
-fn hugo(facts: &Facts<'_>, step: Step, version: Option<&str>, modules: bool, npm: bool) -> Step {
-    let wanted = version.map(|version| version.trim_start_matches('v'));
-    let whole = |version: &&str| {
-        version.split('.').count() == 3 && !version.contains([' ', '<', '>', '^', '~'])
+/// The archive of the Hugo that is asked for; none where Debian's will do.
+///
+/// # Errors
+/// Code `static.platform-unsupported`.
+fn hugo_archive(wanted: Option<&str>, platform: &str) -> Result<Option<Archive>, PluginError> {
+    let Some(wanted) = wanted.map(|wanted| wanted.trim_start_matches('v')) else {
+        return Ok(None);
     };
-    let pinned = wanted.filter(whole).filter(|version| !is_packaged(version));
+    match exact(wanted) {
+        _ if is_packaged(wanted) => Ok(None),
+        Some(version) => Program::Hugo.archive(version, platform).map(Some),
+        None => {
+            log::warn(unnamed(Program::Hugo, wanted, "Debian's 0.111.3"));
+            Ok(None)
+        }
+    }
+}
+
+/// A version that names one release, without its `v`.
+fn exact(requirement: &str) -> Option<&str> {
+    let version = requirement.trim_start_matches('v');
+    let whole = version.split('.').count() == 3;
+    let digits =
+        version.split('.').all(|part| part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty());
+    (whole && digits).then_some(version)
+}
+
+/// What to say of a version that names no release.
+fn unnamed(program: Program, asked: &str, taken: &str) -> String {
+    format!(
+        "{title} {asked} names no single release, so {taken} is used: write the whole version, such as {usual}",
+        title = program.title(),
+        usual = program.usual()
+    )
+}
+
+fn hugo(
+    facts: &Facts<'_>,
+    step: Step,
+    archive: Option<&Archive>,
+    modules: bool,
+    npm: bool,
+) -> Step {
     let mut packages = Vec::new();
-    packages.extend(pinned.is_none().then_some("hugo"));
+    packages.extend(archive.is_none().then_some("hugo"));
     packages.extend(modules.then_some(["golang-go", "git"]).into_iter().flatten());
     packages.extend(npm.then_some(["nodejs", "npm"]).into_iter().flatten());
     let mut step = if packages.is_empty() { step } else { step.op(apt(&packages)) };
-    match (pinned, wanted) {
-        (Some(version), _) => {
-            let url = format!(
-                "https://github.com/gohugoio/hugo/releases/download/v{version}/hugo_extended_{version}_linux-amd64.tar.gz"
-            );
-            step = release(step, "hugo", &url);
-        }
-        (None, Some(wanted)) if !is_packaged(wanted) => log::warn(format!(
-            "Hugo {wanted} names no single release, so Debian's 0.111.3 is used: write the whole version, \
-             such as 0.121.1"
-        )),
-        _ => {}
+    if let Some(archive) = archive {
+        step = release(step, archive);
     }
     if npm {
         let copy = layout::files(["package.json", "package-lock.json", "npm-shrinkwrap.json"]);
@@ -168,18 +215,41 @@ fn is_packaged(version: &str) -> bool {
     version == line || version == format!("{line}.3")
 }
 
-/// A program out of the archive of a release.
-fn release(mut step: Step, program: &str, url: &str) -> Step {
-    let archive = format!("/tmp/{program}.tar.gz");
-    step.ops.push(Op::Fetch(Fetch {
-        url: url.to_owned(),
-        sha256: None,
-        dest: archive.clone(),
-        chown: None,
-        chmod: None,
-    }));
-    let unpack = format!("tar -xzf {archive} -C /usr/local/bin {program} && rm {archive}");
-    step.op(Run::shell(unpack))
+/// A program out of the archive of a release, checked as far as that can be.
+fn release(mut step: Step, archive: &Archive) -> Step {
+    let Archive { program, name, folder, check } = archive;
+    let mut fetch = |name: &str, sha256: Option<&str>| {
+        step.ops.push(Op::Fetch(Fetch {
+            url: format!("{folder}/{name}"),
+            sha256: sha256.map(str::to_owned),
+            dest: format!("/tmp/{name}"),
+            chown: None,
+            chmod: None,
+        }));
+    };
+    let unpack = format!("tar -xzf /tmp/{name} -C /usr/local/bin {program} && rm /tmp/{name}");
+    let line = match check {
+        Check::Known(sum) => {
+            fetch(name, Some(sum));
+            unpack
+        }
+        Check::Listed(list) => {
+            fetch(list, None);
+            fetch(name, None);
+            // Nothing to check is an error, too: the list does not name the archive then.
+            let checked = format!("grep -F '  {name}' {list} | sha256sum --check");
+            format!("cd /tmp && {checked} && {unpack} && rm {list}")
+        }
+        Check::Unknown => {
+            log::warn(format!(
+                "no checksum of {} is known, so it is taken as it comes: the release publishes none",
+                archive.url()
+            ));
+            fetch(name, None);
+            unpack
+        }
+    };
+    step.op(Run::shell(line))
 }
 
 fn pip(facts: &Facts<'_>, step: Step, requirements: Option<&str>, packages: &[String]) -> Step {

@@ -1,7 +1,7 @@
 use windlass_plugin_common::outline::outline;
 use windlass_sdk::plan::{Artifact, Op, StaticOutput};
 use windlass_sdk::testing::Harness;
-use windlass_sdk::{DetectReport, Detection};
+use windlass_sdk::{DetectReport, Detection, PluginError};
 
 use super::Static;
 
@@ -306,4 +306,75 @@ fn a_build_command_runs_before_a_plain_site_is_served() {
     let (_, plan) = planned(&[("make.sh", ""), ("index.html", "")], settings);
     assert!(plan.contains("step build (build) on debian"), "{plan}");
     assert!(plan.contains("files of build in /app/out"), "{plan}");
+}
+
+/// What a plan for a platform fetches and checks: addresses with their checksums, and the command after them.
+fn fetched(files: &[(&str, &str)], platform: &str) -> Result<Vec<String>, PluginError> {
+    let folder = folder(files);
+    let mut harness = Harness::new(folder.path());
+    platform.clone_into(&mut harness.context.platform);
+    let (_, plan) = harness.detect_and_plan::<Static>()?;
+    let said = |op: &Op| match op {
+        Op::Fetch(fetch) => {
+            Some(format!("{} {}", fetch.url, fetch.sha256.as_deref().unwrap_or("unchecked")))
+        }
+        Op::Run(run) => run.argv.last().cloned(),
+        _ => None,
+    };
+    Ok(plan.steps[0].ops.iter().filter_map(said).collect())
+}
+
+#[test]
+fn a_generator_is_fetched_for_the_platform_and_checked() {
+    let zola = [("config.toml", "base_url = 'x'"), CONTENT];
+    for (platform, machine, sum) in [
+        (
+            "linux/amd64",
+            "x86_64",
+            "ca7ed5b33a739c5b5b35a0e207e5c3578a652cd12b61c675763b3ff34c322d08",
+        ),
+        (
+            "linux/arm64",
+            "aarch64",
+            "91b428514d1c6b5674ed0e7ec244152b98c0a3eb6b63bb2c887e5966f185f7fa",
+        ),
+    ] {
+        let name = format!("zola-v0.20.0-{machine}-unknown-linux-gnu.tar.gz");
+        let address =
+            format!("https://github.com/getzola/zola/releases/download/v0.20.0/{name} {sum}");
+        let unpack = format!("tar -xzf /tmp/{name} -C /usr/local/bin zola && rm /tmp/{name}");
+        assert_eq!(fetched(&zola, platform).unwrap(), [address, unpack]);
+    }
+    let pinned = [zola[0], zola[1], (".zola-version", "0.19.2\n")];
+    let error = fetched(&pinned, "linux/arm64").unwrap_err();
+    assert_eq!(error.code, "static.platform-unsupported");
+    assert!(error.hint.unwrap().contains("zola = \"0.20.0\""));
+    let error = fetched(&zola, "linux/s390x").unwrap_err();
+    assert!(error.message.contains("linux/s390x"), "{}", error.message);
+    let old = [zola[0], zola[1], (".zola-version", "0.17.2\n")];
+    let taken = fetched(&old, "linux/amd64").unwrap();
+    assert!(taken[0].ends_with("zola-v0.17.2-x86_64-unknown-linux-gnu.tar.gz unchecked"));
+}
+
+#[test]
+fn a_pinned_hugo_is_checked_with_the_list_of_its_release() {
+    let files = [("hugo.toml", ""), CONTENT, (".hugo-version", "0.121.1\n")];
+    let folder = "https://github.com/gohugoio/hugo/releases/download/v0.121.1";
+    let name = "hugo_extended_0.121.1_linux-arm64.tar.gz";
+    let list = "hugo_0.121.1_checksums.txt";
+    assert_eq!(
+        fetched(&files, "linux/arm64").unwrap(),
+        [
+            format!("{folder}/{list} unchecked"),
+            format!("{folder}/{name} unchecked"),
+            format!(
+                "cd /tmp && grep -F '  {name}' {list} | sha256sum --check && \
+                 tar -xzf /tmp/{name} -C /usr/local/bin hugo && rm /tmp/{name} && rm {list}"
+            ),
+        ]
+    );
+    // Debian has its own for every platform.
+    let packaged = [files[0], files[1]];
+    let taken = fetched(&packaged, "linux/s390x").unwrap();
+    assert!(taken[0].contains("apt-get install"), "{taken:?}");
 }

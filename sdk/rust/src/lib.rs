@@ -2,7 +2,7 @@
 //!
 //! Implement the trait of each stage that the plugin fills, and export the type with [`export!`].
 //! The crate is built for `wasm32-wasip2` as a `cdylib`; add `rlib` and the same code is tested
-//! natively with [`testing::Harness`].
+//! natively with [`testing::App`] and [`testing::Harness`].
 //!
 //! ```toml
 //! [lib]
@@ -35,10 +35,8 @@
 //! }
 //!
 //! // The same logic, natively, on a folder:
-//! let folder = tempfile::tempdir().unwrap();
-//! std::fs::write(folder.path().join("hugo.toml"), "").unwrap();
-//! let report = windlass_sdk::testing::Harness::new(folder.path()).detect::<Hugo>().unwrap();
-//! assert_eq!(report.detections[0].id, "hugo");
+//! let app = windlass_sdk::testing::App::<Hugo>::new(&[("hugo.toml", "")]);
+//! assert_eq!(app.found().id, "hugo");
 //! ```
 //!
 //! **Invariant: a plugin is pure.** What a stage returns may depend on its arguments and on the

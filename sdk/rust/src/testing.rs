@@ -1,8 +1,13 @@
 //! Runs a plugin's logic on a folder, natively: the same code as in the component, without
 //! WebAssembly, with the host's rules for reading the source.
+//!
+//! [`Harness`] is the folder and what the plugin is told; [`App`] asks one plugin about it, and panics
+//! where something is not as a test expects it.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::health::{Observation, Policy, Process, Verdict};
 use crate::images::ImageConfig;
@@ -17,8 +22,7 @@ use crate::{
 ///
 /// ```
 /// # use windlass_sdk::testing::Harness;
-/// let folder = tempfile::tempdir().unwrap();
-/// let harness = Harness::new(folder.path())
+/// let harness = Harness::with_files(&[("apps/web/app.json", "{}")])
 ///     .app_dir("apps/web")
 ///     .settings(r#"{"run":{"port":8080}}"#)
 ///     .variables(["DATABASE_URL"]);
@@ -27,6 +31,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Harness {
     folder: PathBuf,
+    /// The folder, if it goes with the harness.
+    _temporary: Option<Arc<tempfile::TempDir>>,
     images: BTreeMap<String, ImageConfig>,
     /// What the plugin is told; change it at will.
     pub context: Context,
@@ -39,7 +45,27 @@ impl Harness {
     /// A harness for a folder with an empty context.
     pub fn new(folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref().to_owned();
-        Self { folder, images: BTreeMap::new(), context: Context::empty() }
+        Self { folder, _temporary: None, images: BTreeMap::new(), context: Context::empty() }
+    }
+
+    /// A harness for a new folder with these files, path and text of each. The folder goes with the last
+    /// clone of the harness.
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    pub fn with_files(files: &[(&str, &str)]) -> Self {
+        match write(files) {
+            Ok(folder) => {
+                let harness = Self::new(folder.path());
+                Self { _temporary: Some(Arc::new(folder)), ..harness }
+            }
+            Err(error) => panic!("the files of a test cannot be written: {error}"),
+        }
+    }
+
+    /// The folder: the source's root.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The application lies in this folder of the source.
@@ -145,4 +171,158 @@ impl Harness {
         crate::native::set_images(self.images.clone());
         crate::native::with_root(&self.folder, || f(&source))
     }
+}
+
+fn write(files: &[(&str, &str)]) -> std::io::Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        std::fs::write(path, text)?;
+    }
+    Ok(folder)
+}
+
+/// An application and the plugin that is asked about it.
+///
+/// ```
+/// # use windlass_sdk::{Context, DetectReport, Detection, Detector, PluginError, Source};
+/// # use windlass_sdk::testing::App;
+/// struct Hugo;
+///
+/// impl Detector for Hugo {
+///     fn detect(_: &Context, source: &Source) -> Result<DetectReport, PluginError> {
+///         if !source.exists("hugo.toml") {
+///             return Ok(DetectReport::near_miss("hugo", "there is no hugo.toml"));
+///         }
+///         Ok(Detection::new("hugo", "Hugo", "static").confidence(90).into())
+///     }
+/// }
+///
+/// assert_eq!(App::<Hugo>::new(&[("hugo.toml", "")]).found().id, "hugo");
+/// assert_eq!(App::<Hugo>::new(&[]).nothing(), "there is no hugo.toml");
+/// ```
+#[derive(Debug)]
+pub struct App<P> {
+    /// The application, and what the plugin is told.
+    pub harness: Harness,
+    plugin: PhantomData<P>,
+}
+
+impl<P> App<P> {
+    /// An application of these files, path and text of each: see [`Harness::with_files`].
+    ///
+    /// # Panics
+    /// When the files cannot be written.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        Self { harness: Harness::with_files(files), plugin: PhantomData }
+    }
+
+    /// The same application with these settings: see [`Harness::settings`].
+    #[must_use]
+    pub fn settings(mut self, json: &str) -> Self {
+        self.harness = self.harness.settings(json);
+        self
+    }
+}
+
+impl<P: Detector> App<P> {
+    /// [`Detector::detect`]
+    ///
+    /// # Panics
+    /// When the plugin fails.
+    #[track_caller]
+    pub fn detect(&self) -> DetectReport {
+        succeeded(self.harness.detect::<P>())
+    }
+
+    /// The first detection.
+    ///
+    /// # Panics
+    /// When there is none, with the near misses.
+    #[track_caller]
+    pub fn found(&self) -> Detection {
+        let report = self.detect();
+        let none = || panic!("nothing was detected: {:?}", report.near_misses);
+        report.detections.into_iter().next().unwrap_or_else(none)
+    }
+
+    /// The first detection, which can be built.
+    ///
+    /// # Panics
+    /// When there is none, it is refused, or it names no sign or no toolchain.
+    #[track_caller]
+    pub fn buildable(&self) -> Detection {
+        let found = self.found();
+        assert_eq!(found.refusal, None, "{} is refused", found.id);
+        assert!(!found.evidence.is_empty() && !found.toolchains.is_empty(), "{found:?}");
+        found
+    }
+
+    /// Why the first detection is refused.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn refusal(&self) -> PluginError {
+        let found = self.found();
+        found.refusal.unwrap_or_else(|| panic!("{} is not refused", found.id))
+    }
+
+    /// Why nothing was detected: the reasons of the near misses, with `; ` between them.
+    ///
+    /// # Panics
+    /// When something was.
+    #[track_caller]
+    pub fn nothing(&self) -> String {
+        let report = self.detect();
+        assert!(report.detections.is_empty(), "{:?}", report.detections);
+        report.near_misses.into_iter().map(|miss| miss.reason).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl<P: Detector + Builder> App<P> {
+    /// The plan for the first detection.
+    ///
+    /// # Panics
+    /// When there is none, or the plugin fails.
+    #[track_caller]
+    pub fn plan(&self) -> BuildPlan {
+        succeeded(self.harness.plan::<P>(&self.found()))
+    }
+
+    /// Program and arguments of the plan's first process, which is the web process if there is one.
+    ///
+    /// # Panics
+    /// When there is no plan, or nothing is run.
+    #[track_caller]
+    pub fn web(&self) -> Vec<String> {
+        let first = self.plan().processes.into_iter().next();
+        first.unwrap_or_else(|| panic!("the plan runs nothing")).argv
+    }
+
+    /// The same as one line, with spaces between the words.
+    ///
+    /// # Panics
+    /// As [`App::web`].
+    #[track_caller]
+    pub fn line(&self) -> String {
+        self.web().join(" ")
+    }
+
+    /// The warnings that go with the plan for the first detection.
+    ///
+    /// # Panics
+    /// When nothing was detected.
+    #[track_caller]
+    pub fn warnings(&self) -> Vec<String> {
+        let chosen = self.found();
+        let (_, log) = self.harness.run(|source| P::plan(&self.harness.context, source, &chosen));
+        log.into_iter().filter(|(level, _)| *level == Level::Warn).map(|(_, line)| line).collect()
+    }
+}
+
+#[track_caller]
+fn succeeded<T>(answer: Result<T, PluginError>) -> T {
+    answer.unwrap_or_else(|error| panic!("the plugin failed: {error:?}"))
 }

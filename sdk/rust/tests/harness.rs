@@ -1,14 +1,9 @@
 //! The native harness keeps the rules of the real host: see `host/sandbox/tests` for the same on a
 //! component.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
 use std::os::unix::fs::symlink;
 
-use windlass_sdk::testing::Harness;
+use windlass_sdk::testing::{App, Harness};
 use windlass_sdk::{
     Context, DetectReport, Detection, Detector, PluginError, ReadError, Source, log,
 };
@@ -37,49 +32,37 @@ windlass_sdk::export! {
     capabilities: [("http", "to show that it parses")],
 }
 
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    folder
-}
-
 #[test]
 fn a_detector_runs_on_a_folder_with_the_settings_that_it_is_given() {
-    let folder = folder(&[("apps/web/app.json", r#"{"main":"x"}"#)]);
-    let harness = Harness::new(folder.path())
-        .app_dir("apps/web")
-        .settings(r#"{"build":{"toolchain":{"probe":"2"}}}"#);
+    let root = Harness::with_files(&[("apps/web/app.json", r#"{"main":"x"}"#)]);
+    let harness =
+        root.clone().app_dir("apps/web").settings(r#"{"build":{"toolchain":{"probe":"2"}}}"#);
     let found = harness.detect::<Probe>().unwrap().detections.remove(0);
     assert_eq!(found.confidence, 90);
     assert_eq!(found.toolchains[0].requirement, "2");
     assert_eq!(found.notes::<serde_json::Value>().unwrap()["main"], "x");
-    assert!(Harness::new(folder.path()).detect::<Probe>().unwrap().detections.is_empty());
+    assert!(root.detect::<Probe>().unwrap().detections.is_empty());
 }
 
 #[test]
 fn a_broken_file_is_an_error_that_names_file_and_line() {
-    let folder = folder(&[("app.json", "{\n  \"main\": oops\n}")]);
-    let error = Harness::new(folder.path()).detect::<Probe>().unwrap_err();
+    let harness = Harness::with_files(&[("app.json", "{\n  \"main\": oops\n}")]);
+    let error = harness.detect::<Probe>().unwrap_err();
     assert_eq!(error.code, "source.invalid-json");
     assert!(error.message.contains("app.json") && error.message.contains("line 2"), "{error:?}");
 }
 
 #[test]
 fn the_log_of_a_run_comes_back_with_it() {
-    let folder = folder(&[]);
-    let harness = Harness::new(folder.path());
+    let harness = Harness::with_files(&[]);
     let (_, log) = harness.run(|source| Probe::detect(&harness.context, source));
     assert_eq!(log, [(log::Level::Warn, "looked".to_owned())]);
 }
 
 #[test]
 fn nothing_outside_the_source_is_read() {
-    let folder = folder(&[("outside", "secret"), ("source/inside/file", "12345")]);
-    let source = folder.path().join("source");
+    let files = Harness::with_files(&[("outside", "secret"), ("source/inside/file", "12345")]);
+    let source = files.folder().join("source");
     symlink("../outside", source.join("out")).unwrap();
     symlink("inside/file", source.join("in")).unwrap();
     let (seen, _) = Harness::new(&source).run(|source| {
@@ -98,14 +81,14 @@ fn nothing_outside_the_source_is_read() {
 
 #[test]
 fn a_listing_is_sorted_below_the_application_and_without_git() {
-    let folder = folder(&[
+    let harness = Harness::with_files(&[
         ("app/b/c.html", ""),
         ("app/a.html", ""),
         ("app/d.txt", ""),
         ("app/.git/config", ""),
         ("other/e.html", ""),
-    ]);
-    let harness = Harness::new(folder.path()).app_dir("app");
+    ])
+    .app_dir("app");
     let list = |globs: &[&str]| harness.run(|source| source.files(globs)).0.unwrap();
     assert_eq!(list(&[]), ["a.html", "b/c.html", "d.txt"]);
     assert_eq!(list(&["*.html"]), ["a.html"]);
@@ -121,11 +104,30 @@ fn a_listing_is_sorted_below_the_application_and_without_git() {
 
 #[test]
 fn a_file_is_asked_for_once() {
-    let folder = folder(&[("app.json", "{}")]);
-    let ((before, after), _) = Harness::new(folder.path()).run(|source| {
+    let harness = Harness::with_files(&[("app.json", "{}")]);
+    let ((before, after), _) = harness.run(|source| {
         source.prefetch(&["app.json"]);
-        std::fs::remove_file(folder.path().join("app.json")).unwrap();
+        std::fs::remove_file(harness.folder().join("app.json")).unwrap();
         (source.exists("app.json"), source.exists("package.json"))
     });
     assert!(before && !after);
+}
+
+#[test]
+fn a_folder_of_files_goes_with_the_last_clone_of_its_harness() {
+    let harness = Harness::with_files(&[("apps/web/app.json", "{}")]);
+    let folder = harness.folder().to_owned();
+    let clone = harness.clone();
+    drop(harness);
+    assert!(clone.folder().join("apps/web/app.json").is_file());
+    drop(clone);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn an_application_is_asked_for_its_first_detection_or_for_what_is_missing() {
+    let app = App::<Probe>::new(&[("app.json", r#"{"main":"x"}"#)]);
+    let app = app.settings(r#"{"build":{"toolchain":{"probe":"2"}}}"#);
+    assert_eq!(app.found().toolchains[0].requirement, "2");
+    assert_eq!(App::<Probe>::new(&[]).nothing(), "there is no app.json");
 }

@@ -281,3 +281,55 @@ pub(crate) const FAMILIES: &[Family] = &[
     assembled("cobol", lines::COBOL, Assembly::Debian(&debian::COBOL)),
     assembled("scheme", lines::SCHEME, Assembly::Debian(&debian::SCHEME)),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::requirement::Requirement;
+    use super::*;
+
+    /// The plugins' own table. They cannot see this one, and follow another platform's file only to versions
+    /// that theirs has.
+    const OFFERED: &str = include_str!("../../../../plugins/common/src/others/offered.rs");
+
+    /// Toolchain and range of each of its rows.
+    fn offered() -> Vec<(&'static str, Requirement)> {
+        let table = OFFERED.split("const OFFERED").nth(1).unwrap().split("];").next().unwrap();
+        let row = |line: &'static str| match line.split('"').collect::<Vec<_>>()[..] {
+            [_, name, _, range, _] => (name, Requirement::parse(range).unwrap()),
+            _ => panic!("this is no row: {line}"),
+        };
+        table.lines().filter(|line| line.trim().starts_with("(\"")).map(row).collect()
+    }
+
+    /// The line right below this one, where its number says which that is.
+    fn below(line: &Line) -> Option<Version> {
+        let (major, minor, _) = line.from;
+        if line.until == (major + 1, 0, 0) {
+            return major.checked_sub(1).map(|major| (major, 0, 0));
+        }
+        minor.checked_sub(1).map(|minor| (major, minor, 0))
+    }
+
+    #[test]
+    fn the_plugins_know_the_versions_that_there_are() {
+        let rows = offered();
+        assert!(rows.len() > 10, "the table of the plugins does not read");
+        for (name, range) in rows {
+            let family = FAMILIES.iter().find(|family| family.name == name);
+            let lines = family.unwrap_or_else(|| panic!("there is no toolchain {name}")).lines;
+            for line in lines {
+                assert!(range.meets(line.from, line.until), "{name} lacks {}", line.version);
+            }
+            let has = |version: &Version| {
+                lines.iter().any(|line| line.from <= *version && *version < line.until)
+            };
+            let newest = lines.iter().map(|line| line.until).max().unwrap();
+            // A line of Java that is not there gets the next one above it.
+            let replaced = |version: &Version| name == "java" && *version < newest;
+            let beside = lines.iter().flat_map(|line| below(line).into_iter().chain([line.until]));
+            for version in beside.filter(|version| !has(version) && !replaced(version)) {
+                assert!(!range.allows(version), "{name} {version:?} is not there");
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ fn check(files: &[(&str, &str)], id: &str, confidence: u8, start: &str) {
     let found = app.found();
     assert_eq!(found.id, id, "{found:?}");
     assert!((confidence..confidence + 10).contains(&found.confidence), "{}", found.confidence);
-    assert_eq!(app.web().join(" "), start);
+    assert_eq!(app.line(), start);
 }
 
 #[test]

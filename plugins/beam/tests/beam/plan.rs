@@ -25,6 +25,22 @@ fn phoenix_with_packages_for_its_assets() {
 }
 
 #[test]
+fn node_is_the_one_that_the_assets_or_the_application_ask_for() {
+    let node = |more: &[(&str, &str)]| {
+        let files = [&[("mix.exs", PHOENIX), ("assets/package.json", "{}")], more].concat();
+        let plan = app(&files).plan();
+        let node = plan.toolchains.into_iter().find(|one| one.name == "node");
+        node.map(|one| one.requirement).unwrap_or_default()
+    };
+    let tools = (".tool-versions", "elixir 1.18.4\nnodejs 24.1.0\n");
+    assert_eq!(node(&[]), "22");
+    assert_eq!(node(&[tools]), "24.1.0");
+    assert_eq!(node(&[tools, ("assets/.nvmrc", "20")]), "20");
+    let plan = app(&[("mix.exs", PHOENIX), tools]).plan();
+    assert!(plan.toolchains.iter().all(|one| one.name != "node"), "no packages, no Node.js");
+}
+
+#[test]
 fn elixir_without_dependencies() {
     insta::assert_snapshot!(outline(&app(&[("mix.exs", MIX)]).plan()));
 }

@@ -1,5 +1,5 @@
 //! Which versions of toolchains can be had, as far as another platform's file matters: what it asks for in
-//! vain is ignored. The host's table of bases decides; a version that is missing here is only ignored.
+//! vain is ignored. The host's table of bases decides; a test of `windlass-build` compares the two.
 
 use crate::version::npm;
 
@@ -18,8 +18,8 @@ const OFFERED: [(&str, &str); 19] = [
     ("elixir", ">=1.14 <1.20"),
     ("erlang", ">=25 <29"),
     ("gleam", "1"),
-    ("dotnet", ">=6 <11"),
-    ("dotnet-sdk", ">=6 <11"),
+    ("dotnet", "6.0 || 7.0 || 8.0 || 9.0 || 10.0"),
+    ("dotnet-sdk", "6.0 || 7.0 || 8.0 || 9.0 || 10.0"),
     ("dart", "2 || 3"),
     ("swift", "5.10 || >=6.0 <6.4"),
     ("crystal", ">=1.14 <1.21"),

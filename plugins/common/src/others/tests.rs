@@ -309,11 +309,9 @@ fn netlify_vercel_and_redirects() {
 
 #[test]
 fn the_first_file_is_heard_and_all_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("railway.json", r#"{"deploy":{"startCommand":"a"}}"#);
-    write("fly.toml", "[build]\ndockerfile = 'Nowhere'\n[processes]\nweb = 'b'\nq = 'c'\n");
-    let harness = windlass_sdk::testing::Harness::new(folder.path());
+    let railway = ("railway.json", r#"{"deploy":{"startCommand":"a"}}"#);
+    let fly = ("fly.toml", "[build]\ndockerfile = 'Nowhere'\n[processes]\nweb = 'b'\nq = 'c'\n");
+    let harness = windlass_sdk::testing::Harness::with_files(&[railway, fly]);
     let (others, _) = harness.run(read);
     assert_eq!(others.value(&Field::Start), Some("a"));
     assert_eq!(others.get(&Field::Start).unwrap().1, "railway.json");

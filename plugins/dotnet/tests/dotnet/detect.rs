@@ -1,6 +1,7 @@
 //! What the plugin recognises.
 
 use crate::support::app;
+use windlass_plugin_common::outline::outline;
 
 pub(crate) const WEB: &str = "<Project Sdk=\"Microsoft.NET.Sdk.Web\">\n  <PropertyGroup>\n    \
     <TargetFramework>net8.0</TargetFramework>\n  </PropertyGroup>\n</Project>\n";
@@ -157,14 +158,64 @@ fn versions_come_from_the_project_and_its_props() {
     assert_eq!(error.code, "dotnet.version-unsupported");
     let warnings = app(&[("a.csproj", WEB)]).warnings();
     assert!(warnings[0].contains("support for .NET 8.0 ended on 2026-11-10"), "{warnings:?}");
-    let newer = [("a.csproj", WEB), ("global.json", r#"{"sdk":{"version":"9.0.100"}}"#)];
-    let names: Vec<_> = app(&newer)
-        .plan()
-        .toolchains
-        .into_iter()
-        .map(|one| format!("{} {}", one.name, one.requirement))
-        .collect();
-    assert_eq!(names, ["dotnet 8.0", "dotnet-sdk 9.0"]);
+    for pin in [
+        ("global.json", r#"{"sdk":{"version":"9.0.100"}}"#),
+        (".tool-versions", "dotnet 9.0.100\n"),
+        ("mise.toml", "[tools]\ndotnet = '9'\n"),
+        (".mise.toml", "[tools]\ndotnet = '9'\n"),
+    ] {
+        let toolchains = app(&[("a.csproj", WEB), pin]).plan().toolchains;
+        let name = |one: windlass_sdk::Toolchain| format!("{} {}", one.name, one.requirement);
+        let names: Vec<_> = toolchains.into_iter().map(name).collect();
+        assert_eq!(names, ["dotnet 8.0", "dotnet-sdk 9.0"], "{pin:?}");
+    }
+}
+
+#[test]
+fn the_settings_name_the_runtime() {
+    let set = |files: &[(&str, &str)], version: &str| {
+        let settings = format!(r#"{{"build":{{"toolchain":{{"dotnet":"{version}"}}}}}}"#);
+        app(files).settings(&settings)
+    };
+    let names = |app: &crate::support::App| {
+        let plan = app.plan();
+        let rolls = format!("{plan:?}").contains("DOTNET_ROLL_FORWARD");
+        let name = |one: &windlass_sdk::Toolchain| format!("{} {}", one.name, one.requirement);
+        (plan.toolchains.iter().map(name).collect::<Vec<_>>().join(", "), rolls)
+    };
+    let warned = |app: &crate::support::App| {
+        app.warnings().into_iter().any(|line| line.contains("does not start on an older one"))
+    };
+    // A newer one must be told to take the program.
+    let newer = set(&[("a.csproj", WEB)], "10.0");
+    assert_eq!(names(&newer), ("dotnet 10.0, dotnet-sdk 10.0".to_owned(), true));
+    assert_eq!(newer.found().toolchains[0].requirement, "10.0");
+    assert!(!warned(&newer));
+    let same = set(&[("a.csproj", WEB)], "8");
+    assert_eq!(names(&same), ("dotnet 8.0, dotnet-sdk 8.0".to_owned(), false));
+    assert!(!warned(&same));
+    // An older one is given, with a warning; what builds stays new enough.
+    let net9 = WEB.replace("net8.0", "net9.0");
+    let older = set(&[("a.csproj", &net9)], "8.0");
+    assert_eq!(names(&older), ("dotnet 8.0, dotnet-sdk 9.0".to_owned(), false));
+    assert!(warned(&older));
+    // Of several frameworks the newest that the runtime takes.
+    let several = WEB.replace(
+        "<TargetFramework>net8.0</TargetFramework>",
+        "<TargetFrameworks>net6.0;net9.0</TargetFrameworks>",
+    );
+    let several = set(&[("a.csproj", &several)], "8.0");
+    assert_eq!(names(&several), ("dotnet 8.0, dotnet-sdk 8.0".to_owned(), true));
+    assert!(outline(&several.plan()).contains("-f net6.0") && !warned(&several));
+    let config =
+        r#"{"runtimeOptions":{"framework":{"name":"Microsoft.AspNetCore.App","version":"8.0.0"}}}"#;
+    let published = set(&[("shop.dll", ""), ("shop.runtimeconfig.json", config)], "9.0");
+    assert_eq!(names(&published), ("dotnet 9.0".to_owned(), true));
+    // A site in the browser is built with it and has no runtime.
+    let wasm = WEB.replace("Sdk.Web", "Sdk.BlazorWebAssembly");
+    let wasm = set(&[("Client.csproj", &wasm)], "7.0");
+    assert_eq!(names(&wasm).0, "dotnet-sdk 8.0");
+    assert!(!warned(&wasm));
 }
 
 #[test]

@@ -77,4 +77,28 @@ fn node_is_there_where_the_build_calls_it() {
     let spa = WEB.replace("<TargetF", "<SpaRoot>ClientApp\\</SpaRoot><TargetF");
     let text = outline(&app(&[("shop.csproj", &spa)]).plan());
     assert!(text.contains("usr/local/lib/node_modules/** of node to /"), "{text}");
+    assert!(text.contains("on node 22\n"), "{text}");
+}
+
+#[test]
+fn node_is_the_one_that_the_files_beside_its_packages_ask_for() {
+    let spa = WEB.replace("<TargetF", "<SpaRoot>..\\client\\</SpaRoot><TargetF");
+    let engine = r#"{"engines":{"node":"24"}}"#;
+    let files = [
+        ("src/shop/shop.csproj", &spa as &str),
+        ("src/client/package.json", engine),
+        ("src/shop/.node-version", "20\n"),
+        (".nvmrc", "lts/krypton\n"),
+    ];
+    let node = |files: &[(&str, &str)], settings: &str| {
+        let toolchains = app(files).settings(settings).plan().toolchains;
+        assert_eq!(toolchains[0].name, "dotnet", "what runs comes first");
+        let node = toolchains.into_iter().find(|one| one.name == "node");
+        node.map(|one| one.requirement).unwrap_or_default()
+    };
+    assert_eq!(node(&files, "{}"), "24");
+    assert_eq!(node(&[files[0], files[2], files[3]], "{}"), "20");
+    assert_eq!(node(&[files[0], files[3]], "{}"), "24");
+    assert_eq!(node(&files, r#"{"build":{"toolchain":{"node":"26"}}}"#), "26");
+    assert_eq!(node(&[("shop.csproj", WEB), files[3]], "{}"), "");
 }

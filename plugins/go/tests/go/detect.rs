@@ -10,11 +10,9 @@ const PLAIN: &str = "module example.com/shop\n\ngo 1.21\n";
 #[track_caller]
 fn check(files: &[(&str, &str)], id: &str, confidence: u8, line: &str) {
     let app = app(files);
-    let found = app.found();
-    assert_eq!((found.id.as_str(), found.confidence), (id, confidence), "{files:?}");
-    assert_eq!(found.refusal, None);
-    assert!(!found.evidence.is_empty() && !found.toolchains.is_empty());
-    assert_eq!(app.line(), line, "{files:?}");
+    let (found, start) = (app.buildable(), app.line());
+    let seen = (found.id.as_str(), found.confidence, start.as_str());
+    assert_eq!(seen, (id, confidence, line), "{files:?}");
 }
 
 #[test]
@@ -88,13 +86,13 @@ fn libraries_and_other_folders_are_none() {
         ("internal/gen/main.go", MAIN),
         ("shop_test.go", "package main\n"),
     ];
-    assert!(app(&library).reason().contains("a library"));
-    assert!(app(&[("go.mod", PLAIN)]).reason().contains("no package main"));
-    assert!(app(&[("api/go.mod", PLAIN), ("api/main.go", MAIN)]).reason().contains("api/go.mod"));
-    assert!(app(&[("goo.mod", PLAIN)]).reason().contains("did you mean \"go.mod\""));
-    assert_eq!(app(&[("README.md", ""), ("util.go", "package util\n")]).reason(), "");
+    assert!(app(&library).nothing().contains("a library"));
+    assert!(app(&[("go.mod", PLAIN)]).nothing().contains("no package main"));
+    assert!(app(&[("api/go.mod", PLAIN), ("api/main.go", MAIN)]).nothing().contains("api/go.mod"));
+    assert!(app(&[("goo.mod", PLAIN)]).nothing().contains("did you mean \"go.mod\""));
+    assert_eq!(app(&[("README.md", ""), ("util.go", "package util\n")]).nothing(), "");
     let ignored = "//go:build ignore\n\npackage main\n";
-    assert!(app(&[("go.mod", PLAIN), ("gen.go", ignored)]).reason().contains("library"));
+    assert!(app(&[("go.mod", PLAIN), ("gen.go", ignored)]).nothing().contains("library"));
 }
 
 #[test]

@@ -1,59 +1,10 @@
-//! Folders with files, for the plugin's tests.
+//! The plugin on an application of a few files.
 
 use windlass_plugin_go::Go;
-use windlass_sdk::plan::BuildPlan;
-use windlass_sdk::testing::Harness;
-use windlass_sdk::{DetectReport, Detection, PluginError};
+use windlass_sdk::testing;
 
-/// A folder with these files and the harness on it.
-pub(crate) struct App {
-    _folder: tempfile::TempDir,
-    pub(crate) harness: Harness,
-}
+pub(crate) type App = testing::App<Go>;
 
 pub(crate) fn app(files: &[(&str, &str)]) -> App {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    let harness = Harness::new(folder.path());
-    App { _folder: folder, harness }
-}
-
-impl App {
-    pub(crate) fn settings(mut self, json: &str) -> Self {
-        self.harness = self.harness.settings(json);
-        self
-    }
-
-    pub(crate) fn detect(&self) -> DetectReport {
-        self.harness.detect::<Go>().unwrap()
-    }
-
-    pub(crate) fn found(&self) -> Detection {
-        let report = self.detect();
-        report.detections.into_iter().next().unwrap_or_else(|| panic!("{:?}", report.near_misses))
-    }
-
-    pub(crate) fn refusal(&self) -> PluginError {
-        self.found().refusal.expect("no refusal")
-    }
-
-    pub(crate) fn plan(&self) -> BuildPlan {
-        self.harness.plan::<Go>(&self.found()).unwrap()
-    }
-
-    /// The first process's argument vector, as one line.
-    pub(crate) fn line(&self) -> String {
-        self.plan().processes[0].argv.join(" ")
-    }
-
-    /// Why nothing was found.
-    pub(crate) fn reason(&self) -> String {
-        let report = self.detect();
-        assert!(report.detections.is_empty(), "{:?}", report.detections);
-        report.near_misses.into_iter().map(|miss| miss.reason).collect::<Vec<_>>().join("; ")
-    }
+    App::new(files)
 }

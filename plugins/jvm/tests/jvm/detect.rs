@@ -313,6 +313,7 @@ fn versions_are_found_where_they_are_pinned() {
         (vec![("pom.xml", &plain), (".tool-versions", "java temurin-21.0.2+13.0.LTS\n")], "21"),
         (vec![("pom.xml", &plain), ("system.properties", "java.runtime.version=1.8\n")], "8"),
         (vec![("pom.xml", &plain), ("mise.toml", "[tools]\njava = '25'\n")], "25"),
+        (vec![("pom.xml", &plain), (".mise.toml", "[tools]\njava = '25'\n")], "25"),
         (vec![("pom.xml", &plain), (".java-version", "14")], "17"),
         (vec![("pom.xml", &plain)], ""),
     ] {

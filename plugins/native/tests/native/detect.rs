@@ -7,11 +7,10 @@ const CABAL: &str = "name: shop\nexecutable shop\n  main-is: Main.hs\n  build-de
 #[track_caller]
 fn check(files: &[(&str, &str)], id: &str, confidence: u8, line: &str) {
     let app = app(files);
-    let found = app.found();
-    assert_eq!((found.id.as_str(), found.confidence), (id, confidence), "{files:?}");
-    assert_eq!(found.refusal, None);
-    assert!(!found.evidence.is_empty() && found.toolchains.len() == 1);
-    assert_eq!(app.line(), line, "{files:?}");
+    let (found, start) = (app.buildable(), app.line());
+    let seen = (found.id.as_str(), found.confidence, start.as_str());
+    assert_eq!(seen, (id, confidence, line), "{files:?}");
+    assert_eq!(found.toolchains.len(), 1, "{files:?}");
 }
 
 #[test]
@@ -92,11 +91,12 @@ fn libraries_and_other_folders_are_none() {
         (&[("pubspec.yaml", "name: x\n"), ("lib/x.dart", "")], "no program in bin"),
         (&[("CMakeList.txt", "")], "did you mean"),
     ] {
-        assert!(app(files).reason().contains(reason), "{files:?}: {}", app(files).reason());
+        let nothing = app(files).nothing();
+        assert!(nothing.contains(reason), "{files:?}: {nothing}");
     }
-    assert_eq!(app(&[("Makefile", "all:\n\tdocker build .\n"), ("x.h", "")]).reason(), "");
-    assert_eq!(app(&[("Makefile", "test:\n\tgo test\n")]).reason(), "");
-    assert_eq!(app(&[("util.c", "void f(void) {}\n")]).reason(), "");
+    assert_eq!(app(&[("Makefile", "all:\n\tdocker build .\n"), ("x.h", "")]).nothing(), "");
+    assert_eq!(app(&[("Makefile", "test:\n\tgo test\n")]).nothing(), "");
+    assert_eq!(app(&[("util.c", "void f(void) {}\n")]).nothing(), "");
 }
 
 #[test]
@@ -104,12 +104,12 @@ fn examples_firmware_and_windows_are_no_applications() {
     let main = "int main(void) { return 0; }\n";
     let library =
         [("lib.c", ""), ("example.c", main), ("Makefile", "all:\n\tcc -o example example.c\n")];
-    assert_eq!(app(&library).reason(), "");
-    assert!(app(&[("platformio.ini", ""), ("src/main.cpp", main)]).reason().contains("device"));
+    assert_eq!(app(&library).nothing(), "");
+    assert!(app(&[("platformio.ini", ""), ("src/main.cpp", main)]).nothing().contains("device"));
     let window = "#include <SDL2/SDL.h>\nint main(void) { return 0; }\n";
-    assert!(app(&[("main.c", window)]).reason().contains("window"));
+    assert!(app(&[("main.c", window)]).nothing().contains("window"));
     let module = [("main.c", main), ("Makefile", "obj-m += main.o\n")];
-    assert!(app(&module).reason().contains("kernel"));
+    assert!(app(&module).nothing().contains("kernel"));
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn what_cannot_be_built_is_refused() {
     let web = [("pubspec.yaml", flutter), ("lib/main.dart", ""), ("web/index.html", "")];
     let refusal = app(&web).refusal();
     assert_eq!(refusal.code, "native.flutter-unsupported");
-    assert!(app(&web[..2]).reason().contains("for devices"));
-    assert!(app(&[("pubspec.yaml", flutter), ("lib/x.dart", "")]).reason().contains("library"));
+    assert!(app(&web[..2]).nothing().contains("for devices"));
+    assert!(app(&[("pubspec.yaml", flutter), ("lib/x.dart", "")]).nothing().contains("library"));
     let several = "project(x)\nadd_executable(one a.cpp)\nadd_executable(two b.cpp)\n";
     let files = [("CMakeLists.txt", several)];
     assert_eq!(app(&files).refusal().code, "native.several-programs");

@@ -135,6 +135,46 @@ fn each_manager_installs_what_the_member_needs() {
 }
 
 #[test]
+fn a_workspace_of_pnpm_is_freed_of_what_only_the_build_needs() {
+    let prune = |root: &str, lock: &str, start: &str| {
+        let api = format!(
+            r#"{{"name":"@x/api","dependencies":{{"fastify":"5"}},"scripts":{{"build":"tsc","start":"{start}"}}}}"#
+        );
+        let files = [
+            ("package.json", root),
+            (lock, ""),
+            ("pnpm-workspace.yaml", "packages:\n  - apps/*\n"),
+            ("apps/api/package.json", &api),
+        ];
+        let plan = app(&files).plan();
+        let step = plan.steps.iter().find(|step| step.id == "prune")?;
+        let copied = outline(&plan).contains("copy app/** of prune to /");
+        assert!(copied && step.cwd == "/app", "{plan:?}");
+        step.ops.iter().find_map(|op| match op {
+            windlass_sdk::plan::Op::Run(run) => Some(run.argv.join(" ")),
+            _ => None,
+        })
+    };
+    let root = r#"{"name":"r","private":true,"packageManager":"pnpm@10.0.0","devDependencies":{"tsx":"4"}}"#;
+    let offline = "--prefer-offline --ignore-scripts --config.modules-cache-max-age=0";
+    assert_eq!(
+        prune(root, "pnpm-lock.yaml", "node a.js").unwrap(),
+        format!("pnpm install --frozen-lockfile --filter @x/api... --filter r --prod {offline}")
+    );
+    let unnamed = root.replace(r#""name":"r","#, "");
+    assert_eq!(
+        prune(&unnamed, "pnpm-lock.yaml", "node a.js").unwrap(),
+        format!("pnpm install --frozen-lockfile --prod {offline}")
+    );
+    // Nothing says which versions are there.
+    assert_eq!(prune(root, "README.md", "node a.js"), None);
+    // The root's own development dependency runs it.
+    assert_eq!(prune(root, "pnpm-lock.yaml", "tsx a.ts"), None);
+    let kept = root.replace("devDependencies", "dependencies");
+    assert!(prune(&kept, "pnpm-lock.yaml", "tsx a.ts").is_some());
+}
+
+#[test]
 fn turborepo_builds_what_the_application_needs() {
     let root = r#"{"name":"r","workspaces":["apps/*"],"packageManager":"npm@10.0.0","devDependencies":{"turbo":"2"}}"#;
     let web = r#"{"name":"web","dependencies":{"next":"15"},"scripts":{"build":"next build"}}"#;

@@ -5,7 +5,7 @@ use std::path::Path;
 use windlass_plugin_python::Python;
 use windlass_sdk::testing::Harness;
 
-const SAMPLES: [(&str, &str, &str); 9] = [
+const SAMPLES: [(&str, &str, &str); 11] = [
     ("flask", "flask", "exec gunicorn --bind \"0.0.0.0:$PORT\" app:app"),
     ("django", "django", "exec gunicorn --bind \"0.0.0.0:$PORT\" board.wsgi:application"),
     ("fastapi", "fastapi", "exec uvicorn app.main:app --host 0.0.0.0 --port \"$PORT\""),
@@ -14,6 +14,12 @@ const SAMPLES: [(&str, &str, &str); 9] = [
     ("uv", "flask", "exec gunicorn --bind \"0.0.0.0:$PORT\" 'greeter:create_app()'"),
     ("poetry", "flask", "exec gunicorn --bind \"0.0.0.0:$PORT\" main:app"),
     ("pdm", "flask", "exec waitress-serve --listen=\"0.0.0.0:$PORT\" wsgi:application"),
+    (
+        "streamlit",
+        "streamlit",
+        "exec streamlit run app.py --server.port \"$PORT\" --server.address 0.0.0.0 --server.headless true",
+    ),
+    ("gradio", "gradio", "exec env GRADIO_SERVER_PORT=\"$PORT\" python app.py"),
     ("pipenv", "flask", "exec gunicorn --bind \"0.0.0.0:$PORT\" server:server"),
 ];
 

@@ -9,11 +9,9 @@ const AXUM: &str = "[package]\nname = \"shop\"\n[dependencies]\naxum = \"0.7\"\n
 #[track_caller]
 fn check(files: &[(&str, &str)], id: &str, confidence: u8, line: &str) {
     let app = app(files);
-    let found = app.found();
-    assert_eq!((found.id.as_str(), found.confidence), (id, confidence), "{files:?}");
-    assert_eq!(found.refusal, None);
-    assert!(!found.evidence.is_empty() && !found.toolchains.is_empty());
-    assert_eq!(app.line(), line, "{files:?}");
+    let (found, start) = (app.buildable(), app.line());
+    let seen = (found.id.as_str(), found.confidence, start.as_str());
+    assert_eq!(seen, (id, confidence, line), "{files:?}");
 }
 
 #[test]
@@ -95,22 +93,22 @@ fn several_programs_are_refused_until_one_is_named() {
 #[test]
 fn libraries_and_other_folders_are_none() {
     let library = [("Cargo.toml", PLAIN), ("src/lib.rs", ""), ("examples/x.rs", MAIN)];
-    assert!(app(&library).reason().contains("a library"));
+    assert!(app(&library).nothing().contains("a library"));
     let extension =
         "[package]\nname='x'\n[lib]\ncrate-type=['cdylib']\n[dependencies]\npyo3='0.2'\n";
-    assert!(app(&[("Cargo.toml", extension), ("src/lib.rs", "")]).reason().contains("a library"));
+    assert!(app(&[("Cargo.toml", extension), ("src/lib.rs", "")]).nothing().contains("a library"));
     let workspace = [
         ("Cargo.toml", "[workspace]\nmembers=['a']\n"),
         ("a/Cargo.toml", "[package]\nname='a'\n"),
         ("a/src/lib.rs", ""),
     ];
-    assert!(app(&workspace).reason().contains("no member"));
+    assert!(app(&workspace).nothing().contains("no member"));
     let desktop = "[package]\nname='x'\n[dependencies]\neframe='1'\n";
-    assert!(app(&[("Cargo.toml", desktop), ("src/main.rs", MAIN)]).reason().contains("window"));
-    let below = app(&[("api/Cargo.toml", PLAIN)]).reason();
+    assert!(app(&[("Cargo.toml", desktop), ("src/main.rs", MAIN)]).nothing().contains("window"));
+    let below = app(&[("api/Cargo.toml", PLAIN)]).nothing();
     assert!(below.contains("build.app_dir = \"api\""), "{below}");
-    assert!(app(&[("Cargo.tml", PLAIN)]).reason().contains("did you mean \"Cargo.toml\""));
-    assert_eq!(app(&[("README.md", ""), ("main.rs", MAIN)]).reason(), "");
+    assert!(app(&[("Cargo.tml", PLAIN)]).nothing().contains("did you mean \"Cargo.toml\""));
+    assert_eq!(app(&[("README.md", ""), ("main.rs", MAIN)]).nothing(), "");
 }
 
 #[test]

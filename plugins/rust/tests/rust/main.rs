@@ -1,7 +1,5 @@
 //! The plugin `rust` on folders, natively.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not there")]
-
 mod detect;
 mod plan;
 mod samples;

@@ -39,11 +39,11 @@ fn what_answers_requests_is_a_web_process() {
 
 #[test]
 fn other_folders_are_none() {
-    assert!(app(&[("start.sh", "#!/usr/bin/env node\n")]).reason().contains("no shell"));
-    assert!(app(&[("main.scm", "#lang racket\n")]).reason().contains("another Scheme"));
-    assert!(app(&[("starrt.sh", "")]).reason().contains("did you mean \"start.sh\""));
-    assert_eq!(app(&[("install.sh", ""), (".bashrc", "")]).reason(), "");
-    assert_eq!(app(&[("queries/highlights.scm", "")]).reason(), "");
+    assert!(app(&[("start.sh", "#!/usr/bin/env node\n")]).nothing().contains("no shell"));
+    assert!(app(&[("main.scm", "#lang racket\n")]).nothing().contains("another Scheme"));
+    assert!(app(&[("starrt.sh", "")]).nothing().contains("did you mean \"start.sh\""));
+    assert_eq!(app(&[("install.sh", ""), (".bashrc", "")]).nothing(), "");
+    assert_eq!(app(&[("queries/highlights.scm", "")]).nothing(), "");
 }
 
 #[test]

@@ -44,10 +44,12 @@ const fn case(folder: &'static str, tool: &'static str, server: Server) -> Case 
     Case { folder, tool, server }
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     case("drizzle", "Drizzle", Server::Postgres),
     case("mikro-orm", "MikroORM", Server::Postgres),
     case("node-pg-migrate", "node-pg-migrate", Server::Postgres),
+    // The tool is a development dependency of another member than the application.
+    case("pnpm-workspace", "node-pg-migrate", Server::Postgres),
     case("kysely", "Kysely", Server::Postgres),
     case("django", "Django", Server::Postgres),
     case("yoyo", "yoyo", Server::Postgres),

@@ -2,7 +2,7 @@
 //! their processes: detected as what they are, built, served, rebuilt after one changed line, and stopped.
 //!
 //! One host serves all of a run, a project each, so that a base is made once. What cannot be built where
-//! only Debian, npm, PyPI and crates.io answer is detected and planned.
+//! only Debian, npm, PyPI and crates.io answer, or is too large for a test, is detected and planned.
 
 #![expect(clippy::print_stderr, reason = "the test prints what it measured")]
 

@@ -5,11 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use windlass_plugin_common::package_json::{self, PackageJson};
 use windlass_sdk::{PluginError, Source};
 
-use crate::config::normal;
-use crate::facts::{Facts, join};
+use crate::package_json::{self, PackageJson};
+use crate::paths::{join, normal};
 
 const MEMBERS_MAX: u32 = 1_000;
 /// Where Nx keeps what describes a project.
@@ -17,35 +16,35 @@ const NX_PROJECTS: [&str; 3] = ["*/project.json", "*/*/project.json", "*/*/*/pro
 
 /// A workspace.
 #[derive(Debug)]
-pub(crate) struct Workspace {
+pub struct Workspace {
     /// Its root, from the root of the source.
-    pub(crate) folder: String,
+    pub folder: String,
     /// The files of its root.
-    pub(crate) source: Source,
+    pub source: Source,
     /// The package.json of its root; an empty one without.
-    pub(crate) package: PackageJson,
+    pub package: PackageJson,
     /// By folder, relative to its root.
-    pub(crate) members: BTreeMap<String, Member>,
+    pub members: BTreeMap<String, Member>,
     names: BTreeSet<String>,
 }
 
 /// A package or a project of a workspace.
 #[derive(Debug, Default)]
-pub(crate) struct Member {
+pub struct Member {
     /// Its package.json, if it has one that reads.
-    pub(crate) package: Option<PackageJson>,
+    pub package: Option<PackageJson>,
     /// Its project.json of Nx.
-    pub(crate) project: Option<Value>,
+    pub project: Option<Value>,
 }
 
 impl Workspace {
     /// Whether a file or folder lies in its root.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// The member that a name or a folder means.
-    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+    pub fn find(&self, name: &str) -> Option<&str> {
         let name = name.trim_start_matches("./").trim_end_matches("...").trim_matches('/');
         let called = |(dir, member): &(&String, &Member)| {
             let package = member.package.as_ref().and_then(PackageJson::name);
@@ -60,7 +59,7 @@ impl Workspace {
     }
 
     /// Folders of the members that a member needs, those that others need first; it comes last itself.
-    pub(crate) fn needed_by(&self, dir: &str) -> Vec<&str> {
+    pub fn needed_by(&self, dir: &str) -> Vec<&str> {
         let mut found = Vec::new();
         self.visit(dir, &mut Vec::new(), &mut found);
         found
@@ -88,21 +87,22 @@ impl Workspace {
     }
 }
 
-/// The workspace whose root the application's folder is.
+/// The workspace whose root this is, with its package.json and the names of its files and folders.
 ///
 /// # Errors
 /// Code `source.unreadable`.
-pub(crate) fn own(facts: &Facts) -> Result<Option<Workspace>, PluginError> {
-    let source = &facts.source;
-    let globs = globs(source, facts.package.as_ref());
+pub fn own(
+    source: &Source,
+    package: Option<&PackageJson>,
+    names: BTreeSet<String>,
+) -> Result<Option<Workspace>, PluginError> {
+    let globs = globs(source, package);
     let nx = source.is_file("nx.json");
     if globs.is_empty() && !nx {
         return Ok(None);
     }
-    let package = facts.package.clone().unwrap_or_default();
-    let names = facts.top().map(str::to_owned).collect();
-    let source = facts.source.clone();
-    let members = members(&source, &globs, nx)?;
+    let members = members(source, &globs, nx)?;
+    let (source, package) = (source.clone(), package.cloned().unwrap_or_default());
     Ok(Some(Workspace { folder: String::new(), source, package, members, names }))
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn own(facts: &Facts) -> Result<Option<Workspace>, PluginError> {
 ///
 /// # Errors
 /// Code `source.unreadable`.
-pub(crate) fn above(app_dir: &str) -> Result<Option<Workspace>, PluginError> {
+pub fn above(app_dir: &str) -> Result<Option<Workspace>, PluginError> {
     let app_dir = normal(app_dir);
     let mut folder = app_dir.as_str();
     while !folder.is_empty() {
