@@ -4,7 +4,7 @@
 //! made by strangers, so every look-up goes through `openat2` with `RESOLVE_IN_ROOT`: a symbolic link
 //! to `/etc` means the root's own `etc`, as it would inside the container.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -213,14 +213,12 @@ impl Root {
         owner: Owner,
     ) -> io::Result<u64> {
         let (parent, name) = self.place(path, owner)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o600))?;
-        let mut file = File::from(fd);
-        let bytes = io::copy(body, &mut file)?;
-        file.flush()?;
-        set_owner(&file, owner)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
-        Ok(bytes)
+        write_new(&parent, &name, body, mode, owner)
+    }
+
+    /// A directory, made with its parents if need be, to write many files into.
+    pub(crate) fn folder(&self, path: &Path, owner: Owner) -> io::Result<Folder> {
+        Ok(Folder { fd: self.create_dirs(path, owner)? })
     }
 
     /// Makes a symbolic link, replacing a file or link of that name; parents are made.
@@ -266,14 +264,8 @@ impl Root {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
         };
         let parent = self.create_dirs(path.parent().unwrap_or(Path::new("")), owner)?;
-        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok((parent, name.to_owned())),
-            Err(rustix::io::Errno::ISDIR) => {
-                let why = "a directory is in the place of the file";
-                Err(io::Error::new(io::ErrorKind::IsADirectory, why))
-            }
-            Err(e) => Err(e.into()),
-        }
+        make_room(&parent, name)?;
+        Ok((parent, name.to_owned()))
     }
 
     /// Everything below, parents first, each directory's entries by name. Links are not followed.
@@ -283,6 +275,55 @@ impl Root {
         walk_dir(&here, Path::new(""), 0, &mut entries)?;
         Ok(entries)
     }
+}
+
+/// A directory below a [`Root`] that is held open.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    fd: OwnedFd,
+}
+
+impl Folder {
+    /// Writes a file of this name, replacing a file or link.
+    pub(crate) fn write_file(
+        &self,
+        name: &OsStr,
+        body: &mut dyn Read,
+        mode: u32,
+        owner: Owner,
+    ) -> io::Result<u64> {
+        make_room(&self.fd, name)?;
+        write_new(&self.fd, name, body, mode, owner)
+    }
+}
+
+/// Takes a file or link of this name away; a directory stays, and is an error.
+fn make_room(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::ISDIR) => {
+            let why = "a directory is in the place of the file";
+            Err(io::Error::new(io::ErrorKind::IsADirectory, why))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn write_new(
+    parent: &OwnedFd,
+    name: &OsStr,
+    body: &mut dyn Read,
+    mode: u32,
+    owner: Owner,
+) -> io::Result<u64> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut file = File::from(fd);
+    let bytes = io::copy(body, &mut file)?;
+    file.flush()?;
+    set_owner(&file, owner)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+    Ok(bytes)
 }
 
 fn dir_flags() -> OFlags {

@@ -3,7 +3,8 @@
 //! containerd writes what it knows of a snapshot through to the disk, but the snapshot's files stay in memory
 //! for a while. When the machine loses its power in that time, the snapshot is there and files in it are cut
 //! off. To sync before each commit would make every build wait for the disk, so a snapshot is committed with
-//! the id of the machine's boot in a label, and the label goes when a sync that began later is done.
+//! the id of the machine's boot in a label, and the label goes when a sync that began later is done. For the same
+//! reason what is built is mounted so that the kernel does not sync at the end of each mount either.
 //!
 //! **Invariant: a snapshot that bears the id of another boot is nothing to build on.** It is looked past and
 //! made again under another name: it may be part of an artifact, and a name that is committed never changes.

@@ -273,7 +273,12 @@ impl Engine {
         let Some(map) = self.id_map().filter(|_| spec.user_namespace) else {
             return Ok(None);
         };
-        let (parent, rootfs) = (self.paths().mounts(), rootfs.to_vec());
+        let (parent, mut rootfs) = (self.paths().mounts(), rootfs.to_vec());
+        if spec.of_builds && matches!(spec.rootfs, Rootfs::Active(_)) {
+            // Whoever builds syncs what it commits. What can stage can do this: it was tried at the start.
+            let overlays = rootfs.iter_mut().filter(|one| one.r#type == "overlay");
+            overlays.for_each(|one| one.options.push(mount::UNSYNCED.to_owned()));
+        }
         let (mounts, files) = (spec.mounts.clone(), files.mounts.clone());
         let netns = attached.map(|attached| attached.netns.clone());
         blocking(move || map.stage(&parent, &rootfs, netns.as_deref(), &mounts, &files))

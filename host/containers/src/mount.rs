@@ -76,15 +76,45 @@ fn mount_one(mount: &Mount, target: &Path, access: Access) -> Result<()> {
         }
         return Ok(());
     }
-    let base = Path::new(&mount.source);
-    match relative(&data).filter(|_| data.len() > DATA_BYTES_MAX) {
+    let mount_with = |data: &str| match relative(data).filter(|_| data.len() > DATA_BYTES_MAX) {
         Some((dir, data)) => {
             let kind = mount.r#type.clone();
             mount_from(dir, None, kind, target.to_owned(), flags, data)
         }
-        None => mount_fs(base, target, &mount.r#type, flags, &data),
+        None => mount_fs(Path::new(&mount.source), target, &mount.r#type, flags, data),
+    };
+    let Some(work) = option(&data, "workdir") else {
+        return mount_with(&data).map_err(fail());
+    };
+    forget_unsynced(Path::new(work)).map_err(RuntimeError::io("clear", work))?;
+    if access == Access::ReadWrite {
+        match mount_with(&format!("{data},{UNSYNCED}")) {
+            // A kernel that does not know the option.
+            Err(rustix::io::Errno::INVAL) => {}
+            mounted => return mounted.map_err(fail()),
+        }
     }
-    .map_err(fail())
+    mount_with(&data).map_err(fail())
+}
+
+/// Option of an overlay whose changes the kernel does not sync. Without it the end of each mount, and each
+/// sync of a program in it, waits until all that anyone has written to the same file system is on the disk. For
+/// what counts as lost when the machine stops before it was synced: snapshots that are being built.
+pub(crate) const UNSYNCED: &str = "volatile";
+
+/// Lets an overlay be mounted again whose changes were not synced. The kernel marks its work folder and refuses
+/// it from then on, because the machine may have stopped in between; what a machine that stopped has left of a
+/// snapshot that was being built is never mounted again.
+pub(crate) fn forget_unsynced(work: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(work.join("work/incompat")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The value of an option in mount data.
+fn option<'a>(data: &'a str, name: &str) -> Option<&'a str> {
+    data.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn mount_fs(
@@ -182,6 +212,19 @@ mod tests {
         let overlay = mount("overlay", "overlay", "lowerdir=/r/2/fs:/r/1/fs");
         assert_eq!(read_only_dirs(&overlay), [Path::new("/r/1/fs"), Path::new("/r/2/fs")]);
         assert_eq!(read_only_dirs(&mount("bind", "/r/1/fs", "ro")), [Path::new("/r/1/fs")]);
+    }
+
+    #[test]
+    fn a_work_folder_is_found_and_loses_the_kernel_s_mark_alone() {
+        let data = "index=off,workdir=/s/3/work,upperdir=/s/3/fs,lowerdir=/s/2/fs";
+        assert_eq!(option(data, "workdir"), Some("/s/3/work"));
+        assert_eq!(option("lowerdir=/s/2/fs", "workdir"), None);
+        let work = tempfile::tempdir().unwrap();
+        forget_unsynced(work.path()).unwrap();
+        std::fs::create_dir_all(work.path().join("work/incompat/volatile")).unwrap();
+        std::fs::write(work.path().join("work/incompat/volatile/dirty"), "").unwrap();
+        forget_unsynced(work.path()).unwrap();
+        assert_eq!(std::fs::read_dir(work.path().join("work")).unwrap().count(), 0);
     }
 
     #[test]

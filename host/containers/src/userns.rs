@@ -141,7 +141,7 @@ impl IdMap {
                 lower: vec![scratch.join("lower")],
                 changes: Some((scratch.join("changes/upper"), scratch.join("changes/work"))),
                 // Nothing of it is kept: else the kernel would sync the whole file system after it.
-                others: vec!["volatile".to_owned()],
+                others: vec![mount::UNSYNCED.to_owned()],
             },
         )?;
         if rustix::fs::statvfs(&root)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
@@ -339,6 +339,7 @@ impl Stage {
             let (Some(both), true) = (upper.parent(), upper.parent() == work.parent()) else {
                 return Err(io::Error::other("an overlay's folders lie apart"));
             };
+            mount::forget_unsynced(work)?;
             let both = part(both)?;
             for (key, dir) in [("upperdir", upper), ("workdir", work)] {
                 let name = dir.file_name().unwrap_or_default().to_string_lossy();

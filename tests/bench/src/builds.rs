@@ -195,6 +195,7 @@ impl Both {
         let folder = sample.dir.path().to_string_lossy();
         let mut args = vec!["build", &folder, "--project", project];
         args.extend((case == Case::Cold).then_some("--no-cache"));
+        settle()?;
         let began = Instant::now();
         let built = self.host.cli_json(&args).ok();
         let took_ms = ms_since(began);
@@ -209,6 +210,7 @@ impl Both {
     fn build_with_peer(&self, sample: &Sample, case: Case) -> Result<f64> {
         let mut command = self.docker.command(&["build", "--quiet", "--network", "host"]);
         command.args(["--tag", sample.name]).args((case == Case::Cold).then_some("--no-cache"));
+        settle()?;
         let began = Instant::now();
         run(command.arg(sample.dir.path()))?;
         Ok(ms_since(began))
@@ -236,6 +238,7 @@ impl Both {
             let text = format!("round {round}");
             repository.write("d0/f0.txt", &text);
             repository.commit(&text);
+            settle()?;
             let began = Instant::now();
             self.host.deploy_git("many", &repository, &[]).live();
             let first = self.host.get("many.localhost", "/").text();
@@ -267,6 +270,7 @@ impl Both {
     fn run_with_peer(&self, folder: &Path, text: &str) -> Result<f64> {
         let address = windlass_test_support::host::free_address();
         let port = format!("PORT={}", address.port());
+        settle()?;
         let began = Instant::now();
         let mut build = self.docker.command(&["build", "--quiet", "--network", "host"]);
         run(build.args(["--tag", "many"]).arg(folder))?;
@@ -373,6 +377,12 @@ fn run(command: &mut Command) -> Result<()> {
     let output = CliOutput::of(command.stdin(Stdio::null()));
     ensure!(output.code == 0, "{command:?}: {}", output.stderr);
     Ok(())
+}
+
+/// What one side wrote is on the disk before the other one's time begins: a sync of the one must not wait for
+/// what the other has left in memory.
+fn settle() -> Result<()> {
+    run(&mut Command::new("sync"))
 }
 
 fn ms_since(began: Instant) -> f64 {

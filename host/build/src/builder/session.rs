@@ -125,9 +125,12 @@ impl Session {
             let of = |folder: &str, known| -> std::io::Result<Arc<Tree>> {
                 Ok(Arc::new(Tree::source(&dir, folder, known)?.remembered(&data_dir)))
             };
+            if app_dir.is_empty() {
+                let whole = of("", known)?;
+                return Ok((Arc::clone(&whole), whole));
+            }
             let whole = of("", known.clone())?;
-            let source = if app_dir.is_empty() { Arc::clone(&whole) } else { of(&app_dir, known)? };
-            Ok((source, whole))
+            Ok((of(&app_dir, known)?, whole))
         };
         let (source, whole) = blocking(open)
             .await?

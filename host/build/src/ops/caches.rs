@@ -77,6 +77,9 @@ pub(super) async fn open(
     }
     // Its time says when the cache was used last.
     lock.set_modified(SystemTime::now()).map_err(unusable)?;
+    if let Err(error) = windlass_containers::spread_children(&all) {
+        tracing::debug!(%error, "caches lie beside each other on the disk");
+    }
     make(&all, &dir).map_err(unusable)?;
     Ok(Cache { id: id.to_owned(), dir, sharing, is_own: false, _lock: Some(lock) })
 }

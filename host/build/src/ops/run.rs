@@ -85,7 +85,7 @@ async fn absent(
     if targets.is_empty() {
         return Ok(Vec::new());
     }
-    // What is only looked at is mounted so: the kernel syncs a whole file system after the other.
+    // What is only looked at is mounted so: an older kernel syncs a whole file system after the other.
     let mounted = mount(session, context.active, Access::ReadOnly).await?;
     let root = open(mounted.path())?;
     Ok(targets.iter().filter(|path| root.resolved(Path::new(path)).is_err()).cloned().collect())

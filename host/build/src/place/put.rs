@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use super::Pick;
 use super::pick::Below;
 use crate::ops::Mode;
-use crate::rooted::{Entry, Kind, Owner, Root};
+use crate::rooted::{Entry, Folder, Kind, Owner, Root};
+
+/// Threads that copy at once: more wait for the same journal.
+const THREADS_MAX: usize = 4;
+/// Fewer files are copied before a thread has begun.
+const FILES_OF_A_THREAD_MIN: usize = 250;
 
 /// How files arrive.
 pub(crate) struct Putting<'a> {
@@ -46,18 +52,62 @@ impl Putting<'_> {
     fn inside(&self, below: &[Below], dest: &Path) -> io::Result<()> {
         let mut links = HashMap::new();
         let mut times = Vec::new();
+        let mut files = Vec::new();
+        let is_apart = self.plain && !self.goes_through_links(below, dest);
         for Below { entry, to, only_new } in below {
             let path = dest.join(to);
-            if entry.kind != Kind::Dir {
+            if is_apart && matches!(entry.kind, Kind::File { .. }) {
+                files.push((entry, path));
+            } else if entry.kind != Kind::Dir {
                 self.file(entry, &path, &mut links)?;
             } else if !(self.to.is_dir(&path) && (*only_new || self.is_link(&path))) {
                 self.to.write_dir(&path, self.mode_of(entry), self.owner_of(entry))?;
                 times.push((path, entry.mtime));
             }
         }
+        self.files(&files)?;
         // Last, because what is put into a directory changes its time.
         for (path, mtime) in times.iter().rev().filter(|_| !self.plain) {
             self.to.set_mtime(path, *mtime)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a directory of these is a link where it goes to: then two names may mean one file, of which the
+    /// later one counts.
+    fn goes_through_links(&self, below: &[Below], dest: &Path) -> bool {
+        let mut dirs = below.iter().filter(|one| one.entry.kind == Kind::Dir);
+        dirs.any(|one| self.is_link(&dest.join(&one.to)))
+    }
+
+    /// Writes files whose directories are there, each one under another name, on several threads where they
+    /// are many.
+    fn files(&self, files: &[(&Entry, PathBuf)]) -> io::Result<()> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = cores.min(THREADS_MAX).min(files.len() / FILES_OF_A_THREAD_MIN);
+        if threads < 2 {
+            return self.files_in_turn(files);
+        }
+        std::thread::scope(|scope| {
+            let part = |part| scope.spawn(move || self.files_in_turn(part));
+            let running: Vec<_> = files.chunks(files.len().div_ceil(threads)).map(part).collect();
+            let failed = |_| Err(io::Error::other("a thread that copies files ended early"));
+            running.into_iter().try_for_each(|one| one.join().unwrap_or_else(failed))
+        })
+    }
+
+    fn files_in_turn(&self, files: &[(&Entry, PathBuf)]) -> io::Result<()> {
+        let mut open: Option<(&Path, Folder)> = None;
+        for (entry, path) in files {
+            let parent = path.parent().unwrap_or(Path::new(""));
+            let (owner, name) = (self.owner_of(entry), path.file_name().unwrap_or_default());
+            let folder = match open.take() {
+                Some((at, folder)) if at == parent => folder,
+                _ => self.to.folder(parent, owner)?,
+            };
+            let mut body = self.from.open_file(&entry.path)?;
+            folder.write_file(name, &mut body, self.mode_of(entry), owner)?;
+            open = Some((parent, folder));
         }
         Ok(())
     }
@@ -188,6 +238,50 @@ mod tests {
         std::fs::create_dir_all(to.path().join("app/lib")).unwrap();
         put("src", "/app", None, to.path()).unwrap();
         assert_eq!(std::fs::metadata(to.path().join("app/lib")).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn very_many_files_arrive_as_few_do_and_through_a_link_the_later_one_counts() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = |n: usize| format!("d{}/f{n}", n % 7);
+        for n in 0..FILES_OF_A_THREAD_MIN * 3 {
+            let path = from.path().join(name(n));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, name(n)).unwrap();
+            let mode = if n % 5 == 0 { 0o700 } else { 0o600 };
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let (root, dest) = (Root::open(from.path()).unwrap(), Root::open(to.path()).unwrap());
+        let picker = Picker {
+            root: &root,
+            ignore: Rules::default(),
+            exclude: Rules::default(),
+            without_git: true,
+            parents: false,
+        };
+        let putting =
+            Putting { from: &root, to: &dest, owner: Some(me()), mode: None, plain: true };
+        let put = |dest: &str| {
+            picker.pick(".").unwrap().iter().try_for_each(|pick| putting.put(pick, dest)).unwrap();
+        };
+        // The second time every file is in the way of itself.
+        for _ in 0..2 {
+            put("/app");
+            for n in 0..FILES_OF_A_THREAD_MIN * 3 {
+                let path = to.path().join("app").join(name(n));
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), name(n));
+                let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+                assert_eq!(mode, if n % 5 == 0 { 0o755 } else { 0o644 }, "{n}");
+            }
+        }
+        for dir in ["d0", "d1"] {
+            std::fs::write(from.path().join(dir).join("same"), dir).unwrap();
+        }
+        std::fs::create_dir_all(to.path().join("linked/d1")).unwrap();
+        std::os::unix::fs::symlink("d1", to.path().join("linked/d0")).unwrap();
+        put("/linked");
+        assert_eq!(std::fs::read_to_string(to.path().join("linked/d1/same")).unwrap(), "d1");
+        assert!(to.path().join("linked/d0").is_symlink());
     }
 
     #[test]

@@ -106,6 +106,7 @@ impl Engine {
                 let own = own::Own::new(&paths, &parts);
                 own.ensure(START_DEADLINE).await?;
                 background.push(tokio::spawn(own.supervise()));
+                spread_snapshots(&paths);
                 Client::connect(&paths.socket(), &namespace).await?
             }
         };
@@ -184,6 +185,14 @@ impl Engine {
             .unless_exists()
             .map_err(self.client().refused("create namespace", name))?;
         Ok(())
+    }
+}
+
+/// Snapshots of many files come and go.
+fn spread_snapshots(paths: &Paths) {
+    let snapshots = paths.data().join("root/io.containerd.snapshotter.v1.overlayfs/snapshots");
+    if let Err(error) = crate::spread_children(&snapshots) {
+        tracing::debug!(%error, "snapshots lie beside each other on the disk");
     }
 }
 
