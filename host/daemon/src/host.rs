@@ -80,18 +80,29 @@ impl Host {
         source::workspace_dir(&self.config.data_dir, deployment)
     }
 
-    /// Removes a deployment's workspace; none is no error.
+    /// Removes a deployment's workspace before this returns; none is no error.
     pub(crate) async fn clear_workspace(&self, deployment: &DeploymentId) -> Result<(), Failure> {
         let (data_dir, id) = (self.config.data_dir.clone(), deployment.clone());
-        let removed = tokio::task::spawn_blocking(move || source::remove(&data_dir, &id)).await;
-        removed.map_err(std::io::Error::other).flatten().map_err(|e| {
-            Failure::host(
-                "fetch.workspace",
-                "the workspace could not be removed",
-                e.to_string(),
-                "check the data directory's disk and permissions",
-            )
-        })
+        let removed = tokio::task::spawn_blocking(move || {
+            source::release(&data_dir, &id)?.map_or(Ok(()), |aside| source::remove_tree(&aside))
+        });
+        removed.await.map_err(std::io::Error::other).flatten().map_err(|e| workspace_stays(&e))
+    }
+
+    /// The same, with most of the work behind the caller. What is left of it when the host stops goes at the
+    /// next start.
+    pub(crate) async fn release_workspace(&self, deployment: &DeploymentId) -> Result<(), Failure> {
+        let (data_dir, id) = (self.config.data_dir.clone(), deployment.clone());
+        let released = tokio::task::spawn_blocking(move || source::release(&data_dir, &id)).await;
+        let aside = released.map_err(std::io::Error::other).flatten();
+        if let Some(aside) = aside.map_err(|e| workspace_stays(&e))? {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = source::remove_tree(&aside) {
+                    tracing::warn!(%error, "a workspace is left until the next start");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Where installed plugins lie; bundled ones are beside the binary.
@@ -452,4 +463,13 @@ impl Host {
 
 fn pair(doc: Versioned<Deployment>) -> (Deployment, u64) {
     (doc.value, doc.revision)
+}
+
+fn workspace_stays(error: &std::io::Error) -> Failure {
+    Failure::host(
+        "fetch.workspace",
+        "the workspace could not be removed",
+        error.to_string(),
+        "check the data directory's disk and permissions",
+    )
 }

@@ -10,13 +10,14 @@
 //! `disk.reclaim_below_bytes`. `windlass_build::disk` says what may go, and why that is safe.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use windlass_build::disk::{Ask, Rule, Victim};
 use windlass_model::{Failure, Timestamp};
 
 use crate::failpoint;
 use crate::host::Host;
+use crate::source::kept;
 
 mod measure;
 pub(crate) mod prune;
@@ -69,7 +70,10 @@ pub(crate) async fn keep(host: Arc<Host>) {
 pub(crate) async fn apply(host: &Host, free_bytes: u64) -> Result<Vec<Victim>, Failure> {
     let _one = host.named_lock(LOCK.to_owned()).await;
     let mut pass = host.builder.prune_pass().await?;
-    let ask = Ask { free_bytes, ..retention(host) };
+    let retention = retention(host);
+    // Before anything else: a checkout is made again from its repository's cache.
+    let freed_bytes = forget_checkouts(host, free_bytes, retention.mounts.unused_for).await;
+    let ask = Ask { free_bytes: free_bytes.saturating_sub(freed_bytes), ..retention };
     pass.measure_mounts(&ask).await?;
     let victims = pass.choose(&ask);
     let gone = pass.carry_out(victims, &told).await?;
@@ -89,6 +93,31 @@ pub(crate) async fn make_room(host: &Host) -> Result<(), Failure> {
         places.iter().any(|place| place.inodes > 0 && place.free_inodes < place.free_inodes_min);
     let free_bytes = if few_inodes { u64::MAX } else { space::missing(host, wanted) };
     apply(host, free_bytes).await.map(drop)
+}
+
+/// Removes the checkouts that are kept, where space is missing; else those that were not used for so long.
+/// Answers how many bytes that frees.
+async fn forget_checkouts(host: &Host, free_bytes: u64, unused_for: Option<Duration>) -> u64 {
+    let data_dir = host.config.data_dir.clone();
+    let forget = move || {
+        let is_due = |kept_at: SystemTime| {
+            let unused = kept_at.elapsed().unwrap_or_default();
+            free_bytes > 0 || unused_for.is_some_and(|longest| unused >= longest)
+        };
+        let due = kept::all(&data_dir).into_iter().filter(|(_, kept_at)| is_due(*kept_at));
+        let removed = due.filter_map(|(path, _)| {
+            let bytes = measure::size(&path).bytes;
+            match kept::remove(&data_dir, &path) {
+                Ok(()) => Some(bytes),
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "a kept checkout is left");
+                    None
+                }
+            }
+        });
+        removed.sum::<u64>()
+    };
+    tokio::task::spawn_blocking(forget).await.unwrap_or_default()
 }
 
 const LOCK: &str = "disk-prune";
@@ -114,5 +143,37 @@ fn retention(host: &Host) -> Ask {
         // Each project's have a quota of their own.
         mounts: Rule { bytes_max: None, unused_for },
         free_bytes: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestHost;
+    use windlass_model::Limits;
+
+    #[tokio::test]
+    async fn kept_checkouts_go_where_space_is_missing_and_when_they_are_not_used() {
+        let parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
+        let host = &parts.host;
+        let repositories = host.config.data_dir.join("cache/git/shop");
+        let plant = || {
+            for name in ["0a1b.git", "0a1b.tree"] {
+                std::fs::create_dir_all(repositories.join(name)).unwrap();
+                std::fs::write(repositories.join(name).join("file"), vec![1; 8192]).unwrap();
+            }
+        };
+        plant();
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(forget_checkouts(host, 0, Some(day)).await, 0);
+        assert!(repositories.join("0a1b.tree").exists());
+        assert!(forget_checkouts(host, 1, Some(day)).await >= 8192);
+        assert!(!repositories.join("0a1b.tree").exists());
+        plant();
+        assert!(forget_checkouts(host, 0, Some(Duration::ZERO)).await >= 8192);
+        assert!(!repositories.join("0a1b.tree").exists());
+        assert!(repositories.join("0a1b.git").exists(), "that is the repository itself");
+        let work = std::fs::read_dir(host.config.data_dir.join("work")).unwrap();
+        assert_eq!(work.count(), 0);
     }
 }

@@ -79,10 +79,13 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what a host left that was killed while it looked at something. For its start, before it answers
-/// requests.
+/// Removes what a host left that was killed while it looked at something, or while it removed a workspace. For
+/// its start, before it answers requests.
 pub(crate) fn remove_leftovers(host: &Host) {
     let data_dir = &host.config.data_dir;
+    if let Err(error) = source::remove_gone(data_dir) {
+        tracing::warn!(%error, "a workspace that is not needed any more is left");
+    }
     let Ok(entries) = std::fs::read_dir(data_dir.join("work")) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -331,6 +334,9 @@ mod tests {
             let dir = source::workspace_dir(&host.config.data_dir, id);
             std::fs::create_dir_all(dir).unwrap();
         }
+        // Of one that is known, too: killed while it was being removed.
+        std::fs::create_dir_all(host.config.data_dir.join(format!("work/{kept}.gone/source")))
+            .unwrap();
         remove_leftovers(host);
         assert_eq!(left(host), 1);
         assert!(source::workspace_dir(&host.config.data_dir, &kept).exists());

@@ -14,7 +14,7 @@ pub(crate) struct Finish;
 impl Work for Finish {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
         // The workspace has served its purpose; what is needed later is in the artifact.
-        if let Err(failure) = run.host.clear_workspace(&run.deployment.id).await {
+        if let Err(failure) = run.host.release_workspace(&run.deployment.id).await {
             run.log.say(failure.to_string());
         }
         failpoint::reached("during:finish");

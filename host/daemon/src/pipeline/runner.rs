@@ -180,7 +180,7 @@ async fn built(run: &mut Run) -> Result<(), Failure> {
         mark(&mut run.deployment, row.step, StepStatus::Skipped, super::ONLY_BUILT);
     }
     // The workspace has served its purpose, as in `finish`, which it never comes to.
-    if let Err(failure) = run.host.clear_workspace(&run.deployment.id).await {
+    if let Err(failure) = run.host.release_workspace(&run.deployment.id).await {
         run.log.say(failure.to_string());
     }
     run.deployment.status = DeploymentStatus::Built;

@@ -1,7 +1,8 @@
 //! Fetching from Git, with the real `git`.
 //!
 //! Exactly one commit is fetched where the server allows it. A bare repository per project and address
-//! is kept as a cache; it may be deleted at any time, and is, when Git finds it damaged.
+//! is kept as a cache; it may be deleted at any time, and is, when Git finds it damaged. Beside it lies the last
+//! checkout of a large tree.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,15 @@ use crate::steplog::StepLog;
 
 mod export;
 mod failures;
+pub(crate) mod kept;
 mod run;
 mod submodules;
 
 use failures::Asked;
 use run::{Git, GitFailed};
 
+/// Where the repositories of all projects lie, from the data directory.
+const CACHE: &str = "cache/git";
 /// Packs in the cache after which it is made anew: each fetch adds one, and old ones hold commits that
 /// nothing points at any more.
 const CACHE_PACKS_MAX: usize = 40;
@@ -73,7 +77,7 @@ impl<'a> Remote<'a> {
     /// `<data>/cache/git/<project>/<address>.git`
     fn cache_dir(&self) -> PathBuf {
         let name = format!("{}.git", Digest::of(self.url.as_bytes()).short());
-        self.data_dir.join("cache/git").join(self.project.as_str()).join(name)
+        self.data_dir.join(CACHE).join(self.project.as_str()).join(name)
     }
 
     pub(super) fn say(&self, line: impl Into<String>) {
@@ -129,11 +133,11 @@ pub(super) async fn fetch(
     let opened = remote.open().await?;
     let mut commit = opened.commit(reference).await?;
     let mut warnings = transport_warnings(remote.url, remote.credentials.git_token.is_some());
-    let mut got = match export::export(&opened.git, &commit, place, remote.limits).await {
+    let mut got = match export::export(&opened, &commit, place).await {
         // Git has no word for a cache of which something is gone that a commit names.
         Err(failure) if failure.code == failures::FETCH_FAILED => {
             commit = opened.commit_anew(reference).await?;
-            export::export(&opened.git, &commit, place, remote.limits).await?
+            export::export(&opened, &commit, place).await?
         }
         exported => exported?,
     };
@@ -304,7 +308,7 @@ async fn remove_cache(dir: &Path) -> Result<(), Failure> {
 /// The one configuration file that Git reads. Repositories reached by `file://` often belong to
 /// another user, and the settings of the process are not handed to the other end.
 async fn write_config(data_dir: &Path) -> Result<PathBuf, Failure> {
-    let dir = data_dir.join("cache/git");
+    let dir = data_dir.join(CACHE);
     blocking("write Git's configuration", move || {
         let path = dir.join("config");
         std::fs::create_dir_all(&dir)?;

@@ -34,11 +34,15 @@ pub mod uploads;
 mod writer;
 mod zipped;
 
+pub(crate) use git::kept;
+
 #[cfg(test)]
 mod tests;
 
 /// Name of the file beside a workspace that lists its tree.
 pub const TREE_FILE: &str = "tree.json";
+/// What the name of a folder ends with that is being removed.
+const GONE: &str = "gone";
 
 /// What a project has to show who is asking.
 #[derive(Debug, Clone, Default)]
@@ -231,6 +235,41 @@ pub fn remove(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<()>
     remove_tree(&work_dir(data_dir, deployment))
 }
 
+/// Lets go of a deployment's workspace: nothing has its name afterwards. A large checkout goes back to its
+/// repository; the rest is only moved aside, and answered for [`remove_tree`]. None is no error.
+///
+/// # Errors
+/// When it cannot be moved; then it lies where it was.
+pub fn release(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<Option<PathBuf>> {
+    let (dir, aside) = (work_dir(data_dir, deployment), gone_dir(data_dir, deployment));
+    if let Err(error) = kept::give_back(data_dir, &dir) {
+        tracing::debug!(%error, "the checkout is not kept");
+    }
+    // What an earlier attempt moved aside and did not remove.
+    remove_tree(&aside)?;
+    match std::fs::rename(&dir, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Removes what a host left that was killed while it removed it. For its start.
+///
+/// # Errors
+/// When something cannot be removed; the rest is.
+pub fn remove_gone(data_dir: &Path) -> std::io::Result<()> {
+    let Ok(entries) = std::fs::read_dir(data_dir.join("work")) else { return Ok(()) };
+    let is_gone = |path: &PathBuf| path.extension().is_some_and(|x| x == GONE);
+    let gone = entries.flatten().map(|entry| entry.path()).filter(is_gone);
+    gone.map(|path| remove_tree(&path)).fold(Ok(()), std::io::Result::and)
+}
+
+/// Where lies what is being removed of a deployment.
+fn gone_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf {
+    data_dir.join("work").join(format!("{deployment}.{GONE}"))
+}
+
 /// Reads the workspace's `windlass.toml` for an environment; defaults when there is none.
 ///
 /// # Errors
@@ -277,8 +316,13 @@ impl Place {
     async fn prepare(request: &FetchRequest<'_>) -> Result<Self, Failure> {
         let place = Self { dir: work_dir(request.data_dir, request.deployment) };
         let (dir, partial) = (place.dir.clone(), place.partial());
+        let all = request.data_dir.join("work");
         blocking("prepare the workspace", move || {
             remove_tree(&dir)?;
+            std::fs::create_dir_all(&all)?;
+            if let Err(error) = windlass_containers::spread_children(&all) {
+                tracing::debug!(%error, "workspaces lie beside each other on the disk");
+            }
             std::fs::create_dir_all(partial)
         })
         .await?;
@@ -314,7 +358,11 @@ impl Place {
     }
 }
 
-fn remove_tree(dir: &Path) -> std::io::Result<()> {
+/// Removes a folder with everything in it; none is no error.
+///
+/// # Errors
+/// When something of it cannot be removed.
+pub fn remove_tree(dir: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),

@@ -1,17 +1,24 @@
 //! From a commit in the cache to a tree of files without `.git`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use windlass_model::{Failure, Limits};
 
+use super::Opened;
 use super::failures::{Asked, classify};
+use super::kept::{self, Kept};
 use super::run::{Git, GitFailed};
 use crate::source::{Place, TreeEntry, blocking, too_large};
 
 /// An LFS pointer is a small text file; only files of these sizes are looked into.
 const LFS_POINTER_BYTES: std::ops::RangeInclusive<u64> = 100..=400;
-const LFS_POINTER_START: &[u8] = b"version https://git-lfs.github.com/spec/";
+const LFS_POINTER_START: &[u8; 40] = b"version https://git-lfs.github.com/spec/";
+/// Mode of a symbolic link.
+pub(super) const SYMLINK: &str = "120000";
 /// Files looked into for LFS pointers.
 const LFS_CANDIDATES_MAX: usize = 5_000;
 
@@ -29,23 +36,42 @@ pub(super) struct Exported {
     pub(super) pointers: Vec<String>,
 }
 
+/// What a commit says of itself, and what its tree holds.
+struct Described {
+    tree_oid: String,
+    subject: String,
+    author: String,
+    listing: Listing,
+}
+
 /// What a tree holds, as `git ls-tree` lists it.
 #[derive(Default)]
-struct Listing {
-    entries: BTreeMap<String, TreeEntry>,
-    submodules: Vec<(String, String)>,
+pub(super) struct Listing {
+    pub(super) entries: BTreeMap<String, TreeEntry>,
+    pub(super) submodules: Vec<(String, String)>,
     lfs_candidates: Vec<String>,
     bytes: u64,
 }
 
-/// Writes the tree of a commit into the place, within the limits.
+/// Writes the tree of a commit into the place, within the limits. Where the checkout of another commit was kept,
+/// only what differs is written.
 pub(super) async fn export(
-    git: &Git<'_>,
+    opened: &Opened<'_>,
     commit: &str,
     place: &Place,
-    limits: &Limits,
 ) -> Result<Exported, Failure> {
-    tree(git, commit, &place.partial(), &place.scratch("index"), limits).await
+    let git = &opened.git;
+    let described = describe(git, commit, opened.remote.limits).await?;
+    let (root, index) = (place.partial(), place.scratch(kept::INDEX));
+    let Some(kept) = Kept::of(&opened.remote, &described.listing) else {
+        check_out(git, commit, &root, &index).await?;
+        return finish(described, &root, Some(&index)).await;
+    };
+    if !kept.take_over(git, commit, place, &described.listing).await? {
+        check_out(git, commit, &root, &index).await?;
+    }
+    kept.note(place).await?;
+    finish(described, &root, None).await
 }
 
 /// Writes the tree of a commit into a folder. `index` is a file for this call alone.
@@ -56,7 +82,12 @@ pub(super) async fn tree(
     index: &Path,
     limits: &Limits,
 ) -> Result<Exported, Failure> {
-    let failed = |e: GitFailed| classify(e, &Asked::nothing());
+    let described = describe(git, commit, limits).await?;
+    check_out(git, commit, root, index).await?;
+    finish(described, root, Some(index)).await
+}
+
+async fn describe(git: &Git<'_>, commit: &str, limits: &Limits) -> Result<Described, Failure> {
     let format = "--format=%T%x00%s%x00%an";
     let said =
         git.run(&["log", "-1", "--no-show-signature", format, commit]).await.map_err(failed)?;
@@ -69,13 +100,28 @@ pub(super) async fn tree(
         failed(GitFailed::Exited { stderr: format!("git ls-tree wrote {what}") })
     })?;
     check_size(&listing, limits)?;
+    Ok(Described { tree_oid, subject, author, listing })
+}
+
+/// Writes every file anew. The index knows the state of each one afterwards.
+async fn check_out(git: &Git<'_>, commit: &str, root: &Path, index: &Path) -> Result<(), Failure> {
     let env: [(&str, &Path); 2] = [("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", root)];
     git.run_bytes(&["read-tree", commit], &env).await.map_err(failed)?;
-    let args = ["checkout-index", "--all", "--force", "--quiet"];
-    git.run_bytes(&args, &env).await.map_err(failed)?;
-    let (candidates, index, root) = (listing.lfs_candidates, index.to_owned(), root.to_owned());
+    let args = ["checkout-index", "--all", "--force", "--index", "--quiet"];
+    git.run_bytes(&args, &env).await.map(drop).map_err(failed)
+}
+
+/// Looks into what was written; an index that nobody needs any more goes.
+async fn finish(
+    described: Described,
+    root: &Path,
+    index: Option<&Path>,
+) -> Result<Exported, Failure> {
+    let Described { tree_oid, subject, author, listing } = described;
+    let (candidates, root) = (listing.lfs_candidates, root.to_owned());
+    let index = index.map(Path::to_owned);
     let pointers = blocking("look for LFS pointers", move || {
-        std::fs::remove_file(index)?;
+        index.map_or(Ok(()), std::fs::remove_file)?;
         Ok(lfs_pointers(&root, candidates))
     })
     .await?;
@@ -89,6 +135,10 @@ pub(super) async fn tree(
         pointers,
         entries: listing.entries,
     })
+}
+
+fn failed(error: GitFailed) -> Failure {
+    classify(error, &Asked::nothing())
 }
 
 fn check_size(listing: &Listing, limits: &Limits) -> Result<(), Failure> {
@@ -118,7 +168,8 @@ fn parse_listing(bytes: &[u8]) -> Result<Listing, &'static str> {
         }
         let size: u64 = size.parse().map_err(|_| "a size that is no number")?;
         listing.bytes = listing.bytes.saturating_add(size);
-        if LFS_POINTER_BYTES.contains(&size) && listing.lfs_candidates.len() < LFS_CANDIDATES_MAX {
+        let is_candidate = LFS_POINTER_BYTES.contains(&size) && mode != SYMLINK;
+        if is_candidate && listing.lfs_candidates.len() < LFS_CANDIDATES_MAX {
             listing.lfs_candidates.push(path.clone());
         }
         listing.entries.insert(path, TreeEntry { mode: mode.to_owned(), oid: oid.to_owned() });
@@ -136,9 +187,11 @@ fn path_text(path: &[u8]) -> String {
 
 fn lfs_pointers(root: &Path, candidates: Vec<String>) -> Vec<String> {
     let is_pointer = |path: &String| {
-        let file = root.join(path);
-        file.symlink_metadata().is_ok_and(|meta| meta.is_file())
-            && std::fs::read(file).is_ok_and(|bytes| bytes.starts_with(LFS_POINTER_START))
+        let mut start = [0; LFS_POINTER_START.len()];
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(root.join(path), flags, Mode::empty());
+        file.is_ok_and(|file| File::from(file).read_exact(&mut start).is_ok())
+            && start == *LFS_POINTER_START
     };
     candidates.into_iter().filter(is_pointer).collect()
 }

@@ -159,7 +159,12 @@ impl<'a> Git<'a> {
 
     /// The same for a question whose "no" is nothing for the log.
     pub(in crate::source) async fn quiet(&self, args: &[&str]) -> Result<Vec<u8>, GitFailed> {
-        Git { log: None, ..self.clone() }.run_bytes(args, &[]).await
+        self.silent().run_bytes(args, &[]).await
+    }
+
+    /// The same repository; nothing of what Git complains of goes to the log.
+    pub(super) fn silent(&self) -> Self {
+        Git { log: None, ..self.clone() }
     }
 
     /// Runs one command, with more environment, and answers its output.
@@ -297,6 +302,8 @@ fn fixed_settings() -> Vec<(String, String)> {
         ("http.lowSpeedLimit", "1000"),
         ("http.lowSpeedTime", "60"),
         ("submodule.recurse", "false"),
+        // As many as there are cores; few files are written by one.
+        ("checkout.workers", "0"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();

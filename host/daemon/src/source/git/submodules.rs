@@ -13,6 +13,7 @@ use windlass_model::{Failure, Limits};
 
 use super::export::{self, Exported};
 use super::failures::{Asked, classify};
+use super::kept::INDEX;
 use super::run::{GitFailed, http_origin};
 use super::{Opened, Remote};
 use crate::source::address::ssh_host;
@@ -84,7 +85,7 @@ async fn one(
     let opened = remote.open().await.map_err(within)?;
     let commit = opened.commit(Some(&next.commit)).await.map_err(within)?;
     let folder = plain_folder(&place.partial(), &next.path)?;
-    let index = place.scratch("index");
+    let index = place.scratch(INDEX);
     let part = export::tree(&opened.git, &commit, &folder, &index, &left).await.map_err(within)?;
     got.files += part.files;
     got.bytes += part.bytes;

@@ -4,6 +4,7 @@ mod archives;
 mod changes;
 mod git;
 mod http;
+mod kept;
 mod ssh;
 
 use std::path::{Path, PathBuf};
