@@ -6,6 +6,7 @@ use windlass_cli::roles::{Check, CheckState};
 use windlass_containers::doctor;
 use windlass_model::Failure;
 use windlass_model::plugin::Manifest;
+use windlass_model::plugin::lock::{self, Lock};
 use windlass_proxy::ProxyError;
 
 /// A part of the container engine.
@@ -52,11 +53,16 @@ pub(crate) fn plugins(folder: &Path) -> Check {
     Check { name, state, found, fix: fix.to_owned() }
 }
 
-/// The manifests of the plugins in these folders.
+/// The manifests of the plugins in these folders, installed ones in their active versions.
 pub(crate) fn manifests(folders: &[PathBuf]) -> Vec<Manifest> {
     let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     let mut files: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    for folder in folders {
+        let text = std::fs::read(folder.join(lock::FILE)).unwrap_or_default();
+        let lock = Lock::parse(&text).unwrap_or_default();
+        files.extend(lock.files_in_use().into_iter().map(|(file, _)| folder.join(file)));
+    }
     files.sort();
     let read = files.iter().filter_map(|path| windlass_sandbox::inspect(path).ok());
     read.map(|inspected| inspected.info.manifest).collect()

@@ -3,6 +3,7 @@
 //! **Invariant: the hidden roles are decided before anything else is set up.** The logger outlives
 //! every other part and must stay small: no runtime, no command line, no log of its own.
 
+mod authoring;
 mod convert;
 mod memory;
 mod roles;

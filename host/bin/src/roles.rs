@@ -7,8 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 use windlass_cli::Roles;
 use windlass_cli::roles::{
-    Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput, PluginFolders,
-    ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
+    Authoring, Check, DetectOutput, DoctorOptions, LocalOptions, LogFormat, PlanOutput,
+    PluginFolders, ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_containers::{Config as EngineConfig, doctor};
 use windlass_daemon::ServeConfig;
@@ -19,6 +19,7 @@ use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::{Failure, Limits};
 use windlass_proxy::{Listen, ProxyConfig, ProxyLimits};
 
+use crate::authoring::Workshop;
 use crate::{COMPILE, convert, memory};
 
 /// The roles, in this process.
@@ -140,18 +141,15 @@ impl Roles for Here {
             None => Ok(view),
         }
     }
+
+    fn authoring(&self) -> &dyn Authoring {
+        &Workshop
+    }
 }
 
 /// A detection or plan of a folder, with the plugins of this installation.
 fn local(options: &LocalOptions) -> Result<(devtools::Config, devtools::Request), Failure> {
-    let config = devtools::Config {
-        bundled_plugins: plugins_dir(options.plugins_dir.clone())?,
-        installed_plugins: options.data_dir.join("plugins"),
-        cache_dir: devtools::default_cache_dir(),
-        compiler: this_binary()?,
-        compiler_args: vec![COMPILE.to_owned()],
-        limits: Limits::default(),
-    };
+    let config = devtools_config(options.plugins_dir.clone(), &options.data_dir)?;
     let request = devtools::Request {
         path: options.path.clone(),
         environment: options.environment.clone(),
@@ -160,6 +158,21 @@ fn local(options: &LocalOptions) -> Result<(devtools::Config, devtools::Request)
         framework: options.framework.clone(),
     };
     Ok((config, request))
+}
+
+/// How devtools run components here.
+pub(crate) fn devtools_config(
+    plugins: Option<PathBuf>,
+    data_dir: &Path,
+) -> Result<devtools::Config, Failure> {
+    Ok(devtools::Config {
+        bundled_plugins: plugins_dir(plugins)?,
+        installed_plugins: data_dir.join("plugins"),
+        cache_dir: devtools::default_cache_dir(),
+        compiler: this_binary()?,
+        compiler_args: vec![COMPILE.to_owned()],
+        limits: Limits::default(),
+    })
 }
 
 fn this_binary() -> Result<PathBuf, Failure> {
@@ -181,7 +194,7 @@ fn plugins_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
-fn runtime(workers: usize) -> Result<Runtime, Failure> {
+pub(crate) fn runtime(workers: usize) -> Result<Runtime, Failure> {
     Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(|e| {
         Failure::host(
             "host.no-threads",

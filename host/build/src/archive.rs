@@ -9,7 +9,11 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::rooted::{Owner, Root};
 
+#[cfg(test)]
+mod fuzz;
+mod walk;
 mod whole;
+use walk::walk;
 pub(crate) use whole::unpack_whole;
 
 /// What an archive may hold.
@@ -134,25 +138,22 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn tar(&mut self, reader: impl Read) -> Result<(), ArchiveError> {
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries().map_err(ArchiveError::Io)? {
-            let mut entry = entry.map_err(ArchiveError::Io)?;
+        walk(reader, |entry| {
             let path = entry.path().map_err(ArchiveError::Io)?.into_owned();
             let kind = entry.header().entry_type();
             let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;
             let link = entry.link_name().map_err(ArchiveError::Io)?.map(|l| l.into_owned());
             match kind {
-                tar::EntryType::Directory => self.dir(&path)?,
+                tar::EntryType::Directory => self.dir(&path),
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
-                    self.file(&path, &mut entry, executable)?;
+                    self.file(&path, entry, executable)
                 }
-                tar::EntryType::Symlink => self.link(&path, &link.unwrap_or_default())?,
-                tar::EntryType::Link => self.hard_link(&path, &link.unwrap_or_default())?,
-                tar::EntryType::XGlobalHeader => {}
-                other => return Err(forbidden(&path, kind_name(other))),
+                tar::EntryType::Symlink => self.link(&path, &link.unwrap_or_default()),
+                tar::EntryType::Link => self.hard_link(&path, &link.unwrap_or_default()),
+                tar::EntryType::XGlobalHeader => Ok(()),
+                other => Err(forbidden(&path, kind_name(other))),
             }
-        }
-        Ok(())
+        })
     }
 
     fn zip(&mut self, file: &mut File) -> Result<(), ArchiveError> {

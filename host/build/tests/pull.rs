@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
 use common::{Host, Registry, plan, script, step};
+use windlass_build::registry::{About, Client, Reference, push_component};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_containers::runtime::Labels;
 use windlass_model::plan::{Base, Op};
@@ -243,4 +244,27 @@ async fn an_image_of_many_layers_is_pulled_in_order_and_an_index_chosen_from() {
     assert_eq!(failure.code, "registry.unsupported-platform");
     assert!(failure.why.ends_with("only for linux/s390x"), "{failure:?}");
     host.finish().await;
+}
+
+#[test]
+fn a_component_is_pushed_and_pulled_as_an_artifact_of_one_layer() {
+    let registry = Registry::start();
+    let name = |tag: &str| format!("{}/team/scan:{tag}", registry.address).parse::<Reference>();
+    let client = |tag: &str| Client::new(name(tag).unwrap(), None, None, Vec::new());
+    let bytes = b"\0asm, as far as the registry knows";
+    let imports = ["wasi:cli/environment@0.2.6".to_owned()];
+    let about = About { imports: &imports, exports: &[] };
+    let digest = push_component(&name("1.0.0").unwrap(), None, None, bytes, &about).unwrap();
+    assert_eq!(client("1.0.0").component(1_000).unwrap(), bytes);
+    let by_digest = format!("{}/team/scan@{digest}", registry.address).parse().unwrap();
+    let by_digest = Client::new(by_digest, None, None, Vec::new());
+    assert_eq!(by_digest.component(1_000).unwrap(), bytes, "its manifest has this digest");
+
+    let large = client("1.0.0").component(5).unwrap_err().to_string();
+    assert!(large.contains("more than the 5 allowed"), "{large}");
+    let none = client("2.0.0").component(1_000).unwrap_err();
+    assert_eq!(none.code(), "registry.not-found");
+    registry.push("team/scan", "image", "amd64");
+    let image = client("image").component(1 << 20).unwrap_err().to_string();
+    assert!(image.contains("it is no component"), "{image}");
 }

@@ -248,6 +248,9 @@ pub(crate) mod tests {
             waiting_for: None,
             pinned: false,
             replayed: false,
+            stages: Vec::new(),
+            annotations: Vec::new(),
+            attached: Vec::new(),
             building: vec![],
             running: None,
         }

@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 pub use windlass_model::ahead::{DetectOutput, DetectorAnswer, PlanOutput};
+use windlass_model::author::{
+    Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, NewPlugin, PublishPlugin,
+    Published, TestPlugin, Tested,
+};
 use windlass_model::plugin::Manifest;
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 use windlass_model::{EnvironmentName, Failure, HostId, Limits, Secret};
@@ -225,4 +229,52 @@ pub trait Roles {
     /// # Errors
     /// When it is not exactly what was written.
     fn verify_backup(&self, backup: &Path) -> Result<BackupView, Failure>;
+
+    /// What authors of plugins do.
+    fn authoring(&self) -> &dyn Authoring;
+}
+
+/// What authors of plugins do on their machine, without a host.
+pub trait Authoring {
+    /// Makes a folder for a new plugin.
+    ///
+    /// # Errors
+    /// When there is no such template, or the folder cannot be made.
+    fn new_plugin(&self, request: &NewPlugin) -> Result<Created, Failure>;
+
+    /// Builds the plugin of a folder with its language's tools.
+    ///
+    /// # Errors
+    /// When a tool is missing or fails.
+    fn build_plugin(&self, folder: &Path) -> Result<Built, Failure>;
+
+    /// Looks whether a component, or the one that was built in a folder, is a plugin that runs here.
+    ///
+    /// # Errors
+    /// When it is none, with what does not fit.
+    fn check_plugin(&self, plugin: &Path) -> Result<Checked, Failure>;
+
+    /// Plays the fixtures of a plugin. That some differ is part of the output.
+    ///
+    /// # Errors
+    /// When there are none, or no component that could be asked.
+    fn test_plugin(&self, request: &TestPlugin) -> Result<Tested, Failure>;
+
+    /// Asks a component about one source. That it refuses or fails is part of the output.
+    ///
+    /// # Errors
+    /// When component or source cannot be read.
+    fn run_plugin(&self, request: &AskPlugin) -> Result<Answers, Failure>;
+
+    /// Measures a component.
+    ///
+    /// # Errors
+    /// As [`Authoring::run_plugin`], and when a call fails.
+    fn bench_plugin(&self, request: &BenchPlugin) -> Result<Bench, Failure>;
+
+    /// Pushes a component to an image registry, after it was looked at as [`Authoring::check_plugin`] does.
+    ///
+    /// # Errors
+    /// As [`Authoring::check_plugin`], and those of the registry.
+    fn publish_plugin(&self, request: &PublishPlugin) -> Result<Published, Failure>;
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what fails fails the test")]
 
 mod common;
+mod plugins;
 
 use common::{NoRoles, Server, run, run_with};
 use windlass_cli::exit::Exit;
@@ -28,6 +29,9 @@ fn view(status: DeploymentStatus) -> DeploymentView {
         waiting_for: None,
         pinned: false,
         replayed: false,
+        stages: Vec::new(),
+        annotations: Vec::new(),
+        attached: Vec::new(),
         building: vec![],
         running: None,
     }

@@ -25,7 +25,7 @@ use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Ver
 
 use crate::config::ServeConfig;
 use crate::observe::Observe;
-use crate::pipeline::{Building, Row, egress, missing};
+use crate::pipeline::{Building, Row, custom, egress, missing};
 use crate::plugins::Plugins;
 use crate::source;
 use crate::steplog::StepLogs;
@@ -70,6 +70,8 @@ pub struct Host {
     pub(crate) building: Building,
     /// Wakes the keeper of the disk: something was built or released.
     pub(crate) built: Notify,
+    /// What custom stages share.
+    pub(crate) stages: custom::Stages,
     /// The pipeline; tests put rows of their own here.
     pub(crate) table: &'static [Row],
 }
@@ -339,13 +341,21 @@ impl Host {
         }
     }
 
-    /// Deletes a settled deployment's record and logs.
+    /// Deletes a settled deployment's record, logs and what its stages left.
     pub(crate) async fn forget_deployment(&self, id: &DeploymentId) -> Result<(), Failure> {
         self.store.delete_deployment(id).await.map_err(|e| e.to_failure())?;
+        self.forget_stages(id);
         if let Err(error) = self.logs.remove(id) {
             tracing::warn!(%error, deployment = %id, "the logs could not be removed");
         }
         Ok(())
+    }
+
+    /// Removes what the stages of a deployment left.
+    pub(crate) fn forget_stages(&self, id: &DeploymentId) {
+        if let Err(error) = custom::record::Folder::of(&self.config.data_dir, id).remove() {
+            tracing::warn!(%error, deployment = %id, "what its stages left could not be removed");
+        }
     }
 
     #[cfg(test)]

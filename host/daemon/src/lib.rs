@@ -79,7 +79,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let supervision = supervise::work(host.clone());
             let record = observe::recorder::record(host.clone());
             let disk = disk::keep(host.clone());
-            tokio::join!(pipeline::queue::work(host), sweep, hooks, supervision, record, disk);
+            let plugins = plugins::watch(host.clone());
+            let queue = pipeline::queue::work(host);
+            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -172,6 +174,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         lookups: pipeline::egress::Lookups::default(),
         building: pipeline::Building::default(),
         built: Notify::new(),
+        stages: pipeline::custom::Stages::new(&config.limits),
         table: &pipeline::TABLE,
         config,
     }))

@@ -54,6 +54,7 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }
+    pipeline::custom::resume(host).await;
     host.builder.settle_later();
     if let Err(failure) = name_unsynced(host).await {
         tracing::error!(%failure, "it is not known what of the builds is not on the disk");

@@ -248,6 +248,7 @@ mod tests {
             licence: "Apache-2.0".into(),
             capabilities: vec![],
             options_schema: String::new(),
+            custom: Vec::new(),
             failures: vec![],
         };
         let info = PluginInfo {

@@ -1,10 +1,12 @@
-//! Detection and planning of a folder on this machine: no daemon, no root, no network.
+//! Detection and planning of a folder on this machine, and what authors of plugins need: no daemon, no root, no
+//! network.
 //!
 //! **Invariant: what is said here is what a deployment would do.** The plugins, the rule that chooses
 //! ([`choose`]) and the settings are the same ones that the pipeline uses, and plugins see the folder
-//! as an upload would carry it ([`tree`]).
+//! as an upload would carry it ([`tree`]). A component under test ([`author`]) is asked in the same way.
 
 pub mod ask;
+pub mod author;
 pub mod choose;
 pub mod local;
 pub mod tree;

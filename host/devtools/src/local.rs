@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use windlass_model::ahead::PlanOutput;
 use windlass_model::plan::Context;
+use windlass_model::plugin::lock::{self, Lock};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure, Limits};
 use windlass_sandbox::{LoadProblem, NotAsked, Plugin, Sandbox, SandboxConfig, Source};
@@ -93,22 +94,8 @@ impl<'a> Session<'a> {
         let (plugins, problems) = load(&sandbox, config)?;
         let tree =
             Tree::of_folder(&request.path, &config.cache_dir.join("sources"), &config.limits)?;
-        if !tree.path().join(&settings.build.app_dir).is_dir() {
-            return Err(Failure::app(
-                "settings.app-dir-missing",
-                format!("there is no folder {} in the source", settings.build.app_dir),
-                "`build.app_dir` names it, and it does not exist, is empty or is ignored by .gitignore",
-                "correct `build.app_dir` in windlass.toml; `windlass detect --app-dir DIR` tries another",
-            ));
-        }
-        let source = Source::open(tree.path(), tree.digest().clone()).map_err(|e| {
-            Failure::host(
-                "detect.workspace",
-                "the source cannot be opened",
-                e.to_string(),
-                "check the permissions of the cache folder (XDG_CACHE_HOME)",
-            )
-        })?;
+        require_app_dir(&tree, &settings)?;
+        let source = opened(&tree)?;
         let limits = &config.limits;
         Ok(Self { limits, sandbox, plugins, problems, settings, source, _tree: tree })
     }
@@ -123,6 +110,7 @@ impl<'a> Session<'a> {
             platform: format!("linux/{arch}"),
             app_dir: self.settings.build.app_dir.clone(),
             config_json: self.settings.plugin_config(),
+            options_json: String::new(),
             ..Context::default()
         }
     }
@@ -154,6 +142,31 @@ impl<'a> Session<'a> {
         planned.log.extend(images.names().iter().map(|name| not_known(name)));
         Ok(planned)
     }
+}
+
+/// The copy as plugins see it.
+pub(crate) fn opened(tree: &Tree) -> Result<Source, Failure> {
+    Source::open(tree.path(), tree.digest().clone()).map_err(|e| {
+        Failure::host(
+            "detect.workspace",
+            "the source cannot be opened",
+            e.to_string(),
+            "check the permissions of the cache folder (XDG_CACHE_HOME)",
+        )
+    })
+}
+
+/// Refuses settings that name a folder for the application which is not in the source.
+pub(crate) fn require_app_dir(tree: &Tree, settings: &Settings) -> Result<(), Failure> {
+    if tree.path().join(&settings.build.app_dir).is_dir() {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "settings.app-dir-missing",
+        format!("there is no folder {} in the source", settings.build.app_dir),
+        "`build.app_dir` names it, and it does not exist, is empty or is ignored by .gitignore",
+        "correct `build.app_dir` in windlass.toml; `windlass detect --app-dir DIR` tries another",
+    ))
 }
 
 fn not_known(image: &str) -> String {
@@ -188,7 +201,7 @@ fn read_settings(request: &Request) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-fn sandbox(config: &Config) -> Result<Sandbox, Failure> {
+pub(crate) fn sandbox(config: &Config) -> Result<Sandbox, Failure> {
     let sandbox = SandboxConfig {
         cache_dir: config.cache_dir.join("plugins"),
         limits: config.limits.plugin.clone(),
@@ -218,6 +231,7 @@ fn load(sandbox: &Sandbox, config: &Config) -> Result<(Vec<Plugin>, Problems), F
     let (more, more_problems) = sandbox.load_dir(&config.installed_plugins, false);
     plugins.extend(more);
     problems.extend(more_problems);
+    installed(sandbox, &config.installed_plugins, &mut plugins, &mut problems);
     if plugins.is_empty() && problems.is_empty() {
         return Err(Failure::host(
             "plugin.none",
@@ -229,12 +243,31 @@ fn load(sandbox: &Sandbox, config: &Config) -> Result<(Vec<Plugin>, Problems), F
     Ok((plugins, problems.iter().map(not_loaded).collect()))
 }
 
+/// Those that were installed, in the versions that a project uses that chose nothing. A lock that does not read
+/// here is said by the host, which holds it.
+fn installed(
+    sandbox: &Sandbox,
+    folder: &Path,
+    plugins: &mut Vec<Plugin>,
+    problems: &mut Vec<LoadProblem>,
+) {
+    let text = std::fs::read(folder.join(lock::FILE)).unwrap_or_default();
+    let Ok(lock) = Lock::parse(&text) else { return };
+    for (file, grants) in lock.files_in_use() {
+        let path = folder.join(file);
+        match sandbox.load_granted(&path, false, grants) {
+            Ok(plugin) => plugins.push(plugin),
+            Err(error) => problems.push(LoadProblem { path, error }),
+        }
+    }
+}
+
 fn not_loaded(problem: &LoadProblem) -> (String, Failure) {
     let file = problem.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = file_stem(&problem.path);
     let failure = Failure::plugin(
         &name,
-        "plugin.not-loadable",
+        problem.error.code(),
         format!("the plugin {name} was not loaded"),
         problem.error.to_string(),
         problem.error.fix(),
@@ -242,7 +275,7 @@ fn not_loaded(problem: &LoadProblem) -> (String, Failure) {
     (file, failure)
 }
 
-fn file_stem(path: &Path) -> String {
+pub(crate) fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 

@@ -10,7 +10,6 @@ use crate::deployment::{Deployment, StepName};
 use crate::failure::Failure;
 use crate::id::{DeploymentId, EnvironmentName, HostId, ProjectName, ServiceName};
 use crate::log::{Dropped, LogLine};
-use crate::plugin::PluginInfo;
 use crate::variable::{Scope, VariableName};
 
 /// Body of every error answer.
@@ -245,6 +244,15 @@ pub struct DeploymentView {
     /// What runs of it; only of the live or stopped deployment of its environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running: Option<crate::running::RunningView>,
+    /// Its custom stages, in the order of their hooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<crate::stage::StageRun>,
+    /// What plugins noted on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<crate::stage::Annotation>,
+    /// Files that plugins attached to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<crate::stage::Attached>,
 }
 
 /// One page of a list.
@@ -275,15 +283,6 @@ pub struct LogEntry {
     /// Where something is missing from the log: how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<Dropped>,
-}
-
-/// Plugins and what is wrong with those that could not be loaded.
-#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct PluginsView {
-    /// Loaded.
-    pub plugins: Vec<PluginInfo>,
-    /// Not loaded: file name and failure.
-    pub problems: Vec<(String, Failure)>,
 }
 
 /// `GET /v1/status`.

@@ -139,6 +139,34 @@ pub struct Limits {
     pub access: AccessLimits,
     /// What caches may take of the disk.
     pub disk: DiskLimits,
+    /// Custom stages, and what the host does for them.
+    pub stages: StageLimits,
+}
+
+/// Limits of custom stages, and of what the host does for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StageLimits {
+    /// Longest time of all stages of a deployment at one hook, in seconds.
+    pub hook_s: u64,
+    /// Stages that run at the same time on one host; further ones wait.
+    pub running_max: usize,
+    /// Tries of a stage in the background.
+    pub tries_max: u32,
+    /// First pause before a stage in the background is tried again, in milliseconds; it doubles.
+    pub pause_ms: u64,
+    /// Longest pause before a stage in the background is tried again, in milliseconds.
+    pub pause_ms_max: u64,
+    /// Longest time of one command of a stage, in milliseconds.
+    pub exec_wall_ms: u64,
+    /// End of a command's output that a stage can ask for, in bytes of each stream.
+    pub exec_tail_bytes_max: u32,
+    /// Lines of a command that wait to be taken by its stage; more are dropped and counted.
+    pub exec_lines_max: usize,
+    /// Longest time of one request of a stage with all its redirects, in milliseconds.
+    pub http_timeout_ms: u32,
+    /// Body of the answer to one request of a stage, in bytes.
+    pub http_response_bytes_max: u64,
 }
 
 /// What caches may take of the disk. What an artifact needs does not count: artifacts follow
@@ -338,6 +366,24 @@ impl Default for Limits {
             instance: InstanceLimits::default(),
             access: AccessLimits::default(),
             disk: DiskLimits::default(),
+            stages: StageLimits::default(),
+        }
+    }
+}
+
+impl Default for StageLimits {
+    fn default() -> Self {
+        Self {
+            hook_s: 1800,
+            running_max: 8,
+            tries_max: 6,
+            pause_ms: 10_000,
+            pause_ms_max: 600_000,
+            exec_wall_ms: 600_000,
+            exec_tail_bytes_max: 2 << 20,
+            exec_lines_max: 10_000,
+            http_timeout_ms: 30_000,
+            http_response_bytes_max: 8 * MIB,
         }
     }
 }

@@ -1,7 +1,25 @@
-//! What a plugin says of itself, and what a call of it amounted to.
+//! What a plugin says of itself, what it may do, and what a call of it amounted to.
+//!
+//! Reading order: [`Manifest`], [`Capability`] and [`effective`] (what is allowed), [`lock`] (what is
+//! installed), [`manage`] (what is said about it over the API).
+
+mod capability;
+mod choice;
+mod growth;
+pub mod lock;
+pub mod manage;
+mod pattern;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::capability::{
+    Capability, Effective, Grants, Kind, Request, check, effective, missing,
+};
+pub use self::choice::Give;
+pub use self::growth::difference;
 use crate::id::Digest;
 
 /// A decision point that plugins fill.
@@ -34,8 +52,26 @@ pub enum Stage {
     Custom,
 }
 
+impl Stage {
+    /// All of them, in the order in which a deployment comes to them.
+    pub const ALL: [Self; 6] =
+        [Self::Detector, Self::Builder, Self::Migrator, Self::Health, Self::Rollout, Self::Custom];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Detector => "detector",
+            Self::Builder => "builder",
+            Self::Migrator => "migrator",
+            Self::Health => "health",
+            Self::Rollout => "rollout",
+            Self::Custom => "custom",
+        }
+    }
+}
+
 /// The manifest that travels in the component, in the custom section [`Manifest::SECTION`], as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Name: same alphabet as a project's.
@@ -52,6 +88,9 @@ pub struct Manifest {
     /// JSON Schema of its options, as text; empty when it has none.
     #[serde(default)]
     pub options_schema: String,
+    /// The custom stages that it has; exactly those that export the stage `custom` have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custom: Vec<CustomStage>,
     /// The failure codes that are the plugin's own: what they mean, and by which lines of a failed
     /// step's log the host recognises them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -88,14 +127,60 @@ pub struct KnownFailure {
     pub steps: Vec<crate::deployment::StepName>,
 }
 
-/// Something that a plugin asks for.
+/// A stage of a plugin's own, at one hook of the pipeline or more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Capability {
-    /// Which: `exec`, `http`, ...
+pub struct CustomStage {
+    /// Name, unique within the plugin: 1 to 40 of `a-z`, `0-9` and hyphen.
     pub name: String,
-    /// Why it is needed.
-    pub reason: String,
+    /// One sentence.
+    pub summary: String,
+    /// Where it may be run.
+    pub hooks: Vec<Hook>,
+    /// What other stages must have provided before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// What its outputs are, for stages that need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provides: Vec<String>,
+}
+
+/// A place in the pipeline where custom stages run.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// The source and the settings are known.
+    AfterFetch,
+    /// There is an artifact.
+    AfterBuild,
+    /// The new version is healthy and serves nobody yet; a failure fails the deployment.
+    BeforeSwitch,
+    /// It is over; in the background.
+    AfterSwitch,
+}
+
+impl Hook {
+    /// As settings write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AfterFetch => "after-fetch",
+            Self::AfterBuild => "after-build",
+            Self::BeforeSwitch => "before-switch",
+            Self::AfterSwitch => "after-switch",
+        }
+    }
 }
 
 /// A plugin that the host has loaded.

@@ -15,10 +15,12 @@ use crate::variable::VariableName;
 mod overrides;
 mod schema;
 mod secrets;
+mod stages;
 mod units;
 mod view;
 
 pub use overrides::{EnvironmentSettings, Layers, Overrides, typed};
+pub use stages::{OnFailure, StageSettings, When};
 pub use units::{parse_bytes, parse_duration_ms};
 pub use view::{SetSettings, SettingOrigin, SettingView, SettingsView};
 
@@ -51,6 +53,9 @@ pub struct Settings {
     /// `[network]`
     #[serde(default)]
     pub network: Network,
+    /// `[[stages]]`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSettings>,
     /// Where the values come from.
     #[serde(default, skip_serializing_if = "Layers::is_empty")]
     pub layers: Layers,

@@ -233,6 +233,7 @@ fn bundled() -> Vec<Manifest> {
             licence: String::new(),
             capabilities: Vec::new(),
             options_schema: String::new(),
+            custom: Vec::new(),
             failures: file.failure,
         });
     }

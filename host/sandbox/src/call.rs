@@ -8,19 +8,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasmtime::component::{Instance, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
 use crate::answers::{Answer, Key};
 use crate::bindings::types::PluginError;
 use crate::convert;
 use crate::engine::TICK_MS;
-use crate::fault::{Limit, PluginFault};
+use crate::fault::{Limit, LoadError, PluginFault};
+use crate::granted::Effects;
 use crate::images::{ImageLookup, Outside};
 use crate::log::{Finished, LogEntry};
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::{Inner, Sandbox};
 use crate::source::Source;
-use crate::state::CallState;
+use crate::stages::WrongType;
+use crate::state::{CallState, WallUsedUp};
+use crate::text::plain_line;
 
 /// A call that ended, one way or another.
 #[derive(Debug)]
@@ -43,6 +47,16 @@ pub(crate) trait Ask: Sync {
     const STAGE: Stage;
     /// The function's name in reports and keys.
     const FUNCTION: &'static str;
+
+    /// What the host does for it; a pure call has none.
+    fn effects(&self) -> Option<Arc<dyn Effects>> {
+        None
+    }
+
+    /// Its own limits, where they are not everyone's.
+    fn limits(&self) -> Option<Arc<PluginLimits>> {
+        None
+    }
 
     /// All that the answer may depend on beside component and source; `None` if keeping the answer
     /// is not worth it.
@@ -169,11 +183,12 @@ impl Inner {
         let Ok(_running) = self.calls.acquire().await else {
             return failed("shutting down".to_owned());
         };
-        let mut store = match self.store(source, images) {
+        let limits = ask.limits().unwrap_or_else(|| Arc::clone(&self.limits));
+        let mut store = match self.store(source, images, &limits, ask.effects()) {
             Ok(store) => store,
             Err(why) => return failed(why),
         };
-        let raw = self.run(&mut store, ready, ask).await;
+        let raw = self.run(&mut store, ready, ask, &limits).await;
         let result = raw.and_then(|raw| match raw {
             Ok(raw) => ask.accept(raw).map_err(PluginFault::InvalidAnswer),
             Err(error) => Err(refused(error)),
@@ -189,17 +204,19 @@ impl Inner {
 
     /// A store with every limit armed. Guests compute only within epochs, and only as many as the CPU
     /// limit has; between two of them other tasks get the thread, so the wall clock is looked at.
-    fn store(
+    pub(crate) fn store(
         &self,
         source: Option<&Source>,
         images: Arc<dyn ImageLookup>,
+        limits: &Arc<PluginLimits>,
+        effects: Option<Arc<dyn Effects>>,
     ) -> Result<Store<CallState>, String> {
-        let state = CallState::new(source.cloned(), Arc::clone(&self.limits), images)?;
+        let state = CallState::new(source.cloned(), Arc::clone(limits), images, effects)?;
         let mut store = Store::new(&self.running.engine, state);
         store.limiter(|state| &mut state.meter);
-        let fuel = usize::try_from(self.limits.hostcall_bytes_max).unwrap_or(usize::MAX);
+        let fuel = usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(fuel);
-        let mut ticks = self.limits.cpu_ms.div_ceil(TICK_MS);
+        let mut ticks = limits.cpu_ms.div_ceil(TICK_MS);
         store.epoch_deadline_callback(move |_| {
             ticks = ticks.saturating_sub(1);
             if ticks == 0 { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
@@ -208,14 +225,15 @@ impl Inner {
         Ok(store)
     }
 
-    async fn run<A: Ask>(
+    pub(crate) async fn run<A: Ask>(
         &self,
         store: &mut Store<CallState>,
         ready: &Ready,
         ask: &A,
+        limits: &PluginLimits,
     ) -> Result<Result<A::Raw, PluginError>, PluginFault> {
         let _ticking = self.running.ticker.enter();
-        let limit_ms = self.limits.wall_ms;
+        let limit_ms = limits.wall_ms;
         let outside = store.data().outside.clone();
         let answer = async {
             let instance = ready.instance.instantiate_async(&mut *store).await?;
@@ -224,17 +242,29 @@ impl Inner {
         match within(Duration::from_millis(limit_ms), &outside, answer).await {
             None => Err(PluginFault::WallTimedOut { limit_ms }),
             Some(Ok(answer)) => Ok(answer),
-            Some(Err(error)) => Err(self.fault_of(&error, store.data())),
+            Some(Err(error)) => Err(self.fault_of(&error, A::STAGE, store.data(), limits)),
         }
     }
 
     /// Whose fault an error of the runtime is: the plugin's, unless it is plainly the host's.
-    fn fault_of(&self, error: &wasmtime::Error, state: &CallState) -> PluginFault {
+    fn fault_of(
+        &self,
+        error: &wasmtime::Error,
+        stage: Stage,
+        state: &CallState,
+        limits: &PluginLimits,
+    ) -> PluginFault {
         if let Some(fault) = state.meter.exceeded() {
             return fault;
         }
         if error.is::<CpuUsedUp>() {
-            return PluginFault::CpuTimedOut { limit_ms: self.limits.cpu_ms };
+            return PluginFault::CpuTimedOut { limit_ms: limits.cpu_ms };
+        }
+        if error.is::<WallUsedUp>() {
+            return PluginFault::WallTimedOut { limit_ms: limits.wall_ms };
+        }
+        if let Some(WrongType(reason)) = error.downcast_ref() {
+            return PluginFault::Load(Arc::new(LoadError::mismatch(&[stage], reason)));
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return PluginFault::HostFailed(error.to_string());
@@ -244,12 +274,15 @@ impl Inner {
             return over(Limit::Resources);
         }
         let said = format!("{error:#}");
-        // The runtime has no public type for these two.
+        // The runtime has no public type for these three.
         if said.contains("fuel allocated for hostcalls has been exhausted") {
             return over(Limit::HostCallBytes);
         }
         if said.contains("resource limit exceeded") {
             return over(Limit::Instances);
+        }
+        if said.contains("requested len") && said.contains("exceeds limit") {
+            return over(Limit::RandomBytes);
         }
         PluginFault::Trapped { reason: reason(error) }
     }
@@ -281,7 +314,7 @@ struct CpuUsedUp;
 /// The innermost cause: the outer ones are backtraces of guest code.
 fn reason(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
-    root.lines().next().unwrap_or("no reason was given").to_owned()
+    plain_line(root.lines().next().unwrap_or("no reason was given"))
 }
 
 fn refused(error: PluginError) -> PluginFault {

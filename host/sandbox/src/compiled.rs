@@ -2,8 +2,9 @@
 //! there.
 //!
 //! **Invariant: only a file that this crate wrote is ever mapped.** Mapping foreign machine code is
-//! running it. So the folder is ours alone (0700), and each file has a keyed digest beside it whose
-//! key never leaves the folder.
+//! running it. So the folder and each file are ours alone (0700, 0600), and each file has a keyed digest of
+//! its name and its bytes beside it, whose key never leaves the folder. All of this is looked at before a
+//! file is mapped.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +17,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
+use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sha2::Sha256;
 use tokio::io::AsyncReadExt as _;
@@ -26,6 +28,7 @@ use windlass_model::limits::PluginLimits;
 
 use crate::answers::write_atomically;
 use crate::engine;
+use crate::text::plain_line;
 
 /// Why a component could not be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +41,8 @@ pub enum CompileError {
     },
     /// It used too much CPU time or memory, and its process was ended.
     #[error(
-        "compiling was ended by signal {signal}: it used more than {limit_bytes} bytes of memory or \
-         {limit_s} s of CPU"
+        "compiling was ended by signal {signal}: it may use {limit_bytes} bytes of memory and {limit_s} s \
+         of CPU, or the compiler broke on it"
     )]
     Killed {
         /// The signal.
@@ -100,7 +103,7 @@ impl Compiled {
             let why = format!("{} belongs to another user", folder.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
-        if meta.mode() & 0o077 != 0 {
+        if !is_ours_alone(&meta) {
             // Others could write here: nothing in it can be trusted.
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
             fs::remove_file(folder.join("key")).or_else(ignore_absent)?;
@@ -111,24 +114,51 @@ impl Compiled {
         Ok(compiled)
     }
 
-    /// Maps the code of a component, if it was compiled before by this version of the runtime.
-    pub(crate) fn get(&self, engine: &Engine, component: &Digest) -> Option<Component> {
+    /// Maps the code of a component, if it was compiled before by this version of the runtime. What is not
+    /// ours is removed.
+    ///
+    /// # Errors
+    /// The code is ours, and the runtime does not take it: it needs more than there is for one call.
+    pub(crate) fn get(
+        &self,
+        engine: &Engine,
+        component: &Digest,
+    ) -> wasmtime::Result<Option<Component>> {
         let path = self.path(component);
-        let mut file = File::open(&path).ok()?;
-        let recorded = fs::read(path.with_extension("mac")).ok()?;
-        let known = self.mac(&mut file).ok()?.verify_slice(&recorded).is_ok();
-        let mapped = if known {
-            // SAFETY: the keyed digest shows that this crate wrote these bytes, the folder keeps
-            // others from changing them, and the path is the verified descriptor's own.
-            unsafe { Component::deserialize_file(engine, same_file(&file)) }.ok()
-        } else {
-            None
+        let file = match self.verified(&path, component) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "compiled code is not ours; compiling again");
+                self.forget(component);
+                return Ok(None);
+            }
         };
-        if mapped.is_none() {
-            tracing::warn!(file = %path.display(), "compiled code is not usable; compiling again");
+        // SAFETY: the keyed digest shows that this crate wrote these bytes for this component, the folder
+        // keeps others from changing them, and the path is the verified descriptor's own.
+        let mapped = unsafe { Component::deserialize_file(engine, same_file(&file)) };
+        if mapped.is_err() {
             self.forget(component);
         }
-        mapped
+        mapped.map(Some)
+    }
+
+    /// The file, opened, after everything was looked at that shows it to be ours.
+    fn verified(&self, path: &Path, component: &Digest) -> io::Result<File> {
+        let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned());
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let mut file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || !is_ours_alone(&meta) || !is_ours_alone(&fs::metadata(&self.folder)?)
+        {
+            return Err(denied("others can write it"));
+        }
+        // No digest beside it: it is not said who wrote it.
+        let recorded =
+            fs::read(path.with_extension("mac")).map_err(|_| denied("it has no digest"))?;
+        let mac = self.mac(&mut file, component)?;
+        mac.verify_slice(&recorded).map_err(|_| denied("its digest is another"))?;
+        Ok(file)
     }
 
     /// Compiles a component in a child with limits, and keeps the code.
@@ -159,7 +189,8 @@ impl Compiled {
         run(command, limits).await?;
         let keep = || -> io::Result<()> {
             let mut code = File::open(&output)?;
-            let mac = self.mac(&mut code)?.finalize().into_bytes();
+            code.set_permissions(fs::Permissions::from_mode(0o600))?;
+            let mac = self.mac(&mut code, component)?.finalize().into_bytes();
             let path = self.path(component);
             self.forget(component);
             write_atomically(&self.folder, &path.with_extension("mac"), &mac)?;
@@ -206,8 +237,11 @@ impl Compiled {
         self.folder.join(format!("{}-{}.cwasm", component.hex(), self.compatibility))
     }
 
-    fn mac(&self, file: &mut File) -> io::Result<Code> {
+    /// The keyed digest of the code of a component: of what it is the code of, for which runtime, and of its
+    /// bytes.
+    fn mac(&self, file: &mut File, component: &Digest) -> io::Result<Code> {
         let mut mac = Code::new_from_slice(&self.key).map_err(io::Error::other)?;
+        mac.update(format!("{} {}\n", component.as_str(), self.compatibility).as_bytes());
         let mut buffer = vec![0; 256 * 1024];
         loop {
             match file.read(&mut buffer)? {
@@ -216,6 +250,11 @@ impl Compiled {
             }
         }
     }
+}
+
+/// Whether it belongs to this user, and nobody else may do anything with it.
+fn is_ours_alone(meta: &fs::Metadata) -> bool {
+    meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0
 }
 
 /// Runs the child and reads how it ended.
@@ -245,7 +284,8 @@ async fn run(
 fn outcome(status: ExitStatus, said: &str, limits: &PluginLimits) -> Result<(), CompileError> {
     let reason = || {
         let line = said.lines().rfind(|line| !line.trim().is_empty());
-        line.unwrap_or("it said nothing").to_owned()
+        // It quotes names of the component.
+        plain_line(line.unwrap_or("it said nothing"))
     };
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use windlass_model::Failure;
 use windlass_model::plan::Refusal;
-use windlass_model::plugin::{CallOutcome, Stage};
+use windlass_model::plugin::{CallOutcome, Capability, Kind, Stage};
 
 use crate::compiled::CompileError;
+use crate::inspect::VERSION;
+use crate::limits::PER_CALL;
 
 /// Something countable that a call used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum Limit {
     /// Core instances, memories or tables.
     #[error("core instances, memories or tables")]
     Instances,
+    /// Random bytes that a guest asks for at once.
+    #[error("random bytes asked for at once")]
+    RandomBytes,
 }
 
 /// Why a call gave no answer. All but [`PluginFault::HostFailed`] are the plugin's doing.
@@ -96,7 +101,7 @@ impl PluginFault {
             Self::OutOfMemory { .. } => "plugin.out-of-memory",
             Self::OverLimit { .. } => "plugin.over-limit",
             Self::InvalidAnswer(_) => "plugin.invalid-answer",
-            Self::Load(_) => "plugin.not-loadable",
+            Self::Load(error) => error.code(),
             Self::HostFailed(_) => "host.plugin-call-failed",
         }
     }
@@ -110,14 +115,14 @@ impl PluginFault {
             Self::Refused(refusal) => refusal_failure(refusal, plugin),
             Self::HostFailed(why) => Failure::host(
                 code,
-                format!("The plugin {plugin} could not be called {asked}"),
+                format!("The plugin {plugin} could not be asked {asked}"),
                 why.clone(),
                 "look at `windlass doctor`; if it finds nothing, report this with the log",
             ),
             Self::Load(error) => Failure::plugin(
                 plugin,
                 code,
-                format!("The plugin {plugin} cannot be loaded"),
+                format!("The plugin {plugin} cannot be loaded, and was to be asked {asked}"),
                 error.to_string(),
                 error.fix(),
             ),
@@ -181,6 +186,9 @@ pub enum LoadError {
         /// What the parser says.
         reason: String,
     },
+    /// It is compiled code, and not WebAssembly.
+    #[error("it is compiled code (a .cwasm or another ELF file), which is never taken from others")]
+    MachineCode,
     /// It is a core module.
     #[error("it is a core WebAssembly module and not a component")]
     CoreModule,
@@ -207,11 +215,23 @@ pub enum LoadError {
         /// What there is.
         offered: Vec<String>,
     },
-    /// It needs something that was not granted.
-    #[error("it requires {interface}, which is not granted")]
+    /// It cannot do without something that was not granted.
+    #[error("it requires what it is not granted: {}", asked(capabilities))]
     NotGranted {
-        /// What it needs.
+        /// Its name.
+        plugin: String,
+        /// What it needs, with its reasons.
+        capabilities: Vec<Capability>,
+    },
+    /// It imports what its manifest does not ask for.
+    #[error(
+        "it imports {interface}, and its manifest does not ask for the capability {capability}"
+    )]
+    NotAskedFor {
+        /// What it imports.
         interface: String,
+        /// What its manifest should ask for.
+        capability: Kind,
     },
     /// It imports something that no plugin gets.
     #[error("it imports {interface}, which no plugin gets")]
@@ -222,10 +242,20 @@ pub enum LoadError {
     /// It cannot be compiled.
     #[error("it cannot be compiled: {0}")]
     Compile(#[from] CompileError),
-    /// It does not fit the interfaces that it names.
-    #[error("it does not fit the contract: {reason}")]
+    /// It does not fit the interfaces that it names: it was built for another version of them.
+    #[error(
+        "it was built for another version of {interface} than this host offers (contract {VERSION}): {reason}"
+    )]
     Mismatch {
+        /// The interface, as far as it is known; else all that it names.
+        interface: String,
         /// What the linker says.
+        reason: String,
+    },
+    /// It needs more than one call may have, so it is not even started.
+    #[error("it needs more than one call may have: {reason}")]
+    TooDemanding {
+        /// What the runtime says.
         reason: String,
     },
     /// The compiled code could not be mapped.
@@ -237,6 +267,27 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// That the linker does not accept a component, with the interface that it is about.
+    pub(crate) fn mismatch(stages: &[Stage], error: &dyn std::fmt::Display) -> Self {
+        let reason = format!("{error:#}");
+        // The runtime quotes the names of interfaces.
+        let named = reason.split(['`', '"']).find(|part| part.starts_with("windlass:"));
+        let interfaces = || {
+            let stages = stages.iter().map(|stage| stage.as_str());
+            stages.map(|stage| format!("windlass:{stage}/{stage}")).collect::<Vec<_>>().join(", ")
+        };
+        let interface = named.map_or_else(interfaces, ToOwned::to_owned);
+        Self::Mismatch { interface, reason }
+    }
+
+    /// The stable code of the failure.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotGranted { .. } => "plugin.not-granted",
+            _ => "plugin.not-loadable",
+        }
+    }
+
     /// What a person can do about it.
     pub fn fix(&self) -> String {
         match self {
@@ -246,6 +297,15 @@ impl LoadError {
             Self::TooLarge { .. } => {
                 "build it with `cargo build --profile plugin --target wasm32-wasip2`".to_owned()
             }
+            Self::MachineCode => {
+                "offer the .wasm file that it was compiled from: Windlass compiles it itself, once"
+                    .to_owned()
+            }
+            Self::TooDemanding { .. } => format!(
+                "build it with at most {} core instances, {} memories and {} tables, which begin within \
+                 the limits of `plugin` in the host's settings",
+                PER_CALL.instances, PER_CALL.memories, PER_CALL.tables
+            ),
             Self::NotWasm { .. } | Self::CoreModule => {
                 "build it for wasm32-wasip2, which makes a component".to_owned()
             }
@@ -253,13 +313,26 @@ impl LoadError {
                 "export it with `windlass_sdk::export!`, which writes manifest and exports"
                     .to_owned()
             }
-            Self::UnknownInterface { .. } | Self::Mismatch { .. } => {
-                "build it with the windlass-sdk of this Windlass, or upgrade Windlass".to_owned()
+            Self::UnknownInterface { .. } | Self::Mismatch { .. } => format!(
+                "build it again for the contract {VERSION}: in Rust with the windlass-sdk of this Windlass \
+                 (`cargo update -p windlass-sdk`, then `windlass plugin build`), in other languages with the \
+                 files of its `wit` folder; or install a version of the plugin that was made for it, or the \
+                 Windlass that the plugin was made for"
+            ),
+            Self::NotGranted { plugin, capabilities } => {
+                let mut kinds: Vec<&str> =
+                    capabilities.iter().map(|one| one.request.kind().as_str()).collect();
+                kinds.dedup();
+                format!(
+                    "if you want it to do that, install it with `windlass plugin install FILE --grant {}`, or \
+                     grant it with `windlass plugin grant {plugin} all` when it is installed",
+                    kinds.join(",")
+                )
             }
-            Self::NotGranted { .. } => {
-                "use a plugin that does not need it: this version grants no capabilities yet"
-                    .to_owned()
-            }
+            Self::NotAskedFor { capability, .. } => format!(
+                "its author adds {{ \"name\": \"{capability}\", \"reason\": \"...\" }} to `capabilities`, or \
+                 builds it without that import"
+            ),
             Self::ForbiddenImport { .. } => {
                 "leave it out: plugins reach the outside through granted interfaces only".to_owned()
             }
@@ -279,6 +352,11 @@ pub struct LoadProblem {
     /// Why.
     #[source]
     pub error: LoadError,
+}
+
+fn asked(capabilities: &[Capability]) -> String {
+    let one = |one: &Capability| format!("{} ({})", one.request, one.reason);
+    capabilities.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn list(names: &[String]) -> String {

@@ -1,10 +1,14 @@
 //! Reads what a file says of itself, before anything in it is compiled.
 
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use wasmparser::{Encoding, Parser, Payload};
 use windlass_model::Digest;
-use windlass_model::plugin::{Manifest, PluginInfo, Stage};
+use windlass_model::plugin::{self, Kind, Manifest, PluginInfo, Stage};
 
 use crate::fault::LoadError;
 
@@ -27,11 +31,19 @@ const ALWAYS: [&str; 4] = [
     "windlass:source/source",
     "windlass:images/images",
 ];
-/// Interfaces that must be granted.
-const GRANTED: [&str; 2] = ["windlass:exec/exec", "windlass:http/http"];
+/// Interfaces that must be asked for and granted.
+const GRANTED: [(&str, Kind); 5] = [
+    ("windlass:exec/exec", Kind::Exec),
+    ("windlass:http/http", Kind::Http),
+    ("windlass:artifacts/artifacts", Kind::Artifacts),
+    ("windlass:cache/cache", Kind::Cache),
+    ("windlass:annotations/annotations", Kind::Annotations),
+];
 /// Packages of WASI that are linked, with nothing behind them.
 const WASI: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+/// How compiled code begins: it is kept as an ELF file.
+const MACHINE_CODE: &[u8] = b"\x7fELF";
 /// A section longer than this is no manifest.
 const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 
@@ -44,6 +56,8 @@ pub struct Inspected {
     pub imports: Vec<String>,
     /// Interfaces that it exports, by their full names.
     pub exports: Vec<String>,
+    /// What it imports of the interfaces that must be granted.
+    pub needs: Vec<Kind>,
 }
 
 /// Reads a component's manifest, stages and imports.
@@ -51,21 +65,52 @@ pub struct Inspected {
 /// # Errors
 /// It is unreadable, no component, without a manifest, or does not fit this host's contract.
 pub fn inspect(path: &Path) -> Result<Inspected, LoadError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
-    inspect_bytes(&bytes)
+    inspect_bytes(&read(path, u64::MAX)?)
+}
+
+/// The bytes of a component's file. A pipe, a device or a folder is no file, and is not waited for.
+pub(crate) fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let file = open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > limit_bytes {
+        return Err(LoadError::TooLarge { bytes, limit_bytes });
+    }
+    let mut read = Vec::new();
+    file.take(limit_bytes).read_to_end(&mut read).map_err(unreadable)?;
+    if path.extension().is_some_and(|extension| extension == "cwasm") {
+        return Err(LoadError::MachineCode);
+    }
+    Ok(read)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // A pipe that nobody writes to would hold up whoever opens it.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
 }
 
 pub(crate) fn inspect_bytes(bytes: &[u8]) -> Result<Inspected, LoadError> {
+    if bytes.starts_with(MACHINE_CODE) {
+        return Err(LoadError::MachineCode);
+    }
     let Outline { manifest, imports, exports } = outline(bytes)?;
     let manifest = manifest.ok_or(LoadError::NoManifest)?;
     let manifest = parse_manifest(&manifest)?;
     let stages = stages_of(&exports)?;
-    imports.iter().try_for_each(|import| check_import(import))?;
+    let mut needs = Vec::new();
+    for import in &imports {
+        needs.extend(check_import(import, &manifest)?);
+    }
+    check_custom(&manifest, &stages)?;
     let digest = Digest::of(bytes);
     let bytes = bytes.len() as u64;
     let info = PluginInfo { manifest, digest, stages, bundled: false, bytes };
-    Ok(Inspected { info, imports, exports })
+    Ok(Inspected { info, imports, exports, needs })
 }
 
 #[derive(Default)]
@@ -77,7 +122,7 @@ struct Outline {
 
 fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
     let not_wasm = |error: wasmparser::BinaryReaderError| LoadError::NotWasm {
-        reason: error.message().to_owned(),
+        reason: crate::text::plain_line(error.message()),
     };
     let mut outline = Outline::default();
     let mut depth = 0_u32;
@@ -100,18 +145,27 @@ fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
             }
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    outline.imports.push(import.map_err(not_wasm)?.name.0.to_owned());
+                    outline.imports.push(name_of(import.map_err(not_wasm)?.name.0)?);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    outline.exports.push(export.map_err(not_wasm)?.name.0.to_owned());
+                    outline.exports.push(name_of(export.map_err(not_wasm)?.name.0)?);
                 }
             }
             _ => {}
         }
     }
     Ok(outline)
+}
+
+/// A name as it is shown: it was not validated yet.
+fn name_of(name: &str) -> Result<String, LoadError> {
+    if name.contains(char::is_control) {
+        let reason = format!("the name {name:?} holds control characters");
+        return Err(LoadError::NotWasm { reason });
+    }
+    Ok(name.to_owned())
 }
 
 fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
@@ -127,7 +181,9 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
     if manifest.version.is_empty() || manifest.summary.is_empty() {
         return Err(bad("version and summary must not be empty".to_owned()));
     }
+    crate::text::check_manifest(&manifest).map_err(bad)?;
     crate::known::check(&manifest).map_err(bad)?;
+    plugin::check(&manifest.capabilities).map_err(bad)?;
     Ok(manifest)
 }
 
@@ -151,21 +207,67 @@ fn stages_of(exports: &[String]) -> Result<Vec<Stage>, LoadError> {
     Ok(stages)
 }
 
-fn check_import(import: &str) -> Result<(), LoadError> {
+/// What must be granted for this import, if anything must.
+fn check_import(import: &str, manifest: &Manifest) -> Result<Option<Kind>, LoadError> {
     let interface = || import.to_owned();
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     if WASI.iter().any(|package| name.starts_with(package)) {
-        return Ok(());
+        return Ok(None);
     }
     if !name.starts_with("windlass:") {
         return Err(LoadError::ForbiddenImport { interface: interface() });
     }
-    if GRANTED.contains(&name) {
-        return Err(LoadError::NotGranted { interface: interface() });
+    let granted = GRANTED.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+    if version != VERSION || (granted.is_none() && !ALWAYS.contains(&name)) {
+        return Err(LoadError::UnknownInterface { interface: interface(), offered: offered() });
     }
-    if ALWAYS.contains(&name) && version == VERSION {
-        return Ok(());
+    let asks = |kind| manifest.capabilities.iter().any(|one| one.request.kind() == kind);
+    match granted {
+        Some(kind) if !asks(kind) => {
+            Err(LoadError::NotAskedFor { interface: interface(), capability: kind })
+        }
+        granted => Ok(granted),
     }
-    let offered = ALWAYS.iter().map(|name| format!("{name}@{VERSION}")).collect();
-    Err(LoadError::UnknownInterface { interface: interface(), offered })
+}
+
+/// All that a plugin may import.
+fn offered() -> Vec<String> {
+    let granted = GRANTED.iter().map(|(name, _)| *name);
+    ALWAYS.into_iter().chain(granted).map(|name| format!("{name}@{VERSION}")).collect()
+}
+
+/// Custom stages in one manifest, and entries of each of their lists.
+const CUSTOM_MAX: usize = 20;
+
+fn check_custom(manifest: &Manifest, stages: &[Stage]) -> Result<(), LoadError> {
+    let bad = |reason: String| Err(LoadError::BadManifest { reason });
+    if stages.contains(&Stage::Custom) == manifest.custom.is_empty() {
+        return bad(match manifest.custom.is_empty() {
+            true => "it exports the stage custom and declares no custom stage".to_owned(),
+            false => "it declares custom stages and does not export the stage custom".to_owned(),
+        });
+    }
+    for (place, stage) in manifest.custom.iter().enumerate() {
+        let name = &stage.name;
+        let lists = [stage.hooks.len(), stage.needs.len(), stage.provides.len(), place + 1];
+        if lists.iter().any(|entries| *entries > CUSTOM_MAX) {
+            return bad(format!(
+                "it has more than {CUSTOM_MAX} custom stages, or entries in a list"
+            ));
+        }
+        let names = std::iter::once(name).chain(&stage.needs).chain(&stage.provides);
+        if let Some(odd) = names.into_iter().find(|name| !plugin::lock::is_name(name)) {
+            return bad(format!(
+                "the custom stage {name:?}: the name {odd:?} is not valid: use 1 to 40 lower-case \
+                 letters, digits and hyphens"
+            ));
+        }
+        if stage.hooks.is_empty() || stage.summary.trim().is_empty() {
+            return bad(format!("the custom stage {name} needs a hook and a summary"));
+        }
+        if manifest.custom[..place].iter().any(|other| other.name == *name) {
+            return bad(format!("the custom stage {name} is declared twice"));
+        }
+    }
+    Ok(())
 }

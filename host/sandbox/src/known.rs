@@ -72,6 +72,7 @@ mod tests {
             licence: String::new(),
             capabilities: Vec::new(),
             options_schema: String::new(),
+            custom: Vec::new(),
             failures: vec![known],
         }
     }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::plain_line;
+
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,7 +52,8 @@ impl CallLog {
     }
 
     /// Adds the lines of a message, as long as there is room. A message that does not fit is dropped
-    /// whole, and so is everything after it, so that a log never has holes.
+    /// whole, and so is everything after it, so that a log never has holes. Escapes and control characters
+    /// are taken out.
     pub(crate) fn write(&self, level: LogLevel, message: &str) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for line in message.lines() {
@@ -60,7 +63,7 @@ impl CallLog {
                 continue;
             }
             log.bytes += bytes + LINE_COST_BYTES;
-            log.entries.push((level, line.to_owned()));
+            log.entries.push((level, plain_line(line)));
         }
     }
 

@@ -1,31 +1,46 @@
-//! A plugin that is known: what it says of itself, and, once it is needed, its code.
+//! A plugin that is known: what it says of itself, what it may do, and, once it is needed, its code.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, InstancePre};
-use windlass_model::plugin::{PluginInfo, Stage};
+use windlass_model::plan::Context;
+use windlass_model::plugin::{self, Capability, Effective, Grants, Kind, PluginInfo, Stage};
 
-use crate::bindings::{builder, detector, health, migrator};
+use crate::bindings::{builder, custom, detector, health, migrator};
 use crate::fault::LoadError;
 use crate::state::CallState;
 
 /// A loaded plugin. Cheap to clone. Its code is compiled when it is first called, unless it was
 /// compiled before.
 #[derive(Clone)]
-pub struct Plugin(Arc<Known>);
+pub struct Plugin {
+    known: Arc<Known>,
+    allowed: Arc<Allowed>,
+    options: Option<Arc<Map<String, Value>>>,
+}
+
+#[derive(Default)]
+struct Allowed {
+    grants: Grants,
+    effective: Effective,
+}
 
 struct Known {
     info: PluginInfo,
     path: PathBuf,
+    /// What it imports of the interfaces that must be granted.
+    needs: Vec<Kind>,
     /// A result, because compiling again what failed for good costs much and changes nothing.
     ready: OnceCell<Result<Ready, Arc<LoadError>>>,
 }
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let info = &self.0.info;
+        let info = &self.known.info;
         write!(
             f,
             "Plugin({} {}, {})",
@@ -37,37 +52,86 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(info: PluginInfo, path: PathBuf) -> Self {
-        Self(Arc::new(Known { info, path, ready: OnceCell::new() }))
+    pub(crate) fn new(info: PluginInfo, path: PathBuf, needs: Vec<Kind>) -> Self {
+        let known = Known { info, path, needs, ready: OnceCell::new() };
+        Self { known: Arc::new(known), allowed: Arc::default(), options: None }
+    }
+
+    /// The same, granted this and nothing else.
+    #[must_use]
+    pub fn with_grants(&self, grants: Grants) -> Self {
+        let effective = plugin::effective(&self.info().manifest.capabilities, &grants);
+        Self { allowed: Arc::new(Allowed { grants, effective }), ..self.clone() }
+    }
+
+    /// The same with options: every call finds them in `options-json`.
+    #[must_use]
+    pub fn with_options(&self, options: Map<String, Value>) -> Self {
+        let options = Some(options).filter(|options| !options.is_empty()).map(Arc::new);
+        Self { options, ..self.clone() }
+    }
+
+    /// Its options; empty when there are none.
+    pub fn options(&self) -> Cow<'_, Map<String, Value>> {
+        self.options.as_deref().map_or_else(|| Cow::Owned(Map::new()), Cow::Borrowed)
+    }
+
+    /// What it was granted.
+    pub fn grants(&self) -> &Grants {
+        &self.allowed.grants
+    }
+
+    /// What it may do: of what it asks for, what was granted.
+    pub fn effective(&self) -> &Effective {
+        &self.allowed.effective
+    }
+
+    /// What it cannot do without and was not granted. Only plugins that came with Windlass are loaded in spite
+    /// of that.
+    pub fn missing(&self) -> Vec<&Capability> {
+        plugin::missing(&self.info().manifest.capabilities, &self.allowed.grants)
+    }
+
+    pub(crate) fn needs(&self) -> &[Kind] {
+        &self.known.needs
+    }
+
+    /// What a call of it is told: the context, with its options.
+    pub(crate) fn told<'a>(&self, context: &'a Context) -> Cow<'a, Context> {
+        let Some(options) = &self.options else {
+            return Cow::Borrowed(context);
+        };
+        let options_json = Value::Object(options.as_ref().clone()).to_string();
+        Cow::Owned(Context { options_json, ..context.clone() })
     }
 
     /// What it says of itself.
     pub fn info(&self) -> &PluginInfo {
-        &self.0.info
+        &self.known.info
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.0.info.manifest.name
+        &self.known.info.manifest.name
     }
 
     /// Whether it fills a stage.
     pub fn fills(&self, stage: Stage) -> bool {
-        self.0.info.stages.contains(&stage)
+        self.known.info.stages.contains(&stage)
     }
 
     /// Its file.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.known.path
     }
 
     /// Whether its code is there, so that a call starts at once.
     pub fn is_ready(&self) -> bool {
-        matches!(self.0.ready.get(), Some(Ok(_)))
+        matches!(self.known.ready.get(), Some(Ok(_)))
     }
 
     pub(crate) fn cell(&self) -> &OnceCell<Result<Ready, Arc<LoadError>>> {
-        &self.0.ready
+        &self.known.ready
     }
 }
 
@@ -78,6 +142,7 @@ pub(crate) struct Ready {
     pub(crate) builder: Option<builder::GuestIndices>,
     pub(crate) migrator: Option<migrator::GuestIndices>,
     pub(crate) health: Option<health::GuestIndices>,
+    pub(crate) custom: Option<custom::GuestIndices>,
 }
 
 impl Ready {
@@ -85,21 +150,22 @@ impl Ready {
     pub(crate) fn new(
         linker: &wasmtime::component::Linker<CallState>,
         component: &Component,
-        stages: &[Stage],
+        plugin: &Plugin,
     ) -> Result<Self, LoadError> {
-        let mismatch =
-            |error: wasmtime::Error| LoadError::Mismatch { reason: format!("{error:#}") };
+        let mismatch = |error: wasmtime::Error| LoadError::mismatch(&plugin.info().stages, &error);
         let pre = linker.instantiate_pre(component).map_err(mismatch)?;
-        let fills = |stage| stages.contains(&stage);
+        let fills = |stage| plugin.fills(stage);
         let detector = fills(Stage::Detector).then(|| detector::GuestIndices::new(&pre));
         let builder = fills(Stage::Builder).then(|| builder::GuestIndices::new(&pre));
         let migrator = fills(Stage::Migrator).then(|| migrator::GuestIndices::new(&pre));
         let health = fills(Stage::Health).then(|| health::GuestIndices::new(&pre));
+        let custom = fills(Stage::Custom).then(|| custom::GuestIndices::new(&pre));
         Ok(Self {
             detector: detector.transpose().map_err(mismatch)?,
             builder: builder.transpose().map_err(mismatch)?,
             migrator: migrator.transpose().map_err(mismatch)?,
             health: health.transpose().map_err(mismatch)?,
+            custom: custom.transpose().map_err(mismatch)?,
             instance: pre,
         })
     }

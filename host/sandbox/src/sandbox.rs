@@ -1,5 +1,6 @@
 //! The sandbox: engine, caches and limits, and the way from a file to a plugin.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,13 +8,14 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use windlass_model::limits::PluginLimits;
+use windlass_model::plugin::Grants;
 
 use crate::answers::Answers;
 use crate::compiled::{CompileError, Compiled};
 use crate::engine::{self, CALLS_RUNNING_MAX, Running};
 use crate::fault::{LoadError, LoadProblem};
 use crate::images::{ImageLookup, NoImages};
-use crate::inspect::inspect;
+use crate::inspect::{self, Inspected};
 use crate::plugin::{Plugin, Ready};
 use crate::state::{self, CallState};
 
@@ -104,23 +106,38 @@ impl Sandbox {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, path: &Path, bundled: bool) -> Result<Plugin, LoadError> {
-        let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        let limit_bytes = self.0.limits.component_bytes_max;
-        if bytes > limit_bytes {
-            return Err(LoadError::TooLarge { bytes, limit_bytes });
-        }
-        let mut info = inspect(path)?.info;
+        self.load_granted(path, bundled, &Grants::default())
+    }
+
+    /// The same with what it was granted. Only a plugin that came with Windlass is loaded without what it
+    /// cannot do without: it is there to be granted it.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; [`LoadError::NotGranted`] names what it needs.
+    pub fn load_granted(
+        &self,
+        path: &Path,
+        bundled: bool,
+        grants: &Grants,
+    ) -> Result<Plugin, LoadError> {
+        let bytes = inspect::read(path, self.0.limits.component_bytes_max)?;
+        let Inspected { mut info, needs, .. } = inspect::inspect_bytes(&bytes)?;
         info.bundled = bundled;
-        let plugin = Plugin::new(info, path.to_owned());
-        if let Some(ready) = self.0.mapped(&plugin) {
+        let plugin = Plugin::new(info, path.to_owned(), needs).with_grants(grants.clone());
+        let missing = plugin.missing();
+        if !missing.is_empty() && !bundled {
+            let plugin = plugin.name().to_owned();
+            let capabilities = missing.into_iter().cloned().collect();
+            return Err(LoadError::NotGranted { plugin, capabilities });
+        }
+        if let Ok(Some(ready)) = self.0.mapped(&plugin) {
             // A fresh plugin's cell is empty: nobody else knows it yet.
             let _ = plugin.cell().set(ready.map_err(Arc::new));
         }
         Ok(plugin)
     }
 
-    /// Loads every `*.wasm` of a folder, in the order of their names. A file that cannot be loaded
+    /// Loads every `*.wasm` of a folder, in the order of their names; a `*.cwasm` is refused. A file that cannot be loaded
     /// is a problem of its own and keeps no other from loading; a folder that does not exist holds
     /// no plugins.
     pub fn load_dir(&self, folder: &Path, bundled: bool) -> (Vec<Plugin>, Vec<LoadProblem>) {
@@ -169,7 +186,7 @@ impl Inner {
     }
 
     async fn make_ready(&self, plugin: &Plugin) -> Result<Ready, LoadError> {
-        if let Some(ready) = self.mapped(plugin) {
+        if let Ok(Some(ready)) = self.mapped(plugin) {
             return ready;
         }
         let one = self.compiling.acquire().await;
@@ -177,16 +194,35 @@ impl Inner {
         let digest = &plugin.info().digest;
         let args = &self.compiler_args;
         self.compiled.compile(&self.compiler, args, plugin.path(), digest, &self.limits).await?;
-        self.mapped(plugin).unwrap_or_else(|| {
-            let reason = "it was compiled, but this process cannot use the code".to_owned();
-            Err(LoadError::Unusable { reason })
-        })
+        match self.mapped(plugin) {
+            Ok(Some(ready)) => ready,
+            Ok(None) => {
+                let reason = "it was compiled, but is not there any more".to_owned();
+                Err(LoadError::Unusable { reason })
+            }
+            Err(error) => Err(LoadError::TooDemanding { reason: format!("{error:#}") }),
+        }
     }
 
-    fn mapped(&self, plugin: &Plugin) -> Option<Result<Ready, LoadError>> {
-        let info = plugin.info();
-        let component = self.compiled.get(&self.running.engine, &info.digest)?;
-        Some(Ready::new(&self.linker, &component, &info.stages))
+    /// The plugin's code, if it was compiled before; an error if it was, and the runtime does not take it.
+    fn mapped(&self, plugin: &Plugin) -> wasmtime::Result<Option<Result<Ready, LoadError>>> {
+        let component = self.compiled.get(&self.running.engine, &plugin.info().digest)?;
+        let Some(component) = component else { return Ok(None) };
+        let linker = self.linker_of(plugin)?;
+        Ok(Some(Ready::new(&linker, &component, plugin)))
+    }
+
+    /// What every plugin is linked to, and what this one asks for. An interface of which nothing is granted is
+    /// there for a plugin that does without it, and denies everything.
+    fn linker_of(&self, plugin: &Plugin) -> wasmtime::Result<Cow<'_, Linker<CallState>>> {
+        if plugin.needs().is_empty() {
+            return Ok(Cow::Borrowed(&self.linker));
+        }
+        let mut linker = self.linker.clone();
+        for kind in plugin.needs() {
+            crate::granted::link(&mut linker, *kind)?;
+        }
+        Ok(Cow::Owned(linker))
     }
 }
 
@@ -194,7 +230,7 @@ fn wasm_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
+        if path.extension().is_some_and(|extension| extension == "wasm" || extension == "cwasm") {
             files.push(path);
         }
     }

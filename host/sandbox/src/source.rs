@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -22,6 +23,10 @@ use crate::bindings::source::{Entry, Kind, ListOptions, Listing, ReadError};
 const DEPTH_MAX: u32 = 128;
 /// Most names of a tree that are held; lists of a larger one walk it each time.
 const NAMES_MAX: usize = 200_000;
+/// Globs of one listing, in bytes together: making them ready takes time and memory that are the host's.
+const GLOB_BYTES_MAX: usize = 64 * 1024;
+/// Names that are matched before the time is looked at.
+const LOOK_EVERY: u32 = 64;
 
 /// A source cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +37,24 @@ pub struct SourceError {
     source: std::io::Error,
 }
 
+/// Why there is no listing.
+#[derive(Debug)]
+pub(crate) enum NoListing {
+    /// The contract's answer.
+    Refused(ReadError),
+    /// The call's time is used up.
+    Late,
+}
+
+impl From<ReadError> for NoListing {
+    fn from(error: ReadError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 /// An opened source tree. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Source(Arc<Opened>);
+pub struct Source(Arc<Opened>, Option<Arc<GlobSet>>);
 
 #[derive(Debug)]
 struct Opened {
@@ -65,10 +85,31 @@ impl Source {
         match rustix::fs::open(&root, flags, Mode::empty()) {
             Ok(folder) => {
                 let names = OnceLock::new();
-                Ok(Self(Arc::new(Opened { root, folder, tree: tree_digest, names })))
+                Ok(Self(Arc::new(Opened { root, folder, tree: tree_digest, names }), None))
             }
             Err(errno) => Err(SourceError { path: root, source: errno.into() }),
         }
+    }
+
+    /// The same tree, of which only files that match one of the globs are seen; they are relative to the root.
+    /// Symlinks are not followed, and there is no `/src`.
+    ///
+    /// # Errors
+    /// A glob does not read.
+    pub fn only(&self, globs: &[&str]) -> Result<Self, globset::Error> {
+        if globs.contains(&"**") {
+            return Ok(self.clone());
+        }
+        let mut set = GlobSetBuilder::new();
+        for glob in globs {
+            set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
+        }
+        Ok(Self(Arc::clone(&self.0), Some(Arc::new(set.build()?))))
+    }
+
+    /// Whether all of the tree is seen.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.1.is_none()
     }
 
     /// Digest of the tree.
@@ -102,22 +143,29 @@ impl Source {
         })
     }
 
-    /// See the contract: `source.list-entries`.
+    /// See the contract: `source.list-entries`. Globs can be made to match slowly, so it ends at `until`.
     pub(crate) fn list(
         &self,
         options: &ListOptions,
         limits: &PluginLimits,
-    ) -> Result<Listing, ReadError> {
+        until: Instant,
+    ) -> Result<Listing, NoListing> {
         let host = limits.list_entries_max as usize;
         let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
         let depth_max = if options.max_depth == 0 { u32::MAX } else { options.max_depth };
         let under = options.under.trim_matches('/');
         let globs = globs_of(&options.globs)?;
-        let mut lister = Lister { globs, under, depth_max, held_max: host, entries: Vec::new() };
+        let entries = Vec::new();
+        let clock = Clock { until, looked_ago: 0, late: false };
+        let only = self.1.as_deref();
+        let mut lister = Lister { globs, only, under, depth_max, held_max: host, entries, clock };
         let complete = match self.named_below(under) {
             Some(names) => lister.pick(self.0.folder.as_fd(), names),
             None => walk(self.open_folder(&options.under)?.as_fd(), "", 1, &mut lister)?,
         };
+        if lister.clock.late {
+            return Err(NoListing::Late);
+        }
         let mut entries = lister.entries;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let truncated = !complete || entries.len() > limit;
@@ -159,6 +207,10 @@ impl Source {
     }
 
     fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
+        let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if self.1.as_ref().is_some_and(|only| !is_plain || !only.is_match(path)) {
+            return Err(ReadError::Denied);
+        }
         let found = self.resolve(path, OFlags::PATH)?;
         let stat = rustix::fs::fstat(&found).map_err(read_error)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -182,7 +234,11 @@ impl Source {
         if path.contains('\0') {
             return Err(ReadError::Denied);
         }
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        if !self.is_whole() {
+            // What is named is what is seen: a link could lead to what is not.
+            beneath |= ResolveFlags::NO_SYMLINKS;
+        }
         let flags = flags | OFlags::CLOEXEC;
         loop {
             match rustix::fs::openat2(&self.0.folder, path, flags, Mode::empty(), beneath) {
@@ -268,10 +324,32 @@ impl Visitor for Namer {
 
 struct Lister<'a> {
     globs: Option<GlobSet>,
+    /// What there is to be seen at all, by whole paths.
+    only: Option<&'a GlobSet>,
     under: &'a str,
     depth_max: u32,
     held_max: usize,
     entries: Vec<Entry>,
+    clock: Clock,
+}
+
+/// When a listing has to end, and whether it had to.
+struct Clock {
+    until: Instant,
+    looked_ago: u32,
+    late: bool,
+}
+
+impl Clock {
+    /// Whether there is time for one name more.
+    fn goes_on(&mut self) -> bool {
+        self.looked_ago += 1;
+        if self.looked_ago >= LOOK_EVERY {
+            self.looked_ago = 0;
+            self.late |= Instant::now() >= self.until;
+        }
+        !self.late
+    }
 }
 
 impl Lister<'_> {
@@ -282,7 +360,8 @@ impl Lister<'_> {
         names.iter().all(|(path, kind)| {
             let below = path.get(cut..).unwrap_or_default();
             let too_deep = below.bytes().filter(|byte| *byte == b'/').count() >= deepest;
-            too_deep || !self.wants(below) || self.take(root, path, path, *kind)
+            self.clock.goes_on()
+                && (too_deep || !self.wants(below) || self.take(root, path, path, *kind))
         })
     }
 
@@ -292,6 +371,9 @@ impl Lister<'_> {
 
     /// Adds an entry, `name` as seen from the folder `at`; false when it cannot be held any more.
     fn take(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: Kind) -> bool {
+        if self.only.is_some_and(|only| !only.is_match(path)) {
+            return true;
+        }
         if self.entries.len() >= self.held_max {
             return false;
         }
@@ -303,6 +385,9 @@ impl Lister<'_> {
 
 impl Visitor for Lister<'_> {
     fn entry(&mut self, at: BorrowedFd<'_>, name: &str, path: &str, kind: FileType) -> bool {
+        if !self.clock.goes_on() {
+            return false;
+        }
         if !self.wants(path) {
             return true;
         }
@@ -337,6 +422,9 @@ fn kind_of(kind: FileType) -> Kind {
 fn globs_of(globs: &[String]) -> Result<Option<GlobSet>, ReadError> {
     if globs.is_empty() {
         return Ok(None);
+    }
+    if globs.iter().map(String::len).sum::<usize>() > GLOB_BYTES_MAX {
+        return Err(ReadError::TooLarge);
     }
     let mut set = GlobSetBuilder::new();
     for glob in globs {
@@ -378,6 +466,30 @@ mod tests {
     }
 
     #[test]
+    fn a_narrowed_tree_shows_what_matches_and_nothing_by_way_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["package-lock.json", "a/yarn.lock", "a/secret", ".env"] {
+            write(root, path);
+        }
+        symlink("secret", root.join("a/link.lock")).unwrap();
+        let limits = windlass_model::Limits::default().plugin;
+        let later = Instant::now() + std::time::Duration::from_secs(600);
+        let only = opened(root).only(&["**/*.lock", "package-lock.json"]).unwrap();
+        assert!(!only.is_whole() && opened(root).only(&["x", "**"]).unwrap().is_whole());
+        let all = ListOptions { under: String::new(), globs: Vec::new(), max_depth: 0, limit: 0 };
+        for source in [only.clone(), without_names(root).only(&["**/*.lock", "*.json"]).unwrap()] {
+            let listed = source.list(&all, &limits, later).unwrap();
+            let paths: Vec<&str> = listed.entries.iter().map(|it| it.path.as_str()).collect();
+            assert_eq!(paths, ["a/link.lock", "a/yarn.lock", "package-lock.json"]);
+        }
+        let paths = ["a/yarn.lock", "a/secret", "a/link.lock", "a/../.env", "./package-lock.json"];
+        let read = only.read_many(&paths.map(str::to_owned), 0, &limits);
+        assert!(read[0].is_ok());
+        assert!(read[1..].iter().all(|one| *one == Err(ReadError::Denied)), "{read:?}");
+    }
+
+    #[test]
     fn a_list_from_memory_is_that_of_a_walk() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
@@ -392,7 +504,8 @@ mod tests {
         let limits = windlass_model::Limits::default().plugin;
         let globs: [&[&str]; 4] =
             [&[], &["**/package.json"], &["*.ts", "src/*"], &["**/*.{go,ts}"]];
-        let said = |listing: Result<Listing, ReadError>| {
+        let later = Instant::now() + std::time::Duration::from_secs(600);
+        let said = |listing: Result<Listing, NoListing>| {
             let plain = |entry: &Entry| (entry.path.clone(), entry.kind, entry.size);
             listing.map(|it| (it.entries.iter().map(plain).collect::<Vec<_>>(), it.truncated)).ok()
         };
@@ -401,8 +514,8 @@ mod tests {
                 for (max_depth, limit) in [(0, 0), (1, 0), (2, 0), (0, 2)] {
                     let globs = globs.iter().map(|&glob| glob.to_owned()).collect();
                     let options = ListOptions { under: under.to_owned(), globs, max_depth, limit };
-                    let held = said(held.list(&options, &limits));
-                    assert_eq!(held, said(walked.list(&options, &limits)), "{options:?}");
+                    let held = said(held.list(&options, &limits, later));
+                    assert_eq!(held, said(walked.list(&options, &limits, later)), "{options:?}");
                     assert_eq!(held.is_some(), !["a", "absent", "../x"].contains(&under));
                 }
             }

@@ -31,6 +31,7 @@ impl Sandbox {
         source: &Source,
         context: &Context,
     ) -> Call<DetectReport> {
+        let context = &plugin.told(context);
         self.call(plugin, Some(source), Detect { context }).await
     }
 
@@ -61,6 +62,7 @@ impl Sandbox {
         context: &Context,
         chosen: &Detection,
     ) -> Call<BuildPlan> {
+        let context = &plugin.told(context);
         self.call(plugin, Some(source), Plan { context, chosen }).await
     }
 
@@ -73,6 +75,7 @@ impl Sandbox {
         chosen: &Detection,
         outputs: &[String],
     ) -> Call<Vec<Migration>> {
+        let context = &plugin.told(context);
         self.call(plugin, Some(source), Migrations { context, chosen, outputs }).await
     }
 
@@ -87,6 +90,7 @@ impl Sandbox {
         processes: &[ArtifactProcess],
         checks: &[Option<HealthCheck>],
     ) -> Call<HealthPolicy> {
+        let context = &plugin.told(context);
         self.call(plugin, Some(source), Policy { context, chosen, processes, checks }).await
     }
 
@@ -100,6 +104,7 @@ impl Sandbox {
         seen: &[Observation],
     ) -> Call<Verdict> {
         let seen = &seen[seen.len().saturating_sub(OBSERVATIONS_MAX)..];
+        let context = &plugin.told(context);
         self.call(plugin, None, Judge { context, policy, seen }).await
     }
 }
@@ -108,8 +113,18 @@ impl Sandbox {
 pub const OBSERVATIONS_MAX: usize = 1_000;
 
 /// The index of an interface that the plugin was checked to export when it was linked.
-fn exported<T>(indices: Option<&T>) -> wasmtime::Result<&T> {
+pub(crate) fn exported<T>(indices: Option<&T>) -> wasmtime::Result<&T> {
     indices.ok_or_else(|| wasmtime::Error::msg("the stage is not exported"))
+}
+
+/// The functions of an interface are of other types than the contract's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongType(pub(crate) String);
+
+/// The functions of an interface, which are compared with the contract when they are taken.
+pub(crate) fn typed<T>(taken: wasmtime::Result<T>) -> wasmtime::Result<T> {
+    taken.map_err(|error| WrongType(format!("{error:#}")).into())
 }
 
 struct Detect<'a> {
@@ -132,7 +147,7 @@ impl Ask for Detect<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = exported(ready.detector.as_ref())?.load(&mut *store, instance)?;
+        let guest = typed(exported(ready.detector.as_ref())?.load(&mut *store, instance))?;
         guest.call_detect(store, &convert::context(self.context)).await
     }
 
@@ -162,7 +177,7 @@ impl Ask for Plan<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = exported(ready.builder.as_ref())?.load(&mut *store, instance)?;
+        let guest = typed(exported(ready.builder.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         guest.call_plan(store, &context, &convert::detection(self.chosen)).await
     }
@@ -196,7 +211,7 @@ impl Ask for Migrations<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = exported(ready.migrator.as_ref())?.load(&mut *store, instance)?;
+        let guest = typed(exported(ready.migrator.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         guest.call_plan(store, &context, &convert::detection(self.chosen), self.outputs).await
     }
@@ -233,7 +248,7 @@ impl Ask for Policy<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = exported(ready.health.as_ref())?.load(&mut *store, instance)?;
+        let guest = typed(exported(ready.health.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         let chosen = convert::detection(self.chosen);
         let check = |n: usize| self.checks.get(n).and_then(Option::as_ref);
@@ -271,7 +286,7 @@ impl Ask for Judge<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = exported(ready.health.as_ref())?.load(&mut *store, instance)?;
+        let guest = typed(exported(ready.health.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         let policy = convert::policy_to_guest(self.policy);
         let seen: Vec<_> = self.seen.iter().map(convert::observation).collect();

@@ -1,7 +1,7 @@
 //! What one call holds, and the interfaces that the host gives to its guest.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::random::Deterministic;
@@ -11,10 +11,11 @@ use wasmtime_wasi::{
 use windlass_model::limits::PluginLimits;
 
 use crate::bindings::{images, log, source, types};
+use crate::granted::Effects;
 use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX, Outside};
 use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
-use crate::source::Source;
+use crate::source::{NoListing, Source};
 use crate::streams::LogStream;
 
 /// The moment that every pure call sees: 2000-01-01T00:00:00Z.
@@ -23,6 +24,8 @@ const FIXED_WALL: Duration = Duration::from_secs(946_684_800);
 const FIXED_MONOTONIC_NS: u64 = 1_000_000_000;
 /// The seed of every pure call.
 const SEED: &[u8] = b"windlass: the same in every call";
+/// Random bytes that a guest may ask for at once.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// The store's data for one call.
 pub(crate) struct CallState {
@@ -33,26 +36,54 @@ pub(crate) struct CallState {
     source: Option<Source>,
     limits: Arc<PluginLimits>,
     images: Arc<dyn ImageLookup>,
+    /// What the host does for a custom stage; nobody for a pure call.
+    pub(crate) effects: Option<Arc<dyn Effects>>,
     /// Whether an image was looked up: such an answer is not the arguments' alone.
     pub(crate) looked_outside: bool,
     /// How long that took; it is not the plugin's time.
     pub(crate) outside: Outside,
+    /// When the call has lasted as long as it may, but for what was spent outside.
+    until: Instant,
 }
+
+/// Ends a call in the middle of a host call, where its time is not looked at otherwise.
+#[derive(Debug, thiserror::Error)]
+#[error("the time is used up")]
+pub(crate) struct WallUsedUp;
 
 impl CallState {
     pub(crate) fn new(
         source: Option<Source>,
         limits: Arc<PluginLimits>,
         images: Arc<dyn ImageLookup>,
+        effects: Option<Arc<dyn Effects>>,
     ) -> Result<Self, String> {
         let log = CallLog::new(limits.log_bytes_max);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources_max as usize);
-        let wasi = wasi(source.as_ref(), &log)?;
+        let wasi = wasi(source.as_ref(), &log, effects.is_none())?;
         let meter = Meter::new(&limits);
         let outside = Outside::default();
         let looked_outside = false;
-        Ok(Self { wasi, table, meter, log, source, limits, images, looked_outside, outside })
+        let until = Instant::now() + Duration::from_millis(limits.wall_ms);
+        Ok(Self {
+            wasi,
+            table,
+            meter,
+            log,
+            source,
+            limits,
+            images,
+            effects,
+            looked_outside,
+            outside,
+            until,
+        })
+    }
+
+    /// The handles that the guest holds.
+    pub(crate) fn handles(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 
     /// Ends the streams, so that a last line without an end is in the log too.
@@ -63,21 +94,26 @@ impl CallState {
     }
 }
 
-/// WASI with nothing behind it but the source, read only, and two streams that end in the log.
-fn wasi(source: Option<&Source>, log: &CallLog) -> Result<WasiCtx, String> {
+/// WASI with nothing behind it but the source, read only, and two streams that end in the log. In a pure call
+/// time stands still and chance is always the same.
+fn wasi(source: Option<&Source>, log: &CallLog, is_pure: bool) -> Result<WasiCtx, String> {
     let mut builder = WasiCtxBuilder::new();
     builder
         .stdout(LogStream::new(log))
         .stderr(LogStream::new(log))
-        .secure_random(Deterministic::new(SEED.to_vec()))
-        .insecure_random(Deterministic::new(SEED.to_vec()))
-        .insecure_random_seed(0)
-        .wall_clock(Fixed)
-        .monotonic_clock(Fixed)
+        .max_random_size(RANDOM_BYTES_MAX)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
-    if let Some(source) = source {
+    if is_pure {
+        builder
+            .secure_random(Deterministic::new(SEED.to_vec()))
+            .insecure_random(Deterministic::new(SEED.to_vec()))
+            .insecure_random_seed(0)
+            .wall_clock(Fixed)
+            .monotonic_clock(Fixed);
+    }
+    if let Some(source) = source.filter(|source| source.is_whole()) {
         if source.has_special_files() {
             let why =
                 "the source holds a pipe, a socket or a device: /src is empty for this plugin";
@@ -138,7 +174,11 @@ impl source::Host for CallState {
         let Some(source) = &self.source else {
             return Ok(Err(source::ReadError::NotFound));
         };
-        Ok(source.list(&options, &self.limits))
+        match source.list(&options, &self.limits, self.until + self.outside.spent()) {
+            Ok(listing) => Ok(Ok(listing)),
+            Err(NoListing::Refused(error)) => Ok(Err(error)),
+            Err(NoListing::Late) => Err(WallUsedUp.into()),
+        }
     }
 
     fn read_many(

@@ -5,7 +5,7 @@ use proc_macro2::Span;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Ident, LitByteStr, LitStr, Token, Type, bracketed, parenthesized};
+use syn::{Ident, Lit, LitByteStr, LitStr, Token, Type, braced, bracketed, parenthesized};
 
 const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout", "custom"];
 
@@ -19,11 +19,21 @@ const STAGES: [&str; 6] = ["detector", "builder", "migrator", "health", "rollout
 ///     version: "1.2.0",                                   // default: the package's
 ///     summary: "Builds Node.js applications",             // default: the package's description
 ///     licence: "Apache-2.0",                              // default: the package's
-///     capabilities: [("http", "looks up advisories")],    // default: none
+///     capabilities: [                                     // default: none
+///         { name: "http", hosts: ["api.osv.dev"], methods: ["POST"], reason: "looks up advisories" },
+///         { name: "annotations", reason: "says what it found", optional: true },
+///     ],
+///     custom: [                                           // the custom stages, if it has any
+///         { name: "scan", hooks: ["after-build"], provides: ["vulnerabilities"],
+///           summary: "Looks the dependencies up" },
+///     ],
 ///     options_schema: r#"{"type":"object"}"#,             // default: no options
 ///     failures: "failures.toml",                          // beside Cargo.toml; default: none
 /// }
 /// ```
+///
+/// A capability may also be written as `("annotations", "says what it found")`. Capabilities and custom
+/// stages go into the manifest as they are written here; the host checks them when it loads the plugin.
 ///
 /// The type implements the trait of each stage it names. Outside `wasm32` nothing is exported, so
 /// that the crate links natively and its logic can be tested.
@@ -59,7 +69,8 @@ struct Export {
     version: String,
     summary: String,
     licence: String,
-    capabilities: Vec<(String, String)>,
+    capabilities: Vec<serde_json::Value>,
+    custom: Vec<serde_json::Value>,
     options_schema: String,
     failures: serde_json::Value,
     failures_file: Option<String>,
@@ -67,21 +78,19 @@ struct Export {
 
 impl Export {
     fn manifest(&self) -> String {
-        let capabilities: Vec<_> = self
-            .capabilities
-            .iter()
-            .map(|(name, reason)| serde_json::json!({ "name": name, "reason": reason }))
-            .collect();
-        serde_json::json!({
+        let mut manifest = serde_json::json!({
             "name": self.name,
             "version": self.version,
             "summary": self.summary,
             "licence": self.licence,
-            "capabilities": capabilities,
+            "capabilities": self.capabilities,
             "options_schema": self.options_schema,
             "failures": self.failures,
-        })
-        .to_string()
+        });
+        if !self.custom.is_empty() {
+            manifest["custom"] = self.custom.as_slice().into();
+        }
+        manifest.to_string()
     }
 
     fn set(&mut self, key: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
@@ -92,7 +101,8 @@ impl Export {
             "summary" => self.summary = text(input)?,
             "licence" => self.licence = text(input)?,
             "options_schema" => self.options_schema = text(input)?,
-            "capabilities" => self.capabilities = capabilities(input)?,
+            "capabilities" => self.capabilities = list(input, capability)?,
+            "custom" => self.custom = list(input, value)?,
             "failures" => {
                 let (file, failures) = failures(&input.parse::<LitStr>()?)?;
                 self.failures = failures;
@@ -101,7 +111,7 @@ impl Export {
             _ => {
                 return Err(syn::Error::new(
                     key.span(),
-                    "unknown key; use name, version, summary, licence, capabilities, \
+                    "unknown key; use name, version, summary, licence, capabilities, custom, \
                      options_schema or failures",
                 ));
             }
@@ -121,6 +131,15 @@ impl Export {
             return problem(
                 "add `licence: \"...\"` (an SPDX expression), or a license to the package",
             );
+        }
+        if self.stages.iter().any(|stage| stage == "custom") && self.custom.is_empty() {
+            return problem(
+                "declare its custom stages: `custom: [{ name: \"scan\", hooks: [\"after-build\"], \
+                 summary: \"...\" }]`",
+            );
+        }
+        if self.custom.iter().any(|stage| !stage.is_object()) {
+            return problem("a custom stage is declared as { name: \"scan\", hooks: [...], ... }");
         }
         let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !(1..=40).contains(&self.name.len()) || !self.name.chars().all(letter) {
@@ -154,6 +173,7 @@ impl Parse for Export {
             summary: package("CARGO_PKG_DESCRIPTION"),
             licence: package("CARGO_PKG_LICENSE"),
             capabilities: Vec::new(),
+            custom: Vec::new(),
             options_schema: String::new(),
             failures: serde_json::Value::Array(Vec::new()),
             failures_file: None,
@@ -167,21 +187,56 @@ impl Parse for Export {
     }
 }
 
-fn capabilities(input: ParseStream<'_>) -> syn::Result<Vec<(String, String)>> {
+/// `[one, two]`
+fn list<T>(
+    input: ParseStream<'_>,
+    one: fn(ParseStream<'_>) -> syn::Result<T>,
+) -> syn::Result<Vec<T>> {
     let list;
     bracketed!(list in input);
-    let mut all = Vec::new();
-    while !list.is_empty() {
-        let pair;
-        parenthesized!(pair in list);
-        let name = pair.parse::<LitStr>()?.value();
-        pair.parse::<Token![,]>()?;
-        let reason = pair.parse::<LitStr>()?.value();
-        pair.parse::<Option<Token![,]>>()?;
-        all.push((name, reason));
-        list.parse::<Option<Token![,]>>()?;
+    Ok(list.parse_terminated(one, Token![,])?.into_iter().collect())
+}
+
+/// `("http", "looks up advisories")`, or a value with all its fields.
+fn capability(input: ParseStream<'_>) -> syn::Result<serde_json::Value> {
+    if !input.peek(syn::token::Paren) {
+        return value(input);
     }
-    Ok(all)
+    let pair;
+    parenthesized!(pair in input);
+    let name = pair.parse::<LitStr>()?.value();
+    pair.parse::<Token![,]>()?;
+    let reason = pair.parse::<LitStr>()?.value();
+    pair.parse::<Option<Token![,]>>()?;
+    Ok(serde_json::json!({ "name": name, "reason": reason }))
+}
+
+/// Text, whole number, `true`, `false`, `[…]`, or `{ key: value, … }`.
+fn value(input: ParseStream<'_>) -> syn::Result<serde_json::Value> {
+    if input.peek(syn::token::Bracket) {
+        return list(input, value).map(Into::into);
+    }
+    if input.peek(syn::token::Brace) {
+        let fields;
+        braced!(fields in input);
+        let fields = fields.parse_terminated(field, Token![,])?;
+        return Ok(serde_json::Value::Object(fields.into_iter().collect()));
+    }
+    match input.parse::<Lit>()? {
+        Lit::Str(text) => Ok(text.value().into()),
+        Lit::Bool(is) => Ok(is.value.into()),
+        Lit::Int(number) => number.base10_parse::<u64>().map(Into::into),
+        other => {
+            let text = "use text, a whole number, true, false, [...] or { key: value }";
+            Err(syn::Error::new(other.span(), text))
+        }
+    }
+}
+
+fn field(input: ParseStream<'_>) -> syn::Result<(String, serde_json::Value)> {
+    let key: Ident = input.parse()?;
+    input.parse::<Token![:]>()?;
+    Ok((key.to_string(), value(input)?))
 }
 
 /// Reads the file of failures: `[[failure]]` tables with `code`, `title`, `cause`, `fix`, and where they

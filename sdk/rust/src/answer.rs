@@ -47,6 +47,7 @@ impl Context {
             platform: "linux/amd64".to_owned(),
             app_dir: String::new(),
             config_json: "{}".to_owned(),
+            options_json: "{}".to_owned(),
             variable_names: Vec::new(),
             services: Vec::new(),
             previous_toolchains: Vec::new(),
@@ -59,6 +60,19 @@ impl Context {
     /// Code `settings.invalid` if the JSON is not of the documented shape.
     pub fn settings(&self) -> Result<crate::config::Settings, PluginError> {
         crate::config::Settings::of(self)
+    }
+
+    /// What was set for this plugin, or for this custom stage.
+    ///
+    /// # Errors
+    /// Code `options.invalid` if it is not of the shape that the plugin takes.
+    pub fn options<T: serde::de::DeserializeOwned>(&self) -> Result<T, PluginError> {
+        let text = self.options_json.trim();
+        let text = if text.is_empty() { "{}" } else { text };
+        serde_json::from_str(text).map_err(|error| {
+            PluginError::new("options.invalid", format!("the options do not read: {error}"))
+                .hint("compare them with what `windlass plugin show` says there is to set")
+        })
     }
 }
 

@@ -39,16 +39,26 @@
 //! assert_eq!(app.found().id, "hugo");
 //! ```
 //!
-//! **Invariant: a plugin is pure.** What a stage returns may depend on its arguments and on the
-//! source alone; the host caches answers by exactly these.
+//! **Invariant: a plugin is pure, custom stages aside.** What a stage returns may depend on its arguments and
+//! on the source alone; the host caches answers by exactly these. A [`Custom`] stage may also use what was
+//! granted to it: [`exec`], [`http`], [`artifacts`], [`cache`], [`annotations`]; [`testing::Harness`] has
+//! a mock of each.
 
 #[doc(hidden)]
 pub mod bindings;
 
+pub mod annotations;
 mod answer;
+pub mod artifacts;
+pub mod cache;
 pub mod config;
+pub mod custom;
+pub mod exec;
 pub mod health;
+pub mod http;
 pub mod log;
+#[cfg(not(target_arch = "wasm32"))]
+mod mock;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 mod source;
@@ -88,14 +98,6 @@ pub mod rollout {
     pub use crate::bindings::rollout::exports::windlass::rollout::rollout::{
         Decision, Sample, State,
     };
-}
-
-pub mod custom {
-    //! What a [`Custom`](crate::Custom) stage sees and answers. It may also ask to run commands and
-    //! to fetch over HTTP; the host links those only when they were granted.
-    pub use crate::bindings::custom::exports::windlass::custom::custom::{Facts, Outcome};
-    #[cfg(target_arch = "wasm32")]
-    pub use crate::bindings::custom::windlass::{exec::exec, http::http};
 }
 
 pub mod images {

@@ -1,6 +1,6 @@
 //! The stages: one trait each. A type implements those that the plugin fills.
 
-use crate::custom::{Facts, Outcome};
+use crate::custom::{Facts, Input, Outcome};
 use crate::health::{Observation, Policy, Process, Verdict};
 use crate::plan::BuildPlan;
 use crate::rollout::{Decision, State};
@@ -68,24 +68,27 @@ pub trait Health {
 
 /// How is traffic moved?
 pub trait Rollout {
-    /// What to do next, from what the two generations show.
+    /// What to do next, from what the two versions show.
     ///
     /// # Errors
     /// A [`PluginError`] aborts the rollout.
-    fn next(config_json: &str, state: &State) -> Result<Decision, PluginError>;
+    fn next(ctx: &Context, state: &State) -> Result<Decision, PluginError>;
 }
 
-/// Anything else, at a hook of the pipeline. Not pure: it may hold grants.
+/// Anything else, at a hook of the pipeline. Not pure: it may hold grants, see [`crate::custom`].
 pub trait Custom {
-    /// Runs at the hook `stage`.
+    /// Runs one of the stages that [`crate::export!`] declares, at the hook that the facts say. `inputs`
+    /// are the answers of the stages that it needs. It may be run again for the same deployment.
     ///
     /// # Errors
-    /// A [`PluginError`]; what it means for the deployment is the stage's setting.
+    /// A [`PluginError`]; what it means for the deployment is the stage's setting. A retryable one is
+    /// tried again where the stage runs in the background.
     fn run(
         stage: &str,
         ctx: &Context,
+        source: &Source,
         facts: &Facts,
-        inputs_json: &str,
+        inputs: &[Input],
     ) -> Result<Outcome, PluginError>;
 }
 
@@ -177,10 +180,10 @@ macro_rules! __export_stage {
             struct Shim;
             impl world::exports::windlass::rollout::rollout::Guest for Shim {
                 fn next(
-                    config_json: String,
+                    ctx: $crate::Context,
                     state: $crate::rollout::State,
                 ) -> Result<$crate::rollout::Decision, $crate::PluginError> {
-                    <$plugin as $crate::Rollout>::next(&config_json, &state)
+                    <$plugin as $crate::Rollout>::next(&ctx, &state)
                 }
             }
     world::export_rollout!(Shim with_types_in world);
@@ -196,9 +199,10 @@ macro_rules! __export_stage {
                     stage: String,
                     ctx: $crate::Context,
                     facts: $crate::custom::Facts,
-                    inputs_json: String,
+                    inputs: Vec<$crate::custom::Input>,
                 ) -> Result<$crate::custom::Outcome, $crate::PluginError> {
-                    <$plugin as $crate::Custom>::run(&stage, &ctx, &facts, &inputs_json)
+                    let source = $crate::Source::of(&ctx);
+                    <$plugin as $crate::Custom>::run(&stage, &ctx, &source, &facts, &inputs)
                 }
             }
     world::export_custom!(Shim with_types_in world);

@@ -9,13 +9,19 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::annotations::Annotation;
+use crate::artifacts::Artifact;
+use crate::custom::{Facts, Input, Outcome};
+use crate::exec::{Command, ExecError, Exit};
 use crate::health::{Observation, Policy, Process, Verdict};
+use crate::http::{HttpError, Request, Response};
 use crate::images::ImageConfig;
 use crate::log::Level;
+use crate::mock::Answers;
 use crate::plan::BuildPlan;
 use crate::{
-    Builder, Context, DetectReport, Detection, Detector, Health, Migration, Migrator, PluginError,
-    Source,
+    Builder, Context, Custom, DetectReport, Detection, Detector, Health, Migration, Migrator,
+    PluginError, Source,
 };
 
 /// A folder and the context that a plugin gets with it.
@@ -34,6 +40,7 @@ pub struct Harness {
     /// The folder, if it goes with the harness.
     _temporary: Option<Arc<tempfile::TempDir>>,
     images: BTreeMap<String, ImageConfig>,
+    granted: Answers,
     /// What the plugin is told; change it at will.
     pub context: Context,
 }
@@ -45,7 +52,13 @@ impl Harness {
     /// A harness for a folder with an empty context.
     pub fn new(folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref().to_owned();
-        Self { folder, _temporary: None, images: BTreeMap::new(), context: Context::empty() }
+        Self {
+            folder,
+            _temporary: None,
+            images: BTreeMap::new(),
+            granted: Answers::default(),
+            context: Context::empty(),
+        }
     }
 
     /// A harness for a new folder with these files, path and text of each. The folder goes with the last
@@ -94,6 +107,61 @@ impl Harness {
     pub fn image(mut self, reference: &str, config: ImageConfig) -> Self {
         self.images.insert(reference.to_owned(), config);
         self
+    }
+
+    /// What was set for the plugin, as JSON.
+    #[must_use]
+    pub fn options(mut self, json: &str) -> Self {
+        json.clone_into(&mut self.context.options_json);
+        self
+    }
+
+    /// A command whose line begins so is answered so; see [`ended`]. Other commands are denied.
+    #[must_use]
+    pub fn command<const N: usize>(
+        mut self,
+        begin: [&str; N],
+        answer: Result<Exit, ExecError>,
+    ) -> Self {
+        let begin = begin.iter().map(|word| (*word).to_owned()).collect();
+        self.granted.commands.push((begin, answer));
+        self
+    }
+
+    /// A request of this method whose URL begins so is answered so; see [`answered`]. Others are denied.
+    #[must_use]
+    pub fn request(mut self, method: &str, url: &str, answer: Result<Response, HttpError>) -> Self {
+        self.granted.requests.push((method.to_owned(), url.to_owned(), answer));
+        self
+    }
+
+    /// The plugin's cache holds this.
+    #[must_use]
+    pub fn cached(mut self, key: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.granted.cache.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The capability of this name (`exec`, `http`, `artifacts`, `cache`, `annotations`) was not granted.
+    #[must_use]
+    pub fn deny(mut self, capability: &str) -> Self {
+        self.granted.denied.insert(capability.to_owned());
+        self
+    }
+
+    /// [`Custom::run`], with what it has done besides.
+    pub fn custom<P: Custom>(&self, stage: &str, facts: &Facts, inputs: &[Input]) -> Ran {
+        let work = || self.run(|source| P::run(stage, &self.context, source, facts, inputs));
+        let ((result, log), done) = crate::mock::with(self.granted.clone(), work);
+        Ran {
+            result,
+            log,
+            artifacts: done.artifacts,
+            annotations: done.annotations,
+            commands: done.commands,
+            requests: done.requests,
+            cache: done.cache,
+        }
     }
 
     /// [`Detector::detect`]
@@ -325,4 +393,42 @@ impl<P: Detector + Builder> App<P> {
 #[track_caller]
 fn succeeded<T>(answer: Result<T, PluginError>) -> T {
     answer.unwrap_or_else(|error| panic!("the plugin failed: {error:?}"))
+}
+
+/// What a custom stage returned, and what it has done.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// What it returned.
+    pub result: Result<Outcome, PluginError>,
+    /// What it said.
+    pub log: Log,
+    /// What it has attached, in order, with the content.
+    pub artifacts: Vec<(Artifact, Vec<u8>)>,
+    /// What it has noted, in order.
+    pub annotations: Vec<Annotation>,
+    /// The commands that it ran, in order.
+    pub commands: Vec<Command>,
+    /// The requests that it sent, in order; secrets are not filled in.
+    pub requests: Vec<Request>,
+    /// What its cache holds afterwards.
+    pub cache: BTreeMap<String, Vec<u8>>,
+}
+
+/// The answer of a command that ended with this status and wrote this to standard output.
+pub fn ended(code: u32, stdout: &str) -> Result<Exit, ExecError> {
+    Ok(Exit {
+        code,
+        timed_out: false,
+        out_of_memory: false,
+        took_ms: 1,
+        stdout_tail: stdout.as_bytes().to_vec(),
+        stderr_tail: Vec::new(),
+        stdout_bytes: stdout.len() as u64,
+        stderr_bytes: 0,
+    })
+}
+
+/// The answer of a server with this status and body.
+pub fn answered(status: u16, body: impl Into<Vec<u8>>) -> Result<Response, HttpError> {
+    Ok(Response { status, url: String::new(), headers: Vec::new(), body: body.into() })
 }

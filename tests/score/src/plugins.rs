@@ -171,6 +171,7 @@ fn info(plugin: &Plugin) -> PluginInfo {
         licence: String::new(),
         capabilities: Vec::new(),
         options_schema: String::new(),
+        custom: Vec::new(),
         failures: Vec::new(),
     };
     PluginInfo {

@@ -8,14 +8,29 @@ use crate::{checkout, target_dir};
 /// Name that the plugin has in answers and failures.
 pub const NAME: &str = "test-guest";
 
+/// Name of the plugin with custom stages at every hook, `sdk/rust/guests/stages`.
+pub const STAGES: &str = "test-stages";
+
 /// Builds the component and returns its file.
 ///
 /// # Panics
 /// When it does not build.
 pub fn component() -> PathBuf {
+    built("windlass-test-guest")
+}
+
+/// The same of the plugin with custom stages.
+///
+/// # Panics
+/// When it does not build.
+pub fn stages() -> PathBuf {
+    built("windlass-test-stages")
+}
+
+fn built(package: &str) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--package", "windlass-test-guest"])
+        .args(["build", "--quiet", "--package", package])
         .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
         .arg(target_dir())
         .current_dir(checkout());
@@ -27,6 +42,7 @@ pub fn component() -> PathBuf {
             cargo.env_remove(&name);
         }
     }
-    assert!(cargo.status().unwrap().success(), "the guest does not build");
-    target_dir().join("wasm32-wasip2/plugin/windlass_test_guest.wasm")
+    assert!(cargo.status().unwrap().success(), "{package} does not build");
+    let file = format!("wasm32-wasip2/plugin/{}.wasm", package.replace('-', "_"));
+    target_dir().join(file)
 }

@@ -24,6 +24,7 @@ pub mod host;
 pub mod http;
 pub mod leaks;
 pub mod load;
+pub mod mutate;
 pub mod outside;
 pub mod registry;
 pub mod repo;

@@ -31,7 +31,7 @@ const NEEDED: [Package; 10] = [
 ];
 
 /// What the tests need beside it.
-const NEEDED_FOR_TESTS: [Package; 8] = [
+const NEEDED_FOR_TESTS: [Package; 10] = [
     Package { name: "docker-registry", programs: &["docker-registry"] },
     Package { name: "skopeo", programs: &["skopeo"] },
     // The peer that Dockerfiles are compared with: the daemon, and the client that is made for it.
@@ -42,6 +42,9 @@ const NEEDED_FOR_TESTS: [Package; 8] = [
     Package { name: "curl", programs: &["curl"] },
     // The module itself: without its package `python3 -m venv` is there and fails.
     Package { name: "python3-venv", programs: &["python3 ensurepip"] },
+    // Plugins in JavaScript are built with them.
+    Package { name: "nodejs", programs: &["node"] },
+    Package { name: "npm", programs: &["npm"] },
 ];
 
 const WASM_TARGET: &str = "wasm32-wasip2";

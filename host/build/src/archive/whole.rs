@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use super::read_up_to;
 use super::{ArchiveError, ArchiveLimits, Unpacked, escapes, forbidden, kind_name, plain_tar};
+use super::{read_up_to, walk};
 use crate::rooted::{Kind, Owner, Root};
 
 /// Unpacks a tar (plain, or packed with gzip, bzip2, xz or zstd) below `dest`; whether it is one is told by its
@@ -65,11 +65,7 @@ struct Whole<'a> {
 
 impl Whole<'_> {
     fn tar(&mut self, reader: impl Read) -> Result<(), ArchiveError> {
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries().map_err(ArchiveError::Io)? {
-            let mut entry = entry.map_err(ArchiveError::Io)?;
-            self.entry(&mut entry)?;
-        }
+        walk(reader, |entry| self.entry(entry))?;
         // Last, because what is put into a directory changes its time.
         for (path, mtime) in self.times.iter().rev() {
             self.root.set_mtime(path, *mtime).map_err(ArchiveError::Io)?;

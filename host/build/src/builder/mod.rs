@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use windlass_containers::{Labels, Runtime};
 use windlass_model::deployment::Artifact;
-use windlass_model::plan::RunConfig;
+use windlass_model::plan::{Base, RunConfig};
 use windlass_model::{DeploymentId, Digest, Failure};
 
 use crate::artifact::{self, KIND_STEP, LABEL_KIND, Pruned};
-use crate::base::{Bases, FoundImage};
+use crate::base::{BaseImage, Bases, FoundImage, Progress};
 use crate::disk::{Ask, Rule, Sizes, What};
 use crate::http::certificate_bundle;
 use crate::ops::{caches, secrets};
@@ -184,6 +184,19 @@ impl Builder {
     /// `registry.*`.
     pub async fn look_up_image(&self, name: &str, access: Access) -> Result<FoundImage, Failure> {
         self.bases.with(access).look_up(name).await
+    }
+
+    /// The base, pulled, assembled or found, see [`Bases::resolve`]: for what runs in an image that nobody built.
+    ///
+    /// # Errors
+    /// As [`Bases::resolve`].
+    pub async fn resolve_base(
+        &self,
+        base: &Base,
+        access: Access,
+        progress: Progress<'_>,
+    ) -> Result<BaseImage, Failure> {
+        self.bases.with(access).resolve(base, progress).await
     }
 
     /// How an image is run, see [`Bases::describe`].

@@ -137,6 +137,22 @@ impl Client {
         })
     }
 
+    /// What is read.
+    pub(super) fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The manifest or index that the reference names.
+    pub(super) fn top(&self) -> Result<Vec<u8>, RegistryError> {
+        let expected = self.reference.digest.clone();
+        Ok(self.document("manifests", self.reference.selector(), expected)?.1)
+    }
+
+    /// A blob of at most so many bytes, checked against its digest.
+    pub(super) fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+        Ok(self.fetch("blobs", digest.as_str(), Some(digest.clone()), bytes_max)?.1)
+    }
+
     /// A small document of the first place that has it, checked against the digest if there is one.
     fn document(
         &self,
@@ -144,9 +160,19 @@ impl Client {
         selector: &str,
         expected: Option<Digest>,
     ) -> Result<(Digest, Vec<u8>), RegistryError> {
+        self.fetch(kind, selector, expected, DOCUMENT_BYTES_MAX)
+    }
+
+    fn fetch(
+        &self,
+        kind: &str,
+        selector: &str,
+        expected: Option<Digest>,
+        bytes_max: u64,
+    ) -> Result<(Digest, Vec<u8>), RegistryError> {
         let mut outcome = Err(RegistryError::NotFound { what: self.reference.to_string() });
         for place in &self.places {
-            outcome = self.document_of(place, kind, selector, expected.as_ref());
+            outcome = self.fetch_from(place, kind, selector, expected.as_ref(), bytes_max);
             match &outcome {
                 Ok(_) => break,
                 Err(error) => info!(host = place.host, %error, "an image is not to be had there"),
@@ -155,12 +181,13 @@ impl Client {
         outcome
     }
 
-    fn document_of(
+    fn fetch_from(
         &self,
         place: &Transport,
         kind: &str,
         selector: &str,
         expected: Option<&Digest>,
+        bytes_max: u64,
     ) -> Result<(Digest, Vec<u8>), RegistryError> {
         let url = place.url(&format!("{kind}/{selector}"));
         let response = place.send(|authorization| {
@@ -172,7 +199,7 @@ impl Client {
         })?;
         let what = format!("{kind}/{selector} of {}", self.reference);
         let mut response = place.expect(response, &what)?;
-        let body = response.body_mut().with_config().limit(DOCUMENT_BYTES_MAX).read_to_vec();
+        let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
         let bytes = body.map_err(|e| place.transport(&e))?;
         let got = Digest::of(&bytes);
         match expected {

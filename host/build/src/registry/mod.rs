@@ -4,6 +4,7 @@
 mod access;
 mod blob;
 mod client;
+mod component;
 mod error;
 mod layout;
 mod manifest;
@@ -15,6 +16,7 @@ mod upload;
 pub use access::{Access, Login};
 pub use client::{Client, ImageManifest, Layer};
 pub(crate) use client::{ImageSource, download};
+pub use component::{About, push_component};
 pub use error::RegistryError;
 pub use layout::Layout;
 pub use mirror::Mirror;

@@ -6,6 +6,7 @@ use windlass_model::api::DeploymentView;
 use windlass_model::deployment::{
     ArtifactKind, CancelReason, Deployment, DeploymentStatus, Kind, Source, StepStatus,
 };
+use windlass_model::stage::{Annotation, StageRun, StageStatus, Tone};
 
 use super::{ago, between_ms, bytes, count, cut, date, failure, harmless, table, took};
 use crate::console::{Style, paint};
@@ -92,6 +93,11 @@ pub fn full(view: &DeploymentView, origin: Option<u64>, color: bool) -> String {
     match &view.running {
         Some(running) => text += &format!("\nruns\n{}", crate::verbs::running::instances(running)),
         None => text += &instances(deployment),
+    }
+    text += &stages(&view.stages, color);
+    text += &annotations(&view.annotations, color);
+    if !view.attached.is_empty() {
+        text += &format!("\n{}", crate::verbs::artifact::rows(&view.attached));
     }
     for warning in &deployment.warnings {
         let name = paint(color, Style::Yellow, "warning");
@@ -228,6 +234,53 @@ fn steps(deployment: &Deployment, color: bool) -> String {
         text += "\n";
     }
     text
+}
+
+/// The custom stages, in the order of their hooks.
+fn stages(stages: &[StageRun], color: bool) -> String {
+    let mut text = String::new();
+    for stage in stages {
+        let time = match (stage.started_at, stage.ended_at) {
+            (Some(from), Some(to)) => took(between_ms(from, to)),
+            _ => String::new(),
+        };
+        let style = match stage.status {
+            StageStatus::Succeeded => Style::Green,
+            StageStatus::Failed => Style::Red,
+            StageStatus::Warned => Style::Yellow,
+            StageStatus::Running => Style::Cyan,
+            StageStatus::Pending | StageStatus::Skipped | StageStatus::Cancelled => Style::Dim,
+        };
+        let word = paint(color, style, &format!("{:<9}", stage.status.as_str()));
+        let name = format!("{}.{}", stage.plugin, stage.stage);
+        let tries = match (stage.status, stage.attempt) {
+            (StageStatus::Pending, tries) if tries > 0 => format!("tried {tries} times: "),
+            _ => String::new(),
+        };
+        let hook = stage.hook.as_str();
+        let line =
+            format!("  {hook:<13}  {word}  {time:>9}  {name}: {tries}{}", harmless(&stage.summary));
+        text += line.trim_end().trim_end_matches(':');
+        text += "\n";
+    }
+    if text.is_empty() { text } else { format!("\nstages\n{text}") }
+}
+
+/// What plugins noted.
+fn annotations(annotations: &[Annotation], color: bool) -> String {
+    let mut text = String::new();
+    for one in annotations {
+        let style = match one.tone {
+            Tone::Neutral => Style::Dim,
+            Tone::Good => Style::Green,
+            Tone::Warning => Style::Yellow,
+            Tone::Bad => Style::Red,
+        };
+        let value = paint(color, style, &harmless(&one.value));
+        let url = one.url.as_deref().map(|url| format!("  {}", harmless(url))).unwrap_or_default();
+        text += &format!("  {:<20}  {value}{url} ({})\n", one.name, one.plugin);
+    }
+    if text.is_empty() { text } else { format!("\nnotes\n{text}") }
 }
 
 fn instances(deployment: &Deployment) -> String {

@@ -1,10 +1,12 @@
 //! Text for people. Plain functions from data to text, so that tests can read them.
 
+pub mod author;
 pub mod changes;
 pub mod deployment;
 pub mod failure;
 pub mod local;
 pub mod plan;
+pub mod plugin;
 
 use jiff::Timestamp;
 

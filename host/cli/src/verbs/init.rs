@@ -445,6 +445,9 @@ mod tests {
         fn verify_backup(&self, _: &Path) -> Result<BackupView, Failure> {
             Err(refused())
         }
+        fn authoring(&self) -> &dyn roles::Authoring {
+            unreachable!("init writes no plugins")
+        }
     }
 
     fn refused() -> Failure {

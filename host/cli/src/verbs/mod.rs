@@ -7,6 +7,7 @@ use crate::client::{self, Client};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::session::Session;
 
+pub(crate) mod artifact;
 mod audit;
 mod backup;
 mod build;
@@ -84,6 +85,7 @@ pub enum Verb {
     Show(show::Show),
     Push(push::Push),
     Save(save::Save),
+    Artifact(artifact::Artifact),
     Status(status::Status),
     Logs(logs::Logs),
     Exec(exec::Exec),
@@ -149,6 +151,7 @@ impl Verb {
             Self::Show(verb) => verb.run(session),
             Self::Push(verb) => verb.run(session),
             Self::Save(verb) => verb.run(session),
+            Self::Artifact(verb) => verb.run(session),
             Self::Status(verb) => verb.run(session),
             Self::Logs(verb) => verb.run(session),
             Self::Exec(verb) => verb.run(session),

@@ -73,7 +73,7 @@ fn path(session: &Session<'_, '_>, rest: &[&str]) -> CliResult<String> {
     Ok(client::path(&segments))
 }
 
-fn password(
+pub(super) fn password(
     session: &mut Session<'_, '_>,
     registry: &str,
     stdin: bool,

@@ -79,7 +79,7 @@ pub(super) fn write(mut body: impl std::io::Read, to: &Path, bytes: u64) -> CliR
         CliError::new(
             Exit::Failed,
             "cli.not-saved",
-            format!("the image could not be written to {}", to.display()),
+            format!("it could not be written to {}", to.display()),
             why,
             "check the folder and its free space, then run it again",
         )

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -12,10 +13,14 @@ use windlass_cli::Roles;
 use windlass_cli::console::Console;
 use windlass_cli::exit::Exit;
 use windlass_cli::roles::{
-    Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput, PluginFolders,
-    ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
+    Authoring, Check, CheckState, DetectOutput, DoctorOptions, LocalOptions, PlanOutput,
+    PluginFolders, ProxyOptions, RecoverOptions, RestoreOptions, ServeOptions, TeardownOptions,
 };
 use windlass_model::Failure;
+use windlass_model::author::{
+    Answers, AskPlugin, Bench, BenchPlugin, Built, CaseOutcome, Checked, Created, NewPlugin,
+    PublishPlugin, Published, TestPlugin, Tested, TestedCase,
+};
 use windlass_model::plugin::{KnownFailure, Manifest};
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
 
@@ -59,6 +64,7 @@ impl Roles for NoRoles {
             licence: "Apache-2.0".into(),
             capabilities: vec![],
             options_schema: String::new(),
+            custom: Vec::new(),
             failures: vec![known],
         }])
     }
@@ -71,8 +77,11 @@ impl Roles for NoRoles {
     fn restore(&self, _: RestoreOptions) -> Result<RestoreReport, Failure> {
         Err(refused())
     }
-    fn verify_backup(&self, _: &std::path::Path) -> Result<BackupView, Failure> {
+    fn verify_backup(&self, _: &Path) -> Result<BackupView, Failure> {
         Err(refused())
+    }
+    fn authoring(&self) -> &dyn Authoring {
+        self
     }
     fn doctor(&self, _: &DoctorOptions) -> Result<Vec<Check>, Failure> {
         Ok(vec![Check {
@@ -81,6 +90,65 @@ impl Roles for NoRoles {
             found: "not found".into(),
             fix: "apt-get install nftables".into(),
         }])
+    }
+}
+
+/// A workshop in which nothing goes well.
+impl Authoring for NoRoles {
+    fn new_plugin(&self, request: &NewPlugin) -> Result<Created, Failure> {
+        let what = format!("{} is there already", request.name);
+        Err(Failure::app("plugin.folder-exists", what, "a test", "another name"))
+    }
+    fn build_plugin(&self, _: &Path) -> Result<Built, Failure> {
+        Err(Failure::app("plugin.tool-missing", "cargo is not installed", "a test", "install it"))
+    }
+    fn check_plugin(&self, plugin: &Path) -> Result<Checked, Failure> {
+        let what = format!("{} is no plugin that this Windlass runs", plugin.display());
+        Err(Failure::plugin(
+            "notes",
+            "plugin.not-loadable",
+            what,
+            "a core module",
+            "build it again",
+        ))
+    }
+    fn test_plugin(&self, request: &TestPlugin) -> Result<Tested, Failure> {
+        let outcome = if request.accept {
+            CaseOutcome::Written
+        } else {
+            CaseOutcome::Differs { diff: "-a\n+b\n".to_owned() }
+        };
+        let case = TestedCase { name: "book".into(), outcome, log: vec![], took_us: 5 };
+        Ok(Tested {
+            plugin: "notes".into(),
+            component: "dist/notes.wasm".into(),
+            fixtures: "fixtures".into(),
+            cases: vec![case],
+            warnings: vec![],
+        })
+    }
+    fn run_plugin(&self, request: &AskPlugin) -> Result<Answers, Failure> {
+        let stage = request.stage.map_or("no", |stage| stage.as_str());
+        Ok(Answers {
+            plugin: "notes".into(),
+            source: request.source.clone().unwrap_or_default(),
+            answers: vec![],
+            not_asked: vec![format!("{stage} stage alone")],
+        })
+    }
+    fn publish_plugin(&self, request: &PublishPlugin) -> Result<Published, Failure> {
+        let login =
+            request.login.as_ref().map(|(user, secret)| format!("{user}:{}", secret.expose()));
+        Ok(Published {
+            plugin: "notes".into(),
+            version: "1.0.0".into(),
+            address: format!("oci://{} as {}", request.reference, login.unwrap_or_default()),
+            artifact: windlass_model::Digest::of(b"artifact"),
+            component: windlass_model::Digest::of(b"component"),
+        })
+    }
+    fn bench_plugin(&self, _: &BenchPlugin) -> Result<Bench, Failure> {
+        Err(Failure::plugin("notes", "plugin.trapped", "it failed", "a test", "mend it"))
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) fn about_failures() -> Vec<Row> {
 }
 
 fn known(app: &App) -> Vec<Explained> {
-    let view = app.host.plugins.view();
-    explain::all(view.plugins.iter().map(|plugin| &plugin.manifest))
+    let plugins = app.host.plugins.infos();
+    explain::all(plugins.iter().map(|plugin| &plugin.manifest))
 }
 
 async fn list(State(app): State<App>) -> Json<Vec<Explained>> {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::Value;
-use windlass_model::api::{HostStatus, PluginsView};
+use windlass_model::api::HostStatus;
 
 use super::App;
 use super::problem::Answer;
@@ -28,8 +28,4 @@ pub(super) async fn openapi() -> Json<Value> {
 
 pub(super) async fn status(State(app): State<App>) -> Answer<Json<HostStatus>> {
     Ok(Json(control::status::host(&app.host).await?))
-}
-
-pub(super) async fn plugins(State(app): State<App>) -> Json<PluginsView> {
-    Json(app.host.plugins.view())
 }

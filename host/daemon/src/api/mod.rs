@@ -19,6 +19,7 @@ use crate::access::Access;
 use crate::host::Host;
 
 mod access;
+mod artifacts;
 mod backups;
 mod builds;
 mod caches;
@@ -36,6 +37,7 @@ mod logs;
 mod observe;
 mod openapi;
 mod plans;
+mod plugins;
 mod problem;
 mod projects;
 mod queue;

@@ -7,7 +7,7 @@ use windlass_model::Failure;
 use windlass_model::access::TokenScope;
 use windlass_model::api::{
     AddDomain, AddService, CreateDeployment, CreateEnvironment, CreateProject, DeploymentView,
-    DomainView, EnvironmentView, HostStatus, LogEntry, Page, PluginsView, ProjectView, SetGitToken,
+    DomainView, EnvironmentView, HostStatus, LogEntry, Page, ProjectView, SetGitToken,
     SetVariables, VariableView,
 };
 use windlass_model::deployment::StoredPlan;
@@ -52,7 +52,9 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(asking_for_deployments());
     rows.extend(about_deployments());
     rows.extend(super::plans::about_plans());
+    rows.extend(super::plugins::about_plugins());
     rows.extend(super::images::about_images());
+    rows.extend(super::artifacts::about_artifacts());
     rows.extend(super::backups::about_backups());
     rows.extend(super::disk::about_the_disk());
     rows.extend(super::builds::about_builds());
@@ -83,9 +85,6 @@ fn about_the_host() -> Vec<Row> {
             .answers::<Value>(200)
             .open(),
         row(Get, "/v1/status", "The host", host::status).answers::<HostStatus>(200).filtered(),
-        row(Get, "/v1/plugins", "Plugins, and those that could not be loaded", host::plugins)
-            .answers::<PluginsView>(200)
-            .filtered(),
     ]
 }
 

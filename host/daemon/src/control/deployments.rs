@@ -14,6 +14,7 @@ use super::once::{self, answered_before};
 use super::{Target, ensure, projects, require, stored, views};
 use crate::access::caller;
 use crate::host::Host;
+use crate::pipeline::custom::record::Folder;
 use crate::source::{address, uploads};
 
 /// Records that are read at once while one is looked for.
@@ -317,7 +318,13 @@ pub async fn show(host: &Arc<Host>, deployment: Deployment) -> Result<Deployment
         DeploymentStatus::Live => views::Addresses::of(host).await,
         _ => views::Addresses::default(),
     };
-    views::deployment(host, deployment, &views::Queue::of(host)?, &addresses)
+    let folder = Folder::of(&host.config.data_dir, &deployment.id);
+    let mut view = views::deployment(host, deployment, &views::Queue::of(host)?, &addresses)?;
+    view.stages = folder.stages()?.into_iter().map(|kept| kept.run).collect();
+    view.stages.sort_by_key(|stage| stage.hook);
+    view.annotations = folder.annotations();
+    view.attached = folder.attached();
+    Ok(view)
 }
 
 /// A page of deployments, newest first.

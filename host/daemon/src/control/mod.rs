@@ -13,6 +13,7 @@ use windlass_store::StoreError;
 use crate::access::caller;
 use crate::host::Host;
 
+pub mod artifacts;
 pub mod builds;
 pub mod caches;
 pub mod deploy_keys;
@@ -23,6 +24,7 @@ pub mod images;
 pub mod once;
 pub mod pausing;
 pub(crate) mod plans;
+pub(crate) mod plugins;
 pub mod previews;
 pub mod projects;
 pub mod promote;

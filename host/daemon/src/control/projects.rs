@@ -70,6 +70,9 @@ pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure>
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
+    if let Err(failure) = host.plugins.forget(name).await {
+        tracing::warn!(%failure, project = %name, "what a deleted project chose of plugins is left");
+    }
     // What its builds left must not meet those of a later project of its name.
     if let Err(failure) = host.builder.forget_project(name).await {
         tracing::warn!(%failure, project = %name, "cache mounts of a deleted project are left");

@@ -223,6 +223,9 @@ pub(crate) fn deployment(
         waiting_for,
         pinned,
         replayed: false,
+        stages: Vec::new(),
+        annotations: Vec::new(),
+        attached: Vec::new(),
     })
 }
 

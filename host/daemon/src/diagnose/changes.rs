@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use windlass_model::changes::{Changes, MadeWith};
 use windlass_model::variable::Variable;
-use windlass_model::{Deployment, Failure};
+use windlass_model::{Deployment, Failure, ProjectName};
 
 use crate::host::Host;
 
@@ -21,14 +21,16 @@ const KEY_FILE: &str = "fingerprint.key";
 const DIGEST_BYTES: usize = 8;
 
 /// What a deployment is made with now. Without a key (the disk refuses it) variables are left out.
-pub(crate) fn made_with(host: &Host, variables: &[Variable]) -> MadeWith {
+pub(crate) fn made_with(host: &Host, project: &ProjectName, variables: &[Variable]) -> MadeWith {
     let key = key(&host.config.data_dir).inspect_err(|error| {
         tracing::warn!(%error, "variables cannot be compared: {KEY_FILE} cannot be used");
     });
     let digests = key.map(|key| variables.iter().map(|one| digest(&key, one)).collect());
-    let plugins = host.plugins.view().plugins.into_iter().map(|plugin| {
-        let version = format!("{} ({})", plugin.manifest.version, plugin.digest.short());
-        (plugin.manifest.name, version)
+    let plugins = host.plugins.of_project(Some(project));
+    let plugins = plugins.all().iter().map(|plugin| {
+        let info = plugin.info();
+        let version = format!("{} ({})", info.manifest.version, info.digest.short());
+        (info.manifest.name.clone(), version)
     });
     MadeWith { variables: digests.unwrap_or_default(), plugins: plugins.collect() }
 }

@@ -85,13 +85,14 @@ fn lines(host: &Host, deployment: &Deployment, step: StepName, failure: &Failure
 fn known(host: &Host, deployment: &Deployment) -> Vec<KnownFailure> {
     let chosen = deployment.outputs.chosen.as_ref().map(|chosen| chosen.plugin.as_str());
     let mut known = Vec::new();
-    let view = host.plugins.view();
-    for plugin in &view.plugins {
+    let in_force = host.plugins.of_project(Some(&deployment.project));
+    let plugins = || in_force.all().iter().map(|plugin| plugin.info());
+    for plugin in plugins() {
         if chosen.is_none_or(|chosen| chosen == plugin.manifest.name) {
             known.extend(plugin.manifest.failures.iter().cloned());
         }
     }
-    for plugin in &view.plugins {
+    for plugin in plugins() {
         // Another builder knows another language: its patterns would only mislead.
         let builds = plugin.stages.contains(&Stage::Builder);
         if !builds && chosen.is_some_and(|chosen| chosen != plugin.manifest.name) {

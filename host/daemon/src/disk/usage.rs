@@ -11,11 +11,16 @@ use windlass_model::{DeploymentId, Digest, Failure, ProjectName, Timestamp};
 use super::measure::{Size, names, size};
 use super::{retention, space};
 use crate::host::Host;
+use crate::pipeline::custom::record::{self, Folder};
 use crate::pipeline::{names as labels, prune};
 
 /// Folders of the data directory that belong to projects, one folder each, and what they are.
-const BY_PROJECT: [(&str, &str); 3] =
-    [("volumes", "volumes"), ("cache/mounts", "cache-mounts"), ("cache/git", "repositories")];
+const BY_PROJECT: [(&str, &str); 4] = [
+    ("volumes", "volumes"),
+    ("cache/mounts", "cache-mounts"),
+    ("cache/git", "repositories"),
+    ("cache/stages", "plugin-caches"),
+];
 /// Folders of the data directory that belong to the host.
 const OF_THE_HOST: [(&str, &str, &str); 5] = [
     ("store", "state", ""),
@@ -25,7 +30,7 @@ const OF_THE_HOST: [(&str, &str, &str); 5] = [
     ("work", "workspaces", "of deployments that are at work"),
 ];
 /// What is counted in another way.
-const COUNTED: [&str; 5] = ["static", "uploads", "logs", "containerd", "cache"];
+const COUNTED: [&str; 6] = ["static", "uploads", "logs", "stages", "containerd", "cache"];
 
 /// What uses what, for whom.
 #[derive(Debug, Default)]
@@ -109,7 +114,7 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
         }
         sums.projects.entry(project.name).or_default();
     }
-    let (data_dir, logs) = (host.config.data_dir.clone(), logs(host)?);
+    let (data_dir, logs, stages) = (host.config.data_dir.clone(), logs(host)?, stages(host)?);
     let measured = tokio::task::spawn_blocking(move || {
         folders(&data_dir, &mut sums);
         for (hex, users) in by_hex(&trees, &data_dir.join("static")) {
@@ -121,6 +126,10 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
         for (dir, project) in logs {
             let users = project.map(|project| BTreeSet::from([project]));
             sums.shared(users.as_ref(), "logs", size(&dir));
+        }
+        for (dir, project) in stages {
+            let users = project.map(|project| BTreeSet::from([project]));
+            sums.shared(users.as_ref(), "stages", size(&dir));
         }
         sums
     });
@@ -249,6 +258,17 @@ fn logs(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
     for id in host.logs.deployments().unwrap_or_default() {
         let project = host.deployment(&id)?.map(|(deployment, _)| deployment.project);
         found.push((host.logs.deployment_dir(&id), project));
+    }
+    Ok(found)
+}
+
+/// The folders of what custom stages left, with the project of each.
+fn stages(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
+    let data_dir = &host.config.data_dir;
+    let mut found = Vec::new();
+    for id in record::deployments(data_dir).unwrap_or_default() {
+        let project = host.deployment(&id)?.map(|(deployment, _)| deployment.project);
+        found.push((Folder::of(data_dir, &id).at(""), project));
     }
     Ok(found)
 }

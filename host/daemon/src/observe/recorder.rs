@@ -28,7 +28,7 @@ pub(crate) async fn record(host: Arc<Host>) {
     let reading = host.clone();
     let told = tokio::task::spawn_blocking(move || told_before(&reading)).await;
     let (told, since) = told.unwrap_or_else(|_| (HashMap::new(), Timestamp::now()));
-    for (file, failure) in host.plugins.view().problems {
+    for (file, failure) in host.plugins.problems() {
         let text = format!("{file}: {}", failure.what);
         host.observe.events.record(Event::now("plugin.problem", text));
     }

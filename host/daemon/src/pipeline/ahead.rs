@@ -217,9 +217,10 @@ async fn ask(
     let source = plan::opened(&workspace.dir, tree)?;
     let images = Arc::new(Images::new(host.builder.clone(), credentials.images(project)));
     let sandbox = host.plugins.sandbox.with_images(images.clone());
+    let plugins = host.plugins.of_project(Some(project));
     let asking = Asking {
         sandbox: &sandbox,
-        plugins: host.plugins.all(),
+        plugins: plugins.all(),
         source: &source,
         context: &context,
         settings,
@@ -227,7 +228,7 @@ async fn ask(
         limits: &host.config.limits.build,
     };
     let mut detected = asking.detect().await;
-    detected.problems = host.plugins.view().problems;
+    detected.problems = host.plugins.problems();
     let planned = match &detected.outcome {
         Ok(chosen) => {
             let planned = asking.plan(chosen).await.map_err(|failure| images.explain(failure));

@@ -31,7 +31,8 @@ impl Work for Detect {
         let host = run.host.clone();
         let mut reports: Vec<(PluginInfo, DetectReport)> = Vec::new();
         let mut cached = true;
-        let detectors: Vec<_> = host.plugins.of(Stage::Detector).collect();
+        let in_force = host.plugins.of_project(Some(&run.deployment.project));
+        let detectors: Vec<_> = in_force.of(Stage::Detector).collect();
         let calls = host.plugins.sandbox.detect_all(&detectors, &source, &context).await;
         for (plugin, call) in detectors.into_iter().zip(calls) {
             cached &= call.report.cached;

@@ -4,6 +4,8 @@
 //! whose outcome they already have, and a build ends behind the row `build`. A row is *do* with its *undo* right beneath it, in one file, and both can be
 //! repeated: everything outside is named from the deployment's id.
 //!
+//! Behind the rows `preflight`, `build` and `check`, and behind the table, custom stages of plugins run: [`custom`].
+//!
 //! **Invariants**
 //! - Only [`runner`] writes a deployment's state.
 //! - A step's output is stored in the same write that marks the step as done.
@@ -30,6 +32,7 @@ mod build;
 pub(crate) use build::progress::Building;
 pub(crate) use build::record as build_record;
 mod check;
+pub(crate) mod custom;
 mod detect;
 pub(crate) mod egress;
 pub(crate) mod fairness;

@@ -41,7 +41,8 @@ impl Work for Plan {
         }
         let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
         let host = run.host.clone();
-        let plugin = host.plugins.named(&chosen.plugin, Stage::Builder)?;
+        let in_force = host.plugins.of_project(Some(&run.deployment.project));
+        let plugin = &in_force.that_decided(&chosen.plugin, &chosen.digest, Stage::Builder)?;
         let images = Arc::new(Images::new(host.builder.clone(), super::build::access(run)?));
         let call = host
             .plugins
@@ -108,7 +109,7 @@ pub(crate) fn context(run: &Run) -> Result<Context, Failure> {
 }
 
 /// The same of an environment, under these settings and with these variables.
-pub(super) fn context_of(
+pub(in crate::pipeline) fn context_of(
     host: &Host,
     project: &ProjectName,
     environment: &EnvironmentName,
@@ -133,6 +134,7 @@ pub(super) fn context_of(
         platform: plugins::platform(),
         app_dir: settings.build.app_dir.clone(),
         config_json: settings.plugin_config(),
+        options_json: String::new(),
         variable_names: variables.iter().map(|v| v.name.to_string()).collect(),
         services,
         previous_toolchains,
@@ -164,7 +166,8 @@ pub(crate) async fn migrations(run: &mut Run) -> Result<Vec<Migration>, Failure>
     let (source, context) = (source(run)?, context(run)?);
     let host = run.host.clone();
     let mut found = Vec::new();
-    for plugin in host.plugins.of(Stage::Migrator) {
+    let in_force = host.plugins.of_project(Some(&run.deployment.project));
+    for plugin in in_force.of(Stage::Migrator) {
         let call = host
             .plugins
             .sandbox
@@ -183,12 +186,10 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
         return Ok((health.plugin.clone(), health.policy.clone()));
     }
     let host = run.host.clone();
-    let Some(plugin) = host.plugins.of(Stage::Health).last() else {
-        return Err(host
-            .plugins
-            .named("health", Stage::Health)
-            .err()
-            .unwrap_or_else(|| missing("health plugin")));
+    let in_force = host.plugins.of_project(Some(&run.deployment.project));
+    let Some(plugin) = in_force.of(Stage::Health).last() else {
+        let named = in_force.named("health", Stage::Health);
+        return Err(named.err().unwrap_or_else(|| missing("health plugin")));
     };
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
     // The ports as they are in force: settings come before the plan.
@@ -231,7 +232,8 @@ pub(crate) async fn judge(
     seen: &[Observation],
 ) -> Result<Verdict, Failure> {
     let host = run.host.clone();
-    let plugin = host.plugins.named(plugin, Stage::Health)?;
+    let in_force = host.plugins.of_project(Some(&run.deployment.project));
+    let plugin = in_force.named(plugin, Stage::Health)?;
     let call = host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
     plugins::answer(call, &run.log, &mut run.deployment.warnings)
 }

@@ -24,7 +24,7 @@ pub(crate) struct Preflight;
 impl Work for Preflight {
     async fn run(&self, run: &mut Run) -> Result<Done, Failure> {
         run.deployment.outputs.made_with =
-            Some(diagnose::changes::made_with(&run.host, &run.variables));
+            Some(diagnose::changes::made_with(&run.host, &run.deployment.project, &run.variables));
         let limits = run.host.config.limits.clone();
         let mut missing = Vec::new();
         missing.extend(room(run).await?);

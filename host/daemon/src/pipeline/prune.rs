@@ -124,6 +124,7 @@ pub(crate) async fn all_of(host: &Host, history: &[(Deployment, u64)]) -> Result
             host.save_deployment(&pruned, *revision).await?;
             release(host, &pruned, &artifact).await?;
         }
+        host.forget_stages(&deployment.id);
         if let Err(error) = host.logs.remove(&deployment.id) {
             tracing::warn!(%error, deployment = %deployment.id, "the logs could not be removed");
         }
@@ -163,6 +164,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
         uploads.extend(host.store.uploads_used(&project.name).map_err(|e| e.to_failure())?);
     }
     logs::sweep(host).await?;
+    super::custom::sweep(host).await?;
     host.store.prune_plans().await.map_err(|e| e.to_failure())?;
     host.builder.prune(&artifacts, CACHE_UNUSED_FOR).await?;
     let data_dir = host.config.data_dir.clone();

@@ -15,7 +15,7 @@ use windlass_model::{Deployment, DeploymentStatus, Failure, StepName, StepStatus
 
 use super::again::Again;
 use super::ticket::Ticket;
-use super::{Done, Row, Run, inherit};
+use super::{Done, Row, Run, custom, inherit};
 use crate::host::Host;
 use crate::{diagnose, failpoint};
 
@@ -115,7 +115,8 @@ enum Ended {
 async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failure> {
     let name = row.step;
     run.log = open_log(&run.host, &run.deployment, name, run.log.masker().clone())?;
-    if let Some(why) = row.work.skip(&run.deployment) {
+    let skipped = row.work.skip(&run.deployment);
+    if let Some(why) = skipped.filter(|_| !custom::follow(run, name)) {
         mark(&mut run.deployment, name, StepStatus::Skipped, why);
         run.save().await?;
         return Ok(Ended::Well);
@@ -132,12 +133,12 @@ async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failur
     let deadline = Duration::from_secs((row.deadline_s)(&host.config.limits));
     let outcome = tokio::select! {
         biased;
-        outcome = tokio::time::timeout(deadline, row.work.run(run)) => outcome,
+        outcome = work(run, row, skipped, deadline) => outcome,
         () = ticket.cut(name) => return Ok(Ended::Cancelled),
     };
     failpoint::reached(&format!("done:{name}"));
     match outcome {
-        Ok(Ok(Done { status, summary })) => {
+        Ok(Done { status, summary }) => {
             mark(&mut run.deployment, name, status, &summary);
             // The last step is recorded together with the new status, in one write.
             if name != StepName::Finish {
@@ -146,10 +147,27 @@ async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failur
             failpoint::reached(&format!("after:{name}"));
             Ok(Ended::Well)
         }
-        Ok(Err(_)) if ticket.cuts(name) => Ok(Ended::Cancelled),
-        Ok(Err(failure)) => Ok(Ended::Failed(Box::new(failure))),
-        Err(_) => Ok(Ended::Failed(Box::new(over_deadline(run, name, deadline)))),
+        Err(_) if ticket.cuts(name) => Ok(Ended::Cancelled),
+        Err(failure) => Ok(Ended::Failed(Box::new(failure))),
     }
+}
+
+/// What a row does within its deadline, unless it is skipped, and then the custom stages that follow it.
+async fn work(
+    run: &mut Run,
+    row: &Row,
+    skipped: Option<&'static str>,
+    deadline: Duration,
+) -> Result<Done, Failure> {
+    let done = match skipped {
+        Some(why) => Done::skipped(why),
+        None => match tokio::time::timeout(deadline, row.work.run(run)).await {
+            Ok(done) => done?,
+            Err(_) => return Err(over_deadline(run, row.step, deadline)),
+        },
+    };
+    custom::after(run, row.step).await?;
+    Ok(done)
 }
 
 /// Halts between two steps. The environment's slot stays taken, the runner is free.
@@ -169,6 +187,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     compare(run);
     run.host.go_live(&run.deployment, run.revision).await?;
     failpoint::reached("after:live");
+    custom::ended(&run.host, &run.deployment);
     crate::recover::record::write(&run.host, &run.deployment).await;
     tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "live");
     Ok(())
@@ -187,6 +206,7 @@ async fn built(run: &mut Run) -> Result<(), Failure> {
     run.deployment.ended_at = Some(Timestamp::now());
     run.save().await?;
     failpoint::reached("after:built");
+    custom::ended(&run.host, &run.deployment);
     tracing::info!(deployment = %run.deployment.id, project = %run.deployment.project, "built");
     Ok(())
 }
@@ -265,7 +285,9 @@ async fn unwind(run: &mut Run) -> Result<(), Failure> {
         }
         run.deployment.failure = Some(stuck);
     }
-    run.save().await
+    run.save().await?;
+    custom::ended(&run.host, &run.deployment);
+    Ok(())
 }
 
 fn is_stuck(deployment: &Deployment) -> bool {

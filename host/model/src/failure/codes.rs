@@ -242,6 +242,8 @@ pub const CODES: &[Code] = codes! {
     // image. and static.
     Host "layer.io": "A layer of an image could not be read", "the system refused", "check the disk of the data directory, then try again";
     App "layer.unsupported": "An image has something that a layer cannot hold", "a file whose name begins with .wh., or one whose content the kernel keeps elsewhere", "remove or rename it in the build; turn off the kernel's overlay options redirect_dir and metacopy";
+    App "artifact.not-found": "There is no such file", "no plugin attached a file of this name to the deployment, or it was pruned with it", "`windlass artifact list` shows what there is";
+    Host "artifact.file-unreadable": "An attached file cannot be read", "the system refused", "check the disk and the permissions of `stages` in the data directory";
     App "image.no-artifact": "The deployment has no image", "it was not built to its end, or what it was built into was removed to save space", "choose another, or build it again with `windlass redeploy`";
     App "image.no-such-output": "The deployment has no such output", "another name was given, or it has several and none is the web process's", "name one of its outputs with --image";
     App "image.unknown-format": "There is no such form of an image archive", "the forms are oci and docker", "windlass save <deployment> --output image.tar --format oci";
@@ -286,8 +288,48 @@ pub const CODES: &[Code] = codes! {
 
     // Plugins.
     Host "host.plugin-call-failed": "A plugin could not be called", "the host could not make the call", "look at `windlass doctor`; if it finds nothing, report it with the log";
+    App "plugin.build-failed": "A plugin does not build", "a tool of its language failed", "mend what it names, and build again";
+    App "plugin.context-invalid": "What a plugin is to be told does not read", "a context.toml or the source's settings are not as they should be", "correct it; plugins/README.md lists the keys of a context";
+    App "plugin.fixture-invalid": "A fixture cannot be played", "its source is missing, or what is expected of it does not read", "correct the file that is named";
+    App "plugin.folder-exists": "The folder of a new plugin is there already", "nothing is written over", "choose another name, or another folder with --folder";
+    App "plugin.name-invalid": "It is no name for a plugin", "it has 1 to 40 lower-case letters, digits and hyphens, and begins with a letter", "choose another";
+    App "plugin.no-fixtures": "There are no fixtures to test a plugin with", "the folder is missing or empty", "make a folder for each case, with the source in it";
+    App "plugin.no-project": "It is no folder of a plugin", "no file in it says what it is built with", "begin one with `windlass plugin new`, or name its folder";
+    App "plugin.no-sdk": "There is no SDK where it was named", "the folder is no clone of Windlass", "name the root of a clone with --sdk-path, or leave it out";
+    App "plugin.no-such-fixture": "There is no such fixture", "no folder of the fixtures has this name", "name one of those that are listed";
+    App "plugin.no-template": "There is no such template", "the SDK of that language has none of that stage", "choose another stage or another language";
+    App "plugin.nothing-to-ask": "There is nothing that a plugin could be asked", "this Windlass calls none of its stages", "test its logic with the tests of its language";
+    App "plugin.not-built": "There is no component of a plugin", "it was not built", "build it with `windlass plugin build`, or name a .wasm file";
+    App "plugin.not-written": "A file of a plugin cannot be written", "the system refused", "check that the folder is yours and that the disk has room";
+    App "plugin.several-components": "It is not clear which component is meant", "there are several", "name one of the files, or remove the others";
+    App "plugin.stage-not-filled": "A plugin does not fill that stage", "it exports others", "ask one of those that are named";
+    App "plugin.tool-missing": "A tool is missing that a plugin is built with", "it is not installed", "install it as the message says";
+    App "plugin.asks-more": "A new version of a plugin asks for more than the one in use", "what it asks for more is in the message, with its reasons", "upgrade with `--grant` if you want it to do that, or stay with the version in use";
+    App "plugin.digest-wrong": "A plugin's file is another one than expected", "its digest is not the one that was asked for", "check which version you want, and where its digest was published";
+    App "plugin.exists": "The name of a plugin is taken", "one of this name is installed, or came with Windlass", "upgrade the installed one, or build it under another name";
+    App "plugin.fetch-failed": "A plugin could not be fetched", "the server did not answer, or the file is too large", "check the address, or install a file that you downloaded";
+    Host "plugin.file-changed": "The file of an installed plugin is another one", "it was changed or exchanged by hand: its digest is not that of plugins.lock", "install it again: `windlass plugin upgrade NAME FILE`";
+    Host "plugin.file-gone": "The file of a plugin's version cannot be used", "it could not be loaded when the host was started", "install that version again: `windlass plugin upgrade NAME FILE`";
+    Host "plugin.folder": "The folder of plugins cannot be read or written", "the system refused", "check the space and the permissions of `plugins` in the data directory";
+    App "plugin.key-invalid": "A key cannot be trusted", "it is neither a public key of minisign nor an ECDSA P-256 key as PEM", "give the text of `minisign.pub` or `cosign.pub`";
+    App "plugin.key-unknown": "No such key is trusted", "it was mistyped, or removed before", "`windlass plugin trust` lists them";
+    Host "plugin.lock-corrupt": "plugins.lock could not be read", "it was damaged, or changed by hand; it was moved aside, and nothing is granted", "mend the file and move it back while `windlass serve` is stopped, or install the plugins again";
+    Host "plugin.lock-newer": "plugins.lock was written by a newer Windlass", "Windlass was replaced by an older version", "upgrade Windlass again, or move the file away and install the plugins again";
+    Host "plugin.lock-unreadable": "plugins.lock cannot be read", "the system refused", "check the permissions of `plugins` in the data directory, then restart `windlass serve`";
+    Host "plugin.name-taken": "A file for a plugin is not used", "a plugin of its name is installed", "remove the file, or install it with `windlass plugin upgrade`";
+    App "plugin.not-found": "There is no such plugin", "none of this name is loaded or installed", "`windlass plugin list` shows them";
+    App "plugin.not-granted": "A plugin requires what it is not granted", "nothing is granted by itself", "install it with `--grant`, or `windlass plugin grant`, if you want it to do what the message says";
+    App "plugin.not-installed": "A plugin was not installed", "it came with Windlass, or its file was put into the folder by hand", "see the message";
+    App "plugin.nothing-before": "A plugin has no version before this one", "it was not upgraded since it was installed", "`windlass plugin show NAME` lists its versions";
+    App "plugin.options-invalid": "The options of a plugin do not fit", "its schema does not take them; the message names each", "`windlass plugin show NAME` gives its schema";
+    App "plugin.options-schema": "The options of a plugin cannot be checked", "the schema in its manifest is no JSON Schema", "report it to its author";
+    App "plugin.other-name": "A file is no version of a plugin", "it is another plugin", "install it beside the other one: `windlass plugin install`";
+    App "plugin.signature-missing": "A plugin has no signature", "this host installs only what a trusted key signed", "give its signature with `--signature`, or change the policy with `windlass plugin trust`";
+    App "plugin.signature-wrong": "The signature of a plugin was not made by a trusted key", "it belongs to another file, or nobody trusts its key", "check the file; trust its author's key with `windlass plugin trust --add` if you trust its author";
+    App "plugin.url-invalid": "That is no address of a plugin", "only https is fetched, and http with a digest", "give an address that begins with https://";
+    App "plugin.version-unknown": "There is no such version of a plugin", "it was not installed here, or is kept no more", "name one that the message lists, or install it";
     Plugin "plugin.invalid-answer": "A plugin's answer is not valid", "the contract does not allow it", "report it to its author; until then set in windlass.toml what it should have decided";
-    Host "plugin.missing": "A plugin is not loaded", "its file is gone, or could not be loaded", "see `windlass plugin list`; put the file back and restart `windlass serve`";
+    Host "plugin.missing": "A plugin is not loaded", "its file is gone, or could not be loaded", "see `windlass plugin list`; install it, put its file back, or enable it for the project";
     Host "plugin.none": "There are no plugins", "the folder of bundled plugins is empty or missing", "put them beside the binary, or name their folder with --plugins-dir";
     Plugin "plugin.not-loadable": "A plugin cannot be loaded", "it is damaged, or made for another version of the contract", "install a version that fits this Windlass";
     Plugin "plugin.out-of-memory": "A plugin asked for too much memory", "it is over its limit", "report it to its author, or raise `plugin.memory_bytes_max` in the limits file";
@@ -401,6 +443,17 @@ pub const CODES: &[Code] = codes! {
     App "check.out-of-memory": "An instance was killed for its memory", "it used more than its limit while starting", "raise `run.memory` in windlass.toml, or make the application use less";
     App "check.unhealthy": "The health check was answered with the wrong status", "the application answers, and says it is not well", "set `health.path` to a path that answers 200 when it is well, or `health.status`";
     App "check.wrong-port": "The application listens on another port", "it does not read the variable PORT", "let it read PORT, or set `run.port` in windlass.toml";
+    // Custom stages.
+    App "stages.unknown-stage": "A plugin has no such custom stage", "`stage` in `[[stages]]` names one that the plugin does not declare, or the plugin has none at all", "`windlass plugin show` lists its stages";
+    App "stages.wrong-hook": "A stage does not run at that hook", "`at` in `[[stages]]` names a hook that the plugin does not declare for it", "choose one of those that the message names, or leave `at` out";
+    App "stages.hook-missing": "It is not said where a stage runs", "it can run at several hooks", "add `at` to it in `[[stages]]`";
+    App "stages.deadline": "Custom stages took too long", "all stages at one hook have a limit together", "find out what they wait for, or raise `stages.hook_s` in the limits file";
+    App "stages.twice": "A stage would run twice at a hook", "two entries of `[[stages]]` mean it", "name stages one by one with `stage`, or remove an entry";
+    App "stages.need-unmet": "A stage needs what no stage provides", "the one that provides it is not switched on", "add it to `[[stages]]`";
+    App "stages.need-too-late": "A stage needs what comes later", "the one that provides it runs at a later hook", "run the one later or the other earlier, with `at`";
+    App "stages.circle": "Stages wait for each other", "each of them needs what another of them provides", "remove one of them, or run it at another hook";
+    Host "stages.record-unreadable": "What is known of a deployment's stages cannot be read", "the disk refused, or the file was changed", "check the disk and the permissions of `stages` in the data directory";
+    Host "stages.record-not-written": "What became of a stage cannot be written down", "the disk refused or is full", "check the disk and the permissions of `stages` in the data directory";
     App "start.deadline": "Starting took too long", "the step's time was over", "deploy again; raise `start_s` in the limits file if it happens often";
     App "start.before-switch-failed": "A command before the switch failed", "a command of `deploy.before_switch` ended with a status that is not 0; the running version was not touched", "correct what its last lines show, and deploy again";
     Host "start.no-address": "An instance got no address", "its network could not be set up", "run `windlass doctor`, then deploy again";
@@ -439,6 +492,7 @@ pub const CODES: &[Code] = codes! {
     Host "proxy.table-file": "The proxy's table cannot be read or written", "the system refused, or the file is damaged", "check the file's disk and permissions";
     Host "proxy.table-version": "The proxy's table is of a newer version", "an older proxy would misread it", "start the newer version";
     Host "proxy.unreachable": "The proxy does not answer", "it does not run, or hangs", "look at proxy.log in the data directory; it is started again by itself";
+    Host "prune.stages": "What earlier stages left could not be removed", "the disk refused", "check the permissions of `stages` and `cache/stages` in the data directory";
     Host "prune.logs": "Old logs could not be looked for", "the disk refused", "check the data directory's disk and permissions";
     Host "prune.uploads": "Old uploads could not be removed", "the disk refused", "check the data directory's disk and permissions";
     Host "serve.api-address": "The API cannot listen", "the address is taken or not permitted", "name another with --api-listen";
@@ -504,6 +558,8 @@ pub const CODES: &[Code] = codes! {
     App "cli.host-unreachable": "No host answers at the address", "it does not run, or listens elsewhere", "start it with `windlass serve`, or name another with --url";
     App "cli.limits": "The limits file cannot be used", "a name is unknown, or a value is no whole number", "use the names of host/OPERATIONS.md";
     Host "cli.not-saved": "An image could not be saved to a file", "the disk is full, the system refused, or the connection was cut", "check the folder and its free space, then run it again";
+    App "cli.no-artifact": "The deployment has no file of this name", "another name was given, or it is attached to another deployment", "list them: `windlass artifact list`";
+    App "cli.ambiguous-artifact": "Several plugins attached a file of this name", "names are each plugin's own", "say which with --plugin";
     App "cli.no-deployment": "The environment has no deployment", "nothing was deployed there yet", "deploy something with `windlass deploy`";
     App "cli.no-project": "It is not clear which project is meant", "neither windlass.toml nor the folder names one", "name it with --project";
     App "cli.no-such-folder": "That is not a folder", "there is nothing, or a file", "name a folder, or a Git address";

@@ -7,6 +7,17 @@ use super::{
 };
 use crate::limits::BuildLimits;
 
+/// Operations of all steps.
+const OPS_MAX: usize = 10_000;
+/// Outputs, and processes.
+const RESULTS_MAX: usize = 100;
+/// A step's name, in bytes: it may be a whole instruction.
+const NAME_BYTES_MAX: usize = 64 * 1024;
+/// A word of a command or a variable, in bytes: the kernel takes no longer one.
+const WORD_BYTES_MAX: usize = 128 * 1024 - 1;
+/// The bits that a mode has.
+const MODE_MAX: u32 = 0o7777;
+
 /// Why a plan is refused. It is the plugin's fault, and says where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
@@ -19,13 +30,16 @@ pub struct PlanProblem {
 
 impl BuildPlan {
     /// Checks the whole plan: ids unique, references only backwards, paths absolute and without
-    /// `..`, commands not empty, sizes within limits.
+    /// `..`, commands not empty, owners and modes that are some, numbers and sizes within limits.
     ///
     /// # Errors
     /// The first problem, in the plan's order.
     pub fn validate(&self, limits: &BuildLimits) -> Result<(), PlanProblem> {
         if self.steps.len() > limits.steps_max {
             return problem("steps", format!("more than {} steps", limits.steps_max));
+        }
+        if self.steps.iter().map(|step| step.ops.len()).sum::<usize>() > OPS_MAX {
+            return problem("steps", format!("more than {OPS_MAX} operations"));
         }
         let mut known = HashSet::new();
         for (n, step) in self.steps.iter().enumerate() {
@@ -44,6 +58,9 @@ impl BuildPlan {
         if self.outputs.is_empty() {
             return problem("outputs", "a plan needs at least one output");
         }
+        if self.outputs.len() > RESULTS_MAX {
+            return problem("outputs", format!("more than {RESULTS_MAX} outputs"));
+        }
         let mut names = HashSet::new();
         for (n, Output { name, artifact }) in self.outputs.iter().enumerate() {
             let place = format!("outputs[{n}]");
@@ -54,6 +71,7 @@ impl BuildPlan {
             let step = match artifact {
                 OutputKind::Image { step, config } => {
                     check_env(&place, &config.env)?;
+                    check_owner(&place, Some(&config.user))?;
                     if !config.cwd.is_empty() {
                         check_absolute(&place, &config.cwd)?;
                     }
@@ -73,6 +91,9 @@ impl BuildPlan {
     }
 
     fn check_processes(&self, outputs: &HashSet<&str>) -> Result<(), PlanProblem> {
+        if self.processes.len() > RESULTS_MAX {
+            return problem("processes", format!("more than {RESULTS_MAX} processes"));
+        }
         let mut names = HashSet::new();
         for (n, process) in self.processes.iter().enumerate() {
             let place = format!("processes[{n}]");
@@ -102,7 +123,11 @@ fn check_step(place: &str, step: &BuildStep, known: &HashSet<&str>) -> Result<()
         }
         Base::Image(_) | Base::Toolchains(_) | Base::Scratch => {}
     }
+    if step.name.len() > NAME_BYTES_MAX {
+        return problem(place, format!("its name is longer than {NAME_BYTES_MAX} bytes"));
+    }
     check_env(place, &step.env)?;
+    check_owner(place, Some(&step.user))?;
     if !step.cwd.is_empty() {
         check_absolute(place, &step.cwd)?;
     }
@@ -123,10 +148,16 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
             for glob in copy.sources.iter().chain(&copy.exclude) {
                 check_relative(place, glob.trim_start_matches('/'))?;
             }
+            check_owner(place, copy.chown.as_deref())?;
             check_absolute(place, &copy.dest)
         }
-        Op::WriteFile { path, .. } => check_absolute(place, path),
-        Op::Fetch { url, sha256, dest, .. } => {
+        Op::WriteFile { path, mode, chown, .. } => {
+            check_mode(place, *mode)?;
+            check_owner(place, chown.as_deref())?;
+            check_absolute(place, path)
+        }
+        Op::Fetch { url, sha256, dest, chown, .. } => {
+            check_owner(place, chown.as_deref())?;
             check_download(place, url, sha256.as_deref())?;
             check_absolute(place, dest)
         }
@@ -136,7 +167,10 @@ fn check_op(place: &str, op: &Op, known: &HashSet<&str>) -> Result<(), PlanProbl
             check_absolute(place, dest)
         }
         Op::Place(wanted) => check_place(place, wanted, known),
-        Op::MakeDir { path, .. } => check_absolute(place, path),
+        Op::MakeDir { path, chown } => {
+            check_owner(place, chown.as_deref())?;
+            check_absolute(place, path)
+        }
     }
 }
 
@@ -154,7 +188,10 @@ fn check_place(place: &str, wanted: &Place, known: &HashSet<&str>) -> Result<(),
         Placed::Inline(files) if files.is_empty() => {
             return problem(place, "it places no files");
         }
-        Placed::Inline(files) => files.iter().try_for_each(|file| file_name(&file.name))?,
+        Placed::Inline(files) => files.iter().try_for_each(|file| {
+            check_mode(place, file.mode)?;
+            file_name(&file.name)
+        })?,
         Placed::Download { url, sha256, name } => {
             check_download(place, url, sha256.as_deref())?;
             file_name(name)?;
@@ -167,6 +204,7 @@ fn check_place(place: &str, wanted: &Place, known: &HashSet<&str>) -> Result<(),
     for path in &wanted.paths {
         check_relative(place, path.trim_start_matches('/'))?;
     }
+    check_owner(place, wanted.chown.as_deref())?;
     check_absolute(place, &wanted.dest)
 }
 
@@ -187,6 +225,7 @@ fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanPr
     }
     check_words(place, &run.argv)?;
     check_env(place, &run.env)?;
+    check_owner(place, run.user.as_deref())?;
     if let Some(cwd) = &run.cwd {
         check_absolute(place, cwd)?;
     }
@@ -204,7 +243,8 @@ fn check_run(place: &str, run: &Run, known: &HashSet<&str>) -> Result<(), PlanPr
                 check_relative(place, path.trim_start_matches('/'))?;
                 check_absolute(place, target)?;
             }
-            Mount::Secret { target, .. } => {
+            Mount::Secret { target, mode, .. } => {
+                check_mode(place, *mode)?;
                 if let Some(target) = target {
                     check_absolute(place, target)?;
                 }
@@ -271,6 +311,24 @@ fn check_env(place: &str, env: &[(String, String)]) -> Result<(), PlanProblem> {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             return problem(place, format!("{name:?} is not a usable environment variable"));
         }
+        if name.len() + value.len() + 1 > WORD_BYTES_MAX {
+            return problem(place, format!("{name:?} is longer than {WORD_BYTES_MAX} bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Users and groups are looked up in files of lines.
+fn check_owner(place: &str, owner: Option<&str>) -> Result<(), PlanProblem> {
+    match owner.filter(|owner| owner.contains(char::is_control)) {
+        Some(owner) => problem(place, format!("{owner:?} is no user and no owner")),
+        None => Ok(()),
+    }
+}
+
+fn check_mode(place: &str, mode: u32) -> Result<(), PlanProblem> {
+    if mode > MODE_MAX {
+        return problem(place, format!("{mode:#o} is no mode: it has bits beyond {MODE_MAX:#o}"));
     }
     Ok(())
 }
@@ -278,6 +336,12 @@ fn check_env(place: &str, env: &[(String, String)]) -> Result<(), PlanProblem> {
 fn check_words(place: &str, argv: &[String]) -> Result<(), PlanProblem> {
     if argv.iter().any(|word| word.contains('\0')) {
         return problem(place, "a command contains a zero byte");
+    }
+    if argv.iter().any(|word| word.len() > WORD_BYTES_MAX) {
+        return problem(
+            place,
+            format!("a word of a command is longer than {WORD_BYTES_MAX} bytes"),
+        );
     }
     Ok(())
 }
@@ -357,6 +421,19 @@ mod tests {
         check(|p| p.steps[0].cwd = "app".into(), "not absolute");
         check(|p| p.steps[0].cwd = "/a/../b".into(), "leaves its root");
         check(|p| p.steps = vec![p.steps[0].clone(); 500], "more than 200");
+        check(|p| p.steps[0].ops = vec![p.steps[0].ops[0].clone(); 20_000], "10000 operations");
+        check(|p| p.outputs = vec![p.outputs[0].clone(); 101], "100 outputs");
+        check(|p| p.processes = vec![p.processes[0].clone(); 101], "100 processes");
+        check(|p| p.processes[0].argv.push("x".repeat(200_000)), "a word of a command");
+        check(|p| p.steps[0].env.push(("A".into(), "x".repeat(200_000))), "longer than");
+        check(|p| p.steps[0].name = "x".repeat(100_000), "its name is longer");
+        check(|p| p.steps[0].user = "0\n0".into(), "no user");
+        let file = |mode, chown: Option<&str>| {
+            let chown = chown.map(str::to_owned);
+            vec![Op::WriteFile { path: "/x".into(), content: vec![], mode, chown }]
+        };
+        check(|p| p.steps[0].ops = file(0o1_0000, None), "no mode");
+        check(|p| p.steps[0].ops = file(0o644, Some("0:0\n")), "no owner");
     }
 
     #[test]

@@ -11,8 +11,11 @@ pub struct Context {
     pub platform: String,
     /// Path of the application inside the source, empty for the root.
     pub app_dir: String,
-    /// The plugin's options as JSON; bundled plugins get the relevant tables of `windlass.toml`.
+    /// The tables of `windlass.toml` that concern plugins, as JSON.
     pub config_json: String,
+    /// What was set for the plugin, as a JSON object; empty when nothing was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub options_json: String,
     /// Names of the environment's variables, never their values.
     pub variable_names: Vec<String>,
     /// Services of the environment.

@@ -227,7 +227,7 @@ impl Settings {
     }
 }
 
-fn json_of(value: &toml::Value) -> Value {
+pub(super) fn json_of(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),
         toml::Value::Integer(number) => (*number).into(),

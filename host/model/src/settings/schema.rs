@@ -13,7 +13,7 @@ use crate::id::EnvironmentName;
 use crate::spelling::distance;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 38] = [
+const SUPPORTED: [&str; 39] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -52,6 +52,7 @@ const SUPPORTED: [&str; 38] = [
     "build.dockerfile",
     "build.target",
     "build.args.*",
+    "stages",
 ];
 
 /// Keys whose value is text.
@@ -83,7 +84,7 @@ const TEXT: [&str; 21] = [
 const REPLICAS_MAX: u32 = 50;
 
 /// Keys of the design that this version does not act on.
-const NOT_YET: [&str; 2] = ["stages", "cron"];
+const NOT_YET: [&str; 1] = ["cron"];
 
 /// Refuses unknown keys and those that are not supported yet.
 pub(super) fn check(table: &Table) -> Result<(), Failure> {
@@ -194,9 +195,9 @@ pub(super) fn read(table: Table) -> Result<Settings, Failure> {
         migrate: read_migrate(&root)?,
         health: Health {
             path: string(&root, "health.path")?
-                .map(|path| match path.starts_with('/') {
-                    true => Ok(path),
-                    false => Err(wrong("health.path", "a path with a leading slash, as \"/up\"")),
+                .map(|path| match path.strip_prefix('/') {
+                    Some(rest) if !rest.contains(|c: char| c.is_control() || c == ' ') => Ok(path),
+                    _ => Err(wrong("health.path", "a path with a leading slash, as \"/up\"")),
                 })
                 .transpose()?,
             status: string(&root, "health.status")?,
@@ -208,6 +209,7 @@ pub(super) fn read(table: Table) -> Result<Settings, Failure> {
             timeout_ms: duration(&root, "validate.timeout")?,
         },
         network: Network { allow: parsed(&root, "network.allow")? },
+        stages: super::stages::read(&root)?,
         layers: Layers::default(),
     })
 }
@@ -455,11 +457,11 @@ fn keep_preset(root: &Value) -> Result<Option<usize>, Failure> {
     })
 }
 
-fn get<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+pub(super) fn get<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(root, |value, key| value.get(key))
 }
 
-fn string(root: &Value, path: &str) -> Result<Option<String>, Failure> {
+pub(super) fn string(root: &Value, path: &str) -> Result<Option<String>, Failure> {
     match get(root, path) {
         None => Ok(None),
         Some(Value::String(text)) if text.contains('\0') => {

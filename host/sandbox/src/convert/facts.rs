@@ -3,15 +3,22 @@
 use windlass_model::plan::{self as model, Context, DetectReport, Detection, NearMiss, Refusal};
 
 use crate::bindings::{detector, types};
+use crate::text::{plain, plain_line};
 
 /// Detections in one report.
 const DETECTIONS_MAX: usize = 64;
+/// What nearly matched, in one report.
+const NEAR_MISSES_MAX: usize = 256;
 
 pub(crate) fn context(context: &Context) -> types::Context {
     types::Context {
         platform: context.platform.clone(),
         app_dir: context.app_dir.clone(),
         config_json: context.config_json.clone(),
+        options_json: match context.options_json.as_str() {
+            "" => "{}".to_owned(),
+            options => options.to_owned(),
+        },
         variable_names: context.variable_names.clone(),
         services: context.services.iter().map(service).collect(),
         previous_toolchains: context.previous_toolchains.iter().map(toolchain).collect(),
@@ -32,14 +39,17 @@ fn toolchain(toolchain: &model::Toolchain) -> types::Toolchain {
 
 pub(crate) fn toolchains(all: Vec<types::Toolchain>) -> Vec<model::Toolchain> {
     let one = |from: types::Toolchain| model::Toolchain {
-        name: from.name,
-        requirement: from.requirement,
+        name: plain_line(&from.name),
+        requirement: plain_line(&from.requirement),
     };
     all.into_iter().map(one).collect()
 }
 
 pub(crate) fn evidence(all: Vec<types::Evidence>) -> Vec<model::Evidence> {
-    let one = |from: types::Evidence| model::Evidence { path: from.path, detail: from.detail };
+    let one = |from: types::Evidence| model::Evidence {
+        path: plain_line(&from.path),
+        detail: plain(&from.detail),
+    };
     all.into_iter().map(one).collect()
 }
 
@@ -70,8 +80,8 @@ pub(crate) fn detection(detection: &Detection) -> types::Detection {
 pub(crate) fn refusal(error: types::PluginError) -> Refusal {
     Refusal {
         code: error.code,
-        message: error.message,
-        hint: error.hint,
+        message: plain(&error.message),
+        hint: error.hint.as_deref().map(plain),
         retryable: error.retryable,
     }
 }
@@ -98,7 +108,14 @@ pub(crate) fn report(report: detector::Report) -> Result<DetectReport, String> {
         let many = report.detections.len();
         return Err(format!("{many} detections are more than {DETECTIONS_MAX}"));
     }
-    let near_miss = |from: detector::NearMiss| NearMiss { id: from.id, reason: from.reason };
+    if report.near_misses.len() > NEAR_MISSES_MAX {
+        let many = report.near_misses.len();
+        return Err(format!("{many} near misses are more than {NEAR_MISSES_MAX}"));
+    }
+    let near_miss = |from: detector::NearMiss| NearMiss {
+        id: plain_line(&from.id),
+        reason: plain(&from.reason),
+    };
     Ok(DetectReport {
         detections: report.detections.into_iter().map(checked).collect::<Result<_, _>>()?,
         near_misses: report.near_misses.into_iter().map(near_miss).collect(),
@@ -126,8 +143,8 @@ fn checked(from: types::Detection) -> Result<Detection, String> {
     }
     Ok(Detection {
         id,
-        name: from.name,
-        ecosystem: from.ecosystem,
+        name: plain_line(&from.name),
+        ecosystem: plain_line(&from.ecosystem),
         toolchains: toolchains(from.toolchains),
         confidence: from.confidence,
         evidence: evidence(from.evidence),

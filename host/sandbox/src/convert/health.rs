@@ -8,6 +8,7 @@ use windlass_model::plan::{
 
 use super::facts::evidence;
 use crate::bindings::{health, migrator};
+use crate::text::{plain, plain_line};
 
 /// Probes in one policy.
 const PROBES_MAX: usize = 32;
@@ -18,14 +19,14 @@ const INTERVAL_MS_MIN: u32 = 10;
 
 pub(crate) fn migration(from: migrator::Migration) -> Migration {
     Migration {
-        tool: from.tool,
+        tool: plain_line(&from.tool),
         output: from.output,
         argv: from.argv,
         cwd: from.cwd,
         evidence: evidence(from.evidence),
         verdict: match from.verdict {
             migrator::Verdict::Run => MigrationVerdict::Run,
-            migrator::Verdict::Leave(reason) => MigrationVerdict::Leave(reason),
+            migrator::Verdict::Leave(reason) => MigrationVerdict::Leave(plain(&reason)),
         },
     }
 }
@@ -103,9 +104,7 @@ pub(crate) fn check_policy(
             return Err(format!("a probe asks the process {name:?}, which is not run"));
         }
         match probe {
-            Probe::Http { path, .. } if !path.starts_with('/') => {
-                return Err(format!("the path {path:?} does not start with a slash"));
-            }
+            Probe::Http { path, headers, .. } => check_request(path, headers)?,
             Probe::Command { argv, .. } if argv.is_empty() => {
                 return Err("a command probe has no command".to_owned());
             }
@@ -124,6 +123,24 @@ pub(crate) fn check_policy(
              {BUDGET_MS_MAX}",
             policy.timeout_ms
         ));
+    }
+    Ok(())
+}
+
+/// Whether a probe's request is one: neither its path nor its headers end it early.
+fn check_request(path: &str, headers: &[(String, String)]) -> Result<(), String> {
+    if !path.starts_with('/') {
+        return Err(format!("the path {path:?} does not start with a slash"));
+    }
+    if path.contains(|c: char| c.is_control() || c == ' ') {
+        return Err(format!("the path {path:?} holds spaces or control characters: encode them"));
+    }
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    for (name, value) in headers {
+        let is_value = !value.contains(|c: char| c.is_control() && c != '\t');
+        if name.is_empty() || !name.chars().all(token) || !is_value {
+            return Err(format!("{name:?} with {value:?} is no header"));
+        }
     }
     Ok(())
 }
@@ -180,6 +197,6 @@ pub(crate) fn verdict(from: health::Verdict) -> Verdict {
         health::Verdict::Wait => Verdict::Wait,
         health::Verdict::Next => Verdict::Next,
         health::Verdict::Pass => Verdict::Pass,
-        health::Verdict::Fail(why) => Verdict::Fail(why),
+        health::Verdict::Fail(why) => Verdict::Fail(plain(&why)),
     }
 }

@@ -1,11 +1,13 @@
 //! Between the contract's records and the model's.
 //!
 //! Nothing is lost and nothing is repaired on the way: what the contract does not allow is an error
-//! that names the place.
+//! that names the place. But texts that people read lose their escapes and control characters: they quote
+//! the source, which is somebody else's.
 
 mod facts;
 mod health;
 mod plan;
+mod stage;
 
 pub(crate) use facts::{context, detection, is_code, refusal, report};
 pub(crate) use health::{
@@ -13,3 +15,4 @@ pub(crate) use health::{
     verdict,
 };
 pub(crate) use plan::{health_check_to_guest, plan};
+pub(crate) use stage::{stage_facts, stage_input};

@@ -7,6 +7,7 @@ use windlass_model::plan::{
 
 use super::facts::toolchains;
 use crate::bindings::{builder, types};
+use crate::text::plain_line;
 
 /// The plan as the model has it; [`BuildPlan::validate`] says whether it makes sense.
 pub(crate) fn plan(plan: builder::BuildPlan) -> BuildPlan {
@@ -21,7 +22,7 @@ pub(crate) fn plan(plan: builder::BuildPlan) -> BuildPlan {
 fn step(step: builder::Step) -> BuildStep {
     BuildStep {
         id: step.id,
-        name: step.name,
+        name: plain_line(&step.name),
         base: match step.base {
             builder::Base::Step(id) => Base::Step(id),
             builder::Base::Image(reference) => Base::Image(reference),

@@ -1,11 +1,12 @@
 //! Compiled code and answers are kept, and only what may be.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use windlass_model::plan::Context;
 use windlass_sandbox::Sandbox;
 
+use crate::adversaries::texts;
 use crate::support::{Bench, Folder, context, guest};
 
 #[tokio::test]
@@ -93,6 +94,76 @@ async fn code_that_someone_else_wrote_is_never_mapped() {
     again.detect(&guest, &folder.source(), &context()).await.result.unwrap();
 }
 
+/// Each of these leaves compiled code in the cache that this host did not write for this component.
+#[tokio::test]
+async fn forged_code_is_removed_and_compiled_again_however_it_came() {
+    let bench = Bench::new();
+    let other = bench.cache.path().join("other.wasm");
+    std::fs::write(&other, texts::starting("", "")).unwrap();
+    type Forge = fn(&Path, &Path);
+    let cases: [(&str, Forge); 8] = [
+        ("no digest", |code, _| std::fs::remove_file(code.with_extension("mac")).unwrap()),
+        ("an empty digest", |code, _| std::fs::write(code.with_extension("mac"), "").unwrap()),
+        ("a digest without the key", |code, _| {
+            let plain = windlass_model::Digest::of(&std::fs::read(code).unwrap());
+            std::fs::write(code.with_extension("mac"), plain.hex()).unwrap();
+        }),
+        ("the code of another component", |code, other| {
+            std::fs::copy(other, code).unwrap();
+            std::fs::copy(other.with_extension("mac"), code.with_extension("mac")).unwrap();
+        }),
+        ("an older state, in part", |code, _| {
+            let bytes = std::fs::read(code).unwrap();
+            std::fs::write(code, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("a link", |code, other| {
+            std::fs::remove_file(code).unwrap();
+            std::os::unix::fs::symlink(other, code).unwrap();
+        }),
+        ("others may write it", |code, _| {
+            std::fs::set_permissions(code, std::fs::Permissions::from_mode(0o666)).unwrap();
+        }),
+        ("a pipe", |code, _| {
+            std::fs::remove_file(code).unwrap();
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                code,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RUSR,
+                0,
+            )
+            .unwrap();
+        }),
+    ];
+    let theirs = {
+        let plugin = bench.sandbox.load(&other, false).unwrap();
+        bench.sandbox.prepare(&plugin).await.unwrap();
+        only(&bench, "cwasm")
+    };
+    for (what, forge) in cases {
+        bench.sandbox.prepare(&bench.sandbox.load(&guest(), false).unwrap()).await.unwrap();
+        let ours = all(&bench, "cwasm").into_iter().find(|path| *path != theirs).unwrap();
+        assert_eq!(std::fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o600);
+        forge(&ours, &theirs);
+        let again = Sandbox::new(bench.config.clone()).unwrap();
+        let plugin = again.load(&guest(), false).unwrap();
+        assert!(!plugin.is_ready(), "{what}: it is not used");
+        assert!(!ours.exists(), "{what}: it is removed");
+        let folder = Folder::new("ok");
+        again.detect(&plugin, &folder.source(), &context()).await.result.unwrap();
+        assert!(plugin.is_ready(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_others_may_write_into_while_the_host_runs_is_not_read() {
+    let bench = Bench::new();
+    bench.sandbox.prepare(&bench.guest).await.unwrap();
+    let folder = bench.cache.path().join("code");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o770)).unwrap();
+    assert!(!bench.sandbox.load(&guest(), false).unwrap().is_ready());
+}
+
 #[tokio::test]
 async fn the_folder_of_code_is_ours_alone_and_is_distrusted_when_it_was_not() {
     let bench = Bench::new();
@@ -118,12 +189,14 @@ async fn code_of_another_runtime_goes_and_our_own_stays() {
     assert!(again.load(&guest(), false).unwrap().is_ready());
 }
 
-fn only(bench: &Bench, extension: &str) -> PathBuf {
+fn all(bench: &Bench, extension: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(bench.cache.path().join("code")).unwrap();
-    let mut found = files
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|found| found == extension));
-    let one = found.next().unwrap();
-    assert_eq!(found.next(), None);
-    one
+    let paths = files.map(|file| file.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+fn only(bench: &Bench, extension: &str) -> PathBuf {
+    let mut found = all(bench, extension);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
 }

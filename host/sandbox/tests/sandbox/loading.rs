@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use windlass_model::limits::PluginLimits;
-use windlass_model::plugin::Stage;
+use windlass_model::plugin::{Grants, Stage};
 use windlass_sandbox::{CompileError, LoadError, inspect};
 
+use crate::adversaries::texts::MANIFEST;
 use crate::support::{Bench, guest, limits};
-
-const MANIFEST: &str = r#"(@custom "windlass-manifest" "{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22}")"#;
 
 fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(folder.join(name), wat::parse_str(text).unwrap()).unwrap();
@@ -58,6 +57,9 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
     write(at, "g-exec.wasm", &with_import("windlass:exec/exec@0.1.0"));
     write(at, "h-http.wasm", &with_import("wasi:http/types@0.2.0"));
     write(at, "i-old.wasm", &with_import("windlass:log/log@0.0.1"));
+    std::fs::write(at.join("j-forged.cwasm"), b"\x7fELF and machine code").unwrap();
+    std::fs::copy(guest(), at.join("k-renamed.cwasm")).unwrap();
+    std::fs::write(at.join("l-renamed.wasm"), b"\x7fELF and machine code").unwrap();
     let (plugins, problems) = bench.sandbox.load_dir(at, true);
     assert_eq!(plugins.len(), 1);
     assert!(plugins[0].info().bundled);
@@ -72,9 +74,15 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
             "f-newer.wasm",
             "windlass:detector/detector@9.0.0, and this host offers windlass:detector/detector@0.1.0",
         ),
-        ("g-exec.wasm", "windlass:exec/exec@0.1.0, which is not granted"),
+        (
+            "g-exec.wasm",
+            "windlass:exec/exec@0.1.0, and its manifest does not ask for the capability exec",
+        ),
         ("h-http.wasm", "wasi:http/types@0.2.0, which no plugin gets"),
         ("i-old.wasm", "windlass:log/log@0.0.1, and this host offers"),
+        ("j-forged.cwasm", "compiled code (a .cwasm or another ELF file), which is never taken"),
+        ("k-renamed.cwasm", "compiled code"),
+        ("l-renamed.wasm", "compiled code"),
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, (file, reason)) in said.iter().zip(expected) {
@@ -159,4 +167,73 @@ async fn a_compiler_that_does_not_start_is_the_hosts_fault_and_tried_again() {
     let plugin = sandbox.load(&guest(), false).unwrap();
     let error = sandbox.prepare(&plugin).await.unwrap_err();
     assert!(matches!(*error, LoadError::Compile(CompileError::Host { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_component_of_another_draft_is_told_its_interface_what_is_offered_and_how_to_mend_it() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let stage = r#"(core module $m (func (export "f"))) (core instance $c (instantiate $m))
+        (func $f (canon lift (core func $c "f"))) (instance $i (export "detect" (func $f)))
+        (export "windlass:detector/detector@0.1.0" (instance $i))"#;
+    // A function of the contract with other parameters, as an import and as an export.
+    let import = r#"(import "windlass:log/log@0.1.0"
+        (instance (export "write" (func (param "message" string)))))"#;
+    write(folder.path(), "log.wasm", &format!("(component {MANIFEST} {import} {stage})"));
+    write(folder.path(), "detector.wasm", &format!("(component {MANIFEST} {stage})"));
+    for (file, interface) in
+        [("log.wasm", "windlass:log/log"), ("detector.wasm", "windlass:detector/detector")]
+    {
+        let plugin = bench.sandbox.load(&folder.path().join(file), false).unwrap();
+        let source = crate::support::Folder::new("ok");
+        let context = crate::support::context();
+        let call = bench.sandbox.detect(&plugin, &source.source(), &context).await;
+        let failure = call.result.unwrap_err().to_failure("odd", Stage::Detector);
+        assert_eq!(failure.code, "plugin.not-loadable", "{failure:#?}");
+        assert!(failure.what.contains("odd"), "{failure:#?}");
+        for said in [interface, "than this host offers (contract 0.1.0)"] {
+            assert!(failure.why.contains(said), "{said}: {failure:#?}");
+        }
+        for said in ["build it again", "windlass-sdk", "windlass plugin build", "`wit` folder"] {
+            assert!(failure.fix.contains(said), "{said}: {failure:#?}");
+        }
+    }
+}
+
+/// A component that asks for `exec` and imports it.
+fn asks_for_exec(optional: bool) -> String {
+    let manifest = format!(
+        r#"(@custom "windlass-manifest" "{{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22,\22capabilities\22:[{{\22name\22:\22exec\22,\22reason\22:\22lists packages\22,\22optional\22:{optional}}}]}}")"#
+    );
+    format!(
+        r#"(component {manifest} (import "windlass:exec/exec@0.1.0" (instance))
+           (core module $m (func (export "f"))) (core instance $c (instantiate $m))
+           (func $f (canon lift (core func $c "f"))) (instance $i (export "detect" (func $f)))
+           (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+    )
+}
+
+#[tokio::test]
+async fn what_is_required_must_be_granted_and_what_is_optional_is_there_and_denies() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "needs.wasm", &asks_for_exec(false));
+    write(folder.path(), "wishes.wasm", &asks_for_exec(true));
+    let needs = folder.path().join("needs.wasm");
+    let error = bench.sandbox.load(&needs, false).unwrap_err();
+    assert!(matches!(error, LoadError::NotGranted { .. }), "{error}");
+    assert!(error.to_string().contains("commands in * (lists packages)"), "{error}");
+    assert!(error.fix().contains("--grant exec"), "{}", error.fix());
+    assert_eq!(error.code(), "plugin.not-granted");
+
+    let asked = inspect(&needs).unwrap().info.manifest.capabilities;
+    let granted = bench.sandbox.load_granted(&needs, false, &Grants::all_of(&asked)).unwrap();
+    assert!(granted.effective().allows_exec("app") && granted.missing().is_empty());
+    let bundled = bench.sandbox.load(&needs, true).unwrap();
+    assert_eq!(bundled.missing().len(), 1, "it is there to be granted it");
+    let wishes = bench.sandbox.load(&folder.path().join("wishes.wasm"), false).unwrap();
+    assert!(!wishes.effective().allows_exec("app"));
+    for plugin in [granted, bundled, wishes] {
+        bench.sandbox.smoke_test(&plugin).await.unwrap();
+    }
 }

@@ -7,8 +7,11 @@
     reason = "a test ends at the first thing that is not as it should be"
 )]
 
+mod adversaries;
 mod caches;
+mod custom;
 mod faults;
+mod fuzz;
 mod loading;
 mod sights;
 mod stages;

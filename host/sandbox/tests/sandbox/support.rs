@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 use windlass_model::Digest;
@@ -69,40 +70,55 @@ pub(crate) fn context() -> Context {
 }
 
 /// A source folder.
-pub(crate) struct Folder(TempDir);
+pub(crate) struct Folder {
+    source: PathBuf,
+    _parent: TempDir,
+}
 
 impl Folder {
     /// With a file that tells the guest what to do.
     pub(crate) fn new(behaviour: &str) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Self { source: parent.path().join("source"), _parent: parent };
         folder.write("behave", behaviour);
         folder
     }
 
+    /// The source. What lies beside it is outside, and goes with it.
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        &self.source
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.0.path().join(path);
+        let path = self.source.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
     /// Opened under a digest that only this folder has.
     pub(crate) fn source(&self) -> Source {
-        let digest = Digest::of(self.0.path().as_os_str().as_encoded_bytes());
-        Source::open(self.0.path(), digest).unwrap()
+        let digest = Digest::of(self.source.as_os_str().as_encoded_bytes());
+        Source::open(&self.source, digest).unwrap()
     }
 }
 
 /// The guest's file, built on first use; other test processes wait for the one that builds.
 pub(crate) fn guest() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("windlass-test-guest")).clone()
+}
+
+/// The same of the guest with custom stages.
+pub(crate) fn stages() -> PathBuf {
+    built("windlass-test-stages")
+}
+
+fn built(package: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = target_dir();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--package", "windlass-test-guest"])
+        .args(["build", "--quiet", "--package", package])
         .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
         .arg(&target)
         .current_dir(root);
@@ -115,8 +131,8 @@ pub(crate) fn guest() -> PathBuf {
         }
     }
     let status = cargo.status().unwrap();
-    assert!(status.success(), "the guest does not build");
-    target.join("wasm32-wasip2/plugin/windlass_test_guest.wasm")
+    assert!(status.success(), "{package} does not build");
+    target.join(format!("wasm32-wasip2/plugin/{}.wasm", package.replace('-', "_")))
 }
 
 fn compiler() -> PathBuf {

@@ -16,6 +16,11 @@ const BESIDE: Duration = Duration::from_secs(5);
 
 /// A host on which the plugin that misbehaves is installed.
 fn host_with_the_guest() -> TestHost {
+    host_with(&[])
+}
+
+/// The same with these files beside it in the folder of plugins.
+fn host_with(files: &[(&str, &[u8])]) -> TestHost {
     let mut options = HostOptions::default();
     let limits =
         [("wall_ms", WALL_MS), ("cpu_ms", CPU_MS), ("memory_bytes_max", 64 << 20)].into_iter();
@@ -25,6 +30,9 @@ fn host_with_the_guest() -> TestHost {
     let installed = host.data_dir().join("plugins");
     std::fs::create_dir_all(&installed).unwrap();
     std::fs::copy(guest::component(), installed.join("test-guest.wasm")).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(installed.join(name), bytes).unwrap();
+    }
     host.restart();
     host
 }
@@ -67,6 +75,56 @@ fn a_plugin_that_loops_eats_memory_or_traps_is_named_and_the_next_deployment_wor
     assert!(host.get("site.localhost", "/").text().contains("plain HTML, again"));
     assert_eq!(host.serve_pid(), serve, "the host went on");
     host.finish();
+}
+
+#[test]
+fn a_deployment_beside_adversaries_goes_live_and_each_of_theirs_ends_as_documented() {
+    let component = std::fs::read(guest::component()).unwrap();
+    let host = host_with(&[
+        ("forged.cwasm", b"\x7fELF\x02\x01\x01 and machine code"),
+        ("module.wasm", b"\0asm\x01\0\0\0"),
+        ("truncated.wasm", &component[..component.len() / 2]),
+    ]);
+    let listed = host.cli(&["plugin", "list"]).ok().stdout;
+    for said in [guest::NAME, "forged", "compiled code", "module", "core WebAssembly", "truncated"]
+    {
+        assert!(listed.contains(said), "{said}: {listed}");
+    }
+    let shop = Shop::open_on(host);
+    let load = shop.load();
+    // A deployment that takes its time, which its neighbours must not take from it.
+    let nap = format!("sleep 30.{:05}", std::process::id() % 100_000);
+    shop.set_build(Some(&nap));
+    shop.repo.commit("A build that takes its time");
+    shop.ask();
+    until("the build sleeps", Duration::from_secs(60), || !leaks::pids_naming(&nap).is_empty());
+
+    for (place, (how, code)) in [
+        ("detect=loop", "plugin.timed-out"),
+        ("detect=ask-forever", "plugin.timed-out"),
+        ("detect=eat-memory", "plugin.out-of-memory"),
+        ("detect=hoard-handles", "plugin.over-limit"),
+        ("detect=overflow-stack", "plugin.trapped"),
+        ("plan=bind-above", "plugin.invalid-answer"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let repo = GitRepo::of_files(&[("behave", how), ("index.html", "<p>Never seen</p>\n")]);
+        let failed = shop.host.deploy_git("site", &repo, &[]);
+        let failure = failed.failed(code);
+        assert_eq!(failure.fault, Fault::Plugin(guest::NAME.to_owned()), "{how}: {failure:#?}");
+        let beside = !leaks::pids_naming(&nap).is_empty();
+        assert!(beside || place > 0, "{how}: it was to be played beside the build");
+    }
+    let deadline = Duration::from_secs(120);
+    shop.host.wait_deployment(PROJECT, 2, "it goes live beside them", deadline, |view| {
+        assert_eq!(view.deployment.failure, None);
+        view.deployment.status == DeploymentStatus::Live
+    });
+    assert_unharmed(&load.stop(), &["v1"]);
+    assert_eq!(shop.host.get(HOST, "/").text(), "v1");
+    shop.host.finish();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod access;
 mod deployments;
 mod plans;
+mod plugins;
 mod projects;
 mod queue;
 mod requests;

@@ -138,6 +138,8 @@ const TABLE: &[Expected] = &[
     ("POST", "/v1/cache/clear", Admin, Host, 200),
     ("POST", "/v1/deployments/{deployment}/push", Deploy, Deployment, 400),
     ("GET", "/v1/deployments/{deployment}/image", Deploy, Deployment, 409),
+    ("GET", "/v1/deployments/{deployment}/artifacts", Read, Deployment, 200),
+    ("GET", "/v1/deployments/{deployment}/artifacts/{plugin}/{name}", Read, Deployment, 404),
     ("GET", "/v1/deployments/{deployment}/logs", Read, Deployment, 200),
     ("GET", "/v1/deployments/{deployment}/watch", Read, Deployment, 200),
     ("GET", "{env}/logs", Read, Project, 200),

@@ -32,6 +32,7 @@ pub(crate) async fn of(
 /// Removes the logs of deployments whose records were deleted. What cannot be removed now is removed by
 /// the sweep.
 pub(crate) async fn remove(host: &Host, ids: Vec<DeploymentId>) {
+    ids.iter().for_each(|id| host.forget_stages(id));
     let logs = host.logs.clone();
     let removed = tokio::task::spawn_blocking(move || {
         for id in ids {

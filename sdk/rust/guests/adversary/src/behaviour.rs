@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use windlass_sdk::{DetectReport, Detection, PluginError, Source, log};
 
+use crate::{bombs, reaching};
+
 /// What the source asks of a call, if it has the file at all.
 pub(crate) fn of(source: &Source, call: &str) -> Result<Option<String>, PluginError> {
     let Some(text) = source.text("behave")? else {
@@ -42,9 +44,16 @@ pub(crate) fn act(how: &str) -> Result<(), PluginError> {
             Err(PluginError::new("test.refused", "refused as asked").hint("ask for something else"))
         }
         "refuse-for-now" => Err(PluginError::new("test.busy", "not now, as asked").retryable()),
-        _ => Ok(()),
+        "refuse-with-escapes" => {
+            let message = format!("{ESCAPES}refused");
+            Err(PluginError::new("test.refused", message).hint(format!("{ESCAPES}ask again")))
+        }
+        other => bombs::act(other).unwrap_or(Ok(())),
     }
 }
+
+/// Clears the screen, sets the title and the clipboard, and goes back to the line's start.
+const ESCAPES: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}]52;c;b3duZWQ=\u{7}\u{9b}31m\r";
 
 fn endless() -> ! {
     let mut turns = 0_u64;
@@ -86,6 +95,22 @@ pub(crate) fn detect(
             let why = PluginError::new("test.unsupported", "recognised, and not supported");
             found.refuse(why.hint("use something else"))
         }
+        "wrong-folder" => found.app_dir("../../etc"),
+        "endless-evidence" => bombs::endless_evidence(found),
+        "many-detections" => {
+            let detections = vec![found; 1_000];
+            return Ok(DetectReport { detections, near_misses: Vec::new() });
+        }
+        "many-near-misses" => {
+            let near_misses = bombs::near_misses(20_000);
+            return Ok(DetectReport { detections: vec![found], near_misses });
+        }
+        "escapes" => escapes(found),
+        "paths" => reaching::paths(found),
+        "changes" => reaching::changes(found),
+        "sockets" => reaching::sockets(found),
+        "environment" => reaching::environment(found),
+        "race" => reaching::race(found),
         "look-around" => look_around(found),
         "read-around" => read_around(found, source),
         "list" => {
@@ -104,6 +129,18 @@ pub(crate) fn detect(
         }
     };
     Ok(found.into())
+}
+
+/// Says everything that a person may get to read with escapes in it.
+fn escapes(found: Detection) -> Detection {
+    use std::io::Write as _;
+    log::warn(format!("{ESCAPES}a warning"));
+    let said = writeln!(std::io::stderr(), "{ESCAPES}on standard error");
+    let name = format!("{ESCAPES}Test guest, said: {}", said.is_ok());
+    let ecosystem = format!("{ESCAPES}test");
+    Detection { name, ecosystem, ..found }
+        .toolchain(format!("{ESCAPES}node"), ESCAPES)
+        .evidence(format!("{ESCAPES}file"), format!("{ESCAPES}detail"))
 }
 
 fn println_both() {

@@ -13,6 +13,10 @@ use windlass_sdk::{
 };
 
 mod behaviour;
+mod bombs;
+mod plans;
+mod policies;
+mod reaching;
 
 /// The guest.
 #[derive(Debug)]
@@ -47,8 +51,8 @@ impl Builder for TestGuest {
             not_found: None,
         };
         let output = Output { name: "site".into(), artifact: Artifact::StaticTree(site) };
-        let steps = if how == "no-steps" { Vec::new() } else { vec![step] };
-        Ok(BuildPlan { steps, outputs: vec![output], ..BuildPlan::new() })
+        let good = BuildPlan { steps: vec![step], outputs: vec![output], ..BuildPlan::new() };
+        Ok(plans::spoil(&how, good))
     }
 }
 
@@ -61,7 +65,8 @@ impl Health for TestGuest {
     ) -> Result<Policy, PluginError> {
         let how = behaviour::of(source, "policy")?.unwrap_or_default();
         behaviour::act(&how)?;
-        windlass_sdk::health::default_policy(ctx, processes)
+        let good = windlass_sdk::health::default_policy(ctx, processes)?;
+        Ok(policies::spoil(&how, good))
     }
 }
 

@@ -92,6 +92,7 @@ impl Ours {
                 if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
             ),
             config_json: settings.plugin_config(),
+            options_json: String::new(),
             variable_names: wanted.secret.iter().map(|_| "BUILD_TOKEN".to_owned()).collect(),
             ..Context::default()
         };

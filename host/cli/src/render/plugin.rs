@@ -1,0 +1,335 @@
+//! Plugins: what they are, what they may do, and who uses them.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use windlass_model::plugin::lock::{Origin, Policy, Signature, Version};
+use windlass_model::plugin::manage::{
+    Asked, PluginSummary, PluginView, PluginsView, ProjectPlugin, Proposal, SignaturesView,
+    Standing,
+};
+use windlass_model::plugin::{Capability, PluginInfo, Stage};
+
+use super::{ago, bytes, failure, harmless, table};
+
+/// Characters of a summary in a list.
+const SUMMARY_CHARS: usize = 60;
+
+/// All plugins, and what could not be loaded.
+pub fn list(view: &PluginsView, color: bool) -> String {
+    let rows: Vec<Vec<String>> = view.plugins.iter().map(row).collect();
+    let mut text =
+        table(&["plugin", "version", "stages", "from", "granted", "size", "summary"], &rows);
+    for (file, problem) in &view.problems {
+        let _ = write!(text, "\n{}\n{}", harmless(file), failure::block(problem, color));
+    }
+    text
+}
+
+fn row(plugin: &PluginSummary) -> Vec<String> {
+    let manifest = &plugin.info.manifest;
+    let mut kinds: Vec<&str> = plugin.grants.0.iter().map(|one| one.kind().as_str()).collect();
+    kinds.dedup();
+    let granted = match (kinds.is_empty(), manifest.capabilities.is_empty()) {
+        (false, _) => kinds.join(","),
+        (true, true) => "-".to_owned(),
+        (true, false) => "nothing".to_owned(),
+    };
+    vec![
+        manifest.name.clone(),
+        harmless(&manifest.version),
+        stages(&plugin.info.stages),
+        standing(plugin.standing).to_owned(),
+        granted,
+        bytes(plugin.info.bytes),
+        super::cut(&harmless(&manifest.summary), SUMMARY_CHARS),
+    ]
+}
+
+/// What an installation does, or did.
+pub fn proposal(proposal: &Proposal) -> String {
+    let mut text = format!(
+        "{} {}: {} ({})\n",
+        proposal.name,
+        harmless(&proposal.version),
+        harmless(&proposal.summary),
+        harmless(&proposal.licence)
+    );
+    let _ = writeln!(
+        text,
+        "  fills {}; {}; {}; {}",
+        stages(&proposal.stages),
+        bytes(proposal.bytes),
+        proposal.digest.short(),
+        signature(&proposal.signature)
+    );
+    text += &asks(&proposal.asks);
+    if let Some(before) = proposal.replaces.as_ref().filter(|_| !proposal.more.is_empty()) {
+        let _ = writeln!(text, "more than {} asks for:", harmless(before));
+        for capability in &proposal.more {
+            text += &asked(capability, None);
+        }
+    }
+    text
+}
+
+fn asks(asks: &[Asked]) -> String {
+    if asks.is_empty() {
+        return "it asks for nothing: it sees the source, and answers\n".to_owned();
+    }
+    let lines = asks.iter().map(|one| asked(&one.capability, Some(one)));
+    lines.fold("it asks for:\n".to_owned(), |text, line| text + &line)
+}
+
+fn asked(capability: &Capability, granted: Option<&Asked>) -> String {
+    let optional = if capability.optional { " (optional)" } else { "" };
+    let state = match granted {
+        None => String::new(),
+        Some(one) if one.granted.0.is_empty() => ": not granted".to_owned(),
+        Some(one) if one.granted.0 == [capability.request.clone()] => ": granted".to_owned(),
+        Some(one) => {
+            let parts: Vec<String> =
+                one.granted.0.iter().map(|grant| harmless(&grant.to_string())).collect();
+            format!(": granted only {}", parts.join("; "))
+        }
+    };
+    let request = harmless(&capability.request.to_string());
+    format!("  {request}{optional}{state}\n    because: {}\n", harmless(&capability.reason))
+}
+
+/// A plugin with all that is known of it.
+pub fn full(view: &PluginView, now: Timestamp) -> String {
+    let PluginSummary { info, standing: from, .. } = &view.summary;
+    let manifest = &info.manifest;
+    let mut text = format!(
+        "{} {}: {} ({})\n  {}; fills {}; {}; {}\n",
+        manifest.name,
+        harmless(&manifest.version),
+        harmless(&manifest.summary),
+        harmless(&manifest.licence),
+        standing(*from),
+        stages(&info.stages),
+        bytes(info.bytes),
+        info.digest.short()
+    );
+    text += &asks(&view.asks);
+    text += &custom(info);
+    if !view.versions.is_empty() {
+        let previous = view.previous.as_ref();
+        let rows: Vec<Vec<String>> = view
+            .versions
+            .iter()
+            .map(|version| {
+                let state = match () {
+                    () if version.digest == info.digest => "active",
+                    () if previous == Some(&version.digest) => "before",
+                    () => "pinned",
+                };
+                version_row(version, state, now)
+            })
+            .collect();
+        text += "\n";
+        text += &table(&["version", "digest", "", "installed", "by", "from", "signature"], &rows);
+    }
+    if !view.projects.is_empty() {
+        let rows: Vec<Vec<String>> = view.projects.iter().map(project_row).collect();
+        text += "\n";
+        text += &table(&["project", "uses", "version", "options"], &rows);
+    }
+    if !view.summary.everywhere {
+        text += "\nonly projects that enable it use it\n";
+    }
+    if !manifest.options_schema.trim().is_empty() {
+        let _ = write!(text, "\noptions:\n{}\n", schema(&manifest.options_schema));
+    }
+    text
+}
+
+fn custom(info: &PluginInfo) -> String {
+    let mut text = String::new();
+    for stage in &info.manifest.custom {
+        let hooks: Vec<&str> = stage.hooks.iter().map(|hook| hook.as_str()).collect();
+        let (name, summary) = (harmless(&stage.name), harmless(&stage.summary));
+        let _ = writeln!(text, "stage {name} at {}: {summary}", hooks.join(", "));
+    }
+    text
+}
+
+fn schema(text: &str) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(text);
+    let pretty = value.ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
+    pretty.unwrap_or_else(|| text.to_owned()).lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+fn version_row(version: &Version, state: &str, now: Timestamp) -> Vec<String> {
+    let from = match &version.source {
+        Origin::File { name } => name,
+        Origin::Url { url } => url,
+        Origin::Oci { reference } => reference,
+    };
+    vec![
+        harmless(&version.version),
+        version.digest.short().to_owned(),
+        state.to_owned(),
+        ago(version.installed_at, now),
+        harmless(&version.installed_by),
+        harmless(from),
+        signature(&version.signature),
+    ]
+}
+
+fn project_row(chosen: &ProjectPlugin) -> Vec<String> {
+    let options = match chosen.options.is_empty() {
+        true => "-".to_owned(),
+        false => harmless(&serde_json::to_string(&chosen.options).unwrap_or_default()),
+    };
+    vec![
+        chosen.project.to_string(),
+        if chosen.enabled { "yes" } else { "no" }.to_owned(),
+        harmless(&chosen.version) + if chosen.pinned { " (pinned)" } else { "" },
+        options,
+    ]
+}
+
+/// What a project uses of one plugin, in a sentence.
+pub fn chosen(chosen: &ProjectPlugin) -> String {
+    let ProjectPlugin { project, plugin, version, .. } = chosen;
+    let version = harmless(version);
+    let mut text = match (chosen.enabled, chosen.pinned) {
+        (false, _) => format!("{project} does not use {plugin}"),
+        (true, true) => format!("{project} uses {plugin} {version} and stays with it"),
+        (true, false) => format!("{project} uses {plugin} {version}"),
+    };
+    if !chosen.options.is_empty() {
+        let options = serde_json::to_string(&chosen.options).unwrap_or_default();
+        let _ = write!(text, ", with {}", harmless(&options));
+    }
+    text
+}
+
+/// Whose signatures count.
+pub fn signatures(view: &SignaturesView) -> String {
+    let mut text = match view.policy {
+        Policy::Require => "only what a trusted key signed is installed\n",
+        Policy::Warn => "what no trusted key signed is installed, and that is said\n",
+        Policy::Off => "signatures are not looked at\n",
+    }
+    .to_owned();
+    for (name, key) in &view.keys {
+        let kind = if key.contains("-----BEGIN") { "ECDSA P-256" } else { "minisign" };
+        let _ = writeln!(text, "  {} ({kind})", harmless(name));
+    }
+    text
+}
+
+fn signature(signature: &Signature) -> String {
+    match signature {
+        Signature::NotChecked => "signature not looked at".to_owned(),
+        Signature::Absent => "not signed".to_owned(),
+        Signature::Untrusted => "signed by nobody who is trusted".to_owned(),
+        Signature::Verified { key } => format!("signed by {}", harmless(key)),
+    }
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Bundled => "bundled",
+        Standing::Installed => "installed",
+        Standing::Unmanaged => "unmanaged",
+    }
+}
+
+fn stages(stages: &[Stage]) -> String {
+    stages.iter().map(|stage| stage.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use windlass_model::Failure;
+    use windlass_model::plugin::lock::Policy;
+
+    use super::*;
+
+    fn summary() -> serde_json::Value {
+        json!({
+            "manifest": {
+                "name": "scan", "version": "1.2.0", "licence": "Apache-2.0",
+                "summary": "Looks\u{1b}[31m dependencies up",
+                "capabilities": [], "options_schema": "{\"type\":\"object\"}",
+                "custom": [{ "name": "scan", "summary": "Looks them up", "hooks": ["after-build"] }],
+            },
+            "digest": format!("sha256:{}", "ab".repeat(32)),
+            "stages": ["custom"], "bundled": false, "bytes": 204_800,
+            "standing": "installed", "everywhere": false,
+            "grants": [{ "name": "http", "hosts": ["api.osv.dev"], "methods": ["POST"] }],
+        })
+    }
+
+    fn asks() -> serde_json::Value {
+        json!([
+            { "capability": { "name": "http", "hosts": ["*"], "methods": ["POST"],
+                              "reason": "asks for advisories\u{7}" },
+              "granted": [{ "name": "http", "hosts": ["api.osv.dev"], "methods": ["POST"] }] },
+            { "capability": { "name": "cache", "bytes_max": 1000, "reason": "keeps them",
+                              "optional": true },
+              "granted": [] },
+            { "capability": { "name": "annotations", "reason": "says what it found" },
+              "granted": [{ "name": "annotations" }] },
+        ])
+    }
+
+    #[test]
+    fn a_list_says_what_each_is_granted_and_what_could_not_be_loaded() {
+        let view = json!({ "plugins": [summary()], "problems": [] });
+        let mut view: PluginsView = serde_json::from_value(view).unwrap();
+        let failure = Failure::host("plugin.file-gone", "it is gone", "somebody", "put it back");
+        view.problems.push(("old.wasm".to_owned(), failure));
+        insta::assert_snapshot!(list(&view, false));
+    }
+
+    #[test]
+    fn what_it_asks_for_is_shown_with_its_reasons_and_what_became_of_it() {
+        let shown = json!({
+            "name": "scan", "version": "1.2.0", "digest": format!("sha256:{}", "ab".repeat(32)),
+            "bytes": 204_800, "summary": "Looks dependencies up", "licence": "Apache-2.0",
+            "stages": ["custom"], "asks": asks(), "installed": false, "replaces": "1.1.0",
+            "more": [{ "name": "annotations", "reason": "says what it found" }],
+            "signature": { "is": "verified", "key": "author" },
+        });
+        insta::assert_snapshot!(proposal(&serde_json::from_value(shown).unwrap()));
+    }
+
+    #[test]
+    fn all_that_is_known_of_one_is_shown() {
+        let version = |version: &str, digest: &str| {
+            json!({
+                "version": version, "digest": format!("sha256:{}", digest.repeat(32)), "bytes": 1,
+                "source": { "from": "url", "url": "https://example.com/scan.wasm" },
+                "installed_at": "2026-01-02T03:04:05Z", "installed_by": "admin", "grants": [],
+                "signature": { "is": "absent" },
+            })
+        };
+        let mut view = summary();
+        view["asks"] = asks();
+        view["versions"] =
+            json!([version("1.2.0", "ab"), version("1.1.0", "cd"), version("1.0.0", "ef")]);
+        view["previous"] = format!("sha256:{}", "cd".repeat(32)).into();
+        view["projects"] = json!([
+            { "project": "shop", "plugin": "scan", "enabled": true, "version": "1.0.0",
+              "pinned": true, "options": { "level": "high" } },
+            { "project": "blog", "plugin": "scan", "enabled": false, "version": "1.2.0",
+              "pinned": false, "options": {} },
+        ]);
+        let now = "2026-01-04T03:04:05Z".parse().unwrap();
+        insta::assert_snapshot!(full(&serde_json::from_value(view).unwrap(), now));
+    }
+
+    #[test]
+    fn trust_is_said_in_a_sentence() {
+        let keys = [("author".to_owned(), "RWQ".to_owned())].into();
+        let view = SignaturesView { policy: Policy::Require, keys };
+        let said = signatures(&view);
+        assert!(said.starts_with("only what a trusted key signed") && said.contains("minisign"));
+    }
+}

@@ -1,0 +1,269 @@
+//! `windlass plugin install` and `upgrade`: say what a component asks for, and take it only with a grant.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ureq::http::Method;
+use windlass_model::Digest;
+use windlass_model::plugin::Give;
+use windlass_model::plugin::manage::{FetchPlugin, Proposal};
+
+use crate::client;
+use crate::exit::{CliError, CliResult, Exit};
+use crate::render::{self, harmless};
+use crate::session::Session;
+use crate::verbs::unreadable;
+
+/// Install a plugin from a file, a folder of components, an address, or an image registry.
+///
+/// It says what the plugin asks for, with its reasons. Nothing is granted by itself: say what with --grant, or
+/// answer the question on a terminal.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  windlass plugin install scan.wasm
+  windlass plugin install scan.wasm --grant all
+  windlass plugin install https://example.com/scan.wasm --grant http,artifacts
+  windlass plugin install oci://ghcr.io/acme/scan:1.2.0
+  windlass plugin install scan.wasm --dry-run")]
+pub(super) struct Install {
+    /// A component, a folder of components, https://... or oci://...
+    from: String,
+    #[command(flatten)]
+    how: How,
+    /// Only projects that enable it use it.
+    #[arg(long)]
+    disabled: bool,
+}
+
+/// Install another version of a plugin and make it the active one.
+///
+/// A version that asks for more than the one in use is only taken with --grant; what was granted before stays.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  windlass plugin upgrade scan scan-2.wasm
+  windlass plugin upgrade scan https://example.com/scan-2.wasm --grant http
+  windlass plugin rollback scan")]
+pub(super) struct Upgrade {
+    /// The plugin.
+    name: String,
+    /// A component, https://... or oci://...
+    from: String,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, clap::Args)]
+struct How {
+    /// What it is granted: `all`, `none`, kinds such as `exec,http`, or a list of requests as JSON.
+    #[arg(long, value_name = "WHAT")]
+    grant: Option<Give>,
+    /// The digest that the file must have.
+    #[arg(long, value_name = "sha256:...")]
+    digest: Option<Digest>,
+    /// Its signature [default: FILE.minisig or FILE.sig, beside it].
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Only say what it is and what it asks for.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where a component comes from.
+enum Component {
+    File(PathBuf),
+    Url(String),
+}
+
+impl Install {
+    pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
+        for from in sources(&self.from)? {
+            take(session, &from, None, &self.how, self.disabled)?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Upgrade {
+    pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
+        let from = match sources(&self.from)?.as_mut_slice() {
+            [one] => std::mem::replace(one, Component::Url(String::new())),
+            many => {
+                return Err(CliError::bad_input(
+                    "cli.usage",
+                    format!("{} is no single component", self.from),
+                    format!(
+                        "it is a folder with {}",
+                        render::count(many.len() as u64, "component")
+                    ),
+                    "name the file",
+                ));
+            }
+        };
+        take(session, &from, Some(&self.name), &self.how, false)?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// A file, the components of a folder, or an address.
+fn sources(from: &str) -> CliResult<Vec<Component>> {
+    if from.contains("://") {
+        return Ok(vec![Component::Url(from.to_owned())]);
+    }
+    let path = Path::new(from);
+    if !path.is_dir() {
+        return Ok(vec![Component::File(path.to_owned())]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| unreadable(from, e))? {
+        let path = entry.map_err(|e| unreadable(from, e))?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(CliError::bad_input(
+            "cli.usage",
+            format!("there is no component in {from}"),
+            "no file of it ends in .wasm",
+            "name the component, or the folder that it was built in",
+        ));
+    }
+    Ok(files.into_iter().map(Component::File).collect())
+}
+
+/// Asks what it is, says it, asks for the grant, and takes it.
+fn take(
+    session: &mut Session<'_, '_>,
+    from: &Component,
+    upgrades: Option<&str>,
+    how: &How,
+    disabled: bool,
+) -> CliResult<()> {
+    let asked = send(session, from, upgrades, how, &how.grant, disabled, true)?;
+    if how.dry_run {
+        return show(session, &asked);
+    }
+    if !session.json() {
+        session.console.out(&render::plugin::proposal(&asked));
+    }
+    let grant = match &how.grant {
+        None if wants(&asked) => agreed(session, &asked)?,
+        given => given.clone(),
+    };
+    let done = send(session, from, upgrades, how, &grant, disabled, false)?;
+    if session.json() {
+        session.print_json(&done);
+        return Ok(());
+    }
+    let version = harmless(&done.version);
+    let sentence = match &done.replaces {
+        Some(before) => format!("{} is now {version}; it was {}", done.name, harmless(before)),
+        None => format!("{} {version} is installed", done.name),
+    };
+    session.console.line(&sentence);
+    Ok(())
+}
+
+fn show(session: &mut Session<'_, '_>, proposal: &Proposal) -> CliResult<()> {
+    if session.json() {
+        session.print_json(proposal);
+    } else {
+        session.console.out(&render::plugin::proposal(proposal));
+    }
+    Ok(())
+}
+
+/// Whether there is something to be granted: of an upgrade only what it asks for more.
+fn wants(proposal: &Proposal) -> bool {
+    match proposal.replaces {
+        Some(_) => !proposal.more.is_empty(),
+        None => !proposal.asks.is_empty(),
+    }
+}
+
+/// Asks on a terminal; elsewhere nothing is granted, and the host says what that means.
+fn agreed(session: &mut Session<'_, '_>, proposal: &Proposal) -> CliResult<Option<Give>> {
+    if session.json() || !session.console.stdin_is_terminal() {
+        return Ok(None);
+    }
+    session.console.err(&format!("Grant {} all of this? [y/N] ", proposal.name));
+    let answer = session.console.read_line().unwrap_or_default();
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Ok(Some(Give::All));
+    }
+    Err(CliError::new(
+        Exit::Refused,
+        "cli.not-confirmed",
+        format!("{} was not installed", proposal.name),
+        "what it asks for was not granted",
+        "grant some of it: --grant KIND,KIND; or none: --grant none",
+    ))
+}
+
+/// One request; `dry` only asks.
+fn send(
+    session: &Session<'_, '_>,
+    from: &Component,
+    upgrades: Option<&str>,
+    how: &How,
+    grant: &Option<Give>,
+    disabled: bool,
+    dry: bool,
+) -> CliResult<Proposal> {
+    let client = session.client()?;
+    let signature = signature(from, how)?;
+    match from {
+        Component::Url(url) => {
+            let path = match upgrades {
+                Some(name) => client::path(&["v1", "plugins", name, "upgrade", "fetch"]),
+                None => client::path(&["v1", "plugin-fetch"]),
+            };
+            let body = FetchPlugin {
+                url: url.clone(),
+                grant: grant.clone(),
+                digest: how.digest.clone(),
+                signature,
+                dry_run: dry,
+                disabled,
+            };
+            client.send_at_length(Method::POST, &path, &body)
+        }
+        Component::File(file) => {
+            let path = match upgrades {
+                Some(name) => client::path(&["v1", "plugins", name, "upgrade"]),
+                None => client::path(&["v1", "plugins"]),
+            };
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let (dry, disabled) = (dry.to_string(), disabled.to_string());
+            let mut query = vec![("name", &*name), ("dry_run", &dry), ("disabled", &disabled)];
+            let grant = grant.as_ref().map(ToString::to_string);
+            let digest = how.digest.as_ref().map(ToString::to_string);
+            query.extend(grant.as_deref().map(|grant| ("grant", grant)));
+            query.extend(digest.as_deref().map(|digest| ("digest", digest)));
+            query.extend(signature.as_deref().map(|text| ("signature", text)));
+            let shown = file.display().to_string();
+            let opened = File::open(file).map_err(|e| unreadable(&shown, e))?;
+            let path = client::with_query(&path, &query);
+            client.upload(&path, "application/wasm", &opened)
+        }
+    }
+}
+
+/// The signature that was named, or that lies beside the file.
+fn signature(from: &Component, how: &How) -> CliResult<Option<String>> {
+    let read = |path: &Path| {
+        let shown = path.display().to_string();
+        std::fs::read_to_string(path).map(Some).map_err(|e| unreadable(&shown, e))
+    };
+    if let Some(path) = &how.signature {
+        return read(path);
+    }
+    let Component::File(file) = from else { return Ok(None) };
+    let beside = ["minisig", "sig"].map(|ending| {
+        let mut name = file.clone().into_os_string();
+        name.push(format!(".{ending}"));
+        PathBuf::from(name)
+    });
+    beside.iter().find(|path| path.is_file()).map_or(Ok(None), |path| read(path))
+}

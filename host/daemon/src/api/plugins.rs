@@ -1,0 +1,288 @@
+//! Routes and handlers of plugins: installing, granting, and what projects use of them.
+
+use axum::Json;
+use axum::body::Body as RawBody;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use windlass_model::access::TokenScope;
+use windlass_model::plugin::Give;
+use windlass_model::plugin::manage::{
+    FetchPlugin, PluginView, PluginsView, ProjectPlugin, Proposal, SetGrants, SetProjectPlugin,
+    SetSignatures, SignaturesView,
+};
+use windlass_model::{Digest, Failure, ProjectName};
+
+use super::App;
+use super::extract::{Actor, Args, Body, Names};
+use super::guard::detached;
+use super::problem::{Answer, Problem};
+use super::route::{Row, Verb, row};
+use crate::control::plugins as chosen;
+use crate::plugins::{Ask, Incoming, check_digest};
+use crate::source::uploads::body_too_large;
+
+const INSTALL: &[(&str, &str)] = &[
+    ("name", "name of the file, to be shown"),
+    ("grant", "`all`, `none`, kinds such as `exec,http`, or a list of requests as JSON"),
+    ("dry_run", "`true`: only say what it is and what it asks for"),
+    ("disabled", "`true`: only projects that enable it use it"),
+    ("digest", "`sha256:...`: the digest that the file must have"),
+    ("signature", "its signature: the text of a .minisig file, or that of cosign"),
+];
+
+/// The rows.
+pub(super) fn about_plugins() -> Vec<Row> {
+    use Verb::{Delete, Get, Post};
+    const ALL: &str = "/v1/plugins";
+    const ONE: &str = "/v1/plugins/{plugin}";
+    const UPGRADE: &str = "/v1/plugins/{plugin}/upgrade";
+    const UPGRADE_FETCH: &str = "/v1/plugins/{plugin}/upgrade/fetch";
+    let mut rows = vec![
+        row(Get, ALL, "Plugins, and those that could not be loaded", list)
+            .answers::<PluginsView>(200)
+            .filtered(),
+        row(Post, ALL, "Install a component, or say what it asks for", install)
+            .query(INSTALL)
+            .takes_archive()
+            .answers::<Proposal>(200)
+            .errors(&[400, 403, 409, 413])
+            .needs(TokenScope::Admin),
+        row(Post, "/v1/plugin-fetch", "The same from an address", fetch)
+            .takes::<FetchPlugin>()
+            .answers::<Proposal>(200)
+            .errors(&[400, 403, 409])
+            .needs(TokenScope::Admin),
+        row(Get, ONE, "A plugin: what it may do, its versions, who uses it", show)
+            .answers::<PluginView>(200)
+            .errors(&[404])
+            .filtered(),
+        row(Delete, ONE, "Remove an installed plugin with all its versions", remove)
+            .errors(&[404, 409])
+            .needs(TokenScope::Admin),
+        row(Post, UPGRADE, "Install another version and make it the active one", upgrade)
+            .query(INSTALL)
+            .takes_archive()
+            .answers::<Proposal>(200)
+            .errors(&[400, 403, 404, 409, 413])
+            .needs(TokenScope::Admin),
+        row(Post, UPGRADE_FETCH, "The same from an address", upgrade_fetch)
+            .takes::<FetchPlugin>()
+            .answers::<Proposal>(200)
+            .errors(&[400, 403, 404, 409])
+            .needs(TokenScope::Admin),
+    ];
+    rows.extend(about_what_is_installed());
+    rows
+}
+
+fn about_what_is_installed() -> Vec<Row> {
+    use Verb::{Get, Post, Put};
+    const GRANTS: &str = "/v1/plugins/{plugin}/grants";
+    const SIGNATURES: &str = "/v1/plugin-signatures";
+    const OF_PROJECT: &str = "/v1/projects/{project}/plugins";
+    const ONE_OF_PROJECT: &str = "/v1/projects/{project}/plugins/{plugin}";
+    vec![
+        row(Post, "/v1/plugins/{plugin}/rollback", "Go back to the version before", roll_back)
+            .answers::<PluginView>(200)
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Admin),
+        row(Put, GRANTS, "Grant the active version this and nothing else", grant)
+            .takes::<SetGrants>()
+            .answers::<PluginView>(200)
+            .errors(&[400, 403, 404, 409])
+            .needs(TokenScope::Admin),
+        row(Get, SIGNATURES, "Whose signatures count when a plugin is installed", signatures)
+            .answers::<SignaturesView>(200),
+        row(Put, SIGNATURES, "Change whose signatures count", trust)
+            .takes::<SetSignatures>()
+            .answers::<SignaturesView>(200)
+            .errors(&[400, 404])
+            .needs(TokenScope::Admin),
+        row(Get, OF_PROJECT, "What a project uses of each plugin", of_project)
+            .answers::<Vec<ProjectPlugin>>(200)
+            .errors(&[400, 404]),
+        row(Get, ONE_OF_PROJECT, "What a project uses of a plugin", one_of_project)
+            .answers::<ProjectPlugin>(200)
+            .errors(&[400, 404]),
+        row(Put, ONE_OF_PROJECT, "Enable, disable, pin or configure it for a project", choose)
+            .takes::<SetProjectPlugin>()
+            .answers::<ProjectPlugin>(200)
+            .errors(&[400, 404, 409])
+            .needs(TokenScope::Admin),
+    ]
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InstallArgs {
+    #[serde(default = "default_name")]
+    name: String,
+    #[serde(default)]
+    grant: Option<Give>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    disabled: bool,
+    #[serde(default)]
+    digest: Option<Digest>,
+    #[serde(default)]
+    signature: Option<String>,
+}
+
+fn default_name() -> String {
+    "plugin.wasm".to_owned()
+}
+
+async fn list(State(app): State<App>) -> Json<PluginsView> {
+    Json(app.host.plugins.view())
+}
+
+async fn show(State(app): State<App>, Names(name): Names<String>) -> Answer<Json<PluginView>> {
+    Ok(Json(chosen::show(&app.host, &name)?))
+}
+
+async fn install(
+    State(app): State<App>,
+    Args(args): Args<InstallArgs>,
+    Actor(by): Actor,
+    body: RawBody,
+) -> Answer<Json<Proposal>> {
+    uploaded(app, None, args, by, body).await
+}
+
+async fn upgrade(
+    State(app): State<App>,
+    Names(name): Names<String>,
+    Args(args): Args<InstallArgs>,
+    Actor(by): Actor,
+    body: RawBody,
+) -> Answer<Json<Proposal>> {
+    uploaded(app, Some(name), args, by, body).await
+}
+
+async fn uploaded(
+    app: App,
+    upgrades: Option<String>,
+    args: InstallArgs,
+    by: String,
+    body: RawBody,
+) -> Answer<Json<Proposal>> {
+    let bytes = read(&app, body).await?;
+    check_digest(&args.name, &bytes, args.digest.as_ref())?;
+    let file = Incoming::upload(bytes, &args.name, args.signature);
+    let InstallArgs { grant: give, dry_run, disabled, .. } = args;
+    let ask = Ask { upgrades, give, dry_run, everywhere: !disabled, by };
+    let change = async move { app.host.plugins.install(file, ask).await };
+    Ok(Json(detached(change).await?))
+}
+
+async fn read(app: &App, body: RawBody) -> Answer<Vec<u8>> {
+    let bytes_max = app.host.config.limits.plugin.component_bytes_max;
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        if source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>()) {
+            return Problem(body_too_large(bytes_max));
+        }
+        Problem(Failure::app(
+            "request.body-broken",
+            "the upload broke off",
+            error.to_string(),
+            "send it again",
+        ))
+    })?;
+    if bytes.is_empty() {
+        return Err(Problem(Failure::app(
+            "request.body-empty",
+            "the request has no body",
+            "a component was expected",
+            "send the file as the body: curl --data-binary @plugin.wasm …",
+        )));
+    }
+    Ok(bytes.into())
+}
+
+async fn fetch(
+    State(app): State<App>,
+    Actor(by): Actor,
+    Body(body): Body<FetchPlugin>,
+) -> Answer<Json<Proposal>> {
+    fetched(app, None, by, body).await
+}
+
+async fn upgrade_fetch(
+    State(app): State<App>,
+    Names(name): Names<String>,
+    Actor(by): Actor,
+    Body(body): Body<FetchPlugin>,
+) -> Answer<Json<Proposal>> {
+    fetched(app, Some(name), by, body).await
+}
+
+async fn fetched(
+    app: App,
+    upgrades: Option<String>,
+    by: String,
+    body: FetchPlugin,
+) -> Answer<Json<Proposal>> {
+    let change = async move {
+        let bytes_max = app.host.config.limits.plugin.component_bytes_max;
+        let file = Incoming::fetch(&body, bytes_max).await?;
+        let FetchPlugin { grant: give, dry_run, disabled, .. } = body;
+        let ask = Ask { upgrades, give, dry_run, everywhere: !disabled, by };
+        app.host.plugins.install(file, ask).await
+    };
+    Ok(Json(detached(change).await?))
+}
+
+async fn roll_back(State(app): State<App>, Names(name): Names<String>) -> Answer<Json<PluginView>> {
+    Ok(Json(detached(async move { app.host.plugins.roll_back(&name).await }).await?))
+}
+
+async fn remove(State(app): State<App>, Names(name): Names<String>) -> Answer<StatusCode> {
+    detached(async move { app.host.plugins.remove(&name).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn grant(
+    State(app): State<App>,
+    Names(name): Names<String>,
+    Body(body): Body<SetGrants>,
+) -> Answer<Json<PluginView>> {
+    Ok(Json(detached(async move { app.host.plugins.grant(&name, &body).await }).await?))
+}
+
+async fn signatures(State(app): State<App>) -> Json<SignaturesView> {
+    Json(app.host.plugins.signatures())
+}
+
+async fn trust(
+    State(app): State<App>,
+    Body(body): Body<SetSignatures>,
+) -> Answer<Json<SignaturesView>> {
+    Ok(Json(detached(async move { app.host.plugins.trust(body).await }).await?))
+}
+
+async fn of_project(
+    State(app): State<App>,
+    Names(project): Names<ProjectName>,
+) -> Answer<Json<Vec<ProjectPlugin>>> {
+    Ok(Json(chosen::of_project(&app.host, &project)?))
+}
+
+async fn one_of_project(
+    State(app): State<App>,
+    Names((project, name)): Names<(ProjectName, String)>,
+) -> Answer<Json<ProjectPlugin>> {
+    Ok(Json(chosen::one(&app.host, &project, &name)?))
+}
+
+async fn choose(
+    State(app): State<App>,
+    Names((project, name)): Names<(ProjectName, String)>,
+    Body(body): Body<SetProjectPlugin>,
+) -> Answer<Json<ProjectPlugin>> {
+    let change = async move { chosen::choose(&app.host, &project, &name, body).await };
+    Ok(Json(detached(change).await?))
+}

@@ -1,0 +1,154 @@
+//! Plugins over the API: what is refused, what is only asked, and what projects choose. What an installation does
+//! with files is tested where it is done.
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use serde_json::{Value, json};
+use windlass_model::Limits;
+
+use super::{TOKEN, World, assert_failure};
+use crate::access::audit::Audit;
+use crate::access::{Access, AdminToken};
+use crate::plugins::tests::component;
+use crate::testing::TestHost;
+
+const ASKS: &str = r#"[{"name": "http", "hosts": ["api.osv.dev"], "reason": "advisories"}]"#;
+
+/// A host with the plugin `scan` in its folder.
+async fn with_scan() -> World {
+    let mut parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
+    let folder = parts.host.config.data_dir.join("plugins");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("scan.wasm"), component("1.0.0", json!([]))).unwrap();
+    parts.start_anew().await;
+    let host = parts.host.clone();
+    let audit = Audit::open(&host.config.data_dir, &host.config.limits.access).unwrap();
+    let access = Access::new(AdminToken::new(TOKEN), audit, &host.config.limits);
+    let router = crate::api::router(host.clone(), access);
+    World { host, router, _parts: parts }
+}
+
+async fn upload(world: &World, query: &str, file: &[u8]) -> (u16, Value) {
+    let request = Request::builder()
+        .method("POST")
+        .uri(format!("/v1/plugins{query}"))
+        .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+        .body(Body::from(file.to_vec()))
+        .unwrap();
+    let (status, body) = world.send(request).await;
+    (status.as_u16(), body)
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_is_asked_for_and_changes_nothing() {
+    let world = World::new().await;
+    let file = component("1.0.0", serde_json::from_str(ASKS).unwrap());
+    let (status, proposal) = upload(&world, "?dry_run=true&name=a.wasm", &file).await;
+    assert_eq!(status, 200, "{proposal}");
+    assert_eq!(proposal["installed"], false);
+    assert_eq!(proposal["asks"][0]["capability"]["hosts"], json!(["api.osv.dev"]));
+    assert_eq!(proposal["asks"][0]["granted"], json!([]));
+    let (_, proposal) = upload(&world, "?dry_run=true&grant=all", &file).await;
+    assert_eq!(proposal["asks"][0]["granted"][0]["name"], "http");
+    let list = world.expect(200, "GET", "/v1/plugins", "").await;
+    assert_eq!((&list["plugins"], &list["problems"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
+async fn what_cannot_be_installed_is_refused_with_its_reason() {
+    let world = World::new().await;
+    let file = component("1.0.0", serde_json::from_str(ASKS).unwrap());
+    let other = format!("?digest=sha256:{}", "0".repeat(64));
+    let rows: [(&str, &[u8], u16, &str); 6] = [
+        ("", &file, 409, "plugin.not-granted"),
+        ("?grant=everything", &file, 400, "request.invalid-query"),
+        ("?odd=1", &file, 400, "request.invalid-query"),
+        ("", b"", 400, "request.body-empty"),
+        ("?grant=all", b"text", 400, "plugin.not-loadable"),
+        (&other, &file, 400, "plugin.digest-wrong"),
+    ];
+    for (query, file, expected, code) in rows {
+        let (status, answer) = upload(&world, query, file).await;
+        assert_eq!(status, expected, "{query}: {answer}");
+        assert_failure(&answer, code);
+    }
+    let large =
+        vec![
+            0;
+            usize::try_from(world.host.plugins.sandbox.limits().component_bytes_max).unwrap() + 1
+        ];
+    let (status, answer) = upload(&world, "", &large).await;
+    assert_eq!(status, 413, "{answer}");
+    let plain = r#"{"url": "http://example.com/scan.wasm"}"#;
+    world.refused(400, "plugin.url-invalid", "POST", "/v1/plugin-fetch", plain).await;
+    for (method, path, status, code) in [
+        ("GET", "/v1/plugins/none", 404, "plugin.not-found"),
+        ("DELETE", "/v1/plugins/none", 404, "plugin.not-found"),
+        ("POST", "/v1/plugins/none/rollback", 404, "plugin.not-found"),
+    ] {
+        world.refused(status, code, method, path, "").await;
+    }
+    let grant = r#"{"grant": "all"}"#;
+    world.refused(404, "plugin.not-found", "PUT", "/v1/plugins/none/grants", grant).await;
+}
+
+#[tokio::test]
+async fn a_file_in_the_folder_is_listed_and_granted_nothing() {
+    let world = with_scan().await;
+    let list = world.expect(200, "GET", "/v1/plugins", "").await;
+    let [scan] = list["plugins"].as_array().unwrap().as_slice() else { panic!("{list}") };
+    assert_eq!((&scan["standing"], &scan["grants"]), (&json!("unmanaged"), &json!([])));
+    assert_eq!(scan["manifest"]["name"], "scan");
+    let shown = world.expect(200, "GET", "/v1/plugins/scan", "").await;
+    assert_eq!((&shown["versions"], &shown["asks"]), (&json!([]), &json!([])));
+    world.refused(409, "plugin.not-installed", "DELETE", "/v1/plugins/scan", "").await;
+    let grant = r#"{"grant": "all"}"#;
+    world.refused(409, "plugin.not-installed", "PUT", "/v1/plugins/scan/grants", grant).await;
+}
+
+#[tokio::test]
+async fn a_project_chooses_what_it_uses() {
+    let world = with_scan().await;
+    world.expect(201, "POST", "/v1/projects", r#"{"name": "shop"}"#).await;
+    let path = "/v1/projects/shop/plugins/scan";
+    let at_first = world.expect(200, "GET", path, "").await;
+    assert_eq!((&at_first["enabled"], &at_first["pinned"]), (&json!(true), &json!(false)));
+    let chosen = world.expect(200, "PUT", path, r#"{"options": {"level": "high"}}"#).await;
+    assert_eq!((&chosen["options"]["level"], &chosen["enabled"]), (&json!("high"), &json!(true)));
+    let chosen = world.expect(200, "PUT", path, r#"{"enabled": false}"#).await;
+    assert_eq!((&chosen["options"]["level"], &chosen["enabled"]), (&json!("high"), &json!(false)));
+    let all = world.expect(200, "GET", "/v1/projects/shop/plugins", "").await;
+    assert_eq!(all, json!([chosen]));
+
+    let bad = r#"{"options": {"level": "all"}}"#;
+    world.refused(400, "plugin.options-invalid", "PUT", path, bad).await;
+    let pin = r#"{"version": "1.0.0"}"#;
+    world.refused(409, "plugin.not-installed", "PUT", path, pin).await;
+    let nobody = "/v1/projects/nobody/plugins/scan";
+    world.refused(404, "project.not-found", "PUT", nobody, "{}").await;
+    let none = "/v1/projects/shop/plugins/none";
+    world.refused(404, "plugin.not-found", "PUT", none, "{}").await;
+
+    world.expect(204, "DELETE", "/v1/projects/shop", "").await;
+    world.expect(201, "POST", "/v1/projects", r#"{"name": "shop"}"#).await;
+    let again = world.expect(200, "GET", path, "").await;
+    assert_eq!((&again["enabled"], &again["options"]), (&json!(true), &json!({})), "it is another");
+}
+
+#[tokio::test]
+async fn whose_signatures_count_is_set_in_one_place() {
+    let world = World::new().await;
+    let path = "/v1/plugin-signatures";
+    assert_eq!(world.expect(200, "GET", path, "").await["policy"], "off");
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let body = json!({ "policy": "require", "add": { "author": key } }).to_string();
+    let view = world.expect(200, "PUT", path, &body).await;
+    assert_eq!((&view["policy"], &view["keys"]["author"]), (&json!("require"), &json!(key)));
+    let file = component("1.0.0", json!([]));
+    let (status, answer) = upload(&world, "", &file).await;
+    assert_eq!(status, 403);
+    assert_failure(&answer, "plugin.signature-missing");
+    let view = world.expect(200, "PUT", path, r#"{"remove": ["author"]}"#).await;
+    assert!(view["keys"].as_object().unwrap().is_empty());
+    world.refused(404, "plugin.key-unknown", "PUT", path, r#"{"remove": ["author"]}"#).await;
+}

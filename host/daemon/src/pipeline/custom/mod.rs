@@ -1,0 +1,296 @@
+//! Custom stages: what plugins do at the four hooks of the pipeline, in the order of what they need and provide.
+//!
+//! Hooks are the borders of rows: `after-fetch` lies behind `preflight` (the settings are known then), `after-build`
+//! behind `build`, `before-switch` behind `check`. There a stage that fails, fails the row, unless its setting lets
+//! that pass; what the row has done is undone as ever. `after-switch` is behind the whole pipeline: its stages run
+//! in the background, are tried again, and never change what became of the deployment.
+//!
+//! **Invariants**
+//! - What cannot be carried out is refused in `preflight`: an unknown stage, a need that nobody provides, a circle,
+//!   a grant that is missing.
+//! - A stage runs at least once: what a crash cuts off is run again. What ended is not.
+//! - What is kept of stages lies in files of the deployment and goes with it ([`record`]).
+//!
+//! Reading order: [`graph`] (which, in which order), [`work`] (running those of one hook), [`background`],
+//! [`effects`] and what is behind them ([`exec`], [`http`], [`attached`], [`cache`]), [`facts`].
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use windlass_build::http::certificate_bundle;
+use windlass_model::plugin::{Hook, Stage};
+use windlass_model::settings::{OnFailure, Settings};
+use windlass_model::stage::StageStatus;
+use windlass_model::{Deployment, DeploymentId, Failure, Limits, StepName};
+
+use self::graph::Node;
+use self::record::{Folder, Kept};
+use super::{ONLY_BUILT, Run, has_artifact, needs_no_source, only_built};
+use crate::host::Host;
+use crate::plugins::{self, InForce};
+
+mod address;
+mod attached;
+pub(crate) mod background;
+mod cache;
+mod effects;
+mod exec;
+mod facts;
+mod graph;
+mod http;
+mod masked;
+pub(crate) mod record;
+mod work;
+
+pub(crate) use attached::is_file_name;
+
+/// What custom stages share on a host.
+pub(crate) struct Stages {
+    client: Arc<http::Client>,
+    places: Arc<Semaphore>,
+    /// Deployments whose stages run in the background now.
+    in_background: Mutex<HashSet<DeploymentId>>,
+}
+
+impl Stages {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let limits = &limits.stages;
+        let certificates = certificate_bundle(None);
+        let client = http::Client::new(Arc::new(http::System), certificates, limits.clone());
+        Self {
+            client: Arc::new(client),
+            places: Arc::new(Semaphore::new(limits.running_max.max(1))),
+            in_background: Mutex::default(),
+        }
+    }
+}
+
+/// The hook behind a row.
+const fn behind(step: StepName) -> Option<Hook> {
+    match step {
+        StepName::Preflight => Some(Hook::AfterFetch),
+        StepName::Build => Some(Hook::AfterBuild),
+        StepName::Check => Some(Hook::BeforeSwitch),
+        _ => None,
+    }
+}
+
+/// Whether stages follow a row; then it is run although there is nothing else to do in it.
+pub(super) fn follow(run: &Run, step: StepName) -> bool {
+    let Some(hook) = behind(step) else { return false };
+    let stages = folder(run).stages().unwrap_or_default();
+    stages.iter().any(|kept| kept.node.hook == hook && !kept.run.status.is_over())
+}
+
+/// Runs the stages behind a row.
+///
+/// # Errors
+/// What is wrong with the settings, in `preflight`; why a stage failed whose failure counts.
+pub(super) async fn after(run: &mut Run, step: StepName) -> Result<(), Failure> {
+    let Some(hook) = behind(step) else { return Ok(()) };
+    if hook == Hook::AfterFetch {
+        prepare(run)?;
+    }
+    if !follow(run, step) {
+        return Ok(());
+    }
+    let job = Arc::new(work::Job::of(run, hook)?);
+    let limit = Duration::from_secs(run.host.config.limits.stages.hook_s);
+    let ran = tokio::time::timeout(limit, work::foreground(&job, hook)).await;
+    let warnings = ran.map_err(|_| too_long(hook, limit)).flatten()?;
+    for warning in warnings {
+        if !run.deployment.warnings.contains(&warning) {
+            run.deployment.warnings.push(warning);
+        }
+    }
+    Ok(())
+}
+
+fn too_long(hook: Hook, limit: Duration) -> Failure {
+    Failure::app(
+        "stages.deadline",
+        format!("the stages at {} took longer than {} s", hook.as_str(), limit.as_secs()),
+        "they were ended, with everything that they had started",
+        "`windlass show` says which of them ran; find out what it waits for, or raise `stages.hook_s` in the \
+         limits file",
+    )
+}
+
+fn folder(run: &Run) -> Folder {
+    Folder::of(&run.host.config.data_dir, &run.deployment.id)
+}
+
+/// Writes down which stages are to run, once, before any of them does.
+fn prepare(run: &Run) -> Result<(), Failure> {
+    let folder = folder(run);
+    if folder.has_stages() {
+        return Ok(());
+    }
+    let plugins = run.host.plugins.of_project(Some(&run.deployment.project));
+    let Some(settings) = &run.deployment.outputs.settings else { return Ok(()) };
+    let nodes = nodes(settings, &plugins)?;
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let kept: Vec<Kept> = nodes.into_iter().map(|node| planned(node, &run.deployment)).collect();
+    folder.keep(&kept)
+}
+
+/// A stage as it is to run; skipped where its hook does not come.
+fn planned(node: Node, deployment: &Deployment) -> Kept {
+    let why = match node.hook {
+        Hook::AfterFetch => needs_no_source(deployment),
+        Hook::AfterBuild => has_artifact(deployment),
+        Hook::BeforeSwitch | Hook::AfterSwitch => only_built(deployment).map(|_| ONLY_BUILT),
+    };
+    let mut kept = Kept::new(node);
+    if let Some(why) = why {
+        kept.run.status = StageStatus::Skipped;
+        why.clone_into(&mut kept.run.summary);
+    }
+    kept
+}
+
+/// All stages that the settings switch on, checked.
+fn nodes(settings: &Settings, plugins: &InForce) -> Result<Vec<Node>, Failure> {
+    let mut nodes = Vec::new();
+    for entry in &settings.stages {
+        let plugin = plugins.named(&entry.plugin, Stage::Custom)?;
+        let missing = plugin.missing();
+        if !missing.is_empty() {
+            return Err(plugins::not_granted(plugin.name(), &missing));
+        }
+        nodes.extend(graph::nodes(entry, &plugin.info().manifest.custom)?);
+    }
+    graph::check(&nodes)?;
+    Ok(nodes)
+}
+
+/// How a deployment ended, for its stages in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Live,
+    Failed,
+    /// By a person or a newer one.
+    Cancelled,
+}
+
+impl End {
+    /// `None` while it goes on.
+    fn of(deployment: &Deployment) -> Option<Self> {
+        use windlass_model::DeploymentStatus as S;
+        match deployment.status {
+            S::Queued | S::Running | S::Paused => None,
+            S::Live | S::Draining | S::Retired | S::Built | S::Stopped => Some(Self::Live),
+            S::Stuck if deployment.live_at.is_some() => Some(Self::Live),
+            S::Failed | S::Stuck => Some(Self::Failed),
+            S::Cancelled => Some(Self::Cancelled),
+        }
+    }
+
+    fn wants(self, node: &Node) -> bool {
+        use windlass_model::settings::When;
+        match self {
+            Self::Live => node.when.applies(true),
+            Self::Failed => node.when.applies(false),
+            Self::Cancelled => node.when == When::Always,
+        }
+    }
+}
+
+/// A deployment came to its end: what is left of its stages is settled, and those in the background begin. Can be
+/// repeated.
+pub(crate) fn ended(host: &Arc<Host>, deployment: &Deployment) {
+    if let Err(failure) = try_ended(host, deployment) {
+        tracing::error!(%failure, deployment = %deployment.id, "its stages could not be settled");
+    }
+}
+
+fn try_ended(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failure> {
+    let Some(end) = End::of(deployment) else { return Ok(()) };
+    let folder = Folder::of(&host.config.data_dir, &deployment.id);
+    if !folder.has_stages() && end == End::Failed {
+        plan_for_failure(host, deployment, &folder)?;
+    }
+    let mut kept = folder.stages()?;
+    if kept.iter().all(|one| one.run.status.is_over()) {
+        return Ok(());
+    }
+    kept.retain(|one| {
+        one.node.hook != Hook::AfterSwitch || one.run.status.is_over() || end.wants(&one.node)
+    });
+    for one in &mut kept {
+        if one.node.hook != Hook::AfterSwitch && !one.run.status.is_over() {
+            one.run.status = StageStatus::Cancelled;
+        }
+    }
+    folder.keep(&kept)?;
+    background::begin(host, deployment);
+    Ok(())
+}
+
+/// One that failed before its settings were known is told of as those of the live version say.
+fn plan_for_failure(host: &Host, deployment: &Deployment, folder: &Folder) -> Result<(), Failure> {
+    let live = host.live(&deployment.project, &deployment.environment)?;
+    let Some(settings) = live.and_then(|(live, _)| live.outputs.settings) else { return Ok(()) };
+    let plugins = host.plugins.of_project(Some(&deployment.project));
+    let mut nodes = nodes(&settings, &plugins)?;
+    nodes.retain(|node| node.hook == Hook::AfterSwitch && End::Failed.wants(node));
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    folder.keep(&nodes.into_iter().map(Kept::new).collect::<Vec<_>>())
+}
+
+/// After a start: stages that were cut off in the background run again.
+pub(crate) async fn resume(host: &Arc<Host>) {
+    let data_dir = host.config.data_dir.clone();
+    let found = tokio::task::spawn_blocking(move || record::deployments(&data_dir)).await;
+    let found = match found.map_err(std::io::Error::other).flatten() {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, "the stages of before could not be read");
+            return;
+        }
+    };
+    for id in found {
+        if let Ok(Some((deployment, _))) = host.deployment(&id) {
+            ended(host, &deployment);
+        }
+    }
+}
+
+/// Removes what is kept of stages of deployments and projects that are gone.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn sweep(host: &Host) -> Result<(), Failure> {
+    let data_dir = host.config.data_dir.clone();
+    let known = host.store.deployment_ids().map_err(|e| e.to_failure())?;
+    let projects = host.store.projects().map_err(|e| e.to_failure())?;
+    let swept = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        for id in record::deployments(&data_dir)?.iter().filter(|id| !known.contains(*id)) {
+            Folder::of(&data_dir, id).remove()?;
+        }
+        let names: HashSet<&str> = projects.iter().map(|project| project.name.as_str()).collect();
+        cache::forget_others(&data_dir, &names)
+    });
+    swept.await.map_err(std::io::Error::other).flatten().map_err(|error| {
+        Failure::host(
+            "prune.stages",
+            "what is kept of stages of earlier deployments could not be removed",
+            error.to_string(),
+            "check the permissions of `stages` and `cache/stages` in the data directory",
+        )
+    })
+}
+
+/// What becomes of a stage that failed.
+const fn failed_as(on_failure: OnFailure) -> StageStatus {
+    match on_failure {
+        OnFailure::Fail => StageStatus::Failed,
+        OnFailure::Warn => StageStatus::Warned,
+    }
+}

@@ -1,0 +1,127 @@
+//! The plugins of this host: what is loaded, what each project uses of it, and how that is changed.
+//!
+//! **Invariants.** What is in use is one value that is exchanged whole: who began with a set goes on with it,
+//! whatever is installed meanwhile. A set is exchanged only after `plugins.lock` says so on disk, and only for one
+//! whose plugins were compiled and tried. Nothing that `plugins.lock` does not grant is granted.
+//!
+//! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `choose` (grants and what
+//! projects choose), `reload` (files that are put into the folders by hand), `calls`.
+
+mod calls;
+mod choose;
+mod failures;
+mod fetch;
+mod install;
+mod lock;
+mod options;
+mod reload;
+mod set;
+mod signature;
+mod view;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use windlass_model::plugin::Stage;
+use windlass_model::{Digest, Failure, ProjectName};
+use windlass_sandbox::{Plugin, Sandbox};
+
+pub(crate) use self::calls::{answer, bare_context, platform};
+pub(crate) use self::failures::not_granted;
+pub(crate) use self::fetch::check_digest;
+pub(crate) use self::install::{Ask, Incoming};
+pub(crate) use self::reload::watch;
+use self::set::Set;
+
+/// All plugins of this host.
+pub struct Plugins {
+    pub(crate) sandbox: Sandbox,
+    /// Those that came with Windlass.
+    bundled: PathBuf,
+    /// Those that were installed, and `plugins.lock`.
+    folder: PathBuf,
+    set: RwLock<Arc<Set>>,
+    /// Held while the set or the lock file is changed.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Plugins {
+    /// Loads both folders. A component that cannot be loaded, or a lock file that does not read, is a problem
+    /// to show, not a reason not to start.
+    pub(crate) fn load(sandbox: Sandbox, bundled: &Path, installed: &Path) -> Self {
+        // What a killed host was about to install.
+        let _ = std::fs::remove_dir_all(installed.join(install::INCOMING));
+        let set = Set::load(&sandbox, bundled, installed);
+        Self {
+            sandbox,
+            bundled: bundled.to_owned(),
+            folder: installed.to_owned(),
+            set: RwLock::new(Arc::new(set)),
+            changing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// What is loaded now.
+    fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn exchange(&self, set: Set) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// What a project uses, in the versions and with the grants and options that are in force; without one,
+    /// what a project uses that chose nothing.
+    pub(crate) fn of_project(&self, project: Option<&ProjectName>) -> InForce {
+        let set = self.set();
+        InForce { plugins: set.in_force(project), set }
+    }
+}
+
+/// What is used for one piece of work, from its beginning to its end.
+#[derive(Clone)]
+pub(crate) struct InForce {
+    plugins: Vec<Plugin>,
+    set: Arc<Set>,
+}
+
+impl InForce {
+    /// All of them, bundled ones first.
+    pub(crate) fn all(&self) -> &[Plugin] {
+        &self.plugins
+    }
+
+    /// All that fill a stage, bundled ones first.
+    pub(crate) fn of(&self, stage: Stage) -> impl Iterator<Item = &Plugin> {
+        self.plugins.iter().filter(move |plugin| plugin.fills(stage))
+    }
+
+    /// The plugin of this name that fills the stage.
+    pub(crate) fn named(&self, name: &str, stage: Stage) -> Result<&Plugin, Failure> {
+        let found = self.of(stage).find(|plugin| plugin.name() == name);
+        found.ok_or_else(|| failures::missing(name, stage, self.set.knows(name)))
+    }
+
+    /// The very plugin that decided before, if it is still kept, else the one of its name: who detected an
+    /// application also plans it, although another version was made active meanwhile.
+    pub(crate) fn that_decided(
+        &self,
+        name: &str,
+        digest: &Digest,
+        stage: Stage,
+    ) -> Result<Plugin, Failure> {
+        let same = |plugin: &&Plugin| plugin.info().digest == *digest && plugin.fills(stage);
+        if let Some(plugin) = self.plugins.iter().find(same) {
+            return Ok(plugin.clone());
+        }
+        let options = self.plugins.iter().find(|plugin| plugin.name() == name);
+        let options = options.map(|plugin| plugin.options().into_owned()).unwrap_or_default();
+        match self.set.kept(digest).filter(|plugin| plugin.fills(stage)) {
+            Some(plugin) => Ok(plugin.with_options(options)),
+            None => self.named(name, stage).cloned(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Whether a component is a plugin that this Windlass runs, and what there is to say about it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use windlass_model::Failure;
+use windlass_model::author::{Checked, Import, ImportState};
+use windlass_model::plugin::{Kind, PluginInfo, Stage};
+
+use super::component::{self, Loaded};
+use crate::local::Config;
+
+/// Looks at a component: its world, size, manifest and capabilities; compiles and links it.
+///
+/// # Errors
+/// `plugin.not-built`, `plugin.not-loadable` with what does not fit.
+pub async fn check(config: &Config, path: &Path) -> Result<Checked, Failure> {
+    let component = component::find(path)?;
+    let inspected = windlass_sandbox::inspect(&component)
+        .map_err(|e| component::not_loadable(&component, &e))?;
+    let (ours, wasi): (Vec<String>, Vec<String>) =
+        inspected.imports.into_iter().partition(|name| name.starts_with("windlass:"));
+    let imports: Vec<Import> = ours.into_iter().map(|name| import(name, &inspected.info)).collect();
+    let plugin = Loaded::open(config, &component)?;
+    let began = Instant::now();
+    let prepared = plugin.sandbox.prepare(&plugin.plugin).await;
+    prepared.map_err(|e| component::not_loadable(&component, &e))?;
+    let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut warnings: Vec<String> = component::stale(&component).into_iter().collect();
+    warnings.extend(warnings_of(&inspected.info, &imports));
+    let stages = inspected.exports.into_iter().filter(|name| name.starts_with("windlass:"));
+    Ok(Checked {
+        exports: stages.collect(),
+        info: inspected.info,
+        imports,
+        wasi_imports: wasi.len(),
+        bytes_max: config.limits.plugin.component_bytes_max,
+        compile_ms,
+        warnings,
+        component,
+    })
+}
+
+fn import(interface: String, info: &PluginInfo) -> Import {
+    let state = match kind_of(&interface) {
+        None => ImportState::Always,
+        Some(kind) if asks_for(info, kind) => ImportState::AskedFor,
+        Some(_) => ImportState::NotAskedFor,
+    };
+    Import { interface, state }
+}
+
+/// What must be granted for an interface: `windlass:http/http@…` needs `http`.
+fn kind_of(interface: &str) -> Option<Kind> {
+    let package = interface.strip_prefix("windlass:")?.split('/').next()?;
+    package.parse().ok().filter(|kind| *kind != Kind::Source)
+}
+
+fn asks_for(info: &PluginInfo, kind: Kind) -> bool {
+    info.manifest.capabilities.iter().any(|capability| capability.request.kind() == kind)
+}
+
+fn warnings_of(info: &PluginInfo, imports: &[Import]) -> Vec<String> {
+    let manifest = &info.manifest;
+    let fills = |stage| info.stages.contains(&stage);
+    let mut warnings = Vec::new();
+    let mut warn = |is: bool, text: &str| {
+        if is {
+            warnings.push(text.to_owned());
+        }
+    };
+    warn(
+        fills(Stage::Builder) && !fills(Stage::Detector),
+        "a builder is asked for what a detector of the same plugin recognised, and this one has none: it is \
+         never asked",
+    );
+    warn(
+        fills(Stage::Detector) && !fills(Stage::Builder),
+        "where its detection wins nothing can be built, because it fills no builder: the deployment fails \
+         with detect.no-builder",
+    );
+    warn(fills(Stage::Rollout), "this Windlass does not call rollout plugins yet");
+    warn(
+        semver::Version::parse(&manifest.version).is_err(),
+        "its version is no semantic version, such as 1.2.0: upgrades cannot be told from downgrades",
+    );
+    warn(manifest.licence.is_empty(), "the manifest names no licence");
+    for capability in &manifest.capabilities {
+        let kind = capability.request.kind();
+        let imported = |one: &Import| kind_of(&one.interface) == Some(kind);
+        let has_interface = matches!(
+            kind,
+            Kind::Exec | Kind::Http | Kind::Artifacts | Kind::Cache | Kind::Annotations
+        );
+        if has_interface && !imports.iter().any(imported) {
+            warnings.push(format!("it asks for {kind} and does not use it: leave it out"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::Digest;
+    use windlass_model::plugin::{Capability, Manifest};
+
+    use super::*;
+
+    fn info(stages: &[Stage], capabilities: &str) -> PluginInfo {
+        let capabilities: Vec<Capability> = serde_json::from_str(capabilities).unwrap();
+        let manifest = Manifest {
+            name: "test".into(),
+            version: "1.0.0".into(),
+            summary: "A test".into(),
+            licence: "Apache-2.0".into(),
+            capabilities,
+            ..Manifest::default()
+        };
+        let digest = Digest::of(b"x");
+        PluginInfo { manifest, digest, stages: stages.to_vec(), bundled: false, bytes: 1 }
+    }
+
+    #[test]
+    fn an_import_that_must_be_granted_is_told_from_the_others() {
+        let info = info(&[Stage::Custom], r#"[{ "name": "annotations", "reason": "x" }]"#);
+        let state = |name: &str| import(name.to_owned(), &info).state;
+        assert_eq!(state("windlass:source/source@0.1.0"), ImportState::Always);
+        assert_eq!(state("windlass:annotations/annotations@0.1.0"), ImportState::AskedFor);
+        assert_eq!(state("windlass:http/http@0.1.0"), ImportState::NotAskedFor);
+    }
+
+    #[test]
+    fn what_would_surprise_is_said() {
+        let said = |info: &PluginInfo| warnings_of(info, &[]).join("\n");
+        assert_eq!(said(&info(&[Stage::Detector, Stage::Builder], "[]")), "");
+        assert!(said(&info(&[Stage::Builder], "[]")).contains("never asked"));
+        assert!(said(&info(&[Stage::Detector], "[]")).contains("detect.no-builder"));
+        let unused = info(&[Stage::Custom], r#"[{ "name": "annotations", "reason": "x" }]"#);
+        assert!(said(&unused).contains("asks for annotations and does not use it"));
+        let mut loose = info(&[Stage::Health], "[]");
+        loose.manifest.version = "one".into();
+        assert!(said(&loose).contains("semantic version"));
+    }
+}

@@ -1,0 +1,127 @@
+//! The call of a custom stage. It is not pure: its answer is never kept, its clock is the real one, and it may
+//! hold grants.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use wasmtime::Store;
+use wasmtime::component::Instance;
+use windlass_model::limits::PluginLimits;
+use windlass_model::plan::Context;
+use windlass_model::plugin::{Kind, Stage};
+use windlass_model::stage::{Facts, Input, Outcome};
+
+use crate::bindings::custom;
+use crate::bindings::types::PluginError;
+use crate::call::{Ask, Call};
+use crate::convert;
+use crate::granted::Effects;
+use crate::plugin::{Plugin, Ready};
+use crate::sandbox::Sandbox;
+use crate::source::Source;
+use crate::stages::{exported, typed};
+use crate::state::CallState;
+
+/// What a stage may pass on to others, in bytes.
+pub const OUTPUTS_BYTES_MAX: usize = 256 * 1024;
+/// Characters of a summary that are kept.
+const SUMMARY_CHARS_MAX: usize = 500;
+
+/// What a custom stage is told.
+#[derive(Debug, Clone, Copy)]
+pub struct CustomCall<'a> {
+    /// Which of the plugin's stages.
+    pub stage: &'a str,
+    /// The application.
+    pub context: &'a Context,
+    /// The deployment.
+    pub facts: &'a Facts,
+    /// What the stages that it needs have answered.
+    pub inputs: &'a [Input],
+}
+
+impl Sandbox {
+    /// Runs a custom stage. Of the source it sees what it was granted; without a source, or without that
+    /// grant, there is none. Dropping the future ends the call.
+    pub async fn custom(
+        &self,
+        plugin: &Plugin,
+        source: Option<&Source>,
+        call: CustomCall<'_>,
+        effects: Arc<dyn Effects>,
+    ) -> Call<Outcome> {
+        let allowed = plugin.effective();
+        let seen = source.filter(|_| allowed.has(Kind::Source));
+        // What was granted was checked to read; a glob that does not shows nothing.
+        let seen = seen.and_then(|source| source.only(&allowed.source_paths()).ok());
+        let context = plugin.told(call.context);
+        let call = CustomCall { context: &context, ..call };
+        let limits = self.limits_of(plugin);
+        self.call(plugin, seen.as_ref(), Custom { call, effects, limits }).await
+    }
+
+    /// The limits of a custom stage: everyone's, but for what was granted.
+    fn limits_of(&self, plugin: &Plugin) -> Arc<PluginLimits> {
+        let mut limits = self.limits().clone();
+        let (wall_ms, cpu_ms, memory_bytes) = plugin.effective().limits();
+        limits.wall_ms = wall_ms.unwrap_or(limits.wall_ms);
+        limits.cpu_ms = cpu_ms.unwrap_or(limits.cpu_ms);
+        limits.memory_bytes_max = memory_bytes.unwrap_or(limits.memory_bytes_max);
+        Arc::new(limits)
+    }
+}
+
+struct Custom<'a> {
+    call: CustomCall<'a>,
+    effects: Arc<dyn Effects>,
+    limits: Arc<PluginLimits>,
+}
+
+impl Ask for Custom<'_> {
+    type Answer = Outcome;
+    type Raw = custom::Outcome;
+    const STAGE: Stage = Stage::Custom;
+    const FUNCTION: &'static str = "run";
+
+    fn effects(&self) -> Option<Arc<dyn Effects>> {
+        Some(Arc::clone(&self.effects))
+    }
+
+    fn limits(&self) -> Option<Arc<PluginLimits>> {
+        Some(Arc::clone(&self.limits))
+    }
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        None::<()>
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> wasmtime::Result<Result<Self::Raw, PluginError>> {
+        let guest = typed(exported(ready.custom.as_ref())?.load(&mut *store, instance))?;
+        let CustomCall { stage, context, facts, inputs } = self.call;
+        let context = convert::context(context);
+        let facts = convert::stage_facts(facts);
+        let inputs: Vec<_> = inputs.iter().map(convert::stage_input).collect();
+        guest.call_run(store, stage, &context, &facts, &inputs).await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<Outcome, String> {
+        let custom::Outcome { skipped, summary, outputs_json } = raw;
+        if outputs_json.len() > OUTPUTS_BYTES_MAX {
+            let bytes = outputs_json.len();
+            return Err(format!("its outputs have {bytes} bytes, more than {OUTPUTS_BYTES_MAX}"));
+        }
+        let outputs = match outputs_json.trim() {
+            "" => serde_json::Map::new(),
+            text => serde_json::from_str(text)
+                .map_err(|error| format!("its outputs are no JSON object: {error}"))?,
+        };
+        let first = summary.lines().next().unwrap_or_default();
+        let summary = first.chars().take(SUMMARY_CHARS_MAX).collect();
+        Ok(Outcome { skipped, summary, outputs })
+    }
+}

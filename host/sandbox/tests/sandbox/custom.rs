@@ -1,0 +1,265 @@
+//! Custom stages through a real component: `sdk/rust/guests/stages`, with effects that keep what they are asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use windlass_model::plugin::{CallOutcome, Grants, Hook, Kind, Stage};
+use windlass_model::stage::{Facts, Input, Outcome, OutputKind, Process as Running, State};
+use windlass_sandbox::contract::annotations::{Annotation, AnnotationError};
+use windlass_sandbox::contract::artifacts::{Artifact, ArtifactError, Reason};
+use windlass_sandbox::contract::cache::CacheError;
+use windlass_sandbox::contract::exec::{Batch, Command, ExecError, Exit, Line, Pipe};
+use windlass_sandbox::contract::http::{HttpError, Request, Response};
+use windlass_sandbox::{Call, CustomCall, Effects, Plugin, Process};
+
+use crate::support::{Bench, Folder, context, stages};
+
+/// Does nothing outside, and keeps what it was asked.
+#[derive(Default)]
+struct Kept {
+    said: Mutex<Vec<String>>,
+    cache: Mutex<HashMap<String, Vec<u8>>>,
+    /// Whether artifacts are denied.
+    denies: bool,
+    /// How long a request takes.
+    slow: Duration,
+}
+
+impl Kept {
+    fn say(&self, text: impl Into<String>) {
+        self.said.lock().unwrap().push(text.into());
+    }
+
+    fn said(&self) -> Vec<String> {
+        std::mem::take(&mut *self.said.lock().unwrap())
+    }
+}
+
+fn ended(stdout: &str) -> Exit {
+    Exit {
+        code: 3,
+        timed_out: false,
+        out_of_memory: false,
+        took_ms: 1,
+        stdout_tail: stdout.into(),
+        stderr_tail: Vec::new(),
+        stdout_bytes: stdout.len() as u64,
+        stderr_bytes: 0,
+    }
+}
+
+struct Lines(Vec<&'static str>, Arc<Kept>);
+
+#[async_trait]
+impl Process for Lines {
+    async fn next_lines(&mut self, _lines_max: u32, _wait_ms: u32) -> Batch {
+        let text = self.0.remove(0).to_owned();
+        let lines = vec![Line { pipe: Pipe::Stdout, text }];
+        Batch { lines, ended: self.0.is_empty(), dropped: 0 }
+    }
+
+    async fn wait(&mut self) -> Exit {
+        ended("")
+    }
+
+    async fn kill(&mut self) {
+        self.1.say("killed");
+    }
+}
+
+/// The same, to be handed out.
+struct Shared(Arc<Kept>);
+
+#[async_trait]
+impl Effects for Shared {
+    async fn run(&self, command: Command) -> Result<Exit, ExecError> {
+        self.0.say(format!("run {:?} with {:?}", command.argv, command.variable_names));
+        Ok(ended("out\n"))
+    }
+
+    async fn spawn(&self, command: Command) -> Result<Box<dyn Process>, ExecError> {
+        self.0.say(format!("spawn {:?}", command.argv));
+        Ok(Box::new(Lines(vec!["one", "two"], Arc::clone(&self.0))))
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response, HttpError> {
+        self.0.say(format!("{} {} {:?}", request.method, request.url, request.headers));
+        tokio::time::sleep(self.0.slow).await;
+        let (url, body) = (request.url, b"fine".to_vec());
+        Ok(Response { status: 200, url, headers: Vec::new(), body })
+    }
+
+    async fn attach(&self, artifact: Artifact, content: Vec<u8>) -> Result<(), ArtifactError> {
+        if self.0.denies {
+            let message = "artifacts is not granted".to_owned();
+            return Err(ArtifactError { reason: Reason::Denied, message });
+        }
+        let text = String::from_utf8(content).unwrap();
+        self.0.say(format!("attach {}: {text}", artifact.name));
+        Ok(())
+    }
+
+    async fn append(&self, name: String, content: Vec<u8>) -> Result<(), ArtifactError> {
+        self.0.say(format!("append {} bytes to {name}", content.len()));
+        Ok(())
+    }
+
+    async fn cached(&self, key: String) -> Option<Vec<u8>> {
+        self.0.cache.lock().unwrap().get(&key).cloned()
+    }
+
+    async fn cache(&self, key: String, value: Option<Vec<u8>>) -> Result<(), CacheError> {
+        let mut cache = self.0.cache.lock().unwrap();
+        match value {
+            Some(value) => drop(cache.insert(key, value)),
+            None => drop(cache.remove(&key)),
+        }
+        Ok(())
+    }
+
+    async fn annotate(&self, annotation: Annotation) -> Result<(), AnnotationError> {
+        self.0.say(format!("note {}={}", annotation.name, annotation.value));
+        Ok(())
+    }
+}
+
+fn facts(hook: Hook) -> Facts {
+    Facts {
+        hook,
+        attempt: 1,
+        project: "shop".to_owned(),
+        environment: "production".to_owned(),
+        deployment: "01j00000000000000000000000".to_owned(),
+        number: 7,
+        actor: "test".to_owned(),
+        state: State::Running,
+        failure: None,
+        commit: None,
+        commit_subject: None,
+        commit_author: None,
+        detected: None,
+        outputs: vec![("app".to_owned(), OutputKind::Image)],
+        processes: vec![Running {
+            name: "web".to_owned(),
+            output: "app".to_owned(),
+            web: true,
+            addresses: vec!["10.89.1.7:3000".to_owned()],
+        }],
+        urls: Vec::new(),
+        previous_number: None,
+        previous_commit: None,
+        variables: Vec::new(),
+    }
+}
+
+struct World {
+    bench: Bench,
+    plugin: Plugin,
+    folder: Folder,
+    kept: Arc<Kept>,
+}
+
+impl World {
+    fn new(kept: Kept) -> Self {
+        let bench = Bench::new();
+        let grants: Grants = serde_json::from_str(
+            r#"[{"name":"source","paths":["**/*.txt"]},{"name":"artifacts","bytes_max":100}]"#,
+        )
+        .unwrap();
+        let plugin = bench.sandbox.load_granted(&stages(), false, &grants).unwrap();
+        let folder = Folder::new("not to be seen");
+        folder.write("a.txt", "a");
+        folder.write("b/c.txt", "c");
+        Self { bench, plugin, folder, kept: Arc::new(kept) }
+    }
+
+    async fn run(&self, stage: &str, options: &str, inputs: &[Input]) -> Call<Outcome> {
+        let plugin = self.plugin.with_options(serde_json::from_str(options).unwrap());
+        let (context, facts) = (context(), facts(Hook::AfterBuild));
+        let call = CustomCall { stage, context: &context, facts: &facts, inputs };
+        let effects = Arc::new(Shared(Arc::clone(&self.kept)));
+        self.bench.sandbox.custom(&plugin, Some(&self.folder.source()), call, effects).await
+    }
+}
+
+#[tokio::test]
+async fn a_stage_sees_what_it_was_granted_and_its_answer_is_never_kept() {
+    let world = World::new(Kept::default());
+    assert!(world.plugin.fills(Stage::Custom) && world.plugin.effective().has(Kind::Source));
+    for _not_from_a_cache in 0..2 {
+        let call = world.run("inspect", "{}", &[]).await;
+        assert!(!call.report.cached);
+        let outcome = call.result.unwrap();
+        assert_eq!(outcome.summary, "2 files", "behave is not among those granted");
+        assert_eq!(outcome.outputs["files"], 2);
+    }
+    let call = world.run("gate", "{}", &[]).await;
+    assert_eq!(call.result.unwrap().summary, "open: 10.89.1.7:3000");
+}
+
+#[tokio::test]
+async fn what_it_wishes_goes_through_the_effects_and_what_it_needs_comes_as_inputs() {
+    let world = World::new(Kept::default());
+    let outputs = serde_json::from_str(r#"{"files":5}"#).unwrap();
+    let input = Input {
+        name: "files".to_owned(),
+        plugin: "test-stages".to_owned(),
+        stage: "inspect".to_owned(),
+        outputs,
+    };
+    let call = world.run("report", "{}", std::slice::from_ref(&input)).await;
+    assert_eq!(call.result.unwrap().summary, "#7 has 5 files, after none");
+    let attached = "attach files.txt: #7 has 5 files, after none\n";
+    assert_eq!(world.kept.said(), [attached, "note files=5"]);
+    let again = world.run("report", "{}", &[input]).await;
+    assert_eq!(again.result.unwrap().summary, "#7 has 5 files, after 5");
+    world.kept.said();
+
+    let command = r#"{"command":["sh","-c","x"],"variables":["A"]}"#;
+    let call = world.run("act", command, &[]).await;
+    assert_eq!(call.result.unwrap().summary, "3: out");
+    let lines = r#"{"command":["sh"],"lines":true}"#;
+    let call = world.run("act", lines, &[]).await;
+    assert_eq!(call.result.unwrap().summary, "3: one|two");
+    let request = r#"{"url":"https://api.example/x","secret":"TOKEN"}"#;
+    let call = world.run("act", request, &[]).await;
+    assert_eq!(call.result.unwrap().summary, "200 from https://api.example/x: fine");
+    assert_eq!(
+        world.kept.said(),
+        [
+            r#"run ["sh", "-c", "x"] with ["A"]"#,
+            r#"spawn ["sh"]"#,
+            "killed",
+            r#"GET https://api.example/x [("authorization", "Bearer {{TOKEN}}")]"#,
+        ],
+        "a handle that is dropped ends its command"
+    );
+}
+
+#[tokio::test]
+async fn what_is_denied_reaches_the_plugin_with_its_reason() {
+    let world = World::new(Kept { denies: true, ..Kept::default() });
+    let outputs = serde_json::from_str(r#"{"files":5}"#).unwrap();
+    let (name, plugin, stage) = ("files".into(), "test-stages".into(), "inspect".into());
+    let call = world.run("report", "{}", &[Input { name, plugin, stage, outputs }]).await;
+    assert_eq!(call.report.outcome, CallOutcome::Refused);
+    let fault = call.result.unwrap_err();
+    assert_eq!(fault.code(), "artifacts.failed");
+    assert!(fault.to_string().contains("artifacts is not granted"), "{fault}");
+}
+
+#[tokio::test]
+async fn limits_hold_and_the_time_of_the_host_is_not_the_plugins() {
+    let world = World::new(Kept { slow: Duration::from_millis(5_000), ..Kept::default() });
+    let call = world.run("act", r#"{"misbehave":"loop"}"#, &[]).await;
+    assert_eq!(call.result.unwrap_err().code(), "plugin.timed-out");
+    let call = world.run("act", r#"{"misbehave":"trap"}"#, &[]).await;
+    assert_eq!(call.result.unwrap_err().code(), "plugin.trapped");
+    let call = world.run("act", r#"{"misbehave":"sleep"}"#, &[]).await;
+    assert_eq!(call.result.unwrap_err().code(), "plugin.timed-out");
+    // Longer than the wall clock of a call, and on the host's time.
+    let call = world.run("act", r#"{"url":"https://slow.example/"}"#, &[]).await;
+    assert_eq!(call.result.unwrap().summary, "200 from https://slow.example/: fine");
+}

@@ -1,0 +1,253 @@
+//! Custom stages: a real component at every hook of the pipeline, and what the host does for it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use windlass_model::api::DeploymentView;
+use windlass_model::plugin::Hook;
+use windlass_model::stage::{StageRun, StageStatus};
+use windlass_model::{DeploymentStatus, StepName};
+use windlass_test_support::{GitRepo, HostOptions, TestHost, guest};
+
+const PROJECT: &str = "staged";
+const HOST: &str = "staged.localhost";
+const SOON: Duration = Duration::from_secs(30);
+/// Everything that the plugin asks for; what is on this machine only by the name `localhost`.
+const GRANTS: &str = r#"[
+    {"name": "source", "paths": ["**"]},
+    {"name": "exec", "outputs": ["*"]},
+    {"name": "http", "hosts": ["*"], "methods": ["GET"], "private": ["localhost"]},
+    {"name": "variables", "names": ["*"]},
+    {"name": "secrets", "names": ["*"]},
+    {"name": "artifacts", "bytes_max": 1048576},
+    {"name": "cache", "bytes_max": 65536},
+    {"name": "annotations"}
+]"#;
+
+/// A host with the plugin, and a small application.
+fn world(pause_ms: i64) -> (TestHost, GitRepo) {
+    let options = HostOptions::default()
+        .limit("stop_grace_s", 3)
+        .limit("stages.pause_ms", pause_ms)
+        .limit("stages.exec_wall_ms", 20_000);
+    let host = TestHost::start_with(options);
+    let file = guest::stages();
+    host.cli(&["plugin", "install", file.to_str().unwrap(), "--grant", GRANTS]).ok();
+    (host, GitRepo::of_fixture("plain-node"))
+}
+
+/// Commits these settings.
+fn set(repo: &GitRepo, settings: &str) {
+    repo.write("windlass.toml", settings);
+    repo.commit("Other stages");
+}
+
+fn stage<'a>(view: &'a DeploymentView, name: &str) -> &'a StageRun {
+    let found = view.stages.iter().find(|stage| stage.stage == name);
+    found.unwrap_or_else(|| panic!("no stage {name} in {:#?}", view.stages))
+}
+
+fn settled(host: &TestHost, number: u64) -> DeploymentView {
+    host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
+        view.stages.iter().all(|stage| stage.status.is_over())
+    })
+}
+
+#[test]
+fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
+    let (host, repo) = world(100);
+    set(
+        &repo,
+        r#"
+        [[stages]]
+        plugin = "test-stages"
+        stage = "report"
+        [[stages]]
+        plugin = "test-stages"
+        stage = "inspect"
+        [[stages]]
+        plugin = "test-stages"
+        stage = "gate"
+        [[stages]]
+        plugin = "test-stages"
+        stage = "tell"
+        options = { failures = 1 }
+        "#,
+    );
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let view = settled(&host, 1);
+    let names: Vec<(&str, Hook, StageStatus)> =
+        view.stages.iter().map(|it| (it.stage.as_str(), it.hook, it.status)).collect();
+    let done = StageStatus::Succeeded;
+    assert_eq!(
+        names,
+        [
+            ("inspect", Hook::AfterFetch, done),
+            ("report", Hook::AfterBuild, done),
+            ("gate", Hook::BeforeSwitch, done),
+            ("tell", Hook::AfterSwitch, done),
+        ]
+    );
+    let counted = stage(&view, "inspect").summary.clone();
+    assert_eq!(stage(&view, "report").summary, format!("#1 has {counted}, after none"));
+    assert!(stage(&view, "gate").summary.contains(":3000"), "{:#?}", view.stages);
+    assert_eq!(stage(&view, "tell").attempt, 2, "{:#?}", view.stages);
+    assert_eq!(view.annotations[0].value, counted.split(' ').next().unwrap());
+
+    let attached = &view.attached[0];
+    assert_eq!((attached.name.as_str(), attached.plugin.as_str()), ("files.txt", guest::STAGES));
+    let to = host.data_dir().join("fetched.txt");
+    let to = to.to_str().unwrap();
+    host.cli(&["artifact", "get", "files.txt", "1", "--project", PROJECT, "-o", to]).ok();
+    assert_eq!(std::fs::read_to_string(to).unwrap(), format!("#1 has {counted}, after none\n"));
+    let shown = host.cli(&["show", "1", "--project", PROJECT]).ok().stdout;
+    for part in ["before-switch", "test-stages.gate", "files.txt", "Files of the source"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let log = host.cli(&["logs", "--step", "finish", "1", "--project", PROJECT]).ok().stdout;
+    assert!(log.contains("is tried again") && log.contains("succeeded"), "{log}");
+    let events = host.cli(&["events", "--json"]).ok().stdout;
+    assert_eq!(events.matches("stage.succeeded").count(), 4, "{events}");
+
+    // The cache of the plugin outlives the deployment, and one that is pruned takes its files along.
+    repo.write("another.txt", "");
+    repo.commit("One file more");
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let second = settled(&host, 2);
+    assert!(
+        stage(&second, "report")
+            .summary
+            .ends_with(&format!("after {}", counted.split(' ').next().unwrap()))
+    );
+    host.finish();
+}
+
+#[test]
+fn a_stage_that_fails_fails_its_deployment_or_warns_as_it_is_set() {
+    let (host, repo) = world(100);
+    let gate = |shut: bool, on_failure: &str| {
+        format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'gate'\non_failure = '{on_failure}'\n\
+             options = {{ shut = {shut} }}\n\
+             [[stages]]\nplugin = 'test-stages'\nstage = 'tell'\nwhen = 'always'\n"
+        )
+    };
+    set(&repo, &gate(true, "warn"));
+    let warned = host.deploy_git(PROJECT, &repo, &[]);
+    warned.live();
+    let view = settled(&host, 1);
+    assert_eq!(stage(&view, "gate").status, StageStatus::Warned);
+    let warnings = &view.deployment.warnings;
+    assert!(warnings.iter().any(|it| it.code == "test-stages.gate-shut"), "{warnings:#?}");
+    let text = host.get(HOST, "/").text();
+
+    set(&repo, &gate(true, "fail"));
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("test-stages.gate-shut");
+    assert_eq!(failure.step, Some(StepName::Check), "{failure:#?}");
+    assert!(failure.what.contains("test-stages.gate at before-switch"), "{failure:#?}");
+    assert!(failure.fix.contains("shut = false"), "{failure:#?}");
+    assert_eq!(host.get(HOST, "/").text(), text, "the version before serves");
+    let view = settled(&host, 2);
+    assert_eq!(view.deployment.status, DeploymentStatus::Failed);
+    assert_eq!(stage(&view, "tell").summary, "told of #2 as State::Failed");
+
+    // What cannot be carried out is refused before anything is done.
+    set(&repo, "[[stages]]\nplugin = 'test-stages'\nstage = 'report'\n");
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("stages.need-unmet");
+    assert_eq!(failure.step, Some(StepName::Preflight), "{failure:#?}");
+    set(&repo, "[[stages]]\nplugin = 'nobody'\n");
+    host.deploy_git(PROJECT, &repo, &[]).failed("plugin.missing");
+    host.finish();
+}
+
+#[test]
+fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_granted() {
+    let (host, repo) = world(100);
+    host.cli(&["project", "create", PROJECT]).ok();
+    host.cli(&["env", "set", "TOKEN=hunter2-token", "--secret", "--project", PROJECT]).ok();
+    host.cli(&["env", "set", "PLAIN=in the clear", "--project", PROJECT]).ok();
+    let run = |script: &str, variables: &str, lines: bool| {
+        set(
+            &repo,
+            &format!(
+                "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'before-switch'\n\
+                 on_failure = 'warn'\n[stages.options]\ncommand = ['sh', '-c', '''{script}''']\n\
+                 variables = {variables}\nlines = {lines}\n"
+            ),
+        );
+        let deployed = host.deploy_git(PROJECT, &repo, &[]);
+        let deployed = deployed.live();
+        let view = settled(&host, deployed.number());
+        stage(&view, "act").summary.clone()
+    };
+    let script = "echo $TOKEN $PLAIN $WINDLASS_PROJECT; exit 3";
+    assert_eq!(run(script, "['TOKEN', 'PLAIN']", false), "3: [secret] in the clear staged");
+    assert_eq!(run("echo x$TOKEN$PLAIN", "[]", false), "0: x", "only what it names");
+    assert_eq!(
+        run("echo one; echo two >&2; sleep 0.2; echo three", "[]", true),
+        "0: one|two|three"
+    );
+    let said = run("true", "['ABSENT']", false);
+    assert!(said.contains("ABSENT is not granted, or not set"), "{said}");
+    let said = run("sleep 600", "[]", false);
+    assert_eq!(said, "137: ", "ended at the limit of the host");
+    let logs = host.cli(&["logs", "--step", "check", "1", "--project", PROJECT]).ok().stdout;
+    assert!(!logs.contains("hunter2"), "{logs}");
+    host.finish();
+}
+
+#[test]
+fn requests_of_a_stage_reach_what_was_granted_and_nothing_inside() {
+    let (host, repo) = world(100);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
+            );
+        }
+    });
+    let fetch = |url: &str| {
+        set(
+            &repo,
+            &format!(
+                "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-fetch'\n\
+                 on_failure = 'warn'\n[stages.options]\nurl = '{url}'\n"
+            ),
+        );
+        let deployed = host.deploy_git(PROJECT, &repo, &[]);
+        let deployed = deployed.live();
+        stage(&settled(&host, deployed.number()), "act").summary.clone()
+    };
+    let url = format!("http://localhost:{port}/");
+    assert_eq!(fetch(&url), format!("200 from {url}: hello"));
+    let said = fetch(&format!("http://127.0.0.1:{port}/"));
+    assert!(said.contains("not of the public internet"), "{said}");
+    let said = fetch("http://169.254.169.254/latest/meta-data/");
+    assert!(said.contains("not of the public internet"), "{said}");
+    host.finish();
+}
+
+#[test]
+fn a_background_stage_goes_on_after_the_control_plane_was_killed() {
+    let (mut host, repo) = world(3_000);
+    set(
+        &repo,
+        "[[stages]]\nplugin = 'test-stages'\nstage = 'tell'\n[stages.options]\nfailures = 1\n",
+    );
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    host.wait_deployment(PROJECT, 1, "the first try has failed", SOON, |view| {
+        stage(view, "tell").again_at.is_some()
+    });
+    host.kill9_serve();
+    host.restart();
+    let view = settled(&host, 1);
+    let tell = stage(&view, "tell");
+    assert_eq!((tell.status, tell.attempt), (StageStatus::Succeeded, 2), "{tell:#?}");
+    assert_eq!(tell.summary, "told of #1 as State::Live");
+    host.finish();
+}
