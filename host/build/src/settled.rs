@@ -25,10 +25,7 @@ const LABEL_UNSYNCED: &str = "windlass.unsynced";
 /// After a build, before the sync: what was built is started meanwhile, and that is what somebody waits for.
 const SYNC_AFTER: Duration = Duration::from_secs(5);
 
-static BOOT: LazyLock<String> = LazyLock::new(|| {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
-});
+static BOOT: LazyLock<String> = LazyLock::new(windlass_containers::boot_id);
 
 /// The label of a snapshot that is about to be committed.
 pub(crate) fn unsynced() -> (String, String) {

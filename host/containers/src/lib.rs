@@ -6,6 +6,7 @@
 //!
 //! Reading order: [`runtime`] (the trait and its plain data), [`engine`], [`network`], [`logs`].
 
+mod boot;
 mod cgroup;
 mod client;
 mod containers;
@@ -33,6 +34,7 @@ mod tasks;
 mod userdb;
 mod userns;
 
+pub use boot::boot_id;
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};
 pub use network::{Inside, KnownNetwork, known_networks, subnet_in_use};

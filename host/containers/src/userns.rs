@@ -369,7 +369,8 @@ impl Stage {
                 let layers = Layers {
                     lower: vec![lower.clone()],
                     changes: Some((upper.clone(), work.clone())),
-                    // What is changed is taken over file by file: it must be there whole.
+                    // What is changed is taken over file by file: it must be there whole. And synced: unlike a
+                    // snapshot, what is taken over into a cache mount bears no mark of the boot.
                     others: WHOLE.map(str::to_owned).to_vec(),
                 };
                 let overlay = self.overlay(map, &layers)?;

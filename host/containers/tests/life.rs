@@ -10,7 +10,7 @@ use common::{DEADLINE, Host, ROOTFS, until};
 use windlass_containers::runtime::{
     Access, ExecSpec, LABEL_GC_REF_SNAPSHOT, LABEL_GC_ROOT, Labels, Rootfs, TaskStatus,
 };
-use windlass_containers::{Runtime, logs};
+use windlass_containers::{Runtime, doctor, logs};
 use windlass_model::network::Addresses;
 
 fn kill(pid: u32) {
@@ -196,6 +196,61 @@ async fn build_steps_write_into_their_own_snapshot() {
     assert_eq!(logs::tail(&spec.log.dir, 1)[0].text, "/new/dir");
     let mounted = host.engine.mount_snapshot("step", Access::ReadOnly).await.unwrap();
     assert_eq!(std::fs::read_to_string(mounted.path().join("home/made")).unwrap(), "made\n");
+    drop(mounted);
+    host.finish().await;
+}
+
+/// Whether the kernel syncs nothing of the overlay that a process sees at a path.
+fn is_volatile(process: &str, at: &str) -> bool {
+    let mounts = std::fs::read_to_string(format!("/proc/{process}/mountinfo")).unwrap();
+    let mut lines = mounts.lines().filter(|line| line.split(' ').nth(4) == Some(at));
+    let line = lines.next_back().unwrap_or_else(|| panic!("{at} is not in {mounts}"));
+    let (_, file_system) = line.split_once(" - ").unwrap();
+    assert!(file_system.starts_with("overlay "), "{line}");
+    file_system.contains("volatile")
+}
+
+#[tokio::test]
+async fn what_is_being_built_is_mounted_volatile_again_and_again_and_committed_whole() {
+    let host = Host::start(219).await;
+    let engine = &host.engine;
+    let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
+    engine.prepare_snapshot("step", Some(ROOTFS), &labels).await.unwrap();
+    let write = async |name: &str| {
+        let mounted = engine.mount_snapshot("step", Access::ReadWrite).await.unwrap();
+        assert!(is_volatile("self", mounted.path().to_str().unwrap()), "{name}");
+        std::fs::write(mounted.path().join("home").join(name), name).unwrap();
+    };
+    write("before").await;
+
+    let mut spec = host.shell("step-1", "printf command > /home/command; sleep 1000");
+    spec.rootfs = Rootfs::Active("step".to_owned());
+    (spec.user_namespace, spec.of_builds) = (true, true);
+    engine.create_and_start(&spec).await.unwrap();
+    let pid = running_pid(&host, "step-1").await;
+    let written = format!("/proc/{pid}/root/home/command");
+    until("the command has written", || match std::fs::read_to_string(&written) {
+        Ok(text) if text == "command" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let checks = doctor::inspect(&host.config);
+    let namespaces = checks.iter().find(|check| check.name == "user namespaces").unwrap();
+    // Without one it is containerd that mounts.
+    let staged = namespaces.state == doctor::State::Ok;
+    assert_eq!(is_volatile(&pid.to_string(), "/"), staged);
+    engine.kill("step-1", 9, true).await.unwrap();
+    engine.wait("step-1").await.unwrap();
+    engine.delete("step-1").await.unwrap();
+
+    write("after").await;
+    engine.commit_snapshot("step", "built", &labels).await.unwrap();
+    let mounted = engine.mount_snapshot("built", Access::ReadOnly).await.unwrap();
+    for name in ["before", "command", "after"] {
+        let file = mounted.path().join("home").join(name);
+        assert_eq!(std::fs::read_to_string(file).unwrap(), name);
+    }
+    assert!(!is_volatile("self", mounted.path().to_str().unwrap()), "nothing is written to it");
     drop(mounted);
     host.finish().await;
 }

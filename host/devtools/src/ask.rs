@@ -15,7 +15,7 @@ use windlass_model::plugin::{PluginInfo, Stage};
 use windlass_model::settings::Settings;
 use windlass_sandbox::{Call, LogLevel, Plugin, Sandbox, Source};
 
-use crate::choose::{Chosen, choose, require_builder};
+use crate::choose::{Chosen, UNKNOWN_FRAMEWORK, choose, require_builder, unknown_framework};
 
 /// The port that a web process is told where nobody says another one.
 pub const PORT_DEFAULT: u16 = 3000;
@@ -99,6 +99,10 @@ impl Asking<'_> {
             Some(failure) => Err(failure),
             None => choose(&reports, self.settings.build.framework.as_deref()),
         };
+        let outcome = match outcome {
+            Err(failure) => Err(self.explained(failure, &reports).await),
+            chosen => chosen,
+        };
         Detected {
             outcome,
             reports,
@@ -106,6 +110,30 @@ impl Asking<'_> {
             settings: self.settings.clone(),
             took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// The failure of [`choose`]; where nothing is what `build.framework` names, with what the source is instead.
+    /// For that the detectors are asked once more, because under the setting they hide everything else. One that
+    /// fails is left out.
+    pub async fn explained(
+        self,
+        failure: Failure,
+        reports: &[(PluginInfo, DetectReport)],
+    ) -> Failure {
+        let Some(framework) = &self.settings.build.framework else { return failure };
+        if failure.code != UNKNOWN_FRAMEWORK {
+            return failure;
+        }
+        let mut settings = self.settings.clone();
+        settings.build.framework = None;
+        let context = Context { config_json: settings.plugin_config(), ..self.context.clone() };
+        let detectors: Vec<&Plugin> = self.of(Stage::Detector).collect();
+        let calls = self.sandbox.detect_all(&detectors, self.source, &context).await;
+        let answered = detectors.into_iter().zip(calls);
+        let plain: Vec<(PluginInfo, DetectReport)> = answered
+            .filter_map(|(plugin, call)| Some((plugin.info().clone(), call.result.ok()?)))
+            .collect();
+        unknown_framework(framework, reports, &plain)
     }
 
     /// Asks for the plan of what was chosen, for migrations, and how it is asked whether it is well.
@@ -128,7 +156,14 @@ impl Asking<'_> {
         let migrations = self.migrations(chosen, &plan, &mut log).await?;
         let health = self.health(chosen, &plan, &mut log).await?;
         let stored = StoredPlan { plugin: name, plan };
-        Ok(PlanOutput { detection: detection.clone(), stored, migrations, health, log })
+        Ok(PlanOutput {
+            detection: detection.clone(),
+            stored,
+            migrations,
+            health,
+            log,
+            near_misses: chosen.near_misses.clone(),
+        })
     }
 
     async fn migrations(

@@ -4,8 +4,10 @@
 //! which detectors answered. Nothing is ever chosen on a tie: that is a failure that names both.
 
 use windlass_model::Failure;
-use windlass_model::plan::{DetectReport, Detection};
+use windlass_model::ahead::by_reason;
+use windlass_model::plan::{DetectReport, Detection, NearMiss};
 use windlass_model::plugin::PluginInfo;
+use windlass_model::spelling::nearest;
 
 /// The detection that won, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +18,16 @@ pub struct Chosen {
     pub detection: Detection,
     /// Ids of the others that matched, strongest first; superseded ones included.
     pub others: Vec<String>,
+    /// What nearly matched.
+    pub near_misses: Vec<NearMiss>,
 }
+
+/// The code of the failure where nothing is what `build.framework` names.
+pub(crate) const UNKNOWN_FRAMEWORK: &str = "detect.unknown-framework";
+/// So many detections are named where one is to be chosen instead.
+const NAMED_MAX: usize = 5;
+/// Longest sign in a failure, in characters.
+const SIGN_CHARS_MAX: usize = 160;
 
 /// A match with the plugin that made it.
 struct Candidate<'a> {
@@ -38,6 +49,27 @@ pub fn choose(
     reports: &[(PluginInfo, DetectReport)],
     framework_override: Option<&str>,
 ) -> Result<Chosen, Failure> {
+    let all = candidates(reports);
+    let winner = match framework_override {
+        Some(id) => overridden(&all, id, reports)?,
+        None => strongest(&all, reports)?,
+    };
+    refuse(&winner)?;
+    let others = all
+        .iter()
+        .filter(|other| !std::ptr::eq(other.detection, winner.detection))
+        .map(|other| other.detection.id.clone())
+        .collect();
+    Ok(Chosen {
+        plugin: winner.plugin.clone(),
+        detection: winner.detection.clone(),
+        others,
+        near_misses: near_misses(reports).cloned().collect(),
+    })
+}
+
+/// All matches, strongest first.
+fn candidates(reports: &[(PluginInfo, DetectReport)]) -> Vec<Candidate<'_>> {
     let mut all: Vec<Candidate<'_>> = reports
         .iter()
         .flat_map(|(plugin, report)| {
@@ -49,17 +81,11 @@ pub fn choose(
             .then_with(|| a.detection.id.cmp(&b.detection.id))
             .then_with(|| a.plugin.manifest.name.cmp(&b.plugin.manifest.name))
     });
-    let winner = match framework_override {
-        Some(id) => overridden(&all, id, reports)?,
-        None => strongest(&all, reports)?,
-    };
-    refuse(&winner)?;
-    let others = all
-        .iter()
-        .filter(|other| !std::ptr::eq(other.detection, winner.detection))
-        .map(|other| other.detection.id.clone())
-        .collect();
-    Ok(Chosen { plugin: winner.plugin.clone(), detection: winner.detection.clone(), others })
+    all
+}
+
+fn near_misses(reports: &[(PluginInfo, DetectReport)]) -> impl Iterator<Item = &NearMiss> {
+    reports.iter().flat_map(|(_, report)| &report.near_misses)
 }
 
 fn strongest<'a>(
@@ -93,7 +119,7 @@ fn overridden<'a>(
 ) -> Result<Candidate<'a>, Failure> {
     let mut matching = all.iter().filter(|one| one.detection.id == id);
     let Some(first) = matching.next() else {
-        return Err(unknown_framework(id, all, reports));
+        return Err(unknown_framework(id, reports, reports));
     };
     match matching.next() {
         Some(second) if second.detection.confidence == first.detection.confidence => {
@@ -146,12 +172,17 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
         let Detection { name, id, .. } = one.detection;
         format!("{name} (`{id}`, plugin {})", one.plugin.manifest.name)
     };
+    let folders = folders(first, second);
     let ids = if first.detection.id == second.detection.id {
         format!("remove one of the plugins that claim `{}`", first.detection.id)
     } else {
         format!(
-            "choose one in windlass.toml: `build.framework = \"{}\"` or `build.framework = \"{}\"`",
-            first.detection.id, second.detection.id
+            "choose one in windlass.toml: `build.framework = \"{}\"` or `build.framework = \"{}\"`{}; \
+             `windlass detect`, `plan` and `init` try one with --framework{}",
+            first.detection.id,
+            second.detection.id,
+            folders.as_deref().unwrap_or_default(),
+            if folders.is_some() { ", and a folder with --app-dir" } else { "" }
         )
     };
     Failure::app(
@@ -167,6 +198,17 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
     )
 }
 
+/// Where two applications lie in folders of their own, the setting that names one of them.
+fn folders(first: &Candidate<'_>, second: &Candidate<'_>) -> Option<String> {
+    let (a, b) = (first.detection.app_dir.as_deref(), second.detection.app_dir.as_deref());
+    let mut folders: Vec<&str> =
+        a.into_iter().chain(b).filter(|folder| !folder.is_empty()).collect();
+    folders.dedup();
+    let settings: Vec<String> =
+        folders.iter().map(|folder| format!("`build.app_dir = {folder:?}`")).collect();
+    (a != b && !settings.is_empty()).then(|| format!(", or its folder: {}", settings.join(" or ")))
+}
+
 fn no_match(reports: &[(PluginInfo, DetectReport)]) -> Failure {
     let plugins: Vec<&str> =
         reports.iter().map(|(plugin, _)| plugin.manifest.name.as_str()).collect();
@@ -175,10 +217,9 @@ fn no_match(reports: &[(PluginInfo, DetectReport)]) -> Failure {
     } else {
         format!("asked: {}", plugins.join(", "))
     };
-    let near: Vec<String> = reports
-        .iter()
-        .flat_map(|(_, report)| &report.near_misses)
-        .map(|miss| format!("{} ({})", miss.id, miss.reason))
+    let near: Vec<String> = by_reason(near_misses(reports))
+        .into_iter()
+        .map(|(ids, reason)| format!("{} ({reason})", ids.join(", ")))
         .collect();
     let why = if near.is_empty() {
         format!("{asked}; nothing in the source was a sign for any of them")
@@ -190,32 +231,49 @@ fn no_match(reports: &[(PluginInfo, DetectReport)]) -> Failure {
         "no plugin recognises this source",
         why,
         "if the application lies in a folder of its own, set `build.app_dir`; to choose what it is, \
-         set `build.framework`, both in windlass.toml; `windlass plugin list` shows the plugins",
+         set `build.framework`, both in windlass.toml; `windlass detect`, `plan` and `init` try them with \
+         --app-dir DIR and --framework ID; `windlass plugin list` shows the plugins",
     )
 }
 
-fn unknown_framework(
+/// Nothing is what `build.framework` names. `plain` are the reports where nothing is asked for: under the setting,
+/// detectors hide what is something else.
+pub(crate) fn unknown_framework(
     id: &str,
-    all: &[Candidate<'_>],
     reports: &[(PluginInfo, DetectReport)],
+    plain: &[(PluginInfo, DetectReport)],
 ) -> Failure {
-    let found: Vec<String> = all.iter().map(|one| format!("`{}`", one.detection.id)).collect();
-    let reason = reports
+    let found = candidates(plain);
+    let named: Vec<String> = found
         .iter()
-        .flat_map(|(_, report)| &report.near_misses)
+        .take(NAMED_MAX)
+        .map(|one| format!("`{}` ({})", one.detection.id, one.detection.name))
+        .collect();
+    let what_was = match named.is_empty() {
+        true => "nothing is detected without it either".to_owned(),
+        false => format!("without it, the source is recognised as {}", named.join(", ")),
+    };
+    let reason = near_misses(reports)
+        .chain(near_misses(plain))
         .find(|miss| miss.id == id)
-        .map(|miss| format!(" ({})", miss.reason))
+        .map(|miss| format!(" (not {id}: {})", miss.reason))
         .unwrap_or_default();
-    let what_was = if found.is_empty() {
-        "nothing was detected".to_owned()
-    } else {
-        format!("detected: {}", found.join(", "))
+    let near = near_misses(reports).chain(near_misses(plain)).map(|miss| miss.id.as_str());
+    let known = found.iter().map(|one| one.detection.id.as_str()).chain(near);
+    let meant = nearest(id, known.filter(|known| *known != id));
+    let fix = match meant.first() {
+        Some(meant) => format!(
+            "did you mean `build.framework = {meant:?}`? Correct it in windlass.toml, or remove it to take what is \
+             detected"
+        ),
+        None => "correct `build.framework` in windlass.toml, or remove it to take what is detected"
+            .to_owned(),
     };
     Failure::app(
-        "detect.unknown-framework",
+        UNKNOWN_FRAMEWORK,
         format!("`build.framework` is \"{id}\", and no plugin recognises the source as that"),
         format!("{what_was}{reason}"),
-        "correct `build.framework` in windlass.toml, or remove it to take what is detected",
+        fix,
     )
 }
 
@@ -226,16 +284,25 @@ fn signs(detection: &Detection) -> String {
         .iter()
         .map(|sign| match sign.detail.as_str() {
             "" => sign.path.clone(),
-            detail => format!("{}: {detail}", sign.path),
+            detail => short(&format!("{}: {detail}", sign.path)),
         })
         .collect();
     if signs.is_empty() { "no signs given".to_owned() } else { signs.join(", ") }
 }
 
+/// The first line, and not too much of it.
+fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && text.chars().count() <= SIGN_CHARS_MAX {
+        return text.to_owned();
+    }
+    line.chars().take(SIGN_CHARS_MAX).collect::<String>() + "…"
+}
+
 #[cfg(test)]
 mod tests {
     use windlass_model::Digest;
-    use windlass_model::plan::{Evidence, NearMiss, Refusal};
+    use windlass_model::plan::{Evidence, Refusal};
     use windlass_model::plugin::{Manifest, Stage};
 
     use super::*;
@@ -314,6 +381,41 @@ mod tests {
         assert!(failure.what.contains("plugin p") && failure.what.contains("plugin q"));
         assert!(failure.fix.contains("build.framework = \"a\""), "{}", failure.fix);
         assert!(failure.fix.contains("build.framework = \"b\""), "{}", failure.fix);
+        assert!(failure.fix.contains("--framework"), "{}", failure.fix);
+        assert!(!failure.fix.contains("app_dir"), "{}", failure.fix);
+        let inside = |id: &str, folder: &str| Detection {
+            app_dir: Some(folder.to_owned()),
+            ..found(id, 60, &[])
+        };
+        let both = vec![inside("a", "apps/a"), inside("b", "apps/b")];
+        let fix = choose(&[plugin("p", both)], None).unwrap_err().fix;
+        let folders = "`build.app_dir = \"apps/a\"` or `build.app_dir = \"apps/b\"`";
+        assert!(fix.contains(folders) && fix.contains("--app-dir"), "{fix}");
+    }
+
+    #[test]
+    fn an_unknown_framework_names_what_is_detected_without_it_and_the_nearest() {
+        let hidden = [plugin("node", vec![])];
+        let plain = [plugin("node", vec![found("node", 50, &[]), found("express", 70, &["node"])])];
+        let failure = unknown_framework("expres", &hidden, &plain);
+        assert_eq!(failure.code, UNKNOWN_FRAMEWORK);
+        let recognised =
+            "without it, the source is recognised as `express` (EXPRESS), `node` (NODE)";
+        assert_eq!(failure.why, recognised);
+        assert!(failure.fix.contains("build.framework = \"express\""), "{}", failure.fix);
+        let mut hidden = hidden;
+        hidden[0].1.near_misses.push(NearMiss { id: "rails".into(), reason: "no Gemfile".into() });
+        let failure = unknown_framework("rails", &hidden, &[]);
+        let nothing = "nothing is detected without it either (not rails: no Gemfile)";
+        assert_eq!(failure.why, nothing);
+        assert!(!failure.fix.contains("did you mean"), "{}", failure.fix);
+    }
+
+    #[test]
+    fn long_signs_are_cut() {
+        assert_eq!(short("a: b"), "a: b");
+        assert_eq!(short("a: b\nc"), "a: b…");
+        assert_eq!(short(&"x".repeat(500)).chars().count(), SIGN_CHARS_MAX + 1);
     }
 
     #[test]
@@ -323,9 +425,11 @@ mod tests {
             .1
             .near_misses
             .push(NearMiss { id: "thing".into(), reason: "no start script".into() });
-        let failure = choose(&[report], None).unwrap_err();
+        let mut other = plugin("others", vec![]);
+        other.1.near_misses.push(NearMiss { id: "item".into(), reason: "no start script".into() });
+        let failure = choose(&[report, other], None).unwrap_err();
         assert!(failure.why.contains("asked: web"), "{}", failure.why);
-        assert!(failure.why.contains("thing (no start script)"), "{}", failure.why);
+        assert!(failure.why.contains("thing, item (no start script)"), "{}", failure.why);
         assert!(failure.fix.contains("build.framework"), "{}", failure.fix);
     }
 
@@ -349,6 +453,14 @@ mod tests {
         let reports =
             [plugin("p", vec![found("a", 10, &[]), found("b", 90, &["a"]), found("c", 50, &[])])];
         assert_eq!(choose(&reports, None).unwrap().others, ["c", "a"]);
+    }
+
+    #[test]
+    fn what_nearly_matched_is_told_beside_the_winner() {
+        let mut report = plugin("p", vec![found("a", 60, &[])]);
+        let miss = NearMiss { id: "b".into(), reason: "there is a file \"pacakge.json\"".into() };
+        report.1.near_misses.push(miss.clone());
+        assert_eq!(choose(&[report], None).unwrap().near_misses, [miss]);
     }
 
     #[test]

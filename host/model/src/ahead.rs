@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::deployment::{Fetched, StoredPlan, Warning};
-use crate::plan::{DetectReport, Detection, HealthPolicy, Migration};
+use crate::plan::{DetectReport, Detection, HealthPolicy, Migration, NearMiss};
 use crate::settings::Settings;
 
 /// One detector's answer.
@@ -51,6 +51,25 @@ pub struct PlanOutput {
     pub health: Option<PlannedHealth>,
     /// What the plugins logged.
     pub log: Vec<String>,
+    /// What nearly matched beside it, and why it did not: a misspelled file is among them.
+    #[serde(default)]
+    pub near_misses: Vec<NearMiss>,
+}
+
+/// Near misses with each reason once, in the order of their first: whose they are, and the reason. Several plugins
+/// know the same file, and say the same of it.
+pub fn by_reason<'a>(
+    misses: impl IntoIterator<Item = &'a NearMiss>,
+) -> Vec<(Vec<&'a str>, &'a str)> {
+    let mut found: Vec<(Vec<&str>, &str)> = Vec::new();
+    for NearMiss { id, reason } in misses {
+        match found.iter_mut().find(|(_, other)| other == reason) {
+            Some((ids, _)) if ids.contains(&id.as_str()) => {}
+            Some((ids, _)) => ids.push(id.as_str()),
+            None => found.push((vec![id.as_str()], reason.as_str())),
+        }
+    }
+    found
 }
 
 /// A health policy and whose it is.
@@ -86,4 +105,18 @@ pub struct PlanView {
     pub failure: Option<Failure>,
     /// What was worth saying of the source.
     pub warnings: Vec<Warning>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_said_once_with_all_whose_it_is() {
+        let miss = |id: &str, reason: &str| NearMiss { id: id.into(), reason: reason.into() };
+        let misses = [miss("a", "x"), miss("b", "y"), miss("c", "x"), miss("a", "x")];
+        let once = by_reason(&misses);
+        assert_eq!(once, [(vec!["a", "c"], "x"), (vec!["b"], "y")]);
+        assert!(by_reason(&[]).is_empty());
+    }
 }

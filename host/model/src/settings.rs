@@ -16,11 +16,13 @@ mod overrides;
 mod schema;
 mod secrets;
 mod stages;
+mod toolchain;
 mod units;
 mod view;
 
 pub use overrides::{EnvironmentSettings, Layers, Overrides, typed};
 pub use stages::{OnFailure, StageSettings, When};
+pub use toolchain::TOOLCHAINS;
 pub use units::{parse_bytes, parse_duration_ms};
 pub use view::{SetSettings, SettingOrigin, SettingView, SettingsView};
 
@@ -470,6 +472,12 @@ mod tests {
         refused("[build]\napp_dir = '../x'", "settings.wrong-value", "inside");
         refused("[build]\ndockerfile = '/x'", "settings.wrong-value", "inside");
         refused("[build.args]\nA = 1", "settings.wrong-value", "quotes");
+        let toolchain = |pin: &str| format!("[build]\ntoolchain = {{ {pin} }}");
+        refused(&toolchain("pyhton = '3.11'"), "settings.unknown-key", "build.toolchain.python");
+        refused(&toolchain("fortran-77 = '1'"), "settings.unknown-key", "bun, clojure");
+        refused(&toolchain("node = 'abc'"), "settings.wrong-value", ">=20 <23");
+        let staging = "[environments.staging]\nbuild.toolchain.nodejs = '22'";
+        refused(staging, "settings.unknown-key", "environments.staging.build.toolchain.node");
         refused("name = 'My Shop'", "settings.wrong-value", "lower-case");
         refused("= 1", "settings.syntax", "line 1");
     }

@@ -229,10 +229,8 @@ fn processes(declared: &Declared, start: &Start) -> Vec<windlass_sdk::plan::Proc
     for (_, line) in &mut declared.workers {
         *line = resolved(line, &start.programs);
     }
-    if start.worker && declared.web.is_none() && !declared.only_workers {
-        let line = start.argv.join(" ");
-        declared.workers.insert(0, ("worker".to_owned(), line));
-        declared.only_workers = true;
+    if start.worker {
+        declared = declared.with_worker(Some(&start.argv.join(" ")));
     }
     declared.processes(Some(start.argv.clone()), start.port)
 }
@@ -305,12 +303,46 @@ pub fn likely<'a>(names: &[&'a str], project: &str) -> Option<&'a str> {
         .or_else(|| USUAL.into_iter().find_map(ends))
 }
 
-/// The port that a program's text has fixed, where it reads none from its environment.
+/// The port that a program's text has fixed, also by a constant, where it reads none from its environment.
 pub fn fixed_port(text: &str) -> Option<u16> {
-    if text.contains("PORT") || text.contains("\"port\"") {
+    if reads_port(text) || text.contains("\"port\"") {
         return None;
     }
-    text.lines().filter(|line| listens(line)).find_map(port_of)
+    let listening = || text.lines().filter(|line| listens(line));
+    listening().find_map(port_of).or_else(|| listening().find_map(|line| by_constant(text, line)))
+}
+
+/// Whether a program's text reads the variable `PORT`: a constant of this name alone is none.
+fn reads_port(text: &str) -> bool {
+    let read = |line: &str| {
+        let lower = line.to_ascii_lowercase();
+        let quoted = ["\"PORT", "'PORT", "`PORT", "$PORT", "{PORT", "PORT\""];
+        let near = ["env", "viper", "config", "settings", "args"];
+        quoted.iter().any(|sign| line.contains(sign))
+            || near.iter().any(|sign| lower.contains(sign))
+    };
+    text.lines().filter(|line| line.contains("PORT")).any(read)
+}
+
+/// The port of a constant that a line names: `const port = "4444"`, `let PORT: u16 = 8080;`.
+fn by_constant(text: &str, line: &str) -> Option<u16> {
+    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names = line.split(|c| !identifier(c)).filter(|name| {
+        let lower = name.to_ascii_lowercase();
+        lower.contains("port") || lower.contains("addr")
+    });
+    let names: Vec<&str> = names.collect();
+    text.lines().find_map(|line| {
+        let (left, right) = line.trim().split_once('=')?;
+        let plain = |c: char| identifier(c) || matches!(c, ' ' | '\t' | ':' | '&' | '\'');
+        let named = left.split(|c| !identifier(c)).any(|word| names.contains(&word));
+        if !named || !left.chars().all(plain) {
+            return None;
+        }
+        let right = right.split(" //").next()?.trim().trim_end_matches(';').trim_end();
+        let value = right.trim_matches('"').rsplit(':').next()?;
+        value.parse::<u16>().ok().filter(|port| *port >= 80)
+    })
 }
 
 /// Whether a program's text listens on the loopback address only.
@@ -385,6 +417,11 @@ mod tests {
             ("let addr = SocketAddr::from(([0, 0, 0, 0], 4000));", Some(4000)),
             ("p := os.Getenv(\"PORT\")\nhttp.ListenAndServe(\":8080\", nil)", None),
             ("redis.Connect(\"localhost:6379\")", None),
+            ("const port = \"4444\"\nhttp.ListenAndServe(\":\"+port, nil)", Some(4444)),
+            ("const PORT: u16 = 8081;\nTcpListener::bind((\"0.0.0.0\", PORT))", Some(8081)),
+            ("addr := \":8082\" // mine\nhttp.ListenAndServe(addr, nil)", Some(8082)),
+            ("port := os.Getenv(\"APP\")\nhttp.ListenAndServe(\":\"+port, nil)", None),
+            ("PORT := env(\"X\")\nhttp.ListenAndServe(\":8080\", nil)", None),
             ("fmt.Println(\"a:80\")", None),
         ] {
             assert_eq!(fixed_port(text), port, "{text}");

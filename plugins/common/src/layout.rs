@@ -186,6 +186,25 @@ impl Declared {
         self.workers.push((name, line.to_owned()));
     }
 
+    /// The same for an application that opens no port, with the command line that was found for it: it becomes
+    /// the process `worker` beside the declared ones, unless a declared process has that name or runs that line.
+    /// Where a web process was declared, or a Procfile lists workers alone, nothing is added.
+    #[must_use]
+    pub fn with_worker(mut self, line: Option<&str>) -> Self {
+        if self.web.is_some() || self.only_workers {
+            return self;
+        }
+        let covers = |line: &str| {
+            let same = |declared: &String| declared.split_whitespace().eq(line.split_whitespace());
+            self.workers.iter().any(|(name, declared)| name == "worker" || same(declared))
+        };
+        if let Some(line) = line.filter(|line| !covers(line)) {
+            self.workers.insert(0, ("worker".to_owned(), line.to_owned()));
+        }
+        self.only_workers = true;
+        self
+    }
+
     /// The processes of a plan: `web` is what is run where nothing was declared.
     pub fn processes(&self, web: Option<Vec<String>>, port: Option<u16>) -> Vec<Process> {
         let declared = self.web.as_ref().map(|(line, ..)| command::argv(line));
@@ -237,6 +256,26 @@ mod tests {
         let kinds: Vec<_> = processes.iter().map(|process| process.kind).collect();
         assert_eq!(kinds, [ProcessKind::Web, ProcessKind::Worker]);
         assert_eq!(declared(settings, "").processes(None, None).len(), 1);
+    }
+
+    #[test]
+    fn a_program_that_opens_no_port_runs_once_as_a_worker() {
+        let run = |settings: &str, procfile: &str| {
+            let declared = declared(settings, procfile).with_worker(Some("bot 1"));
+            let shown = |one: Process| format!("{}: {}", one.name, one.argv.join(" "));
+            let web = Some(vec!["bot".to_owned(), "1".to_owned()]);
+            declared.processes(web, None).into_iter().map(shown).collect::<Vec<_>>()
+        };
+        let named = |name: &str, line: &str| {
+            format!(r#"{{"run":{{"processes":{{"{name}":{{"command":"{line}"}}}}}}}}"#)
+        };
+        assert_eq!(run("{}", ""), ["worker: bot 1"]);
+        assert_eq!(run(&named("worker", "bot 2"), ""), ["worker: bot 2"]);
+        assert_eq!(run(&named("bot", "bot  1"), ""), ["bot: bot 1"]);
+        assert_eq!(run(&named("jobs", "j 1"), ""), ["worker: bot 1", "jobs: j 1"]);
+        assert_eq!(run(&named("web", "w 1"), ""), ["web: w 1"]);
+        assert_eq!(run("{}", "jobs: j 1\n"), ["jobs: j 1"]);
+        assert_eq!(run("{}", "web: w 1\n"), ["web: w 1"]);
     }
 
     #[test]

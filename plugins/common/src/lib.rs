@@ -25,6 +25,7 @@ pub mod pnpm;
 pub mod procfile;
 pub mod programs;
 pub mod python;
+pub mod scripts;
 pub mod settings;
 pub mod spelling;
 pub mod version;

@@ -48,11 +48,9 @@ pub struct Chosen {
 
 /// A folder of the application as one of its own.
 #[derive(Clone, Copy)]
-pub struct Below<'a> {
-    /// The application's files.
-    pub files: &'a dyn Files,
-    /// The folder.
-    pub folder: &'a str,
+struct Below<'a> {
+    files: &'a dyn Files,
+    folder: &'a str,
 }
 
 impl Files for Below<'_> {
@@ -67,7 +65,7 @@ impl Files for Below<'_> {
 
 impl Below<'_> {
     /// The package.json of the folder, if there is one that reads.
-    pub fn package(&self) -> Option<PackageJson> {
+    fn package(&self) -> Option<PackageJson> {
         PackageJson::parse(&self.text(package_json::FILE)?).ok()
     }
 }
@@ -164,7 +162,11 @@ pub fn for_builds(pins: &[Pin], previous: Option<&str>) -> Chosen {
         Chosen {
             toolchain: Toolchain::new("node", asked.unwrap_or_default()),
             evidence: None,
-            warnings: vec![error.message],
+            warnings: vec![format!(
+                "{}; it is asked for all the same, and only an assembled base may have it: ask for {DEFAULT} in \
+                 windlass.toml, [build.toolchain] node",
+                error.message
+            )],
         }
     })
 }
@@ -309,7 +311,13 @@ mod tests {
         assert_eq!(version(">=18", Some("20")).toolchain.requirement, "20");
         let old = version("12.22.1", None);
         assert_eq!(old.toolchain.requirement, "12.22.1");
-        assert!(old.warnings[0].contains("Windlass provides"), "{old:?}");
+        assert_eq!(
+            old.warnings,
+            [
+                ".nvmrc asks for Node.js 12.22.1, and Windlass provides 20, 22, 24, 26; it is asked for all the same, \
+                 and only an assembled base may have it: ask for 22 in windlass.toml, [build.toolchain] node"
+            ]
+        );
         let ended = version("18", None);
         assert!(ended.warnings[0].contains("end of life"), "{ended:?}");
     }

@@ -1,7 +1,7 @@
 //! Which of several programs are built and run: those that commands name, and beside them the application.
 
-use windlass_sdk::Source;
 use windlass_sdk::config::{Migrate, Settings};
+use windlass_sdk::{Source, log};
 
 use crate::compiled;
 use crate::layout::Declared;
@@ -50,6 +50,20 @@ pub fn choose<P: Program>(
             Choice::Built(built)
         }
         other => other,
+    }
+}
+
+/// Writes into the log which programs were left out, where one was chosen among several that no command names.
+pub fn say_rest<P: Program>(all: &[P], built: &[P]) {
+    let rest: Vec<&str> =
+        all.iter().filter(|one| !built.contains(one)).map(Program::name).collect();
+    if let (Some(main), [first, ..]) = (built.first(), rest.as_slice()) {
+        log::info(format!(
+            "{} is run; not run: {}; choose with run.command = \"{first}\" in windlass.toml, or run it \
+             beside with run.processes.{first}",
+            main.name(),
+            rest.join(", ")
+        ));
     }
 }
 

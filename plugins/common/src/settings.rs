@@ -11,6 +11,9 @@ use windlass_sdk::{Context, PluginError, Source, log};
 use crate::others::{self, Field, Others, Taken};
 use crate::{compose, procfile};
 
+/// Name of the settings' own file.
+pub const OWN: &str = "windlass.toml";
+
 /// The settings, completed by the files of other platforms: what every plugin asks for.
 ///
 /// # Errors
@@ -46,26 +49,46 @@ pub fn with_health(ctx: &Context, source: &Source) -> Result<Context, PluginErro
     Ok(ctx)
 }
 
+/// The file that names the folder of `build.output`: windlass.toml, or another platform's. None where no
+/// file names one. The platforms named in [`others`] serve such a folder as files, whatever else is here.
+///
+/// # Errors
+/// Code `settings.invalid`.
+pub fn output_file(ctx: &Context, source: &Source) -> Result<Option<&'static str>, PluginError> {
+    if Settings::of(ctx)?.build.output.is_some() {
+        return Ok(Some(OWN));
+    }
+    Ok(others::read(source).get(&Field::Output).map(|(_, file)| file))
+}
+
 /// Writes into the log what was taken from other platforms' files and what they say in vain, a line each,
 /// and what a compose file lists. For the plan, once.
 pub fn say(ctx: &Context, source: &Source) {
-    lines(ctx, source, false).iter().for_each(log::info);
+    lines(ctx, source, None).iter().for_each(log::info);
 }
 
-/// The same for an application with a Dockerfile, which decides about the build.
-pub fn say_for_image(ctx: &Context, source: &Source) {
-    lines(ctx, source, true).iter().for_each(log::info);
+/// The same for an application with a Dockerfile, which decides about the build, and where it `exposes` any, about
+/// the ports.
+pub fn say_for_image(ctx: &Context, source: &Source, exposes: bool) {
+    lines(ctx, source, Some(Image { exposes })).iter().for_each(log::info);
 }
 
-fn lines(ctx: &Context, source: &Source, image: bool) -> Vec<String> {
+/// What a Dockerfile decides.
+#[derive(Clone, Copy)]
+struct Image {
+    exposes: bool,
+}
+
+fn lines(ctx: &Context, source: &Source, image: Option<Image>) -> Vec<String> {
     let mut settings = Settings::of(ctx).unwrap_or_default();
     let others = others::read(source);
     let entries = procfile::read(source).unwrap_or_default();
     let mut unused = merge(&mut settings, &others, &entries, renders(source));
-    if image {
+    if let Some(Image { exposes }) = image {
         let decides = |field: &Field| {
-            use Field::{Dockerfile, Health, Process, Release, Start};
-            !matches!(field, Dockerfile | Release | Health | Start | Process(_))
+            use Field::{Dockerfile, Health, Port, Process, Release, Start};
+            let other = matches!(field, Dockerfile | Release | Health | Start | Process(_));
+            !other && (exposes || *field != Port)
         };
         let decided = others.all().filter(|(taken, _)| decides(&taken.field));
         unused.extend(
@@ -276,7 +299,7 @@ mod tests {
     #[test]
     fn the_log_says_what_was_taken_and_what_was_not() {
         let own = r#"{"build":{"command":"make"}}"#;
-        let said = in_folder(&[RAILWAY], own, |ctx, source| lines(ctx, source, false));
+        let said = in_folder(&[RAILWAY], own, |ctx, source| lines(ctx, source, None));
         assert_eq!(
             said,
             [
@@ -286,10 +309,19 @@ mod tests {
               in windlass.toml)"
             ]
         );
-        assert!(in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, false)).is_empty());
-        let image = in_folder(&[RAILWAY], "{}", |ctx, source| lines(ctx, source, true));
+        assert!(in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, None)).is_empty());
+        let image = in_folder(&[RAILWAY], "{}", |ctx, source| {
+            lines(ctx, source, Some(Image { exposes: true }))
+        });
         assert!(image[0].contains("build.buildCommand (the Dockerfile decides)"), "{image:?}");
         assert!(image[0].contains("taken: deploy.startCommand"), "{image:?}");
+        let fly = ("fly.toml", "[http_service]\ninternal_port = 4000\n");
+        let port = |exposes| {
+            let image = Some(Image { exposes });
+            in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, image)).remove(0)
+        };
+        assert!(port(false).contains("taken: http_service.internal_port"), "{}", port(false));
+        assert!(port(true).contains("internal_port (the Dockerfile decides)"), "{}", port(true));
     }
 
     #[test]
@@ -300,7 +332,7 @@ mod tests {
             let files = [("netlify.toml", text.as_str())];
             let toolchain = in_folder(&files, settings, read).unwrap().build.toolchain;
             assert!(!toolchain.values().any(|value| value == version), "{toolchain:?}");
-            in_folder(&files, settings, |ctx, source| lines(ctx, source, false)).remove(0)
+            in_folder(&files, settings, |ctx, source| lines(ctx, source, None)).remove(0)
         };
         let line = said("18", "{}");
         assert!(line.contains("unless another file pins the version: build.environment"), "{line}");
@@ -313,12 +345,21 @@ mod tests {
     #[test]
     fn two_keys_of_one_file_are_not_called_two_files() {
         let fly = ("fly.toml", "[env]\nPORT = 8080\n[http_service]\ninternal_port = 8080\n");
-        let said = in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, false)).remove(0);
+        let said = in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, None)).remove(0);
         assert!(said.contains("env.PORT (another key of this file says it already)"), "{said}");
         let render = "services:\n- {type: web, name: a, envVars: [{key: PORT, value: 1}]}\n";
         let files = [fly, ("render.yaml", render)];
-        let said = in_folder(&files, "{}", |ctx, source| lines(ctx, source, false)).remove(1);
+        let said = in_folder(&files, "{}", |ctx, source| lines(ctx, source, None)).remove(1);
         assert!(said.contains("internal_port (an earlier file says it already)"), "{said}");
+    }
+
+    #[test]
+    fn the_folder_of_the_files_is_said_with_the_file_that_names_it() {
+        let netlify = ("netlify.toml", "[build]\npublish = 'dist'\n");
+        let file = |files: &[_], own| in_folder(files, own, output_file).unwrap();
+        assert_eq!(file(&[netlify], "{}"), Some("netlify.toml"));
+        assert_eq!(file(&[netlify], r#"{"build":{"output":"dist"}}"#), Some(OWN));
+        assert_eq!(file(&[("index.html", "")], "{}"), None);
     }
 
     #[test]

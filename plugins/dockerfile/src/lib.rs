@@ -112,7 +112,6 @@ fn near_misses(source: &Source) -> Vec<NearMiss> {
 impl Builder for Docker {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let settings = Settings::of(ctx)?;
-        settings::say_for_image(ctx, source);
         let name: String = chosen.notes()?;
         let text = source.text(&name)?.ok_or_else(|| missing(Some(&name)))?;
         let given = Given {
@@ -126,13 +125,18 @@ impl Builder for Docker {
         let lowered = Dockerfile::read(&text).and_then(|file| lower(&file, given));
         let lowered = lowered.map_err(|problem| problem.error(&name))?;
         lowered.warnings.iter().for_each(log::warn);
-        let declared = Declared::read(&settings::read(ctx, source)?, source)?;
+        let completed = settings::read(ctx, source)?;
+        // What another platform was told of the port stands in for an EXPOSE.
+        let exposes = !lowered.state.tcp_ports().is_empty();
+        let port = if exposes { settings.run.port } else { completed.run.port };
+        settings::say_for_image(ctx, source, exposes);
+        let declared = Declared::read(&completed, source)?;
         if let Some((line, file, _)) = &declared.web {
             log::info(format!(
                 "{file} says what the web process runs, instead of the image's own command: {line}"
             ));
         }
-        Ok(of(lowered, &declared, settings.run.port))
+        Ok(of(lowered, &declared, port))
     }
 }
 

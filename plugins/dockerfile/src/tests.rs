@@ -102,6 +102,19 @@ fn processes_that_are_declared_beside_it_run_from_the_image() {
 }
 
 #[test]
+fn the_port_of_another_platform_stands_in_for_an_expose() {
+    let ports = |text: &str, settings: &str| {
+        let fly = ("fly.toml", "[http_service]\ninternal_port = 4000\n");
+        let harness = Harness::with_files(&[("Dockerfile", text), fly]).settings(settings);
+        harness.detect_and_plan::<Docker>().unwrap().1.processes.remove(0).ports
+    };
+    assert_eq!(ports("FROM scratch\nCMD [\"/a\"]\n", "{}"), [4000]);
+    assert_eq!(ports("FROM scratch\nEXPOSE 53/udp\nCMD [\"/a\"]\n", "{}"), [4000]);
+    assert_eq!(ports("FROM scratch\nEXPOSE 8080\nCMD [\"/a\"]\n", "{}"), [8080]);
+    assert_eq!(ports("FROM scratch\nCMD [\"/a\"]\n", r#"{"run":{"port":3000}}"#), [3000]);
+}
+
+#[test]
 fn an_image_without_a_command_is_planned_and_says_that_it_has_none() {
     let plan = planned("FROM scratch\nCOPY a /", "{}").unwrap();
     let Artifact::Image(image) = &plan.outputs[0].artifact else { panic!() };

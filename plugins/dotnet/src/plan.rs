@@ -111,9 +111,8 @@ fn start(assembly: &str, host: bool, web: bool) -> String {
 
 fn processes(declared: &Declared, line: &str, worker: bool) -> Vec<windlass_sdk::plan::Process> {
     let mut declared = declared.clone();
-    if worker && declared.web.is_none() && declared.workers.is_empty() {
-        declared.workers.push(("worker".to_owned(), line.to_owned()));
-        declared.only_workers = true;
+    if worker {
+        declared = declared.with_worker(Some(line));
     }
     declared.processes(Some(command::argv(line)), None)
 }

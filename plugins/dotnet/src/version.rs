@@ -1,7 +1,9 @@
-//! Which .NET. The runtime is the one that `build.toolchain.dotnet` of `windlass.toml` names, else the one that
-//! the project is built for (`TargetFramework`), else what the application ran with before, else the default. The
-//! SDK is at least as new as both: `windlass.toml`, `global.json`, `.tool-versions`, `mise.toml`, the project's
-//! line.
+//! Which .NET. The runtime is the one that `build.toolchain.dotnet` of `windlass.toml` names if it can run the
+//! program, else the one that the project is built for (`TargetFramework`), else what the application ran with
+//! before, else the default. The SDK is the one that the first of `windlass.toml`, `global.json`, `.tool-versions`
+//! and `mise.toml` names, and at least as new as the runtime and `TargetFramework`.
+//!
+//! **Invariant: no runtime is older than what the program is built for**, which would not start on it.
 
 use windlass_plugin_common::{pins, wanted};
 use windlass_sdk::{Evidence, PluginError, Toolchain};
@@ -53,15 +55,16 @@ pub(crate) fn choose(facts: &Facts, shape: &Shape) -> Result<Chosen, PluginError
     let built = target.as_ref().map_or_else(fallback, |target| target.line.clone());
     // A site in the browser has no runtime here.
     let runs = !matches!(shape, Shape::Project(project) if project.kind == Kind::Wasm);
-    let own = set.clone().filter(|_| runs && setting.is_some_and(|(_, key)| key == "dotnet"));
-    let runtime = own.unwrap_or_else(|| built.clone());
+    let asked = set.clone().filter(|_| runs && setting.is_some_and(|(_, key)| key == "dotnet"));
+    let runtime = asked.clone().filter(|asked| order(asked) >= order(&built));
+    let runtime = runtime.unwrap_or_else(|| built.clone());
     let pinned = set.or_else(|| sdk_pin(facts)).or(elsewhere);
     let pinned = pinned.filter(|pin| LINES.contains(&pin.as_str()));
     let sdk = pinned.into_iter().chain([built.clone()]).max_by_key(|one| order(one));
     let newer = order(&runtime) > order(&built);
     Ok(Chosen {
         sdk: Toolchain::new("dotnet-sdk", sdk.unwrap_or_default()),
-        warnings: warnings(&runtime, &built),
+        warnings: warnings(asked.as_deref(), &runtime, &built),
         runtime: Toolchain::new("dotnet", runtime),
         rolls: newer || target.as_ref().is_some_and(|target| target.rolls),
         framework: target.and_then(|target| target.chosen),
@@ -69,13 +72,12 @@ pub(crate) fn choose(facts: &Facts, shape: &Shape) -> Result<Chosen, PluginError
     })
 }
 
-/// What to say of a runtime for what was built for another.
-fn warnings(runtime: &str, built: &str) -> Vec<String> {
-    let lower = (order(runtime) < order(built)).then(|| {
+/// What to say of the runtime for what was built for another than is asked for, and of its support.
+fn warnings(asked: Option<&str>, runtime: &str, built: &str) -> Vec<String> {
+    let lower = asked.filter(|asked| order(asked) < order(built)).map(|asked| {
         format!(
-            "windlass.toml asks for the runtime .NET {runtime}, and the application is built for {built}, which \
-             does not start on an older one: take build.toolchain.dotnet out, or lower TargetFramework to \
-             net{runtime}"
+            "windlass.toml asks for the runtime .NET {asked}, and the application is built for {built}: {asked} \
+             cannot run it, so {built} is taken: raise or remove build.toolchain.dotnet"
         )
     });
     let ended = ENDED.iter().find(|(line, _)| *line == runtime).map(|(line, day)| {

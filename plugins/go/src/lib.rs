@@ -1,8 +1,9 @@
 //! Builds Go applications: modules, workspaces, vendored dependencies.
 //!
-//! Reading order: `module` (`go.mod`), `facts` (what is known), `program` (what is built), `framework`,
+//! Reading order: `module` (`go.mod`), `facts` (what is known), `above` (a workspace around it), `program` (what is built), `framework`,
 //! `version`, `migration` (a tool beside the application), `plan`.
 
+mod above;
 mod facts;
 mod framework;
 mod migration;
@@ -33,7 +34,7 @@ impl Detector for Go {
         let forced = facts.settings.build.framework.clone();
         let asked = forced.as_deref().filter(|id| framework::IDS.contains(id));
         let (programs, refusal) = match program::choose(&facts) {
-            Choice::Built(programs) => (programs, plan::refusal(&facts)),
+            Choice::Built(programs) => (programs, refusal(ctx, &facts)),
             Choice::Several(programs) => {
                 let refusal = several(&programs);
                 (programs, Some(refusal))
@@ -55,16 +56,24 @@ impl Builder for Go {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
         settings::say(ctx, source);
-        if let Some(refusal) = plan::refusal(&facts) {
+        if let Some(refusal) = refusal(ctx, &facts) {
             return Err(refusal);
         }
         let (toolchain, _) = version::choose(&facts);
         match program::choose(&facts) {
-            Choice::Built(programs) => Ok(plan::plan(&facts, toolchain, &chosen.id, &programs)),
+            Choice::Built(programs) => {
+                program::say_rest(&facts, &programs);
+                Ok(plan::plan(&facts, toolchain, &chosen.id, &programs))
+            }
             Choice::Several(programs) => Err(several(&programs)),
             Choice::None => Err(no_program(&facts)),
         }
     }
+}
+
+/// Why the modules cannot be built.
+fn refusal(ctx: &Context, facts: &Facts) -> Option<PluginError> {
+    plan::refusal(facts).or_else(|| above::refusal(ctx, facts))
 }
 
 fn no_program(facts: &Facts) -> PluginError {
@@ -79,7 +88,10 @@ fn several(programs: &[Program]) -> PluginError {
         "go.several-programs",
         format!("there are several programs, and nothing says which is run: {}", names.join(", ")),
     )
-    .hint(format!("name it in windlass.toml:\n[run]\ncommand = \"{first}\""))
+    .hint(format!(
+        "name it in windlass.toml:\n[run]\ncommand = \"{first}\"\nWhat is run beside it is named there as \
+         run.processes.NAME"
+    ))
 }
 
 fn nothing(facts: &Facts, source: &Source) -> DetectReport {

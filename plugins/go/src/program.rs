@@ -43,7 +43,8 @@ fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
     };
     let best: Vec<&Program> = programs.iter().filter(|program| program.rank == best).collect();
     let names: Vec<&str> = best.iter().map(|program| program.name.as_str()).collect();
-    let project = facts.modules.values().next().map(Module::name).unwrap_or_default();
+    let root = facts.modules.get("").or_else(|| only_module(facts, &best));
+    let project = root.map(Module::name).unwrap_or_default();
     let likely = compiled::likely(&names, project);
     match (best.as_slice(), likely) {
         ([only], _) => Choice::Built(vec![(*only).clone()]),
@@ -55,6 +56,21 @@ fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
             Choice::Built(programs.to_vec())
         }
         _ => Choice::Several(best.into_iter().cloned().collect()),
+    }
+}
+
+/// The module that all of these belong to. Programs of several modules of a workspace are each called like
+/// their own, which says nothing.
+fn only_module<'f>(facts: &'f Facts, programs: &[&Program]) -> Option<&'f Module> {
+    let mut modules = programs.iter().map(|program| facts.module_of(&program.folder).0);
+    let first = modules.next()?;
+    modules.all(|module| module == first).then(|| facts.modules.get(&first)).flatten()
+}
+
+/// Says which programs are not run although they could be: see [`programs::say_rest`].
+pub(crate) fn say_rest(facts: &Facts, built: &[Program]) {
+    if facts.declared.web.is_none() {
+        programs::say_rest(&all(facts), built);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The words for what is found: the build tool, the framework, the packaging.
 
+use windlass_sdk::PluginError;
+
 /// Every id of this plugin.
 pub(crate) const IDS: [&str; 9] =
     ["spring-boot", "quarkus", "micronaut", "ktor", "play", "java", "kotlin", "scala", "clojure"];
@@ -153,6 +155,8 @@ pub(crate) struct App {
     pub(crate) jdk_max: Option<u32>,
     /// What the build file says of Java's version: key and value.
     pub(crate) java: Option<(String, String)>,
+    /// Folders of the other modules that can run as well: nothing tells them apart.
+    pub(crate) others: Vec<String>,
 }
 
 impl App {
@@ -171,7 +175,36 @@ impl App {
             tasks: Vec::new(),
             jdk_max: None,
             java: None,
+            others: Vec::new(),
         }
+    }
+
+    /// The first of these, which can all run; it is refused.
+    pub(crate) fn first_of(several: &[Self]) -> Option<Self> {
+        let (first, others) = several.split_first()?;
+        let others = others.iter().map(|one| one.module.clone()).collect();
+        Some(Self { others, ..first.clone() })
+    }
+
+    /// The refusal of an application of which several modules can run.
+    pub(crate) fn several(&self) -> Option<PluginError> {
+        let folder = |folder: &str| match folder {
+            "" => "the root".to_owned(),
+            folder => folder.to_owned(),
+        };
+        let other = self.others.first()?;
+        let all = std::iter::once(&self.module).chain(&self.others);
+        let names: Vec<String> = all.map(|name| folder(name)).collect();
+        // The root has no folder to be named by.
+        let named = if self.module.is_empty() { other } else { &self.module };
+        let message = format!(
+            "several modules can run, and nothing says which is the application: {}",
+            names.join(", ")
+        );
+        Some(
+            PluginError::new("jvm.several-modules", message)
+                .hint(format!("name the module in windlass.toml:\n[build]\ntarget = {named:?}")),
+        )
     }
 
     /// A path in the module's folder.

@@ -7,7 +7,6 @@ use windlass_sdk::NearMiss;
 use crate::app::{App, Framework, Language, Package, Tool, join};
 use crate::entry;
 use crate::facts::{Facts, miss};
-use crate::maven::ambiguous;
 
 /// One project of the build.
 #[derive(Debug, Clone, Default)]
@@ -80,10 +79,7 @@ pub(crate) fn decide(facts: &Facts) -> Result<App, Vec<NearMiss>> {
              io.quarkus, a shadow plugin) and no Main-Class: it is taken for a library; add the \
              application plugin, or set run.command in windlass.toml",
         )]),
-        several => {
-            let names: Vec<&str> = several.iter().map(|app| app.module.as_str()).collect();
-            Err(vec![miss("java", ambiguous(&names))])
-        }
+        several => App::first_of(several).ok_or_else(Vec::new),
     }
 }
 

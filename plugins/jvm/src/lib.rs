@@ -71,7 +71,7 @@ impl Detector for Jvm {
             }
             Err(error) => found = found.refuse(error),
         }
-        if let Some(error) = plan::unsupported(&facts, &app) {
+        if let Some(error) = app.several().or_else(|| plan::unsupported(&facts, &app)) {
             found = found.refuse(error);
         }
         let report = forced::apply(found.into(), asked);
@@ -85,6 +85,9 @@ impl Builder for Jvm {
         let facts = Facts::gather(ctx, source)?;
         let app =
             detect::decide(&facts, Some(chosen.id.as_str())).map_err(|misses| no_start(&misses))?;
+        if let Some(error) = app.several() {
+            return Err(error);
+        }
         let version = version::choose(&facts, &app)?;
         plan::plan(&facts, &app, &version)
     }

@@ -61,21 +61,8 @@ pub(crate) fn decide(facts: &Facts, file: &str) -> Result<App, Vec<NearMiss>> {
     match found.as_slice() {
         [] => Err(vec![none(&root, poms.len())]),
         [one] => Ok(one.clone()),
-        several => {
-            let names: Vec<&str> = several.iter().map(|app| app.module.as_str()).collect();
-            Err(vec![miss("java", ambiguous(&names))])
-        }
+        several => App::first_of(several).ok_or_else(Vec::new),
     }
-}
-
-/// Several modules can run.
-pub(crate) fn ambiguous(names: &[&str]) -> String {
-    format!(
-        "several modules can run ({}): set build.target in windlass.toml to the one, such as \
-         target = {:?}",
-        names.join(", "),
-        names[0]
-    )
 }
 
 fn none(root: &Pom, poms: usize) -> NearMiss {

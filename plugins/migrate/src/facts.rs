@@ -2,12 +2,13 @@
 //! listing of the files that a migration tool or an application's start may lie in.
 
 use windlass_plugin_common::glob::Globs;
-use windlass_plugin_common::layout::OUTPUT_MIGRATE;
+use windlass_plugin_common::layout::{Declared, OUTPUT_MIGRATE};
 use windlass_plugin_common::lines::{self, has_word, is_comment};
 use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::paths::{join, normal};
 use windlass_plugin_common::procfile::{self, Entry};
 use windlass_plugin_common::python::Manifests;
-use windlass_plugin_common::settings;
+use windlass_plugin_common::{scripts, settings};
 use windlass_sdk::config::{Migrate, Settings};
 use windlass_sdk::{Context, Detection, Evidence, PluginError, Source};
 
@@ -58,6 +59,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) ecosystem: String,
     /// Whether the builder made an output that has the migration's tool.
     pub(crate) has_tools: bool,
+    /// Whether the builder runs the start script, where no command line was declared.
+    starts_a_script: bool,
     /// The file that the builder starts from, where the detection names one first.
     pub(crate) main: Option<String>,
     /// `None` without one, or if it does not read: the builder says so.
@@ -68,6 +71,8 @@ pub(crate) struct Facts<'a> {
     app: Option<&'a Facts<'a>>,
     /// The folder of such a member, from the root of its workspace; else empty.
     folder: String,
+    /// The way from there to the application's folder: `../../apps/web`; else empty.
+    to_app: String,
     source: &'a Source,
     files: Vec<(String, u64)>,
 }
@@ -91,21 +96,24 @@ impl<'a> Facts<'a> {
             procfile: procfile::read(root)?,
             ecosystem: chosen.ecosystem.clone(),
             has_tools: outputs.iter().any(|output| output == OUTPUT_MIGRATE),
+            starts_a_script: !chosen.evidence.iter().any(starts_otherwise),
             main: chosen.evidence.first().map(|sign| sign.path.clone()),
             package: PackageJson::read(source).ok().flatten(),
             python: Manifests::read(source).unwrap_or_default(),
             variables: ctx.variable_names.clone(),
             app: None,
             folder: String::new(),
+            to_app: String::new(),
             source,
             files: Vec::new(),
         })
     }
 
     /// The facts of a member of the workspace that the application needs: its own files and packages, and of
-    /// the application what it starts.
+    /// the application what it starts. Both folders are given from the root of the workspace.
     pub(crate) fn member(
         app: &'a Self,
+        app_folder: &str,
         folder: &str,
         source: &'a Source,
         package: PackageJson,
@@ -116,12 +124,14 @@ impl<'a> Facts<'a> {
             procfile: app.procfile.clone(),
             ecosystem: app.ecosystem.clone(),
             has_tools: app.has_tools,
+            starts_a_script: app.starts_a_script,
             main: None,
             package: Some(package),
             python: Manifests::default(),
             variables: app.variables.clone(),
             app: Some(app),
             folder: folder.to_owned(),
+            to_app: join(&"../".repeat(folder.split('/').count()), app_folder),
             source,
             files: Vec::new(),
         }
@@ -197,7 +207,8 @@ impl<'a> Facts<'a> {
     }
 
     /// The first line of the application's sources that holds one of these signs. Programs and scripts
-    /// that are there for migrations alone do not count, unless another source imports them.
+    /// that are there for migrations alone do not count, unless another source imports them. A member's path of
+    /// what lies in the application leads out of its folder.
     pub(crate) fn at_start(&self, globs: &[&str], signs: &[&str]) -> Option<Evidence> {
         let files = self.searched(globs);
         let own = files.chunks(BATCH).find_map(|batch| {
@@ -217,7 +228,15 @@ impl<'a> Facts<'a> {
                 Some(Evidence::new(*path, format!("line {}", line + 1)))
             })
         });
-        own.or_else(|| self.app?.at_start(globs, signs))
+        own.or_else(|| {
+            let sign = self.app?.at_start(globs, signs)?;
+            Some(Evidence { path: join(&self.to_app, &sign.path), ..sign })
+        })
+    }
+
+    /// A path for people: a member's from the root of the workspace.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        normal(&join(&self.folder, path))
     }
 
     /// Sources that match one of the globs, as many as are searched.
@@ -286,20 +305,68 @@ impl<'a> Facts<'a> {
         Some(place.clone())
     }
 
-    /// The command lines that start the application, and the settings' build command, with their places.
+    /// The command lines that start the application, the scripts that these call, and the settings' build
+    /// command, with their places.
     fn lines(&self) -> Vec<(String, String)> {
-        let package = self.package.as_ref().filter(|_| self.ecosystem == "node");
-        let scripts = ["start", "prestart", "start:prod"];
-        let script =
-            |name: &str| Some((format!("scripts.{name}"), package?.script(name)?.to_owned()));
-        let entry =
-            |entry: &Entry| (format!("{} of the Procfile", entry.name), entry.command.clone());
-        let run = self.settings.run.command.clone().map(|line| ("run.command".to_owned(), line));
+        let mut lines = self.started();
+        if let Some(package) = &self.package {
+            let mut all = Vec::new();
+            for (place, line) in &lines {
+                follow(package, place, line, &mut all);
+            }
+            lines.extend(all);
+        }
         let build = self.settings.build.command.clone();
-        let build = build.map(|line| ("build.command".to_owned(), line));
-        let lines = run.into_iter().chain(build);
-        let lines = lines.chain(self.procfile.iter().map(entry));
-        lines.chain(scripts.into_iter().filter_map(script)).collect()
+        lines.extend(build.map(|line| ("build.command".to_owned(), line)));
+        lines
+    }
+
+    /// The command lines of the processes: those that were declared, else the start script that the builder
+    /// takes.
+    fn started(&self) -> Vec<(String, String)> {
+        let declared = Declared::of(&self.settings, &self.procfile);
+        let web = declared.web.as_ref().map(|(line, file, sign)| {
+            let key = sign.split(':').next().unwrap_or(file);
+            let from_procfile = *file == procfile::FILE;
+            let place = if from_procfile { format!("web of the {file}") } else { key.to_owned() };
+            (place, line.clone())
+        });
+        let worker = |(name, line): &(String, String)| {
+            let listed = self.procfile.iter().any(|entry| entry.command == *line);
+            let place = if listed {
+                format!("{name} of the Procfile")
+            } else {
+                format!("run.processes.{name}")
+            };
+            (place, line.clone())
+        };
+        let scripted = web.is_none() && !declared.only_workers && self.starts_a_script;
+        let package = self.package.as_ref().filter(|_| scripted && self.ecosystem == "node");
+        let start = package.and_then(|json| scripts::starting(json, &|path| self.text(path)));
+        let names = start.map(|name| [name.to_owned(), format!("pre{name}")]);
+        let script =
+            |name: String| Some((format!("scripts.{name}"), package?.script(&name)?.to_owned()));
+        let workers = declared.workers.iter().map(worker);
+        web.into_iter()
+            .chain(workers)
+            .chain(names.into_iter().flatten().filter_map(script))
+            .collect()
+    }
+}
+
+/// Adds the scripts that a line calls, and those that these call, each once.
+fn follow(package: &PackageJson, place: &str, line: &str, all: &mut Vec<(String, String)>) {
+    for name in scripts::called(package, line) {
+        for name in [format!("pre{name}"), name.to_owned()] {
+            let there = format!("scripts.{name}, which {place} calls,");
+            let Some(line) = package.script(&name) else {
+                continue;
+            };
+            if !all.iter().any(|(known, _)| *known == there) {
+                all.push((there, line.to_owned()));
+                follow(package, place, line, all);
+            }
+        }
     }
 }
 
@@ -307,6 +374,11 @@ impl<'a> Facts<'a> {
 fn runs(line: &str, signs: &[&str]) -> bool {
     let bare = without_flags(line);
     signs.iter().any(|sign| line.contains(sign) || bare.contains(sign))
+}
+
+/// Whether the builder says that the server is one that its framework made, whatever the start script says.
+fn starts_otherwise(sign: &Evidence) -> bool {
+    sign.detail == scripts::STANDALONE || sign.detail.starts_with(scripts::BUILT_BY_NX)
 }
 
 /// The files that name an ecosystem's dependencies.

@@ -40,7 +40,7 @@ pub(crate) fn found(
         };
         let folder = join(&workspace.folder, dir);
         let source = Source::below(&folder);
-        let mut member = Facts::member(app, dir, &source, package);
+        let mut member = Facts::member(app, inner, dir, &source, package);
         let found = tools::of_member(&mut member)?;
         let there = in_image(ctx, chosen, &folder);
         all.extend(found.into_iter().map(|migration| within(migration, &folder, &there)));
@@ -67,7 +67,7 @@ fn within(mut migration: Migration, folder: &str, there: &str) -> Migration {
         );
         leave(&mut migration, &why);
     }
-    let path = |sign: Evidence| Evidence { path: join(folder, &sign.path), ..sign };
+    let path = |sign: Evidence| Evidence { path: normal(&join(folder, &sign.path)), ..sign };
     migration.evidence = migration.evidence.into_iter().map(path).collect();
     there.clone_into(&mut migration.cwd);
     let argv = WITHIN.map(str::to_owned).into_iter();

@@ -175,7 +175,7 @@ impl Tool {
         if !self.signs.is_empty()
             && let Some(sign) = facts.at_start(self.sources, self.signs)
         {
-            let place = format!("{}, {}", sign.path, sign.detail);
+            let place = format!("{}, {}", facts.shown(&sign.path), sign.detail);
             found.evidence.push(sign);
             return found.leave(format!("the application does it itself at its start ({place})"));
         }

@@ -44,6 +44,9 @@ fn build_script(facts: &Facts) -> &str {
     facts.settings.build.command.as_deref().or(facts.script("build")).unwrap_or_default()
 }
 
+/// What starts a Next.js server that is not cut down.
+pub(crate) const NEXT_START: &str = "next start -H 0.0.0.0 -p \"$PORT\"";
+
 pub(crate) fn next(facts: &Facts) -> Answer {
     let exports = build_script(facts).contains("next export");
     match config::next_output(facts).as_deref() {
@@ -54,7 +57,7 @@ pub(crate) fn next(facts: &Facts) -> Answer {
         }
         Some("standalone") => Answer::Standalone,
         _ if exports => files("out", None),
-        _ => server("next start -H 0.0.0.0 -p \"$PORT\""),
+        _ => server(NEXT_START),
     }
 }
 

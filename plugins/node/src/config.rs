@@ -6,7 +6,8 @@ pub(crate) use windlass_plugin_common::paths::normal;
 
 use crate::facts::Facts;
 
-const NEXT: [&str; 4] = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
+const NEXT: [&str; 5] =
+    ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.mts", "next.config.cjs"];
 const VITE: [&str; 6] = [
     "vite.config.ts",
     "vite.config.js",

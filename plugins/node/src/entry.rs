@@ -29,6 +29,11 @@ const SOURCES: [&str; 12] = [
 /// The file that imports a package, among the started one and those that it imports itself: `None` if
 /// none could be read, `Some(None)` if none of them does.
 pub(crate) fn imports(facts: &Facts, line: &str, package: &str) -> Option<Option<String>> {
+    any(facts, line, |text| names(text, package))
+}
+
+/// The file whose text is as asked, in the same way.
+pub(crate) fn any(facts: &Facts, line: &str, is: impl Fn(&str) -> bool) -> Option<Option<String>> {
     let words = line.split_whitespace().map(|word| normal(word.trim_matches(['"', '\''])));
     let mut next: Vec<String> = words.filter(|word| facts.has(word) && is_code(word)).collect();
     if next.is_empty() {
@@ -46,7 +51,7 @@ pub(crate) fn imports(facts: &Facts, line: &str, package: &str) -> Option<Option
                 continue;
             }
             read = true;
-            if names(&text, package) {
+            if is(&text) {
                 return Some(Some(file));
             }
             further.extend(relative(&file, &text));

@@ -13,6 +13,7 @@ use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, PluginError, Source, Toolchain};
 
 use crate::config::normal;
+use crate::start;
 
 /// Folders below the application that are listed.
 const DEPTH: u32 = 2;
@@ -98,6 +99,7 @@ impl Facts {
             facts.place = Place { dir, root: above.folder.clone(), whole: true };
             facts.workspace = Some(Rc::new(above));
         }
+        facts.look_through();
         Ok(facts)
     }
 
@@ -109,6 +111,7 @@ impl Facts {
         let mut facts = Self::of(ctx, &join(&ctx.app_dir, dir))?;
         facts.place = Place { dir: dir.to_owned(), root: String::new(), whole: false };
         facts.workspace.clone_from(&self.workspace);
+        facts.look_through();
         Ok(facts)
     }
 
@@ -121,7 +124,20 @@ impl Facts {
         let mut facts = Self::of(ctx, &folder)?;
         facts.place = Place { dir: folder.clone(), root: folder, whole: true };
         facts.workspace.clone_from(&self.workspace);
+        facts.look_through();
         Ok(facts)
+    }
+
+    /// Takes the package managers out of the declared command lines.
+    fn look_through(&mut self) {
+        let mut declared = self.declared.clone();
+        if let Some((line, ..)) = &mut declared.web {
+            *line = start::declared(self, line);
+        }
+        for (_, line) in &mut declared.workers {
+            *line = start::declared(self, line);
+        }
+        self.declared = declared;
     }
 
     fn of(ctx: &Context, folder: &str) -> Result<Self, PluginError> {

@@ -1,7 +1,9 @@
 //! What kind of Node.js application it is: a server, or a static tree that a build leaves.
 
+use windlass_plugin_common::{migrations, scripts};
 use windlass_sdk::{Detection, NearMiss, PluginError};
 
+use crate::answers;
 use crate::catalog::{self, Answer, Framework, Leaves};
 use crate::config;
 use crate::entry;
@@ -99,7 +101,8 @@ fn declares(facts: &Facts) -> bool {
 fn own_start(facts: &Facts, row: &Framework) -> Option<Start> {
     let own = start::script(facts).filter(|start| !start::serves_files(&start.line))?;
     let tool = row.build.split_whitespace().next();
-    let last = own.line.rsplit("&&").next().unwrap_or_default();
+    // A line that cannot be taken apart is run as it is.
+    let last = start::apart(&own.line).map(|(_, last)| last).unwrap_or_default();
     let usual = tool.is_some() && tool != Some("node") && start::first_program(last) == tool;
     // It is meant to be run in the folder that the build makes.
     let inside =
@@ -153,14 +156,20 @@ fn answered(
             let detection = detection.evidence("package.json", built_by(facts, row));
             Ok(decision(detection, Shape::Tree(Tree { output, page })))
         }
+        Answer::Standalone if runs_more(facts) => {
+            let start = Start::framed(facts, answers::NEXT_START);
+            let mut detection = detection;
+            detection.evidence.push(start.evidence.clone());
+            Ok(decision(detection, Shape::Server(Some(start))))
+        }
         Answer::Standalone => {
             let file = config::next_file(facts).unwrap_or_default();
-            let detection = detection.evidence(file, "output: \"standalone\"");
+            let detection = detection.evidence(file, scripts::STANDALONE);
             Ok(decision(detection, Shape::Standalone))
         }
         Answer::Server(line) if line.is_empty() => plain(facts, Some((row, package))),
         Answer::Server(line) => {
-            let start = Start::usual(&line, "no start command of its own");
+            let start = Start::framed(facts, &line);
             let mut detection = detection;
             detection.evidence.push(start.evidence.clone());
             Ok(decision(detection, Shape::Server(Some(start))))
@@ -173,6 +182,13 @@ fn answered(
             Ok(decision(detection.refuse(refusal), Shape::Server(None)))
         }
     }
+}
+
+/// Whether the start script does more before the server than to migrate: a server that is cut down to what it
+/// needs may not have what that takes.
+fn runs_more(facts: &Facts) -> bool {
+    let frame = start::frame(facts);
+    frame.is_some_and(|frame| frame.before.iter().any(|command| !migrations::applies(command)))
 }
 
 /// The detection of a framework of the catalog.
@@ -200,12 +216,12 @@ fn built_by(facts: &Facts, row: &Framework) -> String {
     }
 }
 
-/// The script that builds: `build`, or the one that runs the framework's own command.
+/// The script that builds: `build` and its like on other platforms, or the one that runs the framework's own command.
 pub(crate) fn build_script(facts: &Facts, row: &Framework) -> Option<(String, String)> {
     let package = facts.package.as_ref()?;
     let owned = |(name, line): (&str, &str)| (name.to_owned(), line.to_owned());
-    if let Some(line) = package.script("build") {
-        return Some(owned(("build", line)));
+    if let Some(name) = scripts::building(package) {
+        return Some(owned((name, package.script(name)?)));
     }
     let runs = |(_, line): &(&str, &str)| row.build.contains(' ') && line.starts_with(row.build);
     package.scripts().find(runs).map(owned)

@@ -1,7 +1,7 @@
 //! The Node.js plugin: what kind of Node.js application it is, and how it is built.
 //!
 //! Reading order: `facts` and `workspace` (what is known), `catalog` and `answers` (the frameworks),
-//! `framework` (what it is), `choose` (which one of a monorepo), `start` (how it starts), `version`,
+//! `framework` (what it is), `choose` (which one of a monorepo), `start` (how it starts), `listening`, `version`,
 //! `manager`, `native`, `migrating`, `plan`.
 
 mod answers;
@@ -11,6 +11,7 @@ mod config;
 mod entry;
 mod facts;
 mod framework;
+mod listening;
 mod manager;
 mod migrating;
 mod native;

@@ -197,8 +197,9 @@ impl Manager {
         Some(self.installing(Run::new(words.iter().copied())).network())
     }
 
-    /// Removes from a workspace of pnpm what only the build needed, and what other members need: an installation
-    /// without it, over the one that is there. What packages compiled or generated in their folders stays.
+    /// Removes from a workspace of pnpm the development dependencies that nothing at run time needs, and what only
+    /// other members need: an installation without them, over the one that is there. What packages compiled or
+    /// generated in their folders stays.
     fn prune_members(&self, facts: &Facts) -> Option<Run> {
         self.lock?;
         let all = || ["pnpm", "install", "--frozen-lockfile", "--prod"].map(str::to_owned).to_vec();

@@ -1,6 +1,7 @@
 //! Projects of Nx that have a `project.json` instead of a package.json: what their `build` target leaves.
 
 use serde_json::Value;
+use windlass_plugin_common::scripts;
 use windlass_sdk::Detection;
 
 use crate::config::normal;
@@ -32,7 +33,7 @@ pub(crate) fn decide(root: &Facts, dir: &str) -> Option<Decision> {
         .supersedes("static")
         .evidence(file, format!("targets.build.executor: {executor}"));
     let shape = match kind.filter(|_| application)? {
-        Kind::Server(line) => Shape::Server(Some(Start::usual(&line, "nx builds it"))),
+        Kind::Server(line) => Shape::Server(Some(Start::usual(&line, scripts::BUILT_BY_NX))),
         Kind::Tree(output) => Shape::Tree(Tree { output, page: Some("index.html".to_owned()) }),
     };
     Some(Decision { detection, shape, framework: None, project: Some(name) })

@@ -12,12 +12,13 @@ use windlass_sdk::config::Migrate;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
 
-use crate::answers;
 use crate::facts::{Facts, join};
 use crate::framework::{Decision, Shape, Tree};
+use crate::listening;
 use crate::manager::{self, Kind, Manager};
 use crate::native::{self, Native};
 use crate::start::{self, Start};
+use crate::{answers, config};
 use crate::{steps, version};
 
 /// Nobody's telemetry, no questions, no advertisements in the log, and no compiled code of the package manager
@@ -124,7 +125,8 @@ impl<'a> Planner<'a> {
         let app = if builds {
             let deps = self.dependencies(plan, false, &self.native.build);
             let build = self.build(plan, &deps);
-            let contained = line == SELF_CONTAINED && self.declared().workers.is_empty();
+            let contained = start::without_variables(&line) == SELF_CONTAINED
+                && self.declared().workers.is_empty();
             let needs_tools = migrates || self.migrates();
             if contained {
                 if needs_tools {
@@ -155,12 +157,24 @@ impl<'a> Planner<'a> {
             }
         };
         plan.outputs.insert(0, self.image(OUTPUT_APP, &app, &self.facts.place.app()));
-        let port = start::fixed_port(self.facts, &line);
+        let port = listening::fixed_port(self.facts, &line);
+        if let Some(file) = listening::on_loopback(self.facts, &line) {
+            log::warn(format!(
+                "{file} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0"
+            ));
+        }
         if let Some((port, sign)) = port.as_ref().filter(|_| self.declared().port.is_none()) {
             log::info(format!("the port is {port}: {} {}", sign.path, sign.detail));
         }
         let argv = start.map(|start| start.argv.clone());
-        plan.processes = self.declared().processes(argv, port.map(|(port, _)| port));
+        let bot = start.filter(|_| port.is_none() && self.decision.detection.id == "node");
+        let bot = bot.filter(|start| listening::is_bot(self.facts, &start.line));
+        plan.processes = match bot {
+            Some(start) => {
+                self.declared().clone().with_worker(Some(&start.line)).processes(None, None)
+            }
+            None => self.declared().processes(argv, port.map(|(port, _)| port)),
+        };
         Ok(())
     }
 
@@ -334,6 +348,14 @@ impl<'a> Planner<'a> {
             all.map(str::to_owned).find(|name| !packages().any(|one| one.depends_on(name)))
         };
         let needed = workers.chain([line]).find_map(needs);
+        if needed.is_none() && self.configured_in_typescript() {
+            log::warn(
+                "Next.js reads its TypeScript configuration when it starts, and typescript is a \
+                 development dependency, so all of them are kept: move typescript to \"dependencies\", or \
+                 set output: \"standalone\", for a smaller image",
+            );
+            return true;
+        }
         if let Some(needed) = &needed {
             log::warn(format!(
                 "the start command needs {needed}, which is a development dependency, so all of \
@@ -341,6 +363,20 @@ impl<'a> Planner<'a> {
             ));
         }
         needed.is_some()
+    }
+
+    /// Whether a Next.js server reads a configuration in TypeScript with a compiler that is a development
+    /// dependency.
+    fn configured_in_typescript(&self) -> bool {
+        let next = self.decision.framework.is_some_and(|row| row.id == "nextjs");
+        let served = matches!(self.decision.shape, Shape::Server(_));
+        let typed = config::next_file(self.facts).is_some_and(|file| file.ends_with("ts"));
+        let packages = || self.package().into_iter().chain(self.facts.root_package());
+        let compiler = "typescript";
+        next && served
+            && typed
+            && packages().any(|package| package.develops_with(compiler))
+            && !packages().any(|package| package.depends_on(compiler))
     }
 
     /// Whether any tool for migrations is in use.

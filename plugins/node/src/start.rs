@@ -3,6 +3,9 @@
 
 use windlass_plugin_common::command;
 use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::scripts::{self, SELECTORS, program};
+pub(crate) use windlass_plugin_common::scripts::{first_program, is_for_development};
+use windlass_plugin_common::workspace::Workspace;
 use windlass_sdk::Evidence;
 
 use crate::facts::{Facts, join};
@@ -18,17 +21,144 @@ pub(crate) struct Start {
     pub(crate) evidence: Evidence,
     /// How sure it makes that this is an application and no library.
     pub(crate) confidence: u8,
+    /// Whether it is a script of the application's own, which may come with what it runs; else the
+    /// framework's line or an entry file.
+    pub(crate) scripted: bool,
 }
 
 impl Start {
     /// A framework's usual line.
     pub(crate) fn usual(line: &str, why: &str) -> Self {
         let evidence = Evidence::new("package.json", format!("{why}: {line} is run"));
-        Self { line: line.to_owned(), argv: command::argv(line), evidence, confidence: 80 }
+        Self {
+            line: line.to_owned(),
+            argv: command::argv(line),
+            evidence,
+            confidence: 80,
+            scripted: false,
+        }
+    }
+
+    /// A framework's usual line, with what the start script runs before it and gives its server.
+    pub(crate) fn framed(facts: &Facts, usual: &str) -> Self {
+        let Some((script, frame)) = script(facts).zip(frame(facts)) else {
+            return Self::usual(usual, "no start command of its own");
+        };
+        let server = frame.around(usual);
+        let line = [&frame.before[..], std::slice::from_ref(&server)].concat().join(" && ");
+        let argv = match frame.before.as_slice() {
+            [] => command::argv(&server),
+            before => {
+                command::shell(&format!("{} && {}", before.join(" && "), command::exec(&server)))
+            }
+        };
+        let evidence = Evidence {
+            detail: format!("{}, run as {line}", script.evidence.detail),
+            ..script.evidence
+        };
+        Self { line, argv, evidence, confidence: 80, scripted: false }
     }
 }
 
-const SCRIPTS: [&str; 5] = ["start", "start:prod", "start:production", "serve:prod", "prod"];
+/// What a start script has around a server that is started in another way than it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// The commands before it, its `prestart` among them; none that only builds.
+    pub(crate) before: Vec<String>,
+    /// Variables that are set for it.
+    variables: Vec<String>,
+    /// The words of its command.
+    command: Vec<String>,
+}
+
+/// Variables and flags by which a server is told where to listen: the usual line says it.
+const LISTENING: [&str; 9] =
+    ["PORT", "HOST", "HOSTNAME", "-p", "--port", "-H", "--hostname", "--host", "-l"];
+
+impl Frame {
+    /// The usual line with the variables, and with the arguments if it is the same command.
+    fn around(&self, usual: &str) -> String {
+        let words: Vec<&str> = usual.split_whitespace().collect();
+        let head = words.len().min(2);
+        let same = head == 2 && self.command.iter().take(2).eq(words[..2].iter());
+        let mut arguments: Vec<&str> = Vec::new();
+        let mut given = self.command.iter().skip(2).map(String::as_str).filter(|_| same).peekable();
+        while let Some(word) = given.next() {
+            let flag = word.split('=').next().unwrap_or(word);
+            if !LISTENING.contains(&flag) {
+                arguments.push(word);
+            } else if flag == word {
+                given.next_if(|value| !value.starts_with('-'));
+            }
+        }
+        let variables = self.variables.iter().map(String::as_str);
+        variables.chain(words).chain(arguments).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What the start script has around its last command; `None` without one, or if it cannot be taken apart.
+pub(crate) fn frame(facts: &Facts) -> Option<Frame> {
+    let package = facts.package.as_ref()?;
+    let name = starting(facts)?;
+    let line = behind(facts, package.script(name)?);
+    let (before, last) = apart(&line)?;
+    let hook = package.script(&format!("pre{name}")).map(|line| behind(facts, line));
+    let hook = hook.filter(|line| !scripts::prepares(package, line));
+    let hook: Vec<&str> = hook
+        .iter()
+        .flat_map(|line| match apart(line) {
+            Some((before, last)) => [before, vec![last]].concat(),
+            None => vec![line.as_str()],
+        })
+        .collect();
+    let commands = hook.into_iter().chain(before);
+    let kept = commands.filter(|command| !scripts::prepares(package, command));
+    // The commands of AdonisJS are compiled into the folder that its script is meant for.
+    let kept = kept.filter(|command| *command != "cd build");
+    let kept = kept.map(|command| command.replace("node ace ", "node build/ace "));
+    let mut frame = Frame { before: kept.collect(), ..Frame::default() };
+    let wrapper = |word: &&str| matches!(*word, "npx" | "cross-env" | "env" | "exec");
+    for word in last.split_whitespace().filter(|word| !wrapper(word)) {
+        let variable = word.split_once('=').map(|(name, _)| name);
+        match variable.filter(|_| frame.command.is_empty()) {
+            Some(name) if LISTENING.contains(&name) => {}
+            Some(_) => frame.variables.push(word.to_owned()),
+            None => frame.command.push(word.to_owned()),
+        }
+    }
+    Some(frame)
+}
+
+/// The commands of a line before its last, and that; `None` where one of them is only a part of another.
+pub(crate) fn apart(line: &str) -> Option<(Vec<&str>, &str)> {
+    let whole = |command: &&str| {
+        let even = |quote| command.matches(quote).count() % 2 == 0;
+        even('"') && even('\'') && command.matches('(').count() == command.matches(')').count()
+    };
+    let mut all: Vec<&str> = line.split("&&").map(str::trim).collect();
+    let last = all.pop()?;
+    (all.iter().all(whole) && whole(&last)).then_some((all, last))
+}
+
+/// A line without the variables that are set before its program.
+pub(crate) fn without_variables(line: &str) -> String {
+    let set = |word: &&str| word.contains('=');
+    line.split_whitespace().skip_while(set).collect::<Vec<_>>().join(" ")
+}
+
+/// The name of the script that starts.
+fn starting(facts: &Facts) -> Option<&'static str> {
+    scripts::starting(facts.package.as_ref()?, &|path| facts.text(path))
+}
+
+/// A line with what is behind the scripts that it calls.
+fn behind(facts: &Facts, line: &str) -> String {
+    match &facts.package {
+        Some(package) => scripts::behind(package, line, &|path| facts.text(path)),
+        None => line.to_owned(),
+    }
+}
+
 const ENTRIES: [&str; 16] = [
     "server.js",
     "index.js",
@@ -56,72 +186,6 @@ const TYPED: [&str; 8] = [
     "src/index.ts",
     "src/app.ts",
     "src/main.ts",
-];
-/// Commands that rebuild on every change, or test: for the author's machine.
-const DEVELOPMENT: [&str; 45] = [
-    "vite",
-    "react-scripts",
-    "craco",
-    "live-server",
-    "ng",
-    "astro",
-    "gatsby",
-    "docusaurus",
-    "docusaurus-start",
-    "eleventy",
-    "webpack-dev-server",
-    "webpack",
-    "parcel",
-    "vue-cli-service",
-    "browser-sync",
-    "lite-server",
-    "ember",
-    "snowpack",
-    "expo",
-    "sanity",
-    "stencil",
-    "nest",
-    "vuepress",
-    "vitepress",
-    "hexo",
-    "preact",
-    "ionic",
-    "react-native",
-    "electron",
-    "electron-forge",
-    "rollup",
-    "tsc",
-    "tsup",
-    "tsdx",
-    "microbundle",
-    "storybook",
-    "start-storybook",
-    "jest",
-    "vitest",
-    "mocha",
-    "gulp",
-    "grunt",
-    "wrangler",
-    "ts-node-dev",
-    "tsnd",
-];
-/// The same, told by more than their program.
-const DEVELOPING: [&str; 15] = [
-    "next dev",
-    "nuxt dev",
-    "nuxi dev",
-    "nuxt preview",
-    "nuxi preview",
-    "nx serve",
-    "nx run",
-    "turbo dev",
-    "turbo run dev",
-    "remix dev",
-    "remix vite:dev",
-    "react-router dev",
-    "vinxi dev",
-    "strapi develop",
-    "hydrogen dev",
 ];
 /// Commands that serve a folder of files.
 const FILE_SERVERS: [&str; 3] = ["serve", "http-server", "sirv"];
@@ -152,10 +216,6 @@ const FOREIGN: [&str; 22] = [
 ];
 /// Programs that run scripts or packages.
 const MANAGERS: [&str; 9] = ["npm", "pnpm", "yarn", "bun", "npx", "bunx", "turbo", "nx", "lerna"];
-/// Behind these stands a member of the workspace.
-const SELECTORS: [&str; 9] =
-    ["-w", "--workspace", "--filter", "-F", "--scope", "--prefix", "--dir", "-C", "--cwd"];
-
 /// The start script, or the entry file; `None` when the application shows no way to start.
 pub(crate) fn find(facts: &Facts) -> Option<Start> {
     script(facts).or_else(|| entry(facts))
@@ -164,19 +224,45 @@ pub(crate) fn find(facts: &Facts) -> Option<Start> {
 /// The start script.
 pub(crate) fn script(facts: &Facts) -> Option<Start> {
     let package = facts.package.as_ref()?;
-    let resolved = |name: &str| package.script(name).map(|line| resolve_all(facts, package, line));
-    let usable = |name: &&&str| resolved(name).is_some_and(|line| !is_for_development(&line));
-    let known = |name: &&&str| package.script(name).is_some();
-    let name = SCRIPTS.iter().find(usable).or_else(|| SCRIPTS.iter().find(known))?;
-    let line = resolved(name)?;
+    let name = starting(facts)?;
+    let line = behind(facts, package.script(name)?);
     let before = package.script(&format!("pre{name}"));
-    let before = before.filter(|line| !is_build(package, line)).map(|line| resolve(package, line));
-    let argv = match before {
+    let before = before.filter(|line| !scripts::is_build(package, line));
+    let argv = match before.map(|line| behind(facts, line)) {
         None => command::argv(&line),
         Some(before) => command::shell(&format!("{before} && {}", command::exec(&line))),
     };
     let evidence = Evidence::new("package.json", format!("scripts.{name}: {line}"));
-    Some(Start { line, argv, evidence, confidence: 80 })
+    Some(Start { line, argv, evidence, confidence: 80, scripted: true })
+}
+
+/// A declared command line without the package manager in front of it: as the first process that would keep
+/// the signals to itself.
+pub(crate) fn declared(facts: &Facts, line: &str) -> String {
+    let member = facts.workspace.as_ref().and_then(|workspace| of_member(facts, workspace, line));
+    member.unwrap_or_else(|| behind(facts, line))
+}
+
+/// `pnpm --filter @x/api start`, as it is run in the folder of that member.
+fn of_member(facts: &Facts, workspace: &Workspace, line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split([' ', '=']).filter(|word| !word.is_empty()).collect();
+    let (manager, rest) = words.split_first()?;
+    if !MANAGERS[..4].contains(manager) || !scripts::is_chain(line) || line.contains("&&") {
+        return None;
+    }
+    let at = rest.iter().position(|word| SELECTORS.contains(word) || *word == "workspace")?;
+    let dir = workspace.find(rest.get(at + 1)?)?;
+    let package = workspace.members.get(dir)?.package.as_ref()?;
+    let mut others = rest[..at].iter().chain(rest.get(at + 2..)?);
+    let name = others.find(|word| !matches!(**word, "run" | "run-script"))?;
+    let arguments = others.copied().filter(|word| *word != "--");
+    package.script(name)?;
+    let called = ["npm", "run", name].into_iter().chain(arguments).collect::<Vec<_>>().join(" ");
+    let text = |path: &str| workspace.source.text(&join(dir, path)).ok().flatten();
+    let behind = scripts::behind(package, &called, &text);
+    let inside = facts.place.inner() == dir;
+    let plain = !behind.starts_with("npm ") && scripts::is_chain(&behind);
+    plain.then(|| if inside { behind.clone() } else { format!("cd {dir} && {behind}") })
 }
 
 /// The member of the workspace that the start script hands over to.
@@ -207,69 +293,11 @@ pub(crate) fn delegate(facts: &Facts) -> Option<String> {
     workspace.find(selected).map(str::to_owned)
 }
 
-/// Whether a command only builds what the build step has built.
-fn is_build(package: &PackageJson, line: &str) -> bool {
-    let build = package.script("build");
-    build.is_some() && (build == Some(line) || build == Some(resolve(package, line).as_str()))
-}
-
-/// A line whose commands are looked through one by one; those that only build again are left out.
-fn resolve_all(facts: &Facts, package: &PackageJson, line: &str) -> String {
-    if line.contains(['"', '\'', '(', '|', ';']) {
-        return resolve(package, line);
-    }
-    let mut below: Option<PackageJson> = None;
-    let mut commands: Vec<String> = Vec::new();
-    let all: Vec<&str> = line.split("&&").map(str::trim).collect();
-    for (n, command) in all.iter().enumerate() {
-        if let Some(folder) = command.strip_prefix("cd ") {
-            let file = join(&crate::config::normal(folder), "package.json");
-            below = facts.text(&file).and_then(|text| PackageJson::parse(&text).ok());
-        }
-        let here = below.as_ref().unwrap_or(package);
-        let again = n + 1 < all.len() && is_build(here, command);
-        let resolved = resolve(here, command);
-        commands.extend((!again).then_some(resolved));
-    }
-    commands.join(" && ")
-}
-
-/// `npm run serve` → the command of the script `serve`: npm as the first process would keep the
-/// signals to itself.
-fn resolve(package: &PackageJson, line: &str) -> String {
-    let mut line = line.trim().to_owned();
-    for _ in 0..5 {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (name, rest) = match &words[..] {
-            ["npm" | "pnpm" | "bun", "run" | "run-script", name, rest @ ..]
-            | ["yarn", "run", name, rest @ ..] => (*name, rest),
-            ["npm" | "pnpm" | "yarn", "exec", rest @ ..] | ["npx" | "bunx", rest @ ..] => {
-                let rest = if rest.first() == Some(&"--") { &rest[1..] } else { rest };
-                if rest.is_empty() || rest[0].starts_with('-') {
-                    break;
-                }
-                line = rest.join(" ");
-                continue;
-            }
-            ["npm" | "pnpm" | "yarn" | "bun", name, rest @ ..] => (*name, rest),
-            _ => break,
-        };
-        match package.script(name).filter(|_| !name.contains('.')) {
-            Some(next) => {
-                let rest = if rest.first() == Some(&"--") { &rest[1..] } else { rest };
-                line = [&[next], rest].concat().join(" ");
-            }
-            None => break,
-        }
-    }
-    line
-}
-
 /// The entry file: `main`, or one of the usual names.
 fn entry(facts: &Facts) -> Option<Start> {
     let package = facts.package.as_ref()?;
     let main = package.main().filter(|main| main.contains('.') && !main.ends_with(".json"));
-    let main = main.filter(|main| facts.has(main) || package.script("build").is_some());
+    let main = main.filter(|main| facts.has(main) || scripts::building(package).is_some());
     let file =
         main.or_else(|| facts.first(&ENTRIES)).or_else(|| typed(facts).map(|(_, file)| file))?;
     let text = facts.text(file).unwrap_or_default();
@@ -284,7 +312,7 @@ fn entry(facts: &Facts) -> Option<Start> {
         if runs_on_bun(facts) { "bun" } else { ts.map_or("node", |(program, _)| program) };
     let line = format!("{program} {file}");
     let evidence = Evidence::new("package.json", key);
-    Some(Start { argv: command::argv(&line), line, evidence, confidence })
+    Some(Start { argv: command::argv(&line), line, evidence, confidence, scripted: false })
 }
 
 /// The tool that runs TypeScript, and the entry file.
@@ -327,10 +355,10 @@ pub(crate) fn bare_entry(facts: &Facts) -> Option<Start> {
     };
     let line = format!("node {file}");
     let evidence = Evidence::new(file, detail);
-    Some(Start { argv: command::argv(&line), line, evidence, confidence })
+    Some(Start { argv: command::argv(&line), line, evidence, confidence, scripted: false })
 }
 
-fn opens_a_port(text: &str) -> bool {
+pub(crate) fn opens_a_port(text: &str) -> bool {
     [".listen(", "createServer(", "serve("].iter().any(|sign| text.contains(sign))
 }
 
@@ -347,26 +375,9 @@ pub(crate) fn serves_files(line: &str) -> bool {
     is_for_development(line) || first_program(line).is_some_and(|it| FILE_SERVERS.contains(&it))
 }
 
-/// Whether a command is a development server.
-pub(crate) fn is_for_development(line: &str) -> bool {
-    let last = line.rsplit("&&").next().unwrap_or(line);
-    let first = first_program(last).is_some_and(|first| DEVELOPMENT.contains(&first));
-    first || DEVELOPING.iter().any(|command| line.contains(command))
-}
-
 /// The program of another language that a command starts.
 pub(crate) fn foreign(line: &str) -> Option<&str> {
     first_program(line).filter(|first| FOREIGN.contains(first))
-}
-
-/// The program that a command starts.
-pub(crate) fn first_program(line: &str) -> Option<&str> {
-    let mut words = line.split_whitespace().filter(|word| !word.contains('=')).map(program);
-    words.find(|word| !matches!(*word, "npx" | "cross-env" | "env" | "exec"))
-}
-
-fn program(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or(word)
 }
 
 /// The development dependency that a start command needs, so that it must not be removed.
@@ -379,6 +390,7 @@ pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Opt
         "@babel/node" => "babel-node".to_owned(),
         "@shopify/cli" => "shopify".to_owned(),
         "sirv-cli" => "sirv".to_owned(),
+        "pm2" => "pm2-runtime".to_owned(),
         other => program(other).to_owned(),
     };
     let needed = |name: &&str| {
@@ -390,27 +402,4 @@ pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Opt
         .dev_dependencies()
         .filter(|name| !package.depends_on(name) && !name.starts_with("@types/"));
     own.find(needed)
-}
-
-/// The port that the application insists on: in its start command, or written into its entry file.
-pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
-    let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || c == '=').collect();
-    let flag = |pair: &[&str]| {
-        matches!(pair[0], "--port" | "-p" | "-l" | "PORT").then(|| pair[1].parse().ok()).flatten()
-    };
-    if let Some(port) = words.windows(2).find_map(flag) {
-        return Some((
-            port,
-            Evidence::new("package.json", format!("{line:?} names the port {port}")),
-        ));
-    }
-    let file = words.iter().find(|word| facts.has(word) && word.contains(".js"))?;
-    let text = facts.text(file)?;
-    if text.contains("PORT") {
-        return None;
-    }
-    let after = text.split(".listen(").nth(1)?;
-    let digits: String = after.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    let port = digits.parse().ok()?;
-    Some((port, Evidence::new(*file, format!("listens on {port}, and does not read PORT"))))
 }

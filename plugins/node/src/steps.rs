@@ -2,6 +2,7 @@
 //! application itself.
 
 use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::scripts;
 use windlass_sdk::plan::Run;
 
 use crate::answers;
@@ -100,7 +101,7 @@ fn parts<'f>(facts: &'f Facts, decision: &Decision, manager: &Manager) -> Vec<Pa
     let inner = facts.place.inner();
     let own = match decision.framework {
         Some(row) => framework::build_script(facts, row).map(|(name, _)| name),
-        None => facts.script("build").map(|_| "build".to_owned()),
+        None => facts.package.as_ref().and_then(scripts::building).map(str::to_owned),
     };
     let needed = facts.packages().into_iter().filter(|(dir, _)| !dir.is_empty() && *dir != inner);
     let needed = needed.filter(|(_, package)| package.script("build").is_some());
@@ -167,7 +168,7 @@ fn fallback(decision: &Decision) -> Option<Run> {
 /// Whether the start command is the framework's usual one, which needs the build.
 fn is_usual(decision: &Decision) -> bool {
     match &decision.shape {
-        Shape::Server(Some(start)) => !start.evidence.detail.starts_with("scripts."),
+        Shape::Server(Some(start)) => !start.scripted,
         _ => true,
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Facts<'a> {
     /// Why composer.json does not read.
     pub(crate) broken: Option<PluginError>,
     pub(crate) declared: Declared,
+    /// The file that names the folder of `build.output`.
+    pub(crate) output_file: Option<&'static str>,
     pub(crate) source: &'a Source,
     pub(crate) variables: &'a [String],
     pub(crate) previous: &'a [Toolchain],
@@ -63,6 +65,7 @@ impl<'a> Facts<'a> {
             composer,
             broken,
             declared,
+            output_file: settings::output_file(ctx, source)?,
             source,
             variables: &ctx.variable_names,
             previous: &ctx.previous_toolchains,
@@ -78,6 +81,18 @@ impl<'a> Facts<'a> {
     /// What composer.json asks of a package.
     pub(crate) fn requires(&self, package: &str) -> Option<&str> {
         self.composer.as_ref()?.requires(package)
+    }
+
+    /// Whether there is anything of PHP that a folder of `build.output` could be served with: a manifest, or
+    /// scripts in it or in the application's own folder. Every kind of site names such a folder.
+    pub(crate) fn has_php(&self, output: &str) -> bool {
+        let inside = |path: &String| {
+            let below = output.is_empty() || path.starts_with(&format!("{output}/"));
+            path.ends_with(".php") && (below || !path.contains('/'))
+        };
+        self.composer.is_some()
+            || self.files.iter().any(inside)
+            || self.source.is_file(format!("{output}/index.php").trim_start_matches('/'))
     }
 
     /// PHP files directly in a folder; `""` is the application's own.

@@ -163,7 +163,7 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> Result<Decision, Op
             return Ok(decision);
         }
     }
-    plain(facts).map_err(|reason| reason.and_then(miss))
+    plain(facts, forced == Some("php")).map_err(|reason| reason.and_then(miss))
 }
 
 fn found(id: &str, name: &str, confidence: u8) -> Detection {
@@ -261,8 +261,8 @@ fn with_server(
 ) -> Decision {
     if let Some((_, file, sign)) = &facts.declared.web {
         detection = detection.evidence(*file, sign.clone());
-    } else if facts.settings.build.output.is_some() {
-        detection = detection.evidence("windlass.toml", format!("build.output = {root:?}"));
+    } else if let Some(file) = facts.output_file.filter(|_| facts.settings.build.output.is_some()) {
+        detection = detection.evidence(file, format!("the folder {root:?}"));
     } else {
         let index = below(&root, "index.php");
         if facts.has(&index) {
@@ -312,14 +312,15 @@ fn stands_back(facts: &Facts) -> Option<String> {
 }
 
 /// Pages, a script, or what was declared.
-fn plain(facts: &Facts) -> Result<Decision, Option<String>> {
+fn plain(facts: &Facts, asked: bool) -> Result<Decision, Option<String>> {
     let manifest = facts.composer.is_some();
     let sign = |detection: Detection| match manifest {
         true => detection.evidence("composer.json", ""),
         false => detection,
     };
     let root = root_of(facts, &ROOTS).filter(|root| {
-        facts.scripts(root).next().is_some() || facts.settings.build.output.is_some()
+        let named = facts.settings.build.output.is_some();
+        facts.scripts(root).next().is_some() || named && (asked || facts.has_php(root))
     });
     let declared = facts.declared.web.is_some();
     if let Some(root) = root.filter(|root| root != "src" || manifest) {

@@ -257,10 +257,7 @@ impl Planner<'_> {
             Start::Server(_) => Some(self.server()),
             Start::Script(line, true) => line.as_deref().map(command::argv),
             Start::Script(line, false) => {
-                if declared.web.is_none() && declared.workers.is_empty() {
-                    declared.workers.extend(line.clone().map(|line| ("worker".to_owned(), line)));
-                    declared.only_workers = true;
-                }
+                declared = declared.with_worker(line.as_deref());
                 None
             }
         };

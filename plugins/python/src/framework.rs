@@ -148,7 +148,7 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> (Option<Decision>, 
     if forced != Some("python") {
         let wanted = |one: &&Framework| match forced {
             Some(id) if is_own(id) => one.id == id,
-            _ => facts.declares(one.module),
+            _ => facts.declares(one.module) || imports::installed(facts, one.module),
         };
         let declared: Vec<&Framework> = FRAMEWORKS.iter().filter(wanted).collect();
         if let Some((framework, entry)) = entry(facts, &declared) {
@@ -157,7 +157,8 @@ pub(crate) fn decide(facts: &Facts, forced: Option<&str>) -> (Option<Decision>, 
             return (Some(decision), near_misses);
         }
         let client_too = |one: &&&Framework| !matches!(one.id, "aiohttp" | "tornado");
-        near_misses.extend(declared.iter().filter(client_too).map(|one| unused(facts, one)));
+        let named = |one: &&&Framework| client_too(one) && !imports::installed(facts, one.module);
+        near_misses.extend(declared.iter().filter(named).map(|one| unused(facts, one)));
     }
     match script::decide(facts, near_misses.first().map(|miss| miss.id.as_str())) {
         Ok(decision) => (Some(decision), near_misses),

@@ -3,10 +3,13 @@
 use windlass_plugin_common::spelling;
 use windlass_sdk::PluginError;
 
+use crate::code;
 use crate::facts::Facts;
 use crate::framework::FRAMEWORKS;
 use crate::script;
 
+/// Files that are searched for an import.
+const SEARCHED_MAX: usize = 60;
 /// Manifests, as they are spelled.
 const MANIFESTS: [&str; 3] = ["requirements.txt", "pyproject.toml", "Pipfile"];
 /// Modules that come from packages and never with Python, beside those of the frameworks.
@@ -74,6 +77,17 @@ pub(crate) fn unlisted(facts: &Facts) -> bool {
     let build = &facts.settings.build;
     let own = build.install.is_some() || build.command.is_some();
     !own && facts.manifest().or(script::conda_file(facts)).is_none()
+}
+
+/// Whether a file imports a module, and a command of the settings installs what no manifest names: it is taken for
+/// declared.
+pub(crate) fn installed(facts: &Facts, module: &str) -> bool {
+    if facts.settings.build.install.is_none() || facts.manifest().is_some() {
+        return false;
+    }
+    let candidates: Vec<&str> = facts.candidates().into_iter().take(SEARCHED_MAX).collect();
+    facts.source.prefetch(&candidates);
+    candidates.iter().any(|file| code::imports(&facts.text(file), module))
 }
 
 /// A file needs a module, and nothing says what is to be installed.

@@ -70,9 +70,8 @@ pub(crate) fn plan(
 
 fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     let mut declared = facts.declared.clone();
-    if declared.web.is_none() && declared.workers.is_empty() && !decision.web {
-        declared.workers.extend(decision.line.clone().map(|line| ("worker".to_owned(), line)));
-        declared.only_workers = true;
+    if !decision.web {
+        declared = declared.with_worker(decision.line.as_deref());
     }
     let port = match &declared.web {
         Some((line, ..)) => code::port_of(line),
@@ -80,6 +79,13 @@ fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     };
     if let Some(port) = port.filter(|_| declared.port.is_none()) {
         log::info(format!("the port is {port}: it is written into the start command or its file"));
+    }
+    let line = declared.web.as_ref().map(|(line, ..)| line.as_str()).or(decision.line.as_deref());
+    let script = line.filter(|_| !declared.only_workers).and_then(code::script_of);
+    if script.is_some_and(|file| code::on_loopback(&facts.text(file))) {
+        log::warn(
+            "it seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
+        );
     }
     let argv = decision.line.as_deref().map(command::argv);
     plan.processes = declared.processes(argv, port);

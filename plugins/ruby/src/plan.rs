@@ -362,9 +362,8 @@ impl Planner<'_> {
     fn processes(&self, plan: &mut BuildPlan) {
         let mut declared = self.facts.declared.clone();
         let line = self.decision.line.as_deref();
-        if declared.web.is_none() && declared.workers.is_empty() && !self.decision.web {
-            declared.workers.extend(line.map(|line| ("worker".to_owned(), line.to_owned())));
-            declared.only_workers = true;
+        if !self.decision.web {
+            declared = declared.with_worker(line);
         }
         plan.processes = declared.processes(line.map(command::argv), None);
     }

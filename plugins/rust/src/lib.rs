@@ -94,7 +94,10 @@ impl Builder for Rust {
             return Ok(plan::site(&facts, toolchain));
         }
         match program::choose(&facts) {
-            Choice::Built(programs) => Ok(plan::plan(&facts, toolchain, &chosen.id, &programs)),
+            Choice::Built(programs) => {
+                program::say_rest(&facts, &programs);
+                Ok(plan::plan(&facts, toolchain, &chosen.id, &programs))
+            }
             Choice::Several(programs) => Err(several(&programs)),
             Choice::None => Err(no_program(&facts)),
         }

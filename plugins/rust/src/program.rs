@@ -79,8 +79,8 @@ fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
     }
     let among: Vec<&Program> = if serving.is_empty() { programs.iter().collect() } else { serving };
     let names: Vec<&str> = among.iter().map(|program| program.name.as_str()).collect();
-    let project = among.first().map(|program| program.package.as_str()).unwrap_or_default();
-    let project = facts.root.as_ref().and_then(|root| root.package.as_deref()).unwrap_or(project);
+    let root = facts.root.as_ref().and_then(|root| root.package.as_deref());
+    let project = root.or_else(|| only_package(&among)).unwrap_or_default();
     match compiled::likely(&names, project) {
         Some(name) => {
             let one = among.into_iter().find(|program| program.name == name);
@@ -90,6 +90,20 @@ fn main_one(facts: &Facts, programs: &[Program]) -> Choice<Program> {
             Choice::Built(programs.to_vec())
         }
         None => Choice::Several(programs.to_vec()),
+    }
+}
+
+/// The package that all of these belong to. Programs of several packages of a workspace are each called like
+/// their own, which says nothing.
+fn only_package<'a>(programs: &[&'a Program]) -> Option<&'a str> {
+    let first = programs.first()?.package.as_str();
+    programs.iter().all(|program| program.package == first).then_some(first)
+}
+
+/// Says which programs are not run although they could be: see [`programs::say_rest`].
+pub(crate) fn say_rest(facts: &Facts, built: &[Program]) {
+    if facts.declared.web.is_none() {
+        programs::say_rest(&main_ones(facts), built);
     }
 }
 

@@ -50,9 +50,8 @@ pub(crate) fn plan(facts: &Facts, program: &Program) -> BuildPlan {
     plan.outputs.push(layout::image(OUTPUT_APP, &app, env, APP));
     plan.steps.push(app);
     let mut declared = facts.declared.clone();
-    if program.worker && declared.web.is_none() && !declared.only_workers {
-        declared.workers.insert(0, ("worker".to_owned(), program.argv.join(" ")));
-        declared.only_workers = true;
+    if program.worker {
+        declared = declared.with_worker(Some(&program.argv.join(" ")));
     }
     plan.processes = declared.processes(Some(program.argv.clone()), None);
     plan

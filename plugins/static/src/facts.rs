@@ -14,8 +14,8 @@ const ENTRIES_MAX: u32 = 2_000;
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) settings: Settings,
-    /// Whether `build.output` stands in windlass.toml itself.
-    pub(crate) own_output: bool,
+    /// The file that names the folder of `build.output`.
+    pub(crate) output_file: Option<&'static str>,
     pub(crate) others: Others,
     pub(crate) source: &'a Source,
     files: BTreeSet<String>,
@@ -30,7 +30,7 @@ impl<'a> Facts<'a> {
     /// Codes `settings.invalid`, `source.unreadable`.
     pub(crate) fn gather(ctx: &'a Context, source: &'a Source) -> Result<Self, PluginError> {
         let settings = settings::read(ctx, source)?;
-        let own_output = Settings::of(ctx)?.build.output.is_some();
+        let output_file = settings::output_file(ctx, source)?;
         let others = others::read(source);
         let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
         for entry in source.list(&[], 1, ENTRIES_MAX)?.entries {
@@ -40,7 +40,12 @@ impl<'a> Facts<'a> {
             };
         }
         let previous = &ctx.previous_toolchains;
-        Ok(Self { settings, own_output, others, source, files, folders, previous })
+        Ok(Self { settings, output_file, others, source, files, folders, previous })
+    }
+
+    /// Whether `build.output` stands in windlass.toml itself.
+    pub(crate) fn own_output(&self) -> bool {
+        self.output_file == Some(settings::OWN)
     }
 
     /// The files of the folder itself.

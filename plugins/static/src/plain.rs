@@ -58,8 +58,7 @@ pub(crate) fn find(facts: &Facts<'_>, asked: Option<&str>) -> Result<Found, Vec<
         staticfile(&mut plain, &facts.text(STATICFILE));
         found = found.confidence(60).evidence(STATICFILE, "");
     }
-    if facts.settings.build.output.is_some() {
-        let file = if facts.own_output { "windlass.toml" } else { output_file(facts) };
+    if let Some(file) = facts.output_file.filter(|_| facts.settings.build.output.is_some()) {
         found = found.evidence(file, format!("the folder {:?}", plain.root));
     }
     found = found.evidence(inside(&plain.root, "index.html"), "");
@@ -68,13 +67,6 @@ pub(crate) fn find(facts: &Facts<'_>, asked: Option<&str>) -> Result<Found, Vec<
         found = found.evidence(fallback_file(facts), "unknown paths get index.html");
     }
     Ok(Found { detection: found, plain })
-}
-
-fn output_file(facts: &Facts<'_>) -> &'static str {
-    facts
-        .others
-        .get(&windlass_plugin_common::others::Field::Output)
-        .map_or("windlass.toml", |(_, file)| file)
 }
 
 fn fallback_file(facts: &Facts<'_>) -> &'static str {
@@ -160,7 +152,7 @@ fn configured(facts: &Facts<'_>, asked: Option<&str>) -> Option<Result<Found, St
 fn root(facts: &Facts<'_>) -> Option<String> {
     let output = facts.settings.build.output.as_deref().map(folder);
     let committed = |root: &String| facts.has(&inside(root, "index.html"));
-    if let Some(output) = output.filter(|root| facts.own_output || committed(root)) {
+    if let Some(output) = output.filter(|root| facts.own_output() || committed(root)) {
         return Some(output);
     }
     let keys = yaml::parse(&facts.text(STATICFILE)).unwrap_or_default();

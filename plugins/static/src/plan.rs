@@ -118,12 +118,12 @@ fn tool(
         }
         Tool::Debian(packages) => step.op(apt(packages)),
         Tool::Release { program, version } => {
-            let asked = version.as_deref();
+            let (asked, usual) = (version.as_deref(), program.usual(platform));
             let exact = asked.and_then(exact);
             if let (Some(asked), None) = (asked, exact) {
-                log::warn(unnamed(*program, asked, program.usual()));
+                log::warn(unnamed(*program, asked, usual, usual));
             }
-            release(step, &program.archive(exact.unwrap_or(program.usual()), platform)?)
+            release(step, &program.archive(exact.unwrap_or(usual), platform)?)
         }
         Tool::Pip { requirements, packages } => pip(facts, step, requirements.as_deref(), packages),
         Tool::Bundle => bundle(facts, step),
@@ -160,7 +160,8 @@ fn hugo_archive(wanted: Option<&str>, platform: &str) -> Result<Option<Archive>,
         _ if is_packaged(wanted) => Ok(None),
         Some(version) => Program::Hugo.archive(version, platform).map(Some),
         None => {
-            log::warn(unnamed(Program::Hugo, wanted, "Debian's 0.111.3"));
+            let usual = Program::Hugo.usual(platform);
+            log::warn(unnamed(Program::Hugo, wanted, &format!("Debian's {usual}"), usual));
             Ok(None)
         }
     }
@@ -175,12 +176,11 @@ fn exact(requirement: &str) -> Option<&str> {
     (whole && digits).then_some(version)
 }
 
-/// What to say of a version that names no release.
-fn unnamed(program: Program, asked: &str, taken: &str) -> String {
+/// What to say of a version that names no release: what is taken instead, and a release as an example.
+fn unnamed(program: Program, asked: &str, taken: &str, such_as: &str) -> String {
     format!(
-        "{title} {asked} names no single release, so {taken} is used: write the whole version, such as {usual}",
-        title = program.title(),
-        usual = program.usual()
+        "{title} {asked} names no single release, so {taken} is used: write the whole version, such as {such_as}",
+        title = program.title()
     )
 }
 
@@ -240,10 +240,11 @@ fn release(mut step: Step, archive: &Archive) -> Step {
             let checked = format!("grep -F '  {name}' {list} | sha256sum --check");
             format!("cd /tmp && {checked} && {unpack} && rm {list}")
         }
-        Check::Unknown => {
+        Check::Unknown { known } => {
             log::warn(format!(
-                "no checksum of {} is known, so it is taken as it comes: the release publishes none",
-                archive.url()
+                "no checksum of {} is known, so it is taken as it comes: the release publishes none; pin one of {}",
+                archive.url(),
+                known.join(", ")
             ));
             fetch(name, None);
             unpack

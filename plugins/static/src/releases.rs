@@ -34,8 +34,8 @@ pub(crate) enum Check {
     Known(&'static str),
     /// By the list of this name beside it.
     Listed(String),
-    /// Not at all.
-    Unknown,
+    /// Not at all, other than these releases for the same platform.
+    Unknown { known: Vec<&'static str> },
 }
 
 /// What a host runs on.
@@ -112,51 +112,63 @@ impl Program {
     /// Code `static.platform-unsupported`: the release has none for it.
     pub(crate) fn archive(self, version: &str, platform: &str) -> Result<Archive, PluginError> {
         let arch = Arch::of(platform).ok_or_else(|| self.none(version, platform, None))?;
-        let since = |first: &str| reached(version, first);
-        let from = |first: &'static str| match since(first) {
-            true => Ok(()),
-            false => Err(self.none(version, platform, Some(first))),
-        };
-        if arch == Arch::Arm64 {
-            from(self.first_on_arm64())?;
+        let first = self.first_on_arm64();
+        if arch == Arch::Arm64 && !reached(version, first) {
+            return Err(self.none(version, platform, Some(first)));
         }
-        let machine = if arch == Arch::Amd64 { "x86_64" } else { "aarch64" };
-        let (program, repository, name) = match self {
-            Self::Hugo => {
-                let system = match arch {
-                    Arch::Amd64 if since("0.103.0") => "linux-amd64",
-                    Arch::Arm64 if since("0.103.0") => "linux-arm64",
-                    Arch::Amd64 => "Linux-64bit",
-                    Arch::Arm64 => "Linux-ARM64",
-                };
-                ("hugo", "gohugoio/hugo", format!("hugo_extended_{version}_{system}.tar.gz"))
-            }
-            Self::Zola => (
-                "zola",
-                "getzola/zola",
-                format!("zola-v{version}-{machine}-unknown-linux-gnu.tar.gz"),
-            ),
-            Self::MdBook => {
-                let libc = if since("0.4.22") { "musl" } else { "gnu" };
-                let name = format!("mdbook-v{version}-{machine}-unknown-linux-{libc}.tar.gz");
-                ("mdbook", "rust-lang/mdBook", name)
-            }
-        };
+        let name = self.archive_name(version, arch);
         let known = KNOWN.iter().find(|(known, _)| *known == name).map(|(_, sum)| *sum);
         let check = match (self, known) {
             (_, Some(sum)) => Check::Known(sum),
             (Self::Hugo, None) => Check::Listed(format!("hugo_{version}_checksums.txt")),
-            (Self::Zola | Self::MdBook, None) => Check::Unknown,
+            (Self::Zola | Self::MdBook, None) => Check::Unknown { known: self.known(arch) },
+        };
+        let repository = match self {
+            Self::Hugo => "gohugoio/hugo",
+            Self::Zola => "getzola/zola",
+            Self::MdBook => "rust-lang/mdBook",
         };
         let folder = format!("https://github.com/{repository}/releases/download/v{version}");
-        Ok(Archive { program, name, folder, check })
+        Ok(Archive { program: self.id(), name, folder, check })
     }
 
-    /// The release that is taken where nothing asks for another; Hugo's is Debian's.
-    pub(crate) fn usual(self) -> &'static str {
+    /// What a release calls its archive.
+    fn archive_name(self, version: &str, arch: Arch) -> String {
+        let machine = if arch == Arch::Amd64 { "x86_64" } else { "aarch64" };
+        match self {
+            Self::Hugo => {
+                let system = match (arch, reached(version, "0.103.0")) {
+                    (Arch::Amd64, true) => "linux-amd64",
+                    (Arch::Arm64, true) => "linux-arm64",
+                    (Arch::Amd64, false) => "Linux-64bit",
+                    (Arch::Arm64, false) => "Linux-ARM64",
+                };
+                format!("hugo_extended_{version}_{system}.tar.gz")
+            }
+            Self::Zola => format!("zola-v{version}-{machine}-unknown-linux-gnu.tar.gz"),
+            Self::MdBook => {
+                let libc = if reached(version, "0.4.22") { "musl" } else { "gnu" };
+                format!("mdbook-v{version}-{machine}-unknown-linux-{libc}.tar.gz")
+            }
+        }
+    }
+
+    /// The releases whose checksums are written down here.
+    fn known(self, arch: Arch) -> Vec<&'static str> {
+        let prefix = format!("{}-v", self.id());
+        let version = |name: &'static str| {
+            let (version, _) = name.strip_prefix(&prefix)?.split_once('-')?;
+            (self.archive_name(version, arch) == name).then_some(version)
+        };
+        KNOWN.iter().filter_map(|(name, _)| version(name)).collect()
+    }
+
+    /// The release that is taken on a platform where nothing asks for another; Hugo's is Debian's.
+    pub(crate) fn usual(self, platform: &str) -> &'static str {
         match self {
             Self::Hugo => "0.111.3",
-            Self::Zola => "0.20.0",
+            Self::Zola if Arch::of(platform) == Some(Arch::Arm64) => self.first_on_arm64(),
+            Self::Zola => "0.19.2",
             Self::MdBook => "0.4.52",
         }
     }
@@ -178,9 +190,17 @@ impl Program {
         }
     }
 
+    /// The name of the program and of its setting.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Hugo => "hugo",
+            Self::Zola => "zola",
+            Self::MdBook => "mdbook",
+        }
+    }
+
     fn none(self, version: &str, platform: &str, first: Option<&str>) -> PluginError {
-        let title = self.title();
-        let id = title.to_ascii_lowercase();
+        let (title, id) = (self.title(), self.id());
         let message = format!("the release {version} of {title} has no program for {platform}");
         let hint = match first {
             Some(first) => format!(
@@ -291,9 +311,10 @@ mod tests {
             assert!(program.archive(version, "linux/amd64").is_ok());
             let error = program.archive(version, "linux/arm64").unwrap_err();
             assert_eq!(error.code, "static.platform-unsupported");
-            let line = format!("{} = \"{first}\"", program.title().to_ascii_lowercase());
+            let line = format!("{} = \"{first}\"", program.id());
             assert!(error.hint.unwrap().contains(&line), "{}", error.message);
-            let other = program.archive(program.usual(), "linux/riscv64").unwrap_err();
+            let usual = program.usual("linux/riscv64");
+            let other = program.archive(usual, "linux/riscv64").unwrap_err();
             assert!(other.message.contains("linux/riscv64"), "{}", other.message);
         }
     }
@@ -302,7 +323,7 @@ mod tests {
     fn each_usual_release_is_checked_and_no_checksum_is_cut() {
         for platform in ["linux/amd64", "linux/arm64"] {
             for program in [Program::Zola, Program::MdBook] {
-                let archive = program.archive(program.usual(), platform).unwrap();
+                let archive = program.archive(program.usual(platform), platform).unwrap();
                 assert!(matches!(archive.check, Check::Known(_)), "{archive:?}");
             }
         }
@@ -313,7 +334,14 @@ mod tests {
         }
         let listed = Program::Hugo.archive("0.140.2", "linux/amd64").unwrap().check;
         assert_eq!(listed, Check::Listed("hugo_0.140.2_checksums.txt".to_owned()));
-        let unknown = Program::Zola.archive("0.17.2", "linux/amd64").unwrap().check;
-        assert_eq!(unknown, Check::Unknown);
+        let unknown = |program: Program, version, platform, known: &[&'static str]| {
+            let check = program.archive(version, platform).unwrap().check;
+            assert_eq!(check, Check::Unknown { known: known.to_vec() });
+        };
+        let zola = ["0.18.0", "0.19.2", "0.20.0", "0.21.0"];
+        unknown(Program::Zola, "0.17.2", "linux/amd64", &zola);
+        unknown(Program::Zola, "0.22.0", "linux/arm64", &zola[2..]);
+        let mdbook = ["0.4.52", "0.5.0", "0.5.1", "0.5.2"];
+        unknown(Program::MdBook, "0.4.40", "linux/amd64", &mdbook);
     }
 }

@@ -1,6 +1,6 @@
 use windlass_plugin_common::outline::outline;
 use windlass_sdk::plan::{Artifact, Op, StaticOutput};
-use windlass_sdk::testing::Harness;
+use windlass_sdk::testing::{App, Harness};
 use windlass_sdk::{DetectReport, Detection, PluginError};
 
 use super::Static;
@@ -327,21 +327,23 @@ fn fetched(files: &[(&str, &str)], platform: &str) -> Result<Vec<String>, Plugin
 #[test]
 fn a_generator_is_fetched_for_the_platform_and_checked() {
     let zola = [("config.toml", "base_url = 'x'"), CONTENT];
-    for (platform, machine, sum) in [
+    for (platform, version, machine, sum) in [
         (
             "linux/amd64",
+            "0.19.2",
             "x86_64",
-            "ca7ed5b33a739c5b5b35a0e207e5c3578a652cd12b61c675763b3ff34c322d08",
+            "0798e69b86c628ddcb264ebd86c8cc8dce7670b9049060bf94faa73f6857cd9c",
         ),
         (
             "linux/arm64",
+            "0.20.0",
             "aarch64",
             "91b428514d1c6b5674ed0e7ec244152b98c0a3eb6b63bb2c887e5966f185f7fa",
         ),
     ] {
-        let name = format!("zola-v0.20.0-{machine}-unknown-linux-gnu.tar.gz");
+        let name = format!("zola-v{version}-{machine}-unknown-linux-gnu.tar.gz");
         let address =
-            format!("https://github.com/getzola/zola/releases/download/v0.20.0/{name} {sum}");
+            format!("https://github.com/getzola/zola/releases/download/v{version}/{name} {sum}");
         let unpack = format!("tar -xzf /tmp/{name} -C /usr/local/bin zola && rm /tmp/{name}");
         assert_eq!(fetched(&zola, platform).unwrap(), [address, unpack]);
     }
@@ -354,6 +356,12 @@ fn a_generator_is_fetched_for_the_platform_and_checked() {
     let old = [zola[0], zola[1], (".zola-version", "0.17.2\n")];
     let taken = fetched(&old, "linux/amd64").unwrap();
     assert!(taken[0].ends_with("zola-v0.17.2-x86_64-unknown-linux-gnu.tar.gz unchecked"));
+    let warnings = App::<Static>::new(&old).warnings();
+    let fix = "the release publishes none; pin one of 0.18.0, 0.19.2, 0.20.0, 0.21.0";
+    assert!(warnings.iter().any(|line| line.ends_with(fix)), "{warnings:?}");
+    let line = [zola[0], zola[1], (".zola-version", "0.20\n")];
+    let warnings = App::<Static>::new(&line).warnings();
+    assert!(warnings[0].contains("so 0.19.2 is used"), "{warnings:?}");
 }
 
 #[test]

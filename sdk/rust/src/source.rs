@@ -60,7 +60,8 @@ impl Source {
         self.read.borrow().get(path).cloned().unwrap_or(Err(ReadError::Io))
     }
 
-    /// The text of a file, or `None` when it does not exist. Bytes that are not UTF-8 are replaced.
+    /// The text of a file, or `None` when it does not exist. UTF-16 with a byte order mark is decoded,
+    /// a mark of UTF-8 left out; other bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     /// Code `source.unreadable`, naming the file, when it exists and cannot be read.
@@ -148,7 +149,23 @@ impl Source {
     }
 }
 
+/// The text of a file: UTF-16 where a byte order mark says so, as PowerShell writes what it redirects, else UTF-8.
+/// The mark is no part of the text.
 fn text_of(bytes: Vec<u8>) -> String {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = rest.chunks(2).map(|pair| match pair {
+            [first, second] => unit([*first, *second]),
+            // Half a character at the end.
+            _ => u16::from(b'?'),
+        });
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => return utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => return text_of(rest.to_vec()),
+        _ => {}
+    }
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
@@ -169,3 +186,22 @@ fn unreadable(path: &str, error: ReadError) -> PluginError {
 use crate::native::{list_entries, read_many};
 #[cfg(target_arch = "wasm32")]
 use host::{list_entries, read_many};
+
+#[cfg(test)]
+mod tests {
+    use super::text_of;
+
+    #[test]
+    fn text_is_read_in_the_encoding_that_its_mark_names() {
+        let text = "flask==3.0\r\n# \u{fc}\u{1f600}\n";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(text_of([&[0xff, 0xfe], little.as_slice()].concat()), text);
+        assert_eq!(text_of([&[0xfe, 0xff], big.as_slice()].concat()), text);
+        assert_eq!(text_of([&[0xef, 0xbb, 0xbf], text.as_bytes()].concat()), text);
+        assert_eq!(text_of(text.as_bytes().to_vec()), text);
+        assert_eq!(text_of(vec![0xff, 0xfe, b'a', 0, b'b']), "a?");
+        assert_eq!(text_of(vec![b'a', 0xff]), "a\u{fffd}");
+        assert_eq!(text_of(Vec::new()), "");
+    }
+}

@@ -310,6 +310,16 @@ mod tests {
         minor.checked_sub(1).map(|minor| (major, minor, 0))
     }
 
+    /// What `build.toolchain` can name and no base has: another name of Java's, and programs that plugins fetch.
+    const BESIDE: [&str; 4] = ["hugo", "jdk", "mdbook", "zola"];
+
+    #[test]
+    fn the_settings_know_the_toolchains_that_there_are() {
+        let here = FAMILIES.iter().map(|family| family.name).chain(BESIDE);
+        let here: std::collections::BTreeSet<&str> = here.collect();
+        assert!(here.iter().eq(windlass_model::settings::TOOLCHAINS.iter()), "{here:?}");
+    }
+
     #[test]
     fn the_plugins_know_the_versions_that_there_are() {
         let rows = offered();

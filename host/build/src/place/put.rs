@@ -65,7 +65,7 @@ impl Putting<'_> {
                 times.push((path, entry.mtime));
             }
         }
-        self.files(&files)?;
+        self.files(&files, threads())?;
         // Last, because what is put into a directory changes its time.
         for (path, mtime) in times.iter().rev().filter(|_| !self.plain) {
             self.to.set_mtime(path, *mtime)?;
@@ -80,19 +80,25 @@ impl Putting<'_> {
         dirs.any(|one| self.is_link(&dest.join(&one.to)))
     }
 
-    /// Writes files whose directories are there, each one under another name, on several threads where they
+    /// Writes files whose directories are there, each one under another name, on so many threads where they
     /// are many.
-    fn files(&self, files: &[(&Entry, PathBuf)]) -> io::Result<()> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = cores.min(THREADS_MAX).min(files.len() / FILES_OF_A_THREAD_MIN);
+    fn files(&self, files: &[(&Entry, PathBuf)], threads: usize) -> io::Result<()> {
+        let threads = threads.min(files.len() / FILES_OF_A_THREAD_MIN);
         if threads < 2 {
             return self.files_in_turn(files);
         }
         std::thread::scope(|scope| {
-            let part = |part| scope.spawn(move || self.files_in_turn(part));
-            let running: Vec<_> = files.chunks(files.len().div_ceil(threads)).map(part).collect();
+            let parts = files.chunks(files.len().div_ceil(threads)).map(|part| {
+                let copy = move || self.files_in_turn(part);
+                (part, std::thread::Builder::new().spawn_scoped(scope, copy))
+            });
+            let begun: Vec<_> = parts.collect();
             let failed = |_| Err(io::Error::other("a thread that copies files ended early"));
-            running.into_iter().try_for_each(|one| one.join().unwrap_or_else(failed))
+            begun.into_iter().try_for_each(|(part, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(failed),
+                // No more threads can be made: this one copies.
+                Err(_) => self.files_in_turn(part),
+            })
         })
     }
 
@@ -159,6 +165,11 @@ impl Putting<'_> {
         };
         self.mode.map_or(own, |mode| mode.of(own, is_dir))
     }
+}
+
+/// How many threads copy on this machine.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
 }
 
 /// Lays one tree over another: what is in the way of a file or a directory goes, directories take the
@@ -264,11 +275,25 @@ mod tests {
         let put = |dest: &str| {
             picker.pick(".").unwrap().iter().try_for_each(|pick| putting.put(pick, dest)).unwrap();
         };
-        // The second time every file is in the way of itself.
-        for _ in 0..2 {
-            put("/app");
+        let at = |dest: &str| to.path().join(dest.trim_start_matches('/'));
+        let put_on_threads = |dest: &str| {
+            let picks = picker.pick(".").unwrap();
+            let Some(Pick::Inside(below)) = picks.first() else { panic!("it is a folder") };
+            let files = below.iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
+            let files: Vec<_> =
+                files.map(|one| (&one.entry, Path::new(dest).join(&one.to))).collect();
+            (0..7).for_each(|n| std::fs::create_dir_all(at(dest).join(format!("d{n}"))).unwrap());
+            putting.files(&files, 3).unwrap();
+        };
+        // The second time every file is in the way of itself; at last on threads, however many cores are there.
+        for (on_threads, dest) in [(false, "/app"), (false, "/app"), (true, "/apart")] {
+            if on_threads {
+                put_on_threads(dest);
+            } else {
+                put(dest);
+            }
             for n in 0..FILES_OF_A_THREAD_MIN * 3 {
-                let path = to.path().join("app").join(name(n));
+                let path = at(dest).join(name(n));
                 assert_eq!(std::fs::read_to_string(&path).unwrap(), name(n));
                 let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
                 assert_eq!(mode, if n % 5 == 0 { 0o755 } else { 0o644 }, "{n}");

@@ -342,7 +342,14 @@ mod tests {
         let detection = Detection::new("special", "The special", "x", 90);
         let plan = BuildPlan { steps: vec![build()], outputs, processes, toolchains: vec![] };
         let stored = StoredPlan { plugin: "acme".into(), plan };
-        PlanOutput { detection, stored, migrations: vec![], health: None, log: vec![] }
+        PlanOutput {
+            detection,
+            stored,
+            migrations: vec![],
+            health: None,
+            log: vec![],
+            near_misses: vec![],
+        }
     }
 
     fn migration(tool: &str, verdict: MigrationVerdict) -> Migration {

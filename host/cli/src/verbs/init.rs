@@ -344,6 +344,7 @@ mod tests {
             migrations: vec![],
             health: None,
             log: log.map(str::to_owned).to_vec(),
+            near_misses: vec![],
         }
     }
 

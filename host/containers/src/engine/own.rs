@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Paths;
+use crate::boot::boot_id;
 use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
 
@@ -256,8 +257,4 @@ fn start_ticks(pid: u32) -> Option<u64> {
 
 fn is_zombie(pid: u32) -> bool {
     stat_fields(pid).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
-}
-
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }

@@ -24,6 +24,8 @@ pub(crate) mod prune;
 pub(crate) mod space;
 pub(crate) mod usage;
 
+use space::Missing;
+
 /// How often the free space is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How often budgets and ages are applied to a host on which nothing is deployed.
@@ -45,7 +47,7 @@ pub(crate) async fn keep(host: Arc<Host>) {
         };
         let missing = space::missing(&host, host.config.limits.disk.reclaim_below_bytes);
         let due = woken || pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY);
-        if !due && missing == 0 {
+        if !due && missing.of_builds == 0 {
             continue;
         }
         match apply(&host, missing).await {
@@ -53,27 +55,27 @@ pub(crate) async fn keep(host: Arc<Host>) {
             Err(failure) => tracing::warn!(%failure, "the disk was not tidied; it is tried again"),
         }
         let missing = space::missing(&host, host.config.limits.disk.reclaim_below_bytes);
-        if missing > 0 && said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+        if missing.of_builds > 0 && said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
             said = Some(Instant::now());
             tracing::warn!(
-                missing_bytes = missing,
+                missing_bytes = missing.of_builds,
                 "too little disk space is free, and nothing is left to prune; see `windlass disk`"
             );
         }
     }
 }
 
-/// Applies budgets and ages, and frees so many bytes more if it can. Answers what went.
+/// Applies budgets and ages, and frees what is missing besides if it can. Answers what went.
 ///
 /// # Errors
 /// What the runtime or the file system says.
-pub(crate) async fn apply(host: &Host, free_bytes: u64) -> Result<Vec<Victim>, Failure> {
+pub(crate) async fn apply(host: &Host, missing: Missing) -> Result<Vec<Victim>, Failure> {
     let _one = host.named_lock(LOCK.to_owned()).await;
     let mut pass = host.builder.prune_pass().await?;
     let retention = retention(host);
     // Before anything else: a checkout is made again from its repository's cache.
-    let freed_bytes = forget_checkouts(host, free_bytes, retention.mounts.unused_for).await;
-    let ask = Ask { free_bytes: free_bytes.saturating_sub(freed_bytes), ..retention };
+    let freed = forget_checkouts(host, missing.of_data, retention.mounts.unused_for).await;
+    let ask = Ask { free_bytes: missing.once_freed(freed), ..retention };
     pass.measure_mounts(&ask).await?;
     let victims = pass.choose(&ask);
     let gone = pass.carry_out(victims, &told).await?;
@@ -89,26 +91,26 @@ pub(crate) async fn make_room(host: &Host) -> Result<(), Failure> {
     let wanted = host.config.limits.disk_free_bytes_min;
     let wanted = wanted.max(host.config.limits.disk.reclaim_below_bytes);
     let places = space::places(&host.config.data_dir, &host.config.limits)?;
-    let few_inodes =
-        places.iter().any(|place| place.inodes > 0 && place.free_inodes < place.free_inodes_min);
-    let free_bytes = if few_inodes { u64::MAX } else { space::missing(host, wanted) };
-    apply(host, free_bytes).await.map(drop)
+    apply(host, Missing::of(&places, wanted).with_inodes(&places)).await.map(drop)
 }
 
-/// Removes the checkouts that are kept, where space is missing; else those that were not used for so long.
-/// Answers how many bytes that frees.
-async fn forget_checkouts(host: &Host, free_bytes: u64, unused_for: Option<Duration>) -> u64 {
+/// Removes the checkouts that are kept, where the data directory's disk has too few bytes free; else those that
+/// were not used for so long. Answers how many bytes that frees there.
+async fn forget_checkouts(host: &Host, missing_bytes: u64, unused_for: Option<Duration>) -> u64 {
     let data_dir = host.config.data_dir.clone();
     let forget = move || {
         let is_due = |kept_at: SystemTime| {
             let unused = kept_at.elapsed().unwrap_or_default();
-            free_bytes > 0 || unused_for.is_some_and(|longest| unused >= longest)
+            missing_bytes > 0 || unused_for.is_some_and(|longest| unused >= longest)
         };
         let due = kept::all(&data_dir).into_iter().filter(|(_, kept_at)| is_due(*kept_at));
         let removed = due.filter_map(|(path, _)| {
             let bytes = measure::size(&path).bytes;
             match kept::remove(&data_dir, &path) {
-                Ok(()) => Some(bytes),
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), bytes, "a kept checkout was removed");
+                    Some(bytes)
+                }
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "a kept checkout is left");
                     None

@@ -28,9 +28,50 @@ pub(super) fn of_builds(host: &Host) -> Option<DiskPlace> {
     places(&host.config.data_dir, &host.config.limits).ok()?.pop()
 }
 
-/// How many bytes are missing where builds are written to, for so many to be free.
-pub(super) fn missing(host: &Host, wanted_bytes: u64) -> u64 {
-    of_builds(host).map_or(0, |place| wanted_bytes.saturating_sub(place.free_bytes))
+/// How many bytes have to be freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Where builds are written to.
+    pub(super) of_builds: u64,
+    /// Where the data directory lies, and in it the checkouts that are kept.
+    pub(super) of_data: u64,
+    /// Whether that is the same file system.
+    is_one_disk: bool,
+}
+
+impl Missing {
+    /// For so many to be free in each of [`places`].
+    pub(super) fn of(places: &[DiskPlace], wanted_bytes: u64) -> Self {
+        let missing = |place: &DiskPlace| wanted_bytes.saturating_sub(place.free_bytes);
+        Self {
+            of_builds: places.last().map_or(0, missing),
+            of_data: places.first().map_or(0, missing),
+            is_one_disk: places.len() < 2,
+        }
+    }
+
+    /// All that there are, where a floor of inodes is not reached: nothing tells how many those have.
+    pub(super) fn with_inodes(mut self, places: &[DiskPlace]) -> Self {
+        let lacks = |place: &DiskPlace| inodes_floor(place).is_some();
+        if places.iter().any(lacks) {
+            self.of_builds = u64::MAX;
+        }
+        if places.first().is_some_and(lacks) {
+            self.of_data = u64::MAX;
+        }
+        self
+    }
+
+    /// What is missing to builds once so many bytes of the data directory are freed.
+    pub(super) fn once_freed(self, bytes: u64) -> u64 {
+        self.of_builds.saturating_sub(if self.is_one_disk { bytes } else { 0 })
+    }
+}
+
+/// What is missing for so many bytes to be free.
+pub(super) fn missing(host: &Host, wanted_bytes: u64) -> Missing {
+    let places = places(&host.config.data_dir, &host.config.limits).unwrap_or_default();
+    Missing::of(&places, wanted_bytes)
 }
 
 /// The first floor that is not reached.
@@ -122,5 +163,30 @@ mod tests {
         assert!(failure.what.contains("99 of 1000") && failure.why.contains("100"), "{failure:?}");
         place.inodes = 0;
         assert_eq!(below_floor(&[place]), None, "it has no fixed number of them");
+    }
+
+    #[test]
+    fn what_the_data_directory_frees_counts_for_builds_on_the_same_disk_alone() {
+        let place = |free_bytes: u64, free_inodes: u64| DiskPlace {
+            path: "/".into(),
+            bytes: 1000,
+            free_bytes,
+            inodes: 1000,
+            free_inodes,
+            free_bytes_min: 0,
+            free_inodes_min: 100,
+        };
+        let of = |places: &[DiskPlace]| {
+            let missing = Missing::of(places, 500).with_inodes(places);
+            (missing.of_data, missing.of_builds, missing.once_freed(150))
+        };
+        assert_eq!(of(&[place(300, 100)]), (200, 200, 50));
+        assert_eq!(of(&[place(600, 100), place(300, 100)]), (0, 200, 200));
+        assert_eq!(of(&[place(300, 100), place(600, 100)]), (200, 0, 0));
+        let all = u64::MAX;
+        assert_eq!(of(&[place(600, 99)]), (all, all, all - 150));
+        assert_eq!(of(&[place(600, 99), place(600, 100)]), (all, all, all));
+        assert_eq!(of(&[place(600, 100), place(600, 99)]), (0, all, all));
+        assert_eq!(of(&[]), (0, 0, 0));
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use windlass_devtools::Asking;
 use windlass_model::ahead::{DetectOutput, PlanOutput, PlanView};
@@ -80,24 +81,30 @@ impl Drop for Scratch {
 }
 
 /// Removes what a host left that was killed while it looked at something, or while it removed a workspace. For
-/// its start, before it answers requests.
-pub(crate) fn remove_leftovers(host: &Host) {
+/// its start, before it answers requests: what is to go is settled when this returns, and removed behind it.
+pub(crate) fn remove_leftovers(host: &Host) -> JoinHandle<()> {
     let data_dir = &host.config.data_dir;
-    if let Err(error) = source::remove_gone(data_dir) {
-        tracing::warn!(%error, "a workspace that is not needed any more is left");
-    }
-    let Ok(entries) = std::fs::read_dir(data_dir.join("work")) else { return };
-    for entry in entries.flatten() {
+    let mut gone = source::gone(data_dir);
+    for entry in std::fs::read_dir(data_dir.join("work")).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(id) = name.to_str().and_then(|name| name.parse::<DeploymentId>().ok()) else {
             continue;
         };
-        if matches!(host.deployment(&id), Ok(None))
-            && let Err(error) = source::remove(data_dir, &id)
-        {
-            tracing::warn!(%error, "a forgotten workspace is left");
+        if !matches!(host.deployment(&id), Ok(None)) {
+            continue;
+        }
+        match source::release(data_dir, &id) {
+            Ok(aside) => gone.extend(aside),
+            Err(error) => tracing::warn!(%error, "a forgotten workspace is left"),
         }
     }
+    tokio::task::spawn_blocking(move || {
+        for path in gone {
+            if let Err(error) = source::remove_tree(&path) {
+                tracing::warn!(%error, "a workspace that is not needed any more is left");
+            }
+        }
+    })
 }
 
 /// Looks at a source. As many as deployments may run are looked at at once; more wait.
@@ -338,7 +345,7 @@ mod tests {
         // Of one that is known, too: killed while it was being removed.
         std::fs::create_dir_all(host.config.data_dir.join(format!("work/{kept}.gone/source")))
             .unwrap();
-        remove_leftovers(host);
+        remove_leftovers(host).await.unwrap();
         assert_eq!(left(host), 1);
         assert!(source::workspace_dir(&host.config.data_dir, &kept).exists());
     }

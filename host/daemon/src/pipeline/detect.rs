@@ -3,6 +3,7 @@
 //! Undo: nothing. After a crash: again; the answers are cached.
 
 use async_trait::async_trait;
+use windlass_devtools::{Asking, choose};
 use windlass_model::deployment::Chosen;
 use windlass_model::plan::DetectReport;
 use windlass_model::plugin::{PluginInfo, Stage};
@@ -41,8 +42,22 @@ impl Work for Detect {
             say(run, plugin.info(), &report);
             reports.push((plugin.info().clone(), report));
         }
-        let wanted = run.settings()?.build.framework.clone();
-        let chosen = windlass_devtools::choose(&reports, wanted.as_deref())?;
+        let settings = run.settings()?.clone();
+        let chosen = match choose(&reports, settings.build.framework.as_deref()) {
+            Ok(chosen) => chosen,
+            Err(failure) => {
+                let asking = Asking {
+                    sandbox: &host.plugins.sandbox,
+                    plugins: host.plugins.all(),
+                    source: &source,
+                    context: &context,
+                    settings: &settings,
+                    port: None,
+                    limits: &host.config.limits.build,
+                };
+                return Err(asking.explained(failure, &reports).await);
+            }
+        };
         let detection = &chosen.detection;
         let summary = format!("{}, {}% sure", detection.name, detection.confidence);
         run.log.say(format!("chosen: {summary} (by the plugin {})", chosen.plugin.manifest.name));

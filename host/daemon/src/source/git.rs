@@ -137,6 +137,8 @@ pub(super) async fn fetch(
         // Git has no word for a cache of which something is gone that a commit names.
         Err(failure) if failure.code == failures::FETCH_FAILED => {
             commit = opened.commit_anew(reference).await?;
+            // Some files may have been written, and it may be another commit now.
+            place.empty().await?;
             export::export(&opened, &commit, place).await?
         }
         exported => exported?,

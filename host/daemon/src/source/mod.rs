@@ -241,12 +241,10 @@ pub fn remove(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<()>
 /// # Errors
 /// When it cannot be moved; then it lies where it was.
 pub fn release(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<Option<PathBuf>> {
-    let (dir, aside) = (work_dir(data_dir, deployment), gone_dir(data_dir, deployment));
+    let (dir, aside) = (work_dir(data_dir, deployment), gone_dir(data_dir));
     if let Err(error) = kept::give_back(data_dir, &dir) {
         tracing::debug!(%error, "the checkout is not kept");
     }
-    // What an earlier attempt moved aside and did not remove.
-    remove_tree(&aside)?;
     match std::fs::rename(&dir, &aside) {
         Ok(()) => Ok(Some(aside)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -254,20 +252,17 @@ pub fn release(data_dir: &Path, deployment: &DeploymentId) -> std::io::Result<Op
     }
 }
 
-/// Removes what a host left that was killed while it removed it. For its start.
-///
-/// # Errors
-/// When something cannot be removed; the rest is.
-pub fn remove_gone(data_dir: &Path) -> std::io::Result<()> {
-    let Ok(entries) = std::fs::read_dir(data_dir.join("work")) else { return Ok(()) };
+/// What was moved aside and not removed yet, for [`remove_tree`]. At a host's start it is what an earlier one
+/// left, and nobody else touches it.
+pub fn gone(data_dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(data_dir.join("work")).into_iter().flatten().flatten();
     let is_gone = |path: &PathBuf| path.extension().is_some_and(|x| x == GONE);
-    let gone = entries.flatten().map(|entry| entry.path()).filter(is_gone);
-    gone.map(|path| remove_tree(&path)).fold(Ok(()), std::io::Result::and)
+    entries.map(|entry| entry.path()).filter(is_gone).collect()
 }
 
-/// Where lies what is being removed of a deployment.
-fn gone_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf {
-    data_dir.join("work").join(format!("{deployment}.{GONE}"))
+/// A name that nothing has yet, for what is being removed.
+fn gone_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("work").join(format!("{}.{GONE}", ulid::Ulid::new()))
 }
 
 /// Reads the workspace's `windlass.toml` for an environment; defaults when there is none.
@@ -337,6 +332,19 @@ impl Place {
     /// A file for this fetch alone.
     fn scratch(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Throws away what of the tree is written, for another attempt.
+    async fn empty(&self) -> Result<(), Failure> {
+        let (root, index) = (self.partial(), self.scratch(kept::INDEX));
+        blocking("empty the workspace", move || {
+            remove_tree(&root)?;
+            match std::fs::remove_file(index) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+                _ => std::fs::create_dir(root),
+            }
+        })
+        .await
     }
 
     async fn finish(&self, got: Got) -> Result<FetchedWorkspace, Failure> {

@@ -3,6 +3,7 @@
 
 use toml::{Table, Value};
 
+use super::toolchain::{self, TOOLCHAINS};
 use super::{
     Build, Deploy, Drain, Health, KEEP_PRESETS, Layers, Migrate, Network, Process, Run, Settings,
     Strategy, Supersede, Validate, Volume,
@@ -132,7 +133,10 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
         return Err(not_yet(&format!("{shown}{path}")));
     }
     if SUPPORTED.iter().any(|key| matches(key, path)) && !value.is_table() {
-        return Ok(());
+        return match path.strip_prefix("build.toolchain.") {
+            Some(name) if !TOOLCHAINS.contains(&name) => Err(toolchain::unknown(name, shown)),
+            _ => Ok(()),
+        };
     }
     let Value::Table(table) = value else {
         return Err(unknown(path, shown));
@@ -264,6 +268,9 @@ fn read_build(root: &Value) -> Result<Build, Failure> {
         for name in table.keys() {
             let key = format!("build.toolchain.{name}");
             if let Some(requirement) = string(root, &key)? {
+                if !toolchain::is_requirement(&requirement) {
+                    return Err(wrong(&key, toolchain::FORMS));
+                }
                 build.toolchain.insert(name.clone(), requirement);
             }
         }

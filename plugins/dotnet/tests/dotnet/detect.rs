@@ -55,6 +55,12 @@ fn a_worker_answers_no_requests() {
     let plan = app(&[("shop.csproj", &worker)]).plan();
     assert_eq!(plan.processes.len(), 1);
     assert_eq!(plan.processes[0].name, "worker");
+    let named = r#"{"run":{"processes":{"worker":{"command":"dotnet out/shop.dll"}}}}"#;
+    let plan = app(&[("shop.csproj", &worker)]).settings(named).plan();
+    assert_eq!(
+        (plan.processes.len(), plan.processes[0].argv.join(" ").as_str()),
+        (1, "dotnet out/shop.dll")
+    );
 }
 
 #[test]
@@ -184,7 +190,9 @@ fn the_settings_name_the_runtime() {
         (plan.toolchains.iter().map(name).collect::<Vec<_>>().join(", "), rolls)
     };
     let warned = |app: &crate::support::App| {
-        app.warnings().into_iter().any(|line| line.contains("does not start on an older one"))
+        app.warnings()
+            .into_iter()
+            .any(|line| line.contains("raise or remove build.toolchain.dotnet"))
     };
     // A newer one must be told to take the program.
     let newer = set(&[("a.csproj", WEB)], "10.0");
@@ -194,10 +202,13 @@ fn the_settings_name_the_runtime() {
     let same = set(&[("a.csproj", WEB)], "8");
     assert_eq!(names(&same), ("dotnet 8.0, dotnet-sdk 8.0".to_owned(), false));
     assert!(!warned(&same));
-    // An older one is given, with a warning; what builds stays new enough.
+    // An older one could not start the program.
     let net9 = WEB.replace("net8.0", "net9.0");
     let older = set(&[("a.csproj", &net9)], "8.0");
-    assert_eq!(names(&older), ("dotnet 8.0, dotnet-sdk 9.0".to_owned(), false));
+    assert_eq!(names(&older), ("dotnet 9.0, dotnet-sdk 9.0".to_owned(), false));
+    assert_eq!(older.found().toolchains[0].requirement, "9.0");
+    let warnings = older.warnings();
+    assert!(warnings[0].contains("8.0 cannot run it, so 9.0 is taken"), "{warnings:?}");
     assert!(warned(&older));
     // Of several frameworks the newest that the runtime takes.
     let several = WEB.replace(
@@ -211,6 +222,9 @@ fn the_settings_name_the_runtime() {
         r#"{"runtimeOptions":{"framework":{"name":"Microsoft.AspNetCore.App","version":"8.0.0"}}}"#;
     let published = set(&[("shop.dll", ""), ("shop.runtimeconfig.json", config)], "9.0");
     assert_eq!(names(&published), ("dotnet 9.0".to_owned(), true));
+    let published = set(&[("shop.dll", ""), ("shop.runtimeconfig.json", config)], "7.0");
+    assert_eq!(names(&published), ("dotnet 8.0".to_owned(), false));
+    assert!(warned(&published));
     // A site in the browser is built with it and has no runtime.
     let wasm = WEB.replace("Sdk.Web", "Sdk.BlazorWebAssembly");
     let wasm = set(&[("Client.csproj", &wasm)], "7.0");

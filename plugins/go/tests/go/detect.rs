@@ -78,6 +78,35 @@ fn several_programs_are_refused_until_one_is_named() {
 }
 
 #[test]
+fn modules_of_a_workspace_are_not_chosen_by_the_alphabet() {
+    let of = |one: &str, two: &str| {
+        let files = [
+            ("go.work".to_owned(), format!("go 1.22\nuse (\n ./{one}\n ./{two}\n)\n")),
+            (format!("{one}/go.mod"), format!("module example.com/{one}\n")),
+            (format!("{one}/main.go"), MAIN.to_owned()),
+            (format!("{two}/go.mod"), format!("module example.com/{two}\n")),
+            (format!("{two}/main.go"), MAIN.to_owned()),
+        ];
+        let files: Vec<_> =
+            files.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+        app(&files)
+    };
+    let refusal = of("billing", "orders").refusal();
+    assert_eq!(refusal.code, "go.several-programs");
+    assert!(refusal.message.contains("billing, orders"), "{}", refusal.message);
+    assert_eq!(of("jobs", "server").line(), "/app/bin/server");
+    let chosen = of("billing", "orders").settings(r#"{"run":{"command":"orders"}}"#);
+    assert_eq!((chosen.found().refusal, chosen.line()), (None, "orders".to_owned()));
+    let one = [
+        ("go.work", "go 1.22\nuse ./shop\n"),
+        ("shop/go.mod", "module example.com/shop\n"),
+        ("shop/cmd/migrate/main.go", MAIN),
+        ("shop/cmd/shop/main.go", MAIN),
+    ];
+    check(&one, "go", 80, "/app/bin/shop");
+}
+
+#[test]
 fn libraries_and_other_folders_are_none() {
     let library = [
         ("go.mod", PLAIN),
@@ -112,6 +141,34 @@ fn the_version_is_the_first_pin() {
     assert_eq!(version(&[module, (".go-version", "1.23.0\n")], "{}"), "1.23.0");
     let setting = r#"{"build":{"toolchain":{"go":"1.25"}}}"#;
     assert_eq!(version(&[module, (".go-version", "1.23.0\n")], setting), "1.25");
+}
+
+#[test]
+fn a_member_that_needs_its_workspace_is_refused_alone() {
+    let files = |import: &str| {
+        [
+            ("go.work", "go 1.22\nuse (\n ./worker\n ./libs/common\n)\n".to_owned()),
+            ("worker/go.mod", "module example.com/worker\n".to_owned()),
+            ("worker/main.go", format!("package main\nimport \"{import}\"\nfunc main() {{}}\n")),
+            ("libs/common/go.mod", "module example.com/libs/common\n".to_owned()),
+            ("libs/common/c.go", "package common\n".to_owned()),
+        ]
+    };
+    let member = |import: &str, settings: &str| {
+        let files = files(import);
+        let files: Vec<_> = files.iter().map(|(file, text)| (*file, text.as_str())).collect();
+        let harness = windlass_sdk::testing::Harness::with_files(&files);
+        let harness = harness.app_dir("worker").settings(settings);
+        harness.detect::<windlass_plugin_go::Go>().unwrap().detections.remove(0).refusal
+    };
+    for import in ["example.com/libs/common", "example.com/libs/common/log"] {
+        let refusal = member(import, "{}").unwrap();
+        assert_eq!(refusal.code, "go.workspace-member");
+        assert!(refusal.message.contains("example.com/libs/common, which go.work"), "{refusal:?}");
+        assert!(refusal.hint.unwrap().contains("command = \"worker\""));
+    }
+    assert_eq!(member("example.com/libs/commons", "{}"), None);
+    assert_eq!(member("example.com/libs/common", r#"{"build":{"command":"make"}}"#), None);
 }
 
 #[test]

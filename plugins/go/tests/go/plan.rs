@@ -94,6 +94,9 @@ fn a_bot_is_a_worker() {
     let module = "module shop\nrequire github.com/bwmarrin/discordgo v0.27.1\n";
     let plan = app(&[("go.mod", module), ("main.go", "package main\n")]).plan();
     assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+    let named = r#"{"run":{"processes":{"worker":{"command":"shop -q"}}}}"#;
+    let plan = app(&[("go.mod", module), ("main.go", "package main\n")]).settings(named).plan();
+    assert_eq!((plan.processes.len(), plan.processes[0].argv.join(" ").as_str()), (1, "shop -q"));
 }
 
 #[test]

@@ -119,8 +119,10 @@ fn the_module_that_runs_is_found_and_several_are_not_guessed() {
     );
     let mut two = one.to_vec();
     two.push(("job/pom.xml", &boot));
-    let reason = app(&two).nothing();
-    assert!(reason.contains("several modules can run (web, job): set build.target"), "{reason}");
+    let refusal = app(&two).refusal();
+    assert_eq!(refusal.code, "jvm.several-modules");
+    assert!(refusal.message.ends_with("the application: web, job"), "{}", refusal.message);
+    assert!(refusal.hint.unwrap().ends_with("target = \"web\""));
     let chosen = app(&two).settings(r#"{"build":{"target":"job"}}"#).found();
     assert_eq!(chosen.evidence[0].path, "job/pom.xml");
 }

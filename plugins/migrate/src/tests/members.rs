@@ -127,12 +127,15 @@ fn an_application_that_migrates_a_member_s_database_at_its_start_is_left_alone()
     assert_eq!(found(&files)[0].verdict, MigrationVerdict::Run);
     let with = |more: &[File<'static>]| [&files[..], more].concat();
     let start = ("apps/web/src/instrumentation.ts", "await migrate(db, { migrationsFolder })");
-    left(&with(&[start]), "at its start");
+    left(&with(&[start]), "at its start (apps/web/src/instrumentation.ts, line 1)");
+    let places = found(&with(&[start])).remove(0).evidence;
+    let places: Vec<String> = places.into_iter().map(|sign| sign.path).collect();
+    assert_eq!(places, [db.0, config.0, start.0, sql.0]);
     // A program for it alone is no start, unless the application imports it.
     let script = ("packages/db/src/migrate.ts", "await migrate(db, {})");
     assert_eq!(found(&with(&[script]))[0].verdict, MigrationVerdict::Run);
     let imports = ("apps/web/src/server.ts", "import '@x/db/migrate';");
-    left(&with(&[script, imports]), "at its start");
+    left(&with(&[script, imports]), "at its start (packages/db/src/migrate.ts, line 1)");
 }
 
 #[test]

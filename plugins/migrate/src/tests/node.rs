@@ -173,3 +173,53 @@ fn two_tools_are_two() {
     let tools: Vec<_> = found.iter().map(|one| one.tool.as_str()).collect();
     assert_eq!(tools, ["Knex", "node-pg-migrate"]);
 }
+
+/// A package with Prisma and these scripts.
+fn with_prisma(scripts: &str) -> String {
+    format!(r#"{{"dependencies":{{"prisma":"6"}},"scripts":{{{scripts}}}}}"#)
+}
+
+#[test]
+fn only_a_script_that_is_started_does_it_already() {
+    let command = "prisma migrate deploy";
+    let both = r#""start":"prisma migrate deploy && node a.js""#;
+    let other = r#""start":"node a.js","start:prod":"prisma migrate deploy && node a.js""#;
+    let text = with_prisma(other);
+    runs("node", &[("package.json", &text), SCHEMA, MIGRATION], "Prisma", command);
+    let text = with_prisma(both);
+    let files = [("package.json", text.as_str()), SCHEMA, MIGRATION];
+    let declared = [files[0], files[1], files[2], ("Procfile", "web: node a.js\n")];
+    runs("node", &declared, "Prisma", command);
+    let calls = [files[0], files[1], files[2], ("Procfile", "web: npm start\n")];
+    left("node", &calls, "Prisma", "scripts.start, which web of the Procfile calls, does it");
+    let set = migrations("node", &files, r#"{"run":{"command":"node a.js"}}"#, &["app"]);
+    assert_eq!(set[0].verdict, MigrationVerdict::Run);
+    let text = with_prisma(r#""prestart":"prisma migrate deploy","start":"node a.js""#);
+    let files = [("package.json", text.as_str()), SCHEMA, MIGRATION];
+    left("node", &files, "Prisma", "scripts.prestart does it already");
+}
+
+#[test]
+fn a_server_that_its_framework_made_runs_no_script() {
+    let text = with_prisma(r#""start":"prisma migrate deploy && next start""#);
+    let files = [("package.json", text.as_str()), SCHEMA, MIGRATION];
+    let (_folder, harness) = harness(&files, "{}");
+    let chosen = Detection::new("nextjs", "Next.js", "node");
+    let chosen = chosen.evidence("next.config.js", windlass_plugin_common::scripts::STANDALONE);
+    let found = harness.migrations::<Migrate>(&chosen, &["app", "migrate"]).unwrap();
+    assert_eq!(found[0].verdict, MigrationVerdict::Run);
+    assert_eq!(found[0].output, "migrate");
+}
+
+#[test]
+fn scripts_that_the_start_script_calls_are_followed() {
+    for scripts in [
+        r#""start":"npm run setup && remix-serve","setup":"prisma migrate deploy""#,
+        r#""start":"npm-run-all db:* serve","db:up":"prisma migrate deploy","serve":"node a.js""#,
+        r#""start":"npm run a","prea":"yarn b","a":"node a.js","b":"npx prisma migrate deploy""#,
+    ] {
+        let text = with_prisma(scripts);
+        let files = [("package.json", text.as_str()), SCHEMA, MIGRATION];
+        left("node", &files, "Prisma", "which scripts.start calls, does it already");
+    }
+}

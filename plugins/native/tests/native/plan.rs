@@ -60,6 +60,9 @@ fn cobol_is_a_worker() {
         (plan.processes[0].kind, plan.processes[0].name.as_str()),
         (ProcessKind::Worker, "worker")
     );
+    let named = r#"{"run":{"processes":{"worker":{"command":"main -q"}}}}"#;
+    let plan = app(&[("main.cbl", "       IDENTIFICATION DIVISION.\n")]).settings(named).plan();
+    assert_eq!((plan.processes.len(), plan.processes[0].argv.join(" ").as_str()), (1, "main -q"));
 }
 
 #[test]

@@ -69,6 +69,29 @@ fn pages_are_plain_php() {
 }
 
 #[test]
+fn a_folder_that_is_published_is_no_php_without_php_in_it() {
+    let netlify = ("netlify.toml", "[build]\npublish = \"dist\"\n");
+    let vercel = ("vercel.json", r#"{"outputDirectory":"dist"}"#);
+    let firebase = ("firebase.json", r#"{"hosting":{"public":"dist"}}"#);
+    let root = ("static.json", r#"{"root":"dist"}"#);
+    for file in [netlify, vercel, firebase, root] {
+        assert_eq!(app(&[file]).nothing(), "", "{file:?}");
+        let others = [file, ("index.html", ""), ("dist/index.html", ""), ("tools/x.php", "")];
+        assert_eq!(app(&others).nothing(), "", "{file:?}");
+    }
+    let own = r#"{"build":{"output":"site"}}"#;
+    assert_eq!(app(&[("site/index.html", "")]).settings(own).nothing(), "");
+    let asked = r#"{"build":{"output":"site","framework":"php"}}"#;
+    assert_eq!(app(&[("site/index.html", "")]).settings(asked).found().confidence, 100);
+    let names = |app: crate::support::App, file: &str| {
+        let found = app.found();
+        assert!(found.evidence.iter().any(|sign| sign.path == file), "{found:?}");
+    };
+    names(app(&[netlify, ("dist/page.php", "")]), "netlify.toml");
+    names(app(&[("site/page.php", "")]).settings(own), "windlass.toml");
+}
+
+#[test]
 fn a_package_json_of_a_framework_builds_assets() {
     let found = app(&[LARAVEL, ("artisan", ""), ("package.json", "{}")]).found();
     let supersedes = |id: &str| found.supersedes.contains(&id.to_owned());

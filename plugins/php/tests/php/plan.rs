@@ -169,6 +169,12 @@ fn heroku_s_command_is_the_server_that_the_platform_brings() {
 fn bots_are_workers() {
     let plan = app(&[("composer.json", "{}"), ("bot.php", "")]).plan();
     assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+    let named = r#"{"run":{"processes":{"worker":{"command":"php bot.php -q"}}}}"#;
+    let plan = app(&[("composer.json", "{}"), ("bot.php", "")]).settings(named).plan();
+    assert_eq!(
+        (plan.processes.len(), plan.processes[0].argv.join(" ").as_str()),
+        (1, "php bot.php -q")
+    );
     let plan = app(&[("composer.json", "{}"), ("server.php", "")]).plan();
     assert_eq!(plan.processes[0].argv, ["php", "server.php"]);
 }

@@ -242,6 +242,14 @@ fn conda_and_reflex_are_named_and_refused() {
     let conda = "name: x\ndependencies:\n  - flask\n";
     let refusal = app(&[("environment.yml", conda), ("app.py", FLASK)]).refusal();
     assert_eq!(refusal.code, "python.conda-unsupported");
+    let install = r#"{"build":{"install":"conda install flask"}}"#;
+    for files in [&[("environment.yml", conda), ("app.py", FLASK)][..], &[("app.py", FLASK)]] {
+        let installed = app(files).settings(install);
+        assert_eq!(installed.found().id, "flask");
+        let process = installed.plan().processes.remove(0);
+        assert_eq!(process.name, "web");
+        assert!(process.argv.join(" ").contains("gunicorn"), "{process:?}");
+    }
     assert!(refusal.hint.unwrap().contains("requirements.txt"));
     let both = [("environment.yml", conda), ("requirements.txt", "flask"), ("app.py", FLASK)];
     assert_eq!(app(&both).found().refusal, None);

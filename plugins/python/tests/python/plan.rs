@@ -350,11 +350,32 @@ fn an_old_version_is_warned_of() {
 }
 
 #[test]
+fn a_server_on_the_loopback_address_is_warned_of() {
+    let warned = |start: &str| {
+        let text = format!("from flask import Flask\napp = Flask(__name__)\n{start}\n");
+        let files = [
+            ("requirements.txt", "flask"),
+            ("app.py", &text),
+            ("Procfile", "web: python app.py\n"),
+        ];
+        app(&files).warnings().iter().any(|line| line.contains("127.0.0.1"))
+    };
+    assert!(warned("if __name__ == '__main__':\n    app.run()"));
+    assert!(!warned("if __name__ == '__main__':\n    app.run(host='0.0.0.0')"));
+}
+
+#[test]
 fn plain_scripts_are_run_and_bots_are_workers() {
     let plan = app(&[("requirements.txt", "x"), ("main.py", "")]).plan();
     assert_eq!(plan.processes[0].argv, ["python", "main.py"]);
     let plan = app(&[("requirements.txt", "x"), ("bot.py", "")]).plan();
     assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+    let named = r#"{"run":{"processes":{"worker":{"command":"python bot.py -q"}}}}"#;
+    let plan = app(&[("requirements.txt", "x"), ("bot.py", "")]).settings(named).plan();
+    assert_eq!(
+        (plan.processes.len(), plan.processes[0].argv.join(" ").as_str()),
+        (1, "python bot.py -q")
+    );
 }
 
 #[test]

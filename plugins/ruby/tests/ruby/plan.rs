@@ -154,6 +154,12 @@ fn settings_come_before_the_procfile_and_that_before_the_framework() {
 fn bots_are_workers() {
     let plan = app(&[("Gemfile", "gem 'discordrb'"), ("bot.rb", "")]).plan();
     assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+    let named = r#"{"run":{"processes":{"worker":{"command":"ruby bot.rb -q"}}}}"#;
+    let plan = app(&[("Gemfile", "gem 'discordrb'"), ("bot.rb", "")]).settings(named).plan();
+    assert_eq!(
+        (plan.processes.len(), plan.processes[0].argv.join(" ").as_str()),
+        (1, "ruby bot.rb -q")
+    );
 }
 
 #[test]

@@ -91,6 +91,31 @@ fn several_programs_are_refused_until_one_is_named() {
 }
 
 #[test]
+fn members_of_a_workspace_without_a_root_package_are_not_chosen_by_the_alphabet() {
+    let files = |one: &'static str, two: &'static str| {
+        [
+            ("Cargo.toml".to_owned(), format!("[workspace]\nmembers=['{one}','{two}']\n")),
+            (format!("{one}/Cargo.toml"), format!("[package]\nname='{one}'\n")),
+            (format!("{one}/src/main.rs"), MAIN.to_owned()),
+            (format!("{two}/Cargo.toml"), format!("[package]\nname='{two}'\n")),
+            (format!("{two}/src/main.rs"), MAIN.to_owned()),
+        ]
+    };
+    let of = |one, two| {
+        let files = files(one, two);
+        let files: Vec<_> =
+            files.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+        app(&files)
+    };
+    let refusal = of("billing", "orders").refusal();
+    assert_eq!(refusal.code, "rust.several-programs");
+    assert!(refusal.message.contains("billing, orders"), "{}", refusal.message);
+    assert_eq!(of("jobs", "server").line(), "/app/bin/server");
+    let chosen = of("billing", "orders").settings(r#"{"run":{"command":"orders"}}"#);
+    assert_eq!((chosen.found().refusal, chosen.line()), (None, "orders".to_owned()));
+}
+
+#[test]
 fn libraries_and_other_folders_are_none() {
     let library = [("Cargo.toml", PLAIN), ("src/lib.rs", ""), ("examples/x.rs", MAIN)];
     assert!(app(&library).nothing().contains("a library"));

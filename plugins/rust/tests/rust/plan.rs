@@ -80,6 +80,9 @@ fn a_bot_is_a_worker() {
     let manifest = "[package]\nname='x'\n[dependencies]\nserenity='0.12'\n";
     let plan = app(&[("Cargo.toml", manifest), ("src/main.rs", MAIN)]).plan();
     assert_eq!((plan.processes.len(), plan.processes[0].name.as_str()), (1, "worker"));
+    let named = r#"{"run":{"processes":{"worker":{"command":"x -q"}}}}"#;
+    let plan = app(&[("Cargo.toml", manifest), ("src/main.rs", MAIN)]).settings(named).plan();
+    assert_eq!((plan.processes.len(), plan.processes[0].argv.join(" ").as_str()), (1, "x -q"));
 }
 
 #[test]

@@ -35,6 +35,13 @@ fn what_answers_requests_is_a_web_process() {
     assert_eq!(kind("#!/bin/sh\nwhile :; do sleep 1; done\n"), ProcessKind::Worker);
     assert_eq!(kind("#!/bin/sh\nexec httpd -p $PORT\n"), ProcessKind::Web);
     assert_eq!(kind(""), ProcessKind::Web);
+    let named = r#"{"run":{"processes":{"worker":{"command":"./start.sh -q"}}}}"#;
+    let plan =
+        app(&[("start.sh", "#!/bin/sh\nwhile :; do sleep 1; done\n")]).settings(named).plan();
+    assert_eq!(
+        (plan.processes.len(), plan.processes[0].argv.join(" ").as_str()),
+        (1, "./start.sh -q")
+    );
 }
 
 #[test]

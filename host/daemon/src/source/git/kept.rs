@@ -11,12 +11,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
-use windlass_model::{DeploymentId, Digest, Failure};
+use windlass_model::{Digest, Failure};
 
 use super::Remote;
 use super::export::{Listing, SYMLINK};
@@ -31,7 +32,7 @@ const EXTENSION: &str = "tree";
 const NOTE_FILE: &str = "checkout.json";
 const SOURCE: &str = "source";
 /// Git's index: of every file its state when it was written.
-pub(super) const INDEX: &str = "index";
+pub(in crate::source) const INDEX: &str = "index";
 
 /// Where a checkout belongs, and what it was made under.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ impl Kept {
         let fits = listing.entries.len() >= FILES_MIN
             && listing.submodules.is_empty()
             && listing.entries.keys().all(plain);
-        let boot = boot_id().filter(|_| fits)?;
+        let boot = Some(windlass_containers::boot_id()).filter(|id| fits && !id.is_empty())?;
         let home = remote.cache_dir().with_extension(EXTENSION);
         let name = home.file_name()?.to_str()?;
         let note = Note {
@@ -105,13 +106,7 @@ impl Kept {
         };
         let Some(why) = doubt else { return Ok(true) };
         tracing::debug!(why, "the kept checkout is thrown away");
-        let (root, index) = (place.partial(), place.scratch(INDEX));
-        let empty = move || {
-            remove_tree(&root)?;
-            let _may_be_gone = std::fs::remove_file(index);
-            std::fs::create_dir(root)
-        };
-        blocking("throw the kept checkout away", empty).await?;
+        place.empty().await?;
         Ok(false)
     }
 
@@ -199,8 +194,8 @@ fn folders_of(entries: &BTreeMap<String, TreeEntry>) -> HashSet<&str> {
     folders
 }
 
-/// Gives the checkout in a deployment's folder back to its repository, where it is to be kept and the
-/// repository has none.
+/// Gives the checkout in a deployment's folder back to its repository, where it is to be kept. One that the
+/// repository has already is older: it comes into the folder instead, and goes with it.
 ///
 /// # Errors
 /// When it could not be moved: it goes with the folder then.
@@ -212,7 +207,13 @@ pub(in crate::source) fn give_back(data_dir: &Path, work_dir: &Path) -> io::Resu
     for name in [SOURCE, INDEX, NOTE_FILE] {
         std::fs::rename(work_dir.join(name), bundle.join(name))?;
     }
-    std::fs::rename(bundle, home)
+    match std::fs::rename(&bundle, &home) {
+        Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            rustix::fs::renameat_with(CWD, &bundle, CWD, &home, RenameFlags::EXCHANGE)?;
+            Ok(())
+        }
+        moved => moved,
+    }
 }
 
 /// All checkouts that are kept, with the time at which each was.
@@ -229,11 +230,11 @@ pub(crate) fn all(data_dir: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 /// # Errors
 /// When it cannot be moved aside, or not be removed.
 pub(crate) fn remove(data_dir: &Path, kept: &Path) -> io::Result<()> {
-    let aside = gone_dir(data_dir, &DeploymentId::generate());
+    let aside = gone_dir(data_dir);
     std::fs::create_dir_all(data_dir.join("work"))?;
     match std::fs::rename(kept, &aside) {
         Ok(()) => remove_tree(&aside),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
     }
 }
@@ -250,9 +251,4 @@ fn attributes(entries: &BTreeMap<String, TreeEntry>) -> Digest {
     let is_one = |path: &str| path.rsplit('/').next() == Some(".gitattributes");
     let all: BTreeMap<_, _> = entries.iter().filter(|(path, _)| is_one(path)).collect();
     Digest::of_json(&all)
-}
-
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
 }

@@ -1,6 +1,7 @@
 //! One call of `git`: shut in, never prompting, and killed with everything it started.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use super::Remote;
 use crate::source::address;
 use crate::steplog::StepLog;
 
+/// Processes that write files at once: more wait for the same journal.
+const WORKERS_MAX: usize = 4;
 /// Of the surroundings only these reach Git: where programs are, and how the network is reached.
 const ENV_KEPT: [&str; 15] = [
     "PATH",
@@ -302,11 +305,12 @@ fn fixed_settings() -> Vec<(String, String)> {
         ("http.lowSpeedLimit", "1000"),
         ("http.lowSpeedTime", "60"),
         ("submodule.recurse", "false"),
-        // As many as there are cores; few files are written by one.
-        ("checkout.workers", "0"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
+    // Git writes few files by one alone.
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    settings.push(("checkout.workers".to_owned(), workers.min(WORKERS_MAX).to_string()));
     // Git's libcurl may not know the bundle that the other programs of this machine are told of.
     if let Some(bundle) = std::env::var("SSL_CERT_FILE").ok().filter(|f| Path::new(f).is_file()) {
         settings.push(("http.sslCAInfo".to_owned(), bundle));

@@ -267,6 +267,36 @@ async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
 }
 
 #[tokio::test]
+async fn what_a_damaged_cache_had_written_is_not_in_the_workspace() {
+    let repo = Repo::new();
+    let long: String = (0..4000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
+    let first = repo.commit("first", &[("a-gone.txt", "a"), ("index.html", "two"), ("z", &long)]);
+    std::fs::remove_file(repo.path().join("a-gone.txt")).unwrap();
+    let second = repo.commit("second", &[]);
+    let world = World::new();
+    world.fetch_git(&repo.url(), None).await.unwrap();
+    // A cache that takes one commit for another, and can read the last of its files by half.
+    let cache = cache_of(&world);
+    let objects = cache.join("objects");
+    std::fs::remove_dir_all(&objects).unwrap();
+    let own = repo.path().join(".git/objects");
+    let copied = Command::new("cp").arg("-r").args([&own, &objects]).status();
+    assert!(copied.unwrap().success());
+    std::fs::create_dir_all(cache.join("refs/replace")).unwrap();
+    std::fs::write(cache.join("refs/replace").join(&second), format!("{first}\n")).unwrap();
+    let blob = repo.git(&["rev-parse", "HEAD:z"]);
+    let (folder, file) = blob.split_at(2);
+    let blob = objects.join(folder).join(file);
+    let bytes = std::fs::read(&blob).unwrap();
+    std::fs::remove_file(&blob).unwrap();
+    std::fs::write(&blob, &bytes[..bytes.len() / 2]).unwrap();
+    let got = world.fetch_git(&repo.url(), None).await.unwrap();
+    assert!(world.step_log().contains("is damaged"), "{}", world.step_log());
+    assert_eq!(got.fetched.commit, Some(second));
+    assert_eq!(files_below(&got.dir), ["index.html", "z"]);
+}
+
+#[tokio::test]
 async fn hooks_and_settings_of_the_machine_have_no_effect() {
     let (repo, ..) = Repo::with_history();
     let hook = repo.path().join(".git/hooks/post-checkout");

@@ -8,7 +8,7 @@ use windlass_model::DeploymentId;
 
 use super::git::Repo;
 use super::{World, files_below};
-use crate::source::{FetchedWorkspace, Tree, kept, release, remove_gone, remove_tree};
+use crate::source::{FetchedWorkspace, Tree, gone, kept, release, remove_tree};
 
 /// Enough that it is kept.
 const FILES: usize = 600;
@@ -145,7 +145,7 @@ async fn a_checkout_that_is_in_doubt_is_thrown_away() {
 }
 
 #[tokio::test]
-async fn no_two_deployments_have_the_same_checkout() {
+async fn no_two_deployments_have_the_same_checkout_and_the_last_one_is_kept() {
     let repo = large();
     let mut world = World::new();
     world.fetch_git(&repo.url(), None).await.unwrap();
@@ -157,11 +157,12 @@ async fn no_two_deployments_have_the_same_checkout() {
     let other = world.fetch_git(&repo.url(), None).await.unwrap();
     assert_ne!(identity(&one.dir), identity(&other.dir));
     assert_eq!(contents(&one.dir), contents(&other.dir));
+    let last = identity(&other.dir);
     for id in ids {
         world.deployment = id;
         end(&mut world);
     }
-    kept_one(&world);
+    assert_eq!(identity(&kept_one(&world).join("source")), last);
 }
 
 #[tokio::test]
@@ -174,8 +175,13 @@ async fn what_was_released_and_not_removed_goes_at_the_next_start() {
     assert!(aside.join("source/index.html").exists());
     assert_eq!(release(&world.data(), &world.deployment).unwrap(), None);
     world.fetch_git(&repo.url(), None).await.unwrap();
-    assert!(release(&world.data(), &world.deployment).unwrap().unwrap().exists());
-    remove_gone(&world.data()).unwrap();
+    let again = release(&world.data(), &world.deployment).unwrap().unwrap();
+    let mut both = [aside, again];
+    both.sort();
+    let mut left = gone(&world.data());
+    left.sort();
+    assert_eq!(left, both);
+    left.iter().for_each(|path| remove_tree(path).unwrap());
     assert_eq!(std::fs::read_dir(world.data().join("work")).unwrap().count(), 0);
     assert!(kept::all(&world.data()).is_empty(), "a small tree is not kept");
 }
