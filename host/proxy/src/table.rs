@@ -112,29 +112,26 @@ impl Routing {
         };
         let entry = Entry { route, generation: Arc::clone(&generation) };
         entries.insert(entry.route.name.clone(), Arc::new(entry));
-        self.swap(entries);
-        if let Some(old) = old.filter(|old| !Arc::ptr_eq(&old.generation, &generation)) {
-            self.retire(&old);
-        }
+        let old = old.filter(|old| !Arc::ptr_eq(&old.generation, &generation));
+        self.swap(entries, old.as_deref());
     }
 
     pub(crate) fn remove(self: &Arc<Self>, name: &str) {
         let mut entries = self.table.load().by_name.clone();
         if let Some(old) = entries.remove(name) {
-            self.swap(entries);
-            self.retire(&old);
+            self.swap(entries, Some(&old));
         }
     }
 
-    fn swap(&self, entries: BTreeMap<String, Arc<Entry>>) {
+    /// Puts these entries in force, then closes the generation that they do not lead to any more, and cuts at
+    /// the deadlines what is left of it. It is known as draining before, so that who asks meanwhile does not
+    /// take one for drained that is in neither list.
+    fn swap(self: &Arc<Self>, entries: BTreeMap<String, Arc<Entry>>, old: Option<&Entry>) {
+        self.draining().extend(old.map(|old| Arc::clone(&old.generation)));
         self.table.store(Arc::new(Table::of(entries)));
         self.version.send_modify(|version| *version += 1);
-    }
-
-    /// Closes a generation that no table leads to any more, and cuts at the deadlines what is left.
-    fn retire(self: &Arc<Self>, old: &Entry) {
+        let Some(old) = old else { return };
         let generation = Arc::clone(&old.generation);
-        self.draining().push(Arc::clone(&generation));
         generation.close();
         let (routing, deadlines) = (Arc::clone(self), old.route.drain);
         tokio::spawn(async move {
@@ -203,8 +200,10 @@ impl Routing {
 
     pub(crate) fn stats(&self) -> Vec<GenerationStats> {
         let table = self.table.load();
-        let current = table.by_name.values().map(|entry| entry.generation.stats());
-        let draining: Vec<_> = self.draining().iter().map(|g| g.stats()).collect();
-        current.chain(draining).collect()
+        let current = || table.by_name.values().map(|entry| &entry.generation);
+        let draining = self.draining();
+        // One that is about to be closed may be in both.
+        let left = draining.iter().filter(|g| !current().any(|current| Arc::ptr_eq(current, g)));
+        current().chain(left).map(|generation| generation.stats()).collect()
     }
 }

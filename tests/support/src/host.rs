@@ -442,10 +442,14 @@ impl Drop for TestHost {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            let log = self.serve_log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(60)..].join("\n");
-            eprintln!("the end of serve's log:\n{tail}");
+            let proxy = std::fs::read_to_string(self.data_dir().join("proxy.log"));
+            for (whose, log) in
+                [("serve", self.serve_log()), ("the proxy", proxy.unwrap_or_default())]
+            {
+                let lines: Vec<&str> = log.lines().collect();
+                let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+                eprintln!("the end of the log of {whose}:\n{tail}");
+            }
         }
         let torn = self.cli_command(&["teardown", "--yes"]).output();
         if !torn.is_ok_and(|output| output.status.success()) {

@@ -123,9 +123,15 @@ impl LoadReport {
         self.seen.len()
     }
 
-    /// Requests that were not answered with 200, with what happened instead.
+    /// Requests that were not answered with 200: what happened instead, and when, from the first request on.
     pub fn failures(&self) -> Vec<String> {
-        self.seen.iter().filter_map(|one| one.outcome.clone().err()).collect()
+        let Some(start) = self.seen.iter().map(|one| one.began).min() else { return Vec::new() };
+        let failure = |one: &Seen| {
+            let why = one.outcome.as_ref().err()?;
+            let (began, took) = (one.began - start, one.ended - one.began);
+            Some(format!("at {began:?}, after {took:?}: {why}"))
+        };
+        self.seen.iter().filter_map(failure).collect()
     }
 
     /// Bodies, and how often each was seen.

@@ -279,8 +279,8 @@ mod tests {
     fn what_is_written_can_be_read_again() {
         let detection = Detection {
             toolchains: vec![
-                Toolchain { name: "tool".into(), requirement: ">=2 <3".into() },
-                Toolchain { name: "other".into(), requirement: String::new() },
+                Toolchain { name: "node".into(), requirement: ">=2 <3".into() },
+                Toolchain { name: "python".into(), requirement: String::new() },
             ],
             evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
             ..special()
@@ -311,8 +311,8 @@ mod tests {
         assert_eq!(read.name.unwrap().as_str(), "shop");
         assert_eq!(read.build.framework.as_deref(), Some("special"));
         assert_eq!(read.build.app_dir, "apps/\"web");
-        assert_eq!(read.build.toolchain["tool"], ">=2 <3");
-        assert!(!read.build.toolchain.contains_key("other"));
+        assert_eq!(read.build.toolchain["node"], ">=2 <3");
+        assert!(!read.build.toolchain.contains_key("python"));
         assert_eq!(read.run.port, Some(4000));
         assert!(read.run.command.is_none() && read.run.processes.is_empty(), "the same plan again");
     }
