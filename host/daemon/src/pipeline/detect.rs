@@ -48,7 +48,7 @@ impl Work for Detect {
             Err(failure) => {
                 let asking = Asking {
                     sandbox: &host.plugins.sandbox,
-                    plugins: host.plugins.all(),
+                    plugins: in_force.all(),
                     source: &source,
                     context: &context,
                     settings: &settings,
