@@ -205,6 +205,23 @@ impl Declared {
         self
     }
 
+    /// The warning about a web process that was declared and whose program, named by its file, opens no port: it is
+    /// asked over HTTP and does not answer. None where no web process was declared.
+    pub fn no_port(&self, program: &str) -> Option<String> {
+        let (_, file, sign) = self.web.as_ref()?;
+        let (key, instead) = match *file {
+            procfile::FILE => ("web", "name the line `worker` there"),
+            _ => (
+                sign.split(':').next().unwrap_or_default(),
+                "set run.processes.worker.command in windlass.toml instead",
+            ),
+        };
+        Some(format!(
+            "{program} seems to open no port, and {key} in {file} makes it the web process, which has to answer \
+             requests: {instead}"
+        ))
+    }
+
     /// The processes of a plan: `web` is what is run where nothing was declared.
     pub fn processes(&self, web: Option<Vec<String>>, port: Option<u16>) -> Vec<Process> {
         let declared = self.web.as_ref().map(|(line, ..)| command::argv(line));
@@ -276,6 +293,17 @@ mod tests {
         assert_eq!(run(&named("web", "w 1"), ""), ["web: w 1"]);
         assert_eq!(run("{}", "jobs: j 1\n"), ["jobs: j 1"]);
         assert_eq!(run("{}", "web: w 1\n"), ["web: w 1"]);
+    }
+
+    #[test]
+    fn a_web_process_without_a_port_is_said_with_where_it_was_declared() {
+        let said = |settings: &str, procfile: &str| declared(settings, procfile).no_port("bot.py");
+        let set = said(r#"{"run":{"command":"python bot.py"}}"#, "").unwrap();
+        assert!(set.contains("run.command in windlass.toml makes it the web process"), "{set}");
+        assert!(set.contains("set run.processes.worker.command"), "{set}");
+        let listed = said("{}", "web: python bot.py\n").unwrap();
+        assert!(listed.contains("web in Procfile") && listed.contains("`worker`"), "{listed}");
+        assert_eq!(said("{}", "worker: python bot.py\n"), None);
     }
 
     #[test]

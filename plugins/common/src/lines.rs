@@ -25,9 +25,38 @@ pub fn find<'t>(text: &'t str, words: &[&str]) -> Option<(usize, &'t str)> {
     Some((found.0 + 1, found.1.trim()))
 }
 
+/// Longest line that is shown whole, in characters.
+const SHOWN_CHARS_MAX: usize = 120;
+
+/// A line as a sign for people: of a long one only what stands around the word, with `…` for the rest.
+pub fn shown(line: &str, word: &str) -> String {
+    let line = line.trim();
+    let chars = line.chars().count();
+    if chars <= SHOWN_CHARS_MAX {
+        return line.to_owned();
+    }
+    let at = line.find(word).map_or(0, |at| line[..at].chars().count());
+    let start = at.saturating_sub(SHOWN_CHARS_MAX / 4).min(chars - SHOWN_CHARS_MAX);
+    let part: String = line.chars().skip(start).take(SHOWN_CHARS_MAX).collect();
+    let before = if start > 0 { "…" } else { "" };
+    let after = if start + SHOWN_CHARS_MAX < chars { "…" } else { "" };
+    format!("{before}{part}{after}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{SHOWN_CHARS_MAX, find, shown};
+
+    #[test]
+    fn of_a_long_line_the_part_with_the_word_is_shown() {
+        assert_eq!(shown("  \"a\": \"1\", ", "a"), "\"a\": \"1\",");
+        let line = format!("{}{}{}", "ä".repeat(200), "word", "b".repeat(200));
+        let part = shown(&line, "word");
+        assert!(part.contains("äword") && part.starts_with('…') && part.ends_with('…'), "{part}");
+        assert_eq!(part.chars().count(), SHOWN_CHARS_MAX + 2);
+        assert!(shown(&line, "ä").starts_with('ä') && shown(&line, "none").ends_with('…'));
+        assert!(shown(&format!("{line}end"), "end").ends_with("bend"));
+    }
 
     #[test]
     fn words_are_found_outside_of_comments_and_longer_names() {

@@ -20,8 +20,8 @@ const GLOBS: [&str; 13] = [
     "*.sln",
     "*.slnx",
     "**/Directory.Build.props",
-    "**/Migrations/*.cs",
-    "**/*ModelSnapshot.*",
+    "**/Migrations/*.*",
+    "**/Migrations/*/*.*",
     "*.dll",
     "*.runtimeconfig.json",
     "Program.*",
@@ -103,9 +103,15 @@ impl<'a> Facts<'a> {
         wanted::before(name, self.previous)
     }
 
-    /// Whether there are migrations of Entity Framework.
+    /// Whether there are migrations of Entity Framework. The model's snapshot beside them migrates nothing.
     pub(crate) fn has_migrations(&self) -> bool {
-        let sign = |path: &String| path.contains("Migrations/") || path.contains("ModelSnapshot.");
+        let sign = |path: &String| {
+            let mut parts = path.rsplit('/');
+            let file = parts.next().unwrap_or_default();
+            let code = [".cs", ".fs", ".vb"].iter().any(|ending| file.ends_with(ending));
+            let own = file.contains('_') && !file.contains(".Designer.");
+            code && own && parts.any(|folder| folder == "Migrations")
+        };
         self.files.iter().any(sign)
     }
 }

@@ -1,12 +1,13 @@
 //! The .NET plugin: applications in C#, F# and Visual Basic.
 //!
 //! Reading order: `project` (one project file), `facts` (what is known), `framework` (which project is
-//! the application, and how it starts), `version`, `plan`.
+//! the application), `start` (how it starts), `version`, `plan`.
 
 mod facts;
 mod framework;
 mod plan;
 mod project;
+mod start;
 mod version;
 
 use windlass_plugin_common::{forced, settings, spelling};

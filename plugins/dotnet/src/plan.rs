@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 
 use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
-use windlass_plugin_common::{command, layout::Declared, node_version};
+use windlass_plugin_common::{command, node_version};
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Op, Run, Step, WriteFile};
 use windlass_sdk::{PluginError, log};
 
 use crate::facts::Facts;
 use crate::framework::{Decision, Prebuilt, Shape};
 use crate::project::{Kind, Project};
+use crate::start;
 use crate::version::Chosen;
 
 const OUT: &str = "/app/out";
@@ -88,8 +89,7 @@ pub(crate) fn plan(
     migration(facts, project, &build, &mut plan);
     plan.toolchains.splice(0..0, [chosen.runtime.clone(), chosen.sdk.clone()]);
     let web = decision.detection.id == "aspnet";
-    let line = start(&project.assembly, project.host, web);
-    plan.processes = processes(&facts.declared, &line, project.kind == Kind::Worker);
+    plan.processes = processes(facts, project, web);
     Ok(plan)
 }
 
@@ -102,19 +102,22 @@ fn run_env(chosen: &Chosen) -> Vec<(&'static str, &'static str)> {
     env
 }
 
-/// What starts a published program.
-fn start(assembly: &str, host: bool, web: bool) -> String {
-    let program =
-        if host { format!("./out/{assembly}") } else { format!("dotnet out/{assembly}.dll") };
-    if web { format!("ASPNETCORE_URLS=http://0.0.0.0:$PORT {program}") } else { program }
-}
-
-fn processes(declared: &Declared, line: &str, worker: bool) -> Vec<windlass_sdk::plan::Process> {
-    let mut declared = declared.clone();
-    if worker {
-        declared = declared.with_worker(Some(line));
+fn processes(facts: &Facts, project: &Project, web: bool) -> Vec<windlass_sdk::plan::Process> {
+    let mut declared = facts.declared.clone();
+    // An own command leaves the program where it likes.
+    if facts.settings.build.command.is_none() {
+        let first = declared.web.iter_mut().map(|(line, ..)| (line, web));
+        let workers = declared.workers.iter_mut().map(|(_, line)| (line, false));
+        for (line, web) in first.chain(workers) {
+            start::warn(facts, project, line);
+            *line = start::resolved(line, project, web);
+        }
     }
-    declared.processes(Some(command::argv(line)), None)
+    let line = start::line(project, web);
+    if project.kind == Kind::Worker {
+        declared = declared.with_worker(Some(&line));
+    }
+    declared.processes(Some(command::argv(&line)), None)
 }
 
 /// Whether the whole tree is kept, because somebody's own commands may point anywhere in it.

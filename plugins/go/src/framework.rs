@@ -1,10 +1,12 @@
 //! Which framework the application uses: one that a `go.mod` requires. Only a file of the program that
 //! imports it makes that sure.
 
+use std::collections::BTreeSet;
+
 use windlass_sdk::Detection;
 
-use crate::facts::{Facts, folder};
-use crate::program::Program;
+use crate::facts::{Facts, folder, join};
+use crate::program::{self, Program};
 
 struct Framework {
     id: &'static str,
@@ -27,7 +29,7 @@ pub(crate) const IDS: [&str; 5] = ["go", "gin", "echo", "fiber", "chi"];
 /// The detection of a program; `asked` is the id that is asked for.
 pub(crate) fn detection(facts: &Facts, programs: &[Program], asked: Option<&str>) -> Detection {
     let found = FRAMEWORKS.iter().find_map(|framework| {
-        let required = facts.requires(framework.path);
+        let required = required(facts, programs, framework.path);
         (required.is_some() || asked == Some(framework.id)).then_some((framework, required))
     });
     let detection = match found.filter(|_| asked != Some("go")) {
@@ -40,6 +42,22 @@ pub(crate) fn detection(facts: &Facts, programs: &[Program], asked: Option<&str>
     };
     programs.iter().fold(detection, |detection, program| {
         detection.evidence(program.file.clone(), "package main")
+    })
+}
+
+/// The file and line where a module is required: first those of the programs, then those of modules without a
+/// program. What the module of another program requires says nothing.
+fn required(facts: &Facts, programs: &[Program], path: &str) -> Option<(String, usize)> {
+    let of = |programs: &[Program]| -> BTreeSet<String> {
+        programs.iter().map(|program| facts.module_of(&program.folder).0).collect()
+    };
+    let (own, any) = (of(programs), of(&program::all(facts)));
+    let modules = facts.modules.iter();
+    let (first, rest): (Vec<_>, Vec<_>) = modules.partition(|(folder, _)| own.contains(*folder));
+    let rest = rest.into_iter().filter(|(folder, _)| !any.contains(*folder));
+    first.into_iter().chain(rest).find_map(|(folder, module)| {
+        let line = module.requires(path)?;
+        Some((join(folder, "go.mod"), line))
     })
 }
 
@@ -96,7 +114,9 @@ fn importing(facts: &Facts, programs: &[Program], quoted: &str) -> Option<(Strin
             .iter()
             .any(|word| file.contains(word))
     };
-    let others = facts.files.iter().filter(|file| !of_programs(file) && near(file));
+    // What another program imports is not imported by what is run.
+    let runs = |file: &&String| !program::is_of_another(facts, programs, file);
+    let others = facts.files.iter().filter(|file| !of_programs(file) && near(file)).filter(runs);
     let files: Vec<&str> = own.chain(others).take(SEARCHED_MAX).map(String::as_str).collect();
     facts.source.prefetch(&files);
     files.into_iter().find_map(|file| {

@@ -7,7 +7,7 @@ use windlass_plugin_common::compiled::{self, Compiled, Start, built, program};
 use windlass_sdk::plan::{BuildPlan, Run};
 use windlass_sdk::{PluginError, Toolchain, log};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, join};
 use crate::program::Program;
 use crate::{migration, version};
 
@@ -102,6 +102,8 @@ pub(crate) fn plan(
         log::warn(
             "there is no go.sum, so what is downloaded is checked against nothing of yours: commit it",
         );
+    } else if let Some(warning) = unlocked(facts).filter(|_| !facts.vendored) {
+        log::warn(warning);
     }
     let builds: Vec<Run> = programs.iter().map(|one| compiled.run(build(one))).collect();
     compiled.build.extend(builds);
@@ -118,11 +120,44 @@ pub(crate) fn plan(
         worker: id == "go" && is_bot(facts, &text),
         programs: programs.iter().map(|program| program.name.clone()).collect(),
     };
+    if let Some(main) = main {
+        say_port(facts, main, &start);
+        let warning = facts.declared.no_port(&main.file);
+        warning.filter(|_| start.worker).into_iter().for_each(log::warn);
+    }
     let mut plan = compiled.plan(&facts.settings, &facts.declared, &start);
     if let Some((program, run)) = migration::tool(facts) {
         compiled.migrates(&mut plan, Some((program, run)));
     }
     plan
+}
+
+/// Says which port was read, and where, if it is the one that counts.
+fn say_port(facts: &Facts, main: &Program, start: &Start) {
+    let counts = facts.declared.port.is_none() && !facts.declared.only_workers && !start.worker;
+    if let Some(port) = start.port.filter(|_| counts) {
+        log::info(format!("the port is {port}: it is written into {}", main.file));
+    }
+}
+
+/// The warning about modules of a workspace that download others, and whose checksums nobody committed.
+fn unlocked(facts: &Facts) -> Option<String> {
+    if !facts.workspace || facts.source.is_file("go.work.sum") {
+        return None;
+    }
+    let own = |path: &str| facts.modules.values().any(|module| module.path == path);
+    let missing = facts.modules.iter().filter(|(folder, module)| {
+        let downloads = module.requires.iter().any(|(path, _)| !own(path));
+        downloads && !facts.source.is_file(&join(folder, "go.sum"))
+    });
+    let missing: Vec<String> = missing.map(|(folder, _)| join(folder, "go.mod")).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "there is no go.sum beside {}, so what is downloaded is checked against nothing of yours: run `go mod \
+             tidy` there and commit it",
+            missing.join(", ")
+        )
+    })
 }
 
 /// Whether it talks to a chat service and answers no requests.

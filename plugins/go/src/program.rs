@@ -74,7 +74,15 @@ pub(crate) fn say_rest(facts: &Facts, built: &[Program]) {
     }
 }
 
-fn all(facts: &Facts) -> Vec<Program> {
+/// Whether a file lies in the folder of a program that is none of these.
+pub(crate) fn is_of_another(facts: &Facts, programs: &[Program], file: &str) -> bool {
+    let place = folder(file);
+    let among = programs.iter().any(|one| one.folder == place);
+    !among && program(facts, place).is_some()
+}
+
+/// All programs of the source.
+pub(crate) fn all(facts: &Facts) -> Vec<Program> {
     let folders: BTreeSet<&str> = facts.files.iter().map(|file| folder(file)).collect();
     folders.into_iter().filter_map(|folder| program(facts, folder)).collect()
 }

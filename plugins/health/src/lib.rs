@@ -7,6 +7,7 @@
 
 mod paths;
 
+use windlass_plugin_common::paths::join;
 use windlass_plugin_common::settings;
 use windlass_sdk::config::Settings;
 use windlass_sdk::health::{Policy, Process, policy_with_paths};
@@ -31,7 +32,9 @@ impl Health for Default {
         };
         for place in &places {
             let sign = &place.evidence;
-            log::info(format!("asked first at {}: {} {}", place.path, sign.path, sign.detail));
+            // The file is named as those of the detection are: from the source's root, if a member was chosen.
+            let file = join(chosen.app_dir.as_deref().unwrap_or_default(), &sign.path);
+            log::info(format!("asked first at {}: {file} {}", place.path, sign.detail));
         }
         policy_with_paths(&set, processes, &paths::tried(&places))
     }

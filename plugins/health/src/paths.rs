@@ -110,7 +110,7 @@ pub(crate) fn found(source: &Source, chosen: &Detection) -> Vec<Place> {
     let framework = of_framework(source, chosen);
     let mut places: Vec<Place> = framework.into_iter().collect();
     if places.is_empty() {
-        places.extend(of_files(source).or_else(|| of_routes(source)));
+        places.extend(of_files(source).or_else(|| of_routes(source, chosen)));
     }
     places
 }
@@ -152,7 +152,7 @@ fn routed(source: &Source, file: &str, sign: &str) -> Option<Place> {
         text.lines().enumerate().find(|(_, line)| !is_comment(line) && line.contains(sign))?;
     let name = line.split(['"', '\'']).nth(1).filter(|name| !name.contains('#'))?;
     let path = format!("/{}", name.trim_start_matches('/'));
-    Some(Place::new(path, file, format!("line {}: {}", n + 1, line.trim())))
+    Some(Place::new(path, file, format!("line {}: {}", n + 1, lines::shown(line, sign))))
 }
 
 /// `health: '/up'`
@@ -162,7 +162,7 @@ fn laravel(source: &Source) -> Option<Place> {
     let (n, line) =
         text.lines().enumerate().find(|(_, line)| line.trim_start().starts_with("health:"))?;
     let path = line.split(['"', '\'']).nth(1)?;
-    Some(Place::new(path, file, format!("line {}: {}", n + 1, line.trim())))
+    Some(Place::new(path, file, format!("line {}: {}", n + 1, lines::shown(line, "health:"))))
 }
 
 /// Spring Boot's Actuator, SmallRye Health, Micronaut's management.
@@ -172,7 +172,7 @@ fn jvm(source: &Source) -> Option<Place> {
         files.iter().find_map(|file| {
             let (n, line) =
                 lines::find(&text(source, file)?, &[name]).map(|(n, line)| (n, line.to_owned()))?;
-            Some((*file, format!("line {n}: {line}")))
+            Some((*file, format!("line {n}: {}", lines::shown(&line, name))))
         })
     };
     if let Some((file, line)) = declared("spring-boot-starter-actuator") {
@@ -257,7 +257,7 @@ fn list(source: &Source, globs: &[&str], depth: u32) -> Option<Vec<Entry>> {
 }
 
 /// A route in one of the sources that routes usually stand in.
-fn of_routes(source: &Source) -> Option<Place> {
+fn of_routes(source: &Source, chosen: &Detection) -> Option<Place> {
     let listing = list(source, &SOURCES, DEPTH)?;
     let foreign = ["node_modules", "vendor", "test", "tests", "target", ".venv", "spec"];
     let own = |path: &str| !path.split('/').any(|part| foreign.contains(&part));
@@ -266,6 +266,7 @@ fn of_routes(source: &Source) -> Option<Place> {
         .filter(|entry| entry.size < BYTES_MAX && own(&entry.path))
         .map(|entry| entry.path)
         .collect();
+    leave_out_other_programs(&mut files, chosen);
     files.sort_by_cached_key(|path| (path.matches('/').count(), path.clone()));
     files.truncate(FILES_MAX);
     source.prefetch(&files.iter().map(String::as_str).collect::<Vec<_>>());
@@ -273,11 +274,24 @@ fn of_routes(source: &Source) -> Option<Place> {
         let text = text(source, file)?;
         let best = text.lines().enumerate().filter_map(|(n, line)| {
             let at = route(line)?;
-            Some((at, Place::new(ROUTES[at], file, format!("line {}: {}", n + 1, line.trim()))))
+            let shown = lines::shown(line, ROUTES[at]);
+            Some((at, Place::new(ROUTES[at], file, format!("line {}: {shown}", n + 1))))
         });
         best.min_by_key(|(at, _)| *at)
     });
     found.min_by_key(|(at, _)| *at).map(|(_, place)| place)
+}
+
+/// Leaves the folders of those Go programs out that the detection does not name as run.
+fn leave_out_other_programs(files: &mut Vec<String>, chosen: &Detection) {
+    let folder = |path: &str| path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+    let mains = chosen.evidence.iter().filter(|sign| sign.detail == "package main");
+    let run: Vec<String> = mains.map(|sign| folder(&sign.path)).collect();
+    let programs = files.iter().filter(|path| path.ends_with("/main.go")).map(|path| folder(path));
+    let others: Vec<String> = programs.filter(|folder| !run.contains(folder)).collect();
+    if !run.is_empty() {
+        files.retain(|path| !others.contains(&folder(path)));
+    }
 }
 
 /// Which of the routes a line answers.

@@ -1,6 +1,6 @@
 use windlass_sdk::health::{Observation, Outcome, Probe, Process, Verdict};
 use windlass_sdk::testing::Harness;
-use windlass_sdk::{Detection, HealthCheck, health};
+use windlass_sdk::{Detection, Health, HealthCheck, health};
 
 use super::Default;
 
@@ -96,6 +96,41 @@ fn routes_of_the_member_that_was_chosen_are_found() {
     let chosen = Detection::new("nextjs", "Next.js", "node");
     assert!(!paths(&chosen).contains("/api/health"));
     assert!(paths(&chosen.app_dir("apps/web")).contains("/api/health"));
+}
+
+#[test]
+fn routes_of_a_program_that_is_not_run_do_not_count() {
+    let files = [
+        ("api/main.go", "\tr.GET(\"/ping\", pong)"),
+        ("worker/main.go", ""),
+        ("internal/web/routes.go", "\tr.GET(\"/ready\", ready)"),
+    ];
+    let first = |program: &str| {
+        let chosen = Detection::new("go", "Go", "go").evidence(program, "package main");
+        let harness = Harness::with_files(&files).settings("{}");
+        let policy = harness.policy::<Default>(&chosen, &[web()]).unwrap();
+        let Probe::Http(first) = &policy.probes[0] else { panic!("{policy:?}") };
+        first.path.clone()
+    };
+    assert_eq!(first("worker/main.go"), "/ready");
+    let both = [files[0], files[1]];
+    assert_eq!(tried("go", &both, "{}")[0], "/ping", "nothing says which is run");
+    let api = Harness::with_files(&both).settings("{}");
+    let chosen = Detection::new("go", "Go", "go").evidence("api/main.go", "package main");
+    let policy = api.policy::<Default>(&chosen, &[web()]).unwrap();
+    assert!(matches!(&policy.probes[0], Probe::Http(http) if http.path == "/ping"));
+}
+
+#[test]
+fn the_sign_is_named_from_the_root_of_the_source() {
+    let route = ("apps/api/src/index.ts", "app.get('/ready', ready)\n");
+    let harness = Harness::with_files(&[route]).settings("{}");
+    let chosen = Detection::new("express", "Express", "node").app_dir("apps/api");
+    let (_, log) = harness.run(|source| {
+        <Default as Health>::policy_for(&harness.context, source, &chosen, &[web()]).unwrap()
+    });
+    let said = "asked first at /ready: apps/api/src/index.ts line 1: app.get('/ready', ready)";
+    assert_eq!(log.into_iter().map(|(_, line)| line).collect::<Vec<_>>(), [said]);
 }
 
 #[test]

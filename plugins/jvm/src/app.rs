@@ -104,14 +104,15 @@ impl Framework {
         }
     }
 
-    /// A word that the entry file of an application of this framework has in it.
-    pub(crate) fn import(self) -> Option<&'static str> {
+    /// Words of which the entry file of an application of this framework has one in it; none where it may have
+    /// any.
+    pub(crate) fn signs(self) -> &'static [&'static str] {
         match self {
-            Self::SpringBoot => Some("springframework"),
-            Self::Micronaut => Some("micronaut"),
-            Self::Ktor => Some("ktor"),
-            Self::Dropwizard => Some("dropwizard"),
-            Self::Quarkus | Self::Play | Self::Plain => None,
+            Self::SpringBoot => &["springframework", "SpringBootApplication", "SpringApplication"],
+            Self::Micronaut => &["micronaut"],
+            Self::Ktor => &["ktor"],
+            Self::Dropwizard => &["dropwizard"],
+            Self::Quarkus | Self::Play | Self::Plain => &[],
         }
     }
 }

@@ -75,14 +75,14 @@ pub(crate) fn detection(facts: &Facts, app: &App) -> Detection {
     }
     if let Some(path) = &app.entry {
         let entry = entry::read(path, &facts.text(path));
-        match app.framework.import().filter(|word| entry.lacks(word)) {
-            Some(_) => {
-                let name = app.framework.id().map_or("Dropwizard", |(_, name)| name);
-                confidence = confidence.min(75);
-                found = found.evidence(path, format!("{name} is a dependency, but not used here"));
-            }
-            None => found = found.evidence(path, "the main class"),
-        }
+        let signs = app.framework.signs();
+        found = if !signs.is_empty() && signs.iter().all(|word| entry.lacks(word)) {
+            let name = app.framework.id().map_or("Dropwizard", |(_, name)| name);
+            confidence = confidence.min(75);
+            found.evidence(path, format!("{name} is a dependency, but not used here"))
+        } else {
+            found.evidence(path, "the main class")
+        };
     }
     if let Some((_, file, sign)) = &facts.declared.web {
         confidence = confidence.max(78);

@@ -40,8 +40,39 @@ impl Chosen {
 /// # Errors
 /// Code `jvm.version-unsupported`: what was asked for, where, and what there is.
 pub(crate) fn choose(facts: &Facts, app: &App) -> Result<Chosen, PluginError> {
+    let mut asked = asked(facts, app);
+    let raised = raise(&mut asked, app);
+    let mut chosen = first(facts, app, asked)?;
+    chosen.warning = raised.or(chosen.warning);
+    Ok(chosen)
+}
+
+/// File, key and version of a place that asks for one.
+type Asked = (String, String, String);
+
+/// Puts what the build file compiles for before a pin of an older version, which could not compile it, and says so.
+/// What windlass.toml says stays first.
+fn raise(asked: &mut Vec<Asked>, app: &App) -> Option<String> {
+    let is_known = |(_, _, text): &Asked| major(text).is_some();
+    let (file, _, text) = asked.iter().find(|one| is_known(one))?;
+    let at = asked.iter().position(|one| one.0 == app.file && is_known(one))?;
+    let (pinned, built) = (major(text)?, major(&asked[at].2)?);
+    if built <= pinned || file == "windlass.toml" {
+        return None;
+    }
+    let warning = format!(
+        "{file} asks for Java {pinned}, and {} compiles for {built}: {built} is taken; write the same into both",
+        app.file
+    );
+    let built = asked.remove(at);
+    asked.insert(0, built);
+    Some(warning)
+}
+
+/// The first that can be had.
+fn first(facts: &Facts, app: &App, asked: Vec<Asked>) -> Result<Chosen, PluginError> {
     let mut warning = None;
-    for (file, key, text) in asked(facts, app) {
+    for (file, key, text) in asked {
         let Some(version) = major(&text) else {
             warning = Some(format!("{file} asks for Java {text:?}, which is not a version"));
             continue;
@@ -77,7 +108,7 @@ fn old(line: u32, file: &str) -> Option<String> {
 }
 
 /// File, key and version of every place that asks for one.
-fn asked(facts: &Facts, app: &App) -> Vec<(String, String, String)> {
+fn asked(facts: &Facts, app: &App) -> Vec<Asked> {
     let mut asked = Vec::new();
     let mut add = |file: &str, key: &str, version: Option<String>| {
         let version = version.filter(|version| !version.trim().is_empty());

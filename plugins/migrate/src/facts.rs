@@ -202,6 +202,8 @@ impl<'a> Facts<'a> {
         files.iter().find_map(|path| {
             let text = self.text(path)?;
             let (n, line) = lines::find(&text, words)?;
+            let word = words.iter().find(|word| has_word(line, word)).copied();
+            let line = lines::shown(line, word.unwrap_or_default());
             Some(Evidence::new(*path, format!("line {n}: {line}")))
         })
     }

@@ -7,6 +7,9 @@ use crate::framework::{Decision, decision, found, in_folder};
 use crate::imports;
 use crate::serve::{self, Served};
 
+/// The variable that names the settings module.
+const KEY: &str = "DJANGO_SETTINGS_MODULE";
+
 /// Django, if there is a manage.py for it.
 pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
     let manage = manage(facts)?;
@@ -17,16 +20,20 @@ pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
     // Where the application names other settings than manage.py, those are the ones of production.
     let served_with = ["wsgi", "asgi"].iter().find_map(|kind| {
         let (_, file) = application(facts, folder, &settings, kind)?;
-        settings_module(&facts.text(&file)).map(str::to_owned)
+        let module = settings_module(&facts.text(&file)).map(str::to_owned)?;
+        Some((module, file))
     });
-    let other = served_with.filter(|other| *other != settings);
-    settings = other.clone().unwrap_or(settings);
+    let own = format!("{KEY} = {settings}");
+    let other = served_with.filter(|(other, _)| *other != settings);
+    settings = other.clone().map_or(settings, |(other, _)| other);
     if named.is_empty() && !facts.declares("django") {
         return None;
     }
     let confidence = if named.is_empty() { 80 } else { 95 };
-    let mut detection = found(facts, "django", "Django", confidence)
-        .evidence(&manage, format!("DJANGO_SETTINGS_MODULE = {settings}"));
+    let mut detection = found(facts, "django", "Django", confidence).evidence(&manage, own);
+    if let Some((module, file)) = &other {
+        detection = detection.evidence(file, format!("{KEY} = {module}"));
+    }
     if let Some((_, file, sign)) = &facts.declared.web {
         detection = detection.evidence(*file, sign.clone());
     }
@@ -40,18 +47,17 @@ pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
     decision.collect_static = collects(facts, folder, &settings)
         .then(|| in_folder(folder, "python manage.py collectstatic --noinput".to_owned()));
     decision.warnings.extend(warning);
-    decision.settings = other;
+    decision.settings = other.map(|(module, _)| module);
     Some(decision)
 }
 
 /// `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")` → `shop.settings`
 fn settings_module(text: &str) -> Option<&str> {
-    let key = "DJANGO_SETTINGS_MODULE";
     let commented = |at: usize| {
         text[..at].rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('#'))
     };
-    let (at, _) = text.match_indices(key).find(|(at, _)| !commented(*at))?;
-    let rest = &text[at + key.len()..];
+    let (at, _) = text.match_indices(KEY).find(|(at, _)| !commented(*at))?;
+    let rest = &text[at + KEY.len()..];
     let module = rest.split(['"', '\'']).nth(2)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
     (!module.is_empty() && module.chars().all(fits)).then_some(module)
@@ -104,12 +110,12 @@ fn served(
         .and_then(|(target, file)| Some((serve::wsgi_line(facts, target, false)?, file.clone())));
     let line = if channels { by_asgi.or(by_wsgi) } else { by_wsgi.or(by_asgi) };
     if let Some((line, file)) = line {
-        return (detection.evidence(file, ""), Served { line, ..Served::default() });
+        return (with_file(detection, file), Served { line, ..Served::default() });
     }
     match (asgi.filter(|_| channels), wsgi) {
         (Some((target, file)), _) => {
             let served = serve::asgi_added(facts, "Django", &target, false);
-            (detection.evidence(file, ""), served)
+            (with_file(detection, file), served)
         }
         (None, Some((target, file))) => {
             let mut served = serve::gunicorn(facts, "Django", &target, false);
@@ -118,7 +124,7 @@ fn served(
             {
                 warning.push_str("; it serves no static files: whitenoise in MIDDLEWARE does");
             }
-            (detection.evidence(file, ""), served)
+            (with_file(detection, file), served)
         }
         (None, None) => {
             let line = "python manage.py runserver --noreload \"0.0.0.0:$PORT\"".to_owned();
@@ -126,6 +132,12 @@ fn served(
             (detection, Served { line, warning, adds: None })
         }
     }
+}
+
+/// The detection with a file among its signs, if that is not there with more to say.
+fn with_file(detection: Detection, file: String) -> Detection {
+    let known = detection.evidence.iter().any(|sign| sign.path == file);
+    if known { detection } else { detection.evidence(file, "") }
 }
 
 /// `module:application` of one kind, and its file: what the settings name, else the file of that name

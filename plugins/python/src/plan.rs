@@ -77,10 +77,13 @@ fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
         Some((line, ..)) => code::port_of(line),
         None => decision.port,
     };
-    if let Some(port) = port.filter(|_| declared.port.is_none()) {
-        log::info(format!("the port is {port}: it is written into the start command or its file"));
-    }
     let line = declared.web.as_ref().map(|(line, ..)| line.as_str()).or(decision.line.as_deref());
+    if let (Some(port), Some(line)) = (port.filter(|_| declared.port.is_none()), line) {
+        log::info(format!(
+            "the port is {port}: {}",
+            port_sign(port, line, |file| facts.text(file))
+        ));
+    }
     let script = line.filter(|_| !declared.only_workers).and_then(code::script_of);
     if script.is_some_and(|file| code::on_loopback(&facts.text(file))) {
         log::warn(
@@ -89,6 +92,20 @@ fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     }
     let argv = decision.line.as_deref().map(command::argv);
     plan.processes = declared.processes(argv, port);
+}
+
+/// Where the port of a start command comes from.
+fn port_sign(port: u16, line: &str, text: impl Fn(&str) -> String) -> String {
+    let port = port.to_string();
+    let written = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|part| part == port);
+    if written(line) {
+        return "it is written into the start command".to_owned();
+    }
+    match line.split_whitespace().find(|word| word.ends_with(".py")) {
+        Some(file) if written(&text(file)) => format!("it is written into {file}"),
+        Some(file) => format!("it is the default of the server that {file} starts"),
+        None => "it is that of the server which is started".to_owned(),
+    }
 }
 
 /// The steps up to the environment with everything in it; the last of them.
@@ -219,4 +236,19 @@ fn quiet(step: Step) -> Step {
 /// A command that installs system packages.
 fn apt(line: String) -> Run {
     Run::shell(line).network().env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_sign;
+
+    #[test]
+    fn the_place_of_a_port_is_named() {
+        let sign = |line: &str, text: &str| port_sign(8000, line, |_| text.to_owned());
+        assert_eq!(sign("gunicorn -b :8000 a:b", ""), "it is written into the start command");
+        assert_eq!(sign("python ./a.py", "PORT = 8000"), "it is written into ./a.py");
+        let default = "it is the default of the server that a.py starts";
+        assert_eq!(sign("python a.py", "uvicorn.run(app)  # not 80001"), default);
+        assert_eq!(sign("python -m a", ""), "it is that of the server which is started");
+    }
 }

@@ -186,6 +186,7 @@ pub(crate) fn decide(facts: &Facts, unused: Option<&str>) -> Result<Decision, Op
     let port = start.as_ref().and_then(|start| code::fixed_port(&facts.text(&start.file)));
     let mut decision = decision(detection, start.map(|start| start.line));
     decision.web = worker.is_none();
+    decision.warnings.extend(silent(facts));
     decision.port = port;
     Ok(decision)
 }
@@ -341,6 +342,33 @@ fn worker(facts: &Facts, start: &Start) -> Option<&'static str> {
         _ => (!facts.text(&start.file).trim().is_empty() && start.file.ends_with(".py"))
             .then_some("no file of it opens one"),
     }
+}
+
+/// The warning about a declared web process whose file opens no port.
+fn silent(facts: &Facts) -> Option<String> {
+    let (line, ..) = facts.declared.web.as_ref()?;
+    let file = started(facts, line)?;
+    let start = Start { line: line.clone(), file, sign: "", confidence: 0 };
+    worker(facts, &start).filter(|_| facts.manifest().is_some())?;
+    facts.declared.no_port(&start.file)
+}
+
+/// The file of the application that a command line gives to Python: `python -u src/bot.py`, `python -m bot`.
+fn started(facts: &Facts, line: &str) -> Option<String> {
+    let mut words = line.split_whitespace().skip_while(|word| !word.starts_with("python"));
+    words.next()?;
+    let words: Vec<&str> = words.collect();
+    let files = match words.iter().position(|word| *word == "-m").and_then(|at| words.get(at + 1)) {
+        Some(module) => {
+            let path = module.replace('.', "/");
+            vec![format!("{path}.py"), format!("{path}/__main__.py")]
+        }
+        None => {
+            let file = words.iter().find(|word| !word.starts_with('-'))?;
+            vec![file.trim_start_matches("./").to_owned()]
+        }
+    };
+    files.into_iter().find(|file| file.ends_with(".py") && facts.has(file))
 }
 
 /// Whether a file imports a package, or one that extends it: `flask`, `flask_restful`.

@@ -106,6 +106,15 @@ impl<'a> Facts<'a> {
         Some((file, format!("line {line}: gem {gem:?}")))
     }
 
+    /// The file that names every gem: the lock file, else the Gemfile, unless it reads other files.
+    pub(crate) fn gems_file(&self) -> Option<&'static str> {
+        let (file, lock, gemfile) = self.gemfile.as_ref()?;
+        if self.lock.as_ref().is_some_and(|lock| !lock.is_empty()) {
+            return Some(lock);
+        }
+        (!gemfile.is_empty() && !gemfile.reads_more).then_some(file)
+    }
+
     /// Whether it is known which gems there are: neither file may be readable and filled.
     pub(crate) fn knows_gems(&self) -> bool {
         let filled = self.gemfile.as_ref().is_some_and(|(.., gemfile)| !gemfile.is_empty());

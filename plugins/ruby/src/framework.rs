@@ -7,7 +7,7 @@ use windlass_plugin_common::assets::Files;
 use windlass_sdk::{Detection, NearMiss};
 
 use crate::facts::Facts;
-use crate::start;
+use crate::{manifest, start};
 
 /// What was decided.
 #[derive(Debug, Clone)]
@@ -230,7 +230,8 @@ fn site(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
 fn rack(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
     let asked = |id: &str| forced.is_none_or(|forced| forced == id);
     let known = ON_RACK.iter().find(|(gem, id, _)| facts.uses(gem) && asked(id)).copied();
-    let wanted = ON_RACK.iter().find(|(_, id, _)| forced == Some(*id)).copied();
+    // The id `rack` is that of all that have none of their own.
+    let wanted = ON_RACK.iter().find(|(gem, id, _)| gem == id && forced == Some(*id)).copied();
     let (gem, id, name) = known.or(wanted).unwrap_or(("rack", "rack", "Rack"));
     let kind = if id == "hanami" { Kind::Hanami } else { Kind::Rack };
     if facts.has("config.ru") {
@@ -242,6 +243,7 @@ fn rack(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
         };
         let mut detection = with_gem(facts, found(facts, id, name, confidence), gem);
         detection = detection.evidence("config.ru", "");
+        detection.refusal = manifest::missing(facts, "config.ru");
         let (line, warnings) = start::rack(facts);
         return Some(Decision { detection, kind, line: Some(line), web: true, warnings });
     }
@@ -255,7 +257,8 @@ fn rack(facts: &Facts, forced: Option<&str>) -> Option<Decision> {
     let unused = || format!("{name} is declared, but this file does not require it");
     detection = detection.evidence(entry, sign.unwrap_or_else(unused));
     let line = Some(start::script(facts, entry));
-    Some(Decision { detection, kind, line, web: true, warnings: Vec::new() })
+    let warnings = start::sinatra(facts).into_iter().collect();
+    Some(Decision { detection, kind, line, web: true, warnings })
 }
 
 /// The file that requires Sinatra; else the usual entry, without a line.
@@ -296,6 +299,7 @@ fn plain(facts: &Facts) -> Result<Decision, Option<String>> {
     if detection.evidence.is_empty() {
         detection = detection.evidence("Procfile", "only workers");
     }
+    detection.refusal = entry.and_then(|entry| manifest::missing(facts, entry));
     let line = entry.map(|entry| start::script(facts, entry));
     let web = !entry.is_some_and(|entry| WORKERS.contains(&entry));
     Ok(Decision { detection, kind: Kind::Plain, line, web, warnings: Vec::new() })

@@ -1,11 +1,12 @@
 //! The Ruby plugin: what kind of Ruby application it is, and how it is built.
 //!
 //! Reading order: `gemfile` (what the manifests say), `facts` (what is known), `framework` (what it is),
-//! `start` (how it starts), `version`, `native` (Debian packages of gems), `plan`.
+//! `manifest` (gems that no file names), `start` (how it starts), `version`, `native` (Debian packages of gems), `plan`.
 
 mod facts;
 mod framework;
 mod gemfile;
+mod manifest;
 mod native;
 mod plan;
 mod start;

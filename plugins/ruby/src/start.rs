@@ -5,17 +5,13 @@ use windlass_plugin_common::assets::Files;
 use crate::facts::Facts;
 
 const PUMA: &str = "config/puma.rb";
-/// Servers that `rackup` finds by itself.
-const HANDLERS: [&str; 4] = ["webrick", "puma", "thin", "falcon"];
+/// Gems that serve.
+const SERVERS: [&str; 7] = ["puma", "falcon", "thin", "unicorn", "passenger", "iodine", "webrick"];
 
 /// Rails: its own command starts the server that the bundle has. What a killed server left in `tmp/pids`
 /// would stop the next one.
 pub(crate) fn rails(facts: &Facts) -> (String, Vec<String>) {
-    let own = ["puma", "falcon", "thin", "unicorn", "passenger", "iodine", "webrick"];
-    let mut warnings = Vec::new();
-    if facts.lock.as_ref().is_some_and(|lock| !lock.is_empty()) && facts.first_gem(&own).is_none() {
-        warnings.push("Gemfile.lock has no web server: add puma to the Gemfile".to_owned());
-    }
+    let warnings = without_server(facts, "puma").into_iter().collect();
     if facts.uses("unicorn") && !facts.uses("puma") {
         return (unicorn(facts), warnings);
     }
@@ -43,18 +39,39 @@ pub(crate) fn rack(facts: &Facts) -> (String, Vec<String>) {
     (line, no_server(facts).into_iter().collect())
 }
 
+/// Why Sinatra, run by its own file, would find nothing to serve with.
+pub(crate) fn sinatra(facts: &Facts) -> Option<String> {
+    let modern = facts.locked("sinatra").is_some_and(|(major, _)| major >= 4);
+    let rackup = modern && !facts.uses("rackup");
+    let alone = || {
+        rackup.then(|| {
+            "Sinatra 4 starts no server without the gem rackup: add it to the Gemfile".to_owned()
+        })
+    };
+    without_server(facts, "puma and rackup").or_else(alone)
+}
+
 /// Why `rackup` would find nothing to serve with.
 fn no_server(facts: &Facts) -> Option<String> {
-    let others = ["unicorn", "passenger", "iodine"];
-    let lock = facts.lock.as_ref().filter(|lock| !lock.is_empty())?;
-    if others.into_iter().chain(HANDLERS).any(|server| lock.version(server).is_some()) {
-        let modern = facts.locked("rack").is_some_and(|(major, _)| major >= 3);
-        let rackup = modern && lock.version("rackup").is_none() && lock.version("puma").is_none();
-        return (rackup && others.iter().all(|server| lock.version(server).is_none())).then(|| {
-            "rack 3 has no rackup command: add the gem rackup, or puma, to the Gemfile".to_owned()
-        });
+    if let Some(reason) = without_server(facts, "puma") {
+        return Some(reason);
     }
-    Some("Gemfile.lock has no web server: add puma to the Gemfile".to_owned())
+    let modern = facts.locked("rack").is_some_and(|(major, _)| major >= 3);
+    let others = ["puma", "unicorn", "passenger", "iodine", "rackup"];
+    (modern && facts.first_gem(&others).is_none()).then(|| {
+        "rack 3 has no rackup command: add the gem rackup, or puma, to the Gemfile".to_owned()
+    })
+}
+
+/// That no gem serves, where it is known which gems there are, and what is to be added. A command that was declared
+/// may serve by other means; those of Rails, Rack, Ruby and of such a gem do not.
+fn without_server(facts: &Facts, add: &str) -> Option<String> {
+    let usual = ["rails s", "rackup", "ruby "];
+    let declared = facts.declared.web.as_ref();
+    let usual = || usual.iter().chain(&SERVERS);
+    let own = declared.is_some_and(|(line, ..)| !usual().any(|word| line.contains(word)));
+    let file = facts.gems_file().filter(|_| !own && facts.first_gem(&SERVERS).is_none())?;
+    Some(format!("{file} has no web server: add {add} to the Gemfile"))
 }
 
 fn unicorn(facts: &Facts) -> String {

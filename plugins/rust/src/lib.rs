@@ -12,6 +12,8 @@ mod plan;
 mod program;
 mod version;
 
+use std::collections::BTreeSet;
+
 use windlass_plugin_common::programs::Choice;
 use windlass_plugin_common::{forced, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
@@ -105,15 +107,22 @@ impl Builder for Rust {
 }
 
 fn several(programs: &[Program]) -> PluginError {
+    let folders: BTreeSet<&str> = programs.iter().map(|program| program.folder.as_str()).collect();
+    let mut folders = folders.into_iter();
+    let choice = match (folders.next(), folders.next()) {
+        (_, Some(_)) => {
+            "set `workspace.default-members` in Cargo.toml to the member that is run".to_owned()
+        }
+        (None | Some(""), None) => "set `default-run` in Cargo.toml".to_owned(),
+        (Some(folder), None) => format!("set `default-run` in {folder}/Cargo.toml"),
+    };
     let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
     let first = names.first().copied().unwrap_or_default();
     PluginError::new(
         "rust.several-programs",
         format!("there are several programs, and nothing says which is run: {}", names.join(", ")),
     )
-    .hint(format!(
-        "set `default-run` in Cargo.toml, or name it in windlass.toml:\n[run]\ncommand = \"{first}\""
-    ))
+    .hint(format!("{choice}, or name it in windlass.toml:\n[run]\ncommand = \"{first}\""))
 }
 
 fn no_program(facts: &Facts) -> PluginError {

@@ -79,6 +79,10 @@ pub(crate) fn plan(
         );
     }
     let port = compiled::fixed_port(&text).filter(|_| id != "rocket");
+    let counts = facts.declared.port.is_none() && !facts.declared.only_workers;
+    if let (Some(main), Some(port)) = (main, port.filter(|_| counts)) {
+        log::info(format!("the port is {port}: it is written into {}", main.file));
+    }
     let names = programs.iter().map(|program| program.name.clone()).collect();
     let start = Start { argv, port, worker: is_bot(facts, main, id), programs: names };
     let mut plan = compiled.plan(&facts.settings, &facts.declared, &start);

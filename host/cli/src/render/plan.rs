@@ -27,7 +27,7 @@ pub fn plan(output: &PlanOutput, color: bool) -> String {
         text += &harmless_lines(&step(one));
     }
     text += "\n";
-    let after = [results(plan), migrations(&output.migrations), health(output)].concat();
+    let after = [results(plan), migrations(plan, &output.migrations), health(output)].concat();
     text += &harmless_lines(&after);
     for line in &output.log {
         text += &format!("plugin: {}\n", harmless(line));
@@ -207,14 +207,16 @@ fn process(process: &ProcessPlan) -> String {
 }
 
 /// What is run before the new version starts, and why the rest is not.
-fn migrations(found: &[Migration]) -> String {
+fn migrations(plan: &BuildPlan, found: &[Migration]) -> String {
     let mut text = String::new();
     for migration in found {
         let tool = &migration.tool;
         text += &match &migration.verdict {
             MigrationVerdict::Run => {
                 let (argv, output) = (harmless(&command(&migration.argv)), &migration.output);
-                format!("migration {tool}: {argv}, in output {output}\n")
+                let folder = own_folder(plan, migration);
+                let folder = folder.map(|folder| format!(", in {folder}")).unwrap_or_default();
+                format!("migration {tool}: {argv}, in output {output}{folder}\n")
             }
             MigrationVerdict::Leave(reason) => {
                 format!("migration {tool}: not run: {}\n", harmless(reason))
@@ -227,6 +229,16 @@ fn migrations(found: &[Migration]) -> String {
             "   none of them is run: set `migrate.command` in windlass.toml to the one to run\n";
     }
     text
+}
+
+/// The folder that a migration runs in, where it is another than that of its output.
+pub fn own_folder<'m>(plan: &BuildPlan, migration: &'m Migration) -> Option<&'m str> {
+    let output = plan.outputs.iter().find(|output| output.name == migration.output);
+    let usual = match output.map(|output| &output.artifact) {
+        Some(OutputKind::Image { config, .. }) => config.cwd.as_str(),
+        Some(OutputKind::StaticTree { .. }) | None => "",
+    };
+    Some(migration.cwd.as_str()).filter(|cwd| !cwd.is_empty() && *cwd != usual)
 }
 
 fn seen(sign: &Evidence) -> String {
@@ -270,7 +282,7 @@ fn probe(probe: &Probe) -> String {
 }
 
 /// A command as one would type it.
-fn command(argv: &[String]) -> String {
+pub fn command(argv: &[String]) -> String {
     argv.iter().map(|one| word(one)).collect::<Vec<_>>().join(" ")
 }
 
@@ -445,8 +457,25 @@ mod tests {
         assert!(missing.contains("   unknown paths get 404.html, with status 404\n"), "{missing}");
         assert!(!of(tree(None, None)).contains("unknown paths"));
         let both = ["one", "two"].map(|tool| migration(tool, MigrationVerdict::Run));
-        assert!(migrations(&both).ends_with("windlass.toml to the one to run\n"));
-        assert!(!migrations(&both[..1]).contains("none of them"));
+        let none = BuildPlan::default();
+        assert!(migrations(&none, &both).ends_with("windlass.toml to the one to run\n"));
+        assert!(!migrations(&none, &both[..1]).contains("none of them"));
+    }
+
+    #[test]
+    fn a_migration_in_a_folder_of_its_own_says_which() {
+        let config = RunConfig { cwd: "/app/apps/api".into(), ..RunConfig::default() };
+        let artifact = OutputKind::Image { step: "build".into(), config };
+        let output = Output { name: "migrate".into(), artifact };
+        let build = BuildPlan { outputs: vec![output], ..BuildPlan::default() };
+        let said = |cwd: &str| {
+            let one = migration("one", MigrationVerdict::Run);
+            migrations(&build, &[Migration { cwd: cwd.into(), ..one }])
+        };
+        let line = "migration one: one up, in output migrate";
+        assert!(said("/app/packages/db").starts_with(&format!("{line}, in /app/packages/db\n")));
+        assert!(said("").starts_with(&format!("{line}\n")));
+        assert!(said("/app/apps/api").starts_with(&format!("{line}\n")));
     }
 
     #[test]

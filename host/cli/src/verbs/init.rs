@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use windlass_model::plan::{MigrationVerdict, Probe};
+use windlass_model::plan::{BuildPlan, Migration, MigrationVerdict, Probe};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure, ProjectName};
 
@@ -201,7 +201,8 @@ fn migration(plan: &PlanOutput) -> String {
                 let sign = found.evidence.first();
                 let sign = sign.map(|one| format!(", {} {}", one.path, one.detail));
                 let sign = crate::render::harmless(sign.unwrap_or_default().trim_end());
-                format!("# command = {}   # found: {tool}{sign}\n", quoted(&line_of(&found.argv)))
+                let argv = migrating(&plan.stored.plan, found);
+                format!("# command = {}   # found: {tool}{sign}\n", quoted(&line_of(&argv)))
             }
             MigrationVerdict::Leave(reason) => {
                 format!("# {tool} is not run: {}\n", crate::render::harmless(reason))
@@ -213,6 +214,14 @@ fn migration(plan: &PlanOutput) -> String {
         text += "# Several were found, and none of them is run: set the one that is to be.\n";
     }
     if text.is_empty() { text } else { format!("\n# [migrate]\n{text}") }
+}
+
+/// The command of a migration. One that is set runs in the folder of its output, so it says where it runs elsewhere.
+fn migrating(plan: &BuildPlan, found: &Migration) -> Vec<String> {
+    use crate::render::plan::{command, own_folder};
+    let Some(folder) = own_folder(plan, found) else { return found.argv.clone() };
+    let line = format!("cd {} && {}", command(&[folder.to_owned()]), command(&found.argv));
+    vec!["/bin/sh".to_owned(), "-c".to_owned(), line]
 }
 
 /// Where the health check is set, with what is asked first.
@@ -266,7 +275,7 @@ mod tests {
     use windlass_model::ahead::PlannedHealth;
     use windlass_model::deployment::StoredPlan;
     use windlass_model::plan::{
-        BuildPlan, Detection, Evidence, HealthPolicy, Migration, ProcessKind, ProcessPlan,
+        Detection, Evidence, HealthPolicy, Output, OutputKind, ProcessKind, ProcessPlan, RunConfig,
         Toolchain,
     };
     use windlass_model::plugin::Manifest;
@@ -408,6 +417,32 @@ mod tests {
         let mut site = planned();
         site.stored.plan.processes.clear();
         assert_eq!(run(&site), "");
+    }
+
+    #[test]
+    fn a_migration_that_runs_elsewhere_is_written_with_its_folder() {
+        let mut plan = planned();
+        let config = RunConfig { cwd: "/app/apps/api".into(), ..RunConfig::default() };
+        let artifact = OutputKind::Image { step: "app".into(), config };
+        plan.stored.plan.outputs = vec![Output { name: "app".into(), artifact }];
+        let written = |cwd: &str| {
+            let one = found("steps", &["steps", "up"], MigrationVerdict::Run);
+            let mut plan = plan.clone();
+            plan.migrations = vec![Migration { cwd: cwd.into(), ..one }];
+            migration(&plan)
+        };
+        for (cwd, line) in [
+            (
+                "/app/packages/db",
+                "# command = \"cd /app/packages/db && steps up\"   # found: steps",
+            ),
+            ("/app/my db", "# command = \"cd '/app/my db' && steps up\"   # found: steps"),
+            ("/app/apps/api", "# command = \"steps up\"   # found: steps"),
+            ("", "# command = \"steps up\"   # found: steps"),
+        ] {
+            let text = written(cwd);
+            assert!(text.lines().any(|found| found.starts_with(line)), "{line}:\n{text}");
+        }
     }
 
     /// A machine on which a folder is planned as given, and everything else refused.

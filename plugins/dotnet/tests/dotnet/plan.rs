@@ -1,6 +1,6 @@
 //! What the plugin plans.
 
-use crate::detect::WEB;
+use crate::detect::{EXE, WEB};
 use crate::support::app;
 use windlass_plugin_common::outline::outline;
 
@@ -53,7 +53,7 @@ fn the_tool_of_central_package_versions_is_that_of_the_framework() {
     );
     let files = [
         ("src/Api/Api.csproj", &api as &str),
-        ("src/Data/Persistence/Migrations/Shop/ShopModelSnapshot.cs", ""),
+        ("src/Data/Persistence/Migrations/Shop/20240101_Init.cs", ""),
         ("shop.sln", ""),
     ];
     let text = outline(&app(&files).plan());
@@ -62,6 +62,64 @@ fn the_tool_of_central_package_versions_is_that_of_the_framework() {
         text.contains("output migrate: image of migrate as 1000:1000 in /app/src/Api "),
         "{text}"
     );
+}
+
+#[test]
+fn a_snapshot_alone_migrates_nothing() {
+    let web = WEB.replace(
+        "</Project>",
+        "<ItemGroup><PackageReference Include=\"Microsoft.EntityFrameworkCore.Design\" Version=\"8.0.4\" />\
+         </ItemGroup></Project>",
+    );
+    let outputs = |file: &str| app(&[("shop.csproj", &web), (file, "")]).plan().outputs.len();
+    assert_eq!(outputs("Migrations/ShopModelSnapshot.cs"), 1);
+    assert_eq!(outputs("Migrations/20240101_Init.Designer.cs"), 1);
+    assert_eq!(outputs("Migrations/20240101_Init.cs"), 2);
+}
+
+#[test]
+fn declared_commands_name_the_program_where_it_was_published() {
+    let started = |project: &str, line: &str| {
+        let procfile = format!("web: {line}\n");
+        app(&[("Shop.csproj", project), ("Procfile", &procfile)]).line()
+    };
+    let url = "ASPNETCORE_URLS=http://0.0.0.0:$PORT";
+    let own = format!("/bin/sh -c exec env {url} ./out/Shop");
+    for line in [
+        "dotnet Shop.dll",
+        "./Shop",
+        "exec dotnet exec bin/Release/net8.0/publish/Shop.dll",
+        "cd bin/Release/net8.0/publish && ./Shop",
+        "cd $HOME/heroku_output; dotnet ./Shop.dll",
+    ] {
+        assert_eq!(started(WEB, line), own, "{line}");
+    }
+    let told = started(WEB, "A=b dotnet Shop.dll --urls http://*:$PORT");
+    assert_eq!(told, "/bin/sh -c exec env A=b ./out/Shop --urls http://*:$PORT");
+    assert_eq!(started(EXE, "dotnet Shop.dll -q"), "./out/Shop -q");
+    for line in ["dotnet Other.dll", "./start.sh Shop", "dotnet ef database update"] {
+        assert_eq!(started(WEB, line), line, "it names no published program");
+    }
+    assert!(started(WEB, "cd tools && dotnet Shop.dll").contains("exec dotnet Shop.dll"));
+    let built = app(&[("Shop.csproj", WEB), ("Procfile", "web: dotnet Shop.dll\n")])
+        .settings(r#"{"build":{"command":"make"}}"#);
+    assert_eq!(built.line(), "dotnet Shop.dll", "where that leaves it is not known");
+}
+
+#[test]
+fn a_declared_worker_is_the_program_itself() {
+    let worker = WEB.replace("Sdk.Web", "Sdk.Worker");
+    let named = r#"{"run":{"processes":{"jobs":{"command":"dotnet Shop.dll"}}}}"#;
+    let plan = app(&[("Shop.csproj", &worker)]).settings(named).plan();
+    let run: Vec<_> = plan.processes.iter().map(|one| (one.name.as_str(), &one.argv)).collect();
+    assert_eq!(run, [("jobs", &vec!["./out/Shop".to_owned()])]);
+    let solution = [
+        ("Web/Web.csproj", WEB),
+        ("Jobs/Jobs.csproj", &worker),
+        ("Procfile", "jobs: dotnet Jobs.dll\n"),
+    ];
+    let warnings = app(&solution).warnings().join("\n");
+    assert!(warnings.contains("runs Jobs.dll, and only Web/Web.csproj is published"), "{warnings}");
 }
 
 #[test]

@@ -78,6 +78,42 @@ fn several_programs_are_refused_until_one_is_named() {
 }
 
 #[test]
+fn what_a_program_that_is_not_run_imports_is_no_sign() {
+    let gin = "package main\n\nimport \"github.com/gin-gonic/gin\"\n";
+    let module = "module example.com/shop\nrequire github.com/gin-gonic/gin v1.9.1\n";
+    let files =
+        [("go.mod", module), ("cmd/api/main.go", gin), ("cmd/worker/main.go", "package main\n")];
+    let run = |name: &str| {
+        let settings = format!(r#"{{"run":{{"command":"{name}"}}}}"#);
+        let found = app(&files).settings(&settings).found();
+        found.evidence.iter().any(|sign| sign.detail == "line 3: import")
+    };
+    assert!(run("api") && !run("worker"));
+}
+
+#[test]
+fn what_the_module_of_another_program_requires_is_no_sign() {
+    let gin = "module example.com/api\nrequire github.com/gin-gonic/gin v1.9.1\n";
+    let files = [
+        ("go.work", "go 1.22\nuse (\n ./api\n ./jobs\n ./web\n)\n"),
+        ("api/go.mod", gin),
+        ("api/main.go", "package main\n"),
+        ("jobs/go.mod", "module example.com/jobs\n"),
+        ("jobs/main.go", "package main\n"),
+        ("web/go.mod", "module example.com/web\n"),
+        ("web/web.go", "package web\n"),
+    ];
+    let run = |files: &[(&str, &str)], name: &str| {
+        let settings = format!(r#"{{"run":{{"command":"{name}"}}}}"#);
+        app(files).settings(&settings).found().id
+    };
+    assert_eq!((run(&files, "api"), run(&files, "jobs")), ("gin".to_owned(), "go".to_owned()));
+    let mut library = files;
+    library[5].1 = gin;
+    assert_eq!(run(&library, "jobs"), "gin", "a library may bring it");
+}
+
+#[test]
 fn modules_of_a_workspace_are_not_chosen_by_the_alphabet() {
     let of = |one: &str, two: &str| {
         let files = [

@@ -100,6 +100,42 @@ fn a_bot_is_a_worker() {
 }
 
 #[test]
+fn a_bot_that_is_declared_as_the_web_process_is_warned_of() {
+    let module = "module shop\nrequire github.com/bwmarrin/discordgo v0.27.1\n";
+    let warned = |text: &str, settings: &str| {
+        let files = [("go.mod", module), ("go.sum", ""), ("main.go", text)];
+        app(&files).settings(settings).warnings()
+    };
+    let command = r#"{"run":{"command":"./shop"}}"#;
+    let said = warned("package main\n", command);
+    assert!(said[0].starts_with("main.go seems to open no port"), "{said:?}");
+    assert!(warned("package main\n", "{}").is_empty(), "it is a worker then");
+    assert!(warned(MAIN, command).is_empty());
+}
+
+#[test]
+fn modules_of_a_workspace_without_checksums_are_named() {
+    let main = ("api/main.go", MAIN);
+    let work = ("go.work", "go 1.22\nuse (\n ./api\n ./lib\n)\n");
+    let api =
+        "module example.com/api\nrequire (\n github.com/x/y v1.0.0\n example.com/lib v0.0.0\n)\n";
+    let files = [work, ("api/go.mod", api), main, ("lib/go.mod", "module example.com/lib\n")];
+    let said = app(&files).warnings().join("\n");
+    assert!(said.contains("no go.sum beside api/go.mod, so"), "{said}");
+    for sums in ["api/go.sum", "go.work.sum"] {
+        let locked = [&files[..], &[(sums, "x")]].concat();
+        assert!(app(&locked).warnings().is_empty(), "{sums}");
+    }
+    let own = [
+        work,
+        ("api/go.mod", "module example.com/api\nrequire example.com/lib v0.0.0\n"),
+        main,
+        files[3],
+    ];
+    assert!(app(&own).warnings().is_empty(), "nothing is downloaded");
+}
+
+#[test]
 fn what_a_worker_or_the_migration_names_is_built_beside_the_application() {
     let files = [
         ("go.mod", "module example.com/x\n"),

@@ -322,6 +322,14 @@ fn versions_are_found_where_they_are_pinned() {
         let found = app(&files).found();
         assert_eq!(found.toolchains[0].requirement, expected, "{files:?}");
     }
+    let older =
+        [("pom.xml", &released as &str), ("system.properties", "java.runtime.version=11\n")];
+    let found = app(&older).found();
+    assert_eq!((found.toolchains[0].requirement.as_str(), found.refusal), ("17", None));
+    let said = app(&older).warnings().join("\n");
+    assert!(said.contains("asks for Java 11, and pom.xml compiles for 17: 17 is taken"), "{said}");
+    let set = app(&older).settings(r#"{"build":{"toolchain":{"java":"11"}}}"#).found();
+    assert_eq!(set.toolchains[0].requirement, "11");
     let gradle = "plugins { application }\njava { toolchain { languageVersion = JavaLanguageVersion.of(25) } }";
     let requirement = |files: &[(&str, &str)]| app(files).found().toolchains[0].requirement.clone();
     assert_eq!(requirement(&[("build.gradle", gradle)]), "25");

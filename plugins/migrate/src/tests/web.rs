@@ -96,6 +96,10 @@ fn php_frameworks_run_theirs() {
     left("php", &with(&laravel, &[procfile]), "Laravel", "web of the Procfile");
     let config = ("config/database.php", "'default' => env('DB_CONNECTION', 'sqlite'),");
     left("php", &with(&laravel, &[config]), "Laravel", "SQLite");
+    for spelled in ["env('DB_CONNECTION','sqlite')", "env( \"DB_CONNECTION\", \"sqlite\")"] {
+        let config = ("config/database.php", spelled);
+        left("php", &with(&laravel, &[config]), "Laravel", "SQLite");
+    }
     let files = with(&laravel, &[config]);
     let (_folder, harness) = harness(&files, "{}");
     let chosen = Detection::new("laravel", "Laravel", "php");

@@ -196,7 +196,9 @@ fn rails_version(facts: &Facts) -> (&'static str, String, Option<(u64, u64)>) {
 /// Without a word about the database, it is a file.
 fn laravel(facts: &Facts, found: &mut Found) {
     let config = facts.text("config/database.php").unwrap_or_default();
-    let by_default = config.contains("env('DB_CONNECTION', 'sqlite')");
+    let plain = |c: &char| !c.is_whitespace();
+    let config: String = config.chars().filter(plain).collect::<String>().replace('"', "'");
+    let by_default = config.contains("env('DB_CONNECTION','sqlite')");
     let named = ["DB_CONNECTION", "DATABASE_URL", "DB_URL", "DB_HOST"];
     if by_default && !facts.has_variable(&named) {
         found.evidence.push(Evidence::new("config/database.php", "env('DB_CONNECTION', 'sqlite')"));

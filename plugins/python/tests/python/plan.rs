@@ -379,6 +379,28 @@ fn plain_scripts_are_run_and_bots_are_workers() {
 }
 
 #[test]
+fn a_bot_that_is_declared_as_the_web_process_is_warned_of() {
+    let warned = |text: &str, settings: &str| {
+        let files = [("requirements.txt", "discord.py"), ("main.py", text)];
+        let said = app(&files).settings(settings).warnings();
+        said.into_iter().find(|line| line.contains("seems to open no port"))
+    };
+    let command = r#"{"run":{"command":"python ./main.py"}}"#;
+    let said = warned("client.run(token)", command).unwrap();
+    assert!(said.starts_with("main.py seems") && said.contains("run.command in windlass.toml"));
+    assert_eq!(warned("client.run(token)\nweb.run_app(app)", command), None);
+    assert!(warned("client.run(token)", r#"{"run":{"command":"python -m main"}}"#).is_some());
+    assert_eq!(warned("client.run(token)", r#"{"run":{"command":"./start.sh"}}"#), None);
+    assert_eq!(warned("client.run(token)", "{}"), None, "it is a worker then");
+    let listed = [
+        ("requirements.txt", "discord.py"),
+        ("bot.py", "client.run(token)"),
+        ("Procfile", "web: python bot.py\n"),
+    ];
+    assert!(app(&listed).warnings().iter().any(|line| line.contains("web in Procfile")));
+}
+
+#[test]
 fn settings_come_before_the_procfile_and_that_before_the_framework() {
     let files = [
         ("requirements.txt", "flask"),
@@ -451,6 +473,13 @@ fn django_runs_with_the_settings_that_its_application_names() {
         ("config/settings/base.py", "STATIC_ROOT = 'x'\n"),
         ("config/settings/production.py", ""),
     ];
+    let signs = app(&files).found().evidence.into_iter();
+    let signs: Vec<_> = signs.map(|sign| format!("{}: {}", sign.path, sign.detail)).collect();
+    for (file, module) in [("manage.py", "local"), ("config/wsgi.py", "production")] {
+        let sign = format!("{file}: DJANGO_SETTINGS_MODULE = config.settings.{module}");
+        assert!(signs.contains(&sign), "{sign}: {signs:?}");
+    }
+    assert!(!signs.contains(&"config/wsgi.py: ".to_owned()), "it is named once: {signs:?}");
     let plan = app(&files).plan();
     assert_eq!(
         plan.processes[0].argv.last().unwrap(),

@@ -25,7 +25,6 @@ fn applications_are_told_by_what_they_declare_and_use() {
     check(&[("Gemfile", "gem 'hanami'"), ("config.ru", "")], "hanami", 92);
     check(&[("Gemfile", "gem 'roda'"), ("config.ru", "")], "rack", 92);
     check(&[("Gemfile", ""), ("config.ru", "")], "rack", 80);
-    check(&[("config.ru", "")], "rack", 39);
     check(&[("Gemfile", "gem 'redis'"), ("main.rb", "")], "ruby", 65);
     check(&[("Gemfile", ""), ("shop.rb", "")], "ruby", 65);
     check(&[("Gemfile", ""), ("Procfile", "web: ruby lib/x.rb")], "ruby", 80);
@@ -33,6 +32,37 @@ fn applications_are_told_by_what_they_declare_and_use() {
     check(&[("Gemfile", "gem 'middleman'"), ("config.rb", "")], "middleman", 90);
     check(&[("server.rb", "")], "ruby", 35);
     check(&[("gems.rb", "gem 'x'"), ("app.rb", "")], "ruby", 65);
+}
+
+#[test]
+fn what_needs_gems_that_no_file_names_is_refused() {
+    let rack = [("config.ru", "run App\n"), ("Gemfil", "gem 'rack'\n")];
+    let found = app(&rack).found();
+    assert_eq!((found.id.as_str(), found.confidence), ("rack", 39));
+    let refusal = found.refusal.unwrap();
+    assert_eq!(refusal.code, "ruby.no-manifest");
+    assert!(refusal.message.contains("config.ru needs the gem rack"), "{}", refusal.message);
+    assert!(refusal.hint.unwrap().contains("did you mean \"Gemfile\""));
+    let script = app(&[("app.rb", "require 'sinatra'\n"), ("api/Gemfile", "")]).refusal();
+    assert!(script.message.contains("app.rb needs the gem sinatra"), "{}", script.message);
+    assert!(script.hint.unwrap().contains("build.app_dir = \"api\""));
+    let runs = |files: &[(&str, &str)], settings: &str| {
+        app(files).settings(settings).buildable();
+    };
+    runs(&[("app.rb", "require 'socket'\n")], "{}");
+    runs(&rack, r#"{"build":{"install":"gem install rack rackup webrick"}}"#);
+    runs(&[("app.rb", "require 'sinatra'\n")], r#"{"run":{"command":"ruby other.rb"}}"#);
+}
+
+#[test]
+fn rack_that_is_asked_for_is_not_called_by_a_framework() {
+    let asked = r#"{"build":{"framework":"rack"}}"#;
+    let named = |gem: &str| {
+        let gemfile = format!("gem '{gem}'\n");
+        app(&[("Gemfile", &gemfile), ("config.ru", "")]).settings(asked).found().name
+    };
+    assert_eq!((named("rack"), named("sinatra")), ("Rack".to_owned(), "Rack".to_owned()));
+    assert_eq!(named("roda"), "Roda");
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn a_rails_api_compiles_nothing() {
 fn sinatra_without_a_lock_file() {
     let files = [("Gemfile", "gem 'sinatra'\n"), ("app.rb", "require 'sinatra'\n")];
     insta::assert_snapshot!(outline(&app(&files).plan()));
-    assert!(app(&files).warnings()[0].contains("there is no Gemfile.lock"));
+    let lock = |line: &String| line.contains("there is no Gemfile.lock");
+    assert!(app(&files).warnings().iter().any(lock));
 }
 
 #[test]
@@ -86,6 +87,27 @@ fn what_is_missing_is_said() {
     assert!(old.warnings()[0].contains("no longer maintained"));
     let rails = app(&[("Gemfile", "gem 'rails'"), ("Gemfile.lock", RAILS), APPLICATION]);
     assert!(rails.warnings()[0].contains("RAILS_MASTER_KEY"));
+}
+
+#[test]
+fn a_bundle_without_a_server_is_warned_of_without_a_lock_file_too() {
+    let warned = |files: &[(&str, &str)]| {
+        app(files).warnings().into_iter().find(|line| line.contains("has no web server"))
+    };
+    let rails = |gemfile| warned(&[("Gemfile", gemfile), APPLICATION]);
+    let add = "Gemfile has no web server: add puma to the Gemfile";
+    assert_eq!(rails("gem 'rails'\n").as_deref(), Some(add));
+    assert_eq!(rails("gem 'rails'\ngem 'puma'\n"), None);
+    assert_eq!(rails("gem 'rails'\neval_gemfile 'more'\n"), None, "the other file may name one");
+    let sinatra = |gemfile, procfile| {
+        warned(&[("Gemfile", gemfile), ("app.rb", "require 'sinatra'\n"), ("Procfile", procfile)])
+    };
+    let both = "Gemfile has no web server: add puma and rackup to the Gemfile";
+    assert_eq!(sinatra("gem 'sinatra'\n", "").as_deref(), Some(both));
+    assert_eq!(sinatra("gem 'sinatra'\n", "web: ruby app.rb\n").as_deref(), Some(both));
+    assert_eq!(sinatra("gem 'sinatra'\n", "web: bundle exec puma\n").as_deref(), Some(both));
+    assert_eq!(sinatra("gem 'sinatra'\n", "web: ./serve\n"), None);
+    assert!(warned(&[("Gemfile", "gem 'rack'\n"), ("config.ru", "")]).is_some());
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn several_programs_are_refused_until_one_is_named() {
     let refusal = app(&files).refusal();
     assert_eq!(refusal.code, "rust.several-programs");
     assert!(refusal.message.contains("one, two"), "{}", refusal.message);
+    assert!(refusal.hint.unwrap().starts_with("set `default-run` in Cargo.toml, or"));
     let app = app(&files).settings(r#"{"run":{"command":"./target/release/two"}}"#);
     assert_eq!((app.found().refusal, app.line()), (None, "/app/bin/two".to_owned()));
 }
@@ -110,6 +111,7 @@ fn members_of_a_workspace_without_a_root_package_are_not_chosen_by_the_alphabet(
     let refusal = of("billing", "orders").refusal();
     assert_eq!(refusal.code, "rust.several-programs");
     assert!(refusal.message.contains("billing, orders"), "{}", refusal.message);
+    assert!(refusal.hint.unwrap().starts_with("set `workspace.default-members` in Cargo.toml"));
     assert_eq!(of("jobs", "server").line(), "/app/bin/server");
     let chosen = of("billing", "orders").settings(r#"{"run":{"command":"orders"}}"#);
     assert_eq!((chosen.found().refusal, chosen.line()), (None, "orders".to_owned()));

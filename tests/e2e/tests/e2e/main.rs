@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod builds;
+mod bundled_stages;
 mod canary;
 mod command_line;
 mod containerd_faults;

@@ -1,0 +1,319 @@
+//! The custom stages that come with Windlass, on a real host: who is told how a deployment ended, what becomes of
+//! source maps, what is installed, and what of that is known to be vulnerable.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use windlass_model::StepName;
+use windlass_model::api::DeploymentView;
+use windlass_model::stage::{StageRun, StageStatus};
+use windlass_test_support::{GitRepo, HostOptions, TestHost};
+
+const PROJECT: &str = "bundled";
+const HOST: &str = "bundled.localhost";
+const SOON: Duration = Duration::from_secs(60);
+
+/// A request as it came.
+#[derive(Debug)]
+struct Asked {
+    /// `POST /path HTTP/1.1`
+    line: String,
+    /// All lines before the body, in lower case.
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// A server of this machine that keeps what it is asked.
+struct Server {
+    port: u16,
+    asked: Receiver<Asked>,
+}
+
+impl Server {
+    /// `answer` gives status and body, for a path and the number of requests before.
+    fn begin(answer: impl Fn(&str, usize) -> (u16, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (note, asked) = channel();
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let mut head = String::new();
+                while stream.read_line(&mut head).unwrap() > 2 {}
+                let line = head.lines().next().unwrap_or_default().to_owned();
+                let head = head.to_ascii_lowercase();
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+                let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                let path = line.split(' ').nth(1).unwrap_or_default();
+                let (status, text) = answer(path, number);
+                // The test may be over.
+                let _ = note.send(Asked { line, head, body });
+                let _ = write!(
+                    stream.get_mut(),
+                    "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+                    text.len()
+                );
+            }
+        });
+        Self { port, asked }
+    }
+
+    fn next(&self) -> Asked {
+        self.asked.recv_timeout(SOON).unwrap()
+    }
+}
+
+fn host() -> TestHost {
+    let options = HostOptions::default().limit("stop_grace_s", 3).limit("stages.pause_ms", 100);
+    TestHost::start_with(options)
+}
+
+fn settled(host: &TestHost, number: u64) -> DeploymentView {
+    host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
+        view.stages.iter().all(|stage| stage.status.is_over())
+    })
+}
+
+/// A stage that has done its work.
+fn done<'a>(view: &'a DeploymentView, name: &str) -> &'a StageRun {
+    let found = view.stages.iter().find(|stage| stage.stage == name);
+    let found = found.unwrap_or_else(|| panic!("no stage {name} in {:#?}", view.stages));
+    assert_eq!(found.status, StageStatus::Succeeded, "{:#?}", view.stages);
+    found
+}
+
+/// What is attached to a deployment under this name.
+fn attached(host: &TestHost, name: &str, number: u64) -> Vec<u8> {
+    let number = number.to_string();
+    let to = host.data_dir().join(format!("{number}-{name}"));
+    let path = to.to_str().unwrap();
+    host.cli(&["artifact", "get", name, &number, "--project", PROJECT, "-o", path]).ok();
+    std::fs::read(to).unwrap()
+}
+
+const MAP: &str =
+    r#"{"version":3,"sources":["a.ts"],"sourcesContent":["x()"],"names":[],"mappings":"AAAA"}"#;
+const BUNDLE: &str = "x()\n//# sourceMappingURL=a.js.map\n";
+
+#[test]
+fn targets_are_told_once_how_a_deployment_ended_and_source_maps_are_kept_by_release() {
+    let host = host();
+    let chats = Server::begin(|_, _| (200, "ok".to_owned()));
+    let matrix = Server::begin(|_, number| match number {
+        0 => (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":10}"#.to_owned()),
+        _ => (200, r#"{"event_id":"$1"}"#.to_owned()),
+    });
+    let site = Server::begin(|path, _| match path {
+        "/" => (200, "<script src=/a.js></script>".to_owned()),
+        "/a.js" => (200, BUNDLE.to_owned()),
+        "/a.js.map" => (200, MAP.to_owned()),
+        _ => (404, String::new()),
+    });
+    set_up(&host, &chats);
+    let repo = GitRepo::of_fixture("plain-node");
+    let tell = format!(
+        "[[stages]]\nplugin = 'notify'\nwhen = 'always'\n[stages.options]\ntargets = [\n\
+         {{ kind = 'slack', url_secret = 'NOTIFY_SLACK' }},\n\
+         {{ kind = 'webhook', url = 'http://localhost:{}/recovered', when = 'recovered' }},\n\
+         {{ kind = 'matrix', homeserver = 'http://localhost:{}', room = '!r:localhost', \
+         token_secret = 'NOTIFY_MATRIX', when = 'failure' }},\n]\n",
+        chats.port, matrix.port
+    );
+    repo.write("windlass.toml", &format!("[build]\ncommand = 'echo no; exit 3'\n{tell}"));
+    repo.commit("Break <!channel> {{NOTIFY_SLACK}}");
+    host.deploy_git(PROJECT, &repo, &[]).failed("build.command-failed");
+    let view = settled(&host, 1);
+    assert_eq!(done(&view, "tell").attempt, 2, "Matrix asked to wait");
+    told_of_the_failure(&chats, &matrix);
+
+    repo.write("public/a.js", BUNDLE);
+    repo.write("public/a.js.map", MAP);
+    let maps = format!(
+        "[[stages]]\nplugin = 'sourcemaps'\nstage = 'collect'\n\
+         [[stages]]\nplugin = 'sourcemaps'\nstage = 'public'\n\
+         options = {{ url = 'http://localhost:{}' }}\n",
+        site.port
+    );
+    repo.write("windlass.toml", &(tell + &maps));
+    let commit = repo.commit("Mend it");
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let view = settled(&host, 2);
+    assert_eq!(done(&view, "tell").attempt, 1);
+    told_of_the_recovery(&chats, &commit);
+    maps_are_kept(&host, &view, &commit);
+    for number in ["1", "2"] {
+        let log = host.cli(&["logs", "--step", "finish", number, "--project", PROJECT]).ok().stdout;
+        assert!(log.contains("stage notify.tell at after-switch: succeeded"), "{log}");
+        assert!(!log.contains("hunter2"), "{log}");
+    }
+    host.finish();
+}
+
+/// The secrets, and what the plugins are granted: what is on this machine only by the name `localhost`.
+fn set_up(host: &TestHost, chats: &Server) {
+    host.cli(&["project", "create", PROJECT]).ok();
+    let slack = format!("NOTIFY_SLACK=http://localhost:{}/slack/hunter2-path", chats.port);
+    for secret in [slack.as_str(), "NOTIFY_MATRIX=hunter2-token"] {
+        host.cli(&["env", "set", secret, "--secret", "--project", PROJECT]).ok();
+    }
+    let notify = r#"[
+        {"name": "http", "hosts": ["*"], "methods": ["POST", "PUT"], "private": ["localhost"]},
+        {"name": "secrets", "names": ["NOTIFY_*"]},
+        {"name": "cache", "bytes_max": 4194304}]"#;
+    let maps = r#"[
+        {"name": "exec", "outputs": ["*"]},
+        {"name": "http", "hosts": ["*"], "methods": ["GET"], "private": ["localhost"]},
+        {"name": "artifacts", "bytes_max": 67108864},
+        {"name": "annotations"}]"#;
+    host.cli(&["plugin", "grant", "notify", notify]).ok();
+    host.cli(&["plugin", "grant", "sourcemaps", maps]).ok();
+}
+
+fn told_of_the_failure(chats: &Server, matrix: &Server) {
+    let slack = chats.next();
+    assert_eq!(slack.line, "POST /slack/hunter2-path HTTP/1.1");
+    let text = slack.json()["text"].as_str().unwrap().to_owned();
+    let parts = [
+        "bundled production #1 failed",
+        "Break &lt;!channel&gt; {{NOTIFY_SLACK}}, by Windlass test",
+        "build.command-failed",
+        "How to fix it:",
+    ];
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(chats.asked.try_recv().is_err(), "Slack was told already, and nothing has recovered");
+    let (first, second) = (matrix.next(), matrix.next());
+    assert_eq!(first.line, second.line, "the same transaction");
+    let place = "PUT /_matrix/client/v3/rooms/%21r%3Alocalhost/send/m.room.message/";
+    assert!(first.line.starts_with(place), "{first:?}");
+    assert!(second.head.contains("authorization: bearer hunter2-token"), "{second:?}");
+    let said = second.json()["body"].as_str().unwrap().to_owned();
+    assert!(said.contains("Break <!channel> {{NOTIFY_SLACK}}"), "{said}");
+}
+
+fn told_of_the_recovery(chats: &Server, commit: &str) {
+    let slack = chats.next();
+    let text = slack.json()["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("bundled production #2 is live again"), "{text}");
+    let webhook = chats.next();
+    assert_eq!(webhook.line, "POST /recovered HTTP/1.1");
+    let told = webhook.json();
+    assert_eq!(told["event"], "deployment.live");
+    assert_eq!(told["recovered"], true);
+    assert_eq!(told["number"], 2);
+    let mended = json!({"id": commit, "subject": "Mend it", "author": "Windlass test"});
+    assert_eq!(told["commit"], mended);
+}
+
+fn maps_are_kept(host: &TestHost, view: &DeploymentView, commit: &str) {
+    done(view, "collect");
+    let said = "visitors can read 1 source map, 1 with the source itself: /a.js.map";
+    assert_eq!(done(view, "public").summary, said);
+    let noted = view.annotations.iter().find(|note| note.name == "public-source-maps");
+    assert_eq!(noted.unwrap().value, said);
+
+    let archive = format!("source-maps-2-{}.tar", &commit[..7]);
+    let mut names: Vec<&str> = view.attached.iter().map(|it| it.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["public-source-maps.csv", archive.as_str(), "source-maps.csv"]);
+    let bytes = attached(host, &archive, 2);
+    let mut kept = Vec::new();
+    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        kept.push((path, text));
+    }
+    let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(path.ends_with("/app/public/a.js.map"), "{path}");
+    assert_eq!(text, MAP);
+}
+
+/// Not beside a `package.json`, so that nothing of it is installed.
+const LOCK: &str = r#"{"name": "tools", "lockfileVersion": 3, "packages": {
+    "": {"name": "tools", "dependencies": {"lodash": "^4.17.0"}},
+    "node_modules/lodash": {"version": "4.17.15", "license": "MIT"}}}"#;
+/// As osv.dev has it, shortened.
+const ADVISORY: &str = r#"{
+    "id": "GHSA-35jh-r3h4-6jhm", "modified": "2024-04-17T18:39:19Z", "aliases": ["CVE-2021-23337"],
+    "summary": "Command Injection in lodash",
+    "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:H/UI:N/S:U/C:H/I:H/A:H"}],
+    "affected": [{"package": {"ecosystem": "npm", "name": "lodash"},
+        "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "4.17.21"}]}]}]}"#;
+const SCANNED: &str = "[[stages]]\nplugin = 'sbom'\n[[stages]]\nplugin = 'vulnerabilities'\n";
+
+#[test]
+fn what_is_installed_is_attached_and_what_is_known_to_be_vulnerable_does_not_go_live() {
+    let host = host();
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write("tools/package-lock.json", LOCK);
+    repo.write("osv/a.json", ADVISORY);
+    let set =
+        |options: &str| repo.write("windlass.toml", &format!("{SCANNED}options = {options}\n"));
+    set("{ database = 'osv', ignore = ['CVE-2021-23337'] }");
+    let first = repo.commit("Ignored");
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("plugin.not-granted");
+    assert_eq!(failure.step, Some(StepName::Preflight), "{failure:#?}");
+    assert!(failure.fix.contains("windlass plugin grant sbom source,artifacts"), "{failure:#?}");
+
+    let grant = r#"[{"name":"source","paths":["**"]},{"name":"artifacts"},{"name":"annotations"}]"#;
+    host.cli(&["plugin", "grant", "sbom", "all"]).ok();
+    host.cli(&["plugin", "grant", "vulnerabilities", grant]).ok();
+    let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
+    assert_eq!(done(&view, "list").summary, "1 component in 2 files");
+    assert_eq!(done(&view, "scan").summary, "no known vulnerability in 1 component; 1 ignored");
+    let bill = attached(&host, "sbom.cdx.json", 2);
+    holds_what_is_locked(&bill, &first);
+
+    // The next version says nothing of the vulnerability.
+    repo.edit("server.js", "'v1'", "'v2'");
+    set("{ database = 'osv' }");
+    repo.commit("Not ignored");
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("vulnerabilities.found");
+    assert_eq!(failure.step, Some(StepName::Preflight), "{failure:#?}");
+    let found =
+        "GHSA-35jh-r3h4-6jhm (CVE-2021-23337) in lodash 4.17.15 (npm), high, fixed in 4.17.21";
+    assert!(failure.why.ends_with(found), "{failure:#?}");
+    let step = "update lodash from 4.17.15 to 4.17.21 in tools/package-lock.json";
+    assert!(failure.fix.starts_with(step), "{failure:#?}");
+    let report = String::from_utf8(attached(&host, "vulnerabilities.md", 3)).unwrap();
+    assert!(report.contains("| lodash (npm) | 4.17.15 | 4.17.21 |"), "{report}");
+    assert_eq!(host.get(HOST, "/").text(), "v1", "the version before serves");
+
+    // The first one once more: nothing of it has changed.
+    host.deploy_git(PROJECT, &repo, &["--commit", &first]).live();
+    assert_eq!(attached(&host, "sbom.cdx.json", 4), bill, "the same bytes");
+    host.finish();
+}
+
+fn holds_what_is_locked(bill: &[u8], commit: &str) {
+    let bill: Value = serde_json::from_slice(bill).unwrap();
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    assert_eq!(bill["specVersion"], "1.6");
+    let application = &bill["metadata"]["component"];
+    assert_eq!(application["name"], PROJECT);
+    assert_eq!(application["version"], commit);
+    let lodash = "pkg:npm/lodash@4.17.15";
+    let components = bill["components"].as_array().unwrap();
+    let [component] = components.as_slice() else { panic!("{bill:#}") };
+    assert_eq!(component["purl"], lodash);
+    assert_eq!(component["version"], "4.17.15");
+    assert_eq!(component["licenses"], json!([{"license": {"id": "MIT"}}]));
+    let places = json!([{"location": "tools/package-lock.json"}]);
+    assert_eq!(component["evidence"]["occurrences"], places);
+    let direct = json!({"ref": "application", "dependsOn": [lodash]});
+    assert_eq!(bill["dependencies"][0], direct);
+}
