@@ -1,7 +1,7 @@
 //! `windlass.toml`, read strictly.
 //!
 //! **Invariant: no key is ever ignored.** A key is acted on, or refused as unknown (with the nearest
-//! valid one), or refused as not supported yet.
+//! valid one), or refused as not supported yet; one that means nothing to what is built is a warning.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ mod schema;
 mod secrets;
 mod toolchain;
 mod units;
+mod unused;
 mod view;
 
 pub use overrides::{EnvironmentSettings, Layers, Overrides, typed};
