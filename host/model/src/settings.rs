@@ -470,7 +470,8 @@ mod tests {
         refused("[build.args]\nA = 1", "settings.wrong-value", "quotes");
         let toolchain = |pin: &str| format!("[build]\ntoolchain = {{ {pin} }}");
         refused(&toolchain("pyhton = '3.11'"), "settings.unknown-key", "build.toolchain.python");
-        refused(&toolchain("fortran-77 = '1'"), "settings.unknown-key", "bun, clojure");
+        let of_a_plugin = toolchain("fortran-77 = '1'");
+        Settings::parse(&of_a_plugin, &EnvironmentName::production()).unwrap();
         refused(&toolchain("node = 'abc'"), "settings.wrong-value", ">=20 <23");
         let staging = "[environments.staging]\nbuild.toolchain.nodejs = '22'";
         refused(staging, "settings.unknown-key", "environments.staging.build.toolchain.node");
