@@ -1,13 +1,15 @@
 //! The Ruby plugin: what kind of Ruby application it is, and how it is built.
 //!
 //! Reading order: `gemfile` (what the manifests say), `facts` (what is known), `framework` (what it is),
-//! `start` (how it starts), `version`, `native` (Debian packages of gems), `plan`.
+//! `start` (how it starts), `queues` (who carries out its jobs), `version`, `native` (Debian packages of gems),
+//! `plan`.
 
 mod facts;
 mod framework;
 mod gemfile;
 mod native;
 mod plan;
+mod queues;
 mod start;
 mod version;
 

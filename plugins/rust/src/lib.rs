@@ -112,7 +112,8 @@ fn several(programs: &[Program]) -> PluginError {
         format!("there are several programs, and nothing says which is run: {}", names.join(", ")),
     )
     .hint(format!(
-        "set `default-run` in Cargo.toml, or name it in windlass.toml:\n[run]\ncommand = \"{first}\""
+        "set `default-run` in Cargo.toml, or name it in windlass.toml:\n[run]\ncommand = \"{first}\"\n\
+         What is run beside it is named there as run.processes.NAME"
     ))
 }
 

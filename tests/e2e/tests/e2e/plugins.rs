@@ -38,7 +38,7 @@ impl Versions {
     }
 }
 
-/// A component whose manifest says something else of the same length: nothing in a component depends on it.
+/// A component that says something else of the same length wherever it says this: nothing else in it depends on it.
 fn changed(component: &[u8], changes: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = component.to_vec();
     for (from, to) in changes {
@@ -49,8 +49,10 @@ fn changed(component: &[u8], changes: &[(&str, &str)]) -> Vec<u8> {
             .filter(|(_, w)| *w == from.as_bytes())
             .map(|(n, _)| n)
             .collect();
-        let [place] = places.as_slice() else { panic!("{from} is at {places:?}") };
-        bytes[*place..*place + to.len()].copy_from_slice(to.as_bytes());
+        assert!(!places.is_empty(), "it says nothing of {from}");
+        for place in places {
+            bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+        }
     }
     bytes
 }
