@@ -291,7 +291,7 @@ mod tests {
             toolchains: vec![
                 Toolchain { name: "node".into(), requirement: ">=20 <23".into() },
                 Toolchain { name: "python".into(), requirement: String::new() },
-                Toolchain { name: "tool".into(), requirement: "2".into() },
+                Toolchain { name: "golang".into(), requirement: "2".into() },
                 Toolchain { name: "ruby".into(), requirement: "whatever".into() },
             ],
             evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
