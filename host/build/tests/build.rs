@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variable};
 use windlass_containers::runtime::{Access, Labels};
 use windlass_model::deployment::ArtifactKind;
-use windlass_model::plan::{Base, Copy, Mount, Op, Origin, Output, OutputKind, Sharing};
+use windlass_model::plan::{Base, Copy, Mount, Op, Origin, Output, OutputKind, Run, Sharing};
 use windlass_model::{Limits, Stream};
 
 fn on_base(ops: Vec<Op>) -> windlass_model::plan::BuildPlan {
@@ -331,5 +331,63 @@ async fn a_static_tree_is_exported_for_the_proxy() {
     host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
     assert!(!dir.exists());
     assert!(Path::new(host.data.path()).join("static").read_dir().unwrap().next().is_none());
+    host.finish().await;
+}
+
+/// What is connected to the network.
+async fn connected(host: &Host) -> Vec<String> {
+    let mut found = host.engine.inventory().await.unwrap();
+    let kinds = ["network namespaces", "network attachments"];
+    kinds.iter().flat_map(|kind| found.remove(kind).unwrap_or_default()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_at_once_have_addresses_of_their_own_and_nothing_stays_connected() {
+    let host = Host::start(198).await;
+    let shows = |name: &str| {
+        // Its steps are its own, and the second finds what the first was given.
+        let text = format!("echo {name} $(ip -4 -o addr show eth0) | tee -a /addresses; sleep 1");
+        let networked = || Op::Run(Run { network: true, ..script(&text) });
+        let of = |id: &str| Base::Step(id.to_owned());
+        let steps = vec![
+            step("one", of("base"), vec![networked()]),
+            step("two", of("one"), vec![networked()]),
+        ];
+        plan([vec![busybox()], steps].concat())
+    };
+    host.build(plan(vec![busybox()])).await.unwrap();
+    let (left, right) = tokio::join!(host.build(shows("left")), host.build(shows("right")));
+    let mut addresses = Vec::new();
+    for built in [left.unwrap(), right.unwrap()] {
+        let snapshot = &built.artifact.outputs[0].snapshot;
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        let text = std::fs::read_to_string(mounted.path().join("addresses")).unwrap();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0], lines[1], "one place serves both commands");
+        addresses.push(lines[0].split(' ').find(|word| word.contains('/')).unwrap().to_owned());
+    }
+    assert_ne!(addresses[0], addresses[1]);
+    assert_eq!(connected(&host).await, Vec::<String>::new());
+
+    // The one that fails has a place made ready for the one that never comes.
+    let steps = vec![
+        busybox(),
+        step("fails", Base::Step("base".to_owned()), vec![Op::Run(script("sleep 1; exit 7"))]),
+        step(
+            "never",
+            Base::Step("fails".to_owned()),
+            vec![Op::Run(Run { network: true, ..script("true") })],
+        ),
+    ];
+    let (builder, request) = (host.builder.clone(), host.request(plan(steps)));
+    let build = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while connected(&host).await.is_empty() {
+        assert!(start.elapsed() < DEADLINE && !build.is_finished(), "no place was made ready");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(build.await.unwrap().unwrap_err().code, "build.command-failed");
+    assert_eq!(connected(&host).await, Vec::<String>::new());
     host.finish().await;
 }

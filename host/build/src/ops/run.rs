@@ -1,9 +1,11 @@
 //! Running one command in a container on the step's writable snapshot.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::sync::Notify;
 use windlass_containers::runtime::{
     Access, Attachment, ContainerSpec, Exit, LogSpec, ResourceLimits, Rootfs,
 };
@@ -46,7 +48,13 @@ pub(crate) async fn run(
     session.log.host(format!("$ {shown}"));
     let prepared = mounts::prepare(session, context, &command.mounts).await?;
     let left_behind = absent(session, context, &prepared.targets).await?;
-    let spec = spec(session, context, command, &prepared);
+    let mut spec = spec(session, context, command, &prepared);
+    let place = match command.network {
+        true => Some(session.places.take().await),
+        false => None,
+    };
+    let place = place.transpose().map_err(|e| not_started(session, context, &shown, &e))?;
+    spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
     let ended = {
         // Waited for last: who holds it needs nothing more of others.
         let budget = session.budget.clone();
@@ -60,6 +68,10 @@ pub(crate) async fn run(
             ended => ended,
         }
     };
+    // Only then it is known that nothing of the command is in it any more.
+    if let (Some(place), Ok(_)) = (place, &ended) {
+        place.give_back();
+    }
     let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);
     prepared.settle(session, succeeded).await?;
     if !left_behind.is_empty() {
@@ -125,7 +137,6 @@ fn spec(
     spec.user_namespace = true;
     spec.of_builds = true;
     spec.mounts.clone_from(&prepared.mounts);
-    spec.network = command.network.then(Attachment::build);
     spec.hostname = Some("build".to_owned());
     spec.limits = ResourceLimits {
         memory_bytes: limits.build.memory_bytes_max,
@@ -145,7 +156,8 @@ async fn in_container(
 ) -> Result<End, RuntimeError> {
     let runtime = &session.runtime;
     let log = session.log.clone();
-    let mut lines = Box::pin(logs::follow(&spec.log.dir));
+    let deletion = Arc::new(Notify::new());
+    let mut lines = Box::pin(logs::follow_told(&spec.log.dir, Arc::clone(&deletion)));
     let mut follower = tokio::spawn(async move {
         while let Some(line) = lines.next().await {
             log.pass(line);
@@ -173,6 +185,7 @@ async fn in_container(
         None => outcome,
     };
     let deleted = runtime.delete(&spec.id).await;
+    deletion.notify_one();
     if outcome.is_err() || tokio::time::timeout(LOG_END_WAIT, &mut follower).await.is_err() {
         follower.abort();
     }
