@@ -89,6 +89,15 @@ impl Places {
         Arc::new(Self { runtime, prefix, towards, state: Mutex::new(state) })
     }
 
+    /// All steps are to be carried out, whatever is in the cache.
+    pub(super) fn expect_any(&self) {
+        let mut state = locked(&self.state);
+        if state.to_come > 0 && !state.has_begun {
+            let made = self.begin(&mut state);
+            state.idle.push(made);
+        }
+    }
+
     /// A step is to be carried out, and so are those that need it: a place is made ready if one of their commands has
     /// a network.
     pub(super) fn expect(&self, step: &BuildStep) {

@@ -47,13 +47,16 @@ pub(crate) async fn run(
     session.log.begin_command();
     session.log.host(format!("$ {shown}"));
     let prepared = mounts::prepare(session, context, &command.mounts).await?;
-    let left_behind = absent(session, context, &prepared.targets).await?;
-    let mut spec = spec(session, context, command, &prepared);
-    let place = match command.network {
-        true => Some(session.places.take().await),
-        false => None,
+    let place = async {
+        match command.network {
+            true => session.places.take().await.map(Some),
+            false => Ok(None),
+        }
     };
-    let place = place.transpose().map_err(|e| not_started(session, context, &shown, &e))?;
+    let (left_behind, place) = tokio::join!(absent(session, context, &prepared.targets), place);
+    let (left_behind, place) =
+        (left_behind?, place.map_err(|e| not_started(session, context, &shown, &e))?);
+    let mut spec = spec(session, context, command, &prepared);
     spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
     let ended = {
         // Waited for last: who holds it needs nothing more of others.
