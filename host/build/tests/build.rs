@@ -91,6 +91,37 @@ async fn what_was_built_is_synced_soon_after() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(host.build(on_base(vec![copy("app.txt", "/app/")])).await.unwrap().all_cached());
+
+    // A command's own cache, too, is not waited for.
+    let fills = |name: &str| {
+        let (id, target) = ("own".to_owned(), "/cache".to_owned());
+        let text = format!("echo {name} > /cache/{name}; cat /cache/*; cat /proc/mounts");
+        let mounts = vec![Mount::Cache { id, target, sharing: Sharing::Locked }];
+        scripted(Run { mounts, ..script(&text) })
+    };
+    host.build(fills("first")).await.unwrap();
+    let checks = windlass_containers::doctor::inspect(host.engine.config());
+    let namespaces = checks.iter().find(|check| check.name == "user namespaces").unwrap();
+    let staged = namespaces.state == windlass_containers::doctor::State::Ok;
+    let mounted = host
+        .log()
+        .lines()
+        .any(|line| line.starts_with("overlay /cache ") && line.contains("volatile"));
+    assert_eq!(mounted, staged, "{}", host.log());
+    let lock = host.data.path().join("cache/mounts/shop/.locks/own");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), boot.trim());
+    let start = Instant::now();
+    while std::fs::metadata(&lock).unwrap().len() > 0 {
+        assert!(start.elapsed() < SYNCED_WITHIN, "the cache is not synced");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // As a machine leaves it that has stopped before.
+    std::fs::write(&lock, "another boot").unwrap();
+    host.build(fills("second")).await.unwrap();
+    let log = host.log();
+    let (_, log) = log.split_once("the cache own begins anew").unwrap();
+    assert!(log.lines().any(|line| line == "second") && !log.lines().any(|line| line == "first"));
     host.finish().await;
 }
 

@@ -143,7 +143,7 @@ impl Builder {
     /// Syncs what was built, in the background. What was not synced before the machine lost its power is no
     /// cached step any more.
     pub fn settle_later(&self) {
-        self.settling.later(&self.runtime);
+        self.settling.later(&self.runtime, &self.config.data_dir);
     }
 
     /// Names of the steps' snapshots that the machine stopped before they were known to be on the disk.
