@@ -158,8 +158,8 @@ impl Builder {
         Ok(suspect.map(|snapshot| snapshot.key).collect())
     }
 
-    /// Removes what an attempt that was cut off left behind: containers, places in the network, writable snapshots, lease,
-    /// scratch files, secrets.
+    /// Removes what an attempt that was cut off left behind: containers, places in the network, writable
+    /// snapshots, lease, scratch files, secrets.
     ///
     /// # Errors
     /// What the runtime says; calling it again is safe.

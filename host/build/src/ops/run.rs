@@ -64,12 +64,7 @@ pub(crate) async fn run(
         let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
         let dirs = prepared.written_dirs();
         let watch = Watch::begin(session, context.active, &spec, dirs).await?;
-        match in_container(session, &spec, time_limit(session, command), &watch).await {
-            Ok(End::Exited(exit)) if exit.code == 0 => {
-                Ok(watch.at_end().await.map_or(End::Exited(exit), End::Over))
-            }
-            ended => ended,
-        }
+        in_container(session, &spec, time_limit(session, command), &watch).await
     };
     // Only then it is known that nothing of the command is in it any more.
     if let (Some(place), Ok(_)) = (place, &ended) {
@@ -187,14 +182,21 @@ async fn in_container(
         Some(over) => Ok(End::Over(over)),
         None => outcome,
     };
-    let deleted = runtime.delete(&spec.id).await;
+    // All of its processes have ended, so that what it has written can be measured meanwhile.
+    let measure = async {
+        match &outcome {
+            Ok(End::Exited(exit)) if exit.code == 0 => watch.at_end().await,
+            _ => None,
+        }
+    };
+    let (deleted, over) = tokio::join!(runtime.delete(&spec.id), measure);
     deletion.notify_one();
     if outcome.is_err() || tokio::time::timeout(LOG_END_WAIT, &mut follower).await.is_err() {
         follower.abort();
     }
     let outcome = outcome?;
     deleted?;
-    Ok(outcome)
+    Ok(over.map_or(outcome, End::Over))
 }
 
 fn verdict(
