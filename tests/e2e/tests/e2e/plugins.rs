@@ -134,6 +134,7 @@ fn a_plugin_is_installed_used_upgraded_with_a_grant_and_taken_back() {
     assert_eq!(version_used(&host, "two", &repo), "0.3.0");
 
     // All of it is there after a restart, and the way back is open.
+    host.stop_serve();
     host.restart();
     assert_eq!(version_used(&host, "one", &repo), "0.1.0");
     let back = plugin(&host, &["rollback", PLUGIN]).ok().stdout;
