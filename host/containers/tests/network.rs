@@ -202,3 +202,33 @@ async fn a_network_whose_containers_come_and_go_keeps_its_bridge_until_it_is_rem
     assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
     host.finish().await;
 }
+
+/// Else a member that stays sends its answers to an address that is nobody's any more.
+#[tokio::test]
+async fn a_bridge_keeps_its_address_when_members_come_and_go() {
+    let host = Host::start(198).await;
+    let start = async |name: &str| {
+        let spec = host.shell_in(name, "net", "exec sleep 1000");
+        host.engine.create_and_start(&spec).await.unwrap();
+    };
+    start("first").await;
+    let bridges = windlass_containers::leak::machine(&host.config.host_id).remove("bridges");
+    let [bridge] = bridges.as_deref().unwrap_or_default() else { panic!("{bridges:?}") };
+    let file = format!("/sys/class/net/{bridge}/address");
+    let address = || std::fs::read_to_string(&file).unwrap();
+    let before = address();
+    // With each new one it is as likely as not that a port has the lowest address that had it not.
+    for n in 0..8 {
+        start(&format!("more-{n}")).await;
+        assert_eq!(address(), before, "{n} came");
+    }
+    for name in ["first", "more-0", "more-1"] {
+        host.engine.delete(name).await.unwrap();
+        assert_eq!(address(), before, "{name} went");
+    }
+    for n in 2..8 {
+        host.engine.delete(&format!("more-{n}")).await.unwrap();
+    }
+    host.engine.remove_network("net").await.unwrap();
+    host.finish().await;
+}

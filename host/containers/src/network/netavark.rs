@@ -24,6 +24,9 @@ use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::Attachment;
 
+/// In `addr_assign_type`: somebody set it, and the kernel leaves it alone.
+const ADDRESS_IS_SET: &str = "3";
+
 /// Name of the interface inside of a container.
 const INTERFACE: &str = "eth0";
 /// The walls are put up again at every so many looks.
@@ -100,6 +103,7 @@ impl Netavark {
         netns::create(&path)?;
         let before = ports(&network.bridge);
         self.run("setup", &record, &path)?;
+        pin_address(&network.bridge);
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
             keep(&network.bridge);
@@ -450,6 +454,19 @@ fn forward_packets() -> Result<()> {
 
 fn bridge_dir(bridge: &str) -> PathBuf {
     Path::new("/sys/class/net").join(bridge)
+}
+
+/// Has a bridge keep its address. Left to itself a bridge has the lowest address of its ports, so it changed when a
+/// member came or went, and for half a minute, until it asked anew, a member that stayed sent its answers to the one
+/// before.
+fn pin_address(bridge: &str) {
+    let read = |what: &str| std::fs::read_to_string(bridge_dir(bridge).join(what)).ok();
+    if read("addr_assign_type").is_some_and(|kind| kind.trim() == ADDRESS_IS_SET) {
+        return;
+    }
+    if let Some(address) = read("address") {
+        ip(&["link", "set", "dev", bridge, "address", address.trim()]);
+    }
 }
 
 /// Interfaces on a bridge.
