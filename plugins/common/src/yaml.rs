@@ -18,7 +18,16 @@ const DEPTH_MAX: usize = 64;
 /// # Errors
 /// What is wrong, with its line.
 pub fn parse(text: &str) -> Result<Value, String> {
-    let mut document = Document::default();
+    parse_within(text, NODES_MAX)
+}
+
+/// The same of a document that may have so many scalars, lists and mappings: for lock files, which are longer
+/// than settings.
+///
+/// # Errors
+/// What is wrong, with its line.
+pub fn parse_within(text: &str, nodes_max: usize) -> Result<Value, String> {
+    let mut document = Document { nodes_max, ..Document::default() };
     let mut parser = Parser::new_from_str(text.trim_start_matches('\u{feff}')).keep_tags(true);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| error.to_string())?;
@@ -39,6 +48,7 @@ struct Document {
     /// Value and number of nodes by anchor.
     anchors: Vec<(usize, Value)>,
     nodes: usize,
+    nodes_max: usize,
 }
 
 enum Open {
@@ -85,7 +95,7 @@ impl Document {
 
     fn count(&mut self, nodes: usize) -> Result<(), &'static str> {
         self.nodes += nodes;
-        if self.nodes > NODES_MAX { Err("it is too large") } else { Ok(()) }
+        if self.nodes > self.nodes_max { Err("it is too large") } else { Ok(()) }
     }
 
     fn put(&mut self, value: Value, anchor: usize) -> Result<(), &'static str> {

@@ -9,7 +9,7 @@ use crate::process::{self, cargo, target_dir};
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
-pub(crate) const PLUGINS: [&str; 16] = [
+pub(crate) const PLUGINS: [&str; 20] = [
     "node",
     "deno",
     "python",
@@ -26,6 +26,10 @@ pub(crate) const PLUGINS: [&str; 16] = [
     "dockerfile",
     "migrate",
     "health",
+    "notify",
+    "sourcemaps",
+    "sbom",
+    "vulnerabilities",
 ];
 
 /// How the binary is built. Plugins are always optimised for size.

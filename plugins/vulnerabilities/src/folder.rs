@@ -1,0 +1,120 @@
+//! A database as files of the source: entries in the format of OSV, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use windlass_plugin_locked::{Component, Ecosystem};
+use windlass_sdk::{PluginError, Source, log};
+
+use crate::osv::{Entry, Matches, normal_name};
+
+/// Files of one database.
+const FILES_MAX: usize = 20_000;
+
+/// Compares all components with all entries in a file, or below a folder, of the source.
+///
+/// # Errors
+/// `vulnerabilities.no-database` where there is no such file; `source.unreadable`.
+pub(crate) fn look_up(path: &str, components: &[&Component]) -> Result<Matches, PluginError> {
+    let source = Source::root();
+    let path = path.trim_start_matches("./").trim_matches('/');
+    let is_file = [".json", ".jsonl", ".ndjson"].iter().any(|end| path.ends_with(end));
+    let files = match is_file {
+        true => vec![path.to_owned()],
+        false => {
+            let below =
+                |end: &str| format!("{path}/**/*.{end}").trim_start_matches("./").to_owned();
+            let globs = [below("json"), below("jsonl"), below("ndjson")];
+            source.files(&globs.each_ref().map(String::as_str))?
+        }
+    };
+    let named = by_name(components);
+    let mut matches = Matches::default();
+    let mut read = 0_usize;
+    for file in files.iter().take(FILES_MAX) {
+        let Some(text) = source.text(file)? else {
+            continue;
+        };
+        for entry in entries(file, &text) {
+            match entry {
+                Ok(entry) => {
+                    read += 1;
+                    keep(entry, &named, &mut matches);
+                }
+                Err(why) => matches.notes.push(format!("{file} was not read whole: {why}")),
+            }
+        }
+    }
+    if read == 0 {
+        return Err(no_database(path, files.len()));
+    }
+    if files.len() > FILES_MAX {
+        matches.notes.push(format!("of {} files the first {FILES_MAX} were read", files.len()));
+    }
+    log::info(format!("entries of {path} that were looked at: {read}"));
+    Ok(matches)
+}
+
+fn no_database(path: &str, files: usize) -> PluginError {
+    let what = format!("there is no entry of an OSV database in {path}; files looked at: {files}");
+    PluginError::new("vulnerabilities.no-database", what).hint(format!(
+        "put files of entries (https://ossf.github.io/osv-schema/) there and grant the plugin to read them: \
+         `source` with \"{path}/**\"; or leave the option `database` out to ask osv.dev"
+    ))
+}
+
+/// The entries of a file: one, a list, `{"vulns": […]}`, or one a line.
+fn entries(file: &str, text: &str) -> Vec<Result<Entry, String>> {
+    let by_line = !file.ends_with(".json");
+    let parsed =
+        |text: &str| serde_json::from_str::<Value>(text).map_err(|error| error.to_string());
+    let texts: Vec<&str> = match by_line {
+        true => text.lines().filter(|line| !line.trim().is_empty()).collect(),
+        false => vec![text],
+    };
+    let mut found = Vec::new();
+    for value in texts.into_iter().map(parsed) {
+        match value {
+            Ok(Value::Array(list)) => found.extend(list.into_iter().map(Entry::read)),
+            Ok(mut value) => match value.get_mut("vulns").map(Value::take) {
+                Some(Value::Array(list)) => found.extend(list.into_iter().map(Entry::read)),
+                _ => found.push(Entry::read(value)),
+            },
+            Err(why) => found.push(Err(why)),
+        }
+    }
+    found
+}
+
+/// Components by ecosystem and name: a database has many more entries than one of them asks for.
+type Named<'c> = BTreeMap<(Ecosystem, String), Vec<&'c Component>>;
+
+fn by_name<'c>(components: &[&'c Component]) -> Named<'c> {
+    let mut named = Named::new();
+    for component in components {
+        let name = normal_name(component.ecosystem, &component.name);
+        named.entry((component.ecosystem, name)).or_default().push(component);
+    }
+    named
+}
+
+fn keep(entry: Entry, named: &Named<'_>, matches: &mut Matches) {
+    let mut is_used = false;
+    for affected in &entry.affected {
+        let Some(ecosystem) = Ecosystem::of_osv(&affected.package.ecosystem) else {
+            continue;
+        };
+        let key = (ecosystem, normal_name(ecosystem, &affected.package.name));
+        let components = named.get(&key).into_iter().flatten();
+        for component in components.filter(|component| entry.affects(component)) {
+            is_used = true;
+            let ids = matches.found.entry(component.purl.clone()).or_default();
+            if !ids.contains(&entry.id) {
+                ids.push(entry.id.clone());
+            }
+        }
+    }
+    if is_used {
+        matches.entries.insert(entry.id.clone(), entry);
+    }
+}
