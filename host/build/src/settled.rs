@@ -9,7 +9,7 @@
 //! **Invariant: a snapshot that bears the id of another boot is nothing to build on.** It is looked past and
 //! made again under another name: it may be part of an artifact, and a name that is committed never changes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -20,12 +20,14 @@ use tokio::sync::Mutex;
 use windlass_containers::runtime::Snapshot;
 use windlass_containers::{Labels, Runtime, RuntimeError};
 
+use crate::ops::caches::synced;
+
 /// On a snapshot whose files may be in memory alone: the boot in which it was committed.
 const LABEL_UNSYNCED: &str = "windlass.unsynced";
 /// After a build, before the sync: what was built is started meanwhile, and that is what somebody waits for.
 const SYNC_AFTER: Duration = Duration::from_secs(5);
 
-static BOOT: LazyLock<String> = LazyLock::new(windlass_containers::boot_id);
+pub(crate) static BOOT: LazyLock<String> = LazyLock::new(windlass_containers::boot_id);
 
 /// The label of a snapshot that is about to be committed.
 pub(crate) fn unsynced() -> (String, String) {
@@ -68,17 +70,17 @@ pub(crate) struct Settling {
 
 impl Settling {
     /// Syncs what is committed by now, in the background.
-    pub(crate) fn later(&self, runtime: &Arc<dyn Runtime>) {
+    pub(crate) fn later(&self, runtime: &Arc<dyn Runtime>, data_dir: &Path) {
         if self.asked.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (runtime, this) = (Arc::clone(runtime), self.clone());
+        let (runtime, this, data_dir) = (Arc::clone(runtime), self.clone(), data_dir.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(SYNC_AFTER).await;
             let _one = this.one_at_a_time.lock().await;
             // What is committed from here on may be missed, and asks anew.
             this.asked.store(false, Ordering::SeqCst);
-            if let Err(why) = settle(&*runtime).await {
+            if let Err(why) = settle(&*runtime, &data_dir).await {
                 tracing::warn!(
                     why,
                     "what was built could not be synced; the next build tries again"
@@ -89,7 +91,24 @@ impl Settling {
 }
 
 /// Syncs, and takes the label off what had it before.
-async fn settle(runtime: &dyn Runtime) -> Result<(), String> {
+async fn settle(runtime: &dyn Runtime, data_dir: &Path) -> Result<(), String> {
+    // Apart, for they may lie on another file system.
+    let caches = settle_caches(data_dir).await.map_err(|error| error.to_string());
+    settle_snapshots(runtime).await.and(caches)
+}
+
+/// The same for what was taken over into caches.
+async fn settle_caches(data_dir: &Path) -> std::io::Result<()> {
+    let dir = data_dir.to_owned();
+    let found = tokio::task::spawn_blocking(move || synced::unsynced(&dir)).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    sync(data_dir.to_owned()).await?;
+    tokio::task::spawn_blocking(move || synced::settled(&found)).await.map_err(Into::into)
+}
+
+async fn settle_snapshots(runtime: &dyn Runtime) -> Result<(), String> {
     let said = |error: RuntimeError| error.to_string();
     let labels = Labels::from([unsynced()]);
     let mut found = runtime.list_snapshots(&labels).await.map_err(said)?;
@@ -152,7 +171,7 @@ mod tests {
         assert!(!is_suspect(&look("new").await), "this machine has not stopped since");
         assert!(is_suspect(&look("old").await));
 
-        settle(&runtime).await.unwrap();
+        settle_snapshots(&runtime).await.unwrap();
         assert_eq!(look("new").await.labels.get(LABEL_UNSYNCED), Some(&String::new()));
         assert!(is_suspect(&look("old").await), "nobody knows whether it came to the disk");
         let (name, there) = place(&runtime, "new".to_owned()).await.unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variable};
 use windlass_containers::runtime::{Access, Labels};
 use windlass_model::deployment::ArtifactKind;
-use windlass_model::plan::{Base, Copy, Mount, Op, Origin, Output, OutputKind, Sharing};
+use windlass_model::plan::{Base, Copy, Mount, Op, Origin, Output, OutputKind, Run, Sharing};
 use windlass_model::{Limits, Stream};
 
 fn on_base(ops: Vec<Op>) -> windlass_model::plan::BuildPlan {
@@ -91,6 +91,37 @@ async fn what_was_built_is_synced_soon_after() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(host.build(on_base(vec![copy("app.txt", "/app/")])).await.unwrap().all_cached());
+
+    // A command's own cache, too, is not waited for.
+    let fills = |name: &str| {
+        let (id, target) = ("own".to_owned(), "/cache".to_owned());
+        let text = format!("echo {name} > /cache/{name}; cat /cache/*; cat /proc/mounts");
+        let mounts = vec![Mount::Cache { id, target, sharing: Sharing::Locked }];
+        scripted(Run { mounts, ..script(&text) })
+    };
+    host.build(fills("first")).await.unwrap();
+    let checks = windlass_containers::doctor::inspect(host.engine.config());
+    let namespaces = checks.iter().find(|check| check.name == "user namespaces").unwrap();
+    let staged = namespaces.state == windlass_containers::doctor::State::Ok;
+    let mounted = host
+        .log()
+        .lines()
+        .any(|line| line.starts_with("overlay /cache ") && line.contains("volatile"));
+    assert_eq!(mounted, staged, "{}", host.log());
+    let lock = host.data.path().join("cache/mounts/shop/.locks/own");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), boot.trim());
+    let start = Instant::now();
+    while std::fs::metadata(&lock).unwrap().len() > 0 {
+        assert!(start.elapsed() < SYNCED_WITHIN, "the cache is not synced");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // As a machine leaves it that has stopped before.
+    std::fs::write(&lock, "another boot").unwrap();
+    host.build(fills("second")).await.unwrap();
+    let log = host.log();
+    let (_, log) = log.split_once("the cache own begins anew").unwrap();
+    assert!(log.lines().any(|line| line == "second") && !log.lines().any(|line| line == "first"));
     host.finish().await;
 }
 
@@ -331,5 +362,63 @@ async fn a_static_tree_is_exported_for_the_proxy() {
     host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
     assert!(!dir.exists());
     assert!(Path::new(host.data.path()).join("static").read_dir().unwrap().next().is_none());
+    host.finish().await;
+}
+
+/// What is connected to the network.
+async fn connected(host: &Host) -> Vec<String> {
+    let mut found = host.engine.inventory().await.unwrap();
+    let kinds = ["network namespaces", "network attachments"];
+    kinds.iter().flat_map(|kind| found.remove(kind).unwrap_or_default()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_at_once_have_addresses_of_their_own_and_nothing_stays_connected() {
+    let host = Host::start(198).await;
+    let shows = |name: &str| {
+        // Its steps are its own, and the second finds what the first was given.
+        let text = format!("echo {name} $(ip -4 -o addr show eth0) | tee -a /addresses; sleep 1");
+        let networked = || Op::Run(Run { network: true, ..script(&text) });
+        let of = |id: &str| Base::Step(id.to_owned());
+        let steps = vec![
+            step("one", of("base"), vec![networked()]),
+            step("two", of("one"), vec![networked()]),
+        ];
+        plan([vec![busybox()], steps].concat())
+    };
+    host.build(plan(vec![busybox()])).await.unwrap();
+    let (left, right) = tokio::join!(host.build(shows("left")), host.build(shows("right")));
+    let mut addresses = Vec::new();
+    for built in [left.unwrap(), right.unwrap()] {
+        let snapshot = &built.artifact.outputs[0].snapshot;
+        let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+        let text = std::fs::read_to_string(mounted.path().join("addresses")).unwrap();
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(lines[0], lines[1], "one place serves both commands");
+        addresses.push(lines[0].split(' ').find(|word| word.contains('/')).unwrap().to_owned());
+    }
+    assert_ne!(addresses[0], addresses[1]);
+    assert_eq!(connected(&host).await, Vec::<String>::new());
+
+    // The one that fails has a place made ready for the one that never comes.
+    let steps = vec![
+        busybox(),
+        step("fails", Base::Step("base".to_owned()), vec![Op::Run(script("sleep 1; exit 7"))]),
+        step(
+            "never",
+            Base::Step("fails".to_owned()),
+            vec![Op::Run(Run { network: true, ..script("true") })],
+        ),
+    ];
+    let (builder, request) = (host.builder.clone(), host.request(plan(steps)));
+    let build = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while connected(&host).await.is_empty() {
+        assert!(start.elapsed() < DEADLINE && !build.is_finished(), "no place was made ready");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(build.await.unwrap().unwrap_err().code, "build.command-failed");
+    assert_eq!(connected(&host).await, Vec::<String>::new());
     host.finish().await;
 }

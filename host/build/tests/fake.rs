@@ -28,6 +28,8 @@ use windlass_model::{DeploymentId, Digest, Limits, LogLine, Secret, Stream};
 mod cache;
 #[path = "fake/graph.rs"]
 mod graph;
+#[path = "fake/places.rs"]
+mod places;
 #[path = "fake/variables.rs"]
 mod variables;
 

@@ -427,6 +427,9 @@ fn roles_get_their_options_and_their_failures_an_exit_code() {
     assert_eq!(run(&["proxy"], "").exit, Exit::Failed);
     assert_eq!(run(&["detect"], "").exit, Exit::BadInput);
     assert_eq!(run(&["plan", "/nonexistent"], "").exit, Exit::BadInput);
+    let ran = run(&["--json", "plan"], "");
+    let body: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.exit, &body["failure"]["code"]), (Exit::BadInput, &"detect.no-match".into()));
     assert_eq!(run(&["teardown"], "").exit, Exit::Refused);
     assert_eq!(run(&["teardown", "--yes"], "").exit, Exit::Ok);
     let ran = run(&["doctor"], "");

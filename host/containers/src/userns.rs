@@ -369,9 +369,13 @@ impl Stage {
                 let layers = Layers {
                     lower: vec![lower.clone()],
                     changes: Some((upper.clone(), work.clone())),
-                    // What is changed is taken over file by file: it must be there whole. And synced: unlike a
-                    // snapshot, what is taken over into a cache mount bears no mark of the boot.
-                    others: WHOLE.map(str::to_owned).to_vec(),
+                    // What is changed is taken over file by file: it must be there whole. Whoever takes it over
+                    // notes that it is not synced.
+                    others: WHOLE
+                        .iter()
+                        .chain([&mount::UNSYNCED])
+                        .map(|it| (*it).to_owned())
+                        .collect(),
                 };
                 let overlay = self.overlay(map, &layers)?;
                 let source = self.place(None, &overlay, BOUND)?;

@@ -245,9 +245,42 @@ async fn networks(runtime: &dyn Runtime, dir: &Path) {
     assert_eq!(listed[0].address, started.address);
     assert!(runtime.remove_network("shop-production").await.is_err());
     runtime.delete("member").await.unwrap();
+    places(runtime, dir).await;
     assert_eq!(runtime.list_networks().await.unwrap(), ["shop-production"]);
     for _ in 0..2 {
         runtime.remove_network("shop-production").await.unwrap();
     }
     assert!(runtime.list_networks().await.unwrap().is_empty());
+}
+
+async fn places(runtime: &dyn Runtime, dir: &Path) {
+    let network = Attachment::member("shop-production", Vec::new());
+    assert_eq!(
+        runtime.ensure_place("../up", &network).await.unwrap_err().code(),
+        "containers.invalid"
+    );
+    for name in ["place-1", "place-1", "place-2"] {
+        runtime.ensure_place(name, &network).await.unwrap();
+    }
+    assert_eq!(runtime.list_places("place-").await.unwrap(), ["place-1", "place-2"]);
+    assert!(runtime.list_places("other-").await.unwrap().is_empty());
+    let mut addresses = Vec::new();
+    for id in ["first", "second"] {
+        let mut inside = shell(dir, id, "sleep 1000");
+        inside.network = Some(network.clone().at("place-1"));
+        addresses.push(runtime.create_and_start(&inside).await.unwrap().address);
+        runtime.delete(id).await.unwrap();
+    }
+    assert!(addresses[0].is_some() && addresses[0] == addresses[1], "it stays: {addresses:?}");
+    for name in ["place-1", "place-1"] {
+        runtime.remove_place(name).await.unwrap();
+    }
+    let mut late = shell(dir, "late", "sleep 1000");
+    late.network = Some(network.at("place-1"));
+    let error = runtime.create_and_start(&late).await.unwrap_err();
+    assert_eq!(error.code(), "containers.not-found");
+    assert_eq!(runtime.status("late").await.unwrap(), None);
+    assert!(runtime.remove_network("shop-production").await.is_err(), "a place is in it");
+    runtime.remove_place("place-2").await.unwrap();
+    assert!(runtime.list_places("").await.unwrap().is_empty());
 }

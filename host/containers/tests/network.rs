@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use common::{DEADLINE, Host, until};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use windlass_containers::Runtime;
-use windlass_containers::runtime::{ExecSpec, Labels, TaskStatus};
+use windlass_containers::runtime::{Attachment, ExecSpec, Labels, TaskStatus};
+use windlass_model::network::Addresses as _;
 
 fn aardvark(host: &Host) -> Option<i32> {
     let path =
@@ -144,5 +145,90 @@ async fn walls_that_were_flushed_stand_again_at_the_next_start() {
     assert!(nft("list") && nft("delete") && !nft("list"));
     host.restart().await;
     until("the table is there", || if nft("list") { Ok(()) } else { Err(String::new()) }).await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn places_of_a_killed_host_go_at_its_next_start() {
+    let mut host = Host::start(196).await;
+    let held = |host: &Host| {
+        let mut found = windlass_containers::leak::machine(&host.config.host_id);
+        ["network namespaces", "network attachments"]
+            .map(|kind| found.remove(kind).unwrap_or_default())
+    };
+    for name in ["ready", "in-use"] {
+        host.engine.ensure_place(name, &Attachment::build()).await.unwrap();
+    }
+    // One that was killed before it had more than its address.
+    host.addresses.address("windlass-build", "begun").unwrap();
+    let mut runs = host.shell("runs", "exec sleep 1000");
+    runs.network = Some(Attachment::build().at("in-use"));
+    host.engine.create_and_start(&runs).await.unwrap();
+    assert_eq!(held(&host), [["in-use", "ready"], ["in-use", "ready"]]);
+    host.restart().await;
+    assert_eq!(held(&host), [Vec::<String>::new(), Vec::new()]);
+    assert!(host.engine.list_places("").await.unwrap().is_empty());
+    assert!(host.addresses.allotted().unwrap().is_empty());
+    // Whoever finds the container takes it away as any other.
+    host.engine.delete("runs").await.unwrap();
+    host.engine.ensure_place("ready", &Attachment::build()).await.unwrap();
+    let mut again = host.shell("again", "nslookup ready");
+    again.network = Some(Attachment::build().at("ready"));
+    let (code, text) = host.run(&again).await;
+    assert_eq!(code, 0, "{text}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_network_whose_containers_come_and_go_keeps_its_bridge_until_it_is_removed() {
+    let host = Host::start(197).await;
+    let bridges = |host: &Host| {
+        let mut found = windlass_containers::leak::machine(&host.config.host_id);
+        found.remove("bridges").unwrap_or_default()
+    };
+    let mut build = host.shell("build", "true");
+    build.network = Some(Attachment::build());
+    host.run(&build).await;
+    let kept = bridges(&host);
+    assert!(!kept.is_empty(), "the next build finds it");
+    host.run(&build).await;
+    assert_eq!(bridges(&host), kept);
+    host.run(&host.shell_in("web", "net", "true")).await;
+    assert_eq!(bridges(&host), kept, "an environment's goes with its last container");
+    host.engine.remove_network("windlass-build").await.unwrap();
+    assert_eq!(bridges(&host), Vec::<String>::new());
+    host.engine.remove_network("net").await.unwrap();
+    let left = host.engine.inventory().await.unwrap();
+    assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
+    host.finish().await;
+}
+
+/// Else a member that stays sends its answers to an address that is nobody's any more.
+#[tokio::test]
+async fn a_bridge_keeps_its_address_when_members_come_and_go() {
+    let host = Host::start(198).await;
+    let start = async |name: &str| {
+        let spec = host.shell_in(name, "net", "exec sleep 1000");
+        host.engine.create_and_start(&spec).await.unwrap();
+    };
+    start("first").await;
+    let bridges = windlass_containers::leak::machine(&host.config.host_id).remove("bridges");
+    let [bridge] = bridges.as_deref().unwrap_or_default() else { panic!("{bridges:?}") };
+    let file = format!("/sys/class/net/{bridge}/address");
+    let address = || std::fs::read_to_string(&file).unwrap();
+    let before = address();
+    // With each new one it is as likely as not that a port has the lowest address that had it not.
+    for n in 0..8 {
+        start(&format!("more-{n}")).await;
+        assert_eq!(address(), before, "{n} came");
+    }
+    for name in ["first", "more-0", "more-1"] {
+        host.engine.delete(name).await.unwrap();
+        assert_eq!(address(), before, "{name} went");
+    }
+    for n in 2..8 {
+        host.engine.delete(&format!("more-{n}")).await.unwrap();
+    }
+    host.engine.remove_network("net").await.unwrap();
     host.finish().await;
 }

@@ -328,15 +328,21 @@ async fn builds_reach_the_outside_and_not_each_other() {
         format!("{gateway} {port}"),
         format!("{} 80", neighbour.address),
     ];
-    let mut build = host.shell("build", &reach(&targets));
-    build.network = Some(Attachment::build());
-    let (_, text) = host.run(&build).await;
-    for line in [
-        format!("shut {}", targets[0]),
-        format!("shut {}", targets[1]),
-        format!("open {}", targets[2]),
-    ] {
-        assert!(text.contains(&line), "{line} is not in:\n{text}");
+    host.engine.ensure_place("place", &Attachment::build()).await.unwrap();
+    // In a place that was made before, the second time after another one.
+    let places =
+        [Attachment::build(), Attachment::build().at("place"), Attachment::build().at("place")];
+    for (n, network) in places.into_iter().enumerate() {
+        let mut build = host.shell(&format!("build-{n}"), &reach(&targets));
+        build.network = Some(network);
+        let (_, text) = host.run(&build).await;
+        for line in [
+            format!("shut {}", targets[0]),
+            format!("shut {}", targets[1]),
+            format!("open {}", targets[2]),
+        ] {
+            assert!(text.contains(&line), "{line} is not in what {n} says:\n{text}");
+        }
     }
     host.finish().await;
 }

@@ -100,7 +100,7 @@ impl Asking<'_> {
             None => choose(&reports, self.settings.build.framework.as_deref()),
         };
         let outcome = match outcome {
-            Err(failure) => Err(self.explained(failure, &reports).await),
+            Err(failure) => Err(Box::pin(self.explained(failure, &reports)).await),
             chosen => chosen,
         };
         Detected {
@@ -155,6 +155,7 @@ impl Asking<'_> {
         plan.validate(self.limits).map_err(|problem| invalid(&name, problem.to_string()))?;
         let migrations = self.migrations(chosen, &plan, &mut log).await?;
         let health = self.health(chosen, &plan, &mut log).await?;
+        log.extend(self.settings.unused_by(&plan));
         let stored = StoredPlan { plugin: name, plan };
         Ok(PlanOutput {
             detection: detection.clone(),

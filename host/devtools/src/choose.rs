@@ -24,6 +24,9 @@ pub struct Chosen {
 
 /// The code of the failure where nothing is what `build.framework` names.
 pub(crate) const UNKNOWN_FRAMEWORK: &str = "detect.unknown-framework";
+/// Where the ids are listed that `build.framework` can have.
+const LISTED: &str =
+    "plugins/DETECTION.md in the sources of Windlass lists the ids of the bundled plugins";
 /// So many detections are named where one is to be chosen instead.
 const NAMED_MAX: usize = 5;
 /// Longest sign in a failure, in characters.
@@ -264,10 +267,11 @@ pub(crate) fn unknown_framework(
     let fix = match meant.first() {
         Some(meant) => format!(
             "did you mean `build.framework = {meant:?}`? Correct it in windlass.toml, or remove it to take what is \
-             detected"
+             detected; {LISTED}"
         ),
-        None => "correct `build.framework` in windlass.toml, or remove it to take what is detected"
-            .to_owned(),
+        None => format!(
+            "correct `build.framework` in windlass.toml, or remove it to take what is detected; {LISTED}"
+        ),
     };
     Failure::app(
         UNKNOWN_FRAMEWORK,
@@ -396,19 +400,24 @@ mod tests {
     #[test]
     fn an_unknown_framework_names_what_is_detected_without_it_and_the_nearest() {
         let hidden = [plugin("node", vec![])];
-        let plain = [plugin("node", vec![found("node", 50, &[]), found("express", 70, &["node"])])];
-        let failure = unknown_framework("expres", &hidden, &plain);
+        let plain =
+            [plugin("node", vec![found("node", 50, &[]), found("specially", 70, &["node"])])];
+        let failure = unknown_framework("special", &hidden, &plain);
         assert_eq!(failure.code, UNKNOWN_FRAMEWORK);
         let recognised =
-            "without it, the source is recognised as `express` (EXPRESS), `node` (NODE)";
+            "without it, the source is recognised as `specially` (SPECIALLY), `node` (NODE)";
         assert_eq!(failure.why, recognised);
-        assert!(failure.fix.contains("build.framework = \"express\""), "{}", failure.fix);
+        assert!(failure.fix.contains("build.framework = \"specially\""), "{}", failure.fix);
         let mut hidden = hidden;
-        hidden[0].1.near_misses.push(NearMiss { id: "rails".into(), reason: "no Gemfile".into() });
-        let failure = unknown_framework("rails", &hidden, &[]);
-        let nothing = "nothing is detected without it either (not rails: no Gemfile)";
+        hidden[0]
+            .1
+            .near_misses
+            .push(NearMiss { id: "other-thing".into(), reason: "no manifest".into() });
+        let failure = unknown_framework("other-thing", &hidden, &[]);
+        let nothing = "nothing is detected without it either (not other-thing: no manifest)";
         assert_eq!(failure.why, nothing);
         assert!(!failure.fix.contains("did you mean"), "{}", failure.fix);
+        assert!(failure.fix.contains("plugins/DETECTION.md"), "{}", failure.fix);
     }
 
     #[test]

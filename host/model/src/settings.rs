@@ -1,7 +1,7 @@
 //! `windlass.toml`, read strictly.
 //!
 //! **Invariant: no key is ever ignored.** A key is acted on, or refused as unknown (with the nearest
-//! valid one), or refused as not supported yet.
+//! valid one), or refused as not supported yet; one that means nothing to what is built is a warning.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ mod secrets;
 mod stages;
 mod toolchain;
 mod units;
+mod unused;
 mod view;
 
 pub use overrides::{EnvironmentSettings, Layers, Overrides, typed};
@@ -474,7 +475,8 @@ mod tests {
         refused("[build.args]\nA = 1", "settings.wrong-value", "quotes");
         let toolchain = |pin: &str| format!("[build]\ntoolchain = {{ {pin} }}");
         refused(&toolchain("pyhton = '3.11'"), "settings.unknown-key", "build.toolchain.python");
-        refused(&toolchain("fortran-77 = '1'"), "settings.unknown-key", "bun, clojure");
+        let of_a_plugin = toolchain("fortran-77 = '1'");
+        Settings::parse(&of_a_plugin, &EnvironmentName::production()).unwrap();
         refused(&toolchain("node = 'abc'"), "settings.wrong-value", ">=20 <23");
         let staging = "[environments.staging]\nbuild.toolchain.nodejs = '22'";
         refused(staging, "settings.unknown-key", "environments.staging.build.toolchain.node");

@@ -140,9 +140,10 @@ fn is_something_else(text: &str) -> bool {
         "auto",
     ];
     // Kinds of events, and attributes of OpenTelemetry's conventions.
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "deployment.environment.name",
         "deployment.id",
+        "plugin.loaded",
         "plugin.problem",
         "service.instance.id",
         "service.name",

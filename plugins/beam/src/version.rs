@@ -51,12 +51,23 @@ pub(crate) fn choose(facts: &Facts, app: &App) -> Chosen {
         facts.previous(name).map(|version| Toolchain::new(name, version)).into_iter().collect();
     let unreadable = all.iter().find(|pin| npm(&pin.requirement).is_none());
     let warning = unreadable.map(|pin| {
-        format!("{} asks for {name} {:?}, which is not a version", pin.file, pin.requirement)
+        let such_as = match name {
+            "elixir" => "1.18",
+            "gleam" => "1.18.1",
+            _ => "28",
+        };
+        wanted::unreadable(&pin.file, name, &pin.requirement, such_as)
     });
     let (toolchain, evidence) = wanted::choose(name, &all, &before);
     let old = name == "elixir" && wanted::older(&toolchain.requirement, 1, 15);
     let warning = warning.or_else(|| {
-        old.then(|| format!("Elixir {} gets no more security fixes", toolchain.requirement))
+        let file = evidence.as_ref().map_or("the last deployment", |sign| sign.path.as_str());
+        old.then(|| {
+            let version = &toolchain.requirement;
+            format!(
+                "Elixir {version} gets no more security fixes: ask for 1.18 or newer (now: {file})"
+            )
+        })
     });
     Chosen { toolchain, evidence, warning }
 }

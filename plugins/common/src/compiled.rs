@@ -303,13 +303,21 @@ pub fn likely<'a>(names: &[&'a str], project: &str) -> Option<&'a str> {
         .or_else(|| USUAL.into_iter().find_map(ends))
 }
 
-/// The port that a program's text has fixed, also by a constant, where it reads none from its environment.
+/// The port that a program's text has fixed, also by a constant or as the default of a flag, where it reads none
+/// from its environment.
 pub fn fixed_port(text: &str) -> Option<u16> {
-    if reads_port(text) || text.contains("\"port\"") {
+    if reads_port(text) {
+        return None;
+    }
+    if let Some(port) = by_flag(text) {
+        return Some(port);
+    }
+    if text.contains("\"port\"") {
         return None;
     }
     let listening = || text.lines().filter(|line| listens(line));
-    listening().find_map(port_of).or_else(|| listening().find_map(|line| by_constant(text, line)))
+    let constant = |line: &str| by_constant(text, line, CONSTANTS_DEEP);
+    listening().find_map(port_of).or_else(|| listening().find_map(constant))
 }
 
 /// Whether a program's text reads the variable `PORT`: a constant of this name alone is none.
@@ -324,32 +332,77 @@ fn reads_port(text: &str) -> bool {
     text.lines().filter(|line| line.contains("PORT")).any(read)
 }
 
-/// The port of a constant that a line names: `const port = "4444"`, `let PORT: u16 = 8080;`.
-fn by_constant(text: &str, line: &str) -> Option<u16> {
-    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let names = line.split(|c| !identifier(c)).filter(|name| {
-        let lower = name.to_ascii_lowercase();
-        lower.contains("port") || lower.contains("addr")
-    });
-    let names: Vec<&str> = names.collect();
-    text.lines().find_map(|line| {
-        let (left, right) = line.trim().split_once('=')?;
-        let plain = |c: char| identifier(c) || matches!(c, ' ' | '\t' | ':' | '&' | '\'');
-        let named = left.split(|c| !identifier(c)).any(|word| names.contains(&word));
-        if !named || !left.chars().all(plain) {
+/// The default of Go's flag for the port: `flag.Int("port", 8080, "...")`. The program is started without flags.
+fn by_flag(text: &str) -> Option<u16> {
+    let flags = ["flag.Int(\"port\",", "flag.Uint(\"port\",", "flag.String(\"port\","];
+    let pointers = ["&port, \"port\",", "&Port, \"port\",", ".port, \"port\",", ".Port, \"port\","];
+    let lines = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let value = |line: &str| {
+        let sign = flags.iter().chain(&pointers).find(|sign| line.contains(**sign))?;
+        let value = line.split(*sign).nth(1)?.split(',').next()?.trim();
+        number(value.trim_matches('"').trim_start_matches(':'))
+    };
+    lines().find_map(value)
+}
+
+/// So many constants lead from one to the next.
+const CONSTANTS_DEEP: usize = 3;
+
+/// The port of a constant that a line names: `const port = "4444"`, `let PORT: u16 = 8080;`, `addr := ":" + port`.
+fn by_constant(text: &str, line: &str, deep: usize) -> Option<u16> {
+    let names = names_of(line, &["port", "addr"]);
+    let value = |(name, value): (&str, &str)| {
+        if !names.contains(&name) {
             return None;
         }
-        let right = right.split(" //").next()?.trim().trim_end_matches(';').trim_end();
-        let value = right.trim_matches('"').rsplit(':').next()?;
-        value.parse::<u16>().ok().filter(|port| *port >= 80)
+        let literal = value.trim_matches('"').rsplit(':').next()?;
+        number(literal).or_else(|| by_constant(text, value, deep.checked_sub(1)?))
+    };
+    assigned(text).find_map(value)
+}
+
+/// The names in a line that contain one of these words.
+fn names_of<'t>(line: &'t str, words: &[&str]) -> Vec<&'t str> {
+    let names = line.split(|c| !identifier(c)).filter(|name| {
+        let lower = name.to_ascii_lowercase();
+        words.iter().any(|word| lower.contains(word))
+    });
+    names.collect()
+}
+
+/// The names that a text assigns, each with what is assigned.
+fn assigned(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().flat_map(|line| {
+        let (left, right) = line.trim().split_once('=').unwrap_or_default();
+        let plain = |c: char| identifier(c) || matches!(c, ' ' | '\t' | ':' | '&' | '\'');
+        let names = left.split(|c| !identifier(c)).filter(|name| !name.is_empty());
+        let right = right.split(" //").next().unwrap_or_default();
+        // A block may go on behind the assignment: `func main() { addr := ":80"; ... }`.
+        let value = right.trim().trim_end_matches(';').trim_end();
+        let names = names.filter(|_| left.chars().all(plain)).collect::<Vec<_>>();
+        names.into_iter().map(move |name| (name, value))
     })
 }
 
-/// Whether a program's text listens on the loopback address only.
+fn identifier(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// A port of a server: the lowest numbers are other things.
+fn number(text: &str) -> Option<u16> {
+    text.trim().parse::<u16>().ok().filter(|port| *port >= 80)
+}
+
+/// Whether a program's text listens on the loopback address only, also by a constant.
 pub fn on_loopback(text: &str) -> bool {
     let local = ["\"127.0.0.1:", "\"localhost:", "\"127.0.0.1\",", "[127, 0, 0, 1]"];
     let lines = || text.lines().filter(|line| listens(line));
-    lines().any(|line| local.iter().any(|address| line.contains(address)))
+    let by_constant = |line: &str| {
+        let hosts = names_of(line, &["host", "addr"]);
+        let mut values = assigned(text).filter(|(name, _)| hosts.contains(name));
+        values.any(|(_, value)| matches!(value, "\"127.0.0.1\"" | "\"localhost\""))
+    };
+    lines().any(|line| local.iter().any(|address| line.contains(address)) || by_constant(line))
         && !lines().any(|line| line.contains("0.0.0.0") || line.contains("[0, 0, 0, 0]"))
 }
 
@@ -422,12 +475,24 @@ mod tests {
             ("addr := \":8082\" // mine\nhttp.ListenAndServe(addr, nil)", Some(8082)),
             ("port := os.Getenv(\"APP\")\nhttp.ListenAndServe(\":\"+port, nil)", None),
             ("PORT := env(\"X\")\nhttp.ListenAndServe(\":8080\", nil)", None),
+            (
+                "const port = \"4445\"\naddr := \":\" + port\nhttp.ListenAndServe(addr, nil)",
+                Some(4445),
+            ),
+            ("port := flag.Int(\"port\", 4000, \"the port\")\nserve(*port)", Some(4000)),
+            ("flag.StringVar(&cfg.port, \"port\", \":4001\", \"the port\")", Some(4001)),
+            ("port := viper.GetInt(\"port\")\nhttp.ListenAndServe(\":8080\", nil)", None),
+            ("const addr = \"x\"\nlet addr = addr;\nlisten(addr)", None),
             ("fmt.Println(\"a:80\")", None),
         ] {
             assert_eq!(fixed_port(text), port, "{text}");
         }
         assert!(on_loopback(".bind((\"127.0.0.1\", 8080))"));
         assert!(!on_loopback(".bind((\"0.0.0.0\", 8080))"));
+        let by_host = |host: &str| {
+            on_loopback(&format!("const host = {host}\nnet.Listen(\"tcp\", host+\":80\")"))
+        };
+        assert!(by_host("\"localhost\"") && !by_host("\"0.0.0.0\"") && !by_host("env(\"HOST\")"));
     }
 
     #[test]

@@ -48,6 +48,31 @@ const QUIET: [&str; 14] = [
     "working_dir",
 ];
 
+/// The same of the service that is this application, where a key says something that is set here.
+const QUIET_HERE: [&str; 6] =
+    ["image", "build", "depends_on", "container_name", "restart", "platform"];
+/// What sets the same here.
+const INSTEAD: [(&str, &str); 18] = [
+    ("build.args", "build.args"),
+    ("build.dockerfile", "build.dockerfile"),
+    ("build.target", "build.target"),
+    ("command", "run.command"),
+    ("cpus", "run.cpu"),
+    ("deploy", "run.memory, run.cpu, run.replicas"),
+    ("entrypoint", "run.command"),
+    ("env_file", "windlass env import"),
+    ("environment", "windlass env set"),
+    ("expose", "run.port"),
+    ("healthcheck", "health.path"),
+    ("mem_limit", "run.memory"),
+    ("networks", "network.allow"),
+    ("ports", "run.port"),
+    ("scale", "run.replicas"),
+    ("secrets", "windlass env set --secret"),
+    ("volumes", "run.volumes"),
+    ("working_dir", "run.command"),
+];
+
 /// A compose file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compose {
@@ -112,15 +137,27 @@ fn service(name: &str, keys: &Value) -> Service {
         }
         other => text(other),
     };
+    let is_here = context.as_deref() == Some(".");
+    let quiet: &[&str] = if is_here { &QUIET_HERE } else { &QUIET };
     let map = keys.as_object().into_iter().flatten();
-    let ignored = map.map(|(key, _)| key.clone()).filter(|key| !QUIET.contains(&key.as_str()));
+    let mut ignored: Vec<String> =
+        map.map(|(key, _)| key.clone()).filter(|key| !quiet.contains(&key.as_str())).collect();
+    if is_here {
+        let of_build = build.and_then(Value::as_object).into_iter().flatten();
+        let says = |(key, value): &(&String, &Value)| {
+            let usual =
+                *key == "context" || *key == "dockerfile" && yaml::text_of(value) == "Dockerfile";
+            !usual
+        };
+        ignored.extend(of_build.filter(says).map(|(key, _)| format!("build.{key}")));
+    }
     Service {
         name: name.to_owned(),
         image: text(keys.get("image")),
         context,
         dockerfile: build.and_then(|build| text(build.get("dockerfile"))),
         command,
-        ignored: ignored.collect(),
+        ignored,
     }
 }
 
@@ -162,9 +199,21 @@ impl Service {
         };
         let ignored = match self.ignored.as_slice() {
             [] => String::new(),
+            keys if self.is_built_here() => {
+                let keys: Vec<String> = keys.iter().map(|key| with_instead(key)).collect();
+                format!("; not taken: {}", keys.join(", "))
+            }
             keys => format!(", without {}", keys.join(", ")),
         };
         format!("{} ({built}{advice}{ignored})", self.name)
+    }
+}
+
+/// A key, and what sets the same here.
+fn with_instead(key: &str) -> String {
+    match INSTEAD.iter().find(|(name, _)| *name == key) {
+        Some((_, instead)) => format!("{key} (set by {instead})"),
+        None => key.to_owned(),
     }
 }
 
@@ -223,11 +272,27 @@ mod tests {
         assert_eq!(
             compose.summary(),
             "docker-compose.yml is not carried out; it lists db (image postgres:17-alpine: run it beside, \
-             then `windlass service add db --kind postgres` names it); web (built from this folder, without \
-             volumes); worker (built from jobs: deploy it as a project of its own, with build.app_dir = \
+             then `windlass service add db --kind postgres` names it); web (built from this folder; not \
+             taken: ports (set by run.port), volumes (set by run.volumes)); worker (built from jobs: deploy it as a project of its own, with build.app_dir = \
              \"jobs\", without deploy)"
         );
         assert!(compose.alone().contains("set build.app_dir = \"jobs\""));
+    }
+
+    #[test]
+    fn what_the_application_s_own_service_says_in_vain_is_said_with_what_sets_it_here() {
+        let text = "services:\n  web:\n    build: {context: ., dockerfile: Dockerfile, target: dev}\n    command: ./x\n    environment: [A=1]\n    restart: always\n    tty: true\n";
+        let said = parse("compose.yaml", text).summary();
+        for part in [
+            "command (set by run.command)",
+            "environment (set by windlass env set)",
+            "tty, build.target (set by build.target))",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("restart") && !said.contains("build.dockerfile"), "{said}");
+        let plain = parse("compose.yaml", "services:\n  web:\n    build: .\n").summary();
+        assert!(plain.ends_with("web (built from this folder)"), "{plain}");
     }
 
     #[test]

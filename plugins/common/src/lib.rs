@@ -25,6 +25,8 @@ pub mod pnpm;
 pub mod procfile;
 pub mod programs;
 pub mod python;
+pub mod queues;
+mod restarting;
 pub mod scripts;
 pub mod settings;
 pub mod spelling;

@@ -10,7 +10,7 @@ use crate::assets::Files;
 use crate::package_json::{self, PackageJson};
 use crate::paths::join;
 use crate::version::{Interval, npm};
-use crate::wanted::Pin;
+use crate::wanted::{self, Pin};
 use crate::{others, pins};
 
 /// Files that pin a version, worth a prefetch.
@@ -139,7 +139,7 @@ pub fn choose(pins: &[Pin], previous: Option<&str>) -> Result<Chosen, PluginErro
         let evidence = Some(Evidence::new(file, sign));
         let range = alias(asked);
         let Some(sets) = npm(&range) else {
-            warnings.push(format!("{file} asks for Node.js {range:?}, which is not a version"));
+            warnings.push(wanted::unreadable(file, "Node.js", &range, &DEFAULT.to_string()));
             continue;
         };
         let found = settle(&sets, previous).or_else(|| old(&sets, &range));

@@ -34,6 +34,7 @@ pub struct PackageJson {
     publish_config: Option<Value>,
     bin: Option<Value>,
     pnpm: Option<Value>,
+    nodemon_config: Option<Value>,
 }
 
 impl PackageJson {
@@ -141,6 +142,11 @@ impl PackageJson {
     pub fn all_dependencies(&self) -> impl Iterator<Item = &str> {
         let tables = [&self.dependencies, &self.optional_dependencies, &self.dev_dependencies];
         tables.into_iter().flatten().flat_map(|table| table.keys().map(String::as_str))
+    }
+
+    /// `nodemonConfig`
+    pub fn nodemon_config(&self) -> Option<&Value> {
+        self.nodemon_config.as_ref()
     }
 
     /// Whether it installs a command for others.

@@ -6,6 +6,7 @@
 
 use crate::package_json::PackageJson;
 use crate::paths::{join, normal};
+use crate::restarting;
 
 /// Names of scripts that start.
 const STARTS: [&str; 5] = ["start", "start:prod", "start:production", "serve:prod", "prod"];
@@ -81,6 +82,8 @@ const BUILDS: [&str; 3] = ["build", "heroku-postbuild", "gcp-build"];
 /// What runs several scripts of the same package.
 const RUNNERS: [&str; 6] =
     ["npm-run-all", "npm-run-all2", "run-s", "run-p", "concurrently", "conc"];
+/// Those of them that run one after the other, if no flag says otherwise.
+const SEQUENTIAL: [&str; 3] = ["run-s", "npm-run-all", "npm-run-all2"];
 /// Flags of package managers behind which a member of the workspace stands.
 pub const SELECTORS: [&str; 9] =
     ["-w", "--workspace", "--filter", "-F", "--scope", "--prefix", "--dir", "-C", "--cwd"];
@@ -89,8 +92,12 @@ pub const SELECTORS: [&str; 9] =
 pub const STANDALONE: &str = "output: \"standalone\"";
 /// Beginning of the evidence of a server that Nx builds in its own folder.
 pub const BUILT_BY_NX: &str = "nx builds it";
+/// Beginning of the evidence of a server that its framework starts in the place of a start script for development.
+pub const LEFT_OUT: &str = "its start script is for development";
 /// How often one script calls the next.
 const DEPTH: usize = 5;
+/// How many scripts one line calls, if it is to be taken apart.
+const NAMES_MAX: usize = 8;
 
 /// The name of the script that starts the application: the first of the usual names that is no development
 /// server, else the first that exists. `text` gives a file of the application by its path.
@@ -121,22 +128,34 @@ pub fn is_build(package: &PackageJson, line: &str) -> bool {
 /// file of the application by its path: a line may move into a folder with a package.json of its own.
 pub fn behind(package: &PackageJson, line: &str, text: &dyn Fn(&str) -> Option<String>) -> String {
     if !is_chain(line) {
-        return resolve(package, line, 0);
+        return configured(package, &resolve(package, line, 0), text);
     }
     let mut below: Option<PackageJson> = None;
+    let mut moved = String::new();
     let mut commands: Vec<String> = Vec::new();
     let all: Vec<&str> = line.split("&&").map(str::trim).collect();
     for (n, command) in all.iter().enumerate() {
         if let Some(folder) = command.strip_prefix("cd ") {
-            let file = join(&normal(folder), "package.json");
-            below = text(&file).and_then(|text| PackageJson::parse(&text).ok());
+            moved = join(&moved, folder);
+            below = text(&normal(&join(&moved, "package.json")))
+                .and_then(|text| PackageJson::parse(&text).ok());
         }
         let here = below.as_ref().unwrap_or(package);
         let again = n + 1 < all.len() && is_build(here, command);
         let resolved = resolve(here, command, 0);
-        commands.extend((!again).then_some(resolved));
+        let there = |file: &str| text(&normal(&join(&moved, file)));
+        commands.extend((!again).then(|| configured(here, &resolved, &there)));
     }
     commands.join(" && ")
+}
+
+/// The line with what a `nodemon` without a file is configured to run.
+fn configured(package: &PackageJson, line: &str, text: &dyn Fn(&str) -> Option<String>) -> String {
+    let (set, command) = apart_from_variables(line);
+    match restarting::configured(package, command, text) {
+        None => line.to_owned(),
+        Some(run) => format!("{set} {}", resolve(package, &run, 0)).trim().to_owned(),
+    }
 }
 
 /// Whether the commands of a line are joined by `&&` alone, and stand in no quotes.
@@ -150,24 +169,51 @@ fn resolve(package: &PackageJson, line: &str, depth: usize) -> String {
     if depth >= DEPTH {
         return line.to_owned();
     }
+    let (set, command) = apart_from_variables(line);
+    if !set.is_empty() {
+        let behind = resolve(package, command, depth + 1);
+        // The variables are set for all of it.
+        let whole = behind != command && !behind.contains(['&', '|', ';']);
+        return if whole { format!("{set} {behind}") } else { line.to_owned() };
+    }
     let words: Vec<&str> = line.split_whitespace().collect();
-    let without = |rest: &[&str]| match rest {
-        ["--", rest @ ..] => rest.join(" "),
-        rest => rest.join(" "),
+    if chooses_a_member(&words) {
+        return line.to_owned();
+    }
+    let of_npm = words.first() == Some(&"npm");
+    let without = |rest: &[&str]| {
+        let (own, handed) = match rest.iter().position(|word| *word == "--") {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, &[][..]),
+        };
+        // Flags in front of `--` are npm's own, and other managers' scripts'.
+        let own = own.iter().filter(|word| !of_npm || !word.starts_with('-'));
+        own.chain(handed).copied().collect::<Vec<_>>().join(" ")
     };
     let (name, rest) = match &words[..] {
         ["npm" | "pnpm" | "bun", "run" | "run-script", name, rest @ ..]
-        | ["yarn", "run", name, rest @ ..] => (*name, rest),
+        | ["yarn", "run", name, rest @ ..]
+            if !name.starts_with('-') =>
+        {
+            (*name, rest)
+        }
         ["npm" | "pnpm" | "yarn", "exec", rest @ ..] | ["npx" | "bunx", rest @ ..] => {
             let rest = without(rest);
             let plain = !rest.is_empty() && !rest.starts_with('-');
             return if plain { resolve(package, &rest, depth + 1) } else { line.to_owned() };
         }
-        ["npm" | "pnpm" | "yarn" | "bun", name, rest @ ..] => (*name, rest),
-        ["nodemon" | "pm2" | "forever", ..] => {
-            return supervised(package, line).unwrap_or_else(|| line.to_owned());
+        ["npm" | "pnpm" | "yarn" | "bun", name, rest @ ..]
+            if !name.starts_with('-') && *name != "run" =>
+        {
+            (*name, rest)
         }
-        _ => return line.to_owned(),
+        _ => {
+            if let Some(all) = one_after_another(package, &words, depth) {
+                return all;
+            }
+            let run = restarting::run(package, line).or_else(|| without_watching(&words));
+            return run.map_or_else(|| line.to_owned(), |run| resolve(package, &run, depth + 1));
+        }
     };
     let Some(next) = package.script(name).filter(|_| !name.contains('.')) else {
         return line.to_owned();
@@ -183,79 +229,73 @@ fn resolve(package: &PackageJson, line: &str, depth: usize) -> String {
     }
 }
 
+/// `run-s migrate serve` → the commands of these scripts; those that only build again are left out.
+fn one_after_another(package: &PackageJson, words: &[&str], depth: usize) -> Option<String> {
+    let (_, names) = words.split_first().filter(|(first, _)| SEQUENTIAL.contains(first))?;
+    let (last, before) = names.split_last().filter(|_| names.len() <= NAMES_MAX)?;
+    let scripts = before.iter().filter_map(|name| package.script(name).map(|line| (name, line)));
+    let scripts: Vec<_> = scripts.collect();
+    package.script(last).filter(|_| scripts.len() == before.len())?;
+    let scripts = scripts.iter().filter(|(_, line)| !is_build_at(package, line, depth));
+    let names = scripts.map(|(name, _)| **name).chain([*last]);
+    let lines = names.map(|name| resolve(package, &format!("npm run {name}"), depth + 1));
+    let lines: Vec<String> = lines.collect();
+    // What could not be looked through may be a script that calls itself.
+    let through = |word: &str| word != "npm" && !SEQUENTIAL.contains(&word);
+    let plain = |line: &String| is_chain(line) && line.split_whitespace().all(through);
+    lines.iter().all(plain).then(|| lines.join(" && "))
+}
+
+/// Whether npm is told to run the script of another package: `npm start -w web`.
+fn chooses_a_member(words: &[&str]) -> bool {
+    let own = words.iter().take_while(|word| **word != "--");
+    let flag = |word: &&str| SELECTORS.contains(&word.split('=').next().unwrap_or(word));
+    words.first() == Some(&"npm") && own.into_iter().any(flag)
+}
+
 /// [`is_build`] from within [`resolve`]: scripts that call each other come to an end.
 fn is_build_at(package: &PackageJson, line: &str, depth: usize) -> bool {
     let build = building(package).and_then(|name| package.script(name));
     build.is_some_and(|build| build == line || build == resolve(package, line, depth + 1))
 }
 
-/// What a program that restarts another one runs: the host does that itself. `None` where its flags do not
-/// say it.
-fn supervised(package: &PackageJson, line: &str) -> Option<String> {
-    let words = words(line);
-    let mut words = words.iter().map(String::as_str);
-    let tool = words.next()?;
-    let mut program = None;
-    let mut rest: Vec<&str> = Vec::new();
-    while let Some(word) = words.next() {
-        match word {
-            "--" => {
-                rest.extend(words.by_ref());
-            }
-            "--exec" | "-x" if tool == "nodemon" => program = words.next(),
-            _ if !rest.is_empty() => rest.push(word),
-            "-w" | "--watch" | "-e" | "--ext" | "-i" | "--ignore" | "--delay" | "--signal"
-            | "-d"
-                if tool == "nodemon" =>
-            {
-                words.next();
-            }
-            "start" if tool != "nodemon" => {}
-            _ if word.starts_with('-') && tool == "pm2" => rest.push(word),
-            _ if word.starts_with('-') && tool == "nodemon" => {}
-            // The values of its other flags are not told from the program.
-            _ if word.starts_with('-') => return None,
-            _ => rest.push(word),
+/// The variables that are set before a command, with the program that sets them, and the command.
+fn apart_from_variables(line: &str) -> (&str, &str) {
+    let sets = |word: &str| matches!(word, "cross-env" | "env") || is_variable(word);
+    let mut rest = line;
+    while let Some((word, behind)) =
+        rest.split_once(char::is_whitespace).filter(|(word, _)| sets(word))
+    {
+        // A value in quotes may go on behind the blank.
+        if word.contains(['"', '\'']) {
+            return ("", line);
         }
+        rest = behind.trim_start();
     }
-    let rest = rest.join(" ");
-    let first = rest.split_whitespace().next().unwrap_or_default().to_owned();
-    if tool == "pm2" && package.uses("pm2") {
-        let known = line.starts_with("pm2 start ") && !first.starts_with('-');
-        return known.then(|| format!("pm2-runtime start {}", rest.replace(" --no-daemon", "")));
-    }
-    if tool == "pm2" && (first != rest || first.contains(".config.") || first.ends_with(".json")) {
-        return None;
-    }
-    let rest = if rest.is_empty() { package.main().unwrap_or(".").to_owned() } else { rest };
-    let code = first.rsplit('.').next().unwrap_or_default();
-    Some(match program {
-        Some(program) if first.is_empty() => program.to_owned(),
-        Some(program) => format!("{program} {rest}"),
-        None if matches!(code, "ts" | "mts" | "cts") => {
-            let runner = if package.uses("tsx") { "tsx" } else { "ts-node" };
-            format!("{runner} {rest}")
-        }
-        None => format!("node {rest}"),
+    let set = line[..line.len() - rest.len()].trim_end();
+    if set.contains('=') { (set, rest) } else { ("", line) }
+}
+
+/// `NODE_ENV=production`
+fn is_variable(word: &str) -> bool {
+    let name = word.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     })
 }
 
-/// The words of a line, those in quotes as one and without them.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut quote) = (String::new(), None);
-    for c in line.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '"' | '\'') => quote = Some(c),
-            (None, c) if c.is_whitespace() => {
-                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
-            }
-            (_, c) => word.push(c),
-        }
-    }
-    words.extend((!word.is_empty()).then_some(word));
-    words
+/// `tsx watch a.ts`, `node --watch a.js` and `bun --hot a.ts` without the watching.
+fn without_watching(words: &[&str]) -> Option<String> {
+    let watches = |word: &&&str| match words.first() {
+        Some(&"tsx") => matches!(**word, "watch" | "--watch"),
+        Some(&"node") => **word == "--watch" || word.starts_with("--watch-path="),
+        Some(&"bun") => matches!(**word, "--watch" | "--hot"),
+        _ => false,
+    };
+    let file = words.iter().position(|word| word.contains('.')).unwrap_or(words.len());
+    let flag = words[..file].iter().position(|word| watches(&word))?;
+    let kept = words.iter().enumerate().filter(|(n, _)| *n != flag).map(|(_, word)| *word);
+    Some(kept.collect::<Vec<_>>().join(" "))
 }
 
 /// Names of the scripts of the same package that a line calls, wherever in it: `npm run x`, `yarn x`,
@@ -358,6 +398,10 @@ mod tests {
     #[test]
     fn a_script_is_looked_through_with_what_runs_before_it() {
         check(r#""a":"node a.js""#, "npm run a -- --x", "node a.js --x");
+        check(r#""a":"node a.js""#, "npm run a --silent b", "node a.js b");
+        check(r#""a":"node a.js""#, "yarn a --x -- --y", "node a.js --x --y");
+        check(r#""start":"npm start -w web""#, "npm start", "npm start -w web");
+        check(r#""start":"npm --prefix api start""#, "yarn start", "npm --prefix api start");
         check(
             r#""start":"node a.js","prestart":"node b.js""#,
             "npm start",
@@ -371,16 +415,41 @@ mod tests {
     }
 
     #[test]
+    fn scripts_that_run_one_after_another_are_a_chain() {
+        let scripts =
+            r#""build":"tsc","db":"knex migrate:latest","serve":"node a.js","pipe":"a | b""#;
+        check(scripts, "run-s db serve", "knex migrate:latest && node a.js");
+        check(scripts, "npm-run-all build serve", "node a.js");
+        check(scripts, "npm-run-all -p db serve", "npm-run-all -p db serve");
+        check(scripts, "run-s db:* serve", "run-s db:* serve");
+        check(scripts, "run-s pipe serve", "run-s pipe serve");
+        check(r#""a":"run-s a a""#, "run-s a", "run-s a");
+    }
+
+    #[test]
     fn what_restarts_a_program_is_left_out() {
-        check("", "nodemon index.js", "node index.js");
-        check("", "nodemon -w src --exec 'node -r x' src/a.js", "node -r x src/a.js");
-        check("", "nodemon src/a.ts", "ts-node src/a.ts");
-        check("", "forever start app.js", "node app.js");
-        check("", "pm2 start app.js", "node app.js");
-        check("", "pm2 start ecosystem.config.js", "pm2 start ecosystem.config.js");
-        let pm2 = package(r#"{"dependencies":{"pm2":"5"}}"#);
-        let line = behind(&pm2, "pm2 start ecosystem.config.js --env production", &|_| None);
-        assert_eq!(line, "pm2-runtime start ecosystem.config.js --env production");
+        check(r#""dev":"nodemon a.js""#, "npm run dev", "node a.js");
+        check("", "NODE_ENV=production nodemon a.js", "NODE_ENV=production node a.js");
+        check("", "cross-env A=b npx nodemon a.js", "cross-env A=b node a.js");
+        check("", "A='b c' nodemon a.js", "A='b c' nodemon a.js");
+        check("", "prisma generate && nodemon", "prisma generate && node .");
+        check("", "tsx watch --env-file=.env src/a.ts", "tsx --env-file=.env src/a.ts");
+        check("", "node --watch a.js --watch", "node a.js --watch");
+        check("", "bun --hot a.ts", "bun a.ts");
+        let both = r#""x":"a && b","serve":"node a.js""#;
+        check(both, "A=1 npm run x", "A=1 npm run x");
+        check(both, "A=1 npm run serve", "A=1 node a.js");
+    }
+
+    #[test]
+    fn a_line_that_moves_is_read_where_it_moves() {
+        let text = |path: &str| match path {
+            "api/src/package.json" => Some(r#"{"main":"x.js"}"#.to_owned()),
+            "api/src/nodemon.json" => Some(r#"{"exec":"node y.js"}"#.to_owned()),
+            _ => None,
+        };
+        let line = behind(&package("{}"), "cd api && cd ./src && nodemon", &text);
+        assert_eq!(line, "cd api && cd ./src && node y.js");
     }
 
     #[test]

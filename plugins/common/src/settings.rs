@@ -5,7 +5,7 @@
 //! a version that such a file names is no setting: it counts after every pin of the repository, see
 //! [`crate::wanted::elsewhere`].
 
-use windlass_sdk::config::{Migrate, Process, Settings};
+use windlass_sdk::config::{Build, Migrate, Process, Settings};
 use windlass_sdk::{Context, PluginError, Source, log};
 
 use crate::others::{self, Field, Others, Taken};
@@ -62,29 +62,86 @@ pub fn output_file(ctx: &Context, source: &Source) -> Result<Option<&'static str
 }
 
 /// Writes into the log what was taken from other platforms' files and what they say in vain, a line each,
-/// and what a compose file lists. For the plan, once.
+/// and what a compose file lists; as warnings, which keys of `[build]` are not acted on, and files that the tools
+/// of the build may not be able to read. For the plan, once.
 pub fn say(ctx: &Context, source: &Source) {
-    lines(ctx, source, None).iter().for_each(log::info);
+    say_by(ctx, source, By::Other);
+}
+
+/// The same where `build.target` names one of several applications.
+pub fn say_with_target(ctx: &Context, source: &Source) {
+    say_by(ctx, source, By::Target);
 }
 
 /// The same for an application with a Dockerfile, which decides about the build, and where it `exposes` any, about
 /// the ports.
 pub fn say_for_image(ctx: &Context, source: &Source, exposes: bool) {
-    lines(ctx, source, Some(Image { exposes })).iter().for_each(log::info);
+    say_by(ctx, source, By::Image { exposes });
 }
 
-/// What a Dockerfile decides.
+/// Who builds, as far as that decides which settings count.
 #[derive(Clone, Copy)]
-struct Image {
-    exposes: bool,
+enum By {
+    /// A Dockerfile, with or without an exposed port.
+    Image { exposes: bool },
+    /// A plugin that takes `build.target` for one of several applications.
+    Target,
+    /// Any other plugin.
+    Other,
 }
 
-fn lines(ctx: &Context, source: &Source, image: Option<Image>) -> Vec<String> {
+fn say_by(ctx: &Context, source: &Source, by: By) {
+    lines(ctx, source, by).iter().for_each(log::info);
+    let settings = Settings::of(ctx).unwrap_or_default();
+    unused(&settings.build, by).iter().for_each(log::warn);
+    foreign(source).iter().for_each(log::warn);
+}
+
+/// The keys of `[build]` that are set and not acted on, and why.
+fn unused(build: &Build, by: By) -> Option<String> {
+    let image = matches!(by, By::Image { .. });
+    let keys = [
+        ("build.install", image && build.install.is_some()),
+        ("build.command", image && build.command.is_some()),
+        ("build.output", image && build.output.is_some()),
+        ("build.toolchain", image && !build.toolchain.is_empty()),
+        ("build.dockerfile", !image && build.dockerfile.is_some()),
+        ("build.target", matches!(by, By::Other) && build.target.is_some()),
+        ("build.args", !image && !build.args.is_empty()),
+    ];
+    let keys: Vec<&str> = keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect();
+    let are = if keys.len() == 1 { "is" } else { "are" };
+    let why = if image {
+        "the Dockerfile says how the image is built; to build without it, set build.framework"
+    } else {
+        "the application is not built from a Dockerfile"
+    };
+    (!keys.is_empty()).then(|| format!("{} {are} ignored: {why}", keys.join(", ")))
+}
+
+/// What people write by hand or by redirecting a command, and other tools than the plugins read.
+const WRITTEN: [&str; 6] =
+    ["Gemfile", "Pipfile", "composer.json", "package.json", "pyproject.toml", "requirements.txt"];
+
+/// The files that are UTF-16.
+fn foreign(source: &Source) -> Option<String> {
+    source.prefetch(&WRITTEN);
+    let files = source.utf16();
+    (!files.is_empty()).then(|| {
+        format!(
+            "UTF-16 text, as PowerShell's `>` writes it: {}; the plugins read it, and not every tool of the build \
+             does: save it as UTF-8 (`| Out-File -Encoding utf8`)",
+            files.join(", ")
+        )
+    })
+}
+
+fn lines(ctx: &Context, source: &Source, by: By) -> Vec<String> {
     let mut settings = Settings::of(ctx).unwrap_or_default();
     let others = others::read(source);
     let entries = procfile::read(source).unwrap_or_default();
     let mut unused = merge(&mut settings, &others, &entries, renders(source));
-    if let Some(Image { exposes }) = image {
+    if let By::Image { exposes } = by {
         let decides = |field: &Field| {
             use Field::{Dockerfile, Health, Port, Process, Release, Start};
             let other = matches!(field, Dockerfile | Release | Health | Start | Process(_));
@@ -299,7 +356,7 @@ mod tests {
     #[test]
     fn the_log_says_what_was_taken_and_what_was_not() {
         let own = r#"{"build":{"command":"make"}}"#;
-        let said = in_folder(&[RAILWAY], own, |ctx, source| lines(ctx, source, None));
+        let said = in_folder(&[RAILWAY], own, |ctx, source| lines(ctx, source, By::Other));
         assert_eq!(
             said,
             [
@@ -309,16 +366,17 @@ mod tests {
               in windlass.toml)"
             ]
         );
-        assert!(in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, None)).is_empty());
+        let nothing = in_folder(&[("x", "")], "{}", |ctx, source| lines(ctx, source, By::Other));
+        assert!(nothing.is_empty(), "{nothing:?}");
         let image = in_folder(&[RAILWAY], "{}", |ctx, source| {
-            lines(ctx, source, Some(Image { exposes: true }))
+            lines(ctx, source, By::Image { exposes: true })
         });
         assert!(image[0].contains("build.buildCommand (the Dockerfile decides)"), "{image:?}");
         assert!(image[0].contains("taken: deploy.startCommand"), "{image:?}");
         let fly = ("fly.toml", "[http_service]\ninternal_port = 4000\n");
         let port = |exposes| {
-            let image = Some(Image { exposes });
-            in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, image)).remove(0)
+            let by = By::Image { exposes };
+            in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, by)).remove(0)
         };
         assert!(port(false).contains("taken: http_service.internal_port"), "{}", port(false));
         assert!(port(true).contains("internal_port (the Dockerfile decides)"), "{}", port(true));
@@ -332,7 +390,7 @@ mod tests {
             let files = [("netlify.toml", text.as_str())];
             let toolchain = in_folder(&files, settings, read).unwrap().build.toolchain;
             assert!(!toolchain.values().any(|value| value == version), "{toolchain:?}");
-            in_folder(&files, settings, |ctx, source| lines(ctx, source, None)).remove(0)
+            in_folder(&files, settings, |ctx, source| lines(ctx, source, By::Other)).remove(0)
         };
         let line = said("18", "{}");
         assert!(line.contains("unless another file pins the version: build.environment"), "{line}");
@@ -345,12 +403,39 @@ mod tests {
     #[test]
     fn two_keys_of_one_file_are_not_called_two_files() {
         let fly = ("fly.toml", "[env]\nPORT = 8080\n[http_service]\ninternal_port = 8080\n");
-        let said = in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, None)).remove(0);
+        let said = in_folder(&[fly], "{}", |ctx, source| lines(ctx, source, By::Other)).remove(0);
         assert!(said.contains("env.PORT (another key of this file says it already)"), "{said}");
         let render = "services:\n- {type: web, name: a, envVars: [{key: PORT, value: 1}]}\n";
         let files = [fly, ("render.yaml", render)];
-        let said = in_folder(&files, "{}", |ctx, source| lines(ctx, source, None)).remove(1);
+        let said = in_folder(&files, "{}", |ctx, source| lines(ctx, source, By::Other)).remove(1);
         assert!(said.contains("internal_port (an earlier file says it already)"), "{said}");
+    }
+
+    #[test]
+    fn what_is_set_for_another_builder_is_said_to_be_ignored() {
+        let said = |by| {
+            let own = r#"{"build":{"command":"make","target":"api","args":{"A":"1"}}}"#;
+            in_folder(&[("x", "")], own, |ctx, _| unused(&Settings::of(ctx).unwrap().build, by))
+        };
+        let other = said(By::Other).unwrap();
+        assert!(other.starts_with("build.target, build.args are ignored: "), "{other}");
+        assert!(said(By::Target).unwrap().starts_with("build.args is ignored: "));
+        let image = said(By::Image { exposes: true }).unwrap();
+        assert!(image.starts_with("build.command is ignored: the Dockerfile"), "{image}");
+        assert_eq!(unused(&Build::default(), By::Other), None);
+    }
+
+    #[test]
+    fn text_that_not_every_tool_reads_is_said_with_its_fix() {
+        let harness = Harness::with_files(&[("package.json", "{}")]);
+        assert_eq!(harness.run(foreign).0, None);
+        let text: Vec<u8> = "\u{feff}flask\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(harness.folder().join("requirements.txt"), text).unwrap();
+        let (said, _) = harness.run(foreign);
+        let said = said.unwrap();
+        assert!(said.contains("requirements.txt; ") && said.contains("UTF-8"), "{said}");
+        let (_, log) = harness.run(|source| say(&harness.context, source));
+        assert!(log.iter().any(|(_, line)| *line == said), "{log:?}");
     }
 
     #[test]

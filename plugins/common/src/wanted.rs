@@ -82,6 +82,24 @@ pub fn choose(name: &str, pins: &[Pin], previous: &[Toolchain]) -> (Toolchain, O
     (Toolchain::new(name, kept.unwrap_or(&pin.requirement)), Some(evidence))
 }
 
+/// The first pin in front of the one that counts that does not read; words such as `latest` name no version, but are
+/// no mistake.
+pub fn unread(pins: &[Pin]) -> Option<&Pin> {
+    let readable = |pin: &&Pin| npm(&pin.requirement).is_some();
+    let word = |pin: &&Pin| {
+        let words = ["latest", "stable", "system", "lts", "ref:", "path:", "prefix:"];
+        words.iter().any(|word| pin.requirement.starts_with(word))
+    };
+    pins.iter().take_while(|pin| !readable(pin)).find(|pin| !word(pin))
+}
+
+/// What to say of a pin that does not read and is passed over; `such_as` is a version that can be had.
+pub fn unreadable(file: &str, name: &str, asked: &str, such_as: &str) -> String {
+    format!(
+        "{file} asks for {name} {asked:?}, which is not a version, and is passed over: write one there, such as {such_as}"
+    )
+}
+
 /// Whether the whole line of a pin is older than this version: `1.19.3` is older than (1, 21).
 pub fn older(requirement: &str, major: u64, minor: u64) -> bool {
     let exact = requirement.starts_with(|c: char| c.is_ascii_digit() || c == 'v');
@@ -107,6 +125,22 @@ mod tests {
         assert_eq!(chosen(&[]), "1.22.3");
         assert_eq!(choose("go", &[], &[]).0.requirement, "");
         assert_eq!(choose("rust", &pin("nightly"), &[]), (Toolchain::new("rust", ""), None));
+    }
+
+    #[test]
+    fn pins_that_do_not_read_are_named_and_words_are_left() {
+        let first = |requirements: &[&str]| {
+            let pins: Vec<Pin> = requirements.iter().flat_map(|text| pin(text)).collect();
+            unread(&pins).map(|pin| pin.requirement.clone())
+        };
+        assert_eq!(first(&["latest", "one", "1.22"]), Some("one".to_owned()));
+        assert_eq!(first(&["1.22", "one"]), None);
+        assert_eq!(first(&["latest", "system"]), None);
+        let said = unreadable(".go-version", "Go", "one", "1.26");
+        assert!(
+            said.starts_with(".go-version asks for Go \"one\"") && said.ends_with("1.26"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Builds Go applications: modules, workspaces, vendored dependencies.
 //!
-//! Reading order: `module` (`go.mod`), `facts` (what is known), `above` (a workspace around it), `program` (what is built), `framework`,
-//! `version`, `migration` (a tool beside the application), `plan`.
+//! Reading order: `module` (`go.mod`), `facts` (what is known), `above` (a workspace around it), `program` (what is
+//! built), `framework`, `version`, `migration` (a tool beside the application), `plan`.
 
 mod above;
 mod facts;

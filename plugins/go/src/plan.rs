@@ -75,7 +75,7 @@ pub(crate) fn plan(
     id: &str,
     programs: &[Program],
 ) -> BuildPlan {
-    version::warn(&toolchain);
+    version::warn(facts);
     let mut compiled = Compiled::new(toolchain);
     compiled.caches =
         [("go-mod", "/go/pkg/mod"), ("go-build", "/root/.cache/go-build")].map(own).to_vec();
@@ -109,10 +109,11 @@ pub(crate) fn plan(
     compiled.build.extend(builds);
     let main = programs.first();
     let text = main.map(|main| facts.text(&main.file)).unwrap_or_default();
-    if compiled::on_loopback(&text) {
-        log::warn(
-            "it seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
-        );
+    if let Some(main) = main.filter(|_| compiled::on_loopback(&text)) {
+        log::warn(format!(
+            "{} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
+            main.file
+        ));
     }
     let start = Start {
         argv: main.map(|main| vec![program(&main.name)]).unwrap_or_default(),

@@ -16,13 +16,18 @@ pub(crate) fn choose(facts: &Facts) -> (Toolchain, Option<Evidence>) {
     wanted::choose("go", &asked(facts), facts.previous)
 }
 
-/// Says what has reached its end of life.
-pub(crate) fn warn(toolchain: &Toolchain) {
+/// Says what is passed over, and what has reached its end of life.
+pub(crate) fn warn(facts: &Facts) {
+    let supported = format!("{}.{}", SUPPORTED.0, SUPPORTED.1);
+    if let Some(pin) = wanted::unread(&asked(facts)) {
+        log::warn(wanted::unreadable(&pin.file, "Go", &pin.requirement, &supported));
+    }
+    let (toolchain, evidence) = choose(facts);
     let version = &toolchain.requirement;
     if wanted::older(version, SUPPORTED.0, SUPPORTED.1) {
+        let file = evidence.map_or_else(|| "the last deployment".to_owned(), |sign| sign.path);
         log::warn(format!(
-            "Go {version} gets no security fixes any more: ask for {}.{} or newer",
-            SUPPORTED.0, SUPPORTED.1
+            "Go {version} gets no security fixes any more: ask for {supported} or newer (now: {file})"
         ));
     }
 }

@@ -155,13 +155,19 @@ fn routed(source: &Source, file: &str, sign: &str) -> Option<Place> {
     Some(Place::new(path, file, format!("line {}: {}", n + 1, lines::shown(line, sign))))
 }
 
-/// `health: '/up'`
+/// `health: '/up'`, on a line of its own or behind other arguments.
 fn laravel(source: &Source) -> Option<Place> {
     let file = "bootstrap/app.php";
     let text = text(source, file)?;
-    let (n, line) =
-        text.lines().enumerate().find(|(_, line)| line.trim_start().starts_with("health:"))?;
-    let path = line.split(['"', '\'']).nth(1)?;
+    let named = |line: &str| {
+        let (before, value) = line.split_once("health:")?;
+        let whole = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let quote = value.trim_start().chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let path = value.split(quote).nth(1).filter(|path| whole && !path.is_empty())?;
+        Some(format!("/{}", path.trim_start_matches('/')))
+    };
+    let all = text.lines().enumerate().filter(|(_, line)| !is_comment(line));
+    let (n, line, path) = all.into_iter().find_map(|(n, line)| Some((n, line, named(line)?)))?;
     Some(Place::new(path, file, format!("line {}: {}", n + 1, lines::shown(line, "health:"))))
 }
 

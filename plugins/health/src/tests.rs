@@ -42,6 +42,15 @@ fn frameworks_say_where_they_are_asked() {
     first("ruby", &routes("  # get \"up\" => \"rails/health#show\"\n"), "/health");
     let laravel = [("bootstrap/app.php", "->withRouting(\n        health: '/up',\n    )")];
     first("php", &laravel, "/up");
+    let app = |arguments: &str| {
+        let text = format!("<?php\n->withRouting({arguments})\n");
+        tried("php", &[("bootstrap/app.php", &text)], "{}").remove(0)
+    };
+    assert_eq!(app("web: __DIR__.'/../routes/web.php', health: '/well'"), "/well");
+    assert_eq!(app("\n  commands: 'x', health: \"well\",\n"), "/well");
+    assert_eq!(app("\n  // health: '/well',\n"), "/health");
+    assert_eq!(app("health: env('HEALTH', '/well')"), "/health");
+    assert_eq!(app("app_health: '/well'"), "/health");
     let actuator = ("pom.xml", "<artifactId>spring-boot-starter-actuator</artifactId>");
     first("java", &[actuator], "/actuator/health");
     let settings = "src/main/resources/application.yml";

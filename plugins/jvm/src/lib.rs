@@ -81,7 +81,7 @@ impl Detector for Jvm {
 
 impl Builder for Jvm {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say(ctx, source);
+        settings::say_with_target(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         let app =
             detect::decide(&facts, Some(chosen.id.as_str())).map_err(|misses| no_start(&misses))?;

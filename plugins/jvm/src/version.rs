@@ -74,7 +74,7 @@ fn first(facts: &Facts, app: &App, asked: Vec<Asked>) -> Result<Chosen, PluginEr
     let mut warning = None;
     for (file, key, text) in asked {
         let Some(version) = major(&text) else {
-            warning = Some(format!("{file} asks for Java {text:?}, which is not a version"));
+            warning = Some(wanted::unreadable(&file, "Java", &text, &DEFAULT.to_string()));
             continue;
         };
         // What sbt compiles runs on its own Java and newer ones; its images have two.
@@ -88,7 +88,8 @@ fn first(facts: &Facts, app: &App, asked: Vec<Asked>) -> Result<Chosen, PluginEr
         };
         if line != version {
             warning = Some(format!(
-                "{file} asks for Java {version}: {line} is taken, the next that is there"
+                "{file} asks for Java {version}, and Windlass provides {}: {line} is taken, the next above it",
+                shown(lines)
             ));
         }
         let warning = warning.or_else(|| old(line, &file));
@@ -158,13 +159,18 @@ fn major(text: &str) -> Option<u32> {
     })
 }
 
+fn shown(lines: &[u32]) -> String {
+    lines.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn unsupported(file: &str, asked: &str) -> PluginError {
-    let lines = LINES.map(|line| line.to_string()).join(", ");
     PluginError::new(
         "jvm.version-unsupported",
-        format!("{file} asks for Java {asked}, and Windlass provides {lines}"),
+        format!("{file} asks for Java {asked}, and Windlass provides {}", shown(&LINES)),
     )
-    .hint("set it in windlass.toml:\n[build.toolchain]\njava = \"25\"")
+    .hint(format!(
+        "ask for a supported version in {file}, or set it in windlass.toml:\n[build.toolchain]\njava = \"25\""
+    ))
 }
 
 #[cfg(test)]

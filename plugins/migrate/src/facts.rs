@@ -90,10 +90,15 @@ impl<'a> Facts<'a> {
         outputs: &[String],
     ) -> Result<Self, PluginError> {
         source.prefetch(&["package.json", "requirements.txt", "pyproject.toml"]);
+        // The builder reads that of the member which it chose; at the root there is none with processes then.
+        let procfile = match procfile::read(root)? {
+            listed if listed.is_empty() => procfile::read(source)?,
+            listed => listed,
+        };
         Ok(Self {
             settings: settings::read(ctx, root)?,
             migrate_is_own: Settings::of(ctx)?.migrate != Migrate::Unset,
-            procfile: procfile::read(root)?,
+            procfile,
             ecosystem: chosen.ecosystem.clone(),
             has_tools: outputs.iter().any(|output| output == OUTPUT_MIGRATE),
             starts_a_script: !chosen.evidence.iter().any(starts_otherwise),
@@ -380,7 +385,8 @@ fn runs(line: &str, signs: &[&str]) -> bool {
 
 /// Whether the builder says that the server is one that its framework made, whatever the start script says.
 fn starts_otherwise(sign: &Evidence) -> bool {
-    sign.detail == scripts::STANDALONE || sign.detail.starts_with(scripts::BUILT_BY_NX)
+    let begins = [scripts::BUILT_BY_NX, scripts::LEFT_OUT];
+    sign.detail == scripts::STANDALONE || begins.iter().any(|begin| sign.detail.starts_with(begin))
 }
 
 /// The files that name an ecosystem's dependencies.

@@ -150,7 +150,7 @@ fn stands_alone(facts: &Facts, decision: Option<&Decision>) -> bool {
     }
     let script = start::script(facts).filter(|start| !start::is_for_development(&start.line));
     if let Some(start) = script {
-        let program = start::first_program(&start.line).unwrap_or_default();
+        let program = start::last_program(&start.line).unwrap_or_default();
         let hands_over = ORCHESTRATORS.contains(&program) || start::delegate(facts).is_some();
         let recursive = matches!(program, "npm" | "pnpm" | "yarn" | "bun");
         return !hands_over && !recursive;

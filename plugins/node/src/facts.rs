@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use windlass_plugin_common::layout::{APP, Declared};
+use windlass_plugin_common::others::{self, Field, Taken};
 use windlass_plugin_common::package_json::{self, PackageJson};
 pub(crate) use windlass_plugin_common::paths::join;
 use windlass_plugin_common::workspace::{self, Workspace};
 use windlass_plugin_common::{pins, settings, wanted};
 use windlass_sdk::config::Settings;
-use windlass_sdk::{Context, PluginError, Source, Toolchain};
+use windlass_sdk::{Context, Evidence, PluginError, Source, Toolchain};
 
 use crate::config::normal;
 use crate::start;
@@ -77,6 +78,10 @@ pub(crate) struct Facts {
     /// The application's folder.
     pub(crate) source: Source,
     pub(crate) place: Place,
+    /// The file that names the folder of finished files, and its key; `None` where none does.
+    pub(crate) output_sign: Option<Evidence>,
+    /// The application's folder from the root of the source.
+    folder: String,
     /// The workspace that it is the root or a member of.
     pub(crate) workspace: Option<Rc<Workspace>>,
     files: BTreeSet<String>,
@@ -154,7 +159,49 @@ impl Facts {
         let declared = Declared::read(&settings, &source)?;
         let previous = ctx.previous_toolchains.clone();
         let (place, workspace) = (Place::default(), None);
-        Ok(Self { settings, package, broken, declared, source, place, workspace, files, previous })
+        let output_sign = output_sign(ctx, &source)?;
+        let folder = normal(folder);
+        Ok(Self {
+            settings,
+            package,
+            broken,
+            declared,
+            source,
+            place,
+            output_sign,
+            folder,
+            workspace,
+            files,
+            previous,
+        })
+    }
+
+    /// A path for people: in a workspace from the root of the source, because several files have its name.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        match &self.workspace {
+            Some(_) if path != settings::OWN => join(&self.folder, path),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// The folder in which dependencies are installed, from the root of the source.
+    pub(crate) fn root_folder(&self) -> &str {
+        let folder = self.folder.strip_suffix(self.place.inner()).unwrap_or(&self.folder);
+        folder.trim_end_matches('/')
+    }
+
+    /// The file that declares the processes beside the web process, and its key.
+    pub(crate) fn workers_sign(&self) -> (&'static str, String) {
+        let others = others::read(&self.source);
+        let declares = |taken: &Taken| {
+            let lines = self.declared.workers.iter();
+            matches!(taken.field, Field::Process(_))
+                && lines.into_iter().any(|(_, line)| *line == taken.value)
+        };
+        let found = others.all().find(|(taken, _)| declares(taken));
+        let (key, file) =
+            found.map_or(("run.processes", settings::OWN), |(taken, file)| (&taken.key, file));
+        (file, format!("{key}: only workers"))
     }
 
     /// Whether the file or folder exists, at most two levels deep.
@@ -253,4 +300,14 @@ impl Facts {
     pub(crate) fn script(&self, name: &str) -> Option<&str> {
         self.package.as_ref()?.script(name)
     }
+}
+
+/// Where the folder of finished files is named: windlass.toml, else another platform's file.
+fn output_sign(ctx: &Context, source: &Source) -> Result<Option<Evidence>, PluginError> {
+    if let Some(output) = Settings::of(ctx)?.build.output {
+        return Ok(Some(Evidence::new(settings::OWN, format!("build.output = {output:?}"))));
+    }
+    let others = others::read(source);
+    let named = others.get(&Field::Output);
+    Ok(named.map(|(taken, file)| Evidence::new(file, format!("{}: {}", taken.key, taken.value))))
 }

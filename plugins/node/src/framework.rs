@@ -8,6 +8,7 @@ use crate::catalog::{self, Answer, Framework, Leaves};
 use crate::config;
 use crate::entry;
 use crate::facts::Facts;
+use crate::listening;
 use crate::never;
 use crate::start::{self, Start};
 
@@ -19,6 +20,15 @@ pub(crate) struct Decision {
     pub(crate) framework: Option<&'static Framework>,
     /// The project of Nx that is built, where its own configuration says how.
     pub(crate) project: Option<String>,
+    /// What it starts opens no port.
+    pub(crate) worker: bool,
+}
+
+impl Decision {
+    /// A decision for what package.json builds and starts, and what may open a port.
+    fn new(detection: Detection, shape: Shape, framework: Option<&'static Framework>) -> Self {
+        Self { detection, shape, framework, project: None, worker: false }
+    }
 }
 
 /// What the build leaves.
@@ -107,7 +117,11 @@ fn own_start(facts: &Facts, row: &Framework) -> Option<Start> {
     // It is meant to be run in the folder that the build makes.
     let inside =
         row.id == "adonisjs" && own.line.ends_with("server.js") && !own.line.contains("build/");
-    (!usual && !inside).then_some(own)
+    // The cut-down server is started with its static files beside it.
+    let cut = row.id == "nextjs"
+        && last.contains(".next/standalone/")
+        && config::next_output(facts).as_deref() == Some("standalone");
+    (!usual && !inside && !cut).then_some(own)
 }
 
 fn answered(
@@ -119,8 +133,7 @@ fn answered(
 ) -> Result<Decision, NearMiss> {
     let detection = of_framework(facts, row, package);
     let own = own_start(facts, row);
-    let decision =
-        |detection, shape| Decision { detection, shape, framework: Some(row), project: None };
+    let decision = |detection, shape| Decision::new(detection, shape, Some(row));
     if declares(facts) {
         let detection = match &facts.declared.web {
             Some((_, file, sign)) => detection.evidence(*file, sign.clone()),
@@ -133,7 +146,8 @@ fn answered(
         (&facts.settings.build.output, matches!(answer, Answer::Files(..)))
     {
         let tree = Tree { output: config::normal(output), page: Some("index.html".to_owned()) };
-        let detection = detection.evidence("windlass.toml", format!("build.output = {output:?}"));
+        let mut detection = detection;
+        detection.evidence.extend(facts.output_sign.clone());
         return Ok(decision(detection, Shape::Tree(tree)));
     }
     if let Some(start) = own {
@@ -246,18 +260,16 @@ fn plain(
         (None, 80, Some(("Procfile", "only workers".to_owned())))
     } else if let Some(output) = &facts.settings.build.output {
         let tree = Tree { output: config::normal(output), page: Some("index.html".to_owned()) };
-        let sign = format!("build.output = {output:?}");
-        let detection = found(id, name, 85).evidence("windlass.toml", sign);
-        return Ok(Decision { detection, shape: Shape::Tree(tree), framework, project: None });
+        let mut detection = found(id, name, 85);
+        detection.evidence.extend(facts.output_sign.clone());
+        return Ok(Decision::new(detection, Shape::Tree(tree), framework));
     } else {
         match runnable(facts, start::find(facts), name) {
             Ok(start) => {
                 let confidence = start.confidence;
                 (Some(start), confidence, None)
             }
-            Err(_) if !facts.declared.workers.is_empty() => {
-                (None, 80, Some(("windlass.toml", "run.processes: only workers".to_owned())))
-            }
+            Err(_) if !facts.declared.workers.is_empty() => (None, 80, Some(facts.workers_sign())),
             Err(missing) => return Err(missing),
         }
     };
@@ -269,10 +281,16 @@ fn plain(
     if let Some((file, sign)) = sign {
         detection = detection.evidence(file, sign);
     }
+    let mut worker = false;
     if let Some(start) = &start {
         detection.evidence.push(start.evidence.clone());
+        if let Some(bot) = listening::bot(facts, &start.line).filter(|_| library.is_none()) {
+            let sign = format!("{}: a worker without a port", package.key_of(bot));
+            detection = detection.evidence("package.json", sign);
+            worker = true;
+        }
     }
-    Ok(Decision { detection, shape: Shape::Server(start), framework, project: None })
+    Ok(Decision { worker, ..Decision::new(detection, Shape::Server(start), framework) })
 }
 
 /// Surer where a program that is started imports the framework, less sure where none does.
@@ -352,8 +370,7 @@ fn bare(facts: &Facts) -> Result<Decision, NearMiss> {
     let start = start::bare_entry(facts).filter(|_| !other).ok_or_else(miss)?;
     let mut detection = found("node", "Node.js", start.confidence);
     detection.evidence.push(start.evidence.clone());
-    let shape = Shape::Server(Some(start));
-    Ok(Decision { detection, shape, framework: None, project: None })
+    Ok(Decision::new(detection, Shape::Server(Some(start)), None))
 }
 
 fn no_start(facts: &Facts, name: &str) -> NearMiss {

@@ -29,7 +29,7 @@ use windlass_sdk::{
 };
 
 use choose::{Found, Notes};
-use facts::Facts;
+use facts::{Facts, join};
 
 const FILES: [&str; 2] = ["package.json", "Procfile"];
 
@@ -58,10 +58,12 @@ impl Detector for Node {
             Found::Nothing(facts, miss) => return Ok(nothing(&facts, miss)),
         };
         let mut found = decision.detection.with_notes(&notes);
+        for sign in &mut found.evidence {
+            sign.path = facts.shown(&sign.path);
+        }
         if !notes.member.is_empty() {
-            let folder = format!("{}/{}", ctx.app_dir, notes.member);
-            found = found.evidence(&notes.member, "the application of this workspace");
-            found = found.app_dir(folder.trim_start_matches('/'));
+            let folder = join(facts.root_folder(), &notes.member);
+            found = found.evidence(&folder, "the application of this workspace").app_dir(folder);
         }
         match version::toolchains(&facts, &decision.shape) {
             Ok(chosen) => {

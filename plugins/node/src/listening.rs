@@ -16,9 +16,11 @@ const TYPED: [&str; 4] = [".ts", ".mts", ".cts", ".tsx"];
 /// Folders that compilers write.
 const COMPILED: [&str; 4] = ["dist/", "build/", "lib/", "out/"];
 /// Libraries of bots that ask for their work and open no port.
-const BOTS: [&str; 18] = [
+const BOTS: [&str; 27] = [
     "discord.js",
     "@discordjs/core",
+    "@sapphire/framework",
+    "detritus-client",
     "eris",
     "oceanic.js",
     "seyfert",
@@ -28,14 +30,38 @@ const BOTS: [&str; 18] = [
     "telegram",
     "@mtcute/node",
     "@slack/socket-mode",
-    "@slack/bolt",
+    "@slack/rtm-api",
+    SLACK,
     "tmi.js",
+    "@twurple/chat",
     "whatsapp-web.js",
     "@whiskeysockets/baileys",
+    "baileys",
+    "venom-bot",
+    "@wppconnect-team/wppconnect",
+    "@open-wa/wa-automate",
+    "vk-io",
     "matrix-bot-sdk",
     "mineflayer",
     "irc-framework",
 ];
+
+/// Slack's library answers requests, unless it is told to ask for them.
+const SLACK: &str = "@slack/bolt";
+/// Libraries of bots for Telegram, which may be sent their work.
+const TELEGRAM: [&str; 3] = ["telegraf", "grammy", "node-telegram-bot-api"];
+/// How they are told so.
+const WEBHOOKS: [&str; 7] = [
+    "webhook:",
+    "webHook:",
+    "webhookCallback(",
+    "createWebhook(",
+    "startWebhook(",
+    "setWebhook(",
+    "setWebHook(",
+];
+/// Addresses that nothing outside of the instance reaches.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// The port that the application insists on: in its start command, or written into its entry file.
 pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
@@ -47,48 +73,73 @@ pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
         let sign = format!("{line:?} names the port {port}");
         return Some((port, Evidence::new("package.json", sign)));
     }
-    let file = entry_file(facts, line)?;
+    let says = |text: &str| reads_port(&code(text)) || written(text).is_some();
+    let file = entry::any(facts, &entry_file(facts, line)?, says).flatten()?;
     let port = written(&facts.text(&file)?)?;
     Some((port, Evidence::new(file, format!("listens on {port}, and does not read PORT"))))
 }
 
-/// The entry file, if it listens on the loopback address alone, where nothing reaches it.
+/// The started file that listens on the loopback address alone, where nothing reaches it.
 pub(crate) fn on_loopback(facts: &Facts, line: &str) -> Option<String> {
-    let file = entry_file(facts, line)?;
-    let text = code(&facts.text(&file)?);
-    let local = ["localhost", "127.0.0.1", "::1"];
-    let quoted = |call: &str| {
-        call.split(['"', '\'', '`']).skip(1).step_by(2).any(|text| local.contains(&text))
-    };
-    calls(&text).iter().any(|call| quoted(call)).then_some(file)
+    entry::any(facts, &entry_file(facts, line)?, |text| listens_locally(facts, text)).flatten()
 }
 
-/// Whether it is a bot that opens no port: none of the started files does.
-pub(crate) fn is_bot(facts: &Facts, line: &str) -> bool {
-    let slack = |name: &str| name == "@slack/bolt";
-    let bot = BOTS
-        .into_iter()
-        .find(|name| facts.package.as_ref().is_some_and(|package| package.depends_on(name)));
-    let Some(bot) = bot else {
-        return false;
+fn listens_locally(facts: &Facts, text: &str) -> bool {
+    let text = code(text);
+    // Fastify does where it is told no address.
+    let fastify = ["fastify", "@nestjs/platform-fastify"]
+        .iter()
+        .any(|package| facts.uses(package) && text.contains(package));
+    let local = |call: &&str| is_local(&text, call) || fastify && names_no_address(call);
+    calls(&text).iter().any(local)
+}
+
+/// Whether a call that listens names a loopback address, also by a constant.
+fn is_local(text: &str, call: &str) -> bool {
+    let quoted = |text: &str| {
+        text.split(['"', '\'', '`']).skip(1).step_by(2).any(|it| LOOPBACK.contains(&it))
     };
+    let line = |name: &str| value_of(text, name).and_then(|value| value.lines().next());
+    let mut words = call.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$'));
+    quoted(call) || words.any(|word| line(word).is_some_and(quoted))
+}
+
+/// Whether a call that listens names a port and no address.
+fn names_no_address(call: &str) -> bool {
+    let call = call.trim();
+    if let Some(object) = call.strip_prefix('{') {
+        let object = object.split('}').next().unwrap_or(object);
+        return object.contains("port") && !object.contains("host") && !object.contains("...");
+    }
+    let mut parts = call.splitn(2, ',').map(str::trim);
+    let port = parts.next().is_some_and(|first| {
+        first.starts_with(|c: char| c.is_ascii_digit()) || first.to_lowercase().contains("port")
+    });
+    let callback = |second: &str| {
+        second.is_empty() || ["(", "async", "function"].iter().any(|sign| second.starts_with(sign))
+    };
+    port && parts.next().is_none_or(callback)
+}
+
+/// The library of a bot that opens no port: none of the started files does.
+pub(crate) fn bot(facts: &Facts, line: &str) -> Option<&'static str> {
+    let package = facts.package.as_ref()?;
+    let bot = BOTS.into_iter().find(|name| package.depends_on(name))?;
+    let telegram = TELEGRAM.iter().any(|name| package.depends_on(name));
     let file = entry_file(facts, line);
+    let started = file.as_deref().unwrap_or(line);
     let opens = |text: &str| {
         let text = code(text);
-        let hooks =
-            ["webhook", "webHook", "webhookCallback"].iter().any(|sign| text.contains(sign));
-        start::opens_a_port(&text) || hooks
+        let asked = || WEBHOOKS.iter().any(|sign| text.contains(sign));
+        start::opens_a_port(&text) || telegram && asked()
     };
-    // Slack's library serves requests, unless it is told to ask for them.
-    let asks = |text: &str| code(text).contains("socketMode");
-    match entry::any(facts, file.as_deref().unwrap_or(line), |text| opens(text)) {
-        Some(Some(_)) | None => false,
-        Some(None) if slack(bot) => {
-            let sign = entry::any(facts, file.as_deref().unwrap_or(line), |text| asks(text));
-            sign.flatten().is_some()
-        }
-        Some(None) => true,
-    }
+    let quiet = entry::any(facts, started, opens)?.is_none();
+    let asks = || {
+        let found = entry::any(facts, started, |text| code(text).contains("socketMode"));
+        found.flatten().is_some()
+    };
+    let quiet = quiet && fixed_port(facts, line).is_none() && (bot != SLACK || asks());
+    quiet.then_some(bot)
 }
 
 /// The file that a command runs, or the source that it is compiled from: `node .`, `node index`,
@@ -97,7 +148,8 @@ pub(crate) fn entry_file(facts: &Facts, line: &str) -> Option<String> {
     let last = line.rsplit("&&").next().unwrap_or(line);
     let mut words = last.split_whitespace().skip_while(|word| word.contains('='));
     let runner = words.find(|word| !matches!(*word, "exec" | "env" | "npx" | "cross-env"))?;
-    if !matches!(program(runner), "node" | "bun" | "tsx" | "ts-node" | "pm2-runtime") {
+    let runners = ["node", "bun", "tsx", "ts-node", "babel-node", "pm2-runtime"];
+    if !runners.contains(&program(runner)) {
         return None;
     }
     let words = words.filter(|word| !word.starts_with('-') && !matches!(*word, "start" | "run"));
@@ -133,9 +185,7 @@ fn file(facts: &Facts, name: &str) -> Option<String> {
 /// The port that a program listens on, if it does not read `PORT`.
 fn written(text: &str) -> Option<u16> {
     let text = code(text);
-    let reads =
-        ["env.PORT", "env?.PORT", "env[\"PORT\"]", "env['PORT']", "{ PORT", "{PORT", ", PORT"];
-    if reads.iter().any(|sign| text.contains(sign)) {
+    if reads_port(&text) {
         return None;
     }
     calls(&text).into_iter().find_map(|call| {
@@ -150,6 +200,13 @@ fn written(text: &str) -> Option<u16> {
     })
 }
 
+/// Whether a text reads the variable `PORT`.
+fn reads_port(text: &str) -> bool {
+    let signs =
+        ["env.PORT", "env?.PORT", "env[\"PORT\"]", "env['PORT']", "{ PORT", "{PORT", ", PORT"];
+    signs.iter().any(|sign| text.contains(sign))
+}
+
 /// `{ port }`
 fn shorthand(text: &str, call: &str) -> Option<u16> {
     let inner = call.split(['{', '}']).nth(1)?;
@@ -159,12 +216,12 @@ fn shorthand(text: &str, call: &str) -> Option<u16> {
 
 /// The arguments of the calls that listen, as far as their first function or their end.
 fn calls(text: &str) -> Vec<&str> {
-    let signs = [".listen(", "serve("];
+    let signs = [".listen(", "serve(", "listen:"];
     let mut found: Vec<(usize, &str)> = Vec::new();
     for sign in signs {
         for (at, _) in text.match_indices(sign) {
             let whole = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-            let rest = &text[at + sign.len()..];
+            let rest = text[at + sign.len()..].trim_start_matches(' ');
             let end = rest.find("=>").unwrap_or(rest.len());
             let end = rest.find(';').map_or(end, |at| at.min(end));
             let end = rest
@@ -182,6 +239,11 @@ fn calls(text: &str) -> Vec<&str> {
 
 /// The number that a name is set to: `const port = 3000`.
 fn constant(text: &str, name: &str) -> Option<u16> {
+    value_of(text, name).and_then(number)
+}
+
+/// What follows where a name is declared: `const port = `, `let port: number = `.
+fn value_of<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     if name.is_empty() {
         return None;
     }
@@ -189,8 +251,8 @@ fn constant(text: &str, name: &str) -> Option<u16> {
         let declared = format!("{keyword}{name}");
         let mut values = text.match_indices(&declared).filter_map(|(at, _)| {
             let rest = text[at + declared.len()..].trim_start();
-            let rest = rest.strip_prefix(": number").unwrap_or(rest).trim_start();
-            rest.strip_prefix('=').and_then(|value| number(value.trim_start()))
+            let typed = [": number", ": string"].iter().find_map(|kind| rest.strip_prefix(kind));
+            typed.unwrap_or(rest).trim_start().strip_prefix('=').map(str::trim_start)
         });
         values.next()
     })
@@ -221,7 +283,44 @@ fn code(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::written;
+    use super::*;
+
+    #[test]
+    fn an_address_that_nothing_reaches_is_seen() {
+        for (text, local) in [
+            ("app.listen(3000, 'localhost')", true),
+            ("app.listen({ port: 3000, host: \"127.0.0.1\" })", true),
+            ("const hostname = '127.0.0.1';\nserver.listen(port, hostname, () => {", true),
+            ("Bun.serve({ hostname: `localhost`, port: 3000 })", true),
+            ("const HOST = process.env.HOST || 'localhost'\napp.listen(PORT, HOST)", true),
+            ("app.listen(3000, '0.0.0.0')", false),
+            ("app.listen(3000, () => console.log('localhost'))", false),
+            ("const hostname = '0.0.0.0';\nserver.listen(port, hostname)", false),
+            ("redis.connect('localhost')", false),
+        ] {
+            let found = calls(text).iter().any(|call| is_local(text, call));
+            assert_eq!(found, local, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_without_an_address_is_seen() {
+        for (call, none) in [
+            ("{ port: 3000 })", true),
+            ("{ port }, (err) ", true),
+            ("{ port, host: '0.0.0.0' })", false),
+            ("{ port, ...options })", false),
+            ("3000)", true),
+            ("3000, (err) ", true),
+            ("3000, function (err) {", true),
+            ("3000, HOST)", false),
+            ("process.env.PORT ?? 3000)", true),
+            ("options)", false),
+            (")", false),
+        ] {
+            assert_eq!(names_no_address(call), none, "{call}");
+        }
+    }
 
     #[test]
     fn a_written_port_is_found_and_a_read_one_is_left() {
@@ -241,6 +340,9 @@ mod tests {
             ("// app.listen(3000)\napp.listen(config.port)", None),
             ("preserve(3000)", None),
             ("app.listen()", None),
+            ("startStandaloneServer(server, { listen: { port: 4000 } })", Some(4000)),
+            ("Bun.serve({ port: 3000, fetch(req) {} })", Some(3000)),
+            ("server.listen(port, hostname, () => {})\nconst port = 3000;", Some(3000)),
         ] {
             assert_eq!(written(text), port, "{text}");
         }

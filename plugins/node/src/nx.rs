@@ -36,7 +36,7 @@ pub(crate) fn decide(root: &Facts, dir: &str) -> Option<Decision> {
         Kind::Server(line) => Shape::Server(Some(Start::usual(&line, scripts::BUILT_BY_NX))),
         Kind::Tree(output) => Shape::Tree(Tree { output, page: Some("index.html".to_owned()) }),
     };
-    Some(Decision { detection, shape, framework: None, project: Some(name) })
+    Some(Decision { detection, shape, framework: None, project: Some(name), worker: false })
 }
 
 fn kind(executor: &str, output: &str, target: Option<&str>) -> Option<Kind> {

@@ -7,7 +7,7 @@
 use windlass_plugin_common::layout::{
     self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on, pairs,
 };
-use windlass_plugin_common::{migrations, package_json::PackageJson, procfile};
+use windlass_plugin_common::{command, migrations, package_json::PackageJson, procfile};
 use windlass_sdk::config::Migrate;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
@@ -167,9 +167,7 @@ impl<'a> Planner<'a> {
             log::info(format!("the port is {port}: {} {}", sign.path, sign.detail));
         }
         let argv = start.map(|start| start.argv.clone());
-        let bot = start.filter(|_| port.is_none() && self.decision.detection.id == "node");
-        let bot = bot.filter(|start| listening::is_bot(self.facts, &start.line));
-        plan.processes = match bot {
+        plan.processes = match start.filter(|_| self.decision.worker) {
             Some(start) => {
                 self.declared().clone().with_worker(Some(&start.line)).processes(None, None)
             }
@@ -198,8 +196,9 @@ impl<'a> Planner<'a> {
         if self.migrates() || self.migrates_with_development()? {
             plan.outputs.push(self.image(OUTPUT_MIGRATE, &build, &self.facts.place.app()));
         }
-        let argv = ["node", "server.js"].map(str::to_owned).to_vec();
-        plan.processes = self.declared().processes(Some(argv), None);
+        // With the variables that the start script sets.
+        let server = start::frame(self.facts).unwrap_or_default().around("node server.js");
+        plan.processes = self.declared().processes(Some(command::argv(&server)), None);
         Ok(())
     }
 
@@ -490,7 +489,8 @@ impl<'a> Planner<'a> {
             Shape::Server(start) => start.as_ref(),
             _ => None,
         });
-        let there = if moves.starts_with("cd ") { "node_modules/.bin:" } else { "" };
+        let moves = moves.split("&&").any(|command| command.trim_start().starts_with("cd "));
+        let there = if moves { "node_modules/.bin:" } else { "" };
         // Commands of packages ask for `node`; Bun's images have itself under that name here.
         let as_node = if self.run.name == "bun" { ":/usr/local/bun-node-fallback-bin" } else { "" };
         format!("{there}{own}{root}/node_modules/.bin:{PATH}{as_node}")

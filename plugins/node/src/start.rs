@@ -41,8 +41,11 @@ impl Start {
 
     /// A framework's usual line, with what the start script runs before it and gives its server.
     pub(crate) fn framed(facts: &Facts, usual: &str) -> Self {
-        let Some((script, frame)) = script(facts).zip(frame(facts)) else {
+        let Some(script) = script(facts) else {
             return Self::usual(usual, "no start command of its own");
+        };
+        let Some(frame) = frame(facts) else {
+            return Self::usual(usual, scripts::LEFT_OUT);
         };
         let server = frame.around(usual);
         let line = [&frame.before[..], std::slice::from_ref(&server)].concat().join(" && ");
@@ -52,11 +55,7 @@ impl Start {
                 command::shell(&format!("{} && {}", before.join(" && "), command::exec(&server)))
             }
         };
-        let evidence = Evidence {
-            detail: format!("{}, run as {line}", script.evidence.detail),
-            ..script.evidence
-        };
-        Self { line, argv, evidence, confidence: 80, scripted: false }
+        Self { evidence: run_as(facts, &line), line, argv, scripted: false, ..script }
     }
 }
 
@@ -77,7 +76,7 @@ const LISTENING: [&str; 9] =
 
 impl Frame {
     /// The usual line with the variables, and with the arguments if it is the same command.
-    fn around(&self, usual: &str) -> String {
+    pub(crate) fn around(&self, usual: &str) -> String {
         let words: Vec<&str> = usual.split_whitespace().collect();
         let head = words.len().min(2);
         let same = head == 2 && self.command.iter().take(2).eq(words[..2].iter());
@@ -228,19 +227,34 @@ pub(crate) fn script(facts: &Facts) -> Option<Start> {
     let line = behind(facts, package.script(name)?);
     let before = package.script(&format!("pre{name}"));
     let before = before.filter(|line| !scripts::is_build(package, line));
-    let argv = match before.map(|line| behind(facts, line)) {
-        None => command::argv(&line),
-        Some(before) => command::shell(&format!("{before} && {}", command::exec(&line))),
+    let (line, argv) = match before.map(|line| behind(facts, line)) {
+        None => {
+            let argv = command::argv(&line);
+            (line, argv)
+        }
+        Some(before) => {
+            let argv = command::shell(&format!("{before} && {}", command::exec(&line)));
+            (format!("{before} && {line}"), argv)
+        }
     };
-    let evidence = Evidence::new("package.json", format!("scripts.{name}: {line}"));
+    let evidence = run_as(facts, &line);
     Some(Start { line, argv, evidence, confidence: 80, scripted: true })
+}
+
+/// The start script as evidence, and what is run for it where that is another line.
+fn run_as(facts: &Facts, line: &str) -> Evidence {
+    let name = starting(facts).unwrap_or_default();
+    let script = facts.script(name).unwrap_or_default();
+    let run = if script == line { String::new() } else { format!(", run as {line}") };
+    Evidence::new("package.json", format!("scripts.{name}: {script}{run}"))
 }
 
 /// A declared command line without the package manager in front of it: as the first process that would keep
 /// the signals to itself.
 pub(crate) fn declared(facts: &Facts, line: &str) -> String {
-    let member = facts.workspace.as_ref().and_then(|workspace| of_member(facts, workspace, line));
-    member.unwrap_or_else(|| behind(facts, line))
+    let line = behind(facts, line);
+    let member = facts.workspace.as_ref().and_then(|workspace| of_member(facts, workspace, &line));
+    member.unwrap_or(line)
 }
 
 /// `pnpm --filter @x/api start`, as it is run in the folder of that member.
@@ -337,8 +351,12 @@ fn runs_on_bun(facts: &Facts) -> bool {
 
 /// Whether a command line is run by Bun.
 pub(crate) fn is_buns(line: &str) -> bool {
-    let last = line.rsplit("&&").next().unwrap_or(line);
-    first_program(last).is_some_and(|program| matches!(program, "bun" | "bunx"))
+    last_program(line).is_some_and(|program| matches!(program, "bun" | "bunx"))
+}
+
+/// The program that a line ends up in.
+pub(crate) fn last_program(line: &str) -> Option<&str> {
+    first_program(line.rsplit("&&").next().unwrap_or(line))
 }
 
 /// An entry file that opens a port, in a folder without a package.json.
@@ -359,7 +377,9 @@ pub(crate) fn bare_entry(facts: &Facts) -> Option<Start> {
 }
 
 pub(crate) fn opens_a_port(text: &str) -> bool {
-    [".listen(", "createServer(", "serve("].iter().any(|sign| text.contains(sign))
+    let serves = |(at, _): (usize, &str)| !text[..at].ends_with(|c: char| c.is_alphanumeric());
+    [".listen(", "createServer("].iter().any(|sign| text.contains(sign))
+        || text.match_indices("serve(").any(serves)
 }
 
 /// Whether a file is there for others to import.
@@ -372,12 +392,12 @@ fn exports(text: &str) -> bool {
 
 /// Whether a command only serves files, or is a development server.
 pub(crate) fn serves_files(line: &str) -> bool {
-    is_for_development(line) || first_program(line).is_some_and(|it| FILE_SERVERS.contains(&it))
+    is_for_development(line) || last_program(line).is_some_and(|it| FILE_SERVERS.contains(&it))
 }
 
 /// The program of another language that a command starts.
 pub(crate) fn foreign(line: &str) -> Option<&str> {
-    first_program(line).filter(|first| FOREIGN.contains(first))
+    last_program(line).filter(|program| FOREIGN.contains(program))
 }
 
 /// The development dependency that a start command needs, so that it must not be removed.
@@ -391,6 +411,7 @@ pub(crate) fn needs_development<'p>(package: &'p PackageJson, line: &str) -> Opt
         "@shopify/cli" => "shopify".to_owned(),
         "sirv-cli" => "sirv".to_owned(),
         "pm2" => "pm2-runtime".to_owned(),
+        "ts-node-dev" => "ts-node".to_owned(),
         other => program(other).to_owned(),
     };
     let needed = |name: &&str| {

@@ -6,12 +6,12 @@
 use windlass_plugin_common::assets::Files;
 use windlass_plugin_common::node_version;
 pub(crate) use windlass_plugin_common::node_version::Chosen;
-use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::package_json::{self, PackageJson};
 use windlass_plugin_common::pins;
 use windlass_plugin_common::wanted::{self, Pin};
 use windlass_sdk::{PluginError, Toolchain};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, join};
 use crate::framework::Shape;
 use crate::start;
 
@@ -45,9 +45,10 @@ pub(crate) fn bun(facts: &Facts) -> Chosen {
     asked.extend(Pin::new("windlass.toml", "build.toolchain.bun", setting.unwrap_or_default()));
     let own = facts.text(".bun-version").unwrap_or_default();
     let line = pins::first_line(&own).and_then(|line| line.split_whitespace().next());
-    asked.extend(Pin::new(".bun-version", "", line.unwrap_or_default()));
-    asked.extend(wanted::shared(&facts.source, &["bun"]));
-    for package in packages(facts) {
+    asked.extend(Pin::new(&facts.shown(".bun-version"), "", line.unwrap_or_default()));
+    let shown = |pin: Pin| Pin { file: facts.shown(&pin.file), ..pin };
+    asked.extend(wanted::shared(&facts.source, &["bun"]).into_iter().map(shown));
+    for (file, package) in packages(facts) {
         let bun = |named: &(&str, &str)| named.0 == "bun" && !matches!(named.1, "" | "*");
         let named = package.package_manager().filter(bun);
         let developed = package.dev_manager().filter(bun);
@@ -57,10 +58,10 @@ pub(crate) fn bun(facts: &Facts) -> Chosen {
             ("devEngines.runtime", package.dev_engine("bun")),
             ("engines.bun", package.engine("bun")),
         ] {
-            asked.extend(Pin::new("package.json", key, range.unwrap_or_default()));
+            asked.extend(Pin::new(&file, key, range.unwrap_or_default()));
         }
     }
-    asked.extend(wanted::elsewhere(&facts.source, &["bun"]));
+    asked.extend(wanted::elsewhere(&facts.source, &["bun"]).map(shown));
     let previous: Vec<Toolchain> =
         facts.previous("bun").map(|version| Toolchain::new("bun", version)).into_iter().collect();
     let (toolchain, evidence) = wanted::choose("bun", &asked, &previous);
@@ -73,18 +74,31 @@ pub(crate) fn bun(facts: &Facts) -> Chosen {
 /// Code `node.version-unsupported`: what was asked for, where, and what there is.
 pub(crate) fn choose(facts: &Facts) -> Result<Chosen, PluginError> {
     let setting = facts.settings.build.toolchain.get("node").map(String::as_str);
-    let mut folders: Vec<(&dyn Files, Option<&PackageJson>)> =
-        vec![(&facts.source, facts.package.as_ref())];
+    let own: (&dyn Files, Option<&PackageJson>) = (&facts.source, facts.package.as_ref());
+    let mut folders = vec![own];
     if let Some(root) = facts.workspace.as_ref().filter(|_| !facts.place.inner().is_empty()) {
         root.source.prefetch(&node_version::FILES);
         folders.push((&root.source, Some(&root.package)));
     }
-    let pins = node_version::pins(setting, &folders, &facts.source);
+    let mut pins = node_version::pins(setting, &folders, &facts.source);
+    // Those of the workspace's root stand behind the application's, before other platforms'.
+    let elsewhere = node_version::pins(None, &[], &facts.source).len();
+    let above = node_version::pins(None, &folders[1..], &facts.source).len() - elsewhere;
+    let end = pins.len() - elsewhere;
+    for (n, pin) in pins.iter_mut().enumerate() {
+        pin.file = match (end - above..end).contains(&n) {
+            true => join(facts.root_folder(), &pin.file),
+            false => facts.shown(&pin.file),
+        };
+    }
     node_version::choose(&pins, facts.previous("node"))
 }
 
-/// The application's package.json, and that of its workspace.
-fn packages(facts: &Facts) -> Vec<&PackageJson> {
+/// The application's package.json, and that of its workspace, with their paths for people.
+fn packages(facts: &Facts) -> Vec<(String, &PackageJson)> {
     let root = facts.workspace.as_ref().map(|workspace| &workspace.package);
-    facts.package.iter().chain(root.filter(|_| !facts.place.inner().is_empty())).collect()
+    let root = root.filter(|_| !facts.place.inner().is_empty());
+    let own = facts.package.iter().map(|package| (facts.shown(package_json::FILE), package));
+    own.chain(root.map(|package| (join(facts.root_folder(), package_json::FILE), package)))
+        .collect()
 }

@@ -2,9 +2,9 @@
 //! then everything on a runtime without Composer and Node.js.
 
 use windlass_plugin_common::assets::{Assets, Files};
-use windlass_plugin_common::command;
 use windlass_plugin_common::composer::{self, Lock};
 use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, PATH, USER, on, pairs};
+use windlass_plugin_common::{command, queues};
 use windlass_sdk::plan::{BuildPlan, Copy, Op, Run, Step, WriteFile};
 use windlass_sdk::{Toolchain, log};
 
@@ -91,8 +91,31 @@ impl Planner<'_> {
                  APP_KEY=…`",
             );
         }
+        if let Some(hint) = self.jobs() {
+            log::warn(hint);
+        }
         if let Start::Script(Some(line), _) = &self.decision.start {
             log::info(format!("there is no page to serve: {line} is run"));
+        }
+    }
+
+    /// What to say of Laravel's jobs that no process carries out.
+    fn jobs(&self) -> Option<String> {
+        let facts = self.facts;
+        let hint = |name: &str, line: &str| {
+            queues::hint(&facts.declared, name, &["queue:", "horizon"], line)
+        };
+        match self.id() {
+            "laravel" if facts.requires("laravel/horizon").is_some() => {
+                hint("Laravel Horizon", "php artisan horizon")
+            }
+            // A connection that is set may carry them out at once.
+            "laravel" if !facts.variables.iter().any(|name| name == "QUEUE_CONNECTION") => {
+                let jobs = facts.source.files(&["app/Jobs/**/*.php"]).unwrap_or_default();
+                let first = jobs.first()?;
+                hint(&format!("Laravel ({first})"), "php artisan queue:work")
+            }
+            _ => None,
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn choose(facts: &Facts, locked: &[String]) -> Chosen {
     let mut warning = None;
     for (file, key, text) in asked(facts) {
         let Some(wanted) = intervals(&text) else {
-            warning = Some(format!("{file} asks for PHP {text:?}, which is not a version"));
+            warning = Some(wanted::unreadable(&file, "PHP", &text, "8.4"));
             continue;
         };
         let wanted = if file == "composer.json" { narrowed(wanted, locked) } else { wanted };

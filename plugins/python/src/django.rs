@@ -41,7 +41,8 @@ pub(crate) fn decide(facts: &Facts) -> Option<Decision> {
         let refusal = imports::refusal(facts, &manage, "django");
         return Some(decision(detection.refuse(refusal), None));
     }
-    let (detection, Served { line, warning, adds }) = served(facts, folder, &settings, detection);
+    let (detection, served) = served(facts, folder, &settings, detection);
+    let Served { line, warning, adds } = served.beside_declared(facts);
     let mut decision = decision(detection, Some(in_folder(folder, line)));
     decision.adds = adds;
     decision.collect_static = collects(facts, folder, &settings)
@@ -64,7 +65,7 @@ fn settings_module(text: &str) -> Option<&str> {
 }
 
 /// manage.py, at the root or in the only folder that has one.
-fn manage(facts: &Facts) -> Option<String> {
+pub(crate) fn manage(facts: &Facts) -> Option<String> {
     let root = "manage.py".to_owned();
     if facts.has(&root) {
         return Some(root);

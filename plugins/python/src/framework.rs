@@ -25,8 +25,6 @@ pub(crate) struct Decision {
     pub(crate) env: &'static [(&'static str, &'static str)],
     /// Django's settings module, where it is not the one that manage.py would take.
     pub(crate) settings: Option<String>,
-    /// The port that its file insists on.
-    pub(crate) port: Option<u16>,
     /// A package that is needed and not declared.
     pub(crate) adds: Option<&'static str>,
     pub(crate) warnings: Vec<String>,
@@ -202,7 +200,6 @@ pub(crate) fn decision(detection: Detection, line: Option<String>) -> Decision {
         collect_static: None,
         env: &[],
         settings: None,
-        port: None,
         adds: None,
         warnings: Vec::new(),
     }
@@ -313,7 +310,7 @@ fn application(facts: &Facts, framework: &Framework, entry: &Entry) -> Decision 
         (Some(object), _) => {
             let (folder, module) = code::module(facts, &entry.file);
             let target = Target { module, object: object.clone(), file: entry.file.clone() };
-            let served = serve::line(facts, framework, &target);
+            let served = serve::line(facts, framework, &target).beside_declared(facts);
             decision.warnings.extend(served.warning);
             decision.adds = served.adds;
             in_folder(&folder, served.line)
@@ -321,9 +318,6 @@ fn application(facts: &Facts, framework: &Framework, entry: &Entry) -> Decision 
         (None, Serve::File(line)) => line.replace("{file}", &entry.file),
         (None, _) => format!("python {}", entry.file),
     });
-    if decision.line.as_ref().is_some_and(|line| line.starts_with("python ")) {
-        decision.port = code::fixed_port(&facts.text(&entry.file));
-    }
     decision
 }
 

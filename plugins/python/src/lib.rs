@@ -1,17 +1,20 @@
 //! The Python plugin: what kind of Python application it is, and how it is built.
 //!
 //! Reading order: `facts` (what is known), `code` (what is read out of Python files), `framework` with
-//! `django`, `serve` and `script` (what it is and how it starts), `imports` (what is missing), `version`,
-//! `manager` and `native` (what is installed), `plan`.
+//! `django`, `serve` and `script` (what it is and how it starts), `imports` (what is missing), `listening` (on which
+//! port and address), `queues` (who carries out its jobs), `version`, `manager` and `native` (what is installed),
+//! `plan`.
 
 mod code;
 mod django;
 mod facts;
 mod framework;
 mod imports;
+mod listening;
 mod manager;
 mod native;
 mod plan;
+mod queues;
 mod script;
 mod serve;
 mod version;

@@ -9,12 +9,13 @@ use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on};
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
 
-use crate::code;
 use crate::django;
 use crate::facts::Facts;
 use crate::framework::Decision;
+use crate::listening;
 use crate::manager::{self, Manager, VENV, pip};
 use crate::native::{self, System};
+use crate::queues;
 
 const SEARCH_PATH: &str =
     "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -73,22 +74,18 @@ fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     if !decision.web {
         declared = declared.with_worker(decision.line.as_deref());
     }
-    let port = match &declared.web {
-        Some((line, ..)) => code::port_of(line),
-        None => decision.port,
-    };
     let line = declared.web.as_ref().map(|(line, ..)| line.as_str()).or(decision.line.as_deref());
-    if let (Some(port), Some(line)) = (port.filter(|_| declared.port.is_none()), line) {
-        log::info(format!(
-            "the port is {port}: {}",
-            port_sign(port, line, |file| facts.text(file))
-        ));
+    let line = line.filter(|_| !declared.only_workers);
+    let port = line.and_then(|line| listening::port(facts, line));
+    if let Some(port) = port.filter(|_| declared.port.is_none()) {
+        let sign = port_sign(port, line.unwrap_or_default(), |file| facts.text(file));
+        log::info(format!("the port is {port}: {sign}"));
     }
-    let script = line.filter(|_| !declared.only_workers).and_then(code::script_of);
-    if script.is_some_and(|file| code::on_loopback(&facts.text(file))) {
-        log::warn(
-            "it seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
-        );
+    if let Some(warning) = line.and_then(|line| listening::on_loopback(facts, line)) {
+        log::warn(warning);
+    }
+    if let Some(hint) = queues::hint(facts) {
+        log::warn(hint);
     }
     let argv = decision.line.as_deref().map(command::argv);
     plan.processes = declared.processes(argv, port);

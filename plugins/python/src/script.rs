@@ -178,16 +178,16 @@ pub(crate) fn decide(facts: &Facts, unused: Option<&str>) -> Result<Decision, Op
     if let Some(refusal) = start.as_ref().and_then(|start| imports::missing(facts, &start.file)) {
         return Ok(decision(detection.refuse(refusal), start.map(|start| start.line)));
     }
-    let worker = start.as_ref().filter(|_| !declared).and_then(|start| worker(facts, start));
+    // What stands in a Conda environment is not known.
+    let known = !declared && (manifest.is_some() || conda.is_none());
+    let worker = start.as_ref().filter(|_| known).and_then(|start| worker(facts, start));
     if let Some(reason) = worker {
         let file = start.as_ref().map(|start| start.file.as_str()).unwrap_or_default();
         detection = detection.evidence(file, format!("a worker without a port: {reason}"));
     }
-    let port = start.as_ref().and_then(|start| code::fixed_port(&facts.text(&start.file)));
     let mut decision = decision(detection, start.map(|start| start.line));
     decision.web = worker.is_none();
     decision.warnings.extend(silent(facts));
-    decision.port = port;
     Ok(decision)
 }
 

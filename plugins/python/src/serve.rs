@@ -23,6 +23,19 @@ pub(crate) struct Served {
     pub(crate) adds: Option<&'static str>,
 }
 
+impl Served {
+    /// The same without what it needs, where a declared command starts something else: Python, or another server.
+    pub(crate) fn beside_declared(self, facts: &Facts) -> Self {
+        let other = facts.declared.web.as_ref().is_some_and(|(line, ..)| {
+            let starts =
+                ["python", "flask ", "uvicorn", "hypercorn", "daphne", "granian", "gunicorn"];
+            let named = self.adds.is_some_and(|server| line.contains(server));
+            !named && starts.iter().any(|program| line.contains(program))
+        });
+        if other { Self { warning: None, adds: None, ..self } } else { self }
+    }
+}
+
 /// A server: its package, its line for an object, and its line for a function that makes one.
 struct Server {
     package: &'static str,

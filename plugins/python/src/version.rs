@@ -36,7 +36,7 @@ pub(crate) fn choose(facts: &Facts) -> Result<Chosen, PluginError> {
     let mut warnings = Vec::new();
     for (file, key, specifier) in asked(facts) {
         let Some(interval) = pep440(&specifier) else {
-            warnings.push(format!("{file} asks for Python {specifier:?}, which is not a version"));
+            warnings.push(wanted::unreadable(&file, "Python", &specifier, DEFAULT));
             continue;
         };
         let line = settle(interval, facts.previous_python())
@@ -50,9 +50,10 @@ pub(crate) fn choose(facts: &Facts) -> Result<Chosen, PluginError> {
 
 fn chosen(line: &str, evidence: Option<Evidence>, mut warnings: Vec<String>) -> Chosen {
     if ENDED.contains(&line) {
+        let file = evidence.as_ref().map_or("the last deployment", |sign| sign.path.as_str());
         warnings.push(format!(
             "Python {line} has reached its end of life and gets no security fixes: move to {DEFAULT} \
-             or newer"
+             or newer (now: {file})"
         ));
     }
     Chosen { toolchain: Toolchain::new("python", line), evidence, warnings }

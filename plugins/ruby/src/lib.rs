@@ -1,7 +1,8 @@
 //! The Ruby plugin: what kind of Ruby application it is, and how it is built.
 //!
 //! Reading order: `gemfile` (what the manifests say), `facts` (what is known), `framework` (what it is),
-//! `manifest` (gems that no file names), `start` (how it starts), `version`, `native` (Debian packages of gems), `plan`.
+//! `manifest` (gems that no file names), `start` (how it starts), `queues` (who carries out its jobs), `version`,
+//! `native` (Debian packages of gems), `plan`.
 
 mod facts;
 mod framework;
@@ -9,6 +10,7 @@ mod gemfile;
 mod manifest;
 mod native;
 mod plan;
+mod queues;
 mod start;
 mod version;
 

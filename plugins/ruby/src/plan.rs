@@ -9,7 +9,7 @@ use windlass_sdk::{Toolchain, log};
 
 use crate::facts::Facts;
 use crate::framework::{Decision, Kind};
-use crate::native;
+use crate::{native, queues};
 
 const GEMS: &str = "/usr/local/bundle";
 const SEARCH_PATH: &str =
@@ -364,6 +364,9 @@ impl Planner<'_> {
         let line = self.decision.line.as_deref();
         if !self.decision.web {
             declared = declared.with_worker(line);
+        }
+        if let Some(hint) = queues::hint(self.facts) {
+            log::warn(hint);
         }
         plan.processes = declared.processes(line.map(command::argv), None);
     }

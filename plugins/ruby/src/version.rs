@@ -47,7 +47,7 @@ pub(crate) fn choose(facts: &Facts) -> Result<Chosen, PluginError> {
             return Ok(Chosen { toolchain, evidence: Some(evidence), warning });
         }
         let Some(requirement) = requirement(&text, exact) else {
-            warning = Some(format!("{file} asks for Ruby {text:?}, which is not a version"));
+            warning = Some(wanted::unreadable(&file, "Ruby", &text, "3.4"));
             continue;
         };
         let maintained = pep440(&requirement.replace(' ', ","))

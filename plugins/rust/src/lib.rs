@@ -122,7 +122,10 @@ fn several(programs: &[Program]) -> PluginError {
         "rust.several-programs",
         format!("there are several programs, and nothing says which is run: {}", names.join(", ")),
     )
-    .hint(format!("{choice}, or name it in windlass.toml:\n[run]\ncommand = \"{first}\""))
+    .hint(format!(
+        "{choice}, or name it in windlass.toml:\n[run]\ncommand = \"{first}\"\n\
+         What is run beside it is named there as run.processes.NAME"
+    ))
 }
 
 fn no_program(facts: &Facts) -> PluginError {

@@ -73,10 +73,11 @@ pub(crate) fn plan(
     if id == "rocket" {
         compiled.run_env.push(("ROCKET_ADDRESS".to_owned(), "0.0.0.0".to_owned()));
         argv = command::argv(&format!("ROCKET_PORT=\"$PORT\" {place}"));
-    } else if compiled::on_loopback(&text) {
-        log::warn(
-            "it seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
-        );
+    } else if let Some(main) = main.filter(|_| compiled::on_loopback(&text)) {
+        log::warn(format!(
+            "{} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
+            main.file
+        ));
     }
     let port = compiled::fixed_port(&text).filter(|_| id != "rocket");
     let counts = facts.declared.port.is_none() && !facts.declared.only_workers;

@@ -41,7 +41,8 @@ impl Request {
         self
     }
 
-    /// Replaces `{{NAME}}` by the value of this variable, which the plugin itself never sees.
+    /// Replaces `{{NAME}}` by the value of this variable, which the plugin itself never sees. It does so wherever that
+    /// stands: what others wrote (a commit's subject) must not bring it along, so escape its `{{` (`{\u007b` in JSON).
     #[must_use]
     pub fn secret(mut self, name: impl Into<String>) -> Self {
         self.secret_names.push(name.into());

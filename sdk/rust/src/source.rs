@@ -73,6 +73,14 @@ impl Source {
         }
     }
 
+    /// The files among those that were read so far that are UTF-16, sorted: most tools read UTF-8 alone.
+    pub fn utf16(&self) -> Vec<String> {
+        let is_utf16 =
+            |read: &Read| matches!(read.as_deref(), Ok([0xff, 0xfe, ..] | [0xfe, 0xff, ..]));
+        let read = self.read.borrow();
+        read.iter().filter(|(_, read)| is_utf16(read)).map(|(path, _)| path.clone()).collect()
+    }
+
     /// A JSON file as `T`, or `None` when it does not exist.
     ///
     /// # Errors

@@ -310,8 +310,8 @@ mod tests {
         minor.checked_sub(1).map(|minor| (major, minor, 0))
     }
 
-    /// What `build.toolchain` can name and no base has: another name of Java's, and programs that plugins fetch.
-    const BESIDE: [&str; 4] = ["hugo", "jdk", "mdbook", "zola"];
+    /// What `build.toolchain` can name and no base has: another name of Java's.
+    const BESIDE: [&str; 1] = ["jdk"];
 
     #[test]
     fn the_settings_know_the_toolchains_that_there_are() {

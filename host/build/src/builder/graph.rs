@@ -33,6 +33,9 @@ impl Session {
         let steps: Vec<&BuildStep> =
             request.plan.steps.iter().filter(|step| needed.contains(step.id.as_str())).collect();
         let waiting = (0..steps.len()).collect();
+        if request.cache.bypass {
+            self.places.expect_any();
+        }
         let (running, ended) = (FuturesUnordered::new(), BTreeMap::new());
         let mut graph = Graph { steps, waiting, running, ended };
         self.run_graph(&mut graph).await?;

@@ -25,6 +25,7 @@ mod clear;
 mod graph;
 mod needed;
 mod outputs;
+mod places;
 mod record;
 mod session;
 mod steps;
@@ -123,6 +124,7 @@ impl Builder {
         let mut session = Session::open(self, self.runtime.leased(lease), request).await?;
         let _place = self.budget.build(&session.wait()).await?;
         let outcome = session.build().await;
+        let left = session.places.end().await;
         let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
         let bytes_max = self.config.limits.build.cache_bytes_max;
         if session.used_caches() {
@@ -133,13 +135,15 @@ impl Builder {
                 }
             });
         }
-        outcome
+        let outcome = outcome?;
+        left.map_err(|e| e.failure("A build's place in the network could not be removed"))?;
+        Ok(outcome)
     }
 
     /// Syncs what was built, in the background. What was not synced before the machine lost its power is no
     /// cached step any more.
     pub fn settle_later(&self) {
-        self.settling.later(&self.runtime);
+        self.settling.later(&self.runtime, &self.config.data_dir);
     }
 
     /// Names of the steps' snapshots that the machine stopped before they were known to be on the disk.
@@ -154,8 +158,8 @@ impl Builder {
         Ok(suspect.map(|snapshot| snapshot.key).collect())
     }
 
-    /// Removes what an attempt that was cut off left behind: containers, writable snapshots, lease,
-    /// scratch files, secrets.
+    /// Removes what an attempt that was cut off left behind: containers, places in the network, writable
+    /// snapshots, lease, scratch files, secrets.
     ///
     /// # Errors
     /// What the runtime says; calling it again is safe.
@@ -166,6 +170,9 @@ impl Builder {
         let labels = Labels::from([(LABEL_BUILD.to_owned(), deployment.to_string())]);
         for container in self.runtime.list(&labels).await.map_err(failed)? {
             self.runtime.delete(&container.id).await.map_err(failed)?;
+        }
+        for place in self.runtime.list_places(&places::prefix(deployment)).await.map_err(failed)? {
+            self.runtime.remove_place(&place).await.map_err(failed)?;
         }
         for snapshot in self.runtime.list_snapshots(&labels).await.map_err(failed)? {
             if !snapshot.committed {

@@ -16,6 +16,7 @@ use windlass_model::secret::Masker;
 use windlass_model::{Digest, Failure};
 
 use super::budget::{Budget, Wait};
+use super::places::Places;
 use super::{Builder, scratch_dir};
 use crate::base::{BaseImage, Bases};
 use crate::disk::Guard;
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) done: BTreeMap<String, Done>,
     /// What the builds of this host may use together.
     pub(crate) budget: Budget,
+    /// Places in the network of builds, for commands.
+    pub(crate) places: Arc<Places>,
     /// Place of the step in the plan.
     pub(super) place: usize,
     /// See [`super::record`].
@@ -73,7 +76,7 @@ struct Shared {
     used_caches: AtomicBool,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -137,6 +140,7 @@ impl Session {
             .map_err(|e: std::io::Error| source_unreadable(&request.app_dir, &e))?;
         // The first step that fails ends the others, and nothing else.
         request.cancel = request.cancel.child_token();
+        let places = Places::new(&runtime, &request.deployment, &request.plan);
         Ok(Self {
             runtime,
             log,
@@ -147,6 +151,7 @@ impl Session {
             request: Arc::new(request),
             done: BTreeMap::new(),
             budget: builder.budget.clone(),
+            places,
             place: 0,
             salt: Arc::new(super::record::salt(&config.data_dir)?),
             shared: Arc::default(),

@@ -64,9 +64,11 @@ impl Session {
         let (cached, reasons, ended) = match self.look_up(&prepared.key).await? {
             Found::Hit(name) => {
                 self.log.host(format!("{shown}: cached"));
+                self.places.skip(step);
                 (true, Vec::new(), Ok(name))
             }
             Found::Miss { name, why } => {
+                self.places.expect(step);
                 let reasons = match why {
                     Some(why) => vec![why],
                     None => self.why(step, &prepared).await?,

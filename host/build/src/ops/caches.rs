@@ -22,9 +22,13 @@ use crate::builder::{Session, io_failure};
 use crate::disk::CacheMount;
 
 pub(super) mod overlay;
+pub(crate) mod synced;
 
 /// Between two tries to lock a cache.
 const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// A note that is being written.
+pub(super) type Noting = tokio::task::JoinHandle<io::Result<()>>;
 
 /// A cache for one command.
 pub(super) struct Cache {
@@ -36,7 +40,15 @@ pub(super) struct Cache {
     pub(super) sharing: Sharing,
     /// Whether it is thrown away after the command.
     pub(super) is_own: bool,
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+impl Cache {
+    /// Notes, on the disk, that what is taken over into the cache from now on may be in memory alone.
+    pub(super) fn note_unsynced(&self) -> io::Result<Noting> {
+        let lock = self.lock.as_ref().map(File::try_clone).transpose()?;
+        Ok(tokio::task::spawn_blocking(move || lock.as_ref().map_or(Ok(()), synced::note)))
+    }
 }
 
 /// Folder of all caches, with one of each project.
@@ -61,12 +73,17 @@ pub(super) async fn open(
         Sharing::Shared => FlockOperation::NonBlockingLockShared,
         Sharing::Locked | Sharing::Private => FlockOperation::NonBlockingLockExclusive,
     };
+    if synced::forget_suspect(&lock, &dir).map_err(unusable)? {
+        session.log.host(format!(
+            "the cache {id} begins anew: the machine stopped before it was on the disk"
+        ));
+    }
     let mut told = false;
     while rustix::fs::flock(&lock, wanted).is_err() {
         if sharing == Sharing::Private {
             let dir = session.scratch().join(format!("{}-cache-{id}", context.id));
             make(&session.scratch(), &dir).map_err(unusable)?;
-            return Ok(Cache { id: id.to_owned(), dir, sharing, is_own: true, _lock: None });
+            return Ok(Cache { id: id.to_owned(), dir, sharing, is_own: true, lock: None });
         }
         session.check_cancelled()?;
         if !told {
@@ -81,13 +98,13 @@ pub(super) async fn open(
         tracing::debug!(%error, "caches lie beside each other on the disk");
     }
     make(&all, &dir).map_err(unusable)?;
-    Ok(Cache { id: id.to_owned(), dir, sharing, is_own: false, _lock: Some(lock) })
+    Ok(Cache { id: id.to_owned(), dir, sharing, is_own: false, lock: Some(lock) })
 }
 
 fn lock_file(all: &Path, id: &str) -> io::Result<File> {
     let locks = all.join(LOCKS);
     std::fs::create_dir_all(&locks)?;
-    File::options().create(true).truncate(false).write(true).open(locks.join(id))
+    File::options().create(true).truncate(false).read(true).write(true).open(locks.join(id))
 }
 
 /// Folder of the locks. No cache has this name: none begins with a dot.

@@ -8,7 +8,7 @@ use windlass_model::Failure;
 use windlass_model::plan::{Mount, Sharing};
 
 use super::caches::overlay::Changes;
-use super::caches::{self, Cache};
+use super::caches::{self, Cache, Noting};
 use super::copy::mount;
 use super::secrets;
 use super::{CopyOptions, OpContext, copy_selected, unreadable};
@@ -47,7 +47,7 @@ pub(super) struct Prepared {
 /// A cache that a command uses, and where its changes lie when they lie apart.
 struct UsedCache {
     cache: Cache,
-    changes: Option<Changes>,
+    changes: Option<(Changes, Noting)>,
 }
 
 /// Prepares the certificate bundle and all mounts of a command.
@@ -107,7 +107,8 @@ impl Prepared {
 
     fn cache(&mut self, id: &str, target: &str) {
         let Some(used) = self.caches.get(id) else { return };
-        let Some(Changes { dir, upper, work }) = used.changes.clone() else {
+        let changes = used.changes.as_ref().map(|(changes, _)| changes.clone());
+        let Some(Changes { dir, upper, work }) = changes else {
             let dir = used.cache.dir.clone();
             return self.bind_in_layer(dir, target, false);
         };
@@ -120,7 +121,7 @@ impl Prepared {
     /// to directly.
     pub(super) fn written_dirs(&self) -> Vec<PathBuf> {
         let of = |used: &UsedCache| match &used.changes {
-            Some(changes) => changes.upper.clone(),
+            Some((changes, _)) => changes.upper.clone(),
             None => used.cache.dir.clone(),
         };
         self.caches.values().map(of).collect()
@@ -134,7 +135,8 @@ impl Prepared {
                 io_failure("What a command left in a cache cannot be kept", &cache.dir, &e)
             };
             match changes {
-                Some(changes) if succeeded => {
+                Some((changes, noting)) if succeeded => {
+                    noting.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
                     blocking(move || changes.take_over()).await?.map_err(failed)?;
                 }
                 Some(_) => {
@@ -229,6 +231,11 @@ async fn open_caches(
         let places = wanted.iter().filter(|m| matches!(m, Mount::Cache { id: of, .. } if of == id));
         let is_apart = !cache.is_own && cache.sharing != Sharing::Shared && places.count() == 1;
         let changes = if is_apart { changes(session, context, &cache)? } else { None };
+        // The disk is waited for when the command has ended.
+        let unusable = |e| io_failure("A cache cannot be used", &cache.dir, &e);
+        let noting =
+            changes.is_some().then(|| cache.note_unsynced()).transpose().map_err(unusable)?;
+        let changes = changes.zip(noting);
         opened.insert(id.to_owned(), UsedCache { cache, changes });
     }
     Ok(opened)

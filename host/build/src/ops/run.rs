@@ -1,9 +1,11 @@
 //! Running one command in a container on the step's writable snapshot.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::sync::Notify;
 use windlass_containers::runtime::{
     Access, Attachment, ContainerSpec, Exit, LogSpec, ResourceLimits, Rootfs,
 };
@@ -45,21 +47,29 @@ pub(crate) async fn run(
     session.log.begin_command();
     session.log.host(format!("$ {shown}"));
     let prepared = mounts::prepare(session, context, &command.mounts).await?;
-    let left_behind = absent(session, context, &prepared.targets).await?;
-    let spec = spec(session, context, command, &prepared);
+    let place = async {
+        match command.network {
+            true => session.places.take().await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let (left_behind, place) = tokio::join!(absent(session, context, &prepared.targets), place);
+    let (left_behind, place) =
+        (left_behind?, place.map_err(|e| not_started(session, context, &shown, &e))?);
+    let mut spec = spec(session, context, command, &prepared);
+    spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
     let ended = {
         // Waited for last: who holds it needs nothing more of others.
         let budget = session.budget.clone();
         let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
         let dirs = prepared.written_dirs();
         let watch = Watch::begin(session, context.active, &spec, dirs).await?;
-        match in_container(session, &spec, time_limit(session, command), &watch).await {
-            Ok(End::Exited(exit)) if exit.code == 0 => {
-                Ok(watch.at_end().await.map_or(End::Exited(exit), End::Over))
-            }
-            ended => ended,
-        }
+        in_container(session, &spec, time_limit(session, command), &watch).await
     };
+    // Only then it is known that nothing of the command is in it any more.
+    if let (Some(place), Ok(_)) = (place, &ended) {
+        place.give_back();
+    }
     let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);
     prepared.settle(session, succeeded).await?;
     if !left_behind.is_empty() {
@@ -125,7 +135,6 @@ fn spec(
     spec.user_namespace = true;
     spec.of_builds = true;
     spec.mounts.clone_from(&prepared.mounts);
-    spec.network = command.network.then(Attachment::build);
     spec.hostname = Some("build".to_owned());
     spec.limits = ResourceLimits {
         memory_bytes: limits.build.memory_bytes_max,
@@ -145,7 +154,8 @@ async fn in_container(
 ) -> Result<End, RuntimeError> {
     let runtime = &session.runtime;
     let log = session.log.clone();
-    let mut lines = Box::pin(logs::follow(&spec.log.dir));
+    let deletion = Arc::new(Notify::new());
+    let mut lines = Box::pin(logs::follow_told(&spec.log.dir, Arc::clone(&deletion)));
     let mut follower = tokio::spawn(async move {
         while let Some(line) = lines.next().await {
             log.pass(line);
@@ -172,13 +182,21 @@ async fn in_container(
         Some(over) => Ok(End::Over(over)),
         None => outcome,
     };
-    let deleted = runtime.delete(&spec.id).await;
+    // All of its processes have ended, so that what it has written can be measured meanwhile.
+    let measure = async {
+        match &outcome {
+            Ok(End::Exited(exit)) if exit.code == 0 => watch.at_end().await,
+            _ => None,
+        }
+    };
+    let (deleted, over) = tokio::join!(runtime.delete(&spec.id), measure);
+    deletion.notify_one();
     if outcome.is_err() || tokio::time::timeout(LOG_END_WAIT, &mut follower).await.is_err() {
         follower.abort();
     }
     let outcome = outcome?;
     deleted?;
-    Ok(outcome)
+    Ok(over.map_or(outcome, End::Over))
 }
 
 fn verdict(

@@ -55,7 +55,7 @@ fn lines(log: &[LogLine]) -> String {
 
 /// `name: value`, further lines of the value indented.
 fn field(color: bool, style: Style, name: &str, value: &str) -> String {
-    let lines: Vec<String> = value.trim_end().split('\n').map(harmless).collect();
+    let lines: Vec<String> = value.trim_end().lines().map(harmless).collect();
     let value = lines.join("\n    ");
     format!("{}: {}\n", paint(color, style, name), value).replace(": \n", ":\n")
 }

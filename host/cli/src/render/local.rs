@@ -1,6 +1,7 @@
 //! What `detect` and `doctor` say, for people.
 
-use windlass_model::plan::{Detection, Toolchain};
+use windlass_model::ahead::by_reason;
+use windlass_model::plan::{Detection, Refusal, Toolchain};
 
 use super::{harmless, took};
 use crate::console::{Style, paint};
@@ -9,6 +10,7 @@ use crate::roles::{Check, CheckState, DetectOutput};
 /// All answers, the winner first.
 pub fn detect(output: &DetectOutput, color: bool) -> String {
     let mut text = String::new();
+    let also = if output.chosen.is_some() { "also " } else { "" };
     if let (Some(plugin), Some(chosen)) = (&output.plugin, &output.chosen) {
         let name = paint(color, Style::Bold, &harmless(&chosen.name));
         text +=
@@ -20,20 +22,17 @@ pub fn detect(output: &DetectOutput, color: bool) -> String {
             if Some(other) != output.chosen.as_ref() {
                 let (name, id) = (harmless(&other.name), &other.id);
                 text += &format!(
-                    "also {name} (`{id}`), {}% sure, by plugin {}{}\n",
+                    "{also}{name} (`{id}`), {}% sure, by plugin {}{}{}\n",
                     other.confidence,
                     answer.plugin,
-                    superseded(other, output)
+                    superseded(other, output),
+                    refused(other)
                 );
                 text += &signs(other);
             }
         }
     }
-    for answer in &output.answers {
-        for miss in &answer.report.near_misses {
-            text += &format!("not {}: {}\n", miss.id, harmless(&miss.reason));
-        }
-    }
+    text += &near_misses(output);
     for (name, problem) in &output.problems {
         text += &format!(
             "plugin {name} did not answer: {} ({})\n",
@@ -47,6 +46,29 @@ pub fn detect(output: &DetectOutput, color: bool) -> String {
         took(output.took_ms)
     );
     text
+}
+
+/// What nearly matched, each reason once. Of what was recognised, it is a remark.
+fn near_misses(output: &DetectOutput) -> String {
+    let reports = || output.answers.iter().map(|answer| &answer.report);
+    let is_found = |id: &&str| {
+        let mut found = reports().flat_map(|report| &report.detections);
+        found.any(|detection| detection.id == *id || detection.ecosystem == *id)
+    };
+    let mut text = String::new();
+    for (ids, reason) in by_reason(reports().flat_map(|report| &report.near_misses)) {
+        let (whose, reason) = (harmless(&ids.join(", ")), harmless(reason));
+        text += &match ids.iter().any(&is_found) {
+            true => format!("also seen ({whose}): {reason}\n"),
+            false => format!("not {whose}: {reason}\n"),
+        };
+    }
+    text
+}
+
+fn refused(detection: &Detection) -> String {
+    let why = |refusal: &Refusal| format!(", cannot be built: {}", harmless(&refusal.message));
+    detection.refusal.as_ref().map(why).unwrap_or_default()
 }
 
 fn superseded(detection: &Detection, output: &DetectOutput) -> String {
@@ -156,6 +178,43 @@ mod tests {
           needs tool >=2
         not other: no entry file
         1 detector asked, 4 ms
+        ");
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_said_to_be_so_and_each_near_miss_once() {
+        let refusal = Refusal {
+            code: "acme.old".into(),
+            message: "it is\nold".into(),
+            hint: None,
+            retryable: false,
+        };
+        let refused = Detection { refusal: Some(refusal), ..detection("old", 90, &[]) };
+        let miss = |id: &str, reason: &str| NearMiss { id: id.into(), reason: reason.into() };
+        let answer = |plugin: &str, detections, near_misses| DetectorAnswer {
+            plugin: plugin.into(),
+            version: "1.0.0".into(),
+            report: DetectReport { detections, near_misses },
+        };
+        let misses = vec![miss("old", "procfile"), miss("new", "no entry")];
+        let others = vec![miss("other", "procfile"), miss("third", "no entry")];
+        let answers = vec![answer("acme", vec![refused], misses), answer("other", vec![], others)];
+        let output = DetectOutput {
+            plugin: None,
+            chosen: None,
+            failure: None,
+            answers,
+            problems: vec![],
+            settings: Settings::default(),
+            took_ms: 4,
+        };
+        insta::assert_snapshot!(detect(&output, false), @r"
+        The old (`old`), 90% sure, by plugin acme, cannot be built: it is old
+          app.json: old-key
+          needs tool >=2
+        also seen (old, other): procfile
+        not new, third: no entry
+        2 detectors asked, 4 ms
         ");
     }
 

@@ -97,12 +97,15 @@ pub fn cut(text: &str, chars_max: usize) -> String {
     kept + "…"
 }
 
-/// Control characters replaced, so that text from elsewhere cannot drive the terminal.
+/// Text from elsewhere as one line that cannot drive the terminal: the ends of lines become spaces, other control
+/// characters but tabs are replaced.
 pub fn harmless(text: &str) -> String {
-    let replace = |c: char| {
-        if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
+    let replace = |c: char| match c {
+        '\n' => ' ',
+        c if c.is_control() && c != '\t' => '\u{fffd}',
+        c => c,
     };
-    text.chars().map(replace).collect()
+    text.replace("\r\n", "\n").chars().map(replace).collect()
 }
 
 #[cfg(test)]
@@ -132,5 +135,6 @@ mod tests {
     #[test]
     fn escape_sequences_are_taken_out() {
         assert_eq!(harmless("a\x1b[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+        assert_eq!(harmless("one\ntwo\r\nthree\rfour"), "one two three\u{fffd}four");
     }
 }

@@ -1,5 +1,6 @@
 //! What `plan` says, for people: the steps, what comes out of them, and what is done with it.
 
+use windlass_model::ahead::by_reason;
 use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Evidence, KeyValues, Migration, MigrationVerdict, Mount, Op,
     Origin, OutputKind, Place, Placed, Probe, ProcessKind, ProcessPlan, Run, RunConfig,
@@ -31,6 +32,9 @@ pub fn plan(output: &PlanOutput, color: bool) -> String {
     text += &harmless_lines(&after);
     for line in &output.log {
         text += &format!("plugin: {}\n", harmless(line));
+    }
+    for (ids, reason) in by_reason(&output.near_misses) {
+        text += &format!("also seen ({}): {}\n", harmless(&ids.join(", ")), harmless(reason));
     }
     text
 }
@@ -281,7 +285,8 @@ fn probe(probe: &Probe) -> String {
     }
 }
 
-/// A command as one would type it.
+/// A command as one would type it: what is no plain word is quoted, and one of several lines is written with `\n`,
+/// as bash reads it in `$'…'`.
 pub fn command(argv: &[String]) -> String {
     argv.iter().map(|one| word(one)).collect::<Vec<_>>().join(" ")
 }
@@ -290,6 +295,9 @@ fn word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+%…".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
+    } else if word.contains('\n') {
+        let escaped = word.replace('\\', r"\\").replace('\'', r"\'").replace('\n', r"\n");
+        format!("$'{escaped}'")
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -300,7 +308,7 @@ mod tests {
     use windlass_model::ahead::PlannedHealth;
     use windlass_model::deployment::StoredPlan;
     use windlass_model::plan::{
-        Copy, Detection, HealthPolicy, Output, Sharing, StatusRange, Toolchain,
+        Copy, Detection, HealthPolicy, NearMiss, Output, Sharing, StatusRange, Toolchain,
     };
 
     use super::*;
@@ -416,7 +424,9 @@ mod tests {
         };
         output.health = Some(PlannedHealth { plugin: "health".into(), policy });
         output.log = vec!["a word".into()];
-        insta::assert_snapshot!(plan(&output, false), @r"
+        let miss = |id: &str| NearMiss { id: id.into(), reason: "a file \"prcofile\"".into() };
+        output.near_misses = vec![miss("one"), miss("two")];
+        insta::assert_snapshot!(plan(&output, false), @r#"
         The special is built like this, by plugin acme:
 
         1. build it (`build`, from a base with tool 2)
@@ -436,7 +446,8 @@ mod tests {
            two.json: line 2
         health: GET /up of web, then GET / of web; 200-299 passes; within 5 min 0 s
         plugin: a word
-        ");
+        also seen (one, two): a file "prcofile"
+        "#);
     }
 
     #[test]
@@ -476,6 +487,14 @@ mod tests {
         assert!(said("/app/packages/db").starts_with(&format!("{line}, in /app/packages/db\n")));
         assert!(said("").starts_with(&format!("{line}\n")));
         assert!(said("/app/apps/api").starts_with(&format!("{line}\n")));
+    }
+
+    #[test]
+    fn a_command_is_written_as_one_line_that_a_shell_takes_for_the_same() {
+        let typed = |argv: &[&str]| command(&words(argv));
+        assert_eq!(typed(&["node", "a b.js", "", "it's"]), r"node 'a b.js' '' 'it'\''s'");
+        let lines = ["sh", "-c", "echo 'a'\nprintf '\\n'"];
+        assert_eq!(typed(&lines), r"sh -c $'echo \'a\'\nprintf \'\\n\''");
     }
 
     #[test]

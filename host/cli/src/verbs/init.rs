@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use windlass_model::plan::{BuildPlan, Migration, MigrationVerdict, Probe};
+use windlass_model::plan::{BuildPlan, Migration, MigrationVerdict, Probe, Toolchain};
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure, ProjectName};
 
 use super::detect::Source;
 use crate::exit::{CliError, CliResult, Exit};
+use crate::render::{harmless, plan};
 use crate::roles::{DetectOutput, LocalOptions, PlanOutput, Roles};
 use crate::session::{Session, project_of_folder};
 
@@ -111,13 +112,13 @@ fn content(
         }
         for sign in &chosen.evidence {
             let sign = format!("{} {}", sign.path, sign.detail);
-            text += &format!("# seen: {}\n", crate::render::harmless(sign.trim_end()));
+            text += &format!("# seen: {}\n", harmless(sign.trim_end()));
         }
         text += &format!("framework = {}\n", quoted(&chosen.id));
         let needed: Vec<String> = chosen
             .toolchains
             .iter()
-            .filter(|toolchain| !toolchain.requirement.is_empty())
+            .filter(|one| !one.requirement.is_empty() && is_setting(one))
             .map(|one| format!("{} = {}", key(&one.name), quoted(&one.requirement)))
             .collect();
         if !needed.is_empty() {
@@ -142,7 +143,7 @@ fn run(plan: &PlanOutput) -> String {
     if let Some(web) = web {
         text += "\n[run]\n";
         if !web.argv.is_empty() {
-            text += &format!("# command = {}   # detected\n", quoted(&line_of(&web.argv)));
+            text += &format!("# command = {}   # detected\n", command(&web.argv));
         }
         match web.ports.first() {
             Some(port) => {
@@ -157,33 +158,41 @@ fn run(plan: &PlanOutput) -> String {
         processes.iter().filter(|process| process.name != "web" && !process.argv.is_empty())
     {
         let name = key(&other.name);
-        let command = quoted(&line_of(&other.argv));
+        let command = command(&other.argv);
         text += &format!("\n# [run.processes.{name}]\n# command = {command}   # detected\n");
     }
     text
 }
 
-/// A command as one line, fit for a comment; what a shell runs is the line itself.
-fn line_of(argv: &[String]) -> String {
+/// A command as the TOML string that would set it, on one line, fit for a comment; what a shell runs is the line
+/// itself.
+fn command(argv: &[String]) -> String {
     let line = match argv {
         [shell, flag, line] if shell.ends_with("sh") && flag == "-c" => {
             line.strip_prefix("exec ").unwrap_or(line).to_owned()
         }
-        argv => argv.join(" "),
+        argv => plan::command(argv),
     };
-    crate::render::harmless(&line)
+    if line.chars().any(char::is_control) {
+        // JSON's escapes are TOML's; what it leaves as it is, is replaced.
+        return harmless(&serde_json::Value::from(line).to_string());
+    }
+    quoted(&line)
+}
+
+/// Whether `build.toolchain` takes it: a plugin may need what is no setting.
+fn is_setting(toolchain: &Toolchain) -> bool {
+    let line =
+        format!("build.toolchain.{} = {}", key(&toolchain.name), quoted(&toolchain.requirement));
+    Settings::parse(&line, &EnvironmentName::production()).is_ok()
 }
 
 /// What the plan says of other platforms' files, as comments.
 fn elsewhere(plan: &PlanOutput) -> String {
     let signs = [": taken: ", ": taken unless ", ": ignored: "];
     let names = |line: &&String| signs.iter().any(|sign| line.contains(sign));
-    let lines: Vec<String> = plan
-        .log
-        .iter()
-        .filter(names)
-        .map(|line| format!("# {}\n", crate::render::harmless(line)))
-        .collect();
+    let lines: Vec<String> =
+        plan.log.iter().filter(names).map(|line| format!("# {}\n", harmless(line))).collect();
     if lines.is_empty() {
         return String::new();
     }
@@ -195,17 +204,17 @@ fn elsewhere(plan: &PlanOutput) -> String {
 fn migration(plan: &PlanOutput) -> String {
     let mut text = String::new();
     for found in &plan.migrations {
-        let tool = crate::render::harmless(&found.tool);
+        let tool = harmless(&found.tool);
         text += &match &found.verdict {
             MigrationVerdict::Run => {
                 let sign = found.evidence.first();
                 let sign = sign.map(|one| format!(", {} {}", one.path, one.detail));
-                let sign = crate::render::harmless(sign.unwrap_or_default().trim_end());
+                let sign = harmless(sign.unwrap_or_default().trim_end());
                 let argv = migrating(&plan.stored.plan, found);
-                format!("# command = {}   # found: {tool}{sign}\n", quoted(&line_of(&argv)))
+                format!("# command = {}   # found: {tool}{sign}\n", command(&argv))
             }
             MigrationVerdict::Leave(reason) => {
-                format!("# {tool} is not run: {}\n", crate::render::harmless(reason))
+                format!("# {tool} is not run: {}\n", harmless(reason))
             }
         };
     }
@@ -217,26 +226,28 @@ fn migration(plan: &PlanOutput) -> String {
 }
 
 /// The command of a migration. One that is set runs in the folder of its output, so it says where it runs elsewhere.
-fn migrating(plan: &BuildPlan, found: &Migration) -> Vec<String> {
-    use crate::render::plan::{command, own_folder};
-    let Some(folder) = own_folder(plan, found) else { return found.argv.clone() };
-    let line = format!("cd {} && {}", command(&[folder.to_owned()]), command(&found.argv));
+fn migrating(build: &BuildPlan, found: &Migration) -> Vec<String> {
+    let Some(folder) = plan::own_folder(build, found) else { return found.argv.clone() };
+    let typed = plan::command;
+    let line = format!("cd {} && {}", typed(&[folder.to_owned()]), typed(&found.argv));
     vec!["/bin/sh".to_owned(), "-c".to_owned(), line]
 }
 
-/// Where the health check is set, with what is asked first.
+/// Where the health check is set, with what is asked while it is not.
 fn health(plan: &PlanOutput) -> String {
     let Some(health) = &plan.health else { return String::new() };
-    let path = health.policy.probes.iter().find_map(|probe| match probe {
+    let asked = health.policy.probes.iter().filter_map(|probe| match probe {
         Probe::Http { path, .. } => Some(path.as_str()),
         _ => None,
     });
-    let Some(path) = path else { return String::new() };
+    let asked: Vec<&str> = asked.collect();
+    let Some(path) = asked.first() else { return String::new() };
     let first = format!("asked first at {path}: ");
     let sign = plan.log.iter().find_map(|line| line.strip_prefix(&first));
-    let why = match sign {
-        Some(sign) => format!("found: {}", crate::render::harmless(sign)),
-        None => "asked first; then the other usual paths".to_owned(),
+    let why = match (sign, asked.len()) {
+        (Some(sign), _) => format!("found: {}", harmless(sign.trim_end())),
+        (None, 1) => "the only path that is asked".to_owned(),
+        (None, _) => format!("not set: asked in turn are {}", harmless(&asked.join(", "))),
     };
     format!("\n# [health]\n# path = {}   # {why}\n", quoted(path))
 }
@@ -276,7 +287,6 @@ mod tests {
     use windlass_model::deployment::StoredPlan;
     use windlass_model::plan::{
         Detection, Evidence, HealthPolicy, Output, OutputKind, ProcessKind, ProcessPlan, RunConfig,
-        Toolchain,
     };
     use windlass_model::plugin::Manifest;
     use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
@@ -288,8 +298,10 @@ mod tests {
     fn what_is_written_can_be_read_again() {
         let detection = Detection {
             toolchains: vec![
-                Toolchain { name: "node".into(), requirement: ">=2 <3".into() },
+                Toolchain { name: "node".into(), requirement: ">=20 <23".into() },
                 Toolchain { name: "python".into(), requirement: String::new() },
+                Toolchain { name: "golang".into(), requirement: "2".into() },
+                Toolchain { name: "ruby".into(), requirement: "whatever".into() },
             ],
             evidence: vec![Evidence { path: "app.json".into(), detail: "a \"key\"\nb".into() }],
             ..special()
@@ -311,6 +323,8 @@ mod tests {
             "port = 4000",
             "# [run.processes.worker]",
             "# command = \"node worker.js\"   # detected",
+            "# command = \"node 'a b.js'\"   # detected",
+            "# command = \"a\\nframework = 'b'\"   # detected",
             "# railway.json: taken: deploy.startCommand \"x\"",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
@@ -320,8 +334,8 @@ mod tests {
         assert_eq!(read.name.unwrap().as_str(), "shop");
         assert_eq!(read.build.framework.as_deref(), Some("special"));
         assert_eq!(read.build.app_dir, "apps/\"web");
-        assert_eq!(read.build.toolchain["node"], ">=2 <3");
-        assert!(!read.build.toolchain.contains_key("python"));
+        let toolchain: Vec<_> = read.build.toolchain.into_iter().collect();
+        assert_eq!(toolchain, [("node".to_owned(), ">=20 <23".to_owned())]);
         assert_eq!(read.run.port, Some(4000));
         assert!(read.run.command.is_none() && read.run.processes.is_empty(), "the same plan again");
     }
@@ -342,6 +356,7 @@ mod tests {
         let processes = vec![
             process("web", &web, &[4000]),
             process("worker", &["node", "worker.js"], &[]),
+            process("quoted", &["node", "a b.js"], &[]),
             process("lines", &["/bin/sh", "-c", "a\nframework = 'b'"], &[]),
             process("image", &[], &[]),
         ];
@@ -401,7 +416,7 @@ mod tests {
         let text = migration(&plan) + &health(&plan);
         for line in [
             "# [migrate]",
-            "# command = \"npx steps migrate deploy\"   # found: steps, db/schema.txt a\u{fffd}b",
+            "# command = \"npx steps migrate deploy\"   # found: steps, db/schema.txt a b",
             "# rungs is not run: the application does it at its start",
             "# [health]",
             "# path = \"/up\"   # found: config/routes.rb line 3",
@@ -413,7 +428,10 @@ mod tests {
         plan.migrations.push(found("ladder", &["ladder-kit"], MigrationVerdict::Run));
         assert!(migration(&plan).contains("none of them is run"));
         plan.log.clear();
-        assert!(health(&plan).contains("# path = \"/up\"   # asked first"));
+        let usual = health(&plan);
+        assert!(usual.ends_with("\"/up\"   # not set: asked in turn are /up, /\n"), "{usual}");
+        plan.health = Some(asked_at(&["/ready"]));
+        assert!(health(&plan).ends_with("# path = \"/ready\"   # the only path that is asked\n"));
         let mut site = planned();
         site.stored.plan.processes.clear();
         assert_eq!(run(&site), "");

@@ -1,5 +1,8 @@
 //! `windlass plan`: how would this folder be built?
 
+use serde::Serialize;
+use windlass_model::Failure;
+
 use super::detect::Source;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render;
@@ -15,10 +18,24 @@ pub struct Plan {
     source: Source,
 }
 
+/// What `--json` prints where there is no plan: the failure stands where `detect`, a plan of the host's and a
+/// deployment have it.
+#[derive(Serialize)]
+struct Unplanned<'a> {
+    failure: &'a Failure,
+}
+
 impl Plan {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let options = self.source.options(session)?;
-        let output = session.roles.plan(&options).map_err(CliError::of_role)?;
+        let output = match session.roles.plan(&options) {
+            Ok(output) => output,
+            Err(failure) if session.json() => {
+                session.print_json(&Unplanned { failure: &failure });
+                return Ok(CliError::of_role(failure).exit);
+            }
+            Err(failure) => return Err(CliError::of_role(failure)),
+        };
         if session.json() {
             session.print_json(&output);
         } else {

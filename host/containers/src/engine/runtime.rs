@@ -11,11 +11,12 @@ use super::Engine;
 use super::again::again;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::{
-    Access, Applied, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec, Exit, Labels,
-    Mounted, Reader, Runtime, Session, SessionSpec, Snapshot, Started, TaskStatus, TerminalSize,
-    Usage,
+    Access, Applied, Attachment, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec,
+    Exit, Labels, Mounted, Reader, Runtime, Session, SessionSpec, Snapshot, Started, TaskStatus,
+    TerminalSize, Usage,
 };
 use crate::snapshots::blocking;
+use crate::spec;
 
 #[async_trait]
 impl Runtime for Engine {
@@ -156,6 +157,23 @@ impl Runtime for Engine {
     async fn list_networks(&self) -> Result<Vec<String>> {
         let network = self.network();
         blocking(move || network.list()).await
+    }
+
+    async fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()> {
+        spec::check_id(name)?;
+        let (network, name, attachment) = (self.network(), name.to_owned(), attachment.clone());
+        blocking(move || network.ensure_place(&name, &attachment)).await
+    }
+
+    async fn remove_place(&self, name: &str) -> Result<()> {
+        spec::check_id(name)?;
+        let (network, name) = (self.network(), name.to_owned());
+        blocking(move || network.detach(&name)).await
+    }
+
+    async fn list_places(&self, prefix: &str) -> Result<Vec<String>> {
+        let (network, prefix) = (self.network(), prefix.to_owned());
+        blocking(move || network.places(&prefix)).await
     }
 
     async fn create_and_start(&self, spec: &ContainerSpec) -> Result<Started> {

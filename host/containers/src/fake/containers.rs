@@ -38,11 +38,12 @@ impl FakeContainer {
     }
 }
 
-/// A container in the network, if there is one.
+/// A container or a place in the network, if there is one.
 pub(super) fn member(state: &FakeState, network: &str) -> Option<String> {
     let mut all = state.containers.values();
     let found = all.find(|it| it.spec.network.as_ref().is_some_and(|it| it.network == network));
-    found.map(|it| it.spec.id.clone())
+    let place = || state.places.iter().find(|(_, of)| *of == network).map(|(name, _)| name.clone());
+    found.map(|it| it.spec.id.clone()).or_else(place)
 }
 
 /// Ends a running container.
@@ -88,6 +89,10 @@ impl FakeRuntime {
         }
         if let Some(attachment) = &spec.network {
             self.ensure_network(&attachment.network).await?;
+            let place = attachment.place.as_ref();
+            if let Some(gone) = place.filter(|name| !self.state().places.contains_key(*name)) {
+                return Err(RuntimeError::NotFound { what: "network place", name: gone.clone() });
+            }
         }
         let behaviour = (self.inner.script)(spec);
         if let Some(why) = behaviour.start_error {

@@ -83,6 +83,8 @@ struct FakeState {
     blobs: BTreeMap<Digest, (Blob, Vec<u8>)>,
     snapshots: BTreeMap<String, FakeSnapshot>,
     networks: BTreeMap<String, u8>,
+    /// Places, with their network.
+    places: BTreeMap<String, String>,
     containers: BTreeMap<String, containers::FakeContainer>,
     started: Vec<ContainerSpec>,
     next_pid: u32,

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::error::{Result, RuntimeError};
 use crate::runtime::{
-    Access, Applied, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec, Exit, Labels,
-    Mounted, Reader, Runtime, Snapshot, Started, TaskStatus, Usage,
+    Access, Applied, Attachment, Blob, Committed, Container, ContainerSpec, ExecResult, ExecSpec,
+    Exit, Labels, Mounted, Reader, Runtime, Snapshot, Started, TaskStatus, Usage,
 };
+use crate::spec;
 
 #[async_trait]
 impl Runtime for FakeRuntime {
@@ -277,6 +278,24 @@ impl Runtime for FakeRuntime {
 
     async fn list_networks(&self) -> Result<Vec<String>> {
         Ok(self.state().networks.keys().cloned().collect())
+    }
+
+    async fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()> {
+        spec::check_id(name)?;
+        self.ensure_network(&attachment.network).await?;
+        self.state().places.insert(name.to_owned(), attachment.network.clone());
+        Ok(())
+    }
+
+    async fn remove_place(&self, name: &str) -> Result<()> {
+        spec::check_id(name)?;
+        self.state().places.remove(name);
+        Ok(())
+    }
+
+    async fn list_places(&self, prefix: &str) -> Result<Vec<String>> {
+        let state = self.state();
+        Ok(state.places.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     async fn create_and_start(&self, spec: &ContainerSpec) -> Result<Started> {

@@ -11,9 +11,11 @@ mod back;
 mod cursor;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use tokio::sync::Notify;
 use windlass_model::{Dropped, LogLine};
 
 pub use back::BackCursor;
@@ -120,9 +122,14 @@ pub fn is_closed(dir: &Path) -> bool {
 
 /// Lines from the beginning, then as they come, until the container is deleted.
 pub fn follow(dir: &Path) -> impl Stream<Item = LogLine> + Send + 'static {
-    let start = Some((LogCursor::of_dir(dir), dir.to_owned()));
+    follow_told(dir, Arc::new(Notify::new()))
+}
+
+/// The same, for who knows of the end: it is looked for at once when that is told.
+pub fn follow_told(dir: &Path, told: Arc<Notify>) -> impl Stream<Item = LogLine> + Send + 'static {
+    let start = Some((LogCursor::of_dir(dir), dir.to_owned(), told));
     let batches = futures::stream::unfold(start, |state| async move {
-        let (mut cursor, dir) = state?;
+        let (mut cursor, dir, told) = state?;
         loop {
             // Asked for first: what was written before the end is read after this answer.
             let closed = is_closed(&dir);
@@ -131,15 +138,18 @@ pub fn follow(dir: &Path) -> impl Stream<Item = LogLine> + Send + 'static {
             if lines.len() == FOLLOWED_AT_ONCE {
                 // Who writes faster than this reads must not keep others from their turn.
                 tokio::task::yield_now().await;
-                return Some((lines, Some((cursor, dir))));
+                return Some((lines, Some((cursor, dir, told))));
             }
             if closed {
                 return Some((lines, None));
             }
             if !lines.is_empty() {
-                return Some((lines, Some((cursor, dir))));
+                return Some((lines, Some((cursor, dir, told))));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = told.notified() => {}
+            }
         }
     });
     futures::StreamExt::flat_map(batches, futures::stream::iter)

@@ -48,14 +48,18 @@ pub trait Network: Send + Sync {
     ) -> Result<Vec<Option<String>>>;
     /// Names of the networks.
     fn list(&self) -> Result<Vec<String>>;
-    /// Gives a container a fresh network namespace with an address in the network.
+    /// Gives a container a fresh network namespace with an address in the network, or those of its place.
     fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached>;
-    /// Takes a container's namespace and address away.
+    /// Makes a place for containers to come: a namespace with an address that belongs to none of them.
+    fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()>;
+    /// Names of the places that begin so.
+    fn places(&self, prefix: &str) -> Result<Vec<String>>;
+    /// Takes a namespace and an address away: a container's own, or a place's.
     fn detach(&self, container: &str) -> Result<()>;
     /// Restores what others took away: a helper that died, walls that a reload of the machine's firewall
     /// has flushed. To be called at intervals.
     fn heal(&self) -> Result<()>;
-    /// Containers that have a namespace or an address.
+    /// Containers and places that have a namespace or an address.
     fn attached(&self) -> Result<Vec<String>>;
     /// Removes everything of this host from the machine.
     fn teardown(&self) -> Result<()>;

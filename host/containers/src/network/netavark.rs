@@ -18,11 +18,14 @@ use windlass_model::HostId;
 use windlass_model::network::{AddressError, Addresses};
 
 use super::aardvark::Aardvark;
-use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, lock};
+use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, keeper_name, lock};
 use super::{Attached, Network, iptables, leftovers, netns, nft};
 use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::Attachment;
+
+/// In `addr_assign_type`: somebody set it, and the kernel leaves it alone.
+const ADDRESS_IS_SET: &str = "3";
 
 /// Name of the interface inside of a container.
 const INTERFACE: &str = "eth0";
@@ -78,7 +81,12 @@ impl Netavark {
         Ok(record)
     }
 
-    fn attach_locked(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
+    fn attach_locked(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        is_place: bool,
+    ) -> Result<Attached> {
         self.detach_locked(container)?;
         let network = self.ensure_locked(&attachment.network)?;
         let address =
@@ -88,17 +96,47 @@ impl Netavark {
             network: network.name.clone(),
             address,
             request: self.request(&network, container, attachment, address),
+            is_place,
         };
         self.state.put_attachment(&record)?;
         let path = self.state.netns(container);
         netns::create(&path)?;
         let before = ports(&network.bridge);
         self.run("setup", &record, &path)?;
+        pin_address(&network.bridge);
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
+            keep(&network.bridge);
         }
         self.dns.settle(&path, network.subnet.gateway(), container)?;
         Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
+    }
+
+    /// Attaches, or leaves nothing of it.
+    fn attach_whole(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        is_place: bool,
+    ) -> Result<Attached> {
+        self.attach_locked(container, attachment, is_place).inspect_err(|_| {
+            if let Err(error) = self.detach_locked(container) {
+                tracing::warn!(container, %error, "a failed setup left something");
+            }
+        })
+    }
+
+    /// A place that is made, as what is in it sees it.
+    fn place(&self, name: &str) -> Result<Attached> {
+        let gone = || RuntimeError::NotFound { what: "network place", name: name.to_owned() };
+        let record = self.state.attachment(name)?.filter(|record| record.is_place);
+        let record = record.ok_or_else(gone)?;
+        let network = self.state.network(&record.network)?.ok_or_else(gone)?;
+        let netns = self.state.netns(name);
+        if !netns::is_alive(&netns) {
+            return Err(gone());
+        }
+        Ok(Attached { netns, address: record.address, gateway: network.subnet.gateway() })
     }
 
     fn detach_locked(&self, container: &str) -> Result<()> {
@@ -116,7 +154,7 @@ impl Netavark {
         }
         netns::remove(&path)?;
         self.state.remove_attachment(container)?;
-        self.sweep_network(&record.network)?;
+        self.sweep_unless_kept(&record.network)?;
         self.addresses.release_address(&record.network, container).map_err(no_address(container))
     }
 
@@ -130,7 +168,16 @@ impl Netavark {
         Ok(())
     }
 
-    /// After the last container: no bridge and no rule of the network stays.
+    /// After the last container: no bridge and no rule of the network stays, unless it is one whose containers
+    /// come and go all the time.
+    fn sweep_unless_kept(&self, name: &str) -> Result<()> {
+        match self.state.network(name)? {
+            Some(network) if is_kept(&network.bridge) => Ok(()),
+            _ => self.sweep_network(name),
+        }
+    }
+
+    /// Takes bridge and rules of a network away if nothing is in it.
     fn sweep_network(&self, name: &str) -> Result<()> {
         let Some(network) = self.state.network(name)? else {
             return Ok(());
@@ -140,6 +187,7 @@ impl Netavark {
         }
         if bridge_dir(&network.bridge).exists() {
             delete_link(&network.bridge);
+            delete_link(&keeper_name(&network.bridge));
             iptables::sweep_network(&network.bridge);
             iptables::sweep_network(&network.subnet.to_string());
         }
@@ -291,12 +339,30 @@ impl Network for Netavark {
     }
 
     fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
+        if let Some(place) = &attachment.place {
+            return self.place(place);
+        }
         let _lock = lock()?;
-        self.attach_locked(container, attachment).inspect_err(|_| {
-            if let Err(error) = self.detach_locked(container) {
-                tracing::warn!(container, %error, "a failed setup left something");
+        self.attach_whole(container, attachment, false)
+    }
+
+    fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()> {
+        let _lock = lock()?;
+        match self.place(name) {
+            // Under the lock nothing is half made but what failed, which is nothing any more.
+            Ok(_) => Ok(()),
+            Err(_) => self.attach_whole(name, attachment, true).map(drop),
+        }
+    }
+
+    fn places(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for name in self.state.attached().into_iter().filter(|name| name.starts_with(prefix)) {
+            if self.state.attachment(&name)?.is_some_and(|record| record.is_place) {
+                names.push(name);
             }
-        })
+        }
+        Ok(names)
     }
 
     fn detach(&self, container: &str) -> Result<()> {
@@ -390,6 +456,19 @@ fn bridge_dir(bridge: &str) -> PathBuf {
     Path::new("/sys/class/net").join(bridge)
 }
 
+/// Has a bridge keep its address. Left to itself a bridge has the lowest address of its ports, so it changed when a
+/// member came or went, and for half a minute, until it asked anew, a member that stayed sent its answers to the one
+/// before.
+fn pin_address(bridge: &str) {
+    let read = |what: &str| std::fs::read_to_string(bridge_dir(bridge).join(what)).ok();
+    if read("addr_assign_type").is_some_and(|kind| kind.trim() == ADDRESS_IS_SET) {
+        return;
+    }
+    if let Some(address) = read("address") {
+        ip(&["link", "set", "dev", bridge, "address", address.trim()]);
+    }
+}
+
 /// Interfaces on a bridge.
 fn ports(bridge: &str) -> Vec<String> {
     let entries = std::fs::read_dir(bridge_dir(bridge).join("brif")).into_iter().flatten();
@@ -405,9 +484,29 @@ fn isolate(bridge: &str, before: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Puts a port that leads nowhere on a bridge. With its last container netavark would take the bridge away with all of
+/// its rules, which takes ten times as long as taking the container away, and make it all again for the next one.
+/// Where there is no such port, it does so.
+fn keep(bridge: &str) {
+    if !is_kept(bridge) {
+        let keeper = keeper_name(bridge);
+        let other_end = keeper.replace('-', "_");
+        ip(&["link", "add", "name", &keeper, "type", "veth", "peer", "name", &other_end]);
+        ip(&["link", "set", "dev", &keeper, "master", bridge]);
+    }
+}
+
+fn is_kept(bridge: &str) -> bool {
+    bridge_dir(bridge).join("brif").join(keeper_name(bridge)).exists()
+}
+
 fn delete_link(name: &str) {
+    ip(&["link", "delete", name]);
+}
+
+fn ip(arguments: &[&str]) {
     let _ = Command::new("ip")
-        .args(["link", "delete", name])
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

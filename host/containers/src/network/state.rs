@@ -26,7 +26,7 @@ pub(super) struct NetworkRecord {
     pub(super) allow: Vec<SocketAddrV4>,
 }
 
-/// A container in a network.
+/// A container in a network, or a place for some.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct AttachmentRecord {
     pub(super) container: String,
@@ -34,6 +34,9 @@ pub(super) struct AttachmentRecord {
     pub(super) address: Ipv4Addr,
     /// What netavark was told, and is told again at teardown.
     pub(super) request: serde_json::Value,
+    /// Whether it is a place, which is of no container.
+    #[serde(default)]
+    pub(super) is_place: bool,
 }
 
 /// The lock, held while the answer lives.
@@ -96,6 +99,11 @@ impl State {
 
     pub(super) fn attachments(&self) -> Result<Vec<AttachmentRecord>> {
         all(&self.dir.join("attachments"))
+    }
+
+    /// Names of the attachments, without what they say.
+    pub(super) fn attached(&self) -> Vec<String> {
+        names(&self.dir.join("attachments"))
     }
 
     pub(super) fn attachment(&self, container: &str) -> Result<Option<AttachmentRecord>> {
@@ -167,6 +175,12 @@ pub(super) fn bridge_name(host: &HostId, network: &str) -> String {
     format!("{}{tail}", bridge_prefix(host))
 }
 
+/// The name of the port that keeps a bridge, in 15 characters: with one that no bridge's name has.
+pub(super) fn keeper_name(bridge: &str) -> String {
+    let (prefix, tail) = bridge.split_at_checked(8).unwrap_or((bridge, ""));
+    format!("{prefix}-{}", tail.get(..6).unwrap_or(tail))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +193,8 @@ mod tests {
         assert!(name.starts_with(&bridge_prefix(&a)));
         assert_ne!(name, bridge_name(&b, "shop-production"));
         assert_ne!(name, bridge_name(&a, "shop-staging"));
+        assert_eq!(keeper_name(&name).len(), 15);
+        assert!(keeper_name(&name).starts_with(&format!("{}-", bridge_prefix(&a))));
+        assert_ne!(keeper_name(&name), keeper_name(&bridge_name(&a, "shop-staging")));
     }
 }

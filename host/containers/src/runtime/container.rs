@@ -63,17 +63,27 @@ pub struct Attachment {
     pub aliases: Vec<String>,
     /// Cut off from the other members of the network: only egress is left. For builds.
     pub isolated: bool,
+    /// Name of a place that was made before ([`super::Runtime::ensure_place`]), for the container to be in: it
+    /// says all of the rest, and stays when the container goes. One container at a time. `None` is a place that
+    /// comes and goes with the container.
+    pub place: Option<String>,
 }
 
 impl Attachment {
     /// Member of an environment's network.
     pub fn member(network: impl Into<String>, aliases: Vec<String>) -> Self {
-        Self { network: network.into(), aliases, isolated: false }
+        Self { network: network.into(), aliases, isolated: false, place: None }
     }
 
     /// The network of builds: egress and names of the outside, no other container.
     pub fn build() -> Self {
-        Self { network: "windlass-build".to_owned(), aliases: Vec::new(), isolated: true }
+        let network = "windlass-build".to_owned();
+        Self { network, aliases: Vec::new(), isolated: true, place: None }
+    }
+
+    /// The same, in a place that was made with it.
+    pub fn at(self, place: impl Into<String>) -> Self {
+        Self { place: Some(place.into()), ..self }
     }
 }
 

@@ -137,6 +137,14 @@ pub trait Runtime: Send + Sync {
     ) -> Result<Vec<Option<String>>>;
     /// The networks that exist.
     async fn list_networks(&self) -> Result<Vec<String>>;
+    /// Makes a place in a network for containers that are to come, see [`Attachment::place`]; one of this name
+    /// that is there is left as it is. Names are as those of containers, and never the same as one's. What a host
+    /// that was killed has left of them goes at the next start.
+    async fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()>;
+    /// Removes a place that no container is in any more.
+    async fn remove_place(&self, name: &str) -> Result<()>;
+    /// Names of the places that begin so, half-made ones among them.
+    async fn list_places(&self, prefix: &str) -> Result<Vec<String>>;
 
     // ---- containers ---------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ impl Work for Detect {
                     port: None,
                     limits: &host.config.limits.build,
                 };
-                return Err(asking.explained(failure, &reports).await);
+                return Err(Box::pin(asking.explained(failure, &reports)).await);
             }
         };
         let detection = &chosen.detection;

@@ -70,6 +70,10 @@ impl Work for Plan {
         if !run.deployment.kind.is_build() {
             check_commands(&plan)?;
         }
+        let unused = run.settings()?.unused_by(&plan);
+        for message in unused {
+            run.warn("settings.ignored", message);
+        }
         let digest = Digest::of_json(&plan);
         let summary = format!(
             "{} steps, {} outputs, {} processes ({})",

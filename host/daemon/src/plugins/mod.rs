@@ -33,6 +33,7 @@ pub(crate) use self::calls::{answer, bare_context, platform};
 pub(crate) use self::failures::not_granted;
 pub(crate) use self::fetch::check_digest;
 pub(crate) use self::install::{Ask, Incoming};
+pub(crate) use self::options::check_of_stage;
 pub(crate) use self::reload::watch;
 use self::set::Set;
 

@@ -47,22 +47,46 @@ pub(super) fn check(
     project: &ProjectName,
     options: &Map<String, Value>,
 ) -> Result<(), Failure> {
+    if !options.is_empty() && manifest.options_schema.trim().is_empty() {
+        return Err(invalid(&manifest.name, project, "it has no options".to_owned()));
+    }
+    fit(manifest, options, |why| invalid(&manifest.name, project, why))
+}
+
+/// Checks the options of an entry of `[[stages]]`, with those of the project that it goes before. A plugin without
+/// a schema judges them itself.
+///
+/// # Errors
+/// `plugin.options-invalid` names each option that does not fit; `plugin.options-schema`.
+pub(crate) fn check_of_stage(
+    manifest: &Manifest,
+    options: &Map<String, Value>,
+) -> Result<(), Failure> {
     let name = &manifest.name;
+    fit(manifest, options, |why| {
+        Failure::app(
+            "plugin.options-invalid",
+            format!("the options of {name} in `[[stages]]` of windlass.toml do not fit"),
+            why,
+            format!("correct them there; `windlass plugin show {name}` gives its schema"),
+        )
+    })
+}
+
+fn fit(
+    manifest: &Manifest,
+    options: &Map<String, Value>,
+    invalid: impl Fn(String) -> Failure,
+) -> Result<(), Failure> {
     if options.is_empty() {
         return Ok(());
     }
     let value = Value::Object(options.clone());
     if value.to_string().len() > OPTIONS_BYTES_MAX {
-        return Err(invalid(
-            name,
-            project,
-            format!("they have more than {OPTIONS_BYTES_MAX} bytes"),
-        ));
+        return Err(invalid(format!("they have more than {OPTIONS_BYTES_MAX} bytes")));
     }
-    let validator = validator(manifest).map_err(|why| bad_schema(name, why))?;
-    let Some(validator) = validator else {
-        return Err(invalid(name, project, "it has no options".to_owned()));
-    };
+    let validator = validator(manifest).map_err(|why| bad_schema(&manifest.name, why))?;
+    let Some(validator) = validator else { return Ok(()) };
     let problems: Vec<String> = validator
         .iter_errors(&value)
         .take(SHOWN_MAX)
@@ -72,7 +96,7 @@ pub(super) fn check(
             if place.is_empty() { error.to_string() } else { format!("{place}: {error}") }
         })
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(invalid(name, project, problems.join("; "))) }
+    if problems.is_empty() { Ok(()) } else { Err(invalid(problems.join("; "))) }
 }
 
 fn invalid(name: &str, project: &ProjectName, why: String) -> Failure {
@@ -136,6 +160,17 @@ mod tests {
     fn a_plugin_without_a_schema_has_no_options() {
         tried("", "{}").unwrap();
         assert!(tried("", r#"{"a": 1}"#).unwrap_err().why.contains("no options"));
+    }
+
+    #[test]
+    fn options_of_a_stage_are_checked_where_there_is_a_schema() {
+        let schema = r#"{"properties": {"level": {"enum": ["low", "high"]}}, "additionalProperties": false}"#;
+        let tried = |schema: &str, json: &str| check_of_stage(&with(schema), &options(json));
+        tried(schema, r#"{"level": "low"}"#).unwrap();
+        tried("", r#"{"anything": 1}"#).unwrap();
+        let failure = tried(schema, r#"{"levle": "low"}"#).unwrap_err();
+        assert_eq!(failure.code, "plugin.options-invalid");
+        assert!(failure.why.contains("levle") && failure.fix.contains("there"), "{failure:#?}");
     }
 
     #[test]

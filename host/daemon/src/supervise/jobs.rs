@@ -115,13 +115,12 @@ pub(super) async fn rest(pause: Duration, cancel: CancellationToken) -> Outcome 
     }
 }
 
-/// Starts an instance, in place of what is left of it, and checks it as a deployment's step does.
-/// `others` are instances of the other processes, which the check may ask as well.
+/// Starts an instance, in place of what is left of it, and checks it as a deployment's step does, with the probes of
+/// its process: instances of the others come and go meanwhile, and are no business of its.
 pub(super) async fn start(
     host: Arc<Host>,
     deployment: Deployment,
     one: LiveInstance,
-    others: Vec<Instance>,
     cancel: CancellationToken,
 ) -> Outcome {
     // A task of its own: what the runtime was asked for is not cut off half way.
@@ -136,7 +135,7 @@ pub(super) async fn start(
     failpoint::reached("during:supervise");
     let checked = tokio::select! {
         () = cancel.cancelled() => return Outcome::Cancelled,
-        checked = check(&host, &deployment, &instance, others) => checked,
+        checked = check(&host, &deployment, &instance) => checked,
     };
     let checked = match checked {
         Ok(()) => Ok(()),
@@ -214,12 +213,13 @@ async fn check(
     host: &Arc<Host>,
     deployment: &Deployment,
     instance: &Instance,
-    others: Vec<Instance>,
 ) -> Result<(), Failure> {
-    let probed = deployment.outputs.health.as_ref().filter(|health| {
-        health.policy.probes.iter().any(|probe| probe.process() == instance.process.as_str())
+    let own = deployment.outputs.health.as_ref().map(|health| {
+        let mut policy = health.policy.clone();
+        policy.probes.retain(|probe| probe.process() == instance.process.as_str());
+        (health.plugin.clone(), policy)
     });
-    let Some(health) = probed else {
+    let Some((plugin, policy)) = own.filter(|(_, policy)| !policy.probes.is_empty()) else {
         tokio::time::sleep(Duration::from_millis(host.config.limits.settle_ms)).await;
         if host.still_runs(instance).await? {
             return Ok(());
@@ -233,11 +233,8 @@ async fn check(
         ));
     };
     let mut run = run_of(host, deployment.clone())?;
-    let mut instances = vec![instance.clone()];
-    instances.extend(others);
-    let mut seen = Vec::new();
-    let (plugin, policy) = (health.plugin.clone(), health.policy.clone());
-    pipeline::check_instances(&mut run, &plugin, &policy, &instances, &mut seen).await
+    let instances = std::slice::from_ref(instance);
+    pipeline::check_instances(&mut run, &plugin, &policy, instances, &mut Vec::new()).await
 }
 
 /// Takes an instance away: nobody is led to it, what is in flight is finished, then it is stopped and

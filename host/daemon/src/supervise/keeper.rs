@@ -164,7 +164,7 @@ impl Keeper {
             return Ok(());
         };
         for one in &running.instances {
-            self.mind(&deployment, &running, one);
+            self.mind(&deployment, one);
         }
         let known = |id: &String| running.instances.iter().any(|one| one.instance.id == *id);
         for (_, busy) in self.busy.iter().filter(|(id, _)| !known(id)) {
@@ -174,7 +174,7 @@ impl Keeper {
     }
 
     /// Begins the job that an instance needs in its state, unless it is being done.
-    fn mind(&mut self, deployment: &Deployment, running: &Running, one: &LiveInstance) {
+    fn mind(&mut self, deployment: &Deployment, one: &LiveInstance) {
         let id = one.instance.id.clone();
         let kind = match one.state {
             InstanceState::Starting => Kind::Start,
@@ -208,13 +208,7 @@ impl Keeper {
                 self.begin(id, kind, cancel, jobs::rest(left, stop));
             }
             Kind::Start => {
-                let others = others(running, &one.instance);
-                self.begin(
-                    id,
-                    kind,
-                    cancel,
-                    jobs::start(host, deployment, one.clone(), others, stop),
-                );
+                self.begin(id, kind, cancel, jobs::start(host, deployment, one.clone(), stop));
             }
             Kind::Leave | Kind::Life(_) => {
                 self.begin(id.clone(), kind, cancel, jobs::leave(host, deployment, id, stop));
@@ -431,16 +425,4 @@ fn restarted(running: &mut Running) -> Option<Asked> {
         return None;
     }
     running.asked.take()
-}
-
-/// A running instance of each other process.
-fn others(running: &Running, instance: &Instance) -> Vec<Instance> {
-    let mut others: Vec<Instance> = Vec::new();
-    for one in running.instances.iter().filter(|one| one.state == InstanceState::Running) {
-        let process = &one.instance.process;
-        if *process != instance.process && !others.iter().any(|other| other.process == *process) {
-            others.push(one.instance.clone());
-        }
-    }
-    others
 }

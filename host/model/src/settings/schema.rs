@@ -3,7 +3,7 @@
 
 use toml::{Table, Value};
 
-use super::toolchain::{self, TOOLCHAINS};
+use super::toolchain;
 use super::{
     Build, Deploy, Drain, Health, KEEP_PRESETS, Layers, Migrate, Network, Process, Run, Settings,
     Strategy, Supersede, Validate, Volume,
@@ -134,8 +134,8 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
     }
     if SUPPORTED.iter().any(|key| matches(key, path)) && !value.is_table() {
         return match path.strip_prefix("build.toolchain.") {
-            Some(name) if !TOOLCHAINS.contains(&name) => Err(toolchain::unknown(name, shown)),
-            _ => Ok(()),
+            Some(name) => toolchain::misspelled(name, shown).map_or(Ok(()), Err),
+            None => Ok(()),
         };
     }
     let Value::Table(table) = value else {

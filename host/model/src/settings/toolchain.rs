@@ -1,10 +1,13 @@
 //! Which toolchains `build.toolchain` can name, and how their versions are asked for.
+//!
+//! A plugin may fetch a program that Windlass knows nothing of, and take its version from here too. So a name is only
+//! refused when it is plainly a known one misspelled; one that no step uses is said when the plan is there.
 
 use crate::failure::Failure;
-use crate::spelling::nearest;
+use crate::spelling::{distance, nearest};
 
-/// The names: those of the host's table of toolchains, and the programs that plugins bring in a version of their own.
-pub const TOOLCHAINS: [&str; 33] = [
+/// The names of the host's table of toolchains.
+pub const TOOLCHAINS: [&str; 30] = [
     "bun",
     "clojure",
     "clojure-tools",
@@ -22,12 +25,10 @@ pub const TOOLCHAINS: [&str; 33] = [
     "go",
     "gradle",
     "haskell",
-    "hugo",
     "java",
     "jdk",
     "jre",
     "maven",
-    "mdbook",
     "node",
     "php",
     "python",
@@ -37,7 +38,6 @@ pub const TOOLCHAINS: [&str; 33] = [
     "scheme",
     "swift",
     "zig",
-    "zola",
 ];
 
 /// Other names that people know them by.
@@ -68,27 +68,28 @@ const OPERATORS: [&str; 13] =
 pub(super) const FORMS: &str = "a version as \"22\", \"22.11.0\" or \"22.x\", or a range as \">=20 <23\", \
                                 \"^22.1\" or \"20 || 22\"";
 
-/// The failure for a toolchain that there is not, which would be ignored else; `shown` is what stands before the
-/// key.
-pub(super) fn unknown(name: &str, shown: &str) -> Failure {
+/// The failure for a known toolchain under another name, which would be ignored else; `shown` is what stands before
+/// the key. None for a known name, and for one that a plugin may know.
+pub(super) fn misspelled(name: &str, shown: &str) -> Option<Failure> {
+    let meant = meant(name)?;
     let key = format!("{shown}build.toolchain.{name}");
-    let why = match meant(name) {
-        Some(meant) => format!("the nearest valid key is `{shown}build.toolchain.{meant}`"),
-        None => format!("there are {}", TOOLCHAINS.join(", ")),
-    };
-    Failure::app(
+    Some(Failure::app(
         "settings.unknown-key",
         format!("windlass.toml: there is no key `{key}`"),
-        why,
+        format!("the nearest valid key is `{shown}build.toolchain.{meant}`"),
         format!("rename or remove `{key}`"),
-    )
+    ))
 }
 
-/// The name that was meant by one that there is not: another name of it, else the nearest.
+/// The name that was meant by one that is not known: another name of it, else one that is a letter or two away.
 fn meant(name: &str) -> Option<&'static str> {
+    if TOOLCHAINS.contains(&name) {
+        return None;
+    }
     let name = name.to_ascii_lowercase();
+    let near = |known: &&str| distance(&name, known) <= name.len() / 3;
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, known)| *known);
-    other.or_else(|| nearest(&name, TOOLCHAINS).first().copied())
+    other.or_else(|| nearest(&name, TOOLCHAINS).into_iter().find(near))
 }
 
 /// Whether it has the form of a requirement: versions with their comparisons (`22`, `22.x`, `>=20 <23`, `^8.2`,
@@ -143,7 +144,9 @@ mod tests {
         assert_eq!(meant("pyhton"), Some("python"));
         assert_eq!(meant("NodeJS"), Some("node"));
         assert_eq!(meant("golang"), Some("go"));
-        assert_eq!(meant("quantum-fortran"), None);
+        for of_a_plugin in ["quantum-fortran", "zola", "node", "ant"] {
+            assert_eq!(meant(of_a_plugin), None);
+        }
     }
 
     #[test]

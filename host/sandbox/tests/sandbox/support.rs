@@ -25,6 +25,7 @@ pub(crate) fn limits() -> PluginLimits {
         cpu_ms: 1_000,
         memory_bytes_max: 64 << 20,
         log_bytes_max: 4_096,
+        resources_max: 1_000,
         ..PluginLimits::default()
     }
 }

@@ -128,6 +128,22 @@ fn the_module_that_runs_is_found_and_several_are_not_guessed() {
 }
 
 #[test]
+fn several_gradle_projects_that_run_are_refused_until_one_is_named() {
+    let boot = "plugins { id 'org.springframework.boot' version '3.3.0' }\n";
+    let files = [
+        ("settings.gradle", "include 'web', 'job'\n"),
+        ("build.gradle", ""),
+        ("web/build.gradle", boot),
+        ("job/build.gradle", boot),
+    ];
+    let refusal = app(&files).refusal();
+    assert_eq!(refusal.code, "jvm.several-modules");
+    assert!(["web", "job"].iter().all(|name| refusal.message.contains(name)), "{refusal:?}");
+    let chosen = app(&files).settings(r#"{"build":{"target":"job"}}"#).found();
+    assert_eq!((chosen.refusal, chosen.evidence[0].path.as_str()), (None, "job/build.gradle"));
+}
+
+#[test]
 fn gradle_by_its_plugins() {
     let boot = "plugins {\n  id 'java'\n  id 'org.springframework.boot' version '3.3.0'\n}\n// id 'io.quarkus'\n";
     check(&[("build.gradle", boot), (SPRING_FILE, SPRING)], "spring-boot", 90, "-jar app.jar");

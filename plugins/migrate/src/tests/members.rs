@@ -172,3 +172,16 @@ fn tools_of_the_application_and_of_a_member_are_two() {
     let tools: Vec<_> = found.iter().map(|one| (one.tool.as_str(), one.cwd.as_str())).collect();
     assert_eq!(tools, [("dbmate", ""), ("Prisma", "/app/packages/db")]);
 }
+
+#[test]
+fn a_member_s_own_procfile_says_what_is_started_and_released() {
+    let scripts = r#""scripts":{"start":"pnpm --filter @x/db up && node a.js"}"#;
+    let text = format!(r#"{{"name":"web","dependencies":{{"@x/db":"*"}},{scripts}}}"#);
+    let web = (WEB.0, text.as_str());
+    let files = [ROOT, web, DB, SCHEMA, MIGRATION];
+    left(&files, "scripts.start does it already");
+    let with = |procfile| [&files[..], &[("apps/web/Procfile", procfile)]].concat();
+    assert_eq!(found(&with("web: node a.js\n"))[0].verdict, MigrationVerdict::Run);
+    let released = found(&with("web: node a.js\nrelease: node m.js\n"));
+    assert_eq!((released.len(), released[0].argv.join(" ").as_str()), (1, "node m.js"));
+}

@@ -209,12 +209,17 @@ fn a_server_that_its_framework_made_runs_no_script() {
     let found = harness.migrations::<Migrate>(&chosen, &["app", "migrate"]).unwrap();
     assert_eq!(found[0].verdict, MigrationVerdict::Run);
     assert_eq!(found[0].output, "migrate");
+    let usual = format!("{}: node dist/main is run", windlass_plugin_common::scripts::LEFT_OUT);
+    let chosen = Detection::new("nestjs", "NestJS", "node").evidence("package.json", usual);
+    let found = harness.migrations::<Migrate>(&chosen, &["app", "migrate"]).unwrap();
+    assert_eq!(found[0].verdict, MigrationVerdict::Run);
 }
 
 #[test]
 fn scripts_that_the_start_script_calls_are_followed() {
     for scripts in [
         r#""start":"npm run setup && remix-serve","setup":"prisma migrate deploy""#,
+        r#""start":"npm run migrate && next start","migrate":"prisma migrate deploy""#,
         r#""start":"npm-run-all db:* serve","db:up":"prisma migrate deploy","serve":"node a.js""#,
         r#""start":"npm run a","prea":"yarn b","a":"node a.js","b":"npx prisma migrate deploy""#,
     ] {

@@ -8,5 +8,6 @@ mod frameworks;
 mod monorepos;
 mod native;
 mod plan;
+mod starting;
 mod support;
 mod versions;

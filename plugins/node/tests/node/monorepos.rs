@@ -259,6 +259,8 @@ fn a_project_of_nx_that_is_chosen_by_its_folder_is_built_at_the_root() {
     api.harness = api.harness.app_dir("apps/api");
     let found = api.found();
     assert_eq!((found.id.as_str(), found.name.as_str()), ("node", "Nx project api"));
+    assert_eq!(found.app_dir.as_deref(), Some("apps/api"));
+    assert_eq!(found.evidence[0].path, "apps/api/project.json");
     insta::assert_snapshot!(outline(&api.plan()));
     let mut site = app(&all);
     site.harness = site.harness.app_dir("apps/site");

@@ -204,3 +204,24 @@ fn the_sample_applications_are_recognised_and_planned() {
         assert_eq!(plan.processes.len(), 1, "{sample}");
     }
 }
+
+#[test]
+fn jobs_that_no_process_carries_out_are_said() {
+    let hint = |requires: &str, more: &[(&str, &str)], variables: &[&str]| {
+        let composer = format!(r#"{{"require":{{"laravel/framework":"^12"{requires}}}}}"#);
+        let mut files = vec![("composer.json", composer.as_str()), ("artisan", "")];
+        files.extend(more);
+        let mut app = app(&files);
+        app.harness = app.harness.variables(variables.iter().copied());
+        app.warnings().into_iter().find(|line| line.contains("into a queue"))
+    };
+    let job = ("app/Jobs/Mail.php", "");
+    let said = hint("", &[job], &[]).unwrap();
+    assert!(said.contains("Laravel (app/Jobs/Mail.php)"), "{said}");
+    assert!(said.contains("\"php artisan queue:work\""), "{said}");
+    assert!(hint(r#","laravel/horizon":"^5""#, &[], &[]).unwrap().contains("artisan horizon"));
+    assert_eq!(hint("", &[], &[]), None);
+    assert_eq!(hint("", &[job], &["QUEUE_CONNECTION"]), None);
+    let worker = ("Procfile", "queue: php artisan queue:work\n");
+    assert_eq!(hint("", &[job, worker], &[]), None);
+}

@@ -362,6 +362,128 @@ fn a_server_on_the_loopback_address_is_warned_of() {
     };
     assert!(warned("if __name__ == '__main__':\n    app.run()"));
     assert!(!warned("if __name__ == '__main__':\n    app.run(host='0.0.0.0')"));
+    let server = |line: &str| {
+        let procfile = format!("web: {line}\n");
+        let files = [("requirements.txt", "flask"), ("app.py", FLASK), ("Procfile", &procfile)];
+        app(&files)
+    };
+    let warned = |line: &str| {
+        server(line).warnings().into_iter().find(|line| line.contains("127.0.0.1 only"))
+    };
+    for (line, fix) in [
+        ("uvicorn app:app", "add --host 0.0.0.0"),
+        ("uvicorn app:app --host 127.0.0.1 --port $PORT", "add --host 0.0.0.0"),
+        ("python -m flask run -p 5000", "add --host 0.0.0.0"),
+        ("python manage.py runserver", "add 0.0.0.0:$PORT"),
+        ("python manage.py runserver 127.0.0.1:8000", "add 0.0.0.0:$PORT"),
+        ("python manage.py runserver 8000", "add 0.0.0.0:$PORT"),
+        ("gunicorn --bind=127.0.0.1:8000 app:app", "add --bind 0.0.0.0:$PORT"),
+        ("hypercorn app:app", "add --bind 0.0.0.0:$PORT"),
+    ] {
+        assert!(warned(line).unwrap_or_default().ends_with(fix), "{line}: {:?}", warned(line));
+    }
+    for line in [
+        "uvicorn app:app --host 0.0.0.0",
+        "uvicorn app:app --host 0.0.0.0 --forwarded-allow-ips 127.0.0.1",
+        "UVICORN_HOST=0.0.0.0 uvicorn app:app",
+        "uvicorn app:app --uds /tmp/x",
+        "flask run --host=0.0.0.0",
+        "python manage.py runserver 0.0.0.0:8000",
+        "gunicorn app:app",
+        "gunicorn -k uvicorn.workers.UvicornWorker app:app",
+        "fastapi run app.py",
+    ] {
+        assert_eq!(warned(line), None, "{line}");
+    }
+    let mut set = server("uvicorn app:app");
+    set.harness = set.harness.variables(["UVICORN_HOST"]);
+    let set = set.warnings();
+    assert!(!set.iter().any(|line| line.contains("127.0.0.1")), "{set:?}");
+}
+
+#[test]
+fn the_port_of_a_declared_command_is_its_own_its_server_s_or_its_file_s() {
+    let flask = format!("{FLASK}if __name__ == '__main__':\n    app.run(host='0.0.0.0')\n");
+    let http = "PORT = 8081\nHTTPServer(('', PORT), H).serve_forever()\n";
+    let ports = |line: &str| {
+        let procfile = format!("web: {line}\n");
+        let files = [
+            ("requirements.txt", "flask"),
+            ("app.py", flask.as_str()),
+            ("shop/serve.py", http),
+            ("shop/__init__.py", ""),
+            ("Procfile", &procfile),
+        ];
+        app(&files).plan().processes[0].ports.clone()
+    };
+    for (line, port) in [
+        ("python app.py", Some(5000)),
+        ("python -m shop.serve", Some(8081)),
+        ("cd shop && python -u serve.py", Some(8081)),
+        ("uvicorn app:app --host 0.0.0.0", Some(8000)),
+        ("uvicorn app:app --host 0.0.0.0 --port 8002", Some(8002)),
+        ("uvicorn app:app --host 0.0.0.0 --port $PORT", None),
+        ("flask run --host 0.0.0.0", Some(5000)),
+        ("waitress-serve app:app", Some(8080)),
+        ("gunicorn app:app", None),
+        ("poetry run flask db upgrade && poetry run gunicorn app:app", None),
+        ("python missing.py", None),
+    ] {
+        assert_eq!(ports(line), port.into_iter().collect::<Vec<u16>>(), "{line}");
+    }
+}
+
+#[test]
+fn a_declared_command_that_starts_something_else_needs_no_server() {
+    let added = |line: &str| {
+        let procfile = format!("web: {line}\n");
+        let files = [("requirements.txt", "flask"), ("app.py", FLASK), ("Procfile", &procfile)];
+        app(&files).warnings().iter().any(|line| line.contains("gunicorn is installed too"))
+    };
+    assert!(added("gunicorn app:app") && added("./serve.sh"));
+    assert!(!added("python app.py") && !added("flask run --host 0.0.0.0"));
+}
+
+#[test]
+fn jobs_that_no_process_carries_out_are_said() {
+    let hint = |files: &[(&str, &str)]| {
+        app(files).warnings().into_iter().find(|line| line.contains("into a queue"))
+    };
+    let celery = "from celery import Celery\napp = Celery(\"x\")\n";
+    let requirements = ("requirements.txt", "flask\ngunicorn\ncelery\nredis\n");
+    let files =
+        [requirements, ("app.py", FLASK), ("shop/celery.py", celery), ("shop/__init__.py", "")];
+    let said = hint(&files).unwrap();
+    assert!(said.starts_with("Celery in shop/celery.py puts jobs"), "{said}");
+    assert!(said.contains("worker.command = \"celery -A shop.celery worker\""), "{said}");
+    let tasks = hint(&[requirements, ("app.py", FLASK), ("tasks.py", celery)]).unwrap();
+    assert!(tasks.contains("\"celery -A tasks worker\""), "{tasks}");
+    let mut declared = files.to_vec();
+    declared.push(("Procfile", "web: gunicorn app:app\nmail: celery -A shop worker\n"));
+    assert_eq!(hint(&declared), None);
+    assert_eq!(hint(&[requirements, ("app.py", FLASK)]), None);
+    let dramatiq = "import dramatiq\n@dramatiq.actor\ndef mail(): pass\n";
+    let files =
+        [("requirements.txt", "flask\ndramatiq\n"), ("app.py", FLASK), ("mail.py", dramatiq)];
+    assert!(hint(&files).unwrap().contains("\"dramatiq mail\""));
+    let manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')\n";
+    let django = |folder: &str| {
+        let at = |name: &str| format!("{folder}{name}");
+        let (manage_py, queue) = (at("manage.py"), at("config/celery.py"));
+        let (settings, wsgi) = (at("config/settings.py"), at("config/wsgi.py"));
+        let requirements = ("requirements.txt", "django\ncelery\n");
+        let files = [
+            requirements,
+            (manage_py.as_str(), manage),
+            (settings.as_str(), ""),
+            (wsgi.as_str(), "application = x\n"),
+            (queue.as_str(), celery),
+        ];
+        hint(&files).unwrap()
+    };
+    assert!(django("").contains("\"celery -A config.celery worker\""), "{}", django(""));
+    let below = django("backend/");
+    assert!(below.contains("\"cd backend && celery -A config.celery worker\""), "{below}");
 }
 
 #[test]

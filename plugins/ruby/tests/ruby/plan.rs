@@ -219,3 +219,34 @@ fn the_sample_applications_are_recognised_and_planned() {
         assert_eq!(plan.processes.len(), 1, "{sample}");
     }
 }
+
+#[test]
+fn jobs_that_no_process_carries_out_are_said() {
+    let hint = |files: &[(&str, &str)], variables: &[&str]| {
+        let mut app = app(files);
+        app.harness = app.harness.variables(variables.iter().copied());
+        app.warnings().into_iter().find(|line| line.contains("into a queue"))
+    };
+    let sidekiq = ("Gemfile", "gem 'rails'\ngem 'sidekiq'\n");
+    let said = hint(&[sidekiq, APPLICATION], &[]).unwrap();
+    assert!(
+        said.starts_with("Sidekiq puts jobs") && said.contains("\"bundle exec sidekiq\""),
+        "{said}"
+    );
+    let worker = ("Procfile", "web: bundle exec puma\nworker: bundle exec sidekiq\n");
+    assert_eq!(hint(&[sidekiq, APPLICATION, worker], &[]), None);
+    let solid = ("Gemfile", "gem 'rails'\ngem 'solid_queue'\n");
+    let (job, own) = ("app/jobs/application_job.rb", ("app/jobs/mail_job.rb", ""));
+    assert_eq!(hint(&[solid, APPLICATION, (job, "")], &[]), None);
+    let puma = ("config/puma.rb", "plugin :solid_queue if ENV[\"SOLID_QUEUE_IN_PUMA\"]\n");
+    let said = hint(&[solid, APPLICATION, own, puma], &[]).unwrap();
+    assert!(said.contains("\"bin/jobs\"") && said.contains("SOLID_QUEUE_IN_PUMA to 1"), "{said}");
+    assert_eq!(hint(&[solid, APPLICATION, own, puma], &["SOLID_QUEUE_IN_PUMA"]), None);
+    let good = ("Gemfile", "gem 'rails'\ngem 'good_job'\n");
+    let mode = (
+        "config/application.rb",
+        "class A < Rails::Application\n  config.good_job.execution_mode = :async\n",
+    );
+    assert!(hint(&[good, APPLICATION], &[]).is_some());
+    assert_eq!(hint(&[good, mode], &[]), None);
+}

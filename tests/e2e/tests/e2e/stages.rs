@@ -185,7 +185,7 @@ fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_gra
     assert_eq!(run(script, "['TOKEN', 'PLAIN']", false), "3: [secret] in the clear staged");
     assert_eq!(run("echo x$TOKEN$PLAIN", "[]", false), "0: x", "only what it names");
     assert_eq!(
-        run("echo one; echo two >&2; sleep 0.2; echo three", "[]", true),
+        run("echo one; sleep 0.3; echo two >&2; sleep 0.3; echo three", "[]", true),
         "0: one|two|three"
     );
     let said = run("true", "['ABSENT']", false);

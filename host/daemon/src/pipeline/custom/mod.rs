@@ -162,7 +162,11 @@ fn nodes(settings: &Settings, plugins: &InForce) -> Result<Vec<Node>, Failure> {
         if !missing.is_empty() {
             return Err(plugins::not_granted(plugin.name(), &missing));
         }
-        nodes.extend(graph::nodes(entry, &plugin.info().manifest.custom)?);
+        let manifest = &plugin.info().manifest;
+        let mut options = plugin.options().into_owned();
+        options.extend(entry.options.clone());
+        plugins::check_of_stage(manifest, &options)?;
+        nodes.extend(graph::nodes(entry, &manifest.custom)?);
     }
     graph::check(&nodes)?;
     Ok(nodes)

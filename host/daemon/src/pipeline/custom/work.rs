@@ -138,8 +138,11 @@ impl<'a> Stages<'a> {
     fn of(job: &'a Job, hook: Hook) -> Result<Self, Failure> {
         let mut kept = job.folder.stages()?;
         for one in kept.iter_mut().filter(|one| one.run.status == StageStatus::Running) {
-            // A crash cut it off.
+            // A crash cut it off; one that was still in the pause before its try has not tried.
             one.run.status = StageStatus::Pending;
+            if one.run.again_at.is_some_and(|at| at > Timestamp::now()) {
+                one.run.attempt -= 1;
+            }
         }
         let nodes: Vec<Node> = kept.iter().map(|one| one.node.clone()).collect();
         let before = graph::before(&nodes, hook);
