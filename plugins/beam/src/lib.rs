@@ -68,7 +68,7 @@ impl Detector for Beam {
 
 impl Builder for Beam {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say(ctx, source);
+        settings::say_for_server(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         let app = decide(&facts, Some(chosen.id.as_str())).map_err(|misses| no_start(&misses))?;
         let version = version::choose(&facts, &app);

@@ -9,11 +9,20 @@
 /// that replaces itself with the command. One that joins commands keeps its shell, because only the
 /// shell knows what follows; the last command of an `&&` chain is still put in the shell's place.
 pub fn argv(line: &str) -> Vec<String> {
-    let line = without_wrapper(line.trim());
+    let line = without_wrapper(foreground(line));
     if is_plain(line) {
         return line.split_whitespace().map(str::to_owned).collect();
     }
     shell(&exec(line))
+}
+
+/// The line without an `&` at its end: behind it the shell ends at once, and with it the process that is watched.
+pub fn foreground(line: &str) -> &str {
+    let line = line.trim();
+    match line.strip_suffix('&') {
+        Some(rest) if !rest.ends_with(['&', '>', '\\']) => rest.trim_end(),
+        _ => line,
+    }
 }
 
 /// `/bin/sh -c <line>`
@@ -23,7 +32,7 @@ pub fn shell(line: &str) -> Vec<String> {
 
 /// The line with its last command in the place of the shell, where that changes nothing else.
 pub fn exec(line: &str) -> String {
-    let line = without_wrapper(line.trim());
+    let line = without_wrapper(foreground(line));
     if line.starts_with("exec ") || joins_otherwise(line) {
         return line.to_owned();
     }
@@ -103,6 +112,15 @@ mod tests {
     fn the_last_of_a_chain_gets_the_signals() {
         check("a && node b.js", &["/bin/sh", "-c", "a && exec node b.js"]);
         check("cd web && A=b node b.js", &["/bin/sh", "-c", "cd web && exec env A=b node b.js"]);
+    }
+
+    #[test]
+    fn what_is_sent_to_the_background_is_run_in_front() {
+        check("node index.js &", &["node", "index.js"]);
+        check("a && node b.js&", &["/bin/sh", "-c", "a && exec node b.js"]);
+        check("node x.js > log 2>&1 &", &["/bin/sh", "-c", "exec node x.js > log 2>&1"]);
+        check("a & b &", &["/bin/sh", "-c", "a & b"]);
+        check("a &&", &["/bin/sh", "-c", "a && exec "]);
     }
 
     #[test]

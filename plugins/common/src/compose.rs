@@ -233,13 +233,33 @@ impl Compose {
 
     /// What to do with a folder that has nothing but this file.
     pub fn alone(&self) -> String {
+        format!("{}; {}", self.summary(), self.advice())
+    }
+
+    /// The same of a folder with an application that the [summary](Self::summary) may have been said for.
+    pub fn beside(&self) -> String {
+        let names: Vec<&str> = self.services.iter().map(|service| service.name.as_str()).collect();
+        match self.broken {
+            Some(_) => self.alone(),
+            None => {
+                format!(
+                    "{} lists {}, and is not carried out; {}",
+                    self.file,
+                    names.join(", "),
+                    self.advice()
+                )
+            }
+        }
+    }
+
+    fn advice(&self) -> String {
         let here = self.services.iter().find(|service| service.is_built_here());
         let elsewhere = self.services.iter().find_map(|service| {
             let folder = service.context.as_deref()?;
             (folder != "." && !folder.starts_with("..") && !folder.contains([':', '$']))
                 .then_some(folder)
         });
-        let what = match (here, elsewhere) {
+        match (here, elsewhere) {
             (Some(Service { dockerfile: Some(file), .. }), _) => {
                 format!("to build it as this file says, set build.dockerfile = {file:?} in windlass.toml")
             }
@@ -249,8 +269,7 @@ impl Compose {
             _ => "a compose file is not carried out: deploy each application from its source, or an image \
                   with `windlass deploy --image`"
                 .to_owned(),
-        };
-        format!("{}; {what}", self.summary())
+        }
     }
 }
 

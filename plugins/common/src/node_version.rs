@@ -227,7 +227,10 @@ fn supported(version: &str) -> bool {
 }
 
 fn unsupported(file: &str, range: &str) -> PluginError {
-    let there_is = MAJORS.map(|major| major.to_string()).join(", ");
+    let mut majors: Vec<u64> = ENDED.iter().map(|(major, _)| *major).chain(MAJORS).collect();
+    majors.sort_unstable();
+    let majors: Vec<String> = majors.iter().map(u64::to_string).collect();
+    let there_is = majors.join(", ");
     PluginError::new(
         "node.version-unsupported",
         format!("{file} asks for Node.js {range}, and Windlass provides {there_is}"),
@@ -314,8 +317,8 @@ mod tests {
         assert_eq!(
             old.warnings,
             [
-                ".nvmrc asks for Node.js 12.22.1, and Windlass provides 20, 22, 24, 26; it is asked for all the same, \
-                 and only an assembled base may have it: ask for 22 in windlass.toml, [build.toolchain] node"
+                ".nvmrc asks for Node.js 12.22.1, and Windlass provides 14, 16, 18, 20, 22, 24, 26; it is asked for \
+                 all the same, and only an assembled base may have it: ask for 22 in windlass.toml, [build.toolchain] node"
             ]
         );
         let ended = version("18", None);

@@ -286,6 +286,9 @@ impl File {
 const PACKAGES: &str =
     "packages of the system are not installed from it: where one is missing, write a Dockerfile";
 
+/// What becomes of rules of requests.
+const RULES: &str = "of such rules only the fallback of every path to index.html is taken";
+
 fn with_advice(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
     let advice = match last {
@@ -303,6 +306,7 @@ fn with_advice(path: &str, value: &Value) -> String {
         "buildpacks" => "the files of the application decide",
         "mounts" | "disk" => "the folders that are kept are run.volumes in windlass.toml",
         "aptPkgs" | "aptPackages" | "buildAptPackages" | "nixPkgs" | "nixLibs" => PACKAGES,
+        "redirects" | "rewrites" | "routes" => RULES,
         "watchPatterns" | "ignoreCommand" => {
             "every deployment builds; what did not change is cached"
         }

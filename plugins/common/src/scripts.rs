@@ -4,6 +4,7 @@
 //! **Invariant: what is looked through means the same.** A line that cannot be taken apart for certain is left
 //! to the package manager.
 
+use crate::command::foreground;
 use crate::package_json::PackageJson;
 use crate::paths::{join, normal};
 use crate::restarting;
@@ -127,6 +128,7 @@ pub fn is_build(package: &PackageJson, line: &str) -> bool {
 /// signals to themselves as the first process; commands that only build again are left out. `text` gives a
 /// file of the application by its path: a line may move into a folder with a package.json of its own.
 pub fn behind(package: &PackageJson, line: &str, text: &dyn Fn(&str) -> Option<String>) -> String {
+    let line = foreground(line);
     if !is_chain(line) {
         return configured(package, &resolve(package, line, 0), text);
     }
@@ -165,7 +167,7 @@ pub fn is_chain(line: &str) -> bool {
 
 /// `npm run serve` → the command of the script `serve`, behind that of `preserve` where there is one.
 fn resolve(package: &PackageJson, line: &str, depth: usize) -> String {
-    let line = line.trim();
+    let line = foreground(line);
     if depth >= DEPTH {
         return line.to_owned();
     }
@@ -218,7 +220,8 @@ fn resolve(package: &PackageJson, line: &str, depth: usize) -> String {
     let Some(next) = package.script(name).filter(|_| !name.contains('.')) else {
         return line.to_owned();
     };
-    let next = resolve(package, format!("{next} {}", without(rest)).trim(), depth + 1);
+    let next = format!("{} {}", foreground(next), without(rest));
+    let next = resolve(package, next.trim(), depth + 1);
     let before = package.script(&format!("pre{name}"));
     match before.filter(|before| !is_build_at(package, before, depth)) {
         None => next,
@@ -304,6 +307,38 @@ pub fn called<'p>(package: &'p PackageJson, line: &str) -> Vec<&'p str> {
     let bare = line.replace(['"', '\'', '(', ')', '{', '}'], " ");
     let commands = bare.split(['&', ';', '|']);
     commands.flat_map(|command| called_by(package, command)).collect()
+}
+
+/// A script that a line calls and that the package does not have. Only where the line says that it is a script:
+/// `npm run build`, `npm start`, and not `yarn run build`, which may be a program of a dependency.
+pub fn missing<'l>(package: &PackageJson, line: &'l str) -> Option<&'l str> {
+    if !is_chain(line) {
+        return None;
+    }
+    // Behind `cd` it may be another package's.
+    let commands = line.split("&&").map(str::trim);
+    let here = commands.take_while(|command| !command.starts_with("cd "));
+    here.filter_map(|command| {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let known = words.iter().any(|word| {
+            let flag = word.split('=').next().unwrap_or(word);
+            SELECTORS.contains(&flag)
+                || matches!(flag, "--if-present" | "-r" | "-ws")
+                || flag.starts_with("--recursive")
+                || flag.starts_with("--workspaces")
+        });
+        match words.as_slice() {
+            _ if known => None,
+            ["npm" | "pnpm", "run" | "run-script", name, ..] => Some(*name),
+            ["npm", name @ ("start" | "restart" | "stop"), ..] => Some(*name),
+            _ => None,
+        }
+    })
+    .find(|name| {
+        !name.starts_with('-')
+            && !name.contains(['.', '/', '$', '*'])
+            && package.script(name).is_none()
+    })
 }
 
 fn called_by<'p>(package: &'p PackageJson, command: &str) -> Vec<&'p str> {
@@ -463,6 +498,33 @@ mod tests {
         assert_eq!(called("concurrently \"npm:db\" \"npm run serve\""), "db serve");
         assert_eq!(called("pnpm --filter @x/db db"), "");
         assert_eq!(called("node db"), "");
+    }
+
+    #[test]
+    fn a_script_that_is_called_and_not_there_is_named() {
+        let package = package(r#"{"scripts":{"build":"x"}}"#);
+        let missing = |line| missing(&package, line);
+        assert_eq!(missing("npm ci && npm run biuld"), Some("biuld"));
+        assert_eq!(missing("pnpm run db:migrate"), Some("db:migrate"));
+        assert_eq!(missing("npm start"), Some("start"));
+        for line in [
+            "npm run build",
+            "npm run lint --if-present",
+            "npm run build -w web",
+            "cd web && npm run serve",
+            "yarn run serve",
+            "bun run server.ts",
+            "npm ci",
+            "sh -c 'npm run x'",
+        ] {
+            assert_eq!(missing(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_is_sent_to_the_background_is_looked_through() {
+        let package = package(r#"{"scripts":{"start":"nodemon index.js &"}}"#);
+        assert_eq!(behind(&package, "npm start &", &|_| None), "node index.js");
     }
 
     #[test]

@@ -68,9 +68,19 @@ pub fn say(ctx: &Context, source: &Source) {
     say_by(ctx, source, By::Other);
 }
 
+/// The same where processes answer requests, and no folder of finished files is served.
+pub fn say_for_server(ctx: &Context, source: &Source) {
+    say_by(ctx, source, By::Server { target: false });
+}
+
 /// The same where `build.target` names one of several applications.
 pub fn say_with_target(ctx: &Context, source: &Source) {
-    say_by(ctx, source, By::Target);
+    say_by(ctx, source, By::Server { target: true });
+}
+
+/// The same where it names one of several sites, which are served as files.
+pub fn say_for_site_with_target(ctx: &Context, source: &Source) {
+    say_by(ctx, source, By::Site);
 }
 
 /// The same for an application with a Dockerfile, which decides about the build, and where it `exposes` any, about
@@ -84,9 +94,11 @@ pub fn say_for_image(ctx: &Context, source: &Source, exposes: bool) {
 enum By {
     /// A Dockerfile, with or without an exposed port.
     Image { exposes: bool },
-    /// A plugin that takes `build.target` for one of several applications.
-    Target,
-    /// Any other plugin.
+    /// A plugin whose application answers requests itself; whether it takes `build.target` for one of several.
+    Server { target: bool },
+    /// A plugin that serves a folder of finished files, and takes `build.target` for one of several.
+    Site,
+    /// A plugin that may serve a folder of finished files.
     Other,
 }
 
@@ -94,6 +106,7 @@ fn say_by(ctx: &Context, source: &Source, by: By) {
     lines(ctx, source, by).iter().for_each(log::info);
     let settings = Settings::of(ctx).unwrap_or_default();
     unused(&settings.build, by).iter().for_each(log::warn);
+    unserved(&settings.build, by).iter().for_each(log::warn);
     foreign(source).iter().for_each(log::warn);
 }
 
@@ -106,7 +119,6 @@ fn unused(build: &Build, by: By) -> Option<String> {
         ("build.output", image && build.output.is_some()),
         ("build.toolchain", image && !build.toolchain.is_empty()),
         ("build.dockerfile", !image && build.dockerfile.is_some()),
-        ("build.target", matches!(by, By::Other) && build.target.is_some()),
         ("build.args", !image && !build.args.is_empty()),
     ];
     let keys: Vec<&str> = keys.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect();
@@ -117,6 +129,25 @@ fn unused(build: &Build, by: By) -> Option<String> {
         "the application is not built from a Dockerfile"
     };
     (!keys.is_empty()).then(|| format!("{} {are} ignored: {why}", keys.join(", ")))
+}
+
+/// The keys of `[build]` that mean nothing to this plugin, and what to set instead.
+fn unserved(build: &Build, by: By) -> Vec<String> {
+    let mut said = Vec::new();
+    let targets = matches!(by, By::Other | By::Server { target: false });
+    if let Some(target) = build.target.as_ref().filter(|_| targets) {
+        said.push(format!(
+            "build.target {target:?} is ignored: it names a stage of a Dockerfile, a JVM module or a .NET project; \
+             a folder is chosen with build.app_dir, and what is run with run.command"
+        ));
+    }
+    if let Some(output) = build.output.as_ref().filter(|_| matches!(by, By::Server { .. })) {
+        said.push(format!(
+            "build.output {output:?} is ignored: {ANSWERS}; to serve that folder alone, set build.framework = \
+             \"static\""
+        ));
+    }
+    said
 }
 
 /// What people write by hand or by redirecting a command, and other tools than the plugins read.
@@ -152,6 +183,11 @@ fn lines(ctx: &Context, source: &Source, by: By) -> Vec<String> {
             decided.map(|(taken, file)| (file, taken.key.clone(), "the Dockerfile decides")),
         );
     }
+    if let By::Server { .. } = by {
+        let served = |field: &Field| matches!(field, Field::Output | Field::SinglePage);
+        let vain = others.all().filter(|(taken, _)| served(&taken.field));
+        unused.extend(vain.map(|(taken, file)| (file, taken.key.clone(), ANSWERS)));
+    }
     let mut lines: Vec<String> = others.files.iter().map(|file| line(file, &unused)).collect();
     lines.extend(compose::read(source).map(|compose| compose.summary()));
     lines
@@ -160,7 +196,11 @@ fn lines(ctx: &Context, source: &Source, by: By) -> Vec<String> {
 fn line(file: &others::File, unused: &[(&'static str, String, &'static str)]) -> String {
     let (mut used, mut versions, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
     for taken in &file.taken {
-        let said = format!("{} {:?}", taken.key, taken.value);
+        let said = match taken.field {
+            // Its value is not the author's.
+            Field::SinglePage => taken.key.clone(),
+            _ => format!("{} {:?}", taken.key, taken.value),
+        };
         match unused.iter().find(|(name, key, _)| *name == file.name && *key == taken.key) {
             Some((_, key, why)) => ignored.push(format!("{key} ({why})")),
             None if matches!(taken.field, Field::Version(_)) => versions.push(said),
@@ -213,6 +253,7 @@ fn renders(source: &Source) -> bool {
     RENDERS.iter().any(|name| names(&name))
 }
 
+const ANSWERS: &str = "the application answers requests itself";
 const EARLIER: &str = "an earlier file says it already";
 const SETTINGS: &str = "windlass.toml says it already";
 const PROCFILE: &str = "the Procfile lists the processes";
@@ -417,12 +458,44 @@ mod tests {
             let own = r#"{"build":{"command":"make","target":"api","args":{"A":"1"}}}"#;
             in_folder(&[("x", "")], own, |ctx, _| unused(&Settings::of(ctx).unwrap().build, by))
         };
-        let other = said(By::Other).unwrap();
-        assert!(other.starts_with("build.target, build.args are ignored: "), "{other}");
-        assert!(said(By::Target).unwrap().starts_with("build.args is ignored: "));
+        assert!(said(By::Other).unwrap().starts_with("build.args is ignored: "));
         let image = said(By::Image { exposes: true }).unwrap();
         assert!(image.starts_with("build.command is ignored: the Dockerfile"), "{image}");
         assert_eq!(unused(&Build::default(), By::Other), None);
+        let own = r#"{"build":{"target":"api","output":"dist"}}"#;
+        let said = |by| {
+            in_folder(&[("x", "")], own, |ctx, _| unserved(&Settings::of(ctx).unwrap().build, by))
+                .join("\n")
+        };
+        let target = "build.target \"api\" is ignored: it names a stage of a Dockerfile";
+        let output = "build.output \"dist\" is ignored: the application answers requests itself";
+        for (by, targets, outputs) in [
+            (By::Other, true, false),
+            (By::Server { target: false }, true, true),
+            (By::Server { target: true }, false, true),
+            (By::Site, false, false),
+            (By::Image { exposes: true }, false, false),
+        ] {
+            let said = said(by);
+            assert_eq!(
+                (said.contains(target), said.contains(output)),
+                (targets, outputs),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_says_how_files_are_served_is_not_taken_by_a_server() {
+        let netlify = "[build]\npublish = 'dist'\n[[redirects]]\nfrom = '/*'\nto = '/index.html'\nstatus = 200\n";
+        let files = [("netlify.toml", netlify)];
+        let said = |by| in_folder(&files, "{}", |ctx, source| lines(ctx, source, by)).remove(0);
+        assert_eq!(
+            said(By::Server { target: false }),
+            "netlify.toml: ignored: build.publish (the application answers requests itself), redirects \
+             (the application answers requests itself)"
+        );
+        assert_eq!(said(By::Other), "netlify.toml: taken: build.publish \"dist\", redirects");
     }
 
     #[test]

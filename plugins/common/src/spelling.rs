@@ -90,8 +90,8 @@ pub fn near_misses(source: &Source, id: &str, known: &[&str]) -> Vec<NearMiss> {
     names
         .iter()
         .filter_map(|name| {
-            let meant =
-                known.iter().find(|known| nearly(name, known) && !names.contains(*known))?;
+            let meant = known.iter().filter(|known| nearly(name, known) && !names.contains(*known));
+            let meant = meant.min_by_key(|known| slips(name, known))?;
             let reason = format!("there is a file {name:?}: did you mean {meant:?}?");
             Some(NearMiss { id: id.to_owned(), reason })
         })
@@ -152,6 +152,11 @@ pub fn nearly(name: &str, known: &str) -> bool {
     if TAKEN.contains(&name.as_str()) {
         return false;
     }
+    // `Profile` is nearer to `Procfile` than to `Pipfile`.
+    let slips = distance(&name, &known);
+    if TAKEN.iter().any(|other| distance(&name, other) < slips) {
+        return false;
+    }
     let ((a, kind), (b, known_kind)) = (split(&name), split(&known));
     if let (Some(kind), Some(known_kind)) = (kind, known_kind)
         && kind != known_kind
@@ -165,6 +170,11 @@ pub fn nearly(name: &str, known: &str) -> bool {
         true => distance(a, b) == 1 && (a.len() != b.len() || same_letters(a, b)),
         false => name.len() >= 6 && a.len().abs_diff(b.len()) <= 2 && distance(a, b) <= 2,
     }
+}
+
+/// How many slips make the one name of the other, letter case aside.
+fn slips(name: &str, known: &str) -> usize {
+    distance(&name.to_ascii_lowercase(), &known.to_ascii_lowercase())
 }
 
 /// The name, and its extension.
@@ -219,6 +229,7 @@ mod tests {
             ("procfile", "Procfile"),
             ("indx.html", "index.html"),
             ("Procfile.txt", "Procfile"),
+            ("Profile", "Procfile"),
             ("Dockerfle", "Dockerfile"),
             ("requirementstxt", "requirements.txt"),
             ("pmo.xml", "pom.xml"),
@@ -239,6 +250,7 @@ mod tests {
             ("Gemfile", "Pipfile"),
             ("Dockerfile", "Procfile"),
             ("Podfile", "Pipfile"),
+            ("Profile", "Pipfile"),
             ("Project.toml", "pyproject.toml"),
             ("_config.yaml", "_config.yml"),
             ("config.yml", "_config.yml"),

@@ -158,7 +158,7 @@ fn version(facts: &Facts) -> (Toolchain, Option<Evidence>) {
 
 impl Builder for Deno {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say(ctx, source);
+        settings::say_for_server(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         let start = start(&facts, chosen.id == "fresh");
         if start.is_none() && facts.declared.web.is_none() && facts.declared.workers.is_empty() {

@@ -10,8 +10,8 @@ use windlass_plugin_common::{command, compose, forced, settings, spelling};
 use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Artifact, BuildPlan, ImageOutput, Output, Process, ProcessKind};
 use windlass_sdk::{
-    Builder, Context, DetectReport, Detection, Detector, Evidence, NearMiss, PluginError, Source,
-    images, log,
+    Builder, Context, DetectReport, Detection, Detector, Evidence, Kind, NearMiss, PluginError,
+    Source, images, log,
 };
 
 mod ignore;
@@ -104,9 +104,24 @@ fn near_misses(source: &Source) -> Vec<NearMiss> {
         );
         found.push(NearMiss { id: ID.to_owned(), reason });
     }
-    let compose = compose::read(source);
-    found.extend(compose.map(|file| NearMiss { id: ID.to_owned(), reason: file.alone() }));
+    let said = |file: compose::Compose| if is_alone(source) { file.alone() } else { file.beside() };
+    found.extend(
+        compose::read(source).map(|file| NearMiss { id: ID.to_owned(), reason: said(file) }),
+    );
     found
+}
+
+/// Whether the folder has no file but compose files and what describes them.
+fn is_alone(source: &Source) -> bool {
+    let described = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        compose::FILES.contains(&name)
+            || name.starts_with('.')
+            || lower.ends_with(".md")
+            || lower.starts_with("license")
+    };
+    let listing = source.list(&[], 1, 200).map(|listing| listing.entries).unwrap_or_default();
+    listing.iter().all(|entry| entry.kind == Kind::Directory || described(&entry.path))
 }
 
 impl Builder for Docker {

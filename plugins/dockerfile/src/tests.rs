@@ -174,4 +174,8 @@ fn a_compose_file_is_listed_and_alone_it_says_what_to_do() {
     let alone = detect_in(&[images], "{}");
     assert!(alone.detections.is_empty());
     assert!(alone.near_misses[0].reason.contains("windlass deploy --image"), "{alone:?}");
+    assert!(alone.near_misses[0].reason.contains("it lists "), "{alone:?}");
+    let beside = detect_in(&[images, ("server.js", "")], "{}").near_misses.remove(0).reason;
+    assert!(beside.contains(" lists ") && beside.contains(", and is not carried out"), "{beside}");
+    assert!(!beside.contains("run it beside"), "the plan says it: {beside}");
 }

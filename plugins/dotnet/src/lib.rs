@@ -82,7 +82,10 @@ fn nothing(source: &Source) -> DetectReport {
 
 impl Builder for Dotnet {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say_with_target(ctx, source);
+        match chosen.id.as_str() {
+            "blazor-wasm" => settings::say_for_site_with_target(ctx, source),
+            _ => settings::say_with_target(ctx, source),
+        }
         let facts = Facts::gather(ctx, source)?;
         let asked = Some(chosen.id.as_str());
         let decision = framework::decide(&facts, asked).map_err(|why| match why {

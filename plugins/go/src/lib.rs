@@ -55,7 +55,7 @@ impl Detector for Go {
 impl Builder for Go {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
+        settings::say_for_server(ctx, source);
         if let Some(refusal) = refusal(ctx, &facts) {
             return Err(refusal);
         }

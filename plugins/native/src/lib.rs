@@ -66,7 +66,7 @@ impl Detector for Native {
 impl Builder for Native {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
+        settings::say_for_server(ctx, source);
         let (found, near_misses) = findings(&facts);
         let Some(found) = found.into_iter().find(|found| found.detection.id == chosen.id) else {
             let reasons: Vec<String> = near_misses.into_iter().map(|miss| miss.reason).collect();

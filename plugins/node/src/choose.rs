@@ -41,8 +41,8 @@ pub(crate) struct Notes {
 
 /// What was found.
 pub(crate) enum Found {
-    /// The application, with what leads the builder to it.
-    One(Box<(Facts, Decision, Notes)>),
+    /// The application, with what leads the builder to it, and the applications that only accompany it: their folders.
+    One(Box<(Facts, Decision, Notes)>, Vec<String>),
     /// Folders of applications.
     Several(Vec<String>),
     /// None, and why not.
@@ -59,33 +59,37 @@ pub(crate) fn application(
     asked: Option<&str>,
 ) -> Result<Found, PluginError> {
     if let Some(project) = chosen_project(ctx, &facts)? {
-        return Ok(Found::One(Box::new(project)));
+        return Ok(Found::One(Box::new(project), Vec::new()));
     }
     let own = framework::decide(&facts, asked);
     let is_root = facts.workspace.is_some() && !facts.place.whole;
     if is_root && !stands_alone(&facts, own.as_ref().ok()) {
         let named = start::delegate(&facts).or_else(|| nx::default_project(&facts));
         if let Some(one) = named.and_then(|dir| member(ctx, &facts, &dir, asked)) {
-            return Ok(Found::One(Box::new(one)));
+            return Ok(Found::One(Box::new(one), Vec::new()));
         }
         let mut members = members(ctx, &facts, asked);
+        let mut aside = Vec::new();
         if members.len() > 1 {
             let dirs: Vec<String> =
                 members.iter().map(|(_, _, notes)| notes.member.clone()).collect();
             let main: Vec<usize> = (0..dirs.len()).filter(|n| !is_aside(&dirs[*n])).collect();
             match main.as_slice() {
-                [only] => members = vec![members.swap_remove(*only)],
+                [only] => {
+                    members = vec![members.swap_remove(*only)];
+                    aside = dirs.into_iter().filter(|dir| is_aside(dir)).collect();
+                }
                 _ => return Ok(Found::Several(dirs)),
             }
         }
         if let Some(only) = members.pop() {
-            return Ok(Found::One(Box::new(only)));
+            return Ok(Found::One(Box::new(only), aside));
         }
     }
     Ok(match own {
         Ok(decision) => {
             let notes = Notes { cwd: facts.place.app(), ..Notes::default() };
-            Found::One(Box::new((facts, decision, notes)))
+            Found::One(Box::new((facts, decision, notes)), Vec::new())
         }
         Err(miss) => Found::Nothing(Box::new(facts), miss),
     })

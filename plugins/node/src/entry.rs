@@ -76,6 +76,92 @@ fn names(text: &str, package: &str) -> bool {
     })
 }
 
+/// Modules of Node.js itself.
+const BUILT_IN: [&str; 43] = [
+    "assert",
+    "async_hooks",
+    "buffer",
+    "bun",
+    "child_process",
+    "cluster",
+    "console",
+    "constants",
+    "crypto",
+    "dgram",
+    "diagnostics_channel",
+    "dns",
+    "domain",
+    "events",
+    "fs",
+    "http",
+    "http2",
+    "https",
+    "inspector",
+    "module",
+    "net",
+    "os",
+    "path",
+    "perf_hooks",
+    "process",
+    "punycode",
+    "querystring",
+    "readline",
+    "repl",
+    "sqlite",
+    "stream",
+    "string_decoder",
+    "sys",
+    "test",
+    "timers",
+    "tls",
+    "trace_events",
+    "tty",
+    "url",
+    "util",
+    "v8",
+    "vm",
+    "zlib",
+];
+
+/// The first package that a text imports and that does not come with Node.js.
+pub(crate) fn package(text: &str) -> Option<String> {
+    let comment = |line: &&str| ["//", "*", "/*"].iter().any(|sign| line.starts_with(sign));
+    let lines = text.lines().map(str::trim_start).filter(|line| !comment(line));
+    lines.flat_map(imported).find_map(|name| {
+        let mut parts = name.split('/');
+        let first = parts.next()?;
+        let name = match first.strip_prefix('@') {
+            Some(_) => format!("{first}/{}", parts.next()?),
+            None => first.to_owned(),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '/' | '-' | '_' | '.');
+        let named = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '@');
+        let own = BUILT_IN.contains(&first) || first == "worker_threads" || first == "wasi";
+        (named && name.chars().all(plain) && !own).then_some(name)
+    })
+}
+
+/// What a line requires or imports: `require('x')`, `import a from 'x'`, `import 'x'`.
+fn imported(line: &str) -> Vec<&str> {
+    let quoted = |rest: &'_ str| -> Option<(usize, usize)> {
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        Some((1, 1 + rest[1..].find(quote)?))
+    };
+    let mut found = Vec::new();
+    for sign in ["require(", "from ", "import "] {
+        let statement =
+            line.starts_with("import ") || line.starts_with("export ") || line.starts_with('}');
+        if sign != "require(" && !statement {
+            continue;
+        }
+        for (at, _) in line.match_indices(sign) {
+            let rest = &line[at + sign.len()..];
+            found.extend(quoted(rest).map(|(from, to)| &rest[from..to]));
+        }
+    }
+    found
+}
+
 /// Files that the relative imports of a text may mean.
 fn relative(file: &str, text: &str) -> Vec<String> {
     let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -96,7 +182,23 @@ fn relative(file: &str, text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{names, package};
+
+    #[test]
+    fn a_package_that_has_to_be_installed_is_found() {
+        for (text, needed) in [
+            ("const http = require('http')\nconst express = require('express')", Some("express")),
+            ("import { serve } from \"@hono/node-server/x\"", Some("@hono/node-server")),
+            ("import {\n  a,\n} from 'koa'", Some("koa")),
+            ("import 'dotenv/config'", Some("dotenv")),
+            ("import http from 'node:http'\nimport fs from 'fs/promises'\nimport './a.js'", None),
+            ("// const express = require('express')\nrequire('../x')", None),
+            ("import x from 'https://esm.sh/x'", None),
+            ("console.log('read from \"there\"')", None),
+        ] {
+            assert_eq!(package(text).as_deref(), needed, "{text}");
+        }
+    }
 
     #[test]
     fn a_package_is_named_in_quotes_and_whole() {

@@ -13,6 +13,7 @@ use windlass_plugin_common::{pins, settings, wanted};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, Evidence, PluginError, Source, Toolchain};
 
+use crate::answers;
 use crate::config::normal;
 use crate::start;
 
@@ -141,6 +142,14 @@ impl Facts {
         }
         for (_, line) in &mut declared.workers {
             *line = start::declared(self, line);
+        }
+        // The server that is cut down has nothing that another command could need.
+        if let Some((line, _, sign)) = &mut declared.web
+            && let Some(frame) = start::around_cut_down(self, line)
+            && !(frame.before.is_empty() && declared.workers.is_empty())
+        {
+            *line = frame.whole(answers::NEXT_START);
+            *sign = format!("{sign}, run as {line}");
         }
         self.declared = declared;
     }

@@ -118,9 +118,7 @@ fn own_start(facts: &Facts, row: &Framework) -> Option<Start> {
     let inside =
         row.id == "adonisjs" && own.line.ends_with("server.js") && !own.line.contains("build/");
     // The cut-down server is started with its static files beside it.
-    let cut = row.id == "nextjs"
-        && last.contains(".next/standalone/")
-        && config::next_output(facts).as_deref() == Some("standalone");
+    let cut = row.id == "nextjs" && start::around_cut_down(facts, last).is_some();
     (!usual && !inside && !cut).then_some(own)
 }
 
@@ -140,6 +138,9 @@ fn answered(
             None => detection.evidence("Procfile", "only workers"),
         };
         foreign_procfile(facts)?;
+        if matches!(answer, Answer::Standalone) && is_cut_down(facts) {
+            return Ok(decision(standalone(facts, detection), Shape::Standalone));
+        }
         return Ok(decision(detection, Shape::Server(None)));
     }
     if let (Some(output), false) =
@@ -170,17 +171,13 @@ fn answered(
             let detection = detection.evidence("package.json", built_by(facts, row));
             Ok(decision(detection, Shape::Tree(Tree { output, page })))
         }
-        Answer::Standalone if runs_more(facts) => {
+        Answer::Standalone if runs_more(facts) || !facts.declared.workers.is_empty() => {
             let start = Start::framed(facts, answers::NEXT_START);
             let mut detection = detection;
             detection.evidence.push(start.evidence.clone());
             Ok(decision(detection, Shape::Server(Some(start))))
         }
-        Answer::Standalone => {
-            let file = config::next_file(facts).unwrap_or_default();
-            let detection = detection.evidence(file, scripts::STANDALONE);
-            Ok(decision(detection, Shape::Standalone))
-        }
+        Answer::Standalone => Ok(decision(standalone(facts, detection), Shape::Standalone)),
         Answer::Server(line) if line.is_empty() => plain(facts, Some((row, package))),
         Answer::Server(line) => {
             let start = Start::framed(facts, &line);
@@ -196,6 +193,18 @@ fn answered(
             Ok(decision(detection.refuse(refusal), Shape::Server(None)))
         }
     }
+}
+
+/// Whether the server that Next.js cuts down is all that is declared to be run: [`Facts`] has put another line in the
+/// place of one that runs more.
+fn is_cut_down(facts: &Facts) -> bool {
+    let web = facts.declared.web.as_ref();
+    web.is_some_and(|(line, ..)| start::around_cut_down(facts, line).is_some())
+}
+
+fn standalone(facts: &Facts, detection: Detection) -> Detection {
+    let file = config::next_file(facts).unwrap_or_default();
+    detection.evidence(file, scripts::STANDALONE)
 }
 
 /// Whether the start script does more before the server than to migrate: a server that is cut down to what it
@@ -363,13 +372,20 @@ fn assets(file: &str, language: &str) -> NearMiss {
     NearMiss { id: "node".to_owned(), reason }
 }
 
-/// No package.json.
+/// No package.json. What a file needs is then not installed, unless a command of the settings does.
 fn bare(facts: &Facts) -> Result<Decision, NearMiss> {
     let miss = || NearMiss { id: "node".into(), reason: never::no_package(facts) };
     let other = never::others(facts).is_some() || facts.has("deno.json") || facts.has("deno.jsonc");
     let start = start::bare_entry(facts).filter(|_| !other).ok_or_else(miss)?;
     let mut detection = found("node", "Node.js", start.confidence);
     detection.evidence.push(start.evidence.clone());
+    let file = start.evidence.path.as_str();
+    let build = &facts.settings.build;
+    let installs = build.install.is_some() || build.command.is_some();
+    let package = entry::package(&facts.text(file).unwrap_or_default()).filter(|_| !installs);
+    if let Some(package) = package {
+        detection = detection.refuse(never::unlisted(facts, file, &package));
+    }
     Ok(Decision::new(detection, Shape::Server(Some(start)), None))
 }
 

@@ -30,6 +30,7 @@ use windlass_sdk::{
 
 use choose::{Found, Notes};
 use facts::{Facts, join};
+use framework::Shape;
 
 const FILES: [&str; 2] = ["package.json", "Procfile"];
 
@@ -48,9 +49,13 @@ impl Detector for Node {
             let found = found.evidence("package.json", broken.message.clone()).refuse(broken);
             return Ok(forced::apply(found.supersedes("static").into(), asked));
         }
-        let (facts, decision, notes) = match choose::application(ctx, facts, asked)? {
-            Found::One(one) => *one,
-            Found::Several(dirs) => return Ok(forced::apply(several(&dirs).into(), asked)),
+        let target = facts.settings.build.target.clone();
+        let ((facts, decision, notes), aside) = match choose::application(ctx, facts, asked)? {
+            Found::One(one, aside) => (*one, aside),
+            Found::Several(dirs) => {
+                let found = several(&dirs, target.as_deref());
+                return Ok(forced::apply(found.into(), asked));
+            }
             Found::Nothing(facts, miss) if asked == Some("node") && facts.package.is_some() => {
                 let found = Detection::new("node", "Node.js", "node").refuse(no_start(miss));
                 return Ok(forced::certain(found, "node").into());
@@ -72,20 +77,24 @@ impl Detector for Node {
             }
             Err(error) => found = found.refuse(error),
         }
-        let report = forced::apply(found.into(), asked);
+        let mut report = forced::apply(found.into(), asked);
+        report.near_misses.extend(aside.iter().map(|dir| left_aside(&facts, dir)));
         Ok(spelling::beside(report, source, "node", &FILES))
     }
 }
 
 impl Builder for Node {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say(ctx, source);
         let facts = Facts::gather(ctx)?;
         if let Some(broken) = facts.broken {
             return Err(broken);
         }
         let notes: Notes = chosen.notes().unwrap_or_default();
         let (facts, decision) = choose::again(ctx, facts, &notes, &chosen.id)?;
+        match decision.shape {
+            Shape::Tree(_) => settings::say(ctx, source),
+            Shape::Server(_) | Shape::Standalone => settings::say_for_server(ctx, source),
+        }
         if let Some(refusal) = decision.detection.refusal {
             return Err(refusal);
         }
@@ -102,14 +111,35 @@ fn no_start(miss: NearMiss) -> PluginError {
         .hint("add a \"start\" script to package.json, or set run.command in windlass.toml")
 }
 
-/// A monorepo with several applications, of which none is named.
-fn several(dirs: &[String]) -> Detection {
+/// An application of the workspace that is not taken, because its name says that it accompanies another.
+fn left_aside(facts: &Facts, dir: &str) -> NearMiss {
+    let folder = join(facts.root_folder(), dir);
+    let reason = format!(
+        "{folder} is an application too, and by its name one that accompanies another: to deploy that, set \
+         build.app_dir = {folder:?} in windlass.toml"
+    );
+    NearMiss { id: "node".to_owned(), reason }
+}
+
+/// A monorepo with several applications, of which none is named; `target` is `build.target`.
+fn several(dirs: &[String], target: Option<&str>) -> Detection {
     let list = dirs.join(", ");
+    let wanted = target.map(|target| target.trim_matches(['.', '/']));
+    let named = dirs.iter().find(|dir| {
+        wanted.is_some_and(|wanted| *dir == wanted || dir.rsplit('/').next() == Some(wanted))
+    });
+    let other = match target {
+        Some(_) => ", and not with build.target",
+        None => "",
+    };
     let refusal = PluginError::new(
         "node.several-applications",
         format!("this workspace holds several applications: {list}"),
     )
-    .hint(format!("choose one in windlass.toml: build.app_dir = {:?}", dirs[0]));
+    .hint(format!(
+        "choose one in windlass.toml{other}: build.app_dir = {:?}",
+        named.unwrap_or(&dirs[0])
+    ));
     Detection::new("node", "Node.js workspace", "node")
         .confidence(60)
         .supersedes("static")

@@ -142,6 +142,13 @@ pub(crate) fn bot(facts: &Facts, line: &str) -> Option<&'static str> {
     quiet.then_some(bot)
 }
 
+/// What to say of a web process that is declared, and is a bot that opens no port.
+pub(crate) fn quiet_web(facts: &Facts) -> Option<String> {
+    let (line, ..) = facts.declared.web.as_ref()?;
+    bot(facts, line)?;
+    facts.declared.no_port(entry_file(facts, line).as_ref().unwrap_or(line))
+}
+
 /// The file that a command runs, or the source that it is compiled from: `node .`, `node index`,
 /// `node dist/index.js`, `tsx src/index.ts`.
 pub(crate) fn entry_file(facts: &Facts, line: &str) -> Option<String> {

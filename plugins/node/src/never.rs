@@ -1,6 +1,7 @@
 //! What has a package.json and is no application for a server.
 
-use windlass_sdk::NearMiss;
+use windlass_plugin_common::spelling;
+use windlass_sdk::{NearMiss, PluginError};
 
 use crate::facts::Facts;
 use crate::start;
@@ -91,6 +92,21 @@ fn runs(facts: &Facts) -> bool {
     usual
         || facts.script("build").is_some()
             && facts.package.as_ref().is_some_and(|p| !p.is_library())
+}
+
+/// A file needs a package, and there is no package.json to install it by.
+pub(crate) fn unlisted(facts: &Facts, file: &str, package: &str) -> PluginError {
+    let message =
+        format!("{file} needs {package}, and no package.json says what is to be installed");
+    let misspelled = spelling::near_misses(&facts.source, "node", &["package.json"]);
+    let hint = match misspelled.first() {
+        Some(miss) => format!("rename it: {}", miss.reason),
+        None => format!(
+            "commit a package.json beside it (`npm init -y && npm install {package}` writes one), or set build.install \
+             in windlass.toml"
+        ),
+    };
+    PluginError::new("node.no-manifest", message).hint(hint)
 }
 
 /// What is said besides where nothing here can be started: it may lie in a folder. Begins with a semicolon.

@@ -7,7 +7,7 @@
 use windlass_plugin_common::layout::{
     self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on, pairs,
 };
-use windlass_plugin_common::{command, migrations, package_json::PackageJson, procfile};
+use windlass_plugin_common::{command, migrations, package_json::PackageJson, procfile, scripts};
 use windlass_sdk::config::Migrate;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
@@ -88,6 +88,9 @@ impl<'a> Planner<'a> {
         for warning in steps::warnings(self.facts, self.decision, &self.manager) {
             log::warn(warning);
         }
+        for warning in self.missing_scripts()? {
+            log::warn(warning);
+        }
         if answers::adapts_itself(self.facts) {
             log::warn(
                 "@sveltejs/adapter-auto fetches the adapter for Node.js in every build: install @sveltejs/adapter-node",
@@ -163,6 +166,9 @@ impl<'a> Planner<'a> {
                 "{file} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0"
             ));
         }
+        if port.is_none() {
+            listening::quiet_web(self.facts).iter().for_each(log::warn);
+        }
         if let Some((port, sign)) = port.as_ref().filter(|_| self.declared().port.is_none()) {
             log::info(format!("the port is {port}: {} {}", sign.path, sign.detail));
         }
@@ -181,8 +187,8 @@ impl<'a> Planner<'a> {
     fn standalone(&self, plan: &mut BuildPlan) -> Result<(), PluginError> {
         let deps = self.dependencies(plan, false, &self.native.build);
         let build = self.build(plan, &deps);
-        let folder = join(&self.facts.place.app(), ".next/standalone");
-        let server = join(".next/standalone", self.facts.place.inner());
+        let folder = join(&self.facts.place.app(), start::CUT_DOWN);
+        let server = join(start::CUT_DOWN, self.facts.place.inner());
         let collect = Run::shell(format!(
             "mkdir -p {server}/.next && cp -r .next/static {server}/.next/ && \
              {{ test ! -d public || cp -r public {server}/; }}"
@@ -196,9 +202,13 @@ impl<'a> Planner<'a> {
         if self.migrates() || self.migrates_with_development()? {
             plan.outputs.push(self.image(OUTPUT_MIGRATE, &build, &self.facts.place.app()));
         }
-        // With the variables that the start script sets.
-        let server = start::frame(self.facts).unwrap_or_default().around("node server.js");
-        plan.processes = self.declared().processes(Some(command::argv(&server)), None);
+        // With the variables that the line sets that is declared, or the start script.
+        let mut declared = self.declared().clone();
+        let own = declared.web.take();
+        let frame = own.and_then(|(line, ..)| start::around_cut_down(self.facts, &line));
+        let frame = frame.or_else(|| start::frame(self.facts)).unwrap_or_default();
+        let server = frame.around("node server.js");
+        plan.processes = declared.processes(Some(command::argv(&server)), None);
         Ok(())
     }
 
@@ -331,6 +341,36 @@ impl<'a> Planner<'a> {
     fn line(&self, start: Option<&Start>) -> String {
         let declared = self.declared().web.as_ref().map(|(line, ..)| line.as_str());
         declared.or(start.map(|start| start.line.as_str())).unwrap_or_default().to_owned()
+    }
+
+    /// The scripts that the settings, a Procfile or another platform's file call, and package.json does not have.
+    fn missing_scripts(&self) -> Result<Vec<String>, PluginError> {
+        let Some(package) = self.package() else {
+            return Ok(Vec::new());
+        };
+        let build = &self.facts.settings.build;
+        let entries = procfile::read(&self.facts.source)?;
+        let release = entries.iter().find(|entry| entry.name == "release");
+        let migrate = match &self.facts.settings.migrate {
+            Migrate::Command(line) => Some(line),
+            _ => release.map(|entry| &entry.command),
+        };
+        let web = self.declared().web.as_ref().map(|(line, ..)| line);
+        let workers = self.declared().workers.iter().map(|(_, line)| line);
+        let lines = build.install.iter().chain(&build.command).chain(migrate).chain(web);
+        let mut missing: Vec<&str> = lines
+            .chain(workers)
+            .filter_map(|line| scripts::missing(package, line))
+            .filter(|name| *name != "start" || !self.facts.has("server.js"))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let warning = |name: &&str| {
+            format!(
+                "package.json has no script {name:?}, which is to be run: add it, or correct the command that calls it"
+            )
+        };
+        Ok(missing.iter().map(warning).collect())
     }
 
     /// Whether a process that is run needs a development dependency.

@@ -8,6 +8,7 @@ pub(crate) use windlass_plugin_common::scripts::{first_program, is_for_developme
 use windlass_plugin_common::workspace::Workspace;
 use windlass_sdk::Evidence;
 
+use crate::config::{self, normal};
 use crate::facts::{Facts, join};
 
 /// A way to start.
@@ -48,7 +49,7 @@ impl Start {
             return Self::usual(usual, scripts::LEFT_OUT);
         };
         let server = frame.around(usual);
-        let line = [&frame.before[..], std::slice::from_ref(&server)].concat().join(" && ");
+        let line = frame.whole(usual);
         let argv = match frame.before.as_slice() {
             [] => command::argv(&server),
             before => {
@@ -75,6 +76,27 @@ const LISTENING: [&str; 9] =
     ["PORT", "HOST", "HOSTNAME", "-p", "--port", "-H", "--hostname", "--host", "-l"];
 
 impl Frame {
+    /// The commands before, and [the usual line](Self::around).
+    pub(crate) fn whole(&self, usual: &str) -> String {
+        let before = self.before.iter().cloned();
+        before.chain([self.around(usual)]).collect::<Vec<_>>().join(" && ")
+    }
+
+    /// A server's command, and its variables, with these commands before it.
+    fn new(before: Vec<String>, server: &str) -> Self {
+        let mut frame = Self { before, ..Self::default() };
+        let wrapper = |word: &&str| matches!(*word, "npx" | "cross-env" | "env" | "exec");
+        for word in server.split_whitespace().filter(|word| !wrapper(word)) {
+            let variable = word.split_once('=').map(|(name, _)| name);
+            match variable.filter(|_| frame.command.is_empty()) {
+                Some(name) if LISTENING.contains(&name) => {}
+                Some(_) => frame.variables.push(word.to_owned()),
+                None => frame.command.push(word.to_owned()),
+            }
+        }
+        frame
+    }
+
     /// The usual line with the variables, and with the arguments if it is the same command.
     pub(crate) fn around(&self, usual: &str) -> String {
         let words: Vec<&str> = usual.split_whitespace().collect();
@@ -113,19 +135,35 @@ pub(crate) fn frame(facts: &Facts) -> Option<Frame> {
     let commands = hook.into_iter().chain(before);
     let kept = commands.filter(|command| !scripts::prepares(package, command));
     // The commands of AdonisJS are compiled into the folder that its script is meant for.
-    let kept = kept.filter(|command| *command != "cd build");
+    let kept = kept.filter(|command| *command != "cd build" && !enters_cut_down(command));
     let kept = kept.map(|command| command.replace("node ace ", "node build/ace "));
-    let mut frame = Frame { before: kept.collect(), ..Frame::default() };
-    let wrapper = |word: &&str| matches!(*word, "npx" | "cross-env" | "env" | "exec");
-    for word in last.split_whitespace().filter(|word| !wrapper(word)) {
-        let variable = word.split_once('=').map(|(name, _)| name);
-        match variable.filter(|_| frame.command.is_empty()) {
-            Some(name) if LISTENING.contains(&name) => {}
-            Some(_) => frame.variables.push(word.to_owned()),
-            None => frame.command.push(word.to_owned()),
-        }
+    Some(Frame::new(kept.collect(), last))
+}
+
+/// The folder of the server that Next.js cuts down to what it needs.
+pub(crate) const CUT_DOWN: &str = ".next/standalone";
+
+fn enters_cut_down(command: &str) -> bool {
+    command.strip_prefix("cd ").is_some_and(|folder| normal(folder).starts_with(CUT_DOWN))
+}
+
+/// What a line has around the server that Next.js cuts down; `None` for a line that starts anything else, and for an
+/// application that has no such server.
+pub(crate) fn around_cut_down(facts: &Facts, line: &str) -> Option<Frame> {
+    if !facts.uses("next") || config::next_output(facts).as_deref() != Some("standalone") {
+        return None;
     }
-    Some(frame)
+    let (before, last) = apart(line)?;
+    let before = before.into_iter().filter(|command| !enters_cut_down(command));
+    let frame = Frame::new(before.map(str::to_owned).collect(), last);
+    let (program, words) = frame.command.split_first()?;
+    let file = normal(words.iter().find(|word| !word.starts_with('-'))?);
+    let file = file.strip_prefix("app/").unwrap_or(&file);
+    // A file of this name in the source is a server of the application's own.
+    let own = || ["server.js", "server.ts", "server.mjs"].iter().any(|file| facts.has(file));
+    let inside = file.starts_with(CUT_DOWN) && file.ends_with("server.js");
+    let cut = inside || matches!(file, "server.js" | "server") && !own();
+    (program == "node" && cut).then_some(frame)
 }
 
 /// The commands of a line before its last, and that; `None` where one of them is only a part of another.

@@ -79,7 +79,7 @@ impl Detector for Python {
 
 impl Builder for Python {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
-        settings::say(ctx, source);
+        settings::say_for_server(ctx, source);
         let facts = Facts::gather(ctx, source)?;
         if let Some(broken) = facts.broken {
             return Err(broken);

@@ -62,9 +62,12 @@ impl Detector for Ruby {
 impl Builder for Ruby {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
         let (decision, near_misses) = framework::decide(&facts, Some(chosen.id.as_str()));
         let decision = decision.ok_or_else(|| no_start(&near_misses))?;
+        match decision.kind {
+            framework::Kind::Site(..) => settings::say(ctx, source),
+            _ => settings::say_for_server(ctx, source),
+        }
         let version = version::choose(&facts)?;
         if let Some(warning) = version.warning {
             log::warn(warning);

@@ -87,7 +87,10 @@ fn found(facts: &Facts, asked: Option<&str>) -> Option<Detection> {
 impl Builder for Rust {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
+        match chosen.id.as_str() {
+            "trunk" => settings::say(ctx, source),
+            _ => settings::say_for_server(ctx, source),
+        }
         if let Some(refusal) = facts.broken.clone().or_else(|| plan::refusal(&facts)) {
             return Err(refusal);
         }

@@ -45,7 +45,10 @@ impl Detector for Scripts {
 impl Builder for Scripts {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
+        match chosen.id.as_str() {
+            "haunt" => settings::say(ctx, source),
+            _ => settings::say_for_server(ctx, source),
+        }
         let (found, near_misses) = findings(&facts);
         let Some(program) = found.into_iter().find(|one| one.detection.id == chosen.id) else {
             let reasons: Vec<String> = near_misses.into_iter().map(|miss| miss.reason).collect();

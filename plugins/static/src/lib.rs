@@ -15,10 +15,11 @@ mod plan;
 mod releases;
 mod server;
 
-use windlass_plugin_common::{forced, settings, spelling};
+use windlass_plugin_common::others::Field;
+use windlass_plugin_common::{forced, procfile, settings, spelling};
 use windlass_sdk::plan::BuildPlan;
 use windlass_sdk::{
-    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source,
+    Builder, Context, DetectReport, Detection, Detector, NearMiss, PluginError, Source, log,
 };
 
 use facts::Facts;
@@ -72,6 +73,7 @@ impl Detector for Static {
         let (decision, mut near_misses) = Decision::of(&facts, framework);
         let Some(decision) = decision else {
             near_misses.extend(nothing(source, framework == Some(ID)));
+            near_misses.extend(unknown_build(&facts));
             return Ok(DetectReport { detections: Vec::new(), near_misses });
         };
         let report = DetectReport { detections: vec![decision.detection()], near_misses };
@@ -83,6 +85,7 @@ impl Builder for Static {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
         settings::say(ctx, source);
+        unrun(source).iter().for_each(log::warn);
         match Decision::of(&facts, Some(&chosen.id)).0 {
             Some(Decision::Generated(site)) => plan::generated(&facts, &site, &ctx.platform),
             Some(Decision::Plain(found)) => match found.detection.refusal {
@@ -92,6 +95,43 @@ impl Builder for Static {
             None => Err(no_index()),
         }
     }
+}
+
+/// What to say of a Procfile: a static site runs nothing.
+fn unrun(source: &Source) -> Option<String> {
+    let entries = procfile::read(source).unwrap_or_default();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}: ignored: {} (a static site runs nothing; to run a program, name its language in build.framework)",
+            procfile::FILE,
+            names.join(", ")
+        )
+    })
+}
+
+/// A folder that another platform's file builds and serves, where nothing else is known.
+fn unknown_build(facts: &Facts<'_>) -> Option<NearMiss> {
+    if facts.other_project(&[]).is_some() {
+        return None;
+    }
+    let said = |field: &Field| facts.others.get(field);
+    let folder =
+        said(&Field::Output).map(|(taken, file)| (file, format!("into {:?}", taken.value)));
+    let build = said(&Field::Build).map(|(taken, file)| (file, format!("with `{}`", taken.value)));
+    let (file, what) = match (build, folder) {
+        (Some((file, with)), Some((other, into))) if file == other => {
+            (file, format!("{with} {into}"))
+        }
+        (Some((file, with)), _) => (file, with),
+        (None, Some((file, into))) => (file, into),
+        (None, None) => return None,
+    };
+    let reason = format!(
+        "{file} builds a site {what}, and no file here names a tool that the plugins know: write a Dockerfile that builds \
+         and serves it, or deploy the finished folder"
+    );
+    Some(NearMiss { id: ID.to_owned(), reason })
 }
 
 fn nothing(source: &Source, asked: bool) -> Vec<NearMiss> {

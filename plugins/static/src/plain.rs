@@ -226,8 +226,12 @@ fn staticfile(plain: &mut Plain, text: &str) {
 /// Why the `index.html` is not a site that is served as it is.
 fn not_this(facts: &Facts<'_>, root: &str) -> Option<String> {
     let set = "to serve the files as they are, set build.framework = \"static\" in windlass.toml";
+    let there_is = match facts.has(&inside(root, "index.html")) {
+        true => "there is an index.html".to_owned(),
+        false => format!("{} names the folder {root:?}", facts.output_file.unwrap_or(STATICFILE)),
+    };
     if let Some((file, what)) = facts.other_project(&["package.json"]) {
-        return Some(format!("there is an index.html, but {file} says that this is {what}; {set}"));
+        return Some(format!("{there_is}, but {file} says that this is {what}; {set}"));
     }
     // A broken package.json is the Node plugin's to report.
     let package = PackageJson::read(facts.source).ok().flatten();
@@ -235,14 +239,10 @@ fn not_this(facts: &Facts<'_>, root: &str) -> Option<String> {
         ["build", "start"].into_iter().find(|name| package.script(name).is_some())
     });
     if let Some(script) = script {
-        return Some(format!(
-            "there is an index.html, but package.json has a {script:?} script; {set}"
-        ));
+        return Some(format!("{there_is}, but package.json has a {script:?} script; {set}"));
     }
     if facts.text("manifest.json").contains("\"manifest_version\"") {
-        return Some(format!(
-            "there is an index.html, but manifest.json is a browser extension's; {set}"
-        ));
+        return Some(format!("{there_is}, but manifest.json is a browser extension's; {set}"));
     }
     let page = facts.text(&inside(root, "index.html"));
     if let Some(file) = source_module(&page) {

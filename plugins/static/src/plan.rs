@@ -99,6 +99,7 @@ pub(crate) fn generated(
     plan.outputs.push(layout::site(&build, root.trim_end_matches('/').to_owned(), spa, not_found));
     plan.steps.extend([tool, build]);
     plan.toolchains.push(toolchain);
+    plan.toolchains.extend(program(site, platform));
     Ok(plan)
 }
 
@@ -129,6 +130,17 @@ fn tool(
         Tool::Bundle => bundle(facts, step),
     };
     Ok((toolchain, step))
+}
+
+/// The program that is fetched, or taken from Debian, with the version that is taken of it.
+fn program(site: &Generator, platform: &str) -> Option<Toolchain> {
+    let (program, version) = match &site.tool {
+        Tool::Hugo { version, .. } => (Program::Hugo, version),
+        Tool::Release { program, version } => (*program, version),
+        Tool::Debian(_) | Tool::Pip { .. } | Tool::Bundle => return None,
+    };
+    let exact = version.as_deref().and_then(exact);
+    Some(Toolchain::new(program.id(), exact.unwrap_or_else(|| program.usual(platform))))
 }
 
 fn toolchain(facts: &Facts<'_>, site: &Generator) -> Toolchain {

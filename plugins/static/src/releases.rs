@@ -191,7 +191,7 @@ impl Program {
     }
 
     /// The name of the program and of its setting.
-    fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Hugo => "hugo",
             Self::Zola => "zola",

@@ -386,3 +386,59 @@ fn a_pinned_hugo_is_checked_with_the_list_of_its_release() {
     let taken = fetched(&packaged, "linux/s390x").unwrap();
     assert!(taken[0].contains("apt-get install"), "{taken:?}");
 }
+
+#[test]
+fn the_program_that_generates_is_among_the_toolchains() {
+    let toolchains = |files: &[(&str, &str)], settings: &str| {
+        let plan = App::<Static>::new(files).settings(settings).plan();
+        let named = plan.toolchains.iter().map(|one| format!("{} {}", one.name, one.requirement));
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let hugo = [("hugo.toml", ""), CONTENT];
+    let pinned = r#"{"build":{"toolchain":{"hugo":"0.120.0"}}}"#;
+    assert_eq!(toolchains(&hugo, pinned), "debian , hugo 0.120.0");
+    assert_eq!(toolchains(&hugo, "{}"), "debian , hugo 0.111.3");
+    let zola = [("config.toml", "base_url = 'x'"), CONTENT];
+    let pinned = r#"{"build":{"toolchain":{"zola":"0.20.0"}}}"#;
+    assert_eq!(toolchains(&zola, pinned), "debian , zola 0.20.0");
+    let jekyll = [("_config.yml", "title: x"), ("index.md", ""), ("_posts/x.md", "")];
+    assert!(!toolchains(&jekyll, "{}").contains("hugo"));
+}
+
+#[test]
+fn a_folder_that_is_named_is_not_called_an_index_that_is_not_there() {
+    let reason = |files: &[&str]| {
+        let report = detect(files, r#"{"build":{"output":"frontend/dist"}}"#);
+        report.near_misses.into_iter().map(|miss| miss.reason).collect::<Vec<_>>().join("\n")
+    };
+    let named = reason(&["requirements.txt"]);
+    assert!(named.starts_with("windlass.toml names the folder \"frontend/dist\", but"), "{named}");
+    let there = reason(&["requirements.txt", "frontend/dist/index.html"]);
+    assert!(there.starts_with("there is an index.html, but requirements.txt"), "{there}");
+}
+
+#[test]
+fn a_procfile_beside_a_page_is_said_to_be_ignored() {
+    let files = [("index.html", ""), ("Procfile", "web: ./serve\nworker: ./work\n")];
+    let warnings = App::<Static>::new(&files).warnings();
+    assert!(
+        warnings[0].starts_with("Procfile: ignored: web, worker (a static site"),
+        "{warnings:?}"
+    );
+    assert!(App::<Static>::new(&files[..1]).warnings().is_empty());
+}
+
+#[test]
+fn a_build_of_another_platform_that_no_plugin_knows_is_a_near_miss() {
+    let reasons = |files: &[(&str, &str)]| {
+        let report = Harness::new(folder(files).path()).detect::<Static>().unwrap();
+        report.near_misses.into_iter().map(|miss| miss.reason).collect::<Vec<_>>().join("\n")
+    };
+    let netlify = ("netlify.toml", "[build]\ncommand = 'make'\npublish = 'dist'\n");
+    let said = reasons(&[netlify]);
+    assert!(said.starts_with("netlify.toml builds a site with `make` into \"dist\""), "{said}");
+    let render = "services:\n- {type: web, runtime: static, name: x, staticPublishPath: ./build}\n";
+    let said = reasons(&[("render.yaml", render)]);
+    assert!(said.starts_with("render.yaml builds a site into \"build\", and"), "{said}");
+    assert_eq!(reasons(&[netlify, ("go.mod", "module x")]), "");
+}

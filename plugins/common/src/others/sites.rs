@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Field, File, at, list, table, text};
+use super::{Field, File, RULES, at, list, table, text, with_advice};
 
 /// `netlify.toml`
 pub(super) fn netlify(file: &mut File, keys: &Value) {
@@ -27,7 +27,7 @@ pub(super) fn netlify(file: &mut File, keys: &Value) {
     }
     let others = rules.iter().filter(|rule| !whole(rule) && !is_error_page(rule)).count();
     if others > 0 {
-        file.ignored.push(format!("redirects ({others} of {})", rules.len()));
+        file.ignored.push(format!("redirects ({others} of {}: {RULES})", rules.len()));
     }
     let known =
         ["build.base", "build.command", "build.publish", "build.environment", "redirects", "dev"];
@@ -55,7 +55,7 @@ pub(super) fn vercel(file: &mut File, keys: &Value) {
         let plain = |rule: &&Value| !whole(rule, from, to) && text(rule, "handle").is_none();
         let others = rules.iter().filter(plain).count();
         if others > 0 {
-            file.ignored.push(format!("{key} ({others} of {})", rules.len()));
+            file.ignored.push(format!("{key} ({others} of {}: {RULES})", rules.len()));
         }
     }
     let known = [
@@ -114,11 +114,11 @@ pub(super) fn firebase(file: &mut File, keys: &Value) {
     }
     let others = rewrites.iter().filter(|rule| !whole(rule)).count();
     if others > 0 {
-        file.ignored.push(format!("hosting.rewrites ({others} of {})", rewrites.len()));
+        file.ignored.push(format!("hosting.rewrites ({others} of {}: {RULES})", rewrites.len()));
     }
     let known = ["public", "rewrites", "ignore", "cleanUrls", "trailingSlash", "site", "target"];
-    let rest = hosting.keys().filter(|key| !known.contains(&key.as_str()));
-    file.ignored.extend(rest.map(|key| format!("hosting.{key}")));
+    let rest = hosting.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+    file.ignored.extend(rest.map(|(key, value)| with_advice(&format!("hosting.{key}"), value)));
     file.list_rest(keys, &["hosting", "$schema", "emulators"]);
 }
 
@@ -137,7 +137,7 @@ pub(super) fn redirects(file: &mut File, text: &str) {
         }
     }
     if others > 0 {
-        file.ignored.push(format!("{others} rules"));
+        file.ignored.push(format!("{others} rules ({RULES})"));
     }
 }
 

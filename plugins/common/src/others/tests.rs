@@ -278,7 +278,7 @@ fn netlify_vercel_and_redirects() {
         &[
             "$DEPLOY_PRIME_URL",
             "build.environment: NODE_OPTIONS",
-            "redirects (1 of 2)",
+            "redirects (1 of 2: of such rules only the fallback of every path to index.html is taken)",
             "context",
             "headers",
         ],
@@ -297,13 +297,17 @@ fn netlify_vercel_and_redirects() {
         r#"{"version":2,"builds":[{"src":"index.js","use":"@vercel/node"}],"outputDirectory":".next",
             "routes":[{"handle":"filesystem"},{"src":"/(.*)","dest":"index.js"}]}"#,
         &[],
-        &["outputDirectory (it holds", "routes (1 of 2)", "builds"],
+        &[
+            "outputDirectory (it holds",
+            "routes (1 of 2: of such rules only the fallback of every path to index.html is taken)",
+            "builds",
+        ],
     );
     check(
         "_redirects",
         "# spa\n/*  /index.html  200\n/a /b 301\n",
         &["SinglePage=true"],
-        &["1 rules"],
+        &["1 rules (of such rules only the fallback of every path to index.html is taken)"],
     );
 }
 

@@ -212,3 +212,19 @@ fn folders_with_applications_are_named_where_the_root_has_no_start() {
         assert!(reason.contains("(client, server), set build.app_dir"), "{reason}");
     }
 }
+
+#[test]
+fn a_file_that_needs_a_package_is_refused_without_a_manifest() {
+    let server = ("index.js", "const express = require('express')\nexpress().listen(3000)");
+    let refusal = app(&[server, ("pacakge.json", "{}")]).refusal();
+    assert_eq!(refusal.code, "node.no-manifest");
+    assert!(refusal.message.starts_with("index.js needs express"), "{}", refusal.message);
+    let hint = refusal.hint.unwrap();
+    assert!(hint.starts_with("rename it: ") && hint.contains("\"package.json\""), "{hint}");
+    let hint = app(&[server]).refusal().hint.unwrap();
+    assert!(hint.contains("npm install express"), "{hint}");
+    let installed = app(&[server]).settings(r#"{"build":{"install":"npm install express"}}"#);
+    assert_eq!(installed.web().join(" "), "node index.js");
+    let own = ("index.js", "require('http').createServer(f).listen(3000)");
+    assert_eq!(app(&[own]).web().join(" "), "node index.js");
+}

@@ -49,6 +49,22 @@ fn several_applications_are_named_and_none_is_guessed() {
 }
 
 #[test]
+fn an_application_that_accompanies_another_is_named() {
+    let report = app(&files()).detect();
+    let said: Vec<_> = report.near_misses.iter().map(|miss| miss.reason.as_str()).collect();
+    let aside = said.iter().find(|reason| reason.starts_with("apps/docs is an application too"));
+    assert!(aside.unwrap().contains("build.app_dir = \"apps/docs\""), "{said:?}");
+}
+
+#[test]
+fn a_target_is_said_to_be_the_wrong_key_for_one_of_several() {
+    let mut all = files();
+    all.push(("apps/web/package.json", r#"{"name":"web","dependencies":{"next":"15"}}"#));
+    let hint = app(&all).settings(r#"{"build":{"target":"apps/web"}}"#).refusal().hint.unwrap();
+    assert!(hint.contains("not with build.target: build.app_dir = \"apps/web\""), "{hint}");
+}
+
+#[test]
 fn a_start_script_may_hand_over_to_a_member() {
     for start in [
         "cd apps/web && npm start",

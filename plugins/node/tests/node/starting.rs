@@ -100,6 +100,109 @@ fn a_server_that_next_cuts_down_keeps_the_variables_of_its_script() {
     assert_eq!(started("node warm.js && next start"), more, "it may need what is cut off");
 }
 
+/// Next.js with its cut-down server, as it is declared in the settings or a Procfile.
+fn cut_down(settings: &str, files: &[(&'static str, &'static str)]) -> App {
+    let config = ("next.config.js", "module.exports = { output: 'standalone' }");
+    let scripts = r#""build":"next build","start":"next start""#;
+    with("next", "", scripts, &[&[config], files].concat()).settings(settings)
+}
+
+#[test]
+fn the_server_that_next_cuts_down_may_be_declared() {
+    let declared = |line: &str| {
+        let app = cut_down(&format!(r#"{{"run":{{"command":"{line}"}}}}"#), &[]);
+        let cut = outline(&app.plan()).contains("in /app/.next/standalone");
+        (web(&app), cut)
+    };
+    for line in [
+        "node server.js",
+        "node .next/standalone/server.js",
+        "node ./.next/standalone/server.js",
+        "cd .next/standalone && node server.js",
+        "PORT=3000 HOSTNAME=0.0.0.0 node server.js",
+    ] {
+        assert_eq!(declared(line), ("node server.js".to_owned(), true), "{line}");
+    }
+    let set = "/bin/sh -c exec env TZ=UTC node server.js".to_owned();
+    assert_eq!(declared("TZ=UTC node server.js"), (set, true));
+    let next = "exec next start -H 0.0.0.0 -p \"$PORT\"";
+    let more = (format!("/bin/sh -c node warm.js && {next}"), false);
+    assert_eq!(declared("node warm.js && node server.js"), more);
+    assert_eq!(declared("next start"), ("next start".to_owned(), false));
+    let app = cut_down("{}", &[("Procfile", "web: node server.js\n")]);
+    assert!(outline(&app.plan()).contains("step collect"), "{}", outline(&app.plan()));
+    let own = cut_down("{}", &[("Procfile", "web: node server.js\n"), ("server.js", "")]);
+    assert_eq!(web(&own), "node server.js");
+    assert!(!outline(&own.plan()).contains(".next/standalone"), "it is the application's own");
+}
+
+#[test]
+fn the_init_line_of_a_server_that_next_cuts_down_changes_nothing() {
+    let plain = cut_down("{}", &[]);
+    let line = web(&plain);
+    let declared = cut_down(&format!(r#"{{"run":{{"command":"{line}"}}}}"#), &[]);
+    assert_eq!(outline(&declared.plan()), outline(&plain.plan()));
+}
+
+#[test]
+fn a_worker_beside_a_server_that_next_cuts_down_gets_all_of_the_application() {
+    let next = "/bin/sh -c exec next start -H 0.0.0.0 -p \"$PORT\"";
+    let jobs = r#""processes":{"jobs":{"command":"node jobs.js"}}"#;
+    for settings in [
+        format!(r#"{{"run":{{{jobs}}}}}"#),
+        format!(r#"{{"run":{{"command":"node server.js",{jobs}}}}}"#),
+        format!(r#"{{"run":{{"command":"node .next/standalone/server.js",{jobs}}}}}"#),
+    ] {
+        let app = cut_down(&settings, &[("jobs.js", "")]);
+        let plan = app.plan();
+        let lines: Vec<_> = plan.processes.iter().map(|one| one.argv.join(" ")).collect();
+        assert_eq!(lines, [next, "node jobs.js"], "{settings}");
+        assert!(!outline(&plan).contains("standalone"), "{}", outline(&plan));
+    }
+}
+
+#[test]
+fn a_bot_that_is_declared_as_the_web_process_is_said_to_open_no_port() {
+    let poll = ("bot.js", "const bot = require('x'); bot.login(process.env.TOKEN)");
+    let said = |settings: &str, files: &[(&'static str, &'static str)]| {
+        let app = with("discord.js", "", "", files).settings(settings);
+        app.warnings().into_iter().find(|line| line.contains("no port"))
+    };
+    let command = r#"{"run":{"command":"node bot.js"}}"#;
+    let set = said(command, &[poll]).unwrap();
+    assert!(
+        set.starts_with("bot.js seems to open no port, and run.command in windlass.toml"),
+        "{set}"
+    );
+    let procfile = said("{}", &[poll, ("Procfile", "web: node bot.js\n")]).unwrap();
+    assert!(procfile.contains("web in Procfile"), "{procfile}");
+    assert_eq!(said("{}", &[poll, ("Procfile", "worker: node bot.js\n")]), None);
+    let serves = ("bot.js", "require('http').createServer(f).listen(process.env.PORT)");
+    assert_eq!(said(command, &[serves]), None);
+}
+
+#[test]
+fn scripts_that_are_called_and_not_there_are_warned_of() {
+    let settings = r#"{"build":{"command":"npm run build"},"migrate":{"command":"npm run db:migrate"},
+                       "run":{"command":"npm run serve"}}"#;
+    let app = with("express", "", r#""serve":"node app.js""#, &[("app.js", "")]);
+    let said: Vec<_> = app
+        .settings(settings)
+        .warnings()
+        .into_iter()
+        .filter(|line| line.starts_with("package.json has no script"))
+        .collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("\"build\"") && said[1].contains("\"db:migrate\""), "{said:?}");
+}
+
+#[test]
+fn what_is_sent_to_the_background_is_run_in_front() {
+    assert_eq!(web(&with("express", "", r#""start":"node index.js &""#, &[])), "node index.js");
+    let declared = with("express", "", "", &[("Procfile", "web: node index.js &\n")]);
+    assert_eq!(web(&declared), "node index.js");
+}
+
 #[test]
 fn what_reads_a_typescript_configuration_at_its_start_keeps_the_compiler() {
     let scripts = r#""build":"next build","start":"next start""#;
