@@ -3,11 +3,16 @@
 //! An answer's name is the digest of all that it may depend on: component, interface version, source
 //! tree, function and arguments. What depends on more (a looked-up image, a refusal that asks for
 //! another try) is never kept, and neither is a fault.
+//!
+//! Files are written by a thread beside the calls: making one takes a file system as long as a detector takes to
+//! look at a small repository, and much longer while files are removed. What waits to be written is read from memory.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,6 +28,8 @@ const ANSWERS_MAX: usize = 4_096;
 const PRUNE_EVERY: usize = 256;
 /// An answer larger than this is not kept.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Answers that wait to be written. Most are a few hundred bytes long.
+const WAITING_MAX: usize = 256;
 
 /// What an answer may depend on.
 #[derive(Serialize)]
@@ -48,24 +55,42 @@ pub(crate) struct Answer<T> {
     pub(crate) memory_peak_bytes: u64,
 }
 
-/// The folder of answers.
+/// The folder of answers. Dropping it writes what waits.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    folder: PathBuf,
-    written: AtomicUsize,
+    folder: Arc<Folder>,
+    /// `None` while it is dropped.
+    to_write: Option<mpsc::SyncSender<Digest>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// What is not written yet.
+    waiting: Mutex<HashMap<Digest, Arc<[u8]>>>,
 }
 
 impl Answers {
-    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        let answers = Self { folder, written: AtomicUsize::new(0) };
-        answers.prune()?;
-        Ok(answers)
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&path)?;
+        let folder = Arc::new(Folder { path, waiting: Mutex::default() });
+        folder.prune()?;
+        let (to_write, written) = mpsc::sync_channel(WAITING_MAX);
+        let writer = std::thread::Builder::new().name("answers".to_owned()).spawn({
+            let folder = Arc::clone(&folder);
+            move || folder.write_all(&written)
+        })?;
+        Ok(Self { folder, to_write: Some(to_write), writer: Some(writer) })
     }
 
     /// A kept answer. One that does not read is forgotten: the call is made again.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &Digest) -> Option<Answer<T>> {
-        let path = self.path(key);
+        let waiting = self.folder.waiting().get(key).cloned();
+        if let Some(bytes) = waiting {
+            return serde_json::from_slice(&bytes).ok();
+        }
+        let path = self.folder.file(key);
         let bytes = fs::read(&path).ok()?;
         match serde_json::from_slice(&bytes) {
             Ok(answer) => Some(answer),
@@ -77,28 +102,55 @@ impl Answers {
         }
     }
 
-    /// Keeps an answer. That it cannot be kept is no failure of the call.
+    /// Keeps an answer. That it cannot be kept is no failure of the call, and while the disk is too slow for
+    /// the calls none is.
     pub(crate) fn put<T: Serialize>(&self, key: &Digest, answer: &Answer<T>) {
-        if let Err(error) = self.try_put(key, answer) {
-            tracing::warn!(%error, "an answer of a plugin could not be kept");
+        let bytes = match serde_json::to_vec(answer) {
+            Ok(bytes) if bytes.len() <= ANSWER_BYTES_MAX => bytes,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "an answer of a plugin could not be kept"),
+        };
+        let Some(to_write) = &self.to_write else { return };
+        // Before the writer hears of it, who takes it out again.
+        self.folder.waiting().insert(key.clone(), bytes.into());
+        if to_write.try_send(key.clone()).is_err() {
+            self.folder.waiting().remove(key);
         }
     }
+}
 
-    fn try_put<T: Serialize>(&self, key: &Digest, answer: &Answer<T>) -> io::Result<()> {
-        let bytes = serde_json::to_vec(answer)?;
-        if bytes.len() > ANSWER_BYTES_MAX {
-            return Ok(());
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.to_write = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
         }
-        write_atomically(&self.folder, &self.path(key), &bytes)?;
-        if self.written.fetch_add(1, Ordering::Relaxed) % PRUNE_EVERY == PRUNE_EVERY - 1 {
-            self.prune()?;
+    }
+}
+
+impl Folder {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Digest, Arc<[u8]>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what comes, until nobody can send any more.
+    fn write_all(&self, keys: &mpsc::Receiver<Digest>) {
+        for (written, key) in keys.iter().enumerate() {
+            let Some(bytes) = self.waiting().get(&key).cloned() else { continue };
+            let mut done = write_atomically(&self.path, &self.file(&key), &bytes);
+            if written % PRUNE_EVERY == PRUNE_EVERY - 1 {
+                done = done.and_then(|()| self.prune());
+            }
+            if let Err(error) = done {
+                tracing::warn!(%error, "an answer of a plugin could not be kept");
+            }
+            self.waiting().remove(&key);
         }
-        Ok(())
     }
 
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             files.push((entry.metadata()?.modified()?, entry.path()));
         }
@@ -111,8 +163,8 @@ impl Answers {
         Ok(())
     }
 
-    fn path(&self, key: &Digest) -> PathBuf {
-        self.folder.join(format!("{}.json", key.hex()))
+    fn file(&self, key: &Digest) -> PathBuf {
+        self.path.join(format!("{}.json", key.hex()))
     }
 }
 
@@ -145,9 +197,31 @@ mod tests {
         let key = Digest::of(b"key");
         assert!(answers.get::<String>(&key).is_none());
         answers.put(&key, &answer("yes"));
+        let at_once = answers.get::<String>(&key).unwrap();
+        assert_eq!(at_once.result.unwrap(), "yes");
+        drop(answers);
+        let answers = Answers::open(folder.path().join("answers")).unwrap();
         let kept = answers.get::<String>(&key).unwrap();
         assert_eq!(kept.result.unwrap(), "yes");
         assert_eq!(kept.log[0].1, "said");
+    }
+
+    #[test]
+    fn what_waits_to_be_written_is_bounded_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let answers = Answers::open(folder.path().to_owned()).unwrap();
+        let keys: Vec<_> = (0..4 * WAITING_MAX).map(|n| Digest::of(&n.to_le_bytes())).collect();
+        for key in &keys {
+            answers.put(key, &answer("yes"));
+            assert!(answers.folder.waiting().len() <= WAITING_MAX + 2);
+        }
+        let folder = Arc::clone(&answers.folder);
+        drop(answers);
+        assert!(folder.waiting().is_empty());
+        let answers = Answers::open(folder.path.clone()).unwrap();
+        let kept = keys.iter().filter_map(|key| answers.get::<String>(key));
+        let kept = kept.inspect(|kept| assert_eq!(kept.log_bytes_dropped, 3)).count();
+        assert!(kept >= WAITING_MAX, "{kept} were kept");
     }
 
     #[test]
@@ -155,9 +229,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let answers = Answers::open(folder.path().to_owned()).unwrap();
         let key = Digest::of(b"key");
-        fs::write(answers.path(&key), "{").unwrap();
+        fs::write(answers.folder.file(&key), "{").unwrap();
         assert!(answers.get::<String>(&key).is_none());
-        assert!(!answers.path(&key).exists());
+        assert!(!answers.folder.file(&key).exists());
     }
 
     #[test]

@@ -55,6 +55,8 @@ async fn answers_outlive_the_process() {
     let bench = Bench::new();
     let folder = Folder::new("ok");
     bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await.result.unwrap();
+    // They are written behind the call, and all of them before the sandbox has gone.
+    drop(bench.sandbox);
     let again = Sandbox::new(bench.config.clone()).unwrap();
     let guest = again.load(&guest(), false).unwrap();
     assert!(again.detect(&guest, &folder.source(), &context()).await.report.cached);
