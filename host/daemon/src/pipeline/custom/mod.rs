@@ -40,7 +40,6 @@ mod exec;
 mod facts;
 mod graph;
 mod http;
-mod masked;
 pub(crate) mod record;
 mod work;
 
