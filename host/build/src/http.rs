@@ -55,6 +55,20 @@ pub(crate) fn outside_agent(certificates: Option<&Path>, timeouts: Timeouts) -> 
 }
 
 fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(timeouts.connect))
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_recv_response(Some(timeouts.silence))
+        .timeout_per_read(Some(timeouts.silence))
+        .tls_config(tls(certificates))
+        .build()
+}
+
+/// How servers over TLS are checked: by the authorities of this bundle; without one that holds any, by those
+/// that are compiled in. It is read and parsed at each call.
+pub fn tls(certificates: Option<&Path>) -> TlsConfig {
     let mut tls = TlsConfig::builder();
     if let Some(pem) = certificates.and_then(|path| std::fs::read(path).ok()) {
         let certs: Vec<_> = parse_pem(&pem)
@@ -67,15 +81,7 @@ fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
             tls = tls.root_certs(RootCerts::from(certs));
         }
     }
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(timeouts.connect))
-        .timeout_connect(Some(timeouts.connect))
-        .timeout_recv_response(Some(timeouts.silence))
-        .timeout_per_read(Some(timeouts.silence))
-        .tls_config(tls.build())
-        .build()
+    tls.build()
 }
 
 /// Resolves names, and leaves out addresses that lead inside.

@@ -344,17 +344,26 @@ impl Host {
     /// Deletes a settled deployment's record, logs and what its stages left.
     pub(crate) async fn forget_deployment(&self, id: &DeploymentId) -> Result<(), Failure> {
         self.store.delete_deployment(id).await.map_err(|e| e.to_failure())?;
-        self.forget_stages(id);
-        if let Err(error) = self.logs.remove(id) {
-            tracing::warn!(%error, deployment = %id, "the logs could not be removed");
-        }
+        self.forget_files(vec![id.clone()]).await;
         Ok(())
     }
 
-    /// Removes what the stages of a deployment left.
-    pub(crate) fn forget_stages(&self, id: &DeploymentId) {
-        if let Err(error) = custom::record::Folder::of(&self.config.data_dir, id).remove() {
-            tracing::warn!(%error, deployment = %id, "what its stages left could not be removed");
+    /// Removes the logs of deployments and what their stages left. Of those without a record the sweep
+    /// removes what cannot be removed now.
+    pub(crate) async fn forget_files(&self, ids: Vec<DeploymentId>) {
+        let (logs, data_dir) = (self.logs.clone(), self.config.data_dir.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            for id in ids {
+                if let Err(error) = custom::record::Folder::of(&data_dir, &id).remove() {
+                    tracing::warn!(%error, deployment = %id, "what its stages left could not be removed");
+                }
+                if let Err(error) = logs.remove(&id) {
+                    tracing::warn!(%error, deployment = %id, "the logs could not be removed");
+                }
+            }
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "files of deleted deployments are left to the sweep");
         }
     }
 

@@ -14,6 +14,8 @@ use windlass_model::{
     DeploymentId, Dropped, Limits, LogLine, StepName, StoredLine, Stream, Timestamp,
 };
 
+use crate::source::remove_tree;
+
 /// Where the logs of this host lie.
 #[derive(Debug, Clone)]
 pub struct StepLogs {
@@ -92,15 +94,7 @@ impl StepLogs {
     /// # Errors
     /// When the folder cannot be read.
     pub fn deployments(&self) -> std::io::Result<Vec<DeploymentId>> {
-        let entries = match std::fs::read_dir(&self.root) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            found.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
-        }
-        Ok(found)
+        ids_in(&self.root)
     }
 
     /// Removes everything that a deployment logged.
@@ -108,11 +102,24 @@ impl StepLogs {
     /// # Errors
     /// When something of it cannot be removed.
     pub fn remove(&self, deployment: &DeploymentId) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(self.deployment_dir(deployment)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        remove_tree(&self.deployment_dir(deployment))
     }
+}
+
+/// The deployments that a folder has something of, by their ids; a folder that does not exist has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn ids_in(dir: &Path) -> std::io::Result<Vec<DeploymentId>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+    }
+    Ok(found)
 }
 
 /// The open log of one step. Clones write to the same file.

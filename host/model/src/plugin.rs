@@ -172,6 +172,10 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// All of them, in the order in which they come.
+    pub const ALL: [Self; 4] =
+        [Self::AfterFetch, Self::AfterBuild, Self::BeforeSwitch, Self::AfterSwitch];
+
     /// As settings write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -88,6 +88,20 @@ impl Masker {
         masked
     }
 
+    /// The same of bytes that may be no text; what is none is left as it is.
+    pub fn mask_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        if self.is_empty() {
+            return bytes.to_vec();
+        }
+        let mut masked = Vec::with_capacity(bytes.len());
+        // A value is text, so it lies within one chunk.
+        for chunk in bytes.utf8_chunks() {
+            masked.extend_from_slice(self.mask(chunk.valid()).as_bytes());
+            masked.extend_from_slice(chunk.invalid());
+        }
+        masked
+    }
+
     /// Where the text may be cut: a known value that begins behind this place may go on behind the end.
     /// The text's length when none has begun.
     pub fn begun_at(&self, text: &[u8]) -> usize {
@@ -190,6 +204,18 @@ mod tests {
     fn the_longest_value_is_masked_first() {
         let masker = Masker::new(["pass", "password"]);
         assert_eq!(masker.mask("my password, my pass"), "my [secret], my [secret]");
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_bytes_and_nothing_else_is_touched() {
+        let mask =
+            |bytes: &[u8], values: &[&str]| Masker::new(values.iter().copied()).mask_bytes(bytes);
+        assert_eq!(mask(b"a hunter2 b", &["hunter2"]), b"a [secret] b");
+        assert_eq!(mask(b"hunter2hunter22", &["hunter2", "hunter22"]), b"[secret][secret]");
+        assert_eq!(mask(&[0, 255, 1], &["hunter2"]), [0, 255, 1]);
+        assert_eq!(mask(b"\xe2\x82hunter2\xff", &["hunter2"]), b"\xe2\x82[secret]\xff");
+        assert_eq!(mask(b"yes", &["e", ""]), b"yes");
+        assert_eq!(mask(b"\xff s3cret%2Fof", &["s3cret/of"]), b"\xff [secret]");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use wasmparser::{Encoding, Parser, Payload};
 use windlass_model::Digest;
+use windlass_model::plugin::lock::{NAME_RULE, is_name};
 use windlass_model::plugin::{self, Kind, Manifest, PluginInfo, Stage};
 
 use crate::fault::LoadError;
@@ -172,11 +173,9 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
     let bad = |reason: String| LoadError::BadManifest { reason };
     let manifest: Manifest =
         serde_json::from_slice(json).map_err(|error| bad(error.to_string()))?;
-    let alphabet = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let name = &manifest.name;
-    if !(1..=40).contains(&name.len()) || !name.chars().all(alphabet) {
-        let rule = "1 to 40 lower-case letters, digits and hyphens";
-        return Err(bad(format!("the name {name:?} is not valid: use {rule}")));
+    if !is_name(name) {
+        return Err(bad(format!("the name {name:?} is not valid: use {NAME_RULE}")));
     }
     if manifest.version.is_empty() || manifest.summary.is_empty() {
         return Err(bad("version and summary must not be empty".to_owned()));
@@ -256,10 +255,9 @@ fn check_custom(manifest: &Manifest, stages: &[Stage]) -> Result<(), LoadError> 
             ));
         }
         let names = std::iter::once(name).chain(&stage.needs).chain(&stage.provides);
-        if let Some(odd) = names.into_iter().find(|name| !plugin::lock::is_name(name)) {
+        if let Some(odd) = names.into_iter().find(|name| !is_name(name)) {
             return bad(format!(
-                "the custom stage {name:?}: the name {odd:?} is not valid: use 1 to 40 lower-case \
-                 letters, digits and hyphens"
+                "the custom stage {name:?}: the name {odd:?} is not valid: use {NAME_RULE}"
             ));
         }
         if stage.hooks.is_empty() || stage.summary.trim().is_empty() {

@@ -1,5 +1,6 @@
 //! What handlers take out of a request, each with a typed failure when it is not there.
 
+use axum::body::{Body as RawBody, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -10,7 +11,7 @@ use windlass_model::Failure;
 use super::App;
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::source::uploads::body_too_large;
+use crate::source::uploads::{body_broken, body_too_large};
 
 /// JSON of the body. An absent body counts as `{}`.
 pub(super) struct Body<T>(pub(super) T);
@@ -20,27 +21,25 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let bytes_max = app.host.config.limits.request_body_bytes_max;
-        let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let bytes = axum::body::to_bytes(request.into_body(), limit).await.map_err(|e| {
-            let source = std::error::Error::source(&e);
-            if source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>()) {
-                Problem(body_too_large(bytes_max))
-            } else {
-                Problem(broken(&e))
-            }
-        })?;
+        let bytes = whole(request.into_body(), bytes_max).await.map_err(Problem)?;
         let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         Ok(Self(serde_json::from_slice(json).map_err(|e| Problem(bad_json(&e)))?))
     }
 }
 
-fn broken(error: &dyn std::fmt::Display) -> Failure {
-    Failure::app(
-        "request.body-broken",
-        "the request's body broke off",
-        error.to_string(),
-        "send it again",
-    )
+/// All bytes of a body.
+///
+/// # Errors
+/// `request.body-too-large` beyond `bytes_max`, `request.body-broken`.
+pub(super) async fn whole(body: RawBody, bytes_max: u64) -> Result<Bytes, Failure> {
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+            true => body_too_large(bytes_max),
+            false => body_broken(&error),
+        }
+    })
 }
 
 fn bad_json(error: &serde_json::Error) -> Failure {

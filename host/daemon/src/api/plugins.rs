@@ -14,13 +14,12 @@ use windlass_model::plugin::manage::{
 use windlass_model::{Digest, Failure, ProjectName};
 
 use super::App;
-use super::extract::{Actor, Args, Body, Names};
+use super::extract::{Actor, Args, Body, Names, whole};
 use super::guard::detached;
 use super::problem::{Answer, Problem};
 use super::route::{Row, Verb, row};
 use crate::control::plugins as chosen;
 use crate::plugins::{Ask, Incoming, check_digest};
-use crate::source::uploads::body_too_large;
 
 const INSTALL: &[(&str, &str)] = &[
     ("name", "name of the file, to be shown"),
@@ -179,19 +178,7 @@ async fn uploaded(
 
 async fn read(app: &App, body: RawBody) -> Answer<Vec<u8>> {
     let bytes_max = app.host.config.limits.plugin.component_bytes_max;
-    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    let bytes = axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        if source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>()) {
-            return Problem(body_too_large(bytes_max));
-        }
-        Problem(Failure::app(
-            "request.body-broken",
-            "the upload broke off",
-            error.to_string(),
-            "send it again",
-        ))
-    })?;
+    let bytes = whole(body, bytes_max).await.map_err(Problem)?;
     if bytes.is_empty() {
         return Err(Problem(Failure::app(
             "request.body-empty",

@@ -19,12 +19,11 @@ use windlass_model::{EnvironmentName, Failure, ProjectName};
 
 use super::App;
 use super::environment::{Pair, target};
-use super::extract::{Actor, Args, Body, Names};
+use super::extract::{Actor, Args, Body, Names, whole};
 use super::guard::detached;
 use super::problem::{Answer, Problem};
 use super::route::{Row, Verb, row};
 use crate::control::{previews, webhooks};
-use crate::source::uploads::body_too_large;
 use crate::webhook::receive;
 
 /// How long a sender may take for its body.
@@ -139,28 +138,14 @@ async fn deliver(
 
 async fn read(app: &App, body: RawBody) -> Result<Bytes, Failure> {
     let bytes_max = app.host.config.limits.webhook_body_bytes_max;
-    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    match tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let source = std::error::Error::source(&error);
-            if source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>()) {
-                return Err(body_too_large(bytes_max));
-            }
-            Err(Failure::app(
-                "request.body-broken",
-                "the delivery's body broke off",
-                error.to_string(),
-                "send it again",
-            ))
-        }
-        Err(_) => Err(Failure::app(
+    tokio::time::timeout(BODY_WITHIN, whole(body, bytes_max)).await.unwrap_or_else(|_| {
+        Err(Failure::app(
             "webhook.too-slow",
             "the delivery's body did not come in time",
             format!("it took longer than {} s", BODY_WITHIN.as_secs()),
             "send it again",
-        )),
-    }
+        ))
+    })
 }
 
 async fn list(

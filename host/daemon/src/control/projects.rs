@@ -66,7 +66,7 @@ pub async fn delete(host: &Arc<Host>, name: &ProjectName) -> Result<(), Failure>
     for environment in environments {
         withdraw(host, &Target { project: name.clone(), environment: environment.name }).await;
     }
-    prune::logs::remove(host, logged).await;
+    host.forget_files(logged).await;
     let cache = host.config.data_dir.join("cache/git").join(name.as_str());
     // A cache that stays costs space and nothing else.
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(cache)).await;
@@ -168,7 +168,7 @@ pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(),
     deleted.map_err(stored)?;
     end_commands(host, &target.project, Some(&target.environment)).await;
     withdraw(host, target).await;
-    prune::logs::remove(host, logged).await;
+    host.forget_files(logged).await;
     Ok(())
 }
 

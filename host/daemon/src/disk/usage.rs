@@ -114,7 +114,7 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
         }
         sums.projects.entry(project.name).or_default();
     }
-    let (data_dir, logs, stages) = (host.config.data_dir.clone(), logs(host)?, stages(host)?);
+    let (data_dir, of_deployments) = (host.config.data_dir.clone(), of_deployments(host)?);
     let measured = tokio::task::spawn_blocking(move || {
         folders(&data_dir, &mut sums);
         for (hex, users) in by_hex(&trees, &data_dir.join("static")) {
@@ -123,13 +123,9 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
         for (hex, users) in by_hex(&uploads, &data_dir.join("uploads")) {
             sums.shared(users, "uploads", size(&data_dir.join("uploads").join(hex)));
         }
-        for (dir, project) in logs {
+        for Left { what, dir, project } in of_deployments {
             let users = project.map(|project| BTreeSet::from([project]));
-            sums.shared(users.as_ref(), "logs", size(&dir));
-        }
-        for (dir, project) in stages {
-            let users = project.map(|project| BTreeSet::from([project]));
-            sums.shared(users.as_ref(), "stages", size(&dir));
+            sums.shared(users.as_ref(), what, size(&dir));
         }
         sums
     });
@@ -252,23 +248,30 @@ fn by_hex<'a>(
     names(dir).into_iter().map(|name| (name.clone(), users.get(name.as_str()).copied())).collect()
 }
 
-/// The folders of logs, with the project of each.
-fn logs(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
-    let mut found = Vec::new();
-    for id in host.logs.deployments().unwrap_or_default() {
-        let project = host.deployment(&id)?.map(|(deployment, _)| deployment.project);
-        found.push((host.logs.deployment_dir(&id), project));
-    }
-    Ok(found)
+/// A folder of a deployment: what it is, where, and whose.
+struct Left {
+    what: &'static str,
+    dir: PathBuf,
+    project: Option<ProjectName>,
 }
 
-/// The folders of what custom stages left, with the project of each.
-fn stages(host: &Host) -> Result<Vec<(PathBuf, Option<ProjectName>)>, Failure> {
+/// The folders of deployments: of their logs, and of what custom stages left.
+fn of_deployments(host: &Host) -> Result<Vec<Left>, Failure> {
     let data_dir = &host.config.data_dir;
-    let mut found = Vec::new();
+    let mut folders: BTreeMap<DeploymentId, Vec<(&'static str, PathBuf)>> = BTreeMap::new();
+    for id in host.logs.deployments().unwrap_or_default() {
+        let folder = host.logs.deployment_dir(&id);
+        folders.entry(id).or_default().push(("logs", folder));
+    }
     for id in record::deployments(data_dir).unwrap_or_default() {
+        let folder = Folder::of(data_dir, &id).at("");
+        folders.entry(id).or_default().push(("stages", folder));
+    }
+    let mut found = Vec::new();
+    for (id, folders) in folders {
         let project = host.deployment(&id)?.map(|(deployment, _)| deployment.project);
-        found.push((Folder::of(data_dir, &id).at(""), project));
+        let left = |(what, dir)| Left { what, dir, project: project.clone() };
+        found.extend(folders.into_iter().map(left));
     }
     Ok(found)
 }

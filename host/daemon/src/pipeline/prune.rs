@@ -124,11 +124,8 @@ pub(crate) async fn all_of(host: &Host, history: &[(Deployment, u64)]) -> Result
             host.save_deployment(&pruned, *revision).await?;
             release(host, &pruned, &artifact).await?;
         }
-        host.forget_stages(&deployment.id);
-        if let Err(error) = host.logs.remove(&deployment.id) {
-            tracing::warn!(%error, deployment = %deployment.id, "the logs could not be removed");
-        }
     }
+    host.forget_files(history.iter().map(|(deployment, _)| deployment.id.clone()).collect()).await;
     Ok(true)
 }
 

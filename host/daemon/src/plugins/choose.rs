@@ -122,7 +122,7 @@ impl Plugins {
         }
         let mut set = self.writable()?;
         set.lock.projects.remove(project);
-        self.commit(set, "").await
+        self.store(set).await
     }
 
     /// Whose signatures count.
@@ -157,7 +157,7 @@ impl Plugins {
                 "remove those that are not needed: windlass plugin trust --remove NAME",
             ));
         }
-        self.commit(set, "").await?;
+        self.store(set).await?;
         Ok(self.signatures())
     }
 }

@@ -12,7 +12,6 @@ use windlass_model::plugin::lock::{Lock, Origin, Version};
 use windlass_model::plugin::manage::{FetchPlugin, PluginView, Proposal};
 use windlass_model::plugin::{Capability, Give, Grants, PluginInfo, difference, missing};
 use windlass_model::{Failure, Timestamp};
-use windlass_sandbox::Plugin;
 
 use super::set::{Set, load_version};
 use super::{Plugins, failures, fetch, lock, options, signature, view};
@@ -189,20 +188,12 @@ impl Plugins {
         }
     }
 
-    /// Writes the lock, exchanges the set, and removes the files of this plugin that the lock does not name.
-    pub(super) async fn commit(&self, mut set: Set, name: &str) -> Result<(), Failure> {
-        let (folder, lock) = (self.folder.clone(), set.lock.clone());
-        blocking("write plugins.lock", move || lock::write(&folder, &lock)).await?;
-        set.installed.retain(|(of, digest), _| {
-            set.lock.installed(of).is_some_and(|plugin| plugin.version(digest).is_some())
-        });
+    /// [Stores](Self::store) the set, and removes the files of this plugin that the lock does not name.
+    pub(super) async fn commit(&self, set: Set, name: &str) -> Result<(), Failure> {
         let kept = set.lock.installed(name).map(|plugin| plugin.versions.iter());
         let kept = kept.into_iter().flatten().map(|version| self.folder.join(version.file(name)));
         let (own, kept) = (self.folder.join(name), kept.collect::<Vec<PathBuf>>());
-        self.exchange(set);
-        if name.is_empty() {
-            return Ok(());
-        }
+        self.store(set).await?;
         if let Err(failure) = blocking("remove old versions", move || sweep(&own, &kept)).await {
             // They are in no lock and so never loaded; they cost space and nothing else.
             tracing::warn!(%failure, "files of plugins are left");
@@ -210,18 +201,23 @@ impl Plugins {
         Ok(())
     }
 
+    /// Writes the lock, and exchanges the set. Files of plugins stay as they are.
+    pub(super) async fn store(&self, mut set: Set) -> Result<(), Failure> {
+        let (folder, lock) = (self.folder.clone(), set.lock.clone());
+        blocking("write plugins.lock", move || lock::write(&folder, &lock)).await?;
+        set.installed.retain(|(of, digest), _| {
+            set.lock.installed(of).is_some_and(|plugin| plugin.version(digest).is_some())
+        });
+        self.exchange(set);
+        Ok(())
+    }
+
     /// Compiles it and begins an instance, as a first call would.
-    pub(super) async fn try_out(
-        &self,
-        path: &Path,
-        name: &str,
-        grants: &Grants,
-    ) -> Result<Plugin, Failure> {
+    async fn try_out(&self, path: &Path, name: &str, grants: &Grants) -> Result<(), Failure> {
         let loaded = self.sandbox.load_granted(path, false, grants);
         let plugin = loaded.map_err(|error| failures::refused(name, &error))?;
         let tried = self.sandbox.smoke_test(&plugin).await;
-        tried.map_err(|fault| failures::does_not_start(name, &fault))?;
-        Ok(plugin)
+        tried.map_err(|fault| failures::does_not_start(name, &fault))
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use windlass_model::Failure;
 use windlass_model::event::Event;
 
-use super::set::{Files, Loose, Set, Stamp, scan};
+use super::set::{Files, Loose, Set, Stamp, file_name, scan};
 use super::{Plugins, failures};
 use crate::host::Host;
 
@@ -95,7 +95,7 @@ impl Plugins {
 
     /// Compiles and tries a file; it takes its place when that went well.
     async fn take(&self, path: &Path, stamp: Stamp, bundled: bool) -> Change {
-        let name = name(path);
+        let name = file_name(path);
         let loaded = self.sandbox.load(path, bundled);
         let tried = match loaded {
             Ok(plugin) => match self.sandbox.smoke_test(&plugin).await {
@@ -125,7 +125,7 @@ impl Plugins {
         let mut set = Set::clone(&self.set());
         files_mut(&mut set, bundled).remove(path);
         self.exchange(set);
-        Change::Gone(name(path))
+        Change::Gone(file_name(path))
     }
 }
 
@@ -142,8 +142,4 @@ fn not_exchanged(mut failure: Failure, was_in_use: bool) -> Failure {
         failure.why = format!("{}; what the file held before stays in use", failure.why);
     }
     failure
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

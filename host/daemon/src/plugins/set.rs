@@ -240,7 +240,8 @@ pub(super) fn scan(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
     Ok(stamps)
 }
 
-fn file_name(path: &Path) -> String {
+/// The name of a file, for people.
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 

@@ -78,7 +78,7 @@ pub async fn store<E: std::fmt::Display>(
     let mut bytes = 0_u64;
     let mut body = std::pin::pin!(body);
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|e| broken(&e))?;
+        let chunk = chunk.map_err(|e| body_broken(&e))?;
         bytes += chunk.len() as u64;
         if bytes > bytes_max {
             return Err(body_too_large(bytes_max));
@@ -121,7 +121,8 @@ fn empty() -> Failure {
     )
 }
 
-fn broken(error: &dyn std::fmt::Display) -> Failure {
+/// The body ended before all of it had come.
+pub fn body_broken(error: &dyn std::fmt::Display) -> Failure {
     Failure::app(
         "request.body-broken",
         "the request's body broke off",

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use windlass_model::Failure;
 use windlass_model::author::{Created, Language, NewPlugin};
 use windlass_model::plugin::Stage;
+use windlass_model::plugin::lock::{NAME_RULE, is_name};
 
 use super::embedded::{self, Embedded};
 use super::sdk::{self, Sdk};
@@ -68,18 +69,15 @@ fn note(stage: Stage) -> Option<&'static str> {
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fits = (1..=40).contains(&name.len())
-        && name.chars().all(letter)
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-');
+    let fits =
+        is_name(name) && name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('-');
     if fits {
         return Ok(());
     }
     Err(Failure::app(
         "plugin.name-invalid",
         format!("{name:?} is no name for a plugin"),
-        "it has 1 to 40 lower-case letters, digits and hyphens, and begins with a letter",
+        format!("it has {NAME_RULE}, and begins with a letter"),
         "choose another, such as `my-plugin`",
     ))
 }

@@ -254,32 +254,59 @@ impl Request {
         }
     }
 
+    /// The list that is all of it, with its key and what it holds; none of one that has several or none.
+    pub(super) fn list(&self) -> Option<(&'static str, Shape, &[String])> {
+        match self {
+            Self::Exec { outputs } => Some(("outputs", Shape::Word, outputs)),
+            Self::Variables { names } | Self::Secrets { names } => {
+                Some(("names", Shape::Word, names))
+            }
+            Self::Source { paths } => Some(("paths", Shape::Path, paths)),
+            Self::Http { .. }
+            | Self::Artifacts { .. }
+            | Self::Cache { .. }
+            | Self::Annotations {}
+            | Self::Limits { .. } => None,
+        }
+    }
+
+    /// The same with another [list](Self::list), where it has one.
+    pub(super) fn with_list(mut self, list: Vec<String>) -> Self {
+        match &mut self {
+            Self::Exec { outputs: own }
+            | Self::Variables { names: own }
+            | Self::Secrets { names: own }
+            | Self::Source { paths: own } => *own = list,
+            Self::Http { .. }
+            | Self::Artifacts { .. }
+            | Self::Cache { .. }
+            | Self::Annotations {}
+            | Self::Limits { .. } => {}
+        }
+        self
+    }
+
     /// Says what is wrong with it, if anything is: an empty list, a pattern that is none.
     ///
     /// # Errors
     /// The rule that it breaks.
     pub fn check(&self) -> Result<(), String> {
+        if let Some((key, shape, entries)) = self.list() {
+            return pattern::check(key, shape, entries);
+        }
         match self {
-            Self::Exec { outputs } => pattern::check("outputs", Shape::Word, outputs),
             Self::Http { hosts, methods, private } => {
                 pattern::check("hosts", Shape::Host, hosts)?;
                 pattern::check("methods", Shape::Method, methods)?;
                 private.iter().try_for_each(|entry| pattern::check_private(entry))
             }
-            Self::Variables { names } | Self::Secrets { names } => {
-                pattern::check("names", Shape::Word, names)
-            }
-            Self::Source { paths } => pattern::check("paths", Shape::Path, paths),
             Self::Artifacts { bytes_max: 0 } | Self::Cache { bytes_max: 0 } => {
                 Err("bytes_max must not be 0".to_owned())
             }
             Self::Limits { wall_ms: None, cpu_ms: None, memory_bytes: None } => {
                 Err("give wall_ms, cpu_ms or memory_bytes".to_owned())
             }
-            Self::Artifacts { .. }
-            | Self::Cache { .. }
-            | Self::Annotations {}
-            | Self::Limits { .. } => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -289,10 +316,13 @@ impl Request {
             Some(pattern::meet(shape, a, b)).filter(|list| !list.is_empty())
         };
         let fewer = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.min(b));
+        if self.kind() != other.kind() {
+            return None;
+        }
+        if let (Some((_, shape, a)), Some((_, _, b))) = (self.list(), other.list()) {
+            return lists(shape, a, b).map(|list| self.clone().with_list(list));
+        }
         Some(match (self, other) {
-            (Self::Exec { outputs: a }, Self::Exec { outputs: b }) => {
-                Self::Exec { outputs: lists(Shape::Word, a, b)? }
-            }
             (
                 Self::Http { hosts: a, methods: m, private: p },
                 Self::Http { hosts: b, methods: n, private: q },
@@ -305,12 +335,6 @@ impl Request {
                     private,
                 }
             }
-            (Self::Variables { names: a }, Self::Variables { names: b }) => {
-                Self::Variables { names: lists(Shape::Word, a, b)? }
-            }
-            (Self::Secrets { names: a }, Self::Secrets { names: b }) => {
-                Self::Secrets { names: lists(Shape::Word, a, b)? }
-            }
             (Self::Artifacts { bytes_max: a }, Self::Artifacts { bytes_max: b }) => {
                 Self::Artifacts { bytes_max: *a.min(b) }
             }
@@ -318,9 +342,6 @@ impl Request {
                 Self::Cache { bytes_max: *a.min(b) }
             }
             (Self::Annotations {}, Self::Annotations {}) => Self::Annotations {},
-            (Self::Source { paths: a }, Self::Source { paths: b }) => {
-                Self::Source { paths: lists(Shape::Path, a, b)? }
-            }
             (
                 Self::Limits { wall_ms: a, cpu_ms: b, memory_bytes: c },
                 Self::Limits { wall_ms: x, cpu_ms: y, memory_bytes: z },
@@ -493,15 +514,30 @@ impl Effective {
 
     /// Whether anything of this kind is allowed.
     pub fn has(&self, kind: Kind) -> bool {
-        self.0.iter().any(|request| request.kind() == kind)
+        self.of(kind).next().is_some()
+    }
+
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Request> {
+        self.0.iter().filter(move |request| request.kind() == kind)
+    }
+
+    /// The lists of all requests of a kind.
+    fn lists(&self, kind: Kind) -> impl Iterator<Item = (Shape, &[String])> {
+        self.of(kind).filter_map(|request| request.list().map(|(_, shape, list)| (shape, list)))
+    }
+
+    /// The most bytes that a request of a kind names.
+    fn bytes_max(&self, kind: Kind) -> u64 {
+        let bytes = self.of(kind).filter_map(|request| match request {
+            Request::Artifacts { bytes_max } | Request::Cache { bytes_max } => Some(*bytes_max),
+            _ => None,
+        });
+        bytes.max().unwrap_or(0)
     }
 
     /// Whether a command may be run in this output.
     pub fn allows_exec(&self, output: &str) -> bool {
-        self.0.iter().any(|request| match request {
-            Request::Exec { outputs } => pattern::allows(Shape::Word, outputs, output),
-            _ => false,
-        })
+        self.lists(Kind::Exec).any(|(shape, outputs)| pattern::allows(shape, outputs, output))
     }
 
     /// Whether a request may be sent: `host` in lower case, with its port where that is not the scheme's own.
@@ -531,45 +567,27 @@ impl Effective {
 
     /// Whether a variable that is no secret may be read.
     pub fn allows_variable(&self, name: &str) -> bool {
-        self.0.iter().any(|request| match request {
-            Request::Variables { names } => pattern::allows(Shape::Word, names, name),
-            _ => false,
-        })
+        self.lists(Kind::Variables).any(|(shape, names)| pattern::allows(shape, names, name))
     }
 
     /// Whether a secret may be handed on.
     pub fn allows_secret(&self, name: &str) -> bool {
-        self.0.iter().any(|request| match request {
-            Request::Secrets { names } => pattern::allows(Shape::Word, names, name),
-            _ => false,
-        })
+        self.lists(Kind::Secrets).any(|(shape, names)| pattern::allows(shape, names, name))
     }
 
     /// Bytes of all artifacts of one deployment; 0 when none may be attached.
     pub fn artifact_bytes_max(&self) -> u64 {
-        let bytes = self.0.iter().filter_map(|request| match request {
-            Request::Artifacts { bytes_max } => Some(*bytes_max),
-            _ => None,
-        });
-        bytes.max().unwrap_or(0)
+        self.bytes_max(Kind::Artifacts)
     }
 
     /// Bytes of its cache; 0 when it has none.
     pub fn cache_bytes_max(&self) -> u64 {
-        let bytes = self.0.iter().filter_map(|request| match request {
-            Request::Cache { bytes_max } => Some(*bytes_max),
-            _ => None,
-        });
-        bytes.max().unwrap_or(0)
+        self.bytes_max(Kind::Cache)
     }
 
     /// Globs of the source that a custom stage may read.
     pub fn source_paths(&self) -> Vec<&str> {
-        let lists = self.0.iter().filter_map(|request| match request {
-            Request::Source { paths } => Some(paths),
-            _ => None,
-        });
-        lists.flatten().map(String::as_str).collect()
+        self.lists(Kind::Source).flat_map(|(_, paths)| paths).map(String::as_str).collect()
     }
 
     /// Wall clock in milliseconds, CPU in milliseconds and memory in bytes of one call, where they were

@@ -19,14 +19,13 @@ pub fn difference(old: &[Capability], new: &[Capability]) -> Vec<Capability> {
 
 /// What is in `request` and in none of `had`.
 pub(super) fn beyond(request: &Request, had: &[&Request]) -> Vec<Request> {
+    if let Some((_, shape, entries)) = request.list() {
+        let same = had.iter().filter(|had| had.kind() == request.kind());
+        let had = same.filter_map(|had| had.list()).flat_map(|(.., list)| list);
+        let rest = rest(shape, entries, &had.collect::<Vec<_>>());
+        return rest.map(|rest| request.clone().with_list(rest)).into_iter().collect();
+    }
     match request {
-        Request::Exec { outputs } => {
-            let lists = had.iter().filter_map(|had| match had {
-                Request::Exec { outputs } => Some(outputs),
-                _ => None,
-            });
-            rest(Shape::Word, outputs, lists).map(|outputs| Request::Exec { outputs }).collect()
-        }
         Request::Http { hosts, methods, private } => {
             let is_had = |entry: &String| {
                 had.iter().any(
@@ -37,31 +36,6 @@ pub(super) fn beyond(request: &Request, had: &[&Request]) -> Vec<Request> {
                 true => http_beyond(hosts, methods, had),
                 false => vec![request.clone()],
             }
-        }
-        Request::Variables { names } => {
-            let lists = had.iter().filter_map(|had| match had {
-                Request::Variables { names } => Some(names),
-                _ => None,
-            });
-            rest(Shape::Word, names, lists).map(|names| Request::Variables { names }).collect()
-        }
-        Request::Secrets { names } => {
-            let lists = had.iter().filter_map(|had| match had {
-                Request::Secrets { names } => Some(names),
-                _ => None,
-            });
-            rest(Shape::Word, names, lists).map(|names| Request::Secrets { names }).collect()
-        }
-        Request::Source { paths } => {
-            let lists = had.iter().filter_map(|had| match had {
-                Request::Source { paths } => Some(paths),
-                _ => None,
-            });
-            rest(Shape::Path, paths, lists).map(|paths| Request::Source { paths }).collect()
-        }
-        Request::Artifacts { .. } | Request::Cache { .. } | Request::Annotations {} => {
-            let covered = had.iter().any(|had| request.meet(had).as_ref() == Some(request));
-            if covered { Vec::new() } else { vec![request.clone()] }
         }
         Request::Limits { wall_ms, cpu_ms, memory_bytes } => {
             let most = |of: fn(&Request) -> Option<u64>| had.iter().filter_map(|had| of(had)).max();
@@ -75,6 +49,10 @@ pub(super) fn beyond(request: &Request, had: &[&Request]) -> Vec<Request> {
                 (None, None, None) => Vec::new(),
                 _ => vec![Request::Limits { wall_ms, cpu_ms, memory_bytes }],
             }
+        }
+        _ => {
+            let covered = had.iter().any(|had| request.meet(had).as_ref() == Some(request));
+            if covered { Vec::new() } else { vec![request.clone()] }
         }
     }
 }
@@ -91,16 +69,11 @@ fn memory(request: &Request) -> Option<u64> {
     if let Request::Limits { memory_bytes, .. } = request { *memory_bytes } else { None }
 }
 
-/// The entries that no list covers, if there are any.
-fn rest<'a>(
-    shape: Shape,
-    entries: &[String],
-    had: impl Iterator<Item = &'a Vec<String>>,
-) -> std::option::IntoIter<Vec<String>> {
-    let had: Vec<&String> = had.flatten().collect();
+/// The entries that nothing covers, if there are any.
+fn rest(shape: Shape, entries: &[String], had: &[&String]) -> Option<Vec<String>> {
     let covered = |entry: &String| had.iter().any(|had| shape.covers(had, entry));
     let rest: Vec<String> = entries.iter().filter(|entry| !covered(entry)).cloned().collect();
-    Some(rest).filter(|rest| !rest.is_empty()).into_iter()
+    Some(rest).filter(|rest| !rest.is_empty())
 }
 
 /// The pairs of host and method that no request covers, as few requests as hosts with the same methods.

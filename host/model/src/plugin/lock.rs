@@ -411,7 +411,11 @@ impl Version {
     }
 }
 
-/// Whether this can be the name of a plugin: 1 to 40 of `a-z`, `0-9` and hyphen.
+/// What [a name](is_name) has, for people.
+pub const NAME_RULE: &str = "1 to 40 lower-case letters, digits and hyphens";
+
+/// Whether this can be the name of a plugin, of one of its stages, or of what these need and provide: 1 to 40 of
+/// `a-z`, `0-9` and hyphen.
 pub fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=40).contains(&name.len()) && name.chars().all(fits)

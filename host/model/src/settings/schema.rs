@@ -133,8 +133,8 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
         return Err(not_yet(&format!("{shown}{path}")));
     }
     if SUPPORTED.iter().any(|key| matches(key, path)) && !value.is_table() {
-        return match path.strip_prefix("build.toolchain.") {
-            Some(name) => toolchain::misspelled(name, shown).map_or(Ok(()), Err),
+        return match path.strip_prefix("build.toolchain.").and_then(toolchain::meant) {
+            Some(meant) => Err(unknown_but(path, &format!("build.toolchain.{meant}"), shown)),
             None => Ok(()),
         };
     }
@@ -577,6 +577,11 @@ fn unknown(path: &str, shown: &str) -> Failure {
         .flat_map(prefixes)
         .min_by_key(|key| (!key.starts_with(path), distance(path, key), key.len()))
         .unwrap_or_default();
+    unknown_but(path, nearest, shown)
+}
+
+/// The failure for a key that is not known, with the one that is nearest.
+fn unknown_but(path: &str, nearest: &str, shown: &str) -> Failure {
     Failure::app(
         "settings.unknown-key",
         format!("windlass.toml: there is no key `{shown}{path}`"),

@@ -8,6 +8,7 @@ use super::overrides::json_of;
 use super::schema::{get, string, wrong};
 use crate::failure::Failure;
 use crate::plugin::Hook;
+use crate::plugin::lock::{NAME_RULE, is_name};
 
 const KEY: &str = "stages";
 /// Entries of the list.
@@ -103,27 +104,20 @@ fn one(value: &Value) -> Result<StageSettings, Failure> {
         return Err(expected(&format!("only {}, not {unknown:?}", KEYS.join(", "))));
     }
     let name = |key: &str| -> Result<Option<String>, Failure> {
-        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let fits = |text: &String| (1..=40).contains(&text.len()) && text.chars().all(letter);
         match string(value, key)? {
-            Some(text) if !fits(&text) => {
-                Err(expected(&format!("for {key} 1 to 40 lower-case letters, digits and hyphens")))
-            }
+            Some(text) if !is_name(&text) => Err(expected(&format!("for {key} {NAME_RULE}"))),
             name => Ok(name),
         }
     };
     let plugin = name("plugin")?.ok_or_else(|| expected("plugin = \"NAME\" in each of them"))?;
-    let at = match string(value, "at")?.as_deref() {
-        None => None,
-        Some("after-fetch") => Some(Hook::AfterFetch),
-        Some("after-build") => Some(Hook::AfterBuild),
-        Some("before-switch") => Some(Hook::BeforeSwitch),
-        Some("after-switch") => Some(Hook::AfterSwitch),
-        Some(_) => {
-            let hooks = "after-fetch, after-build, before-switch or after-switch";
-            return Err(expected(&format!("for at one of {hooks}")));
-        }
+    let hook = |text: String| {
+        let found = Hook::ALL.into_iter().find(|hook| hook.as_str() == text);
+        found.ok_or_else(|| {
+            let known = Hook::ALL.map(Hook::as_str).join(", ");
+            expected(&format!("for at one of {known}"))
+        })
     };
+    let at = string(value, "at")?.map(hook).transpose()?;
     let on_failure = match string(value, "on_failure")?.as_deref() {
         None | Some("fail") => OnFailure::Fail,
         Some("warn") => OnFailure::Warn,

@@ -3,7 +3,6 @@
 //! A plugin may fetch a program that Windlass knows nothing of, and take its version from here too. So a name is only
 //! refused when it is plainly a known one misspelled; one that no step uses is said when the plan is there.
 
-use crate::failure::Failure;
 use crate::spelling::{distance, nearest};
 
 /// The names of the host's table of toolchains.
@@ -68,21 +67,9 @@ const OPERATORS: [&str; 13] =
 pub(super) const FORMS: &str = "a version as \"22\", \"22.11.0\" or \"22.x\", or a range as \">=20 <23\", \
                                 \"^22.1\" or \"20 || 22\"";
 
-/// The failure for a known toolchain under another name, which would be ignored else; `shown` is what stands before
-/// the key. None for a known name, and for one that a plugin may know.
-pub(super) fn misspelled(name: &str, shown: &str) -> Option<Failure> {
-    let meant = meant(name)?;
-    let key = format!("{shown}build.toolchain.{name}");
-    Some(Failure::app(
-        "settings.unknown-key",
-        format!("windlass.toml: there is no key `{key}`"),
-        format!("the nearest valid key is `{shown}build.toolchain.{meant}`"),
-        format!("rename or remove `{key}`"),
-    ))
-}
-
-/// The name that was meant by one that is not known: another name of it, else one that is a letter or two away.
-fn meant(name: &str) -> Option<&'static str> {
+/// The known name that was meant by another, which would be ignored else: another name of it, else one that is a
+/// letter or two away. None for a known name, and for one that a plugin may know.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
     if TOOLCHAINS.contains(&name) {
         return None;
     }

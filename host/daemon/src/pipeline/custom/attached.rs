@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use windlass_model::stage::{Annotation, Attached, AttachedKind, Tone};
 use windlass_model::{Digest, Timestamp};
@@ -70,16 +71,7 @@ pub(crate) fn attach(
     let bytes = content.len() as u64;
     let others: u64 = own().map(|one| one.bytes).sum();
     room(others + bytes, bytes_max)?;
-    let path = folder.at(&format!("attached/{plugin}/{}", artifact.name));
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(path.parent().unwrap_or(&path))?;
-        let draft = folder.at(&format!("attached/{plugin}/.new"));
-        let mut file = File::create(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(draft, &path)
-    };
-    write().map_err(|e| failed(&e))?;
+    write(folder, plugin, &artifact.name, content).map_err(|e| failed(&e))?;
     all.push(Attached {
         plugin: plugin.to_owned(),
         name: artifact.name.clone(),
@@ -113,23 +105,29 @@ pub(crate) fn append(
         return Err(refused(artifacts::Reason::NotFound, format!("{name:?} is not attached")));
     };
     room(used + content.len() as u64, bytes_max)?;
-    let path = folder.at(&format!("attached/{plugin}/{name}"));
-    let write = || -> io::Result<Vec<u8>> {
-        let mut whole = fs::read(&path)?;
-        // What a crash left behind the length that was noted is not of the file.
-        whole.truncate(usize::try_from(one.bytes).unwrap_or(usize::MAX));
-        whole.extend_from_slice(content);
-        let draft = folder.at(&format!("attached/{plugin}/.new"));
-        let mut file = File::create(&draft)?;
-        file.write_all(&whole)?;
-        file.sync_all()?;
-        fs::rename(draft, &path)?;
-        Ok(whole)
-    };
-    let whole = write().map_err(|e| failed(&e))?;
+    let mut whole = fs::read(path(folder, plugin, name)).map_err(|e| failed(&e))?;
+    // What a crash left behind the length that was noted is not of the file.
+    whole.truncate(usize::try_from(one.bytes).unwrap_or(usize::MAX));
+    whole.extend_from_slice(content);
+    write(folder, plugin, name, &whole).map_err(|e| failed(&e))?;
     one.bytes = whole.len() as u64;
     one.digest = Digest::of(&whole);
     folder.keep_attached(&all).map_err(|e| failed(&e))
+}
+
+/// Where a file of a plugin lies. No attached file has the name `.new`.
+fn path(folder: &Folder, plugin: &str, name: &str) -> PathBuf {
+    folder.at(&format!("attached/{plugin}/{name}"))
+}
+
+/// Writes a file of a plugin that is whole or as before.
+fn write(folder: &Folder, plugin: &str, name: &str, content: &[u8]) -> io::Result<()> {
+    let (path, draft) = (path(folder, plugin, name), path(folder, plugin, ".new"));
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let mut file = File::create(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(draft, path)
 }
 
 fn room(bytes: u64, bytes_max: u64) -> Result<(), ArtifactError> {

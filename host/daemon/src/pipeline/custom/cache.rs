@@ -10,6 +10,8 @@ use std::time::SystemTime;
 use windlass_model::{Digest, ProjectName};
 use windlass_sandbox::contract::cache::{CacheError, Reason};
 
+use crate::source::remove_tree;
+
 /// Entries of one plugin in one project.
 const ENTRIES_MAX: usize = 10_000;
 /// Bytes of a key.
@@ -27,16 +29,21 @@ pub(crate) fn of_project(data_dir: &Path, project: &ProjectName) -> PathBuf {
     data_dir.join("cache").join("stages").join(project.as_str())
 }
 
-/// Removes the caches of projects that are not named.
-pub(crate) fn forget_others(data_dir: &Path, projects: &HashSet<&str>) -> io::Result<()> {
+/// The caches of all projects, one folder each.
+pub(crate) fn of_projects(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(data_dir.join("cache").join("stages")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    for entry in entries {
-        let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(|name| projects.contains(name)) {
-            fs::remove_dir_all(entry.path())?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Removes those of projects that are not named.
+pub(crate) fn forget_others(caches: &[PathBuf], projects: &HashSet<&str>) -> io::Result<()> {
+    for cache in caches {
+        let name = cache.file_name().and_then(|name| name.to_str());
+        if !name.is_some_and(|name| projects.contains(name)) {
+            remove_tree(cache)?;
         }
     }
     Ok(())
@@ -174,9 +181,10 @@ mod tests {
         assert_eq!(one.put("", b"1").unwrap_err().reason, Reason::Invalid);
         assert_eq!(one.put(&"k".repeat(201), b"1").unwrap_err().reason, Reason::Invalid);
         assert!(one.get(&"k".repeat(201)).is_none());
-        forget_others(dir.path(), &HashSet::from(["shop"])).unwrap();
+        let caches = of_projects(dir.path()).unwrap();
+        forget_others(&caches, &HashSet::from(["shop"])).unwrap();
         assert!(one.get("../../x").is_some());
-        forget_others(dir.path(), &HashSet::from(["other"])).unwrap();
+        forget_others(&caches, &HashSet::from(["other"])).unwrap();
         assert!(one.get("../../x").is_none());
     }
 }

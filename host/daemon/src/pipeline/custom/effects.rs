@@ -35,12 +35,6 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    /// Values that a plugin never gets to see.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        let secret = self.variables.iter().filter(|variable| variable.secret);
-        secret.map(|variable| variable.value.expose().clone()).collect()
-    }
-
     /// Files of the deployment's stages are changed by one at a time.
     async fn writes(&self) -> tokio::sync::OwnedMutexGuard<()> {
         self.host.named_lock(format!("stages:{}", self.deployment.id)).await

@@ -18,6 +18,7 @@ use windlass_containers::Runtime;
 use windlass_containers::runtime::{Session, SessionControl, TaskStatus};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
 use windlass_model::limits::StageLimits;
+use windlass_model::secret::Masker;
 use windlass_model::variable::Variable;
 use windlass_model::{LogLine, StepName, Stream};
 use windlass_sandbox::Process;
@@ -26,7 +27,6 @@ use windlass_sandbox::contract::exec::{
 };
 
 use super::effects::Granted;
-use super::masked::mask_bytes;
 use crate::pipeline::runtime_env::{self, Command as Wanted};
 use crate::pipeline::{Run, names};
 use crate::sessions::start;
@@ -99,7 +99,7 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
         runtime: granted.host.runtime.clone(),
         log: (!command.quiet).then(|| granted.log.clone()),
         plugin: granted.plugin.clone(),
-        secrets: granted.secrets(),
+        masker: granted.log.masker().clone(),
         tail_bytes_max: match command.tail_bytes_max {
             0 => TAIL_BYTES,
             wanted => wanted.min(limits.exec_tail_bytes_max),
@@ -185,7 +185,8 @@ struct About {
     /// Absent where its output is not to be in the log.
     log: Option<StepLog>,
     plugin: String,
-    secrets: Vec<String>,
+    /// What the plugin never gets to see is hidden from it as it is in the log.
+    masker: Masker,
     tail_bytes_max: usize,
     limit: Duration,
     lines_max: usize,
@@ -417,17 +418,12 @@ impl Pump {
                 waiting.dropped += 1;
                 continue;
             }
-            let text = self.masked(line.as_bytes());
             let pipe = if is_error { Pipe::Stderr } else { Pipe::Stdout };
-            let text = String::from_utf8_lossy(&text).into_owned();
+            let text = self.about.masker.mask(&line);
             waiting.lines.push_back(Line { pipe, text });
         }
         drop(waiting);
         self.news.notify_waiters();
-    }
-
-    fn masked(&self, bytes: &[u8]) -> Vec<u8> {
-        mask_bytes(bytes, self.about.secrets.iter().map(String::as_str))
     }
 
     fn finish(&mut self, exit: Exit, code: Option<u32>) -> Exit {
@@ -439,7 +435,9 @@ impl Pump {
             }
         }
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-        let tail = |tail: &Tail| self.masked(&tail.kept.iter().copied().collect::<Vec<u8>>());
+        let tail = |tail: &Tail| {
+            self.about.masker.mask_bytes(&tail.kept.iter().copied().collect::<Vec<u8>>())
+        };
         let [out, err] = &self.tails;
         Exit {
             code: code.unwrap_or(exit.code),
@@ -454,7 +452,40 @@ impl Pump {
 
 #[cfg(test)]
 mod tests {
+    use windlass_containers::fake::FakeRuntime;
+
     use super::*;
+
+    #[test]
+    fn what_a_plugin_gets_of_the_output_holds_no_secret_in_any_form_that_the_log_knows() {
+        let about = About {
+            container: String::new(),
+            runtime: Arc::new(FakeRuntime::new().unwrap()),
+            log: None,
+            plugin: "p".to_owned(),
+            masker: Masker::new(["hunter2-token"]),
+            tail_bytes_max: 1_000,
+            limit: Duration::ZERO,
+            lines_max: 10,
+        };
+        let waiting = Arc::<Mutex<Waiting>>::default();
+        let mut pump = Pump {
+            about,
+            waiting: Arc::clone(&waiting),
+            news: Arc::default(),
+            tails: [Tail::default(), Tail::default()],
+        };
+        pump.take(Stream::Stdout, b"\xffhunter2-token\n");
+        // base64 of `hunter2-token` and of `user:hunter2-token`, and hexadecimal.
+        pump.take(Stream::Stdout, b"aHVudGVyMi10b2tlbg== dXNlcjpodW50ZXIyLXRva2Vu\n");
+        pump.take(Stream::Stderr, b"68756e746572322d746f6b656e, last");
+        let exit = pump.finish(lost(), Some(0));
+        let lines = std::mem::take(&mut waiting.lock().unwrap().lines);
+        let lines: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+        assert_eq!(lines, ["\u{fffd}[secret]", "[secret]g== dXNlcjp[secret]", "[secret], last"]);
+        assert_eq!(exit.stdout_tail, b"\xff[secret]\n[secret]g== dXNlcjp[secret]\n");
+        assert_eq!(exit.stderr_tail, b"[secret], last");
+    }
 
     #[test]
     fn the_end_of_a_stream_is_kept_and_its_lines_are_whole() {

@@ -125,7 +125,7 @@ pub(crate) fn check(nodes: &[Node]) -> Result<(), Failure> {
             provided(nodes, node, need)?;
         }
     }
-    for hook in [Hook::AfterFetch, Hook::AfterBuild, Hook::BeforeSwitch, Hook::AfterSwitch] {
+    for hook in Hook::ALL {
         circle(nodes, hook)?;
     }
     Ok(())

@@ -16,17 +16,18 @@ use ureq::config::Config;
 use ureq::http::{
     HeaderMap, HeaderName, HeaderValue, Request as HttpRequest, Response as HttpResponse, header,
 };
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::{Host, Url};
+use windlass_build::http::tls;
 use windlass_containers::Inside;
 use windlass_model::limits::StageLimits;
 use windlass_model::plugin::Effective;
+use windlass_model::secret::Masker;
 use windlass_sandbox::contract::http::{HttpError, Reason, Request, Response};
 
 use super::address;
-use super::masked::mask_bytes;
 
 /// Headers that are the host's to set, and those that say who asks.
 const FORBIDDEN: [&str; 9] = [
@@ -95,22 +96,19 @@ impl Client {
     /// Sends a request, and follows as many redirects as it says.
     pub(crate) fn fetch(&self, asked: &Asked) -> Result<Response, HttpError> {
         let answer = self.follow(asked);
-        let mask = |text: &str| mask_text(text, &asked.secrets);
+        let masker = Masker::new(asked.secrets.iter().map(|(_, value)| value.as_str()));
         match answer {
             Ok(response) => Ok(Response {
-                url: mask(&response.url),
+                url: masker.mask(&response.url),
                 headers: response
                     .headers
                     .iter()
-                    .map(|(name, value)| (name.clone(), mask(value)))
+                    .map(|(name, value)| (name.clone(), masker.mask(value)))
                     .collect(),
-                body: mask_bytes(
-                    &response.body,
-                    asked.secrets.iter().map(|(_, value)| value.as_str()),
-                ),
+                body: masker.mask_bytes(&response.body),
                 ..response
             }),
-            Err(error) => Err(refused(error.reason, mask(&error.message))),
+            Err(error) => Err(refused(error.reason, masker.mask(&error.message))),
         }
     }
 
@@ -124,9 +122,10 @@ impl Client {
     fn follow(&self, asked: &Asked) -> Result<Response, HttpError> {
         let until = Instant::now() + self.timeout(&asked.request);
         let mut sent = Sent::new(asked)?;
+        let tls = tls(self.certificates.as_deref());
         let redirects_max = asked.request.redirects_max.min(REDIRECTS_MAX);
         for hop in 0..=redirects_max {
-            let answer = self.send(&sent, &asked.allowed, until)?;
+            let answer = self.send(&sent, &asked.allowed, &tls, until)?;
             let location = answer.headers().get(header::LOCATION);
             let location = location.and_then(|value| value.to_str().ok());
             let is_redirect = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
@@ -145,6 +144,7 @@ impl Client {
         &self,
         sent: &Sent,
         allowed: &Effective,
+        tls: &TlsConfig,
         until: Instant,
     ) -> Result<HttpResponse<ureq::Body>, HttpError> {
         let Sent { method, url, headers, body } = sent;
@@ -162,7 +162,7 @@ impl Client {
             ));
         }
         let agent = ureq::Agent::with_parts(
-            self.config(left),
+            Self::config(left, tls.clone()),
             DefaultConnector::default(),
             Pinned(addresses),
         );
@@ -203,19 +203,7 @@ impl Client {
         }
     }
 
-    fn config(&self, left: Duration) -> Config {
-        let mut tls = TlsConfig::builder();
-        if let Some(pem) = self.certificates.as_ref().and_then(|path| std::fs::read(path).ok()) {
-            let certificates: Vec<_> = parse_pem(&pem)
-                .filter_map(|item| match item {
-                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                    _ => None,
-                })
-                .collect();
-            if !certificates.is_empty() {
-                tls = tls.root_certs(RootCerts::from(certificates));
-            }
-        }
+    fn config(left: Duration, tls: TlsConfig) -> Config {
         ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
@@ -225,7 +213,7 @@ impl Client {
             .max_response_header_size(HEADER_BYTES_MAX)
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .timeout_global(Some(left))
-            .tls_config(tls.build())
+            .tls_config(tls)
             .build()
     }
 
@@ -430,11 +418,6 @@ fn fill(text: &[u8], secrets: &[(String, String)]) -> Vec<u8> {
         }
     }
     filled
-}
-
-fn mask_text(text: &str, secrets: &[(String, String)]) -> String {
-    let masked = mask_bytes(text.as_bytes(), secrets.iter().map(|(_, value)| value.as_str()));
-    String::from_utf8_lossy(&masked).into_owned()
 }
 
 fn failed(error: &ureq::Error, shown: &str) -> HttpError {

@@ -324,6 +324,9 @@ fn a_secret_goes_where_it_was_meant_to_go_and_never_comes_back() {
     let port = other.address.port();
     let server = Server::start(&[
         ("/hunter2-token", &ok("you sent hunter2-token")),
+        // base64 of the secret behind a name and a colon.
+        ("/encoded", &ok("you are dXNlcjpodW50ZXIyLXRva2Vu")),
+        ("/hex", &ok("68756e746572322d746f6b656e")),
         ("/away", &to(&format!("http://other.example:{port}/"), 302)),
         ("/away-with-body", &to(&format!("http://other.example:{port}/"), 307)),
     ]);
@@ -342,6 +345,8 @@ fn a_secret_goes_where_it_was_meant_to_go_and_never_comes_back() {
     let answer = world.fetch(at("/{{TOKEN}}")).unwrap();
     assert_eq!(answer.body, b"you sent [secret]");
     assert!(answer.url.ends_with("/[secret]"), "{}", answer.url);
+    assert_eq!(world.fetch(at("/encoded")).unwrap().body, b"you are dXNlcjp[secret]");
+    assert_eq!(world.fetch(at("/hex")).unwrap().body, b"[secret]");
     let seen = &server.seen()[0];
     assert!(
         seen.contains("Bearer hunter2-token") && seen.contains("x-key: hunter2-token"),

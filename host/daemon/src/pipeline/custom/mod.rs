@@ -40,7 +40,6 @@ mod exec;
 mod facts;
 mod graph;
 mod http;
-mod masked;
 pub(crate) mod record;
 mod work;
 
@@ -219,7 +218,7 @@ fn try_ended(host: &Arc<Host>, deployment: &Deployment) -> Result<(), Failure> {
         plan_for_failure(host, deployment, &folder)?;
     }
     let mut kept = folder.stages()?;
-    if kept.iter().all(|one| one.run.status.is_over()) {
+    if record::are_over(&kept) {
         return Ok(());
     }
     kept.retain(|one| {
@@ -251,8 +250,12 @@ fn plan_for_failure(host: &Host, deployment: &Deployment, folder: &Folder) -> Re
 /// After a start: stages that were cut off in the background run again.
 pub(crate) async fn resume(host: &Arc<Host>) {
     let data_dir = host.config.data_dir.clone();
-    let found = tokio::task::spawn_blocking(move || record::deployments(&data_dir)).await;
-    let found = match found.map_err(std::io::Error::other).flatten() {
+    let found = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
+        let mut found = record::deployments(&data_dir)?;
+        found.retain(|id| !Folder::of(&data_dir, id).is_settled());
+        Ok(found)
+    });
+    let found = match found.await.map_err(std::io::Error::other).flatten() {
         Ok(found) => found,
         Err(error) => {
             tracing::error!(%error, "the stages of before could not be read");
@@ -266,22 +269,34 @@ pub(crate) async fn resume(host: &Arc<Host>) {
     }
 }
 
-/// Removes what is kept of stages of deployments and projects that are gone.
+/// Removes what is kept of stages of deployments and projects that are gone. What lies there is looked at before
+/// the store is asked: what is begun in between is left alone.
 ///
 /// # Errors
-/// The store's.
+/// The store's; `prune.stages`.
 pub(crate) async fn sweep(host: &Host) -> Result<(), Failure> {
     let data_dir = host.config.data_dir.clone();
+    let (mut gone, caches) =
+        swept(move || Ok((record::deployments(&data_dir)?, cache::of_projects(&data_dir)?)))
+            .await?;
     let known = host.store.deployment_ids().map_err(|e| e.to_failure())?;
     let projects = host.store.projects().map_err(|e| e.to_failure())?;
-    let swept = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
-        for id in record::deployments(&data_dir)?.iter().filter(|id| !known.contains(*id)) {
-            Folder::of(&data_dir, id).remove()?;
-        }
+    gone.retain(|id| !known.contains(id));
+    let data_dir = host.config.data_dir.clone();
+    swept(move || {
+        gone.iter().try_for_each(|id| Folder::of(&data_dir, id).remove())?;
         let names: HashSet<&str> = projects.iter().map(|project| project.name.as_str()).collect();
-        cache::forget_others(&data_dir, &names)
-    });
-    swept.await.map_err(std::io::Error::other).flatten().map_err(|error| {
+        cache::forget_others(&caches, &names)
+    })
+    .await
+}
+
+/// Does a part of the sweep, off the threads that serve.
+async fn swept<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(std::io::Error::other).flatten().map_err(|error| {
         Failure::host(
             "prune.stages",
             "what is kept of stages of earlier deployments could not be removed",

@@ -24,6 +24,8 @@ use windlass_model::stage::{Annotation, Attached, StageRun, StageStatus};
 use windlass_model::{DeploymentId, Failure};
 
 use super::graph::Node;
+use crate::source::remove_tree;
+use crate::steplog::ids_in;
 
 /// A stage of a deployment: what is to run, and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,15 +76,7 @@ fn root(data_dir: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn deployments(data_dir: &Path) -> io::Result<Vec<DeploymentId>> {
-    let entries = match fs::read_dir(root(data_dir)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        found.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
-    }
-    Ok(found)
+    ids_in(&root(data_dir))
 }
 
 impl Folder {
@@ -107,6 +101,12 @@ impl Folder {
     /// Whether there is anything to be read.
     pub(crate) fn has_stages(&self) -> bool {
         self.at("stages.json").exists()
+    }
+
+    /// Whether it says of each of its stages how that ended.
+    pub(crate) fn is_settled(&self) -> bool {
+        let stages = self.has_stages().then(|| self.stages());
+        stages.is_some_and(|stages| stages.is_ok_and(|stages| are_over(&stages)))
     }
 
     /// Keeps the stages, durably.
@@ -157,10 +157,7 @@ impl Folder {
     /// # Errors
     /// When something of it cannot be removed.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_tree(&self.0)
     }
 
     fn read<T: DeserializeOwned>(&self, path: &str) -> io::Result<Option<T>> {
@@ -183,6 +180,11 @@ impl Folder {
         fs::rename(&draft, &path)?;
         fs::File::open(dir)?.sync_all()
     }
+}
+
+/// Whether nothing is left to be done of any of these.
+pub(crate) fn are_over(stages: &[Kept]) -> bool {
+    stages.iter().all(|one| one.run.status.is_over())
 }
 
 fn outputs_path(stage: &str, hook: Hook) -> String {
@@ -228,8 +230,14 @@ mod tests {
             options: Map::new(),
         };
         let stages = [Kept::new(node)];
+        assert!(!folder.is_settled(), "there may be some to plan still");
         folder.keep(&stages).unwrap();
         assert_eq!(folder.stages().unwrap(), stages);
+        assert!(!folder.is_settled());
+        let mut over = stages;
+        over[0].run.status = StageStatus::Succeeded;
+        folder.keep(&over).unwrap();
+        assert!(folder.is_settled());
         let outputs: Map<String, Value> = serde_json::from_str(r#"{"files":3}"#).unwrap();
         folder.keep_outputs("p.scan", Hook::AfterBuild, &outputs).unwrap();
         assert_eq!(folder.outputs("p.scan", Hook::AfterBuild), Some(outputs));
@@ -237,6 +245,7 @@ mod tests {
         assert_eq!(deployments(dir.path()).unwrap(), [id]);
         fs::write(folder.at("stages.json"), "{").unwrap();
         assert_eq!(folder.stages().unwrap_err().code, "stages.record-unreadable");
+        assert!(!folder.is_settled(), "that it cannot be read is to be said");
         folder.remove().unwrap();
         folder.remove().unwrap();
         assert!(deployments(dir.path()).unwrap().is_empty());

@@ -328,6 +328,9 @@ fn is_worth_another(fault: &PluginFault) -> bool {
 /// What the stages have answered that this one needs. A version whose artifact was taken over has what was found
 /// out when that was built.
 fn inputs(job: &Job, kept: &Kept) -> Vec<Input> {
+    if kept.node.needs.is_empty() {
+        return Vec::new();
+    }
     let all = job.folder.stages().unwrap_or_default();
     let built_by = job.deployment.kind.artifact_of();
     let earlier = built_by.map(|id| Folder::of(&job.host.config.data_dir, id));

@@ -29,23 +29,6 @@ pub(crate) async fn of(
     }
 }
 
-/// Removes the logs of deployments whose records were deleted. What cannot be removed now is removed by
-/// the sweep.
-pub(crate) async fn remove(host: &Host, ids: Vec<DeploymentId>) {
-    ids.iter().for_each(|id| host.forget_stages(id));
-    let logs = host.logs.clone();
-    let removed = tokio::task::spawn_blocking(move || {
-        for id in ids {
-            if let Err(error) = logs.remove(&id) {
-                tracing::warn!(%error, deployment = %id, "the logs could not be removed");
-            }
-        }
-    });
-    if let Err(error) = removed.await {
-        tracing::warn!(%error, "logs of deleted deployments are left to the sweep");
-    }
-}
-
 /// Removes all logs without a record, whatever left them.
 pub(super) async fn sweep(host: &Host) -> Result<(), Failure> {
     let logs = host.logs.clone();
@@ -59,7 +42,7 @@ pub(super) async fn sweep(host: &Host) -> Result<(), Failure> {
         )
     })?;
     let known = host.store.deployment_ids().map_err(|e| e.to_failure())?;
-    remove(host, logged.into_iter().filter(|id| !known.contains(id)).collect()).await;
+    host.forget_files(logged.into_iter().filter(|id| !known.contains(id)).collect()).await;
     Ok(())
 }
 
