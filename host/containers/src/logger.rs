@@ -384,6 +384,8 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::logs;
 
@@ -538,7 +540,7 @@ mod tests {
         let spec = LogSpec { files_max: 100, ..spec(dir.path()) };
         let (mut out, err, role) = play(&spec);
         drop(err);
-        let follow = logs::follow(&spec.dir);
+        let follow = logs::follow(&spec.dir, Arc::default());
         let writer = std::thread::spawn(move || {
             for n in 0..300 {
                 writeln!(out, "{n}").unwrap();

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{DEADLINE, Host, ROOTFS, until};
@@ -188,7 +189,7 @@ async fn build_steps_write_into_their_own_snapshot() {
     spec.cwd = "/new/dir".to_owned();
     let following = tokio::spawn({
         let dir = spec.log.dir.clone();
-        async move { futures::StreamExt::collect::<Vec<_>>(logs::follow(&dir)).await }
+        async move { futures::StreamExt::collect::<Vec<_>>(logs::follow(&dir, Arc::default())).await }
     });
     assert_eq!(host.run(&spec).await, (0, "0\n/new/dir\n".to_owned()));
     let followed = tokio::time::timeout(DEADLINE, following).await.unwrap().unwrap();

@@ -172,9 +172,10 @@ mod tests {
         root
     }
 
-    fn tree(root: &Path) -> Tree {
-        let scratch = root.parent().unwrap().join("windlass-tree-tests");
-        Tree::of_folder(root, &scratch, &Limits::default()).unwrap()
+    /// The folder's copy, and the folder that it lies in.
+    fn tree(root: &Path) -> (Tree, TempDir) {
+        let scratch = tempfile::tempdir().unwrap();
+        (Tree::of_folder(root, scratch.path(), &Limits::default()).unwrap(), scratch)
     }
 
     #[test]
@@ -185,7 +186,7 @@ mod tests {
             ("a/b.txt", "b"),
             (".git/HEAD", "x"),
         ]);
-        let tree = tree(root.path());
+        let (tree, _scratch) = tree(root.path());
         assert!(tree.path().join("a/b.txt").is_file());
         assert!(!tree.path().join("dist").exists() && !tree.path().join(".git").exists());
         assert_eq!(tree.files(), 2);
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_digest_stands_for_paths_modes_and_contents() {
-        let same = |files: &[(&str, &str)]| tree(folder(files).path()).digest().clone();
+        let same = |files: &[(&str, &str)]| tree(folder(files).path()).0.digest().clone();
         let base = same(&[("a", "1"), ("b", "2")]);
         assert_eq!(base, same(&[("b", "2"), ("a", "1")]));
         assert_ne!(base, same(&[("a", "1"), ("b", "3")]));
@@ -201,7 +202,7 @@ mod tests {
         assert_ne!(base, same(&[("a", "1"), ("c", "2")]));
         let root = folder(&[("a", "1"), ("b", "2")]);
         fs::set_permissions(root.path().join("b"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_ne!(base, tree(root.path()).digest().clone());
+        assert_ne!(base, tree(root.path()).0.digest().clone());
     }
 
     #[test]

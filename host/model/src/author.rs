@@ -104,8 +104,6 @@ pub enum ImportState {
     Always,
     /// It is there when the operator grants it; the manifest asks for it.
     AskedFor,
-    /// It would have to be granted, and the manifest does not ask for it: the plugin cannot be installed.
-    NotAskedFor,
 }
 
 /// An interface of Windlass that a component imports.

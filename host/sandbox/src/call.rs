@@ -76,7 +76,7 @@ pub(crate) trait Ask: Sync {
 
 /// What was seen of a call beside its answer.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     log: Finished,
     memory_peak_bytes: u64,
     looked_outside: bool,
@@ -100,7 +100,11 @@ impl Sandbox {
         if let Some(kept) = key.as_ref().and_then(|key| inner.answers.get(key)) {
             return replay::<A>(plugin, kept, started);
         }
-        let (mut result, seen) = inner.make(plugin, source, self.images(), &ask).await;
+        let (mut result, seen) = if plugin.fills(A::STAGE) {
+            inner.make(plugin, source, self.images(), &ask).await
+        } else {
+            failed(format!("{} does not export {:?}", plugin.name(), A::STAGE))
+        };
         let mut report = report::<A>(plugin, &result, started);
         report.memory_peak_bytes = seen.memory_peak_bytes;
         report.log_bytes = seen.log.bytes;
@@ -164,18 +168,20 @@ fn report<A: Ask>(
     }
 }
 
+/// A call that the host could not make.
+fn failed<T>(why: String) -> (Result<T, PluginFault>, Seen) {
+    (Err(PluginFault::HostFailed(why)), Seen::default())
+}
+
 impl Inner {
-    async fn make<A: Ask>(
+    /// Compiles the plugin if that is needed, begins an instance and asks it.
+    pub(crate) async fn make<A: Ask>(
         &self,
         plugin: &Plugin,
         source: Option<&Source>,
         images: Arc<dyn ImageLookup>,
         ask: &A,
     ) -> (Result<A::Answer, PluginFault>, Seen) {
-        let failed = |why: String| (Err(PluginFault::HostFailed(why)), Seen::default());
-        if !plugin.fills(A::STAGE) {
-            return failed(format!("{} does not export {:?}", plugin.name(), A::STAGE));
-        }
         let ready = match self.ready(plugin).await {
             Ok(ready) => ready,
             Err(error) => return (Err(PluginFault::Load(error)), Seen::default()),
@@ -204,7 +210,7 @@ impl Inner {
 
     /// A store with every limit armed. Guests compute only within epochs, and only as many as the CPU
     /// limit has; between two of them other tasks get the thread, so the wall clock is looked at.
-    pub(crate) fn store(
+    fn store(
         &self,
         source: Option<&Source>,
         images: Arc<dyn ImageLookup>,
@@ -225,7 +231,7 @@ impl Inner {
         Ok(store)
     }
 
-    pub(crate) async fn run<A: Ask>(
+    async fn run<A: Ask>(
         &self,
         store: &mut Store<CallState>,
         ready: &Ready,

@@ -1,7 +1,5 @@
 //! Trying a plugin before it is taken into use: it is compiled, linked, and an instance is begun.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -48,16 +46,6 @@ impl Sandbox {
     /// # Errors
     /// What a first call would fail with, whatever it asked.
     pub async fn smoke_test(&self, plugin: &Plugin) -> Result<(), PluginFault> {
-        let inner = self.inner();
-        let ready = inner.ready(plugin).await.map_err(PluginFault::Load)?;
-        let shutting_down = |_| PluginFault::HostFailed("shutting down".to_owned());
-        let _running = inner.calls.acquire().await.map_err(shutting_down)?;
-        let limits = Arc::clone(&inner.limits);
-        let store = inner.store(None, self.images(), &limits, None);
-        let mut store = store.map_err(PluginFault::HostFailed)?;
-        match inner.run(&mut store, ready, &Begun, &limits).await? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(PluginFault::InvalidAnswer("it answered before it was asked".to_owned())),
-        }
+        self.inner().make(plugin, None, self.images(), &Begun).await.0
     }
 }

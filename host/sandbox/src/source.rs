@@ -100,11 +100,7 @@ impl Source {
         if globs.contains(&"**") {
             return Ok(self.clone());
         }
-        let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            set.add(GlobBuilder::new(glob).literal_separator(true).build()?);
-        }
-        Ok(Self(Arc::clone(&self.0), Some(Arc::new(set.build()?))))
+        Ok(Self(Arc::clone(&self.0), Some(Arc::new(set_of(globs)?))))
     }
 
     /// Whether all of the tree is seen.
@@ -426,12 +422,15 @@ fn globs_of(globs: &[String]) -> Result<Option<GlobSet>, ReadError> {
     if globs.iter().map(String::len).sum::<usize>() > GLOB_BYTES_MAX {
         return Err(ReadError::TooLarge);
     }
+    set_of(globs).map(Some).map_err(|_| ReadError::Io)
+}
+
+fn set_of(globs: &[impl AsRef<str>]) -> Result<GlobSet, globset::Error> {
     let mut set = GlobSetBuilder::new();
     for glob in globs {
-        let glob = GlobBuilder::new(glob).literal_separator(true).build();
-        set.add(glob.map_err(|_| ReadError::Io)?);
+        set.add(GlobBuilder::new(glob.as_ref()).literal_separator(true).build()?);
     }
-    set.build().map(Some).map_err(|_| ReadError::Io)
+    set.build()
 }
 
 fn read_error(errno: Errno) -> ReadError {

@@ -22,11 +22,9 @@ const HEADER = "# Written by sdk/javascript/scripts/contract.mjs from the WIT fi
 function overview(packages) {
   const versions = Object.values(packages).map((one) => `    "${one.name}": "${one.version}",\n`).join("");
   const functions = Object.values(packages).flatMap((one) =>
-    Object.entries(one.functions).map(([name, func]) => {
-      const params = func.params.map(({ type }) => JSON.stringify(hint(type, null)));
-      const [ok, err] = func.result?.result ?? [func.result, null];
-      const tuple = `(${params.join(", ")}${params.length === 1 ? "," : ""})`;
-      return `    "${one.name}.${name}": (${tuple}, ${JSON.stringify(hint(ok, null))}, ${JSON.stringify(hint(err, null))}),\n`;
+    Object.entries(one.functions).map(([name, { result }]) => {
+      const [ok] = result?.result ?? [result];
+      return `    "${one.name}.${name}": ${JSON.stringify(hint(ok, null))},\n`;
     }),
   );
   return `${HEADER}"""The contract's types, a module for each package."""
@@ -35,8 +33,8 @@ function overview(packages) {
 VERSIONS = {
 ${versions}}
 
-#: By package and function: the types of the parameters, of the result, of the error.
-FUNCTIONS = {
+#: By package and function: the type of the result, where it does not fail.
+RESULTS = {
 ${functions.join("")}}
 `;
 }

@@ -162,7 +162,6 @@ export function complete(ref, value) {
 /** Parameters and result of a function, by package and name. */
 export function signature(name) {
   const { params, result } = FUNCTIONS[name];
-  const fails = result?.result !== undefined;
-  const [ok, err] = fails ? result.result : [result, null];
-  return { params, ok, err, fails };
+  const [ok, err] = result?.result ?? [result, null];
+  return { params, ok, err };
 }

@@ -3,16 +3,15 @@
 // Each needs the capability of its name in the manifest. What is not granted throws a `HostError` with
 // the reason `denied`, and the cache is empty.
 
+import { lift } from "./conform.js";
 import { HostError, PluginError } from "./error.js";
 import { call } from "./host.js";
 import * as log from "./log.js";
 import { keyValues } from "./plan.js";
-import { decodeUtf8, encodeUtf8 } from "./text.js";
+import { asBytes, decodeUtf8 } from "./text.js";
 
 /** Bytes that are passed at once: below what a host takes in one call. */
 const PIECE_BYTES = 1 << 20;
-
-const asBytes = (content) => (typeof content === "string" ? encodeUtf8(content) : content);
 
 function command(place, argv, { env = [], stdin = "", ...rest }) {
   return { place, argv, env: keyValues(env), stdin: asBytes(stdin), ...rest };
@@ -49,8 +48,7 @@ class Running {
 
   /** Waits up to `waitMs` for its next lines, at most `linesMax`; 0 for the host's number. */
   nextLines(linesMax = 0, waitMs = 10_000) {
-    const { lines, ended: over, dropped } = this.#process.nextLines(linesMax, waitMs);
-    return { lines, ended: over, dropped: Number(dropped) };
+    return lift({ ref: "exec.batch" }, this.#process.nextLines(linesMax, waitMs));
   }
 
   /** Gives each line to `each` until the command has ended; how it ended. */
@@ -64,9 +62,7 @@ class Running {
 
   /** Waits for its end. */
   wait() {
-    const exit = { ...this.#process.wait() };
-    for (const key of ["tookMs", "stdoutBytes", "stderrBytes"]) exit[key] = Number(exit[key]);
-    return ended(exit);
+    return ended(lift({ ref: "exec.exit" }, this.#process.wait()));
   }
 
   /** Ends it. */

@@ -3,6 +3,7 @@
 import { PluginError } from "./error.js";
 
 const TEXT = "string";
+const SETTINGS_HINT = "compare windlass.toml with the documentation of its tables";
 const SHAPE = {
   build: {
     framework: TEXT, install: TEXT, command: TEXT, output: TEXT, toolchain: {}, dockerfile: TEXT,
@@ -19,7 +20,7 @@ const SHAPE = {
  * Throws a `PluginError` with the code `settings.invalid` if the JSON is not of that shape.
  */
 export function settings(ctx) {
-  const given = parsed(ctx.configJson, "settings", "compare windlass.toml with the documentation of its tables");
+  const given = parsed(ctx.configJson, "settings", SETTINGS_HINT);
   const all = {};
   for (const [name, shape] of Object.entries(SHAPE)) {
     all[name] = table(name, shape, given[name] ?? {});
@@ -49,8 +50,8 @@ function parsed(text, what, hint) {
 
 function table(name, shape, given) {
   const bad = (key, expected) => {
-    const hint = "compare windlass.toml with the documentation of its tables";
-    return new PluginError("settings.invalid", `the settings do not read: ${key} is no ${expected}`, { hint });
+    const why = `the settings do not read: ${key} is no ${expected}`;
+    return new PluginError("settings.invalid", why, { hint: SETTINGS_HINT });
   };
   if (given === null || typeof given !== "object" || Array.isArray(given)) throw bad(name, "table");
   const read = {};

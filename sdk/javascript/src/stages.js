@@ -35,11 +35,6 @@ export const STAGES = {
   },
 };
 
-/** Names of the stages that a plugin's module exports. */
-export function stagesOf(plugin) {
-  return Object.keys(STAGES).filter((name) => plugin[name] !== undefined);
-}
-
 /** Calls a function of a stage with the contract's arguments, and gives the contract's answer. */
 function lowered(plugin, name, func, args) {
   const path = `${name}.${func}`;

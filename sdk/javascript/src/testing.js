@@ -7,7 +7,7 @@ import { setHost } from "./host.js";
 import { mockHost } from "./mock.js";
 import { callStage } from "./stages.js";
 import { Source } from "./source.js";
-import { encodeUtf8 } from "./text.js";
+import { asBytes, encodeUtf8 } from "./text.js";
 
 /** A folder and what a plugin is told with it. */
 export class Harness {
@@ -32,7 +32,7 @@ export class Harness {
     const { settings = {}, options = {}, variables = [], images = {}, commands = [], requests = [],
       cached = {}, denied = [], ...context } = told;
     this.#folder = folder;
-    const held = Object.entries(cached).map(([key, value]) => [key, bytesOf(value)]);
+    const held = Object.entries(cached).map(([key, value]) => [key, asBytes(value)]);
     this.#answers = { images, commands, requests, cached: held, denied: new Set(denied) };
     this.context = complete("types.context", {
       configJson: JSON.stringify(settings),
@@ -138,8 +138,4 @@ export function ended(code, stdout = "") {
 /** The answer of a server with this status and body. */
 export function answered(status, body = "", headers = {}) {
   return { status, headers: Object.entries(headers), body: encodeUtf8(body) };
-}
-
-function bytesOf(value) {
-  return typeof value === "string" ? encodeUtf8(value) : value;
 }

@@ -55,3 +55,11 @@ export function encodeUtf8(text) {
   }
   return Uint8Array.from(bytes);
 }
+
+/**
+ * Text or bytes, as bytes.
+ * @param {string | Uint8Array} content
+ */
+export function asBytes(content) {
+  return typeof content === "string" ? encodeUtf8(content) : content;
+}

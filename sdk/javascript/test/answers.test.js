@@ -1,9 +1,6 @@
 // What stages return is checked against the contract, and what they leave out has its usual value.
 
 import assert from "node:assert/strict";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 
 import * as sdk from "../src/index.js";
@@ -12,10 +9,11 @@ import { setHost } from "../src/host.js";
 import { exported } from "../src/stages.js";
 import { Harness, detection } from "../src/testing.js";
 import { decodeUtf8, encodeUtf8 } from "../src/text.js";
+import { folder } from "./folder.js";
 
-const folder = mkdtempSync(join(tmpdir(), "windlass-sdk-"));
+const empty = folder();
 const detects = (answer) => ({ detector: { detect: () => answer } });
-const detect = (answer) => new Harness(folder).detect(detects(answer));
+const detect = (answer) => new Harness(empty).detect(detects(answer));
 
 test("a detection, several, a report and nothing are all reports", () => {
   const one = { id: "a", name: "A", ecosystem: "test" };
@@ -43,7 +41,7 @@ test("a value of the wrong shape is named with its place", () => {
   broken({ name: null }, /detections\[0\].name: expected a string, found null/);
   assert.throws(() => detect(Promise.resolve(null)), { message: /stages are synchronous/ });
   const builder = { plan: async () => new sdk.plan.Plan() };
-  assert.throws(() => new Harness(folder).plan({ builder }, detection("a")), { message: /stages are synchronous/ });
+  assert.throws(() => new Harness(empty).plan({ builder }, detection("a")), { message: /stages are synchronous/ });
 });
 
 test("a failure on purpose is thrown as it is, and a refusal travels in the detection", () => {
@@ -51,7 +49,7 @@ test("a failure on purpose is thrown as it is, and a refusal travels in the dete
   const [found] = detect({ id: "a", name: "A", ecosystem: "test", refusal }).detections;
   assert.deepEqual(found.refusal, { code: "a.old", message: "it is old", hint: "renew it", retryable: false });
   const plugin = { detector: { detect: () => { throw refusal; } } };
-  assert.throws(() => new Harness(folder).detect(plugin), { code: "a.old" });
+  assert.throws(() => new Harness(empty).detect(plugin), { code: "a.old" });
 });
 
 test("in a component a failure on purpose is the contract's record, and a fault goes to the log first", () => {
@@ -95,7 +93,7 @@ test("a plan is put together with every operation and mount", () => {
     .web("web", "app", ["node", "server.js"], [3000])
     .worker("worker", "app", ["node", "worker.js"])
     .uses({ node: "22.11.0" });
-  const harness = new Harness(folder);
+  const harness = new Harness(empty);
   const made = harness.plan({ builder: { plan: () => built } }, detection("a"));
   assert.deepEqual(made.steps[0].ops[1].val.mounts[0].val, { id: "npm", target: "/root/.npm", sharing: "locked" });
   assert.deepEqual(made.steps[1].ops[0].val.origin, origin.step("deps"));

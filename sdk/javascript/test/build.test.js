@@ -2,22 +2,18 @@
 // tests of the repository.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { readPackage } from "../build/manifest.js";
 import { withSection } from "../build/section.js";
+import { folder } from "./folder.js";
 
 const GOOD = { name: "@me/windlass-plugin-books", version: "1.2.3", description: "Books", license: "MIT" };
 
-function folder(json, files = {}) {
-  const root = mkdtempSync(join(tmpdir(), "windlass-sdk-"));
-  writeFileSync(join(root, "package.json"), typeof json === "string" ? json : JSON.stringify(json));
-  mkdirSync(join(root, "src"));
-  for (const [path, text] of Object.entries({ "src/plugin.js": "", ...files })) writeFileSync(join(root, path), text);
-  return root;
+function packaged(json, files = {}) {
+  const text = typeof json === "string" ? json : JSON.stringify(json);
+  return folder({ "package.json": text, "src/plugin.js": "", ...files });
 }
 
 test("the manifest is the package's, with what package.json says of Windlass", () => {
@@ -25,7 +21,7 @@ test("the manifest is the package's, with what package.json says of Windlass", (
   const custom = [{ name: "scan", hooks: ["after-build"], summary: "Scans" }];
   const windlass = { capabilities, custom, options_schema: { type: "object" }, failures: "failures.json" };
   const failures = [{ code: "books.none", title: "t", cause: "c", fix: "f" }];
-  const root = folder({ ...GOOD, windlass }, { "failures.json": JSON.stringify(failures) });
+  const root = packaged({ ...GOOD, windlass }, { "failures.json": JSON.stringify(failures) });
   const { manifest, engine, entry } = readPackage(root);
   assert.deepEqual(manifest, {
     name: "books", version: "1.2.3", summary: "Books", licence: "MIT", capabilities,
@@ -36,8 +32,8 @@ test("the manifest is the package's, with what package.json says of Windlass", (
 });
 
 test("TypeScript comes first, and what is wrong is said with the fix", () => {
-  assert.match(readPackage(folder(GOOD, { "src/plugin.ts": "" })).entry, /plugin\.ts$/);
-  const refused = (json, message) => assert.throws(() => readPackage(folder(json)), { message });
+  assert.match(readPackage(packaged(GOOD, { "src/plugin.ts": "" })).entry, /plugin\.ts$/);
+  const refused = (json, message) => assert.throws(() => readPackage(packaged(json)), { message });
   refused("{", /does not read/);
   refused({ ...GOOD, name: "Books!" }, /1 to 40 lower-case letters/);
   refused({ ...GOOD, license: undefined }, /set "license": an SPDX expression/);

@@ -1,23 +1,14 @@
 // The mock host keeps the rules of the real one.
 
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import * as sdk from "../src/index.js";
 import { globToRegExp } from "../src/glob.js";
 import { Harness, answered, ended } from "../src/testing.js";
-
-function folder(files) {
-  const root = mkdtempSync(join(tmpdir(), "windlass-sdk-"));
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  }
-  return root;
-}
+import { folder } from "./folder.js";
 
 const reasonOf = (work) => {
   try {

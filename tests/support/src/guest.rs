@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::{checkout, target_dir};
 
@@ -11,12 +12,13 @@ pub const NAME: &str = "test-guest";
 /// Name of the plugin with custom stages at every hook, `sdk/rust/guests/stages`.
 pub const STAGES: &str = "test-stages";
 
-/// Builds the component and returns its file.
+/// The component's file, built on first use; other test processes wait for the one that builds.
 ///
 /// # Panics
 /// When it does not build.
 pub fn component() -> PathBuf {
-    built("windlass-test-guest")
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("windlass-test-guest")).clone()
 }
 
 /// The same of the plugin with custom stages.
@@ -24,7 +26,8 @@ pub fn component() -> PathBuf {
 /// # Panics
 /// When it does not build.
 pub fn stages() -> PathBuf {
-    built("windlass-test-stages")
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("windlass-test-stages")).clone()
 }
 
 fn built(package: &str) -> PathBuf {

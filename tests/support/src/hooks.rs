@@ -1,8 +1,5 @@
-//! Webhooks from outside: signed deliveries, and a stand-in for a provider's API that is told of commits.
+//! Webhooks from outside: signed deliveries.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
@@ -112,88 +109,4 @@ impl Hook {
             ["webhook", "deliveries", &self.id, "--project", &self.project, "--limit", "100"];
         host.cli_json(&args).ok().json::<Page<Delivery>>().items
     }
-}
-
-/// What the stand-in was told.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// Method and path.
-    pub line: String,
-    /// Headers, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: Value,
-}
-
-impl Told {
-    /// The first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// A stand-in for a provider's API: it keeps what it is told, and may refuse at first.
-#[derive(Debug)]
-pub struct ProviderApi {
-    address: SocketAddr,
-    told: Arc<Mutex<Vec<Told>>>,
-}
-
-impl ProviderApi {
-    /// Starts one that answers its first `refusals` requests with 502.
-    ///
-    /// # Panics
-    /// When no port can be had.
-    pub fn start(refusals: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let kept = told.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A client that hangs up is no concern of the others.
-                let _ = answer(&stream, &kept, refusals);
-            }
-        });
-        Self { address, told }
-    }
-
-    /// Its base address.
-    pub fn base(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// What it was told so far, also what it refused.
-    pub fn told(&self) -> Vec<Told> {
-        self.told.lock().unwrap().clone()
-    }
-}
-
-fn answer(stream: &TcpStream, told: &Mutex<Vec<Told>>, refusals: usize) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut headers = Vec::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim_end().split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let mut one = Told { line: line.trim_end().to_owned(), headers, body: Value::Null };
-    let mut body = match one.header("content-length").and_then(|length| length.parse().ok()) {
-        Some(length) => vec![0; length],
-        None => Vec::new(),
-    };
-    reader.read_exact(&mut body)?;
-    one.body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let count = {
-        let mut told = told.lock().unwrap();
-        told.push(one);
-        told.len()
-    };
-    let status = if count <= refusals { "502 Bad Gateway" } else { "201 Created" };
-    let mut stream = stream;
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}")
 }

@@ -355,6 +355,29 @@ impl TestHost {
         })
     }
 
+    /// Waits until every custom stage of a deployment is over, those that run in the background, too.
+    ///
+    /// # Panics
+    /// When one is not, within a minute.
+    pub fn wait_stages(&self, project: &str, number: u64) -> DeploymentView {
+        let deadline = Duration::from_secs(60);
+        self.wait_deployment(project, number, "every stage is over", deadline, |view| {
+            view.stages.iter().all(|stage| stage.status.is_over())
+        })
+    }
+
+    /// What is attached to a deployment under this name.
+    ///
+    /// # Panics
+    /// When there is nothing of the name.
+    pub fn attached(&self, project: &str, number: u64, name: &str) -> Vec<u8> {
+        let number = number.to_string();
+        let to = self.data_dir().join(format!("{number}-{name}"));
+        let path = to.to_str().unwrap();
+        self.cli(&["artifact", "get", name, &number, "--project", project, "-o", path]).ok();
+        std::fs::read(to).unwrap()
+    }
+
     /// The API token.
     pub fn token(&self) -> String {
         std::fs::read_to_string(self.data_dir().join("token")).unwrap().trim().to_owned()

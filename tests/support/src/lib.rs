@@ -29,6 +29,7 @@ pub mod outside;
 pub mod registry;
 pub mod repo;
 pub mod sample;
+pub mod server;
 pub mod wait;
 
 pub use cli::{CliOutput, Deployed};
@@ -39,6 +40,7 @@ pub use http::{Connection, Request, Response};
 pub use leaks::Machine;
 pub use load::{Load, LoadReport};
 pub use repo::GitRepo;
+pub use server::{Asked, Server};
 pub use wait::{until, wait_for};
 
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use wit_parser::{
 };
 
 /// Packages in the order in which an author meets them; others follow by name.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 15] = [
     "types",
     "log",
     "source",
@@ -29,7 +29,6 @@ const ORDER: [&str; 16] = [
     "artifacts",
     "cache",
     "annotations",
-    "plugin",
 ];
 
 const HEAD: &str = "\

@@ -14,10 +14,10 @@ use windlass_model::deployment::Artifact;
 use windlass_model::{Digest, Failure};
 
 use super::blob::{Present, failed};
-use super::image::{self, Document, Image, MANIFEST_TYPE};
+use super::image::{self, Document, Image};
 use super::tarball::{self, Entry, Type};
 use super::{ArchiveFormat, Export, SavedImage};
-use crate::registry::Reference;
+use crate::registry::{MANIFEST_TYPE, Reference};
 
 const COPY_BYTES: usize = 256 * 1024;
 

@@ -13,9 +13,8 @@ use super::blob::{self, Piece, Present};
 use super::{EPOCH_TEXT, Export};
 use crate::artifact::static_dir;
 use crate::key::architecture;
-use crate::registry::Layer;
+use crate::registry::{Layer, MANIFEST_TYPE};
 
-pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// An image, ready to be written somewhere.

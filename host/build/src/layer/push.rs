@@ -14,8 +14,8 @@ use windlass_model::{Digest, Failure};
 
 use super::Export;
 use super::blob::{Piece, Present, failed};
-use super::image::{self, Document, Image, MANIFEST_TYPE};
-use crate::registry::{Reference, RegistryError, Target};
+use super::image::{self, Document, Image};
+use crate::registry::{MANIFEST_TYPE, Reference, RegistryError, Target};
 
 /// Layers on their way at once.
 const AT_ONCE: usize = 3;

@@ -155,7 +155,7 @@ async fn in_container(
     let runtime = &session.runtime;
     let log = session.log.clone();
     let deletion = Arc::new(Notify::new());
-    let mut lines = Box::pin(logs::follow_told(&spec.log.dir, Arc::clone(&deletion)));
+    let mut lines = Box::pin(logs::follow(&spec.log.dir, Arc::clone(&deletion)));
     let mut follower = tokio::spawn(async move {
         while let Some(line) = lines.next().await {
             log.pass(line);

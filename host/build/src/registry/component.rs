@@ -9,11 +9,10 @@ use windlass_model::Digest;
 use super::access::Login;
 use super::client::Client;
 use super::error::RegistryError;
-use super::manifest;
+use super::manifest::{self, MANIFEST_TYPE};
 use super::reference::Reference;
 use super::upload::Target;
 
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const LAYER_TYPE: &str = "application/wasm";
 

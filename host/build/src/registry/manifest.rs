@@ -8,6 +8,9 @@ use super::error::RegistryError;
 use super::{ImageManifest, Layer};
 use crate::key::architecture;
 
+/// Of the manifest of an image.
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
 /// Of a layer whose manifest does not say.
 pub(super) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 

@@ -19,6 +19,7 @@ pub(crate) use client::{ImageSource, download};
 pub use component::{About, push_component};
 pub use error::RegistryError;
 pub use layout::Layout;
+pub(crate) use manifest::MANIFEST_TYPE;
 pub use mirror::Mirror;
 pub use reference::{InvalidReference, Reference};
 pub(crate) use upload::Target;

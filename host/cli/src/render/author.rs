@@ -52,7 +52,6 @@ pub fn checked(checked: &Checked, color: bool) -> String {
         let how = match import.state {
             ImportState::Always => "every plugin has it",
             ImportState::AskedFor => "needs a grant, and the manifest asks for it",
-            ImportState::NotAskedFor => "needs a grant, and the manifest does not ask for it",
         };
         rows.push(("imports", format!("{} ({how})", import.interface)));
     }

@@ -64,6 +64,15 @@ fn a_grant_goes_with_the_file_and_an_address_is_fetched_by_the_host() {
     assert!(ran.out.ends_with("scan 1.2.0 is installed\n"), "{}", ran.out);
     assert!(server.finish()[1].line.contains("grant=http%2Cexec"));
 
+    // For a program it is sent once: nothing is said of it before.
+    let server = Server::json(vec![("200 OK", proposal(true))]);
+    let args = ["--url", &server.url, "--json", "plugin", "install", &file, "--grant", "http"];
+    let ran = run(&args, "");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    let sent = server.finish();
+    let [once] = sent.as_slice() else { panic!("{sent:?}") };
+    assert!(once.line.contains("dry_run=false") && once.body == b"component", "{}", once.line);
+
     let server = Server::json(vec![("200 OK", proposal(false)), ("200 OK", proposal(true))]);
     let from = "https://example.com/scan.wasm";
     let ran = run(&["--url", &server.url, "plugin", "upgrade", "scan", from, "--grant", "all"], "");

@@ -120,13 +120,9 @@ pub fn is_closed(dir: &Path) -> bool {
     dir.join(CLOSED).exists()
 }
 
-/// Lines from the beginning, then as they come, until the container is deleted.
-pub fn follow(dir: &Path) -> impl Stream<Item = LogLine> + Send + 'static {
-    follow_told(dir, Arc::new(Notify::new()))
-}
-
-/// The same, for who knows of the end: it is looked for at once when that is told.
-pub fn follow_told(dir: &Path, told: Arc<Notify>) -> impl Stream<Item = LogLine> + Send + 'static {
+/// Lines from the beginning, then as they come, until the container is deleted. When that is told it is looked
+/// for at once, and otherwise every now and then.
+pub fn follow(dir: &Path, told: Arc<Notify>) -> impl Stream<Item = LogLine> + Send + 'static {
     let start = Some((LogCursor::of_dir(dir), dir.to_owned(), told));
     let batches = futures::stream::unfold(start, |state| async move {
         let (mut cursor, dir, told) = state?;

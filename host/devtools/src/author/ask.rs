@@ -185,7 +185,7 @@ pub(super) async fn one(
     context: &Context,
     inputs: &Inputs,
 ) -> Result<Call<Said>, String> {
-    let Loaded { sandbox, plugin } = plugin;
+    let Loaded { sandbox, plugin, .. } = plugin;
     let (source, chosen) = (&subject.source, &inputs.chosen);
     Ok(match function {
         Function::Detect => said(sandbox.detect(plugin, source, context).await, Said::Report),

@@ -115,14 +115,7 @@ fn placed(made: &Path, folder: &Path) -> Result<PathBuf, Failure> {
     };
     let place = folder.join(DIST).join(format!("{name}.wasm"));
     let put = fs::create_dir_all(folder.join(DIST)).and_then(|()| fs::copy(made, &place));
-    put.map_err(|e| {
-        Failure::app(
-            "plugin.not-written",
-            format!("{} cannot be written", place.display()),
-            e.to_string(),
-            "check that the folder is yours and that the disk has room",
-        )
-    })?;
+    put.map_err(|e| component::not_written(&place, &e))?;
     Ok(place)
 }
 

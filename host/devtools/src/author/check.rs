@@ -16,18 +16,17 @@ use crate::local::Config;
 /// `plugin.not-built`, `plugin.not-loadable` with what does not fit.
 pub async fn check(config: &Config, path: &Path) -> Result<Checked, Failure> {
     let component = component::find(path)?;
-    let inspected = windlass_sandbox::inspect(&component)
-        .map_err(|e| component::not_loadable(&component, &e))?;
+    let Loaded { inspected, sandbox, plugin } = Loaded::open(config, &component)?;
     let (ours, wasi): (Vec<String>, Vec<String>) =
         inspected.imports.into_iter().partition(|name| name.starts_with("windlass:"));
-    let imports: Vec<Import> = ours.into_iter().map(|name| import(name, &inspected.info)).collect();
-    let plugin = Loaded::open(config, &component)?;
+    let needs = inspected.needs;
+    let imports = ours.into_iter().map(|name| import(name, &needs)).collect();
     let began = Instant::now();
-    let prepared = plugin.sandbox.prepare(&plugin.plugin).await;
+    let prepared = sandbox.prepare(&plugin).await;
     prepared.map_err(|e| component::not_loadable(&component, &e))?;
     let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut warnings: Vec<String> = component::stale(&component).into_iter().collect();
-    warnings.extend(warnings_of(&inspected.info, &imports));
+    warnings.extend(warnings_of(&inspected.info, &needs));
     let stages = inspected.exports.into_iter().filter(|name| name.starts_with("windlass:"));
     Ok(Checked {
         exports: stages.collect(),
@@ -41,26 +40,14 @@ pub async fn check(config: &Config, path: &Path) -> Result<Checked, Failure> {
     })
 }
 
-fn import(interface: String, info: &PluginInfo) -> Import {
-    let state = match kind_of(&interface) {
-        None => ImportState::Always,
-        Some(kind) if asks_for(info, kind) => ImportState::AskedFor,
-        Some(_) => ImportState::NotAskedFor,
-    };
+/// `needs` is what of the imports must be granted: `windlass:http/http@…` needs `http`.
+fn import(interface: String, needs: &[Kind]) -> Import {
+    let is_of = |kind: &Kind| interface.starts_with(&format!("windlass:{kind}/"));
+    let state = if needs.iter().any(is_of) { ImportState::AskedFor } else { ImportState::Always };
     Import { interface, state }
 }
 
-/// What must be granted for an interface: `windlass:http/http@…` needs `http`.
-fn kind_of(interface: &str) -> Option<Kind> {
-    let package = interface.strip_prefix("windlass:")?.split('/').next()?;
-    package.parse().ok().filter(|kind| *kind != Kind::Source)
-}
-
-fn asks_for(info: &PluginInfo, kind: Kind) -> bool {
-    info.manifest.capabilities.iter().any(|capability| capability.request.kind() == kind)
-}
-
-fn warnings_of(info: &PluginInfo, imports: &[Import]) -> Vec<String> {
+fn warnings_of(info: &PluginInfo, needs: &[Kind]) -> Vec<String> {
     let manifest = &info.manifest;
     let fills = |stage| info.stages.contains(&stage);
     let mut warnings = Vec::new();
@@ -87,12 +74,11 @@ fn warnings_of(info: &PluginInfo, imports: &[Import]) -> Vec<String> {
     warn(manifest.licence.is_empty(), "the manifest names no licence");
     for capability in &manifest.capabilities {
         let kind = capability.request.kind();
-        let imported = |one: &Import| kind_of(&one.interface) == Some(kind);
         let has_interface = matches!(
             kind,
             Kind::Exec | Kind::Http | Kind::Artifacts | Kind::Cache | Kind::Annotations
         );
-        if has_interface && !imports.iter().any(imported) {
+        if has_interface && !needs.contains(&kind) {
             warnings.push(format!("it asks for {kind} and does not use it: leave it out"));
         }
     }
@@ -122,11 +108,11 @@ mod tests {
 
     #[test]
     fn an_import_that_must_be_granted_is_told_from_the_others() {
-        let info = info(&[Stage::Custom], r#"[{ "name": "annotations", "reason": "x" }]"#);
-        let state = |name: &str| import(name.to_owned(), &info).state;
+        let needs = [Kind::Annotations, Kind::Http];
+        let state = |name: &str| import(name.to_owned(), &needs).state;
         assert_eq!(state("windlass:source/source@0.1.0"), ImportState::Always);
         assert_eq!(state("windlass:annotations/annotations@0.1.0"), ImportState::AskedFor);
-        assert_eq!(state("windlass:http/http@0.1.0"), ImportState::NotAskedFor);
+        assert_eq!(state("windlass:http/http@0.1.0"), ImportState::AskedFor);
     }
 
     #[test]

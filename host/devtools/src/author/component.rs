@@ -1,12 +1,13 @@
 //! Which component is meant, and loading it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use windlass_model::Failure;
 use windlass_model::plugin::Grants;
-use windlass_sandbox::{LoadError, NotAsked, Plugin, Sandbox};
+use windlass_sandbox::{Inspected, LoadError, NotAsked, Plugin, Sandbox};
 
 use crate::local::{self, Config};
 
@@ -96,6 +97,8 @@ fn is_source(path: &Path) -> bool {
 
 /// A component in a sandbox.
 pub(super) struct Loaded {
+    /// What it says of itself.
+    pub(super) inspected: Inspected,
     /// Calls it.
     pub(super) sandbox: Sandbox,
     /// The plugin.
@@ -111,11 +114,10 @@ impl Loaded {
         // No registry is asked: what images bring is not known here.
         let sandbox = local::sandbox(config)?.with_images(Arc::new(NotAsked::default()));
         let bad = |e| not_loadable(component, &e);
-        let asked_for =
-            windlass_sandbox::inspect(component).map_err(bad)?.info.manifest.capabilities;
-        let grants = Grants::all_of(&asked_for);
+        let inspected = windlass_sandbox::inspect(component).map_err(bad)?;
+        let grants = Grants::all_of(&inspected.info.manifest.capabilities);
         let plugin = sandbox.load_granted(component, false, &grants).map_err(bad)?;
-        Ok(Self { sandbox, plugin })
+        Ok(Self { inspected, sandbox, plugin })
     }
 
     /// Loads it once more, as a host does that has compiled it before.
@@ -140,6 +142,16 @@ pub(super) fn not_loadable(component: &Path, error: &LoadError) -> Failure {
         format!("{} is no plugin that this Windlass runs", component.display()),
         error.to_string(),
         error.fix(),
+    )
+}
+
+/// A file of a plugin that cannot be written.
+pub(super) fn not_written(file: &Path, error: &io::Error) -> Failure {
+    Failure::app(
+        "plugin.not-written",
+        format!("{} cannot be written", file.display()),
+        error.to_string(),
+        "check that the folder is yours and that the disk has room",
     )
 }
 

@@ -13,6 +13,7 @@ use windlass_model::author::{Created, Language, NewPlugin};
 use windlass_model::plugin::Stage;
 use windlass_model::plugin::lock::{NAME_RULE, is_name};
 
+use super::component;
 use super::embedded::{self, Embedded};
 use super::sdk::{self, Sdk};
 
@@ -156,14 +157,7 @@ fn write(path: &Path, bytes: &[u8], executable: bool) -> Result<(), Failure> {
         }
         Ok(())
     };
-    written().map_err(|e| {
-        Failure::app(
-            "plugin.not-written",
-            format!("{} cannot be written", path.display()),
-            e.to_string(),
-            "check that the folder is yours and that the disk has room",
-        )
-    })
+    written().map_err(|e| component::not_written(path, &e))
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ impl Case {
             return Ok(CaseOutcome::Same);
         }
         if accept {
-            std::fs::write(&file, pretty(&given)).map_err(|e| not_written(&file, &e))?;
+            std::fs::write(&file, pretty(&given)).map_err(|e| component::not_written(&file, &e))?;
             return Ok(CaseOutcome::Written);
         }
         Ok(match stored {
@@ -193,15 +193,6 @@ fn read(file: &Path) -> Result<Option<Value>, Failure> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(broken(e.to_string())),
     }
-}
-
-fn not_written(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::app(
-        "plugin.not-written",
-        format!("{} cannot be written", file.display()),
-        error.to_string(),
-        "check that the folder is yours",
-    )
 }
 
 fn pretty(value: &Value) -> String {

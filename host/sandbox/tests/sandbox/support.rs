@@ -1,14 +1,13 @@
 //! The guest, a sandbox around it, and a source that tells it what to do.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use tempfile::TempDir;
 use windlass_model::Digest;
 use windlass_model::limits::PluginLimits;
 use windlass_model::plan::{Context, DetectReport};
 use windlass_sandbox::{Call, Plugin, Sandbox, SandboxConfig, Source};
+pub(crate) use windlass_test_support::guest::{component as guest, stages};
 
 /// A sandbox with the guest loaded.
 pub(crate) struct Bench {
@@ -101,39 +100,6 @@ impl Folder {
         let digest = Digest::of(self.source.as_os_str().as_encoded_bytes());
         Source::open(&self.source, digest).unwrap()
     }
-}
-
-/// The guest's file, built on first use; other test processes wait for the one that builds.
-pub(crate) fn guest() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| built("windlass-test-guest")).clone()
-}
-
-/// The same of the guest with custom stages.
-pub(crate) fn stages() -> PathBuf {
-    built("windlass-test-stages")
-}
-
-fn built(package: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = target_dir();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "--package", package])
-        .args(["--target", "wasm32-wasip2", "--profile", "plugin", "--target-dir"])
-        .arg(&target)
-        .current_dir(root);
-    // What cargo set for this test must not make the guest be built anew each time.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let sets = text.starts_with("CARGO_") || text.starts_with("NEXTEST") || text == "RUSTFLAGS";
-        if sets && text != "CARGO_HOME" {
-            cargo.env_remove(&name);
-        }
-    }
-    let status = cargo.status().unwrap();
-    assert!(status.success(), "{package} does not build");
-    target.join(format!("wasm32-wasip2/plugin/{}.wasm", package.replace('-', "_")))
 }
 
 fn compiler() -> PathBuf {

@@ -1,9 +1,6 @@
 //! What the plugin takes an application for.
 
-use crate::support::app;
-
-const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
-const MANAGE: &str = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n";
+use crate::support::{FLASK, MANAGE, app};
 
 #[track_caller]
 fn check(files: &[(&str, &str)], id: &str, confidence: u8) {

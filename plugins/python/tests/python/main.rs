@@ -5,4 +5,5 @@
 mod detect;
 mod plan;
 mod samples;
+mod start;
 mod support;

@@ -1,88 +1,22 @@
 //! The custom stages that come with Windlass, on a real host: who is told how a deployment ended, what becomes of
 //! source maps, what is installed, and what of that is known to be vulnerable.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
+use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use windlass_model::StepName;
 use windlass_model::api::DeploymentView;
 use windlass_model::stage::{StageRun, StageStatus};
-use windlass_test_support::{GitRepo, HostOptions, TestHost};
+use windlass_test_support::{GitRepo, HostOptions, Server, TestHost};
 
 const PROJECT: &str = "bundled";
 const HOST: &str = "bundled.localhost";
 const SOON: Duration = Duration::from_secs(60);
 
-/// A request as it came.
-#[derive(Debug)]
-struct Asked {
-    /// `POST /path HTTP/1.1`
-    line: String,
-    /// All lines before the body, in lower case.
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Asked {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-}
-
-/// A server of this machine that keeps what it is asked.
-struct Server {
-    port: u16,
-    asked: Receiver<Asked>,
-}
-
-impl Server {
-    /// `answer` gives status and body, for a path and the number of requests before.
-    fn begin(answer: impl Fn(&str, usize) -> (u16, String) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (note, asked) = channel();
-        std::thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let mut stream = BufReader::new(stream.unwrap());
-                let mut head = String::new();
-                while stream.read_line(&mut head).unwrap() > 2 {}
-                let line = head.lines().next().unwrap_or_default().to_owned();
-                let head = head.to_ascii_lowercase();
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-                let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).unwrap();
-                let path = line.split(' ').nth(1).unwrap_or_default();
-                let (status, text) = answer(path, number);
-                // The test may be over.
-                let _ = note.send(Asked { line, head, body });
-                let _ = write!(
-                    stream.get_mut(),
-                    "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
-                    text.len()
-                );
-            }
-        });
-        Self { port, asked }
-    }
-
-    fn next(&self) -> Asked {
-        self.asked.recv_timeout(SOON).unwrap()
-    }
-}
-
 fn host() -> TestHost {
     let options = HostOptions::default().limit("stop_grace_s", 3).limit("stages.pause_ms", 100);
     TestHost::start_with(options)
-}
-
-fn settled(host: &TestHost, number: u64) -> DeploymentView {
-    host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
-        view.stages.iter().all(|stage| stage.status.is_over())
-    })
 }
 
 /// A stage that has done its work.
@@ -93,15 +27,6 @@ fn done<'a>(view: &'a DeploymentView, name: &str) -> &'a StageRun {
     found
 }
 
-/// What is attached to a deployment under this name.
-fn attached(host: &TestHost, name: &str, number: u64) -> Vec<u8> {
-    let number = number.to_string();
-    let to = host.data_dir().join(format!("{number}-{name}"));
-    let path = to.to_str().unwrap();
-    host.cli(&["artifact", "get", name, &number, "--project", PROJECT, "-o", path]).ok();
-    std::fs::read(to).unwrap()
-}
-
 const MAP: &str =
     r#"{"version":3,"sources":["a.ts"],"sourcesContent":["x()"],"names":[],"mappings":"AAAA"}"#;
 const BUNDLE: &str = "x()\n//# sourceMappingURL=a.js.map\n";
@@ -109,16 +34,16 @@ const BUNDLE: &str = "x()\n//# sourceMappingURL=a.js.map\n";
 #[test]
 fn targets_are_told_once_how_a_deployment_ended_and_source_maps_are_kept_by_release() {
     let host = host();
-    let chats = Server::begin(|_, _| (200, "ok".to_owned()));
-    let matrix = Server::begin(|_, number| match number {
-        0 => (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":10}"#.to_owned()),
-        _ => (200, r#"{"event_id":"$1"}"#.to_owned()),
+    let chats = Server::answering(|_, _| (200, "ok"));
+    let matrix = Server::answering(|_, number| match number {
+        0 => (429, r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":10}"#),
+        _ => (200, r#"{"event_id":"$1"}"#),
     });
-    let site = Server::begin(|path, _| match path {
-        "/" => (200, "<script src=/a.js></script>".to_owned()),
-        "/a.js" => (200, BUNDLE.to_owned()),
-        "/a.js.map" => (200, MAP.to_owned()),
-        _ => (404, String::new()),
+    let site = Server::answering(|asked, _| match asked.target() {
+        "/" => (200, "<script src=/a.js></script>"),
+        "/a.js" => (200, BUNDLE),
+        "/a.js.map" => (200, MAP),
+        _ => (404, ""),
     });
     set_up(&host, &chats);
     let repo = GitRepo::of_fixture("plain-node");
@@ -128,12 +53,13 @@ fn targets_are_told_once_how_a_deployment_ended_and_source_maps_are_kept_by_rele
          {{ kind = 'webhook', url = 'http://localhost:{}/recovered', when = 'recovered' }},\n\
          {{ kind = 'matrix', homeserver = 'http://localhost:{}', room = '!r:localhost', \
          token_secret = 'NOTIFY_MATRIX', when = 'failure' }},\n]\n",
-        chats.port, matrix.port
+        chats.port(),
+        matrix.port()
     );
     repo.write("windlass.toml", &format!("[build]\ncommand = 'echo no; exit 3'\n{tell}"));
     repo.commit("Break <!channel> {{NOTIFY_SLACK}}");
     host.deploy_git(PROJECT, &repo, &[]).failed("build.command-failed");
-    let view = settled(&host, 1);
+    let view = host.wait_stages(PROJECT, 1);
     assert_eq!(done(&view, "tell").attempt, 2, "Matrix asked to wait");
     told_of_the_failure(&chats, &matrix);
 
@@ -143,12 +69,12 @@ fn targets_are_told_once_how_a_deployment_ended_and_source_maps_are_kept_by_rele
         "[[stages]]\nplugin = 'sourcemaps'\nstage = 'collect'\n\
          [[stages]]\nplugin = 'sourcemaps'\nstage = 'public'\n\
          options = {{ url = 'http://localhost:{}' }}\n",
-        site.port
+        site.port()
     );
     repo.write("windlass.toml", &(tell + &maps));
     let commit = repo.commit("Mend it");
     host.deploy_git(PROJECT, &repo, &[]).live();
-    let view = settled(&host, 2);
+    let view = host.wait_stages(PROJECT, 2);
     assert_eq!(done(&view, "tell").attempt, 1);
     told_of_the_recovery(&chats, &commit);
     maps_are_kept(&host, &view, &commit);
@@ -163,7 +89,7 @@ fn targets_are_told_once_how_a_deployment_ended_and_source_maps_are_kept_by_rele
 /// The secrets, and what the plugins are granted: what is on this machine only by the name `localhost`.
 fn set_up(host: &TestHost, chats: &Server) {
     host.cli(&["project", "create", PROJECT]).ok();
-    let slack = format!("NOTIFY_SLACK=http://localhost:{}/slack/hunter2-path", chats.port);
+    let slack = format!("NOTIFY_SLACK=http://localhost:{}/slack/hunter2-path", chats.port());
     for secret in [slack.as_str(), "NOTIFY_MATRIX=hunter2-token"] {
         host.cli(&["env", "set", secret, "--secret", "--project", PROJECT]).ok();
     }
@@ -181,7 +107,7 @@ fn set_up(host: &TestHost, chats: &Server) {
 }
 
 fn told_of_the_failure(chats: &Server, matrix: &Server) {
-    let slack = chats.next();
+    let slack = chats.next(SOON);
     assert_eq!(slack.line, "POST /slack/hunter2-path HTTP/1.1");
     let text = slack.json()["text"].as_str().unwrap().to_owned();
     let parts = [
@@ -193,21 +119,21 @@ fn told_of_the_failure(chats: &Server, matrix: &Server) {
     for part in parts {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(chats.asked.try_recv().is_err(), "Slack was told already, and nothing has recovered");
-    let (first, second) = (matrix.next(), matrix.next());
+    assert!(chats.asked().is_empty(), "Slack was told already, and nothing has recovered");
+    let (first, second) = (matrix.next(SOON), matrix.next(SOON));
     assert_eq!(first.line, second.line, "the same transaction");
     let place = "PUT /_matrix/client/v3/rooms/%21r%3Alocalhost/send/m.room.message/";
     assert!(first.line.starts_with(place), "{first:?}");
-    assert!(second.head.contains("authorization: bearer hunter2-token"), "{second:?}");
+    assert_eq!(second.header("authorization"), Some("Bearer hunter2-token"), "{second:?}");
     let said = second.json()["body"].as_str().unwrap().to_owned();
     assert!(said.contains("Break <!channel> {{NOTIFY_SLACK}}"), "{said}");
 }
 
 fn told_of_the_recovery(chats: &Server, commit: &str) {
-    let slack = chats.next();
+    let slack = chats.next(SOON);
     let text = slack.json()["text"].as_str().unwrap().to_owned();
     assert!(text.contains("bundled production #2 is live again"), "{text}");
-    let webhook = chats.next();
+    let webhook = chats.next(SOON);
     assert_eq!(webhook.line, "POST /recovered HTTP/1.1");
     let told = webhook.json();
     assert_eq!(told["event"], "deployment.live");
@@ -228,7 +154,7 @@ fn maps_are_kept(host: &TestHost, view: &DeploymentView, commit: &str) {
     let mut names: Vec<&str> = view.attached.iter().map(|it| it.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["public-source-maps.csv", archive.as_str(), "source-maps.csv"]);
-    let bytes = attached(host, &archive, 2);
+    let bytes = host.attached(PROJECT, 2, &archive);
     let mut kept = Vec::new();
     for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
         let mut entry = entry.unwrap();
@@ -275,7 +201,7 @@ fn what_is_installed_is_attached_and_what_is_known_to_be_vulnerable_does_not_go_
     let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
     assert_eq!(done(&view, "list").summary, "1 component in 2 files");
     assert_eq!(done(&view, "scan").summary, "no known vulnerability in 1 component; 1 ignored");
-    let bill = attached(&host, "sbom.cdx.json", 2);
+    let bill = host.attached(PROJECT, 2, "sbom.cdx.json");
     holds_what_is_locked(&bill, &first);
 
     // The next version says nothing of the vulnerability.
@@ -289,13 +215,13 @@ fn what_is_installed_is_attached_and_what_is_known_to_be_vulnerable_does_not_go_
     assert!(failure.why.ends_with(found), "{failure:#?}");
     let step = "update lodash from 4.17.15 to 4.17.21 in tools/package-lock.json";
     assert!(failure.fix.starts_with(step), "{failure:#?}");
-    let report = String::from_utf8(attached(&host, "vulnerabilities.md", 3)).unwrap();
+    let report = String::from_utf8(host.attached(PROJECT, 3, "vulnerabilities.md")).unwrap();
     assert!(report.contains("| lodash (npm) | 4.17.15 | 4.17.21 |"), "{report}");
     assert_eq!(host.get(HOST, "/").text(), "v1", "the version before serves");
 
     // The first one once more: nothing of it has changed.
     host.deploy_git(PROJECT, &repo, &["--commit", &first]).live();
-    assert_eq!(attached(&host, "sbom.cdx.json", 4), bill, "the same bytes");
+    assert_eq!(host.attached(PROJECT, 4, "sbom.cdx.json"), bill, "the same bytes");
     host.finish();
 }
 

@@ -1,13 +1,11 @@
 //! Installing plugins on a real host: what is granted, two versions side by side, and the way back.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 use windlass_model::Digest;
 use windlass_model::api::DeploymentView;
-use windlass_test_support::{CliOutput, GitRepo, TestHost, guest};
+use windlass_test_support::{CliOutput, GitRepo, Server, TestHost, guest};
 
 const PLUGIN: &str = guest::STAGES;
 const SETTINGS: &str = "[[stages]]\nplugin = \"test-stages\"\nstage = \"inspect\"\n";
@@ -57,25 +55,6 @@ fn changed(component: &[u8], changes: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
-/// A server that gives this file to whoever asks, twice: it is asked what it is, and then fetched.
-fn serve(bytes: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/scan.wasm", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().take(2) {
-            let mut stream = stream.unwrap();
-            let _head = stream.read(&mut [0; 4096]).unwrap();
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-                bytes.len()
-            );
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&bytes).unwrap();
-        }
-    });
-    url
-}
-
 fn plugin(host: &TestHost, args: &[&str]) -> CliOutput {
     host.cli(&[&["plugin"], args].concat())
 }
@@ -117,7 +96,8 @@ fn a_plugin_is_installed_used_upgraded_with_a_grant_and_taken_back() {
     // Another version from an address: over http only with its digest.
     let second = std::fs::read(versions.file("2.wasm")).unwrap();
     let digest = Digest::of(&second).to_string();
-    let url = serve(second);
+    let server = Server::answering(move |_, _| (200, second.clone()));
+    let url = format!("{}/scan.wasm", server.base());
     let failure = plugin(&host, &["upgrade", PLUGIN, &url, "--json"]).failure();
     assert_eq!(failure.code, "plugin.url-invalid", "{failure:#?}");
     plugin(&host, &["upgrade", PLUGIN, &url, "--digest", &digest]).ok();

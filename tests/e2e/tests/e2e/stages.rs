@@ -1,14 +1,12 @@
 //! Custom stages: a real component at every hook of the pipeline, and what the host does for it.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use windlass_model::api::DeploymentView;
 use windlass_model::plugin::Hook;
 use windlass_model::stage::{StageRun, StageStatus};
 use windlass_model::{DeploymentStatus, StepName};
-use windlass_test_support::{GitRepo, HostOptions, TestHost, guest};
+use windlass_test_support::{GitRepo, HostOptions, Server, TestHost, guest};
 
 const PROJECT: &str = "staged";
 const HOST: &str = "staged.localhost";
@@ -48,12 +46,6 @@ fn stage<'a>(view: &'a DeploymentView, name: &str) -> &'a StageRun {
     found.unwrap_or_else(|| panic!("no stage {name} in {:#?}", view.stages))
 }
 
-fn settled(host: &TestHost, number: u64) -> DeploymentView {
-    host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
-        view.stages.iter().all(|stage| stage.status.is_over())
-    })
-}
-
 #[test]
 fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
     let (host, repo) = world(100);
@@ -76,7 +68,7 @@ fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
         "#,
     );
     host.deploy_git(PROJECT, &repo, &[]).live();
-    let view = settled(&host, 1);
+    let view = host.wait_stages(PROJECT, 1);
     let names: Vec<(&str, Hook, StageStatus)> =
         view.stages.iter().map(|it| (it.stage.as_str(), it.hook, it.status)).collect();
     let done = StageStatus::Succeeded;
@@ -97,10 +89,8 @@ fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
 
     let attached = &view.attached[0];
     assert_eq!((attached.name.as_str(), attached.plugin.as_str()), ("files.txt", guest::STAGES));
-    let to = host.data_dir().join("fetched.txt");
-    let to = to.to_str().unwrap();
-    host.cli(&["artifact", "get", "files.txt", "1", "--project", PROJECT, "-o", to]).ok();
-    assert_eq!(std::fs::read_to_string(to).unwrap(), format!("#1 has {counted}, after none\n"));
+    let fetched = String::from_utf8(host.attached(PROJECT, 1, "files.txt")).unwrap();
+    assert_eq!(fetched, format!("#1 has {counted}, after none\n"));
     let shown = host.cli(&["show", "1", "--project", PROJECT]).ok().stdout;
     for part in ["before-switch", "test-stages.gate", "files.txt", "Files of the source"] {
         assert!(shown.contains(part), "{shown}");
@@ -114,7 +104,7 @@ fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
     repo.write("another.txt", "");
     repo.commit("One file more");
     host.deploy_git(PROJECT, &repo, &[]).live();
-    let second = settled(&host, 2);
+    let second = host.wait_stages(PROJECT, 2);
     assert!(
         stage(&second, "report")
             .summary
@@ -136,7 +126,7 @@ fn a_stage_that_fails_fails_its_deployment_or_warns_as_it_is_set() {
     set(&repo, &gate(true, "warn"));
     let warned = host.deploy_git(PROJECT, &repo, &[]);
     warned.live();
-    let view = settled(&host, 1);
+    let view = host.wait_stages(PROJECT, 1);
     assert_eq!(stage(&view, "gate").status, StageStatus::Warned);
     let warnings = &view.deployment.warnings;
     assert!(warnings.iter().any(|it| it.code == "test-stages.gate-shut"), "{warnings:#?}");
@@ -148,7 +138,7 @@ fn a_stage_that_fails_fails_its_deployment_or_warns_as_it_is_set() {
     assert!(failure.what.contains("test-stages.gate at before-switch"), "{failure:#?}");
     assert!(failure.fix.contains("shut = false"), "{failure:#?}");
     assert_eq!(host.get(HOST, "/").text(), text, "the version before serves");
-    let view = settled(&host, 2);
+    let view = host.wait_stages(PROJECT, 2);
     assert_eq!(view.deployment.status, DeploymentStatus::Failed);
     assert_eq!(stage(&view, "tell").summary, "told of #2 as State::Failed");
 
@@ -178,7 +168,7 @@ fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_gra
         );
         let deployed = host.deploy_git(PROJECT, &repo, &[]);
         let deployed = deployed.live();
-        let view = settled(&host, deployed.number());
+        let view = host.wait_stages(PROJECT, deployed.number());
         stage(&view, "act").summary.clone()
     };
     let script = "echo $TOKEN $PLAIN $WINDLASS_PROJECT; exit 3";
@@ -200,17 +190,8 @@ fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_gra
 #[test]
 fn requests_of_a_stage_reach_what_was_granted_and_nothing_inside() {
     let (host, repo) = world(100);
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in server.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
-            );
-        }
-    });
+    let server = Server::answering(|_, _| (200, "hello"));
+    let port = server.port();
     let fetch = |url: &str| {
         set(
             &repo,
@@ -221,7 +202,7 @@ fn requests_of_a_stage_reach_what_was_granted_and_nothing_inside() {
         );
         let deployed = host.deploy_git(PROJECT, &repo, &[]);
         let deployed = deployed.live();
-        stage(&settled(&host, deployed.number()), "act").summary.clone()
+        stage(&host.wait_stages(PROJECT, deployed.number()), "act").summary.clone()
     };
     let url = format!("http://localhost:{port}/");
     assert_eq!(fetch(&url), format!("200 from {url}: hello"));
@@ -245,7 +226,7 @@ fn a_background_stage_goes_on_after_the_control_plane_was_killed() {
     });
     host.kill9_serve();
     host.restart();
-    let view = settled(&host, 1);
+    let view = host.wait_stages(PROJECT, 1);
     let tell = stage(&view, "tell");
     assert_eq!((tell.status, tell.attempt), (StageStatus::Succeeded, 2), "{tell:#?}");
     assert_eq!(tell.summary, "told of #1 as State::Live");

@@ -10,6 +10,9 @@ use windlass_test_support::{binary, checkout, scratch};
 /// The fixtures of the tests' plugins: the same answers are expected of every language.
 pub(crate) const FIXTURES: &str = "tests/sdk/plugins/fixtures";
 
+/// Temporary files of what is run lie here, so that they go with the workshop also when it was killed.
+const TEMPORARY: &str = "tmp";
+
 /// See the module. Paths are laid out as in the checkout.
 pub(crate) struct Workshop(TempDir);
 
@@ -17,6 +20,7 @@ impl Workshop {
     /// With copies of these folders of the checkout.
     pub(crate) fn with(folders: &[&str]) -> Self {
         let workshop = Self(scratch("sdk"));
+        std::fs::create_dir(workshop.path(TEMPORARY)).unwrap();
         for folder in folders {
             copy(&checkout().join(folder), &workshop.path(folder));
         }
@@ -52,7 +56,8 @@ impl Workshop {
 
     fn command(&self, folder: &str, program: &OsStr, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args).current_dir(self.path(folder)).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args(args).current_dir(self.path(folder));
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("TMPDIR", self.path(TEMPORARY));
         command
     }
 }

@@ -57,9 +57,13 @@ pub(crate) fn unsynced(data_dir: &Path) -> Vec<Unsynced> {
         std::fs::read_dir(project.path().join(LOCKS)).into_iter().flatten().flatten()
     });
     let of = |path: PathBuf| {
+        // Looked at before it is locked: who wants to use a cache does not wait for a look at all of them.
+        if !is_noted(&File::open(&path).ok()?) {
+            return None;
+        }
         let lock = unused(&path).ok()?;
         let used = lock.metadata().and_then(|meta| meta.modified()).ok()?;
-        (read(&lock).ok()? == BOOT.as_bytes()).then_some((path, used))
+        is_noted(&lock).then_some((path, used))
     };
     locks.filter_map(|entry| of(entry.path())).collect()
 }
@@ -86,6 +90,11 @@ fn unused(path: &Path) -> io::Result<File> {
     let lock = File::options().read(true).write(true).open(path)?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
     Ok(lock)
+}
+
+/// Whether a cache has this boot's id.
+fn is_noted(lock: &File) -> bool {
+    read(lock).is_ok_and(|boot| boot == BOOT.as_bytes())
 }
 
 fn read(lock: &File) -> io::Result<Vec<u8>> {

@@ -132,7 +132,8 @@ fn sources(from: &str) -> CliResult<Vec<Component>> {
     Ok(files.into_iter().map(Component::File).collect())
 }
 
-/// Asks what it is, says it, asks for the grant, and takes it.
+/// Asks what it is, says it, asks for the grant, and takes it. With `--json` nothing is said before the end, and
+/// nothing is asked: it is sent once.
 fn take(
     session: &mut Session<'_, '_>,
     from: &Component,
@@ -140,37 +141,30 @@ fn take(
     how: &How,
     disabled: bool,
 ) -> CliResult<()> {
-    let asked = send(session, from, upgrades, how, &how.grant, disabled, true)?;
-    if how.dry_run {
-        return show(session, &asked);
+    let sent = |session: &Session<'_, '_>, grant: &Option<Give>, dry: bool| {
+        send(session, from, upgrades, how, grant, disabled, dry)
+    };
+    if session.json() {
+        let answer = sent(session, &how.grant, how.dry_run)?;
+        session.print_json(&answer);
+        return Ok(());
     }
-    if !session.json() {
-        session.console.out(&render::plugin::proposal(&asked));
+    let asked = sent(session, &how.grant, true)?;
+    session.console.out(&render::plugin::proposal(&asked));
+    if how.dry_run {
+        return Ok(());
     }
     let grant = match &how.grant {
         None if wants(&asked) => agreed(session, &asked)?,
         given => given.clone(),
     };
-    let done = send(session, from, upgrades, how, &grant, disabled, false)?;
-    if session.json() {
-        session.print_json(&done);
-        return Ok(());
-    }
+    let done = sent(session, &grant, false)?;
     let version = harmless(&done.version);
     let sentence = match &done.replaces {
         Some(before) => format!("{} is now {version}; it was {}", done.name, harmless(before)),
         None => format!("{} {version} is installed", done.name),
     };
     session.console.line(&sentence);
-    Ok(())
-}
-
-fn show(session: &mut Session<'_, '_>, proposal: &Proposal) -> CliResult<()> {
-    if session.json() {
-        session.print_json(proposal);
-    } else {
-        session.console.out(&render::plugin::proposal(proposal));
-    }
     Ok(())
 }
 
@@ -184,7 +178,7 @@ fn wants(proposal: &Proposal) -> bool {
 
 /// Asks on a terminal; elsewhere nothing is granted, and the host says what that means.
 fn agreed(session: &mut Session<'_, '_>, proposal: &Proposal) -> CliResult<Option<Give>> {
-    if session.json() || !session.console.stdin_is_terminal() {
+    if !session.console.stdin_is_terminal() {
         return Ok(None);
     }
     session.console.err(&format!("Grant {} all of this? [y/N] ", proposal.name));

@@ -25,8 +25,6 @@ struct Options {
     shut: bool,
     /// `tell`: how often it fails before it does not.
     failures: u32,
-    /// `tell`: whether what fails is not worth another try.
-    finally: bool,
     /// `act`: a command, in the first output.
     command: Vec<String>,
     /// `act`: variables of the environment that the command gets.
@@ -113,8 +111,7 @@ fn gate(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
 fn tell(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     if facts.attempt <= options.failures {
         let why = format!("try {} of {} fails", facts.attempt, options.failures + 1);
-        let error = PluginError::new("test-stages.not-told", why);
-        return Err(if options.finally { error } else { error.retryable() });
+        return Err(PluginError::new("test-stages.not-told", why).retryable());
     }
     annotations::set("told", &format!("{:?} at try {}", facts.state, facts.attempt));
     Ok(Outcome::done(format!("told of #{} as {:?}", facts.number, facts.state)))

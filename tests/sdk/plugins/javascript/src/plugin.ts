@@ -18,19 +18,21 @@ function behave(source: Source) {
   if (how === "trap") throw new RangeError("trapped as asked");
 }
 
+/** What it gives, or the host's reason not to. */
+function why(work: () => unknown): string {
+  try {
+    return String(work());
+  } catch (error) {
+    return (error as { reason: string }).reason;
+  }
+}
+
 export const detector: Detector = {
   detect(ctx, source) {
     behave(source);
     const files = source.files(["**/*.txt"]);
     const sizes = source.list({ globs: ["*.bin"] }).entries.map(({ path, size }) => `${path} has ${size} bytes`);
     log.info("looked", { files: files.length, port: settings(ctx).run.port });
-    const why = (work: () => unknown) => {
-      try {
-        return String(work());
-      } catch (error) {
-        return (error as { reason: string }).reason;
-      }
-    };
     const wrong = source.exists("wrong") ? { confidence: "high" as unknown as number } : {};
     return {
       detections: [{
@@ -100,19 +102,13 @@ export const migrator: Migrator = {
 /** As the SDK does it. */
 export const health: Health = {};
 
-function reasonOf(work: () => unknown): string {
-  try {
-    work();
-    return "granted";
-  } catch (error) {
-    return (error as { reason: string }).reason;
-  }
-}
-
 export const custom: Custom = {
   run(_stage, _ctx, _source, facts, inputs) {
     const wanted = exec.inOutput("app", ["sh", "-c", "count"], { env: { A: "1" }, stdin: "in", tailBytesMax: 100 });
-    const denied = reasonOf(() => exec.run(exec.inImage("docker.io/library/debian:12", ["true"])));
+    const denied = why(() => {
+      exec.run(exec.inImage("docker.io/library/debian:12", ["true"]));
+      return "granted";
+    });
     if (denied === "denied" && facts.number === 2) return done(`exec: ${denied}`);
     const exit = exec.run(wanted);
     const lines: string[] = [];

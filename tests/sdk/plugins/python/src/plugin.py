@@ -44,6 +44,7 @@ def behave(source):
 
 
 def why(work):
+    """What it gives, or the host's reason not to."""
     try:
         return str(work())
     except HostError as error:
@@ -153,11 +154,8 @@ class Uses(Custom):
     def run(self, stage, ctx, source, facts, inputs):
         options = {"env": {"A": "1"}, "stdin": b"in", "tail_bytes_max": 100}
         wanted = exec.in_output("app", ["sh", "-c", "count"], **options)
-        denied = "granted"
-        try:
-            exec.run(exec.in_image("docker.io/library/debian:12", ["true"]))
-        except HostError as error:
-            denied = error.reason
+        image = exec.in_image("docker.io/library/debian:12", ["true"])
+        denied = why(lambda: exec.run(image) and "granted")
         if denied == "denied" and facts.number == 2:
             return done(f"exec: {denied}")
         exit = exec.run(wanted)
