@@ -11,6 +11,7 @@ pub mod compose;
 pub mod composer;
 pub mod forced;
 pub mod glob;
+pub mod jsonc;
 pub mod layout;
 pub mod lines;
 pub mod migrations;
