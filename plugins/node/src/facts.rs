@@ -79,7 +79,7 @@ pub(crate) struct Facts {
     /// The application's folder.
     pub(crate) source: Source,
     pub(crate) place: Place,
-    /// The file that names the folder of finished files, and its key; `None` where none does.
+    /// The file that names the folder of `build.output`, and its key; `None` where none does.
     pub(crate) output_sign: Option<Evidence>,
     /// The application's folder from the root of the source.
     folder: String,
@@ -168,7 +168,10 @@ impl Facts {
         let declared = Declared::read(&settings, &source)?;
         let previous = ctx.previous_toolchains.clone();
         let (place, workspace) = (Place::default(), None);
-        let output_sign = output_sign(ctx, &source)?;
+        let output_sign = match settings.build.output {
+            Some(_) => output_sign(ctx, &source)?,
+            None => None,
+        };
         let folder = normal(folder);
         Ok(Self {
             settings,
