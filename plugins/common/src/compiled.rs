@@ -393,8 +393,25 @@ fn number(text: &str) -> Option<u16> {
     text.trim().parse::<u16>().ok().filter(|port| *port >= 80)
 }
 
+/// Says in the log what the main file of a program, named for people, shows of where it listens: on an address that
+/// nothing reaches, and the port that it has fixed, where that is the one that counts. A worker is asked for nothing.
+pub fn say_listening(file: &str, text: &str, declared: &Declared, start: &Start) {
+    if start.worker {
+        return;
+    }
+    if on_loopback(text) {
+        log::warn(format!(
+            "{file} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0"
+        ));
+    }
+    let counts = declared.port.is_none() && !declared.only_workers;
+    if let Some(port) = start.port.filter(|_| counts) {
+        log::info(format!("the port is {port}: it is written into {file}"));
+    }
+}
+
 /// Whether a program's text listens on the loopback address only, also by a constant.
-pub fn on_loopback(text: &str) -> bool {
+fn on_loopback(text: &str) -> bool {
     let local = ["\"127.0.0.1:", "\"localhost:", "\"127.0.0.1\",", "[127, 0, 0, 1]"];
     let lines = || text.lines().filter(|line| listens(line));
     let by_constant = |line: &str| {
