@@ -372,20 +372,33 @@ pub fn name_of(requirement: &str) -> Option<String> {
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || line[end..].starts_with('/') {
         return None;
     }
-    let mut normal = String::new();
+    Some(pep503(name))
+}
+
+/// A name of the Python Package Index in the one spelling that all its spellings have in common, as
+/// <https://peps.python.org/pep-0503/#normalized-names> says.
+pub fn pep503(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
     for c in name.chars() {
-        match c {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            c => normal.push(c.to_ascii_lowercase()),
+        if !matches!(c, '-' | '_' | '.') {
+            normal.extend(c.to_lowercase());
+        } else if !normal.ends_with('-') {
+            normal.push('-');
         }
     }
-    Some(normal)
+    normal
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_python_name_are_one() {
+        for name in ["friendly-bard", "Friendly-Bard", "friendly.bard", "FrIeNdLy-._.-bArD"] {
+            assert_eq!(pep503(name), "friendly-bard");
+        }
+    }
 
     #[test]
     fn names_are_read_out_of_requirements() {

@@ -15,6 +15,7 @@ const CLIENTS: [&str; 11] = [
 ];
 
 /// A call that listens.
+#[derive(Clone, Copy)]
 struct Listener {
     call: &'static str,
     /// The module without whose import the call is another's.
@@ -255,7 +256,7 @@ fn fixed_port(text: &str) -> Option<u16> {
     };
     let named = text.lines().filter(own).find_map(|line| number(text, line.split("port=").nth(1)?));
     named.or_else(|| {
-        let of = |(arguments, listener): (&str, &Listener)| {
+        let of = |(arguments, listener): (&str, Listener)| {
             let all = split(arguments);
             let first = listener.port_at.and_then(|at| all.get(at).copied());
             // An option that is taken from the command line, with its default.
@@ -268,7 +269,7 @@ fn fixed_port(text: &str) -> Option<u16> {
             let default = silent.then_some(listener.port);
             option.or_else(|| number(text, first?)).or(default)
         };
-        calls(text).into_iter().find_map(|(arguments, listener)| of((arguments, &listener)))
+        calls(text).into_iter().find_map(of)
     })
 }
 
@@ -307,15 +308,13 @@ fn calls(text: &str) -> Vec<(&str, Listener)> {
         !object.factory && (code::imports(text, "flask") || code::imports(text, "quart"))
     });
     if let Some(object) = object {
-        let own = || Listener { port_at: Some(1), ..server("", "", 5000, true) };
+        let own = Listener { port_at: Some(1), ..server("", "", 5000, true) };
         let call = format!("{}.run(", object.name);
-        found.extend(arguments_of(text, &call).map(|arguments| (arguments, own())));
+        found.extend(arguments_of(text, &call).map(|arguments| (arguments, own)));
     }
     for listener in LISTENERS {
         if listener.module.is_empty() || code::imports(text, listener.module) {
-            let Listener { call, module, port_at, port, loopback } = listener;
-            let same = || Listener { call, module, port_at, port, loopback };
-            found.extend(arguments_of(text, call).map(|arguments| (arguments, same())));
+            found.extend(arguments_of(text, listener.call).map(|arguments| (arguments, listener)));
         }
     }
     found
