@@ -112,6 +112,7 @@ pub(crate) fn plan(
     let start = Start {
         argv: main.map(|main| vec![program(&main.name)]).unwrap_or_default(),
         port: compiled::fixed_port(&text),
+        port_variable: compiled::port_variable(&text),
         worker: id == "go" && is_bot(facts, &text),
         programs: programs.iter().map(|program| program.name.clone()).collect(),
     };

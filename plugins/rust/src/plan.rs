@@ -76,7 +76,9 @@ pub(crate) fn plan(
     }
     let port = compiled::fixed_port(&text).filter(|_| id != "rocket");
     let names = programs.iter().map(|program| program.name.clone()).collect();
-    let start = Start { argv, port, worker: is_bot(facts, main, id), programs: names };
+    let port_variable = compiled::port_variable(&text).filter(|_| id != "rocket");
+    let worker = is_bot(facts, main, id);
+    let start = Start { argv, port, port_variable, worker, programs: names };
     if let Some(main) = main.filter(|_| id != "rocket") {
         compiled::say_listening(&main.file, &text, &facts.declared, &start);
     }
@@ -143,7 +145,8 @@ pub(crate) fn site(facts: &Facts, toolchain: Toolchain) -> BuildPlan {
     let line = facts.settings.build.command.as_deref().unwrap_or("trunk build --release");
     // The target folder is left in the step: Trunk reads what Cargo says of it.
     let build = env(layout::on(&tools, "build", "build")).op(layout::source());
-    let build = build.op(compiled.run(Run::shell(line)));
+    let lines = facts.settings.build.install.iter().map(String::as_str).chain([line]);
+    let build = lines.fold(build, |build, line| build.op(compiled.run(Run::shell(line))));
     let configured = || {
         let table: toml::Table = toml::from_str(&facts.text("Trunk.toml")).ok()?;
         Some(table.get("build")?.get("dist")?.as_str()?.to_owned())
