@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not there")]
 
+mod conda;
 mod detect;
 mod plan;
+mod ports;
 mod samples;
 mod support;
