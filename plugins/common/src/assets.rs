@@ -70,7 +70,8 @@ impl Assets {
         let folders = [".yarn/releases/**", ".yarn/plugins/**", ".yarn/patches/**"];
         let folders = folders.iter().filter(|_| files.has(".yarn")).map(|glob| (*glob).to_owned());
         let setting = settings.build.toolchain.get("node").map(String::as_str);
-        let pins = node_version::pins(setting, &[(files, package.as_ref())], files);
+        let own = node_version::Folder { path: "", files, package: package.as_ref() };
+        let pins = node_version::pins(setting, &[own], own);
         let node = node_version::for_builds(&pins, wanted::before("node", previous));
         Self {
             toolchain: node.toolchain,

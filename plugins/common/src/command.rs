@@ -30,6 +30,15 @@ pub fn shell(line: &str) -> Vec<String> {
     ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
 }
 
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,+=%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// The line with its last command in the place of the shell, where that changes nothing else.
 pub fn exec(line: &str) -> String {
     let line = without_wrapper(foreground(line));
@@ -92,6 +101,12 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: &[&str]) {
         assert_eq!(argv(line), expected, "{line}");
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
+        let words = ["a-b/c.js", "it's $X", ""].map(super::quoted);
+        assert_eq!(words, ["a-b/c.js", "'it'\\''s $X'", "''"]);
     }
 
     #[test]

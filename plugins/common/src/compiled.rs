@@ -6,11 +6,15 @@
 //! **Invariant: what a program is linked to comes along.** The shared libraries are those that it was
 //! built against, and not packages of the same name.
 
+mod listening;
+
+pub use listening::{fixed_port, port_variable};
 use windlass_sdk::config::Settings;
 use windlass_sdk::plan::{Artifact, Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{Toolchain, log};
 
 use crate::layout::{self, APP, Declared, OUTPUT_APP, OUTPUT_MIGRATE, USER, on};
+use crate::ports;
 
 /// Search path of the run image.
 pub const PATH: &str = "/app/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,6 +84,8 @@ pub struct Start {
     pub argv: Vec<String>,
     /// The port that it has fixed.
     pub port: Option<u16>,
+    /// The variable that it reads its port from, if that is not `PORT`: see [`port_variable`].
+    pub port_variable: Option<String>,
     /// Whether it answers no requests.
     pub worker: bool,
     /// Names of the programs that are built, the main one first.
@@ -232,7 +238,25 @@ fn processes(declared: &Declared, start: &Start) -> Vec<windlass_sdk::plan::Proc
     if start.worker {
         declared = declared.with_worker(Some(&start.argv.join(" ")));
     }
-    declared.processes(Some(start.argv.clone()), start.port)
+    let mut processes = declared.processes(Some(start.argv.clone()), start.port);
+    if let Some(name) = told(&declared, start) {
+        ports::tell(&mut processes, name);
+    }
+    processes
+}
+
+/// The variable that the web process is told its port in: of the main program, whose line does not set it.
+fn told<'s>(declared: &Declared, start: &'s Start) -> Option<&'s str> {
+    let name = start.port_variable.as_deref().filter(|_| !start.worker)?;
+    let main = start.programs.first();
+    let own = match &declared.web {
+        None => !declared.only_workers,
+        Some((line, ..)) => {
+            let sets = ports::set_by(line, name).is_some();
+            main.is_some_and(|main| names(&resolved(line, &start.programs), main)) && !sets
+        }
+    };
+    own.then_some(name)
 }
 
 /// Installs Debian packages.
@@ -303,138 +327,24 @@ pub fn likely<'a>(names: &[&'a str], project: &str) -> Option<&'a str> {
         .or_else(|| USUAL.into_iter().find_map(ends))
 }
 
-/// The port that a program's text has fixed, also by a constant or as the default of a flag, where it reads none
-/// from its environment.
-pub fn fixed_port(text: &str) -> Option<u16> {
-    if reads_port(text) {
-        return None;
+/// Says in the log what the main file of a program, named for people, shows of where it listens: on an address that
+/// nothing reaches, and the port that it has fixed, where that is the one that counts. A worker is asked for nothing.
+pub fn say_listening(file: &str, text: &str, declared: &Declared, start: &Start) {
+    if start.worker {
+        return;
     }
-    if let Some(port) = by_flag(text) {
-        return Some(port);
+    if listening::on_loopback(text) {
+        log::warn(format!(
+            "{file} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0"
+        ));
     }
-    if text.contains("\"port\"") {
-        return None;
+    let counts = declared.port.is_none() && !declared.only_workers;
+    if let Some(port) = start.port.filter(|_| counts) {
+        log::info(format!("the port is {port}: it is written into {file}"));
     }
-    let listening = || text.lines().filter(|line| listens(line));
-    let constant = |line: &str| by_constant(text, line, CONSTANTS_DEEP);
-    listening().find_map(port_of).or_else(|| listening().find_map(constant))
-}
-
-/// Whether a program's text reads the variable `PORT`: a constant of this name alone is none.
-fn reads_port(text: &str) -> bool {
-    let read = |line: &str| {
-        let lower = line.to_ascii_lowercase();
-        let quoted = ["\"PORT", "'PORT", "`PORT", "$PORT", "{PORT", "PORT\""];
-        let near = ["env", "viper", "config", "settings", "args"];
-        quoted.iter().any(|sign| line.contains(sign))
-            || near.iter().any(|sign| lower.contains(sign))
-    };
-    text.lines().filter(|line| line.contains("PORT")).any(read)
-}
-
-/// The default of Go's flag for the port: `flag.Int("port", 8080, "...")`. The program is started without flags.
-fn by_flag(text: &str) -> Option<u16> {
-    let flags = ["flag.Int(\"port\",", "flag.Uint(\"port\",", "flag.String(\"port\","];
-    let pointers = ["&port, \"port\",", "&Port, \"port\",", ".port, \"port\",", ".Port, \"port\","];
-    let lines = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let value = |line: &str| {
-        let sign = flags.iter().chain(&pointers).find(|sign| line.contains(**sign))?;
-        let value = line.split(*sign).nth(1)?.split(',').next()?.trim();
-        number(value.trim_matches('"').trim_start_matches(':'))
-    };
-    lines().find_map(value)
-}
-
-/// So many constants lead from one to the next.
-const CONSTANTS_DEEP: usize = 3;
-
-/// The port of a constant that a line names: `const port = "4444"`, `let PORT: u16 = 8080;`, `addr := ":" + port`.
-fn by_constant(text: &str, line: &str, deep: usize) -> Option<u16> {
-    let names = names_of(line, &["port", "addr"]);
-    let value = |(name, value): (&str, &str)| {
-        if !names.contains(&name) {
-            return None;
-        }
-        let literal = value.trim_matches('"').rsplit(':').next()?;
-        number(literal).or_else(|| by_constant(text, value, deep.checked_sub(1)?))
-    };
-    assigned(text).find_map(value)
-}
-
-/// The names in a line that contain one of these words.
-fn names_of<'t>(line: &'t str, words: &[&str]) -> Vec<&'t str> {
-    let names = line.split(|c| !identifier(c)).filter(|name| {
-        let lower = name.to_ascii_lowercase();
-        words.iter().any(|word| lower.contains(word))
-    });
-    names.collect()
-}
-
-/// The names that a text assigns, each with what is assigned.
-fn assigned(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().flat_map(|line| {
-        let (left, right) = line.trim().split_once('=').unwrap_or_default();
-        let plain = |c: char| identifier(c) || matches!(c, ' ' | '\t' | ':' | '&' | '\'');
-        let names = left.split(|c| !identifier(c)).filter(|name| !name.is_empty());
-        let right = right.split(" //").next().unwrap_or_default();
-        // A block may go on behind the assignment: `func main() { addr := ":80"; ... }`.
-        let value = right.trim().trim_end_matches(';').trim_end();
-        let names = names.filter(|_| left.chars().all(plain)).collect::<Vec<_>>();
-        names.into_iter().map(move |name| (name, value))
-    })
-}
-
-fn identifier(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// A port of a server: the lowest numbers are other things.
-fn number(text: &str) -> Option<u16> {
-    text.trim().parse::<u16>().ok().filter(|port| *port >= 80)
-}
-
-/// Whether a program's text listens on the loopback address only, also by a constant.
-pub fn on_loopback(text: &str) -> bool {
-    let local = ["\"127.0.0.1:", "\"localhost:", "\"127.0.0.1\",", "[127, 0, 0, 1]"];
-    let lines = || text.lines().filter(|line| listens(line));
-    let by_constant = |line: &str| {
-        let hosts = names_of(line, &["host", "addr"]);
-        let mut values = assigned(text).filter(|(name, _)| hosts.contains(name));
-        values.any(|(_, value)| matches!(value, "\"127.0.0.1\"" | "\"localhost\""))
-    };
-    lines().any(|line| local.iter().any(|address| line.contains(address)) || by_constant(line))
-        && !lines().any(|line| line.contains("0.0.0.0") || line.contains("[0, 0, 0, 0]"))
-}
-
-fn listens(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    let any = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    any(&["listen", "bind", "serve", ".run(", ".start(", "addr"])
-        && !any(&[
-            "redis", "postgres", "mysql", "mongo", "amqp", "kafka", "smtp", "dial", "connect",
-        ])
-        && !line.trim_start().starts_with("//")
-}
-
-/// `":8080"`, `"0.0.0.0:8080"`, `("0.0.0.0", 8080)`, `([0, 0, 0, 0], 8080)`
-fn port_of(line: &str) -> Option<u16> {
-    let digits = |text: &str| {
-        let text = text.trim_start();
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        text[..end].parse::<u16>().ok().filter(|port| *port >= 80)
-    };
-    for mark in ["\":", "0.0.0.0:", "127.0.0.1:", "localhost:", "[::]:", "[::1]:"] {
-        let end = |rest: &str| digits(rest).filter(|_| rest.contains('"'));
-        if let Some(port) = line.split(mark).skip(1).find_map(end) {
-            return Some(port);
-        }
+    if let Some(name) = told(declared, start) {
+        log::info(ports::said(name, file));
     }
-    for mark in ["0.0.0.0\",", "127.0.0.1\",", "localhost\",", "0, 0, 0, 0],", "127, 0, 0, 1],"] {
-        if let Some(port) = line.split(mark).skip(1).find_map(digits) {
-            return Some(port);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -458,41 +368,6 @@ mod tests {
         ] {
             assert_eq!(resolved(line, &programs), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn ports_are_read_where_none_is_taken_from_the_environment() {
-        for (text, port) in [
-            ("http.ListenAndServe(\":8080\", nil)", Some(8080)),
-            ("e.Logger.Fatal(e.Start(\":1323\"))", Some(1323)),
-            ("TcpListener::bind(\"0.0.0.0:3000\").await", Some(3000)),
-            (".bind((\"127.0.0.1\", 8080))?", Some(8080)),
-            ("let addr = SocketAddr::from(([0, 0, 0, 0], 4000));", Some(4000)),
-            ("p := os.Getenv(\"PORT\")\nhttp.ListenAndServe(\":8080\", nil)", None),
-            ("redis.Connect(\"localhost:6379\")", None),
-            ("const port = \"4444\"\nhttp.ListenAndServe(\":\"+port, nil)", Some(4444)),
-            ("const PORT: u16 = 8081;\nTcpListener::bind((\"0.0.0.0\", PORT))", Some(8081)),
-            ("addr := \":8082\" // mine\nhttp.ListenAndServe(addr, nil)", Some(8082)),
-            ("port := os.Getenv(\"APP\")\nhttp.ListenAndServe(\":\"+port, nil)", None),
-            ("PORT := env(\"X\")\nhttp.ListenAndServe(\":8080\", nil)", None),
-            (
-                "const port = \"4445\"\naddr := \":\" + port\nhttp.ListenAndServe(addr, nil)",
-                Some(4445),
-            ),
-            ("port := flag.Int(\"port\", 4000, \"the port\")\nserve(*port)", Some(4000)),
-            ("flag.StringVar(&cfg.port, \"port\", \":4001\", \"the port\")", Some(4001)),
-            ("port := viper.GetInt(\"port\")\nhttp.ListenAndServe(\":8080\", nil)", None),
-            ("const addr = \"x\"\nlet addr = addr;\nlisten(addr)", None),
-            ("fmt.Println(\"a:80\")", None),
-        ] {
-            assert_eq!(fixed_port(text), port, "{text}");
-        }
-        assert!(on_loopback(".bind((\"127.0.0.1\", 8080))"));
-        assert!(!on_loopback(".bind((\"0.0.0.0\", 8080))"));
-        let by_host = |host: &str| {
-            on_loopback(&format!("const host = {host}\nnet.Listen(\"tcp\", host+\":80\")"))
-        };
-        assert!(by_host("\"localhost\"") && !by_host("\"0.0.0.0\"") && !by_host("env(\"HOST\")"));
     }
 
     #[test]

@@ -46,6 +46,23 @@ pub struct Chosen {
     pub warnings: Vec<String>,
 }
 
+/// A folder whose files may ask for a version.
+#[derive(Clone, Copy)]
+pub struct Folder<'a> {
+    /// Its path for people; empty for the application's own.
+    pub path: &'a str,
+    /// Its files.
+    pub files: &'a dyn Files,
+    /// Its package.json, if there is one that reads.
+    pub package: Option<&'a PackageJson>,
+}
+
+impl std::fmt::Debug for Folder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Folder").field(&self.path).finish()
+    }
+}
+
 /// A folder of the application as one of its own.
 #[derive(Clone, Copy)]
 struct Below<'a> {
@@ -71,28 +88,41 @@ impl Below<'_> {
 }
 
 /// Every pin, in order: the setting `build.toolchain.node`, then those of each folder with its package.json, then
-/// what other platforms' files of the application say.
-pub fn pins(
-    setting: Option<&str>,
-    folders: &[(&dyn Files, Option<&PackageJson>)],
-    app: &dyn Files,
-) -> Vec<Pin> {
+/// what other platforms' files of the application's own folder say. Each names its file with its folder's path.
+pub fn pins(setting: Option<&str>, folders: &[Folder<'_>], app: Folder<'_>) -> Vec<Pin> {
     let setting = Pin::new("windlass.toml", "build.toolchain.node", setting.unwrap_or_default());
     let mut all: Vec<Pin> = setting.into_iter().collect();
-    for (files, package) in folders {
-        all.extend(in_files(*files));
-        let Some(package) = package else { continue };
-        for (key, range) in [
-            ("volta.node", package.volta_node()),
-            ("devEngines.runtime", package.dev_engine("node")),
-            ("engines.node", package.engine("node")),
-        ] {
+    all.extend(folders.iter().flat_map(Folder::pins));
+    let elsewhere = others::version(&["node", "nodejs"], |file| app.files.text(file));
+    all.extend(
+        elsewhere.and_then(|(taken, file)| Pin::new(&app.at(file), &taken.key, &taken.value)),
+    );
+    all
+}
+
+impl Folder<'_> {
+    /// A file of it, for people.
+    fn at(&self, file: &str) -> String {
+        join(self.path, file)
+    }
+
+    /// What its files ask for.
+    fn pins(&self) -> Vec<Pin> {
+        let mut all = in_files(self.files);
+        for (key, range) in self.package.iter().flat_map(|package| {
+            [
+                ("volta.node", package.volta_node()),
+                ("devEngines.runtime", package.dev_engine("node")),
+                ("engines.node", package.engine("node")),
+            ]
+        }) {
             all.extend(Pin::new(package_json::FILE, key, range.unwrap_or_default()));
         }
+        for pin in &mut all {
+            pin.file = self.at(&pin.file);
+        }
+        all
     }
-    let elsewhere = others::version(&["node", "nodejs"], |file| app.text(file));
-    all.extend(elsewhere.and_then(|(taken, file)| Pin::new(file, &taken.key, &taken.value)));
-    all
 }
 
 /// The pins of an application in another language whose build runs Node.js in these folders of it, the nearest
@@ -102,9 +132,13 @@ pub fn pins_below(setting: Option<&str>, app: &dyn Files, folders: &[&str]) -> V
     let folders: Vec<Below<'_>> = folders.map(|folder| Below { files: app, folder }).collect();
     let packages: Vec<_> = folders.iter().map(Below::package).collect();
     let both = folders.iter().zip(&packages);
-    let both: Vec<(&dyn Files, Option<&PackageJson>)> =
-        both.map(|(files, package)| (files as &dyn Files, package.as_ref())).collect();
-    pins(setting, &both, app)
+    let both = both.map(|(files, package)| Folder {
+        path: files.folder,
+        files,
+        package: package.as_ref(),
+    });
+    let own = Folder { path: "", files: app, package: None };
+    pins(setting, &both.collect::<Vec<_>>(), own)
 }
 
 /// The pins of version managers.
@@ -263,7 +297,8 @@ mod tests {
     fn asked(setting: Option<&str>, files: &[(&'static str, &'static str)]) -> Vec<Pin> {
         let tree = Tree(files.iter().copied().collect());
         let package = tree.text("package.json").map(|text| PackageJson::parse(&text).unwrap());
-        pins(setting, &[(&tree, package.as_ref())], &tree)
+        let own = Folder { path: "", files: &tree, package: package.as_ref() };
+        pins(setting, &[own], own)
     }
 
     #[test]
@@ -300,6 +335,8 @@ mod tests {
         let found = pins_below(None, &app, &["web", ""]);
         let said: Vec<_> = found.iter().map(|pin| pin.requirement.as_str()).collect();
         assert_eq!(said, ["24", "20", "18"]);
+        let files: Vec<_> = found.iter().map(|pin| pin.file.as_str()).collect();
+        assert_eq!(files, ["web/package.json", ".tool-versions", "netlify.toml"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use windlass_sdk::Source;
 
 use crate::yaml;
 
+mod advice;
 mod clean;
 mod clouds;
 mod heroku;
@@ -254,7 +255,7 @@ impl File {
                 Some(map) if known.iter().any(|known| known.starts_with(&inside)) => {
                     self.list_below(&path, map, known);
                 }
-                _ => self.ignored.push(with_advice(&path, value)),
+                _ => self.ignored.push(advice::of(&path, value)),
             }
         }
     }
@@ -288,32 +289,6 @@ const PACKAGES: &str =
 
 /// What becomes of rules of requests.
 const RULES: &str = "of such rules only the fallback of every path to index.html is taken";
-
-fn with_advice(path: &str, value: &Value) -> String {
-    let last = path.rsplit('.').next().unwrap_or(path);
-    let advice = match last {
-        "env" | "variables" | "envVars" => {
-            let names = value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
-            let names = names.map(|names| format!(": {}", names.join(", "))).unwrap_or_default();
-            return format!("{path}{names} (set them with `windlass env set`)");
-        }
-        "addons" | "databases" => "run them beside, and name them with `windlass service add`",
-        "formation" | "numReplicas" | "numInstances" | "scaling" => {
-            "the number of instances is run.replicas in windlass.toml"
-        }
-        "cron" | "crons" | "cronSchedule" => "there are no scheduled runs",
-        "healthcheckTimeout" => "the time is health.timeout in windlass.toml",
-        "buildpacks" => "the files of the application decide",
-        "mounts" | "disk" => "the folders that are kept are run.volumes in windlass.toml",
-        "aptPkgs" | "aptPackages" | "buildAptPackages" | "nixPkgs" | "nixLibs" => PACKAGES,
-        "redirects" | "rewrites" | "routes" => RULES,
-        "watchPatterns" | "ignoreCommand" => {
-            "every deployment builds; what did not change is cached"
-        }
-        _ => return path.to_owned(),
-    };
-    format!("{path} ({advice})")
-}
 
 /// The value below a dotted key.
 fn at<'a>(keys: &'a Value, key: &str) -> Option<&'a Value> {

@@ -38,7 +38,8 @@ pub fn parse(text: &str) -> Vec<Entry> {
 
 /// A name that the contract takes for a process: lower case, hyphens.
 pub fn process_name(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-").trim_matches('-').to_owned()
+    let good = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(good).collect::<String>().trim_matches('-').to_owned()
 }
 
 #[cfg(test)]

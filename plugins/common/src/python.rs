@@ -6,6 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use windlass_sdk::{PluginError, Source};
 
+use crate::conda::Conda;
+
 /// Name of the PEP 621 file.
 pub const PYPROJECT: &str = "pyproject.toml";
 /// Name of pip's file.
@@ -46,6 +48,8 @@ pub struct Manifests {
     pub pipfile: Option<Pipfile>,
     /// Requirements in setup.py or setup.cfg, and which of them it is; `None` without either.
     pub setup: Option<(&'static str, Vec<String>)>,
+    /// Conda's environment, where no other manifest declares anything.
+    pub conda: Option<Conda>,
 }
 
 /// What is read of a Pipfile.
@@ -115,6 +119,11 @@ impl Manifests {
                 break;
             }
         }
+        let project = found.pyproject.as_ref().is_some_and(|p| p.project || p.poetry.is_some());
+        let declared = project || found.requirements.is_some() || found.pipfile.is_some();
+        if !declared && found.setup.is_none() {
+            found.conda = Conda::read(source);
+        }
         Ok(found)
     }
 
@@ -146,6 +155,11 @@ impl Manifests {
         if let Some(line) = packages.into_iter().find(|line| named(line)) {
             return Some((PIPFILE, format!("packages.{line}")));
         }
+        if let Some(conda) = &self.conda
+            && let Some(line) = conda.pip.iter().find(|line| named(line))
+        {
+            return Some((conda.file, format!("dependencies.pip: {line}")));
+        }
         let (file, requires) = self.setup.as_ref()?;
         let line = requires.iter().find(|line| named(line))?;
         Some((file, format!("install_requires: {line}")))
@@ -166,7 +180,8 @@ impl Manifests {
         let project = self.pyproject.iter().flat_map(of_project);
         let pipfile = self.pipfile.iter().flat_map(|pipfile| pipfile.packages.clone());
         let setup = self.setup.iter().flat_map(|(_, requires)| requires.clone());
-        let all = lines.chain(project).chain(pipfile).chain(setup);
+        let conda = self.conda.iter().flat_map(|conda| conda.pip.clone());
+        let all = lines.chain(project).chain(pipfile).chain(setup).chain(conda);
         all.filter_map(|line| name_of(&line)).collect()
     }
 
@@ -372,20 +387,33 @@ pub fn name_of(requirement: &str) -> Option<String> {
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || line[end..].starts_with('/') {
         return None;
     }
-    let mut normal = String::new();
+    Some(pep503(name))
+}
+
+/// A name of the Python Package Index in the one spelling that all its spellings have in common, as
+/// <https://peps.python.org/pep-0503/#normalized-names> says.
+pub fn pep503(name: &str) -> String {
+    let mut normal = String::with_capacity(name.len());
     for c in name.chars() {
-        match c {
-            '-' | '_' | '.' if normal.ends_with('-') => {}
-            '-' | '_' | '.' => normal.push('-'),
-            c => normal.push(c.to_ascii_lowercase()),
+        if !matches!(c, '-' | '_' | '.') {
+            normal.extend(c.to_lowercase());
+        } else if !normal.ends_with('-') {
+            normal.push('-');
         }
     }
-    Some(normal)
+    normal
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_python_name_are_one() {
+        for name in ["friendly-bard", "Friendly-Bard", "friendly.bard", "FrIeNdLy-._.-bArD"] {
+            assert_eq!(pep503(name), "friendly-bard");
+        }
+    }
 
     #[test]
     fn names_are_read_out_of_requirements() {

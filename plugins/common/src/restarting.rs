@@ -118,6 +118,10 @@ pub(crate) fn run(package: &PackageJson, line: &str) -> Option<String> {
         let kept = line.replace(" --no-daemon", "");
         return (start && flags_behind).then(|| kept.replacen("pm2", "pm2-runtime", 1));
     }
+    // `pm2 logs` and its like start nothing.
+    if name == "pm2" && !rest.iter().any(|word| word == "start") {
+        return None;
+    }
     let parts = tool.parts(rest)?;
     let first = parts.file.first().map_or("", String::as_str);
     let daemons = tool.names[0] == "pm2" || tool.names[0] == "forever";
@@ -302,6 +306,7 @@ mod tests {
             "forever start forever.json",
             "pm2 start ecosystem.config.js",
             "pm2 start app.js && pm2 logs",
+            "pm2 logs",
         ] {
             check("{}", line, None);
         }

@@ -256,6 +256,24 @@ fn chooses_a_member(words: &[&str]) -> bool {
     words.first() == Some(&"npm") && own.into_iter().any(flag)
 }
 
+/// What a line runs of another package of the workspace: `pnpm --filter @x/api start -- --a` selects `@x/api`, and runs
+/// its script `start`, as `npm run start --a` does in its folder.
+pub fn of_member(line: &str) -> Option<(&str, &str, String)> {
+    let words: Vec<&str> = line.split([' ', '=']).filter(|word| !word.is_empty()).collect();
+    let (manager, rest) = words.split_first()?;
+    let known = ["npm", "pnpm", "yarn", "bun"].contains(manager);
+    if !known || !is_chain(line) || line.contains("&&") {
+        return None;
+    }
+    let at = rest.iter().position(|word| SELECTORS.contains(word) || *word == "workspace")?;
+    let selected = *rest.get(at + 1)?;
+    let mut others = rest[..at].iter().chain(rest.get(at + 2..)?).copied();
+    let name = others.find(|word| !matches!(*word, "run" | "run-script"))?;
+    let arguments = others.filter(|word| *word != "--");
+    let called = ["npm", "run", name].into_iter().chain(arguments).collect::<Vec<_>>();
+    Some((selected, name, called.join(" ")))
+}
+
 /// [`is_build`] from within [`resolve`]: scripts that call each other come to an end.
 fn is_build_at(package: &PackageJson, line: &str, depth: usize) -> bool {
     let build = building(package).and_then(|name| package.script(name));
@@ -428,6 +446,22 @@ mod tests {
     fn check(scripts: &str, line: &str, expected: &str) {
         let package = package(&format!(r#"{{"scripts":{{{scripts}}}}}"#));
         assert_eq!(behind(&package, line, &|_| None), expected, "{line}");
+    }
+
+    #[test]
+    fn the_script_of_a_member_is_told_from_its_own() {
+        for (line, expected) in [
+            ("pnpm --filter @x/api start -- --a", Some(("@x/api", "start", "npm run start --a"))),
+            ("npm run serve --workspace=apps/web", Some(("apps/web", "serve", "npm run serve"))),
+            ("yarn workspace web start", Some(("web", "start", "npm run start"))),
+            ("npm start", None),
+            ("yarn workspace web start && yarn x", None),
+            ("node --filter a b", None),
+        ] {
+            let found = of_member(line);
+            let found = found.as_ref().map(|(one, name, called)| (*one, *name, called.as_str()));
+            assert_eq!(found, expected, "{line}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use windlass_plugin_common::layout::Declared;
 use windlass_plugin_common::package_json::PackageJson;
-use windlass_plugin_common::{pins, settings};
+use windlass_plugin_common::{jsonc, pins, settings};
 use windlass_sdk::config::Settings;
 use windlass_sdk::{Context, PluginError, Source, Toolchain};
 
@@ -43,7 +43,7 @@ impl<'a> Facts<'a> {
         let settings = settings::read(ctx, source)?;
         let config = CONFIGS.into_iter().find(|file| source.is_file(file));
         let text = config.and_then(|file| source.text(file).ok().flatten()).unwrap_or_default();
-        let (json, broken) = match serde_json::from_str(&without_comments(&text)) {
+        let (json, broken) = match jsonc::parse(&text) {
             Ok(json) => (json, None),
             Err(_) if text.trim().is_empty() => (Value::Null, None),
             Err(error) => (Value::Null, config.map(|file| invalid(file, &error))),
@@ -92,58 +92,4 @@ impl<'a> Facts<'a> {
 fn invalid(file: &str, error: &serde_json::Error) -> PluginError {
     PluginError::new("deno.config-invalid", format!("{file} does not read: {error}"))
         .hint(format!("repair {file} at line {}, then deploy again", error.line()))
-}
-
-/// The text without comments and without commas before a closing bracket.
-pub(crate) fn without_comments(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.trim_start_matches('\u{feff}').chars().peekable();
-    let mut quoted = false;
-    while let Some(c) = rest.next() {
-        match (quoted, c, rest.peek()) {
-            (true, '\\', _) => {
-                out.push(c);
-                out.extend(rest.next());
-            }
-            (_, '"', _) => {
-                quoted = !quoted;
-                out.push(c);
-            }
-            (false, '/', Some('/')) => {
-                while rest.peek().is_some_and(|next| *next != '\n') {
-                    rest.next();
-                }
-            }
-            (false, '/', Some('*')) => {
-                let mut before = ' ';
-                for next in rest.by_ref().skip(1) {
-                    if before == '*' && next == '/' {
-                        break;
-                    }
-                    before = next;
-                }
-            }
-            (false, '}' | ']', _) => {
-                let kept = out.trim_end().trim_end_matches(',').len();
-                if out.trim_end().ends_with(',') {
-                    out.truncate(kept);
-                }
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_comments;
-
-    #[test]
-    fn comments_and_last_commas_go_and_addresses_stay() {
-        let text = "{ // a\n \"x\": \"https://y\", /* b, */ \"z\": [1, 2,],\n}";
-        let json: serde_json::Value = serde_json::from_str(&without_comments(text)).unwrap();
-        assert_eq!(json, serde_json::json!({"x": "https://y", "z": [1, 2]}));
-    }
 }

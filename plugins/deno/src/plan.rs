@@ -36,6 +36,9 @@ pub(crate) fn plan(facts: &Facts, toolchain: &Toolchain, start: Option<&Start>) 
     let line = facts.settings.build.install.clone();
     let declares = facts.json.get("imports").is_some() || facts.package.is_some();
     let installs = line.or_else(|| (declares && !is_first(toolchain)).then(|| install(frozen)));
+    // Without a manifest a line of the settings may read anything.
+    let own = facts.settings.build.install.is_some();
+    let manifests = if own && manifests.is_empty() { vec!["**"] } else { manifests };
     if let Some(line) = installs.filter(|_| !manifests.is_empty()) {
         let mut copy = layout::files(manifests);
         copy.chown = Some(USER.to_owned());

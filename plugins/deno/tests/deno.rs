@@ -128,3 +128,11 @@ fn modules_are_fetched_before_the_source_is_copied() {
     ];
     insta::assert_snapshot!(outline(&app(&files).plan()));
 }
+
+#[test]
+fn an_installation_of_the_settings_is_run_without_a_manifest_too() {
+    let app =
+        app(&[SERVER]).settings(r#"{"build":{"install":"deno install --entrypoint main.ts"}}"#);
+    let text = outline(&app.plan());
+    assert!(text.contains("run /bin/sh -c deno install --entrypoint main.ts"), "{text}");
+}

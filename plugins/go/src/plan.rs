@@ -109,20 +109,15 @@ pub(crate) fn plan(
     compiled.build.extend(builds);
     let main = programs.first();
     let text = main.map(|main| facts.text(&main.file)).unwrap_or_default();
-    if let Some(main) = main.filter(|_| compiled::on_loopback(&text)) {
-        log::warn(format!(
-            "{} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
-            main.file
-        ));
-    }
     let start = Start {
         argv: main.map(|main| vec![program(&main.name)]).unwrap_or_default(),
         port: compiled::fixed_port(&text),
+        port_variable: compiled::port_variable(&text),
         worker: id == "go" && is_bot(facts, &text),
         programs: programs.iter().map(|program| program.name.clone()).collect(),
     };
     if let Some(main) = main {
-        say_port(facts, main, &start);
+        compiled::say_listening(&main.file, &text, &facts.declared, &start);
         let warning = facts.declared.no_port(&main.file);
         warning.filter(|_| start.worker).into_iter().for_each(log::warn);
     }
@@ -131,14 +126,6 @@ pub(crate) fn plan(
         compiled.migrates(&mut plan, Some((program, run)));
     }
     plan
-}
-
-/// Says which port was read, and where, if it is the one that counts.
-fn say_port(facts: &Facts, main: &Program, start: &Start) {
-    let counts = facts.declared.port.is_none() && !facts.declared.only_workers && !start.worker;
-    if let Some(port) = start.port.filter(|_| counts) {
-        log::info(format!("the port is {port}: it is written into {}", main.file));
-    }
 }
 
 /// The warning about modules of a workspace that download others, and whose checksums nobody committed.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use windlass_plugin_common::jsonc;
 
-use crate::{Ecosystem, Hash, Key, Locked, Package, json, names_at};
+use crate::{Ecosystem, Hash, Key, Locked, Package, names_at};
 
 type Packages<'v> = BTreeMap<&'v str, (Key, &'v Value)>;
 
 pub(crate) fn read(text: &str) -> Result<Locked, String> {
-    let lock = json(&without_comments(text))?;
+    // Bun writes commas behind the last member, and people may write comments.
+    let lock: Value = jsonc::parse(text).map_err(|error| format!("it is no JSON: {error}"))?;
     let entries = lock.get("packages").and_then(Value::as_object);
     let entries = entries.ok_or("it has no packages")?;
     let known: Packages<'_> = entries
@@ -73,45 +75,6 @@ fn resolve(path: &str, name: &str, known: &Packages<'_>) -> Option<Key> {
         }
         from = from.rfind('/').map_or("", |cut| &from[..cut]);
     }
-}
-
-/// Bun writes commas behind the last member, and people may write comments: as JSON without both.
-fn without_comments(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let mut length = c.len_utf8();
-        if c == '"' {
-            length = string_length(rest);
-            plain.push_str(&rest[..length]);
-        } else if rest.starts_with("//") {
-            length = rest.find('\n').unwrap_or(rest.len());
-        } else if rest.starts_with("/*") {
-            length = rest.find("*/").map_or(rest.len(), |end| end + 2);
-        } else {
-            if matches!(c, '}' | ']') {
-                let kept = plain.trim_end().trim_end_matches(',').len();
-                plain.truncate(kept);
-            }
-            plain.push(c);
-        }
-        rest = &rest[length..];
-    }
-    plain
-}
-
-/// Bytes of the text literal at the beginning, quotes included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

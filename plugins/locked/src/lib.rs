@@ -24,7 +24,8 @@ mod yarn;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use inventory::{Component, File, Inventory, NAMES, Note, Scope, read};
-pub use purl::{pep503, purl};
+pub use purl::purl;
+pub use windlass_plugin_common::python::pep503;
 
 /// Where packages come from. Names and versions mean something within one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,19 +21,6 @@ pub fn purl(ecosystem: Ecosystem, name: &str, version: &str) -> String {
     }
 }
 
-/// A name of the Python Package Index in the one spelling that all its spellings have in common.
-pub fn pep503(name: &str) -> String {
-    let mut normal = String::with_capacity(name.len());
-    for c in name.chars() {
-        if !matches!(c, '-' | '_' | '.') {
-            normal.extend(c.to_lowercase());
-        } else if !normal.ends_with('-') {
-            normal.push('-');
-        }
-    }
-    normal
-}
-
 fn encoded(segment: &str) -> String {
     let mut text = String::with_capacity(segment.len());
     for byte in segment.bytes() {
@@ -81,13 +68,6 @@ mod tests {
         ];
         for (ecosystem, name, version, expected) in cases {
             assert_eq!(purl(ecosystem, name, version), expected);
-        }
-    }
-
-    #[test]
-    fn spellings_of_a_python_name_are_one() {
-        for name in ["friendly-bard", "Friendly-Bard", "friendly.bard", "FrIeNdLy-._.-bArD"] {
-            assert_eq!(pep503(name), "friendly-bard");
         }
     }
 

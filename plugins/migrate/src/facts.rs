@@ -59,6 +59,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) ecosystem: String,
     /// Whether the builder made an output that has the migration's tool.
     pub(crate) has_tools: bool,
+    /// Whether the builder chose a member of the workspace itself.
+    is_chosen_member: bool,
     /// Whether the builder runs the start script, where no command line was declared.
     starts_a_script: bool,
     /// The file that the builder starts from, where the detection names one first.
@@ -101,6 +103,7 @@ impl<'a> Facts<'a> {
             procfile,
             ecosystem: chosen.ecosystem.clone(),
             has_tools: outputs.iter().any(|output| output == OUTPUT_MIGRATE),
+            is_chosen_member: chosen.app_dir.is_some(),
             starts_a_script: !chosen.evidence.iter().any(starts_otherwise),
             main: chosen.evidence.first().map(|sign| sign.path.clone()),
             package: PackageJson::read(source).ok().flatten(),
@@ -129,6 +132,7 @@ impl<'a> Facts<'a> {
             procfile: app.procfile.clone(),
             ecosystem: app.ecosystem.clone(),
             has_tools: app.has_tools,
+            is_chosen_member: app.is_chosen_member,
             starts_a_script: app.starts_a_script,
             main: None,
             package: Some(package),
@@ -336,7 +340,9 @@ impl<'a> Facts<'a> {
             let key = sign.split(':').next().unwrap_or(file);
             let from_procfile = *file == procfile::FILE;
             let place = if from_procfile { format!("web of the {file}") } else { key.to_owned() };
-            (place, line.clone())
+            // `pnpm --filter web start` is the script of the member that was chosen for it.
+            let called = scripts::of_member(line).filter(|_| self.is_chosen_member);
+            (place, called.map_or_else(|| line.clone(), |(.., called)| called))
         });
         let worker = |(name, line): &(String, String)| {
             let listed = self.procfile.iter().any(|entry| entry.command == *line);

@@ -1,7 +1,8 @@
 //! Which application of a monorepo is meant.
 //!
-//! **Invariant: never a guess among several.** The root is the application where it can be started, or its
-//! start script hands over to a member; else the only member that can be run; else nobody.
+//! **Invariant: never a guess among several.** The member is the application that the declared web process or the
+//! root's start script hands over to; else the root where it can be started; else the only member that can be run;
+//! else nobody.
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::{Context, NearMiss, PluginError};
@@ -63,6 +64,10 @@ pub(crate) fn application(
     }
     let own = framework::decide(&facts, asked);
     let is_root = facts.workspace.is_some() && !facts.place.whole;
+    let led = start::declared_member(&facts).filter(|_| is_root);
+    if let Some(one) = led.and_then(|(dir, _)| member(ctx, &facts, &dir, asked)) {
+        return Ok(Found::One(Box::new(one), Vec::new()));
+    }
     if is_root && !stands_alone(&facts, own.as_ref().ok()) {
         let named = start::delegate(&facts).or_else(|| nx::default_project(&facts));
         if let Some(one) = named.and_then(|dir| member(ctx, &facts, &dir, asked)) {

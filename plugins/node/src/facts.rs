@@ -79,7 +79,7 @@ pub(crate) struct Facts {
     /// The application's folder.
     pub(crate) source: Source,
     pub(crate) place: Place,
-    /// The file that names the folder of finished files, and its key; `None` where none does.
+    /// The file that names the folder of `build.output`, and its key; `None` where none does.
     pub(crate) output_sign: Option<Evidence>,
     /// The application's folder from the root of the source.
     folder: String,
@@ -116,6 +116,12 @@ impl Facts {
     pub(crate) fn member(&self, ctx: &Context, dir: &str) -> Result<Self, PluginError> {
         let mut facts = Self::of(ctx, &join(&ctx.app_dir, dir))?;
         facts.place = Place { dir: dir.to_owned(), root: String::new(), whole: false };
+        let led = start::declared_member(self).filter(|(member, _)| member == dir);
+        if let Some((_, line)) = led {
+            facts.settings = self.settings.clone();
+            facts.declared = Declared::read(&self.settings, &self.source)?;
+            facts.declared.web.iter_mut().for_each(|(web, ..)| web.clone_from(&line));
+        }
         facts.workspace.clone_from(&self.workspace);
         facts.look_through();
         Ok(facts)
@@ -137,6 +143,13 @@ impl Facts {
     /// Takes the package managers out of the declared command lines.
     fn look_through(&mut self) {
         let mut declared = self.declared.clone();
+        if !declared.only_workers {
+            let line = declared.web.as_ref().map(|(line, ..)| line.as_str());
+            let known = |name: &String| declared.workers.iter().any(|(other, _)| other == name);
+            let beside = start::beside(self, line).into_iter().filter(|(name, _)| !known(name));
+            let beside: Vec<_> = beside.collect();
+            declared.workers.extend(beside);
+        }
         if let Some((line, ..)) = &mut declared.web {
             *line = start::declared(self, line);
         }
@@ -168,7 +181,10 @@ impl Facts {
         let declared = Declared::read(&settings, &source)?;
         let previous = ctx.previous_toolchains.clone();
         let (place, workspace) = (Place::default(), None);
-        let output_sign = output_sign(ctx, &source)?;
+        let output_sign = match settings.build.output {
+            Some(_) => output_sign(ctx, &source)?,
+            None => None,
+        };
         let folder = normal(folder);
         Ok(Self {
             settings,

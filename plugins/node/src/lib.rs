@@ -2,7 +2,7 @@
 //!
 //! Reading order: `facts` and `workspace` (what is known), `catalog` and `answers` (the frameworks),
 //! `framework` (what it is), `choose` (which one of a monorepo), `start` (how it starts), `listening`, `version`,
-//! `manager`, `native`, `migrating`, `plan`.
+//! `manager`, `native`, `migrating`, `plan`; `pm2` (what its configuration starts).
 
 mod answers;
 mod catalog;
@@ -18,6 +18,7 @@ mod native;
 mod never;
 mod nx;
 mod plan;
+mod pm2;
 mod start;
 mod steps;
 mod version;
@@ -62,6 +63,7 @@ impl Detector for Node {
             }
             Found::Nothing(facts, miss) => return Ok(nothing(&facts, miss)),
         };
+        let unstarted = pm2::refusal(&facts, &decision);
         let mut found = decision.detection.with_notes(&notes);
         for sign in &mut found.evidence {
             sign.path = facts.shown(&sign.path);
@@ -69,6 +71,9 @@ impl Detector for Node {
         if !notes.member.is_empty() {
             let folder = join(facts.root_folder(), &notes.member);
             found = found.evidence(&folder, "the application of this workspace").app_dir(folder);
+        }
+        if let Some(error) = unstarted.filter(|_| found.refusal.is_none()) {
+            found = found.refuse(error);
         }
         match version::toolchains(&facts, &decision.shape) {
             Ok(chosen) => {
@@ -95,7 +100,8 @@ impl Builder for Node {
             Shape::Tree(_) => settings::say(ctx, source),
             Shape::Server(_) | Shape::Standalone => settings::say_for_server(ctx, source),
         }
-        if let Some(refusal) = decision.detection.refusal {
+        let refusal = decision.detection.refusal.clone();
+        if let Some(refusal) = refusal.or_else(|| pm2::refusal(&facts, &decision)) {
             return Err(refusal);
         }
         let node = version::choose(&facts)?;

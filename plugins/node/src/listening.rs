@@ -1,6 +1,7 @@
 //! Where the started program listens: the port that it insists on, an address that nothing reaches, or nowhere
 //! at all. A look at the text of its entry file, and not an evaluation.
 
+use windlass_plugin_common::ports;
 use windlass_plugin_common::scripts::program;
 use windlass_sdk::Evidence;
 
@@ -73,10 +74,30 @@ pub(crate) fn fixed_port(facts: &Facts, line: &str) -> Option<(u16, Evidence)> {
         let sign = format!("{line:?} names the port {port}");
         return Some((port, Evidence::new("package.json", sign)));
     }
-    let says = |text: &str| reads_port(&code(text)) || written(text).is_some();
-    let file = entry::any(facts, &entry_file(facts, line)?, says).flatten()?;
-    let port = written(&facts.text(&file)?)?;
+    let (file, text) = listening_file(facts, line)?;
+    if let Some(name) = variable(&text) {
+        let port = ports::set_by(line, &name)?.parse().ok()?;
+        return Some((port, Evidence::new("package.json", format!("{line:?} sets {name}"))));
+    }
+    let port = written(&text)?;
     Some((port, Evidence::new(file, format!("listens on {port}, and does not read PORT"))))
+}
+
+/// The variable that the application reads its port from, if that is not `PORT` and its start command does not set
+/// it, and the file that reads it.
+pub(crate) fn port_variable(facts: &Facts, line: &str) -> Option<(String, String)> {
+    let (file, text) = listening_file(facts, line)?;
+    let name = variable(&text).filter(|name| ports::set_by(line, name).is_none())?;
+    Some((name, file))
+}
+
+/// The first of the started files that says anything of a port, and its text.
+fn listening_file(facts: &Facts, line: &str) -> Option<(String, String)> {
+    let says =
+        |text: &str| reads_port(&code(text)) || written(text).is_some() || variable(text).is_some();
+    let file = entry::any(facts, &entry_file(facts, line)?, says).flatten()?;
+    let text = facts.text(&file)?;
+    Some((file, text))
 }
 
 /// The started file that listens on the loopback address alone, where nothing reaches it.
@@ -207,6 +228,99 @@ fn written(text: &str) -> Option<u16> {
     })
 }
 
+/// So many names lead from one to the next.
+const NAMES_DEEP: usize = 3;
+
+/// The variable that a program reads the port from that it listens on, if it does not read `PORT`:
+/// `app.listen(process.env.SERVER_PORT || 3000)`, also by names in between.
+fn variable(text: &str) -> Option<String> {
+    let text = code(text);
+    if reads_port(&text) {
+        return None;
+    }
+    let found = calls(&text).into_iter().find_map(|call| {
+        let named = call.split("port:").nth(1);
+        let first = call.trim_start();
+        let value = match named {
+            Some(value) => value,
+            None if first.starts_with('{') => {
+                let inner = call.split(['{', '}']).nth(1)?;
+                inner.split(',').map(str::trim).find(|word| *word == "port")?
+            }
+            None => first,
+        };
+        by_name(&text, value, NAMES_DEEP)
+    });
+    found.filter(|name| ports::is_own(name)).map(str::to_owned)
+}
+
+/// The variable of the environment that a value comes from.
+fn by_name<'t>(text: &'t str, value: &'t str, deep: usize) -> Option<&'t str> {
+    let value = argument(value);
+    if let Some(name) = of_environment(value) {
+        return Some(name);
+    }
+    let deep = deep.checked_sub(1)?;
+    // `config.port`, of an object in the same file.
+    let member = value.contains(".port").then(|| text.match_indices("port:"));
+    let mut members = member.into_iter().flatten().map(|(at, key)| &text[at + key.len()..]);
+    if let Some(name) = members.find_map(|value| of_environment(argument(value))) {
+        return Some(name);
+    }
+    let mut names = value.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$'));
+    names.find_map(|name| {
+        let unpacked = || unpacked(text, name);
+        value_of(text, name).and_then(|value| by_name(text, value, deep)).or_else(unpacked)
+    })
+}
+
+/// The value as far as the end of the argument, of the property or of the statement.
+fn argument(value: &str) -> &str {
+    let mut depth = 0_usize;
+    let end = value.char_indices().find_map(|(at, c)| {
+        let ends = match c {
+            '(' | '[' | '{' => {
+                depth += 1;
+                false
+            }
+            ')' | ']' | '}' if depth > 0 => {
+                depth -= 1;
+                false
+            }
+            ')' | ']' | '}' | ';' => true,
+            ',' | '\n' => depth == 0,
+            _ => false,
+        };
+        ends.then_some(at)
+    });
+    &value[..end.unwrap_or(value.len())]
+}
+
+/// `process.env.APP_PORT`, `process.env['APP_PORT']` → `APP_PORT`
+fn of_environment(value: &str) -> Option<&str> {
+    let (_, rest) = value.split_once("process.env").or_else(|| value.split_once("Bun.env"))?;
+    let rest = rest.strip_prefix('?').unwrap_or(rest);
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    let name = match rest.strip_prefix('[') {
+        Some(quoted) => quoted.trim_start_matches(['"', '\'', '`']),
+        None => rest,
+    };
+    Some(identifier(name)).filter(|name| !name.is_empty())
+}
+
+/// The variable that a name is unpacked from: `const { APP_PORT: port = 3000 } = process.env`.
+fn unpacked<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let mut before = text.match_indices("} = process.env").map(|(at, _)| &text[..at]);
+    before.find_map(|before| {
+        let inner = before.rsplit('{').next()?;
+        inner.split(',').find_map(|item| {
+            let item = item.split('=').next().unwrap_or(item);
+            let (variable, local) = item.split_once(':').unwrap_or((item, item));
+            (local.trim() == name && !name.is_empty()).then(|| variable.trim())
+        })
+    })
+}
+
 /// Whether a text reads the variable `PORT`.
 fn reads_port(text: &str) -> bool {
     let signs =
@@ -326,6 +440,35 @@ mod tests {
             (")", false),
         ] {
             assert_eq!(names_no_address(call), none, "{call}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_another_variable_is_seen_where_it_is_plain() {
+        for (text, name) in [
+            ("app.listen(process.env.SERVER_PORT || 3000, () => {})", Some("SERVER_PORT")),
+            (
+                "const port = Number(process.env['APP_PORT'] ?? 80)\napp.listen(port)",
+                Some("APP_PORT"),
+            ),
+            ("const { HTTP_PORT = 3000 } = process.env;\napp.listen(HTTP_PORT)", Some("HTTP_PORT")),
+            ("const { X_PORT: port } = process.env;\nserve({ fetch, port })", Some("X_PORT")),
+            (
+                "const p = parseInt(process.env.API_PORT, 10)\nawait f.listen({ port: p })",
+                Some("API_PORT"),
+            ),
+            (
+                "const config = {\n  port: process.env.NODE_PORT || 3000,\n}\napp.listen(config.port)",
+                Some("NODE_PORT"),
+            ),
+            ("let port = Bun.env.WEB_PORT\nBun.serve({ port: port, fetch })", Some("WEB_PORT")),
+            ("app.listen(process.env.PORT || process.env.SERVER_PORT)", None),
+            ("const db = { port: process.env.DB_PORT }\napp.listen(db.port)", None),
+            ("app.listen(process.env.ADDRESS)", None),
+            ("app.listen(3000)\nconst x = process.env.SERVER_PORT", None),
+            ("// app.listen(process.env.APP_PORT)", None),
+        ] {
+            assert_eq!(variable(text).as_deref(), name, "{text}");
         }
     }
 

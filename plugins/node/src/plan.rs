@@ -7,7 +7,8 @@
 use windlass_plugin_common::layout::{
     self, Declared, OUTPUT_APP, OUTPUT_MIGRATE, PATH, USER, on, pairs,
 };
-use windlass_plugin_common::{command, migrations, package_json::PackageJson, procfile, scripts};
+use windlass_plugin_common::package_json::PackageJson;
+use windlass_plugin_common::{command, migrations, ports, procfile, scripts};
 use windlass_sdk::config::Migrate;
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Output, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
@@ -179,6 +180,12 @@ impl<'a> Planner<'a> {
             }
             None => self.declared().processes(argv, port.map(|(port, _)| port)),
         };
+        let serves = !self.decision.worker && !self.declared().only_workers;
+        let other = listening::port_variable(self.facts, &line).filter(|_| serves);
+        if let Some((name, file)) = other {
+            log::info(ports::said(&name, &file));
+            ports::tell(&mut plan.processes, &name);
+        }
         Ok(())
     }
 

@@ -1,15 +1,18 @@
 //! How a Node.js application is started: its `start` script, looked through to the command behind it,
 //! or its entry file.
 
-use windlass_plugin_common::command;
+use windlass_plugin_common::layout::Declared;
 use windlass_plugin_common::package_json::PackageJson;
 use windlass_plugin_common::scripts::{self, SELECTORS, program};
 pub(crate) use windlass_plugin_common::scripts::{first_program, is_for_development};
 use windlass_plugin_common::workspace::Workspace;
+use windlass_plugin_common::{command, procfile};
 use windlass_sdk::Evidence;
+use windlass_sdk::config::Migrate;
 
 use crate::config::{self, normal};
-use crate::facts::{Facts, join};
+use crate::facts::{Facts, Place, join};
+use crate::pm2;
 
 /// A way to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,12 +191,23 @@ fn starting(facts: &Facts) -> Option<&'static str> {
     scripts::starting(facts.package.as_ref()?, &|path| facts.text(path))
 }
 
-/// A line with what is behind the scripts that it calls.
+/// A line with what is behind the scripts that it calls, and behind pm2.
 fn behind(facts: &Facts, line: &str) -> String {
+    pm2::without(facts, &behind_scripts(facts, line))
+}
+
+fn behind_scripts(facts: &Facts, line: &str) -> String {
     match &facts.package {
         Some(package) => scripts::behind(package, line, &|path| facts.text(path)),
         None => line.to_owned(),
     }
+}
+
+/// The processes that the declared line, or else the start script, lets pm2 start beside the web process.
+pub(crate) fn beside(facts: &Facts, declared: Option<&str>) -> Vec<(String, String)> {
+    let script = || facts.script(starting(facts)?);
+    let line = declared.or_else(script).map(|line| behind_scripts(facts, line));
+    line.map(|line| pm2::others(facts, &line)).unwrap_or_default()
 }
 
 const ENTRIES: [&str; 16] = [
@@ -291,36 +305,52 @@ fn run_as(facts: &Facts, line: &str) -> Evidence {
 /// the signals to itself.
 pub(crate) fn declared(facts: &Facts, line: &str) -> String {
     let line = behind(facts, line);
-    let member = facts.workspace.as_ref().and_then(|workspace| of_member(facts, workspace, &line));
-    member.unwrap_or(line)
+    let member = facts.workspace.as_ref().and_then(|workspace| of_member(workspace, &line));
+    match member {
+        None => line,
+        Some((dir, behind)) if facts.place.inner() == dir => behind,
+        Some((dir, behind)) => format!("cd {dir} && {behind}"),
+    }
 }
 
-/// `pnpm --filter @x/api start`, as it is run in the folder of that member.
-fn of_member(facts: &Facts, workspace: &Workspace, line: &str) -> Option<String> {
-    let words: Vec<&str> = line.split([' ', '=']).filter(|word| !word.is_empty()).collect();
-    let (manager, rest) = words.split_first()?;
-    if !MANAGERS[..4].contains(manager) || !scripts::is_chain(line) || line.contains("&&") {
-        return None;
-    }
-    let at = rest.iter().position(|word| SELECTORS.contains(word) || *word == "workspace")?;
-    let dir = workspace.find(rest.get(at + 1)?)?;
+/// The member of the workspace that the declared web process is a script of, and its line behind the scripts of the
+/// root: that member is the application then. `None` where more is declared of the root: what else is run, installed,
+/// built or migrated there.
+pub(crate) fn declared_member(facts: &Facts) -> Option<(String, String)> {
+    let workspace = facts.workspace.as_ref().filter(|_| facts.place == Place::default())?;
+    let (build, entries) = (&facts.settings.build, procfile::read(&facts.source).ok()?);
+    let more = [&build.install, &build.command, &build.output].iter().any(|it| it.is_some())
+        || facts.settings.migrate != Migrate::Unset
+        || entries.iter().any(|entry| entry.name == "release");
+    let declared = Declared::read(&facts.settings, &facts.source).ok()?;
+    let (line, ..) = declared.web.filter(|_| !more && declared.workers.is_empty())?;
+    let line = behind_scripts(facts, &line);
+    let (dir, _) = of_member(workspace, &line)?;
+    Some((dir.to_owned(), line))
+}
+
+/// `pnpm --filter @x/api start`: the folder of that member, and what is run there.
+fn of_member<'w>(workspace: &'w Workspace, line: &str) -> Option<(&'w str, String)> {
+    let (selected, name, called) = scripts::of_member(line)?;
+    let dir = workspace.find(selected)?;
     let package = workspace.members.get(dir)?.package.as_ref()?;
-    let mut others = rest[..at].iter().chain(rest.get(at + 2..)?);
-    let name = others.find(|word| !matches!(**word, "run" | "run-script"))?;
-    let arguments = others.copied().filter(|word| *word != "--");
     package.script(name)?;
-    let called = ["npm", "run", name].into_iter().chain(arguments).collect::<Vec<_>>().join(" ");
     let text = |path: &str| workspace.source.text(&join(dir, path)).ok().flatten();
     let behind = scripts::behind(package, &called, &text);
-    let inside = facts.place.inner() == dir;
     let plain = !behind.starts_with("npm ") && scripts::is_chain(&behind);
-    plain.then(|| if inside { behind.clone() } else { format!("cd {dir} && {behind}") })
+    plain.then_some((dir, behind))
 }
 
 /// The member of the workspace that the start script hands over to.
 pub(crate) fn delegate(facts: &Facts) -> Option<String> {
     let workspace = facts.workspace.as_ref()?;
     let line = facts.package.as_ref()?.script("start")?;
+    let behind = || handed_to(workspace, &behind_scripts(facts, line));
+    handed_to(workspace, line).or_else(behind)
+}
+
+/// The member that a line hands over to.
+fn handed_to(workspace: &Workspace, line: &str) -> Option<String> {
     let mut segments: Vec<&str> = line.split("&&").map(str::trim).collect();
     let last = segments.pop()?;
     let words: Vec<&str> = last.split([' ', '=']).filter(|word| !word.is_empty()).collect();

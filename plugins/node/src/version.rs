@@ -3,9 +3,8 @@
 //! `devEngines.runtime`, `engines.bun`, what another platform's file names, the version that the application ran
 //! with before, the default.
 
-use windlass_plugin_common::assets::Files;
-use windlass_plugin_common::node_version;
 pub(crate) use windlass_plugin_common::node_version::Chosen;
+use windlass_plugin_common::node_version::{self, Folder};
 use windlass_plugin_common::package_json::{self, PackageJson};
 use windlass_plugin_common::pins;
 use windlass_plugin_common::wanted::{self, Pin};
@@ -74,23 +73,15 @@ pub(crate) fn bun(facts: &Facts) -> Chosen {
 /// Code `node.version-unsupported`: what was asked for, where, and what there is.
 pub(crate) fn choose(facts: &Facts) -> Result<Chosen, PluginError> {
     let setting = facts.settings.build.toolchain.get("node").map(String::as_str);
-    let own: (&dyn Files, Option<&PackageJson>) = (&facts.source, facts.package.as_ref());
+    let folder = facts.shown("");
+    let own = Folder { path: &folder, files: &facts.source, package: facts.package.as_ref() };
     let mut folders = vec![own];
     if let Some(root) = facts.workspace.as_ref().filter(|_| !facts.place.inner().is_empty()) {
         root.source.prefetch(&node_version::FILES);
-        folders.push((&root.source, Some(&root.package)));
+        let (path, package) = (facts.root_folder(), Some(&root.package));
+        folders.push(Folder { path, files: &root.source, package });
     }
-    let mut pins = node_version::pins(setting, &folders, &facts.source);
-    // Those of the workspace's root stand behind the application's, before other platforms'.
-    let elsewhere = node_version::pins(None, &[], &facts.source).len();
-    let above = node_version::pins(None, &folders[1..], &facts.source).len() - elsewhere;
-    let end = pins.len() - elsewhere;
-    for (n, pin) in pins.iter_mut().enumerate() {
-        pin.file = match (end - above..end).contains(&n) {
-            true => join(facts.root_folder(), &pin.file),
-            false => facts.shown(&pin.file),
-        };
-    }
+    let pins = node_version::pins(setting, &folders, own);
     node_version::choose(&pins, facts.previous("node"))
 }
 

@@ -5,7 +5,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use windlass_sdk::custom::{Facts, State};
 use windlass_sdk::{cache, log};
@@ -38,7 +37,7 @@ struct Last {
 impl Record {
     /// What was kept, else a new one, which is kept.
     pub(crate) fn of(facts: &Facts) -> Self {
-        if let Some(kept) = read(&key(facts)) {
+        if let Some(kept) = cache::get_json(&key(facts)) {
             return kept;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -64,7 +63,7 @@ fn key(facts: &Facts) -> String {
 /// answer if a crash makes it be asked twice.
 fn ended(facts: &Facts) -> bool {
     let key = format!("last/{}", facts.environment);
-    let before: Option<Last> = read(&key);
+    let before: Option<Last> = cache::get_json(&key);
     let after_failure = match &before {
         // An older one that is told of late says nothing of how things are.
         Some(before) if before.number > facts.number => return false,
@@ -79,13 +78,8 @@ fn ended(facts: &Facts) -> bool {
     after_failure && facts.state == State::Live
 }
 
-fn read<T: DeserializeOwned>(key: &str) -> Option<T> {
-    serde_json::from_slice(&cache::get(key)?).ok()
-}
-
 fn write<T: Serialize>(key: &str, value: &T) {
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
-    if let Err(error) = cache::put(key, &bytes) {
+    if let Err(error) = cache::put_json(key, value) {
         log::debug(format!("who was told is not kept: {}", error.message));
     }
 }

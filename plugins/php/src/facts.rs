@@ -60,12 +60,16 @@ impl<'a> Facts<'a> {
         if settings.run.command.is_none() && !settings.run.processes.contains_key("web") {
             declared.web = declared.web.filter(|(line, ..)| heroku(line).is_none());
         }
+        let output_file = match settings.build.output {
+            Some(_) => settings::output_file(ctx, source)?,
+            None => None,
+        };
         Ok(Self {
             settings,
             composer,
             broken,
             declared,
-            output_file: settings::output_file(ctx, source)?,
+            output_file,
             source,
             variables: &ctx.variable_names,
             previous: &ctx.previous_toolchains,

@@ -261,7 +261,7 @@ fn with_server(
 ) -> Decision {
     if let Some((_, file, sign)) = &facts.declared.web {
         detection = detection.evidence(*file, sign.clone());
-    } else if let Some(file) = facts.output_file.filter(|_| facts.settings.build.output.is_some()) {
+    } else if let Some(file) = facts.output_file {
         detection = detection.evidence(file, format!("the folder {root:?}"));
     } else {
         let index = below(&root, "index.php");

@@ -73,11 +73,14 @@ fn own_id(asked: Option<&str>) -> &str {
 impl Builder for Php {
     fn plan(ctx: &Context, source: &Source, chosen: &Detection) -> Result<BuildPlan, PluginError> {
         let facts = Facts::gather(ctx, source)?;
-        settings::say(ctx, source);
         if let Some(broken) = facts.broken {
             return Err(broken);
         }
         let decision = framework::decide(&facts, Some(chosen.id.as_str())).map_err(no_start)?;
+        match decision.start {
+            framework::Start::Server(_) => settings::say(ctx, source),
+            framework::Start::Script(..) => settings::say_for_server(ctx, source),
+        }
         let lock = facts.text(composer::LOCK).map(|text| Lock::parse(&text)).unwrap_or_default();
         let version = version::choose(&facts, &lock.php);
         if let Some(warning) = version.warning {

@@ -196,7 +196,11 @@ impl<'a> Facts<'a> {
         match (project, self.manifests.pipfile.is_some()) {
             (true, _) => Some("pyproject.toml"),
             (_, true) => Some("Pipfile"),
-            _ => self.manifests.setup.as_ref().map(|(file, _)| *file),
+            _ => {
+                let setup = self.manifests.setup.as_ref().map(|(file, _)| *file);
+                let conda = self.manifests.conda.as_ref().filter(|conda| conda.is_for_pip());
+                setup.or(conda.map(|conda| conda.file))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! look at the command line and at the file that it runs, and no evaluation.
 
 use windlass_plugin_common::paths::{join, normal};
+use windlass_plugin_common::ports;
 
 use crate::code;
 use crate::facts::Facts;
@@ -15,6 +16,7 @@ const CLIENTS: [&str; 11] = [
 ];
 
 /// A call that listens.
+#[derive(Clone, Copy)]
 struct Listener {
     call: &'static str,
     /// The module without whose import the call is another's.
@@ -143,6 +145,12 @@ pub(crate) fn port(facts: &Facts, line: &str) -> Option<u16> {
     if let Some(port) = named_port(line) {
         return Some(port);
     }
+    if let Some(file) = script(facts, line)
+        && let Some(name) = variable(&facts.text(&file))
+        && let Some(value) = ports::set_by(line, &name)
+    {
+        return value.parse().ok();
+    }
     if line.contains("PORT") {
         return None;
     }
@@ -151,6 +159,17 @@ pub(crate) fn port(facts: &Facts, line: &str) -> Option<u16> {
         return (!told).then_some(command.port);
     }
     script(facts, line).and_then(|file| fixed_port(&facts.text(&file)))
+}
+
+/// The variable that the file which a command line runs reads its port from, if that is not `PORT` and the line does
+/// not set it, and the file.
+pub(crate) fn port_variable(facts: &Facts, line: &str) -> Option<(String, String)> {
+    if named_port(line).is_some() || Command::of(line).is_some() {
+        return None;
+    }
+    let file = script(facts, line)?;
+    let name = variable(&facts.text(&file))?;
+    ports::set_by(line, &name).is_none().then_some((name, file))
 }
 
 /// Whether the server that a command line starts listens on the loopback address, where nothing reaches it: what
@@ -255,7 +274,7 @@ fn fixed_port(text: &str) -> Option<u16> {
     };
     let named = text.lines().filter(own).find_map(|line| number(text, line.split("port=").nth(1)?));
     named.or_else(|| {
-        let of = |(arguments, listener): (&str, &Listener)| {
+        let of = |(arguments, listener): (&str, Listener)| {
             let all = split(arguments);
             let first = listener.port_at.and_then(|at| all.get(at).copied());
             // An option that is taken from the command line, with its default.
@@ -268,7 +287,49 @@ fn fixed_port(text: &str) -> Option<u16> {
             let default = silent.then_some(listener.port);
             option.or_else(|| number(text, first?)).or(default)
         };
-        calls(text).into_iter().find_map(|(arguments, listener)| of((arguments, &listener)))
+        calls(text).into_iter().find_map(of)
+    })
+}
+
+/// Calls that read a variable of the environment, as far as its quoted name.
+const READS: [&str; 5] = ["environ[", "environ.get(", "env(", "env.int(", "config("];
+/// So many names lead from one to the next.
+const NAMES_DEEP: usize = 3;
+
+/// The variable that a file reads the port from that its server listens on, if it does not read `PORT`:
+/// `app.run(port=int(os.environ["APP_PORT"]))`, also by names in between.
+fn variable(text: &str) -> Option<String> {
+    if ["\"PORT\"", "'PORT'"].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let known = calls(text).into_iter().map(|(arguments, listener)| (arguments, listener.port_at));
+    // Of any other object that runs with a port: Sanic, Dash.
+    let other = arguments_of(text, ".run(").map(|arguments| (arguments, None));
+    let found = known.chain(other).find_map(|(arguments, port_at)| {
+        let all = split(arguments);
+        let named = all.iter().find_map(|one| {
+            let (name, value) = one.split_once('=')?;
+            (name.trim() == "port").then_some(value)
+        });
+        let value = named.or_else(|| port_at.and_then(|at| all.get(at).copied()))?;
+        by_name(text, value, NAMES_DEEP)
+    });
+    found.filter(|name| ports::is_own(name)).map(str::to_owned)
+}
+
+/// The variable of the environment that a value comes from.
+fn by_name<'t>(text: &'t str, value: &'t str, deep: usize) -> Option<&'t str> {
+    let read = READS.iter().find_map(|call| {
+        let rest = value.split_once(call)?.1.trim_start();
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        rest[1..].split(quote).next()
+    });
+    let deep = deep.checked_sub(1)?;
+    read.or_else(|| {
+        let mut names = value.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let names = names.by_ref().filter(|name| !name.is_empty());
+        let mut values = names.flat_map(|name| constants(text, name));
+        values.find_map(|value| by_name(text, value.lines().next()?, deep))
     })
 }
 
@@ -307,15 +368,13 @@ fn calls(text: &str) -> Vec<(&str, Listener)> {
         !object.factory && (code::imports(text, "flask") || code::imports(text, "quart"))
     });
     if let Some(object) = object {
-        let own = || Listener { port_at: Some(1), ..server("", "", 5000, true) };
+        let own = Listener { port_at: Some(1), ..server("", "", 5000, true) };
         let call = format!("{}.run(", object.name);
-        found.extend(arguments_of(text, &call).map(|arguments| (arguments, own())));
+        found.extend(arguments_of(text, &call).map(|arguments| (arguments, own)));
     }
     for listener in LISTENERS {
         if listener.module.is_empty() || code::imports(text, listener.module) {
-            let Listener { call, module, port_at, port, loopback } = listener;
-            let same = || Listener { call, module, port_at, port, loopback };
-            found.extend(arguments_of(text, call).map(|arguments| (arguments, same())));
+            found.extend(arguments_of(text, listener.call).map(|arguments| (arguments, listener)));
         }
     }
     found
@@ -460,6 +519,31 @@ mod tests {
             ),
         ] {
             assert_eq!(fixed_port(text), port, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_another_variable_is_seen_where_it_is_plain() {
+        let flask = "from flask import Flask\napp = Flask(__name__)\n";
+        for (text, name) in [
+            ("app.run(host='0.0.0.0', port=int(os.environ['APP_PORT']))", Some("APP_PORT")),
+            ("app.run(port=int(os.getenv(\"SERVER_PORT\", 5000)))", Some("SERVER_PORT")),
+            ("PORT = int(os.environ.get('APP_PORT', '80'))\napp.run(port=PORT)", Some("APP_PORT")),
+            (
+                "import uvicorn\nuvicorn.run(app, port=config('HTTP_PORT', cast=int))",
+                Some("HTTP_PORT"),
+            ),
+            (
+                "port = int(os.environ['WEB_PORT'])\nHTTPServer(('', port), Handler)",
+                Some("WEB_PORT"),
+            ),
+            ("app.run(port=int(os.environ.get('PORT', os.environ.get('APP_PORT'))))", None),
+            ("pymysql.connect(\n  port=int(os.environ['APP_PORT']))\napp.run()", None),
+            ("app.run(port=int(os.environ['DB_PORT']))", None),
+            ("app.run(port=5000)\nx = os.environ['APP_PORT']", None),
+            ("subprocess.run(['x'], env=env)", None),
+        ] {
+            assert_eq!(variable(&format!("{flask}{text}")).as_deref(), name, "{text}");
         }
     }
 

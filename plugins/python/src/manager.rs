@@ -4,13 +4,13 @@
 //! pyproject.toml. uv, Poetry, PDM and Pipenv live in a step of their own and are only lent to the steps
 //! that install: the image has none of them.
 
+use windlass_plugin_common::conda::Conda;
 use windlass_plugin_common::layout;
 use windlass_plugin_common::python::{Manifests, PYPROJECT, included_file};
 use windlass_sdk::plan::{BindMount, Copy, Mount, Op, Run, WriteFile};
 use windlass_sdk::{PluginError, log};
 
 use crate::facts::Facts;
-use crate::script;
 
 /// The environment that the application runs in.
 pub(crate) const VENV: &str = "/opt/venv";
@@ -35,6 +35,8 @@ pub(crate) enum Manager {
     Pdm,
     /// Pipenv
     Pipenv,
+    /// pip, from the list of its packages in Conda's environment.
+    Conda,
     /// Nothing is declared.
     Nobody,
 }
@@ -62,6 +64,8 @@ impl Manager {
             Self::List
         } else if pyproject.is_some_and(|p| p.dynamic) || facts.manifests.setup.is_some() {
             Self::Project
+        } else if facts.manifests.conda.as_ref().is_some_and(Conda::is_for_pip) {
+            Self::Conda
         } else {
             Self::Nobody
         }
@@ -89,7 +93,8 @@ impl Manager {
 
     /// Whether pip installs.
     fn is_pip(self) -> bool {
-        matches!(self, Self::Requirements | Self::List | Self::Project | Self::Nobody)
+        use Manager::{Conda, List, Nobody, Project, Requirements};
+        matches!(self, Requirements | List | Project | Conda | Nobody)
     }
 
     /// The command that makes the empty environment.
@@ -119,6 +124,17 @@ impl Manager {
             Self::Project => {
                 let install = pip(Run::new(["pip", "install", "."]));
                 vec![layout::files(["**"]).into(), install.into()]
+            }
+            Self::Conda => {
+                let conda = facts.manifests.conda.as_ref();
+                let words = conda.map(Conda::arguments).unwrap_or_default();
+                if words.is_empty() {
+                    return Vec::new();
+                }
+                let install = ["pip", "install"].map(str::to_owned).into_iter().chain(words);
+                let files = conda.is_some_and(Conda::reads_files);
+                let copy = files.then(|| layout::files(["**"]).into());
+                copy.into_iter().chain([pip(Run::new(install)).into()]).collect()
             }
             Self::Nobody => Vec::new(),
             Self::Uv => {
@@ -197,6 +213,9 @@ pub(crate) fn report(facts: &Facts, manager: Manager) {
             let file = facts.manifests.requirements_file;
             log::info(format!("{file} is installed; {lock} is not read while that file is there"));
         }
+        (Manager::Conda, _) => log::info(
+            "pip installs the list of its packages in the environment of Conda, and the version of Python is taken from there",
+        ),
         (Manager::Uv | Manager::Poetry | Manager::Pipenv, None) => log::warn(
             "no lock file is committed: every new build takes the newest versions that are allowed",
         ),
@@ -219,13 +238,14 @@ pub(crate) fn unsupported(facts: &Facts) -> Option<PluginError> {
              leave app_dir unset",
         ));
     }
-    let conda = script::conda_file(facts).filter(|_| facts.manifest().is_none())?;
-    let message =
-        format!("the dependencies are declared for Conda in {conda}, which is not supported");
-    Some(PluginError::new("python.conda-unsupported", message).hint(
-        "list the packages in a requirements.txt (`pip list --format=freeze > requirements.txt`), or \
-         use a Dockerfile on a Conda image; or set build.install in windlass.toml",
-    ))
+    let conda = facts.manifests.conda.as_ref()?;
+    let hint = format!(
+        "list what the Python Package Index has below `pip:` in {}, or in a requirements.txt (`pip list \
+         --format=freeze > requirements.txt`); for what only Conda has, use a Dockerfile on a Conda image; or set \
+         build.install in windlass.toml",
+        conda.file
+    );
+    Some(PluginError::new("python.conda-unsupported", conda.refused()?).hint(hint))
 }
 
 /// A command of pip.

@@ -150,6 +150,7 @@ fn fetches_with_git(facts: &Facts) -> bool {
     let lines =
         manifests.requirements.iter().chain(manifests.included.iter().map(|(_, text)| text));
     let git = |text: &str| text.contains("git+") || text.contains("git =") || text.contains("git=");
-    lines.into_iter().any(|text| text.contains("git+"))
+    let pip = manifests.conda.iter().flat_map(|conda| &conda.pip);
+    lines.chain(pip).any(|text| text.contains("git+"))
         || ["pyproject.toml", "Pipfile"].iter().any(|file| git(&facts.text(file)))
 }

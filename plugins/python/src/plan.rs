@@ -4,8 +4,8 @@
 //! a base without compilers.
 
 use windlass_plugin_common::assets::Assets;
-use windlass_plugin_common::command;
 use windlass_plugin_common::layout::{self, APP, OUTPUT_APP, USER, on};
+use windlass_plugin_common::{command, ports};
 use windlass_sdk::plan::{Base, BuildPlan, Copy, Run, Step};
 use windlass_sdk::{PluginError, Toolchain, log};
 
@@ -89,6 +89,10 @@ fn processes(facts: &Facts, decision: &Decision, plan: &mut BuildPlan) {
     }
     let argv = decision.line.as_deref().map(command::argv);
     plan.processes = declared.processes(argv, port);
+    if let Some((name, file)) = line.and_then(|line| listening::port_variable(facts, line)) {
+        log::info(ports::said(&name, &file));
+        ports::tell(&mut plan.processes, &name);
+    }
 }
 
 /// Where the port of a start command comes from.

@@ -204,10 +204,9 @@ pub(crate) fn reflex(facts: &Facts) -> Option<Decision> {
     Some(decision(detection.refuse(refusal), None))
 }
 
-/// The file of a Conda environment.
+/// The file of a Conda environment, where no other manifest is there.
 pub(crate) fn conda_file(facts: &Facts) -> Option<&'static str> {
-    let file = facts.first(&["environment.yml", "environment.yaml"])?;
-    facts.text(file).lines().any(|line| line.starts_with("dependencies:")).then_some(file)
+    facts.manifests.conda.as_ref().map(|conda| conda.file)
 }
 
 /// Why it is left to others, although there may be something to start.

@@ -1,6 +1,6 @@
 //! Which Python: the first of these that says anything, in this order. `windlass.toml`,
 //! `.python-version`, `runtime.txt`, `.tool-versions`, `mise.toml`, `Pipfile`, `requires-python` (or
-//! Poetry's `python`), what another platform's file names, the version that the application ran with before,
+//! Poetry's `python`), Conda's `environment.yml`, what another platform's file names, the version that the application ran with before,
 //! the default. Only the line counts (`3.11`): patch levels are the base's. Of a range the line nearest to the
 //! default is taken.
 
@@ -101,6 +101,9 @@ fn asked(facts: &Facts) -> Vec<(String, String, String)> {
     let project = facts.manifests.pyproject.as_ref();
     let requires = project.and_then(|project| project.requires_python.as_deref());
     add("pyproject.toml", "requires-python: ", requires.filter(|requires| *requires != "*"));
+    if let Some(conda) = &facts.manifests.conda {
+        add(conda.file, "python ", conda.python.as_deref());
+    }
     if let Some(pin) = wanted::elsewhere(facts.source, &["python"]) {
         add(&pin.file, &format!("{} = ", pin.key), Some(&pin.requirement));
     }

@@ -73,19 +73,15 @@ pub(crate) fn plan(
     if id == "rocket" {
         compiled.run_env.push(("ROCKET_ADDRESS".to_owned(), "0.0.0.0".to_owned()));
         argv = command::argv(&format!("ROCKET_PORT=\"$PORT\" {place}"));
-    } else if let Some(main) = main.filter(|_| compiled::on_loopback(&text)) {
-        log::warn(format!(
-            "{} seems to listen on 127.0.0.1 only, where nothing can reach it: listen on 0.0.0.0",
-            main.file
-        ));
     }
     let port = compiled::fixed_port(&text).filter(|_| id != "rocket");
-    let counts = facts.declared.port.is_none() && !facts.declared.only_workers;
-    if let (Some(main), Some(port)) = (main, port.filter(|_| counts)) {
-        log::info(format!("the port is {port}: it is written into {}", main.file));
-    }
     let names = programs.iter().map(|program| program.name.clone()).collect();
-    let start = Start { argv, port, worker: is_bot(facts, main, id), programs: names };
+    let port_variable = compiled::port_variable(&text).filter(|_| id != "rocket");
+    let worker = is_bot(facts, main, id);
+    let start = Start { argv, port, port_variable, worker, programs: names };
+    if let Some(main) = main.filter(|_| id != "rocket") {
+        compiled::say_listening(&main.file, &text, &facts.declared, &start);
+    }
     let mut plan = compiled.plan(&facts.settings, &facts.declared, &start);
     let own = programs.iter().any(|one| migration::is_migrator(facts, one));
     if own && facts.settings.build.command.is_none() {
@@ -149,7 +145,8 @@ pub(crate) fn site(facts: &Facts, toolchain: Toolchain) -> BuildPlan {
     let line = facts.settings.build.command.as_deref().unwrap_or("trunk build --release");
     // The target folder is left in the step: Trunk reads what Cargo says of it.
     let build = env(layout::on(&tools, "build", "build")).op(layout::source());
-    let build = build.op(compiled.run(Run::shell(line)));
+    let lines = facts.settings.build.install.iter().map(String::as_str).chain([line]);
+    let build = lines.fold(build, |build, line| build.op(compiled.run(Run::shell(line))));
     let configured = || {
         let table: toml::Table = toml::from_str(&facts.text("Trunk.toml")).ok()?;
         Some(table.get("build")?.get("dist")?.as_str()?.to_owned())

@@ -47,7 +47,9 @@ pub(crate) fn plain(plain: &Plain, settings: &Settings) -> BuildPlan {
         Some(line) => {
             let toolchain = Toolchain::new("debian", "");
             let step = Step::new("build", "build", Base::Toolchains(vec![toolchain]));
-            let step = step.op(layout::files(["**"])).op(Run::shell(line).network());
+            let step = step.op(layout::files(["**"]));
+            let lines = settings.build.install.iter().chain([line]);
+            let step = lines.fold(step, |step, line| step.op(Run::shell(line).network()));
             (step, format!("{APP}/{}", plain.root))
         }
         None => (collect(&plain.root), format!("/site/{}", plain.root)),

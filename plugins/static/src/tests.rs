@@ -442,3 +442,14 @@ fn a_build_of_another_platform_that_no_plugin_knows_is_a_near_miss() {
     assert!(said.starts_with("render.yaml builds a site into \"build\", and"), "{said}");
     assert_eq!(reasons(&[netlify, ("go.mod", "module x")]), "");
 }
+
+#[test]
+fn a_build_of_finished_files_is_preceded_by_the_installation_of_the_settings() {
+    let settings = r#"{"build":{"framework":"static","install":"apt-get install -y make","command":"make site"}}"#;
+    let folder = folder(&[("index.html", "")]);
+    let (_, plan) =
+        Harness::new(folder.path()).settings(settings).detect_and_plan::<Static>().unwrap();
+    let text = outline(&plan);
+    let at = |line: &str| text.find(line).unwrap();
+    assert!(at("apt-get install -y make") < at("make site"), "{text}");
+}

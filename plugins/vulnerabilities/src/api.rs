@@ -78,7 +78,7 @@ impl Api<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Found, PluginError> {
         let key = self.key("found", components.iter().map(|component| component.purl.as_str()));
-        let known: Option<Found> = recall(&key);
+        let known: Option<Found> = cache::get_json(&key);
         let now_s = now_s();
         let age = |known: &Found| Duration::from_secs(now_s.saturating_sub(known.at_s));
         if let Some(known) = known.as_ref().filter(|known| age(known) < self.fresh) {
@@ -152,7 +152,7 @@ impl Api<'_> {
     /// `GET /v1/vulns/ID`, unless it has not changed since it was asked for last.
     fn entry(&self, id: &str, modified: &str) -> Result<Entry, PluginError> {
         let key = self.key("entry", std::iter::once(id));
-        let known: Option<Entry> = recall(&key);
+        let known: Option<Entry> = cache::get_json(&key);
         if let Some(known) = known.as_ref().filter(|it| it.modified == modified) {
             return Ok(known.clone());
         }
@@ -269,14 +269,9 @@ fn now_s() -> u64 {
     since.map(|since| since.as_secs()).unwrap_or_default()
 }
 
-fn recall<T: serde::de::DeserializeOwned>(key: &str) -> Option<T> {
-    serde_json::from_slice(&cache::get(key)?).ok()
-}
-
 /// Without a cache the database is asked each time.
 fn remember<T: Serialize>(key: &str, value: &T) {
-    let put = serde_json::to_vec(value).map(|bytes| cache::put(key, &bytes));
-    if let Ok(Err(error)) = put {
+    if let Err(error) = cache::put_json(key, value) {
         log::debug(format!("an answer was not remembered: {}", error.message));
     }
 }

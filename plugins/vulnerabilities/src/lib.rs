@@ -87,14 +87,6 @@ impl FailOn {
             Self::None => None,
         }
     }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::None => "none",
-            other => other.level().map_or("none", Level::as_str),
-        }
-    }
 }
 
 /// What stages that need `vulnerabilities` get.
@@ -126,9 +118,7 @@ impl Custom for Vulnerabilities {
             return Ok(Outcome::skipped("there is no lock file of a kind that is read"));
         }
         let matches = look_up(&inventory, &options)?;
-        let mut report = Report::new(&inventory, matches, &options.ignore);
-        options.database.clone_into(&mut report.database);
-        options.fail_on.as_str().clone_into(&mut report.fail_on);
+        let report = Report::new(&inventory, matches, &options);
         for note in &report.notes {
             log::warn(note.as_str());
         }
@@ -162,7 +152,7 @@ fn look_up(inventory: &Inventory, options: &Options) -> Result<Matches, PluginEr
 }
 
 /// For people and for programs. Where nothing may be attached, the log says so.
-fn attach(report: &Report) -> Result<(), PluginError> {
+fn attach(report: &Report<'_>) -> Result<(), PluginError> {
     use windlass_sdk::artifacts::Reason;
     let json = serde_json::to_vec_pretty(report).unwrap_or_default();
     let files = [
@@ -181,7 +171,7 @@ fn attach(report: &Report) -> Result<(), PluginError> {
     Ok(())
 }
 
-fn note(report: &Report, is_whole: bool) {
+fn note(report: &Report<'_>, is_whole: bool) {
     let worst = report.counted().map(|finding| finding.severity.level).max();
     let tone = match worst {
         Some(Level::Critical | Level::High) => Tone::Bad,

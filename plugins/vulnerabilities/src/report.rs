@@ -10,6 +10,7 @@ use windlass_sdk::PluginError;
 use crate::osv::{Entry, Matches};
 use crate::severity::{self, Level, Severity};
 use crate::version::Version;
+use crate::{FailOn, Options};
 
 /// Packages that an error names one by one.
 const NAMED_MAX: usize = 5;
@@ -37,9 +38,9 @@ pub(crate) struct Finding {
 
 /// All of it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) database: String,
-    pub(crate) fail_on: String,
+pub(crate) struct Report<'o> {
+    pub(crate) database: &'o str,
+    fail_on: FailOn,
     /// Components that were looked up.
     pub(crate) components: usize,
     pub(crate) lock_files: Vec<String>,
@@ -49,8 +50,9 @@ pub(crate) struct Report {
     pub(crate) notes: Vec<String>,
 }
 
-impl Report {
-    pub(crate) fn new(inventory: &Inventory, matches: Matches, ignore: &[String]) -> Self {
+impl<'o> Report<'o> {
+    pub(crate) fn new(inventory: &Inventory, matches: Matches, options: &'o Options) -> Self {
+        let ignore = &options.ignore;
         let mut findings: Vec<Finding> = inventory
             .components
             .values()
@@ -86,8 +88,8 @@ impl Report {
             }
         }
         Self {
-            database: String::new(),
-            fail_on: String::new(),
+            database: &options.database,
+            fail_on: options.fail_on,
             components: inventory.components.len() - elsewhere,
             lock_files: inventory.files.iter().map(|file| file.path.clone()).collect(),
             findings,
@@ -167,7 +169,7 @@ impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut page = format!("# Vulnerabilities\n\n{}.\n\n", self.summary());
         let files = self.lock_files.iter().map(|path| plain(path)).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(page, "Lock files: {files}. Database: {}.\n", plain(&self.database));
+        let _ = writeln!(page, "Lock files: {files}. Database: {}.\n", plain(self.database));
         let (ignored, counted): (Vec<&Finding>, Vec<&Finding>) =
             self.findings.iter().partition(|finding| finding.ignored);
         table(&counted, &mut page);

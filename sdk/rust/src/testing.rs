@@ -378,14 +378,23 @@ impl<P: Detector + Builder> App<P> {
         self.web().join(" ")
     }
 
-    /// The warnings that go with the plan for the first detection.
+    /// The lines that go with the plan for the first detection.
+    ///
+    /// # Panics
+    /// When nothing was detected.
+    #[track_caller]
+    pub fn log(&self) -> Log {
+        let chosen = self.found();
+        self.harness.run(|source| P::plan(&self.harness.context, source, &chosen)).1
+    }
+
+    /// The warnings among them.
     ///
     /// # Panics
     /// When nothing was detected.
     #[track_caller]
     pub fn warnings(&self) -> Vec<String> {
-        let chosen = self.found();
-        let (_, log) = self.harness.run(|source| P::plan(&self.harness.context, source, &chosen));
+        let log = self.log();
         log.into_iter().filter(|(level, _)| *level == Level::Warn).map(|(_, line)| line).collect()
     }
 }

@@ -197,7 +197,7 @@ pub const CODES: &[Code] = codes! {
 
     // windlass.toml.
     App "settings.app-dir-missing": "The application's folder is not there", "`build.app_dir` names a folder that the source does not have", "correct `build.app_dir` in windlass.toml";
-    Warning "settings.ignored": "A setting has no effect", "what was built has no use for it: a static site runs nothing, workers have no port", "remove it, or set `build.framework` to what is to run";
+    Warning "settings.ignored": "A setting has no effect", "what was built has no use for it: a static site runs nothing, workers have no port, finished files need no installation", "remove it, or set `build.framework` to what is to run";
     App "settings.not-supported-yet": "A setting is not supported yet", "this version cannot act on it, and would rather say so than ignore it", "remove it from windlass.toml";
     App "settings.only-in-file": "A setting can be set in windlass.toml alone", "it is read of each commit, before there is a deployment that an environment's settings could be in force for", "set it in windlass.toml, for one environment under [environments.NAME]";
     App "settings.secret-in-file": "A secret is written into windlass.toml", "the file is part of the source, which others can read", "remove it, and set it with `windlass env set --secret NAME=value`";

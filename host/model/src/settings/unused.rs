@@ -1,7 +1,7 @@
 //! What the settings say in vain of a plan: no key is ignored without a word.
 
 use super::{Settings, TOOLCHAINS};
-use crate::plan::{Base, BuildPlan, ProcessKind};
+use crate::plan::{Base, BuildPlan, Op, ProcessKind};
 
 /// Languages of which a plan names the toolchain, if it uses it.
 const LANGUAGES: [&str; 8] = ["bun", "deno", "go", "node", "php", "python", "ruby", "rust"];
@@ -13,7 +13,8 @@ impl Settings {
     /// A plan that runs nothing is a site, which the proxy serves. What a plugin could have built otherwise is for
     /// the plugin to say.
     pub fn unused_by(&self, plan: &BuildPlan) -> Vec<String> {
-        self.of_no_process(plan).into_iter().chain(self.of_no_step(plan)).collect()
+        let all = [self.of_no_process(plan), self.of_no_step(plan), self.of_no_command(plan)];
+        all.into_iter().flatten().collect()
     }
 
     fn of_no_process(&self, plan: &BuildPlan) -> Option<String> {
@@ -49,6 +50,27 @@ impl Settings {
         let keys =
             unused.filter(|_| !bases.is_empty()).map(|name| format!("build.toolchain.{name}"));
         sentence(keys, "no step of the build uses it", "remove what is ignored")
+    }
+
+    /// Command lines of the build that no step runs: there is nothing to install for a published program or a folder of
+    /// finished files. Where images are named instead, the plugin says it.
+    fn of_no_command(&self, plan: &BuildPlan) -> Option<String> {
+        if plan.steps.iter().any(|step| matches!(step.base, Base::Image(_))) {
+            return None;
+        }
+        let ops = || plan.steps.iter().flat_map(|step| &step.ops);
+        let run = |line: &str| {
+            ops().any(|op| match op {
+                Op::Run(run) => run.argv.iter().any(|word| word.contains(line)),
+                _ => false,
+            })
+        };
+        let lines =
+            [("build.install", &self.build.install), ("build.command", &self.build.command)];
+        let unused = lines.into_iter().filter_map(|(key, line)| Some((key, line.as_deref()?)));
+        let unused = unused.filter(|(_, line)| !run(line.trim())).map(|(key, _)| key.to_owned());
+        let fix = "remove what is ignored, or set `build.framework` to what it is meant for";
+        sentence(unused, "no step of the build runs it for this kind of application", fix)
     }
 
     /// The keys that are about requests, and whether each is set.
@@ -87,7 +109,7 @@ fn sentence(keys: impl Iterator<Item = String>, why: &str, fix: &str) -> Option<
 mod tests {
     use super::*;
     use crate::EnvironmentName;
-    use crate::plan::{BuildStep, ProcessPlan, Toolchain};
+    use crate::plan::{BuildStep, ProcessPlan, Run, Toolchain};
 
     fn read(text: &str) -> Settings {
         Settings::parse(text, &EnvironmentName::production()).unwrap()
@@ -130,6 +152,39 @@ mod tests {
         let vain = "`build.toolchain.forgotten`, `build.toolchain.python` are ignored: no step of the build";
         assert!(said.len() == 1 && said[0].starts_with(vain), "{said:?}");
         assert!(settings.unused_by(&plan(Base::Image("node:22".into()))).is_empty());
+    }
+
+    #[test]
+    fn command_lines_that_no_step_runs_are_said() {
+        let settings = read("[build]\ninstall = 'npm ci'\ncommand = 'make'");
+        let plan = |base, line: &str| {
+            let run = Run {
+                argv: vec!["/bin/sh".into(), "-c".into(), line.into()],
+                env: vec![],
+                cwd: None,
+                user: None,
+                network: true,
+                mounts: vec![],
+                timeout_ms: None,
+            };
+            let step = BuildStep {
+                id: "build".into(),
+                name: "build".into(),
+                base,
+                env: vec![],
+                cwd: String::new(),
+                user: String::new(),
+                ops: vec![Op::Run(run)],
+            };
+            BuildPlan { steps: vec![step], ..BuildPlan::default() }
+        };
+        let said = |base, line: &str| settings.unused_by(&plan(base, line)).join("\n");
+        let vain = "`build.install`, `build.command` are ignored: no step of the build runs it";
+        assert!(said(Base::Scratch, "cp").starts_with(vain));
+        let one = said(Base::Scratch, "mkdir x && make");
+        assert!(one.starts_with("`build.install` is ignored: "), "{one}");
+        assert_eq!(said(Base::Image("node".into()), "cp"), "", "the plugin says it");
+        assert_eq!(said(Base::Scratch, "npm ci && make"), "");
     }
 
     #[test]

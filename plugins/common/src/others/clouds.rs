@@ -25,7 +25,7 @@ pub(super) fn render(file: &mut File, keys: &Value) {
         let beside = same("rootDir") && same("buildCommand") && same("dockerfilePath");
         match text(service, "type") {
             Some("worker") if beside && at(service, "startCommand").is_some() => {
-                let process = Field::Process(process_name(name));
+                let process = Field::Process(procfile::process_name(name));
                 let command = at(service, "startCommand").cloned().unwrap_or_default();
                 file.put(process, &format!("services.{name}.startCommand"), &command);
             }
@@ -70,7 +70,7 @@ fn render_web(file: &mut File, web: &Value, runtime: &str) {
     if list(web, "routes").iter().any(rewrites) {
         part.put(Field::SinglePage, "routes", &Value::Bool(true));
     } else if at(web, "routes").is_some() {
-        part.ignored.push("routes".to_owned());
+        part.ignored.push(format!("routes ({})", super::RULES));
     }
     let mut variables = Map::new();
     for variable in list(web, "envVars") {
@@ -164,10 +164,4 @@ pub(super) fn fly(file: &mut File, keys: &Value) {
         "kill_signal",
     ];
     file.list_rest(keys, &known);
-}
-
-fn process_name(name: &str) -> String {
-    let good = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = name.chars().map(good).collect();
-    name.trim_matches('-').to_owned()
 }

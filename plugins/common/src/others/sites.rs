@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Field, File, RULES, at, list, table, text, with_advice};
+use super::{Field, File, RULES, advice, at, list, table, text};
 
 /// `netlify.toml`
 pub(super) fn netlify(file: &mut File, keys: &Value) {
@@ -94,7 +94,7 @@ pub(super) fn static_json(file: &mut File, keys: &Value) {
             Some(page) if is_everything(pattern) && is_index(page) => {
                 file.put(Field::SinglePage, "routes", &Value::Bool(true));
             }
-            _ => file.ignored.push(format!("routes.{pattern}")),
+            _ => file.ignored.push(format!("routes.{pattern} ({RULES})")),
         }
     }
     file.list_rest(keys, &["root", "routes", "clean_urls", "https_only"]);
@@ -118,7 +118,7 @@ pub(super) fn firebase(file: &mut File, keys: &Value) {
     }
     let known = ["public", "rewrites", "ignore", "cleanUrls", "trailingSlash", "site", "target"];
     let rest = hosting.iter().filter(|(key, _)| !known.contains(&key.as_str()));
-    file.ignored.extend(rest.map(|(key, value)| with_advice(&format!("hosting.{key}"), value)));
+    file.ignored.extend(rest.map(|(key, value)| advice::of(&format!("hosting.{key}"), value)));
     file.list_rest(keys, &["hosting", "$schema", "emulators"]);
 }
 

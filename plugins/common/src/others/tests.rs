@@ -312,6 +312,52 @@ fn netlify_vercel_and_redirects() {
 }
 
 #[test]
+fn no_key_is_ignored_without_a_reason() {
+    let all = |name, text: &str| parse(name, text).unwrap().ignored;
+    let vercel = r#"{"headers":[{"source":"/(.*)","headers":[]}],"functions":{"a.js":{}},"regions":["fra1"],
+        "images":{"sizes":[64]},"bunVersion":"1","git":{"deploymentEnabled":false},"env":{"A":"b"},
+        "ignoreCommand":"true","crons":[],"surprise":{"of":"next year"}}"#;
+    let netlify = "[build]\nignore='x'\n[[plugins]]\npackage='a'\n[context.x]\ncommand='y'\n[[headers]]\nfor='/'\n\
+                   [functions]\ndirectory='f'\n";
+    let fly = "primary_region='a'\nkill_timeout=5\n[[vm]]\nmemory='1gb'\n[[statics]]\nguest_path='/x'\n\
+               [deploy]\nstrategy='rolling'\n[http_service]\nauto_stop_machines=true\n[[restart]]\npolicy='x'\n";
+    let render = "services:\n- {type: web, name: a, scaling: {}, domains: [x], routes: [{type: redirect, source: /a}]}\n\
+                  envVarGroups: []\npreviews: {}\n";
+    for (name, text) in [
+        ("vercel.json", vercel),
+        ("netlify.toml", netlify),
+        ("fly.toml", fly),
+        ("render.yaml", render),
+        (
+            "railway.json",
+            r#"{"deploy":{"region":"x","sleepApplication":true},"build":{"watchPatterns":[]}}"#,
+        ),
+        (
+            "static.json",
+            r#"{"root":"dist","routes":{"/a":"b"},"proxies":{},"error_page":"x","headers":{}}"#,
+        ),
+        (
+            "firebase.json",
+            r#"{"hosting":{"public":"x","headers":[],"redirects":[]},"functions":{},"storage":{}}"#,
+        ),
+        ("app.json", r#"{"stack":"heroku-24","environments":{"test":{}},"image":"x"}"#),
+    ] {
+        let ignored = all(name, text);
+        assert!(!ignored.is_empty(), "{name}");
+        for line in ignored {
+            assert!(line.ends_with(')') && line.contains(" ("), "{name}: {line}");
+        }
+    }
+    let said = all("vercel.json", vercel).join("\n");
+    assert!(
+        said.contains("headers (an application sets the headers of its answers itself"),
+        "{said}"
+    );
+    assert!(said.contains("surprise (nothing here means the same)"), "{said}");
+    assert!(said.contains("env: A (set them with `windlass env set`)"), "{said}");
+}
+
+#[test]
 fn the_first_file_is_heard_and_all_are_read() {
     let railway = ("railway.json", r#"{"deploy":{"startCommand":"a"}}"#);
     let fly = ("fly.toml", "[build]\ndockerfile = 'Nowhere'\n[processes]\nweb = 'b'\nq = 'c'\n");

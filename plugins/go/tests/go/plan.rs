@@ -181,3 +181,18 @@ fn a_migration_tool_that_nothing_calls_is_built_beside_the_application() {
     let old = migrate.replace("v4.18.2", "v4.15.2");
     assert!(migrates(&[("go.mod", &old), files[2], step]).is_none(), "it has no pgx5");
 }
+
+#[test]
+fn a_port_of_another_variable_is_told_under_its_name() {
+    let main = "package main\n\nimport (\n\"net/http\"\n\"os\"\n)\n\nfunc main() {\n\tport := os.Getenv(\"SERVER_PORT\")\n\
+                \thttp.ListenAndServe(\":\"+port, nil)\n}\n";
+    let app = app(&[("go.mod", "module shop\n"), ("main.go", main)]);
+    let told = "/bin/sh -c exec env SERVER_PORT=\"$PORT\" /app/bin/shop";
+    assert_eq!(app.line(), told);
+    let said = "main.go reads its port from SERVER_PORT, and not from PORT";
+    assert!(app.log().iter().any(|(_, line)| line.starts_with(said)), "{:?}", app.log());
+    let app = app.settings(r#"{"run":{"command":"go run . -q"}}"#);
+    assert_eq!(app.line(), format!("{told} -q"));
+    let app = app.settings(r#"{"run":{"command":"SERVER_PORT=80 ./shop"}}"#);
+    assert!(!app.line().contains("$PORT"), "{}", app.line());
+}

@@ -185,3 +185,25 @@ fn a_member_s_own_procfile_says_what_is_started_and_released() {
     let released = found(&with("web: node a.js\nrelease: node m.js\n"));
     assert_eq!((released.len(), released[0].argv.join(" ").as_str()), (1, "node m.js"));
 }
+
+#[test]
+fn a_declared_command_that_leads_to_a_member_is_looked_through_for_its_migration() {
+    let start = |line: &str| {
+        let web = format!(
+            r#"{{"name":"web","scripts":{{"start":"{line}"}},"dependencies":{{"prisma":"6","@prisma/client":"6"}}}}"#
+        );
+        let schema = ("apps/web/prisma/schema.prisma", SCHEMA.1);
+        let migration = ("apps/web/prisma/migrations/1_init/migration.sql", "");
+        let files = [ROOT, ("apps/web/package.json", web.as_str()), schema, migration];
+        let settings = r#"{"run":{"command":"pnpm --filter web start"}}"#;
+        let (_folder, harness) = harness(&files, settings);
+        let web = Detection::new("nextjs", "Next.js", "node").app_dir("apps/web");
+        let mut found = harness.migrations::<Migrate>(&web, &["app", "migrate"]).unwrap();
+        found.remove(0).verdict
+    };
+    assert_eq!(start("next start"), MigrationVerdict::Run);
+    let MigrationVerdict::Leave(why) = start("prisma migrate deploy && next start") else {
+        panic!("it would be run twice");
+    };
+    assert!(why.contains("scripts.start, which run.command calls,"), "{why}");
+}

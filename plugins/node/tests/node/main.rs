@@ -8,6 +8,8 @@ mod frameworks;
 mod monorepos;
 mod native;
 mod plan;
+mod pm2;
+mod ports;
 mod starting;
 mod support;
 mod versions;

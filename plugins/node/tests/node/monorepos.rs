@@ -95,6 +95,53 @@ fn a_start_script_may_hand_over_to_a_member() {
 }
 
 #[test]
+fn a_declared_command_may_lead_to_a_member() {
+    let root = r#"{"private":true,"workspaces":["apps/*"],"scripts":{"start":"node index.js","web":"yarn workspace web start"}}"#;
+    let web = r#"{"name":"web","dependencies":{"next":"15"},"scripts":{"build":"next build","start":"next start"}}"#;
+    let all = [
+        ("package.json", root),
+        LOCK,
+        ("index.js", "require('http').createServer().listen(1)"),
+        ("apps/web/package.json", web),
+        ("apps/api/package.json", API),
+    ];
+    for line in [
+        "pnpm --filter web start",
+        "yarn workspace web start",
+        "npm -w web start",
+        "npm run web",
+        "npm start --workspace=apps/web",
+    ] {
+        let app = app(&all).settings(&format!(r#"{{"run":{{"command":"{line}"}}}}"#));
+        let found = app.found();
+        assert_eq!(
+            (found.id.as_str(), found.app_dir.as_deref()),
+            ("nextjs", Some("apps/web")),
+            "{line}"
+        );
+        let text = outline(&app.plan());
+        assert!(text.contains("run next build") || text.contains("npm run build"), "{text}");
+        assert_eq!(app.web(), ["next", "start"], "{line}");
+    }
+    let both = ("Procfile", "web: npm start -w web\nworker: npm start -w api\n");
+    let found = app(&[&all[..], &[both]].concat()).found();
+    assert_eq!(found.app_dir, None, "the worker is another member");
+}
+
+#[test]
+fn a_start_script_may_hand_over_behind_another_script() {
+    let root = r#"{"private":true,"workspaces":["apps/*"],"scripts":{"start":"npm run start:web","start:web":"pnpm --filter web start"}}"#;
+    let web = r#"{"name":"web","dependencies":{"next":"15"},"scripts":{"start":"next start"}}"#;
+    let all = [
+        ("package.json", root),
+        LOCK,
+        ("apps/web/package.json", web),
+        ("apps/api/package.json", API),
+    ];
+    assert_eq!(app(&all).found().id, "nextjs");
+}
+
+#[test]
 fn a_root_without_applications_is_a_near_miss() {
     let library = r#"{"name":"a","exports":"./i.js"}"#;
     let report = app(&[("package.json", ROOT), ("packages/a/package.json", library)]).detect();

@@ -379,7 +379,13 @@ fn a_declared_line_may_hand_over_to_a_member() {
     ] {
         let procfile = format!("web: {line}\n");
         let files = [("package.json", root), LOCK, api, ("Procfile", procfile.as_str())];
-        assert_eq!(web(&app(&files)), "/bin/sh -c cd apps/api && exec node s.js", "{line}");
+        let app = app(&files);
+        assert_eq!(web(&app), "node s.js", "{line}");
+        assert_eq!(app.found().app_dir.as_deref(), Some("apps/api"), "{line}");
+        // What else is declared is run in the root.
+        let built = r#"{"build":{"command":"npm run build -w api"}}"#;
+        let run = "/bin/sh -c cd apps/api && exec node s.js";
+        assert_eq!(web(&app.settings(built)), run, "{line}");
     }
 }
 

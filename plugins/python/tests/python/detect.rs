@@ -247,6 +247,7 @@ fn conda_and_reflex_are_named_and_refused() {
         assert_eq!(process.name, "web");
         assert!(process.argv.join(" ").contains("gunicorn"), "{process:?}");
     }
+    assert!(refusal.message.ends_with("cannot be had here: flask"), "{}", refusal.message);
     assert!(refusal.hint.unwrap().contains("requirements.txt"));
     let both = [("environment.yml", conda), ("requirements.txt", "flask"), ("app.py", FLASK)];
     assert_eq!(app(&both).found().refusal, None);

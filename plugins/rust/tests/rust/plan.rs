@@ -149,3 +149,28 @@ fn a_migration_tool_that_nothing_calls_is_built_beside_the_application() {
     let text = migrates(&files).unwrap();
     assert!(text.contains("--features postgres --version ~2.2 diesel_cli"), "{text}");
 }
+
+#[test]
+fn a_port_of_another_variable_is_told_under_its_name() {
+    let main = "let port = std::env::var(\"APP_PORT\").unwrap();\nTcpListener::bind(format!(\"0.0.0.0:{port}\"));\n";
+    let line = app(&[("Cargo.toml", PLAIN), ("src/main.rs", main)]).line();
+    assert_eq!(line, "/bin/sh -c exec env APP_PORT=\"$PORT\" /app/bin/shop");
+}
+
+#[test]
+fn a_bot_is_not_told_of_a_port() {
+    let manifest = "[package]\nname='x'\n[dependencies]\nserenity='0.12'\n";
+    let main = "let health = TcpListener::bind(\"127.0.0.1:8080\");\n";
+    let log = app(&[("Cargo.toml", manifest), ("Cargo.lock", "x"), ("src/main.rs", main)]).log();
+    let told = |(_, line): &(_, String)| line.contains("the port is") || line.contains("127.0.0.1");
+    assert!(!log.iter().any(told), "{log:?}");
+}
+
+#[test]
+fn what_trunk_builds_is_preceded_by_the_installation_of_the_settings() {
+    let files = [("Cargo.toml", PLAIN), ("src/main.rs", MAIN), ("Trunk.toml", "")];
+    let app = app(&files).settings(r#"{"build":{"install":"npm ci"}}"#);
+    let text = outline(&app.plan());
+    let at = |line: &str| text.find(line).unwrap();
+    assert!(at("npm ci") < at("trunk build --release"), "{text}");
+}
