@@ -13,10 +13,10 @@ const PLUGIN: &str = guest::STAGES;
 const SETTINGS: &str = "[[stages]]\nplugin = \"test-stages\"\nstage = \"inspect\"\n";
 
 /// Files of one plugin in several versions.
-struct Versions(TempDir);
+pub(crate) struct Versions(TempDir);
 
 impl Versions {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let versions = Self(tempfile::tempdir().unwrap());
         let first = std::fs::read(guest::stages()).unwrap();
         let second = changed(&first, &[(r#""version":"0.1.0""#, r#""version":"0.2.0""#)]);
@@ -33,7 +33,7 @@ impl Versions {
         versions
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 }
@@ -58,7 +58,7 @@ fn changed(component: &[u8], changes: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A server that gives this file to whoever asks, twice: it is asked what it is, and then fetched.
-fn serve(bytes: Vec<u8>) -> String {
+pub(crate) fn serve(bytes: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/scan.wasm", listener.local_addr().unwrap());
     std::thread::spawn(move || {
