@@ -133,6 +133,8 @@ fn a_component_is_published_with_a_login_from_standard_input() {
         ["--index", "plugins.json", "--keyword", "notes", "--homepage", "https://a.example"];
     let ran = run(&[&["plugin", "publish", to][..], &index[..]].concat(), "");
     assert!(ran.out.contains("notes 1.0.0 is in plugins.json with sha256:"), "{}", ran.out);
+    let ran = run(&["plugin", "publish", to, "--keyword", "notes"], "");
+    assert_eq!(ran.exit, Exit::Usage, "a keyword belongs into an index");
     let ran = run(&["plugin", "publish", to, "--password-stdin"], "x");
     assert_eq!(ran.exit, Exit::Usage, "a password belongs to a name");
 }

@@ -172,10 +172,10 @@ struct Entry {
 #[derive(Debug, clap::Args)]
 pub(super) struct About {
     /// What it should be found by in the index; can be given several times.
-    #[arg(long, value_name = "WORD")]
+    #[arg(long, value_name = "WORD", requires = "index")]
     keyword: Vec<String>,
     /// A page about it, for the index.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "index")]
     homepage: Option<String>,
 }
 

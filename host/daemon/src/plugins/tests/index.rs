@@ -34,8 +34,9 @@ impl Files {
                 let mut head = [0; 4096];
                 let n = stream.read(&mut head).unwrap();
                 let head = String::from_utf8_lossy(&head[..n]).to_ascii_lowercase();
-                let _all = stream.write_all(&own.answer(&head));
+                let answer = own.answer(&head);
                 own.asked.lock().unwrap().push(head);
+                let _all = stream.write_all(&answer);
             }
         });
         files
