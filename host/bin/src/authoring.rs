@@ -8,8 +8,8 @@ use windlass_build::registry::{About, Reference, push_component};
 use windlass_cli::roles::Authoring;
 use windlass_devtools::author;
 use windlass_model::author::{
-    Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, NewPlugin, PublishPlugin,
-    Published, TestPlugin, Tested,
+    Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, IndexPlugin, Indexed,
+    NewPlugin, PublishPlugin, Published, TestPlugin, Tested,
 };
 use windlass_model::{Digest, Failure};
 
@@ -46,6 +46,10 @@ impl Authoring for Workshop {
 
     fn bench_plugin(&self, request: &BenchPlugin) -> Result<Bench, Failure> {
         runtime(2)?.block_on(author::bench(&config()?, request))
+    }
+
+    fn index_plugin(&self, request: &IndexPlugin) -> Result<Indexed, Failure> {
+        runtime(2)?.block_on(author::index(&config()?, request))
     }
 
     fn publish_plugin(&self, request: &PublishPlugin) -> Result<Published, Failure> {

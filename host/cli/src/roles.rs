@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 pub use windlass_model::ahead::{DetectOutput, DetectorAnswer, PlanOutput};
 use windlass_model::author::{
-    Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, NewPlugin, PublishPlugin,
-    Published, TestPlugin, Tested,
+    Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, IndexPlugin, Indexed,
+    NewPlugin, PublishPlugin, Published, TestPlugin, Tested,
 };
 use windlass_model::plugin::Manifest;
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
@@ -277,4 +277,10 @@ pub trait Authoring {
     /// # Errors
     /// As [`Authoring::check_plugin`], and those of the registry.
     fn publish_plugin(&self, request: &PublishPlugin) -> Result<Published, Failure>;
+
+    /// Writes a plugin into the file of an index.
+    ///
+    /// # Errors
+    /// As [`Authoring::check_plugin`], and when the file is no index or cannot be written.
+    fn index_plugin(&self, request: &IndexPlugin) -> Result<Indexed, Failure>;
 }

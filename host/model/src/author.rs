@@ -162,6 +162,36 @@ pub struct Published {
     pub component: Digest,
 }
 
+/// What is to be written into the file of an index.
+#[derive(Debug, Clone)]
+pub struct IndexPlugin {
+    /// The component, or the folder that it was built in.
+    pub plugin: PathBuf,
+    /// Where the component will be: `https://…` or `oci://…`.
+    pub url: String,
+    /// The file; it is begun where there is none.
+    pub index: PathBuf,
+    /// What it should be found by; those that are there stay when there are none.
+    pub keywords: Vec<String>,
+    /// A page about it.
+    pub homepage: Option<String>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Indexed {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// The file.
+    pub index: PathBuf,
+    /// Where the component will be.
+    pub url: String,
+    /// Digest of the component.
+    pub component: Digest,
+}
+
 /// Which component, and on what.
 #[derive(Debug, Clone)]
 pub struct AskPlugin {

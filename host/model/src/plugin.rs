@@ -1,11 +1,13 @@
 //! What a plugin says of itself, what it may do, and what a call of it amounted to.
 //!
 //! Reading order: [`Manifest`], [`Capability`] and [`effective`] (what is allowed), [`lock`] (what is
-//! installed), [`manage`] (what is said about it over the API).
+//! installed), [`index`] and [`discover`] (what could be), [`manage`] (what is said about it over the API).
 
 mod capability;
 mod choice;
+pub mod discover;
 mod growth;
+pub mod index;
 pub mod lock;
 pub mod manage;
 mod pattern;

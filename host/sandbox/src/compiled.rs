@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hmac::{Hmac, Mac as _};
 use rustix::fs::OFlags;
@@ -82,8 +82,11 @@ impl CompileError {
 
 type Code = Hmac<Sha256>;
 
-/// Compiled components kept; beyond, the oldest go.
-const COMPONENTS_MAX: usize = 128;
+/// Compiled components kept, and bytes of them: the disk is not to fill with code of plugins that are gone. Beyond,
+/// those go that were not mapped for longest. A host with more plugins than this would compile again after each start.
+const COMPONENTS_MAX: usize = 1024;
+/// See [`COMPONENTS_MAX`].
+const CODE_BYTES_MAX: u64 = 4 << 30;
 /// No compilation takes as long: an older scratch folder is of a process that was killed.
 const SCRATCH_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -134,6 +137,8 @@ impl Compiled {
                 return Ok(None);
             }
         };
+        // What is mapped is in use: it is kept for longer than what is not. That this fails is no reason not to.
+        let _ = file.set_modified(SystemTime::now());
         // SAFETY: the keyed digest shows that this crate wrote these bytes for this component, the folder
         // keeps others from changing them, and the path is the verified descriptor's own.
         let mapped = unsafe { Component::deserialize_file(engine, same_file(&file)) };
@@ -200,7 +205,7 @@ impl Compiled {
     }
 
     /// Removes code of other versions of the runtime, what a killed process left, and, beyond a
-    /// number, the oldest.
+    /// number, what was not mapped for longest.
     fn prune(&self) -> io::Result<()> {
         let mut usable = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -213,14 +218,13 @@ impl Compiled {
                     fs::remove_dir_all(&path).or_else(ignore_absent)?;
                 }
             } else if name.ends_with(".cwasm") && name.contains(&self.compatibility) {
-                usable.push((modified, path));
+                usable.push((modified, meta.len(), path));
             } else if name != "key" && !name.contains(&self.compatibility) {
                 fs::remove_file(&path).or_else(ignore_absent)?;
             }
         }
         usable.sort();
-        let excess = usable.len().saturating_sub(COMPONENTS_MAX);
-        for (_, path) in usable.into_iter().take(excess) {
+        for path in beyond(usable, COMPONENTS_MAX, CODE_BYTES_MAX) {
             fs::remove_file(path.with_extension("mac")).or_else(ignore_absent)?;
             fs::remove_file(path).or_else(ignore_absent)?;
         }
@@ -250,6 +254,22 @@ impl Compiled {
             }
         }
     }
+}
+
+/// The files that go, of those in the order of their last use: the rest is no more than so many, and so large.
+fn beyond(
+    usable: Vec<(SystemTime, u64, PathBuf)>,
+    files_max: usize,
+    bytes_max: u64,
+) -> Vec<PathBuf> {
+    let (mut files, mut bytes) = (0, 0_u64);
+    let newest_first = usable.into_iter().rev();
+    newest_first
+        .filter_map(|(_, size, path)| {
+            (files, bytes) = (files + 1, bytes.saturating_add(size));
+            (files > files_max || bytes > bytes_max).then_some(path)
+        })
+        .collect()
 }
 
 /// Whether it belongs to this user, and nobody else may do anything with it.
@@ -376,4 +396,25 @@ pub fn compile_main(args: &[String]) -> i32 {
 fn complain(code: i32, why: &str) -> i32 {
     let _ = writeln!(io::stderr(), "{why}");
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_goes_when_there_is_too_much() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let files = || -> Vec<(SystemTime, u64, PathBuf)> {
+            (0..5).map(|n| (at(n), 10, PathBuf::from(n.to_string()))).collect()
+        };
+        let gone = |files_max, bytes_max| {
+            let mut gone = beyond(files(), files_max, bytes_max);
+            gone.sort();
+            gone
+        };
+        assert!(gone(5, 50).is_empty());
+        assert_eq!(gone(3, 50), [PathBuf::from("0"), PathBuf::from("1")]);
+        assert_eq!(gone(5, 49), [PathBuf::from("0")]);
+    }
 }

@@ -229,6 +229,15 @@ fn check_import(import: &str, manifest: &Manifest) -> Result<Option<Kind>, LoadE
     }
 }
 
+/// Whether this host speaks an interface in that version, as an import or as a stage.
+pub fn speaks(interface: &str) -> bool {
+    let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
+    let is_wasi = WASI.iter().any(|package| name.starts_with(package));
+    let is_stage = STAGES.iter().any(|(known, _)| *known == name);
+    let is_import = ALWAYS.contains(&name) || GRANTED.iter().any(|(known, _)| *known == name);
+    is_wasi || (version == VERSION && (is_stage || is_import))
+}
+
 /// All that a plugin may import.
 fn offered() -> Vec<String> {
     let granted = GRANTED.iter().map(|(name, _)| *name);

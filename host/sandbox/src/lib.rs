@@ -38,7 +38,7 @@ pub use custom::{CustomCall, OUTPUTS_BYTES_MAX};
 pub use fault::{Limit, LoadError, LoadProblem, PluginFault};
 pub use granted::{Effects, Process, contract};
 pub use images::{ImageConfig, ImageError, ImageLookup, NotAsked};
-pub use inspect::{Inspected, inspect};
+pub use inspect::{Inspected, inspect, speaks};
 pub use log::{LogEntry, LogLevel};
 pub use plugin::Plugin;
 pub use sandbox::{Sandbox, SandboxConfig};

@@ -14,8 +14,8 @@ use crate::bindings::{builder, custom, detector, health, migrator};
 use crate::fault::LoadError;
 use crate::state::CallState;
 
-/// A loaded plugin. Cheap to clone. Its code is compiled when it is first called, unless it was
-/// compiled before.
+/// A loaded plugin. Cheap to clone. Its code is mapped when it is first called, and compiled before that unless it
+/// was.
 #[derive(Clone)]
 pub struct Plugin {
     known: Arc<Known>,

@@ -42,7 +42,7 @@ pub struct Sandbox(Arc<Inner>, Arc<dyn ImageLookup>);
 pub(crate) struct Inner {
     pub(crate) running: Running,
     linker: Linker<CallState>,
-    compiled: Compiled,
+    compiled: Arc<Compiled>,
     pub(crate) answers: Answers,
     pub(crate) limits: Arc<PluginLimits>,
     pub(crate) calls: Semaphore,
@@ -68,7 +68,7 @@ impl Sandbox {
         state::link(&mut linker).map_err(io::Error::other)?;
         let images = config.images.unwrap_or_else(|| Arc::new(NoImages));
         let inner = Inner {
-            compiled: Compiled::open(config.cache_dir.join("code"), &running.engine)?,
+            compiled: Arc::new(Compiled::open(config.cache_dir.join("code"), &running.engine)?),
             answers: Answers::open(config.cache_dir.join("answers"))?,
             limits: Arc::new(config.limits),
             calls: Semaphore::new(CALLS_RUNNING_MAX as usize),
@@ -100,8 +100,8 @@ impl Sandbox {
         &self.0.limits
     }
 
-    /// Loads one file. Code that was compiled before is mapped at once; anything else waits for the
-    /// first call or for [`Sandbox::prepare`].
+    /// Loads one file: reads what it says of itself. Its code waits for the first call or for
+    /// [`Sandbox::prepare`], where it was compiled before too: most plugins of a host are not called for days.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -129,10 +129,6 @@ impl Sandbox {
             let plugin = plugin.name().to_owned();
             let capabilities = missing.into_iter().cloned().collect();
             return Err(LoadError::NotGranted { plugin, capabilities });
-        }
-        if let Ok(Some(ready)) = self.0.mapped(&plugin) {
-            // A fresh plugin's cell is empty: nobody else knows it yet.
-            let _ = plugin.cell().set(ready.map_err(Arc::new));
         }
         Ok(plugin)
     }
@@ -162,7 +158,7 @@ impl Sandbox {
         (plugins, problems)
     }
 
-    /// Compiles a plugin if that is needed, so that its first call does not wait for it.
+    /// Maps a plugin's code, compiled before if that is needed, so that its first call does not wait for it.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -186,7 +182,7 @@ impl Inner {
     }
 
     async fn make_ready(&self, plugin: &Plugin) -> Result<Ready, LoadError> {
-        if let Ok(Some(ready)) = self.mapped(plugin) {
+        if let Ok(Some(ready)) = self.mapped(plugin).await {
             return ready;
         }
         let one = self.compiling.acquire().await;
@@ -194,7 +190,7 @@ impl Inner {
         let digest = &plugin.info().digest;
         let args = &self.compiler_args;
         self.compiled.compile(&self.compiler, args, plugin.path(), digest, &self.limits).await?;
-        match self.mapped(plugin) {
+        match self.mapped(plugin).await {
             Ok(Some(ready)) => ready,
             Ok(None) => {
                 let reason = "it was compiled, but is not there any more".to_owned();
@@ -205,8 +201,12 @@ impl Inner {
     }
 
     /// The plugin's code, if it was compiled before; an error if it was, and the runtime does not take it.
-    fn mapped(&self, plugin: &Plugin) -> wasmtime::Result<Option<Result<Ready, LoadError>>> {
-        let component = self.compiled.get(&self.running.engine, &plugin.info().digest)?;
+    async fn mapped(&self, plugin: &Plugin) -> wasmtime::Result<Option<Result<Ready, LoadError>>> {
+        let (compiled, engine) = (Arc::clone(&self.compiled), self.running.engine.clone());
+        let digest = plugin.info().digest.clone();
+        // All of the code is read to be verified: of a whole interpreter that takes a while.
+        let got = tokio::task::spawn_blocking(move || compiled.get(&engine, &digest)).await;
+        let component = got.map_err(wasmtime::Error::from)??;
         let Some(component) = component else { return Ok(None) };
         let linker = self.linker_of(plugin)?;
         Ok(Some(Ready::new(&linker, &component, plugin)))

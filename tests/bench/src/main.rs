@@ -10,6 +10,7 @@ mod detection;
 mod figure;
 mod history;
 mod plugin_call;
+mod plugins;
 mod start;
 
 use anyhow::{Result, bail};
@@ -17,8 +18,9 @@ use figure::Figure;
 
 type Measurement = fn() -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measurement); 6] = [
+const ALL: [(&str, Measurement); 7] = [
     ("plugin-call", plugin_call::measure),
+    ("plugins", plugins::measure),
     ("detection", detection::measure),
     ("start", start::measure),
     ("deploys", deploys::measure),

@@ -56,7 +56,7 @@ async fn calls() -> Result<Vec<Figure>> {
     ])
 }
 
-fn policy() -> HealthPolicy {
+pub(crate) fn policy() -> HealthPolicy {
     HealthPolicy {
         probes: vec![Probe::Tcp { process: "web".to_owned(), port: None }],
         pass_status: vec![StatusRange { first: 200, last: 299 }],

@@ -4,6 +4,7 @@ pub mod author;
 pub mod changes;
 pub mod deployment;
 pub mod failure;
+pub mod index;
 pub mod local;
 pub mod plan;
 pub mod plugin;

@@ -222,7 +222,7 @@ pub fn signatures(view: &SignaturesView) -> String {
     text
 }
 
-fn signature(signature: &Signature) -> String {
+pub(super) fn signature(signature: &Signature) -> String {
     match signature {
         Signature::NotChecked => "signature not looked at".to_owned(),
         Signature::Absent => "not signed".to_owned(),
@@ -239,7 +239,7 @@ fn standing(standing: Standing) -> &'static str {
     }
 }
 
-fn stages(stages: &[Stage]) -> String {
+pub(super) fn stages(stages: &[Stage]) -> String {
     stages.iter().map(|stage| stage.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -18,8 +18,8 @@ use windlass_cli::roles::{
 };
 use windlass_model::Failure;
 use windlass_model::author::{
-    Answers, AskPlugin, Bench, BenchPlugin, Built, CaseOutcome, Checked, Created, NewPlugin,
-    PublishPlugin, Published, TestPlugin, Tested, TestedCase,
+    Answers, AskPlugin, Bench, BenchPlugin, Built, CaseOutcome, Checked, Created, IndexPlugin,
+    Indexed, NewPlugin, PublishPlugin, Published, TestPlugin, Tested, TestedCase,
 };
 use windlass_model::plugin::{KnownFailure, Manifest};
 use windlass_model::recovery::{BackupView, RecoverReport, RestoreReport};
@@ -144,6 +144,15 @@ impl Authoring for NoRoles {
             version: "1.0.0".into(),
             address: format!("oci://{} as {}", request.reference, login.unwrap_or_default()),
             artifact: windlass_model::Digest::of(b"artifact"),
+            component: windlass_model::Digest::of(b"component"),
+        })
+    }
+    fn index_plugin(&self, request: &IndexPlugin) -> Result<Indexed, Failure> {
+        Ok(Indexed {
+            plugin: "notes".into(),
+            version: "1.0.0".into(),
+            index: request.index.clone(),
+            url: format!("{} {:?} {:?}", request.url, request.keywords, request.homepage),
             component: windlass_model::Digest::of(b"component"),
         })
     }

@@ -138,6 +138,77 @@ fn a_component_is_published_with_a_login_from_standard_input() {
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
     assert!(ran.out.starts_with("notes 1.0.0 is published, sha256:"), "{}", ran.out);
     assert!(ran.out.contains(&format!("oci://{to} as me:the-token")), "{}", ran.out);
+    let index =
+        ["--index", "plugins.json", "--keyword", "notes", "--homepage", "https://a.example"];
+    let ran = run(&[&["plugin", "publish", to][..], &index[..]].concat(), "");
+    assert!(ran.out.contains("notes 1.0.0 is in plugins.json with sha256:"), "{}", ran.out);
+    let ran = run(&["plugin", "publish", to, "--keyword", "notes"], "");
+    assert_eq!(ran.exit, Exit::Usage, "a keyword belongs into an index");
     let ran = run(&["plugin", "publish", to, "--password-stdin"], "x");
     assert_eq!(ran.exit, Exit::Usage, "a password belongs to a name");
+}
+
+#[test]
+fn a_name_is_looked_up_by_the_host_and_what_was_shown_is_what_is_taken() {
+    let server = Server::json(vec![("200 OK", proposal(false)), ("200 OK", proposal(true))]);
+    let args = ["plugin", "install", "acme/scan@1.2.0", "--grant", "all", "--project", "shop"];
+    let ran = run(&[&["--url", &server.url][..], &args[..]].concat(), "");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    let sent = server.finish();
+    assert_eq!(sent[1].line, "POST /v1/plugin-fetch HTTP/1.1");
+    let bodies = sent.iter().map(|one| serde_json::from_slice::<Value>(&one.body).unwrap());
+    let bodies: Vec<Value> = bodies.collect();
+    assert_eq!(
+        (&bodies[0]["url"], &bodies[0]["digest"]),
+        (&json!("acme/scan@1.2.0"), &Value::Null)
+    );
+    assert_eq!(bodies[1]["digest"], json!(format!("sha256:{}", "ab".repeat(32))));
+    assert_eq!(bodies[1]["project"], "shop");
+    // What is no name is a file that is not there.
+    let ran = run(&["--url", "http://127.0.0.1:9", "plugin", "install", "none.wasm"], "");
+    assert_eq!(ran.exit, Exit::BadInput, "{}", ran.err);
+}
+
+#[test]
+fn an_index_is_added_listed_searched_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("minisign.pub");
+    std::fs::write(&key, "RWQ...\n").unwrap();
+    let view = json!({
+        "name": "acme", "url": "file:///srv/plugins.json", "policy": "require", "plugins": 1,
+        "signature": { "is": "verified", "key": "acme" },
+    });
+    let server = Server::json(vec![("200 OK", view.to_string())]);
+    let key = key.to_str().unwrap();
+    let args = ["plugin", "index", "add", "acme", "/srv/plugins.json", "--key", key];
+    let ran = run(&[&["--url", &server.url][..], &args[..]].concat(), "");
+    assert_eq!(ran.out, "the index acme has 1 plugin; signed by acme\n", "{}", ran.err);
+    let sent = server.finish();
+    assert_eq!(sent[0].line, "PUT /v1/plugin-indexes/acme HTTP/1.1");
+    let body: Value = serde_json::from_slice(&sent[0].body).unwrap();
+    assert_eq!(body, json!({ "url": "file:///srv/plugins.json", "key": "RWQ...\n" }));
+
+    let server = Server::json(vec![("200 OK", json!({ "indexes": [view] }).to_string())]);
+    let ran = run(&["--url", &server.url, "plugin", "index", "list"], "");
+    assert!(ran.out.contains("acme") && ran.out.contains("require"), "{}", ran.out);
+    server.finish();
+
+    let found = json!({ "found": [], "total": 0, "problems": [] }).to_string();
+    let server = Server::json(vec![("200 OK", found)]);
+    let args = ["plugin", "search", "node", "lint", "--stage", "custom"];
+    let ran = run(&[&["--url", &server.url][..], &args[..]].concat(), "");
+    assert!(ran.out.contains("nothing was found"), "{} {}", ran.out, ran.err);
+    let line = &server.finish()[0].line;
+    assert_eq!(line, "GET /v1/plugin-search?words=node%20lint&stage=custom HTTP/1.1");
+
+    let server = Server::json(vec![("204 No Content", String::new())]);
+    let ran = run(&["--url", &server.url, "plugin", "index", "remove", "acme"], "");
+    assert_eq!(ran.out, "the index acme is removed\n", "{}", ran.err);
+    server.finish();
+
+    let args =
+        ["--json", "plugin", "index", "entry", "a.json", "--url", "https://a.example/a.wasm"];
+    let ran = run(&[&args[..], &["--keyword", "a", "--keyword", "b"]].concat(), "");
+    let indexed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(indexed["url"], r#"https://a.example/a.wasm ["a", "b"] None"#);
 }

@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use windlass_model::access::TokenScope;
-use windlass_model::plugin::Give;
+use windlass_model::plugin::discover::{IndexView, IndexesView, SearchView, SetIndex};
 use windlass_model::plugin::manage::{
     FetchPlugin, PluginView, PluginsView, ProjectPlugin, Proposal, SetGrants, SetProjectPlugin,
     SetSignatures, SignaturesView,
 };
+use windlass_model::plugin::{Give, Stage};
 use windlass_model::{Digest, Failure, ProjectName};
 
 use super::App;
@@ -30,6 +31,11 @@ const INSTALL: &[(&str, &str)] = &[
     ("signature", "its signature: the text of a .minisig file, or that of cosign"),
 ];
 
+const SEARCH: &[(&str, &str)] = &[
+    ("words", "words that are all to be found, with spaces between them"),
+    ("stage", "only plugins that fill this stage"),
+];
+
 /// The rows.
 pub(super) fn about_plugins() -> Vec<Row> {
     use Verb::{Delete, Get, Post};
@@ -47,10 +53,10 @@ pub(super) fn about_plugins() -> Vec<Row> {
             .answers::<Proposal>(200)
             .errors(&[400, 403, 409, 413])
             .needs(TokenScope::Admin),
-        row(Post, "/v1/plugin-fetch", "The same from an address", fetch)
+        row(Post, "/v1/plugin-fetch", "The same from an address or an index", fetch)
             .takes::<FetchPlugin>()
             .answers::<Proposal>(200)
-            .errors(&[400, 403, 409])
+            .errors(&[400, 403, 404, 409])
             .needs(TokenScope::Admin),
         row(Get, ONE, "A plugin: what it may do, its versions, who uses it", show)
             .answers::<PluginView>(200)
@@ -65,14 +71,36 @@ pub(super) fn about_plugins() -> Vec<Row> {
             .answers::<Proposal>(200)
             .errors(&[400, 403, 404, 409, 413])
             .needs(TokenScope::Admin),
-        row(Post, UPGRADE_FETCH, "The same from an address", upgrade_fetch)
+        row(Post, UPGRADE_FETCH, "The same from an address or an index", upgrade_fetch)
             .takes::<FetchPlugin>()
             .answers::<Proposal>(200)
             .errors(&[400, 403, 404, 409])
             .needs(TokenScope::Admin),
     ];
     rows.extend(about_what_is_installed());
+    rows.extend(about_indexes());
     rows
+}
+
+fn about_indexes() -> Vec<Row> {
+    use Verb::{Delete, Get, Put};
+    const ALL: &str = "/v1/plugin-indexes";
+    const ONE: &str = "/v1/plugin-indexes/{index}";
+    vec![
+        row(Get, ALL, "Where plugins are looked for", indexes).answers::<IndexesView>(200),
+        row(Put, ONE, "Look for plugins there too; its file is fetched at once", set_index)
+            .takes::<SetIndex>()
+            .answers::<IndexView>(200)
+            .errors(&[400, 403, 409])
+            .needs(TokenScope::Admin),
+        row(Delete, ONE, "Look for plugins there no more", remove_index)
+            .errors(&[404, 409])
+            .needs(TokenScope::Admin),
+        row(Get, "/v1/plugin-search", "Plugins of the indexes, what fits best first", search)
+            .query(SEARCH)
+            .answers::<SearchView>(200)
+            .errors(&[400]),
+    ]
 }
 
 fn about_what_is_installed() -> Vec<Row> {
@@ -214,9 +242,9 @@ async fn fetched(
     body: FetchPlugin,
 ) -> Answer<Json<Proposal>> {
     let change = async move {
-        let bytes_max = app.host.config.limits.plugin.component_bytes_max;
-        let file = Incoming::fetch(&body, bytes_max).await?;
-        let FetchPlugin { grant: give, dry_run, disabled, .. } = body;
+        let logins = chosen::logins(&app.host, body.project.as_ref())?;
+        let (give, dry_run, disabled) = (body.grant.clone(), body.dry_run, body.disabled);
+        let file = app.host.plugins.fetch(body, &logins).await?;
         let ask = Ask { upgrades, give, dry_run, everywhere: !disabled, by };
         app.host.plugins.install(file, ask).await
     };
@@ -249,6 +277,38 @@ async fn trust(
     Body(body): Body<SetSignatures>,
 ) -> Answer<Json<SignaturesView>> {
     Ok(Json(detached(async move { app.host.plugins.trust(body).await }).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchArgs {
+    #[serde(default)]
+    words: String,
+    #[serde(default)]
+    stage: Option<Stage>,
+}
+
+async fn indexes(State(app): State<App>) -> Json<IndexesView> {
+    Json(app.host.plugins.indexes().await)
+}
+
+async fn set_index(
+    State(app): State<App>,
+    Names(name): Names<String>,
+    Body(body): Body<SetIndex>,
+) -> Answer<Json<IndexView>> {
+    let change = async move { app.host.plugins.set_index(&name, body).await };
+    Ok(Json(detached(change).await?))
+}
+
+async fn remove_index(State(app): State<App>, Names(name): Names<String>) -> Answer<StatusCode> {
+    detached(async move { app.host.plugins.remove_index(&name).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn search(State(app): State<App>, Args(args): Args<SearchArgs>) -> Answer<Json<SearchView>> {
+    let looked = async move { app.host.plugins.search(&args.words, args.stage).await };
+    Ok(Json(detached(looked).await?))
 }
 
 async fn of_project(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use windlass_build::Login;
 use windlass_model::plugin::manage::{PluginView, ProjectPlugin, SetProjectPlugin};
 use windlass_model::{Failure, ProjectName};
 
@@ -17,6 +18,16 @@ pub(crate) fn show(host: &Host, name: &str) -> Result<PluginView, Failure> {
     let mut view = host.plugins.show(name)?;
     view.projects.retain(|chosen| caller::sees(&chosen.project));
     Ok(view)
+}
+
+/// The logins of image registries that a plugin is fetched with: those of a project, or none.
+///
+/// # Errors
+/// `project.not-found`
+pub(crate) fn logins(host: &Host, project: Option<&ProjectName>) -> Result<Vec<Login>, Failure> {
+    let Some(project) = project else { return Ok(Vec::new()) };
+    host.store.project(project).map_err(stored)?;
+    host.source_credentials(project).map(|credentials| credentials.logins)
 }
 
 /// What a project uses of every plugin.

@@ -1,54 +1,160 @@
-//! A plugin's file from an address or an image registry: fetched by the host, bounded in bytes and time.
+//! Files from elsewhere: a plugin from an address or an image registry, its signature, an index. Fetched by the host,
+//! bounded in bytes and time.
 
 use std::io::Read as _;
 use std::time::Duration;
 
+use http::{StatusCode, header};
+use windlass_build::Login;
 use windlass_build::http::{Timeouts, agent, certificate_bundle};
-use windlass_build::registry::{Client, Reference};
+use windlass_build::registry::{Client, Reference, RegistryError};
 use windlass_model::plugin::manage::FetchPlugin;
 use windlass_model::{Digest, Failure};
+
+use super::signature::SIGNATURE_BYTES_MAX;
 
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(20) };
 /// From the beginning of a fetch to its last byte.
 const TIME_MAX: Duration = Duration::from_secs(120);
+/// The same for what is small.
+pub(super) const SMALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A longer mark of a file is not kept.
+const ETAG_BYTES_MAX: usize = 1024;
 
 /// What stands before the name of an artifact in a registry.
 pub(super) const OCI: &str = "oci://";
+/// Endings of signatures that lie beside a file: of minisign, of cosign.
+const BESIDE: [&str; 2] = [".minisig", ".sig"];
 
-/// The file at an address, or of an artifact. Over `http` it is only taken with a digest: anyone on the way could exchange it.
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) url: String,
+    pub(super) bytes_max: u64,
+    pub(super) time_max: Duration,
+    /// The mark of the file that is here already.
+    pub(super) etag: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Got {
+    File {
+        bytes: Vec<u8>,
+        etag: Option<String>,
+    },
+    /// It is the file that is here already.
+    Unchanged,
+    /// There is nothing, or nothing that anybody may have.
+    Absent(StatusCode),
+}
+
+/// The file at an address, or of an artifact. Over `http` it is only taken with a digest: anyone on the way could
+/// exchange it.
 ///
 /// # Errors
 /// `plugin.url-invalid`, `plugin.fetch-failed`, `plugin.digest-wrong`.
-pub(super) async fn fetch(wanted: &FetchPlugin, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+pub(super) async fn fetch(
+    wanted: &FetchPlugin,
+    logins: &[Login],
+    bytes_max: u64,
+) -> Result<Vec<u8>, Failure> {
     if let Some(name) = wanted.url.strip_prefix(OCI) {
-        let bytes = pull(name, bytes_max).await?;
+        let bytes = pull(name, logins, bytes_max).await?;
         check_digest(&wanted.url, &bytes, wanted.digest.as_ref())?;
         return Ok(bytes);
     }
     check_url(wanted)?;
     let url = wanted.url.clone();
-    let got = tokio::task::spawn_blocking(move || get(&url, bytes_max)).await;
-    let got = got.unwrap_or_else(|ended| Err(ended.to_string()));
-    let bytes = got.map_err(|why| failed(&shown(&wanted.url), why))?;
+    let wish = Wish { url, bytes_max, time_max: TIME_MAX, etag: None };
+    let bytes = match get(wish).await {
+        Ok(Got::File { bytes, .. }) => bytes,
+        Ok(Got::Absent(status)) => {
+            return Err(failed(&shown(&wanted.url), format!("the server answered {status}")));
+        }
+        Ok(Got::Unchanged) => {
+            let why = "the server answered 304 Not Modified, and nothing was here before";
+            return Err(failed(&shown(&wanted.url), why.to_owned()));
+        }
+        Err(why) => return Err(failed(&shown(&wanted.url), why)),
+    };
     check_digest(&shown(&wanted.url), &bytes, wanted.digest.as_ref())?;
     Ok(bytes)
 }
 
-/// The component of a public artifact.
-async fn pull(name: &str, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+/// The signature that lies beside an address, as `ADDRESS.minisig` or `ADDRESS.sig`; none when nothing is there.
+///
+/// # Errors
+/// Why it is not known whether there is one.
+pub(super) async fn beside(url: &str) -> Result<Option<String>, String> {
+    for ending in BESIDE {
+        let url = with_ending(url, ending);
+        let bytes_max = SIGNATURE_BYTES_MAX as u64;
+        let place = shown(&url);
+        let wish = Wish { url, bytes_max, time_max: SMALL_TIME_MAX, etag: None };
+        match get(wish).await.map_err(|why| format!("{place}: {why}"))? {
+            Got::File { bytes, .. } => {
+                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            Got::Unchanged | Got::Absent(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The signature beside a plugin's address.
+///
+/// # Errors
+/// `plugin.fetch-failed`
+pub(super) async fn signature(url: &str) -> Result<Option<String>, Failure> {
+    if url.starts_with(OCI) {
+        return Ok(None);
+    }
+    beside(url).await.map_err(|why| {
+        Failure::app(
+            "plugin.fetch-failed",
+            format!("the signature of {} could not be fetched", shown(url)),
+            why,
+            "try again, or give it with --signature FILE",
+        )
+    })
+}
+
+/// An address whose path ends otherwise.
+fn with_ending(url: &str, ending: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (path, rest) = url.split_at(end);
+    format!("{path}{ending}{rest}")
+}
+
+/// The component of an artifact, with the login for its registry if there is one.
+async fn pull(name: &str, logins: &[Login], bytes_max: u64) -> Result<Vec<u8>, Failure> {
     let reference = name.parse::<Reference>().map_err(|error| {
         let fix = "give one such as oci://ghcr.io/acme/scan:1.2.0";
         let what = format!("{OCI}{name} is no address of a plugin");
         Failure::app("plugin.url-invalid", what, error.to_string(), fix)
     })?;
+    let login = logins.iter().find(|login| login.registry == reference.registry).cloned();
     let shown = reference.to_string();
     let pulled = tokio::task::spawn_blocking(move || {
-        let client = Client::new(reference, certificate_bundle(None).as_deref(), None, Vec::new());
-        client.component(bytes_max).map_err(|error| error.to_string())
+        let bundle = certificate_bundle(None);
+        Client::new(reference, bundle.as_deref(), login, Vec::new()).component(bytes_max)
     });
-    let pulled = pulled.await.unwrap_or_else(|ended| Err(ended.to_string()));
-    pulled.map_err(|why| failed(&shown, why))
+    let pulled = match pulled.await {
+        Ok(pulled) => pulled,
+        Err(ended) => return Err(failed(&shown, ended.to_string())),
+    };
+    pulled.map_err(|error| {
+        let mut failure = failed(&shown, error.to_string());
+        if matches!(error, RegistryError::Unauthorized { .. }) {
+            failure.fix = "if it is private, name a project that has a login for its registry: --project NAME; \
+                           `windlass registry login` stores one"
+                .to_owned();
+        }
+        failure
+    })
 }
 
 fn check_url(wanted: &FetchPlugin) -> Result<(), Failure> {
@@ -98,25 +204,47 @@ pub(crate) fn check_digest(
     ))
 }
 
-fn get(url: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
+/// Asks for a file, on a thread of its own.
+///
+/// # Errors
+/// Why there is neither the file nor the knowledge that there is none.
+pub(super) async fn get(wish: Wish) -> Result<Got, String> {
+    let got = tokio::task::spawn_blocking(move || get_blocking(&wish)).await;
+    got.unwrap_or_else(|ended| Err(ended.to_string()))
+}
+
+fn get_blocking(wish: &Wish) -> Result<Got, String> {
     let agent = agent(certificate_bundle(None).as_deref(), TIMEOUTS);
-    let mut config = agent.get(url).config().timeout_global(Some(TIME_MAX)).max_redirects(5);
-    if url.starts_with("https:") {
+    let mut request = agent.get(&wish.url);
+    if let Some(etag) = &wish.etag {
+        request = request.header(header::IF_NONE_MATCH, etag);
+    }
+    let mut config = request.config().timeout_global(Some(wish.time_max)).max_redirects(5);
+    if wish.url.starts_with("https:") {
         // A redirect must not lead out of what is encrypted.
         config = config.https_only(true);
     }
     let response = config.build().call().map_err(|error| error.to_string())?;
-    if !response.status().is_success() {
-        return Err(format!("the server answered {}", response.status()));
+    let status = response.status();
+    match status {
+        StatusCode::NOT_MODIFIED => return Ok(Got::Unchanged),
+        // Stores that let nobody list them answer 403 for what is not there.
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => {
+            return Ok(Got::Absent(status));
+        }
+        status if status.is_success() => {}
+        status => return Err(format!("the server answered {status}")),
     }
+    let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
+    let etag = etag.filter(|etag| etag.len() <= ETAG_BYTES_MAX).map(ToOwned::to_owned);
     let mut bytes = Vec::new();
     let body = response.into_body().into_with_config().limit(u64::MAX).reader();
-    let read = body.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
+    let read = body.take(wish.bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(format!("it has more than the {bytes_max} bytes that a plugin may have"));
+    if bytes.len() as u64 > wish.bytes_max {
+        return Err(format!("it has more than the {} bytes that it may have", wish.bytes_max));
     }
-    Ok(bytes)
+    Ok(Got::File { bytes, etag })
 }
 
 fn failed(url: &str, why: String) -> Failure {
@@ -147,6 +275,7 @@ mod tests {
     fn wanted(url: &str, digest: Option<Digest>) -> FetchPlugin {
         FetchPlugin {
             url: url.to_owned(),
+            project: None,
             grant: None,
             digest,
             signature: None,
@@ -172,14 +301,14 @@ mod tests {
     #[tokio::test]
     async fn what_could_be_exchanged_on_the_way_needs_a_digest() {
         for url in ["http://example.com/a.wasm", "ftp://example.com/a", "a.wasm", "", "file:///a"] {
-            let failure = fetch(&wanted(url, None), 10).await.unwrap_err();
+            let failure = fetch(&wanted(url, None), &[], 10).await.unwrap_err();
             assert_eq!(failure.code, "plugin.url-invalid", "{url}");
         }
         let url = serve(b"hello");
-        let bytes = fetch(&wanted(&url, Some(Digest::of(b"hello"))), 10).await.unwrap();
+        let bytes = fetch(&wanted(&url, Some(Digest::of(b"hello"))), &[], 10).await.unwrap();
         assert_eq!(bytes, b"hello");
         let url = serve(b"other");
-        let failure = fetch(&wanted(&url, Some(Digest::of(b"hello"))), 10).await.unwrap_err();
+        let failure = fetch(&wanted(&url, Some(Digest::of(b"hello"))), &[], 10).await.unwrap_err();
         assert_eq!(failure.code, "plugin.digest-wrong");
         assert!(!format!("{failure:?}").contains("secret"), "{failure:?}");
     }
@@ -187,10 +316,47 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_bounded_and_an_absent_server_is_said() {
         let url = serve(b"0123456789");
-        let failure = fetch(&wanted(&url, Some(Digest::of(b"x"))), 9).await.unwrap_err();
+        let failure = fetch(&wanted(&url, Some(Digest::of(b"x"))), &[], 9).await.unwrap_err();
         assert!(failure.why.contains("more than the 9 bytes"), "{failure:?}");
         let nobody = wanted("http://127.0.0.1:1/a.wasm", Some(Digest::of(b"x")));
-        assert_eq!(fetch(&nobody, 9).await.unwrap_err().code, "plugin.fetch-failed");
+        assert_eq!(fetch(&nobody, &[], 9).await.unwrap_err().code, "plugin.fetch-failed");
+    }
+
+    /// A server that has what stands beside its paths, and answers 404 for the rest.
+    fn serve_paths(paths: &'static [(&'static str, &'static str)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = [0; 4096];
+                let n = std::io::Read::read(&mut stream, &mut head).unwrap();
+                let head = String::from_utf8_lossy(&head[..n]).into_owned();
+                let asked = head.split(' ').nth(1).unwrap_or_default();
+                let found = paths.iter().find(|(path, _)| *path == asked);
+                let (status, body) =
+                    found.map_or(("404 Not Found", ""), |(_, body)| ("200 OK", body));
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                let _all = stream.write_all(answer.as_bytes());
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_signature_beside_an_address_is_found_and_none_is_no_error() {
+        let at =
+            serve_paths(&[("/a.wasm.minisig?v=1", "of minisign"), ("/b.wasm.sig", "of cosign")]);
+        let of = async |path: &str| signature(&format!("{at}{path}")).await;
+        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some("of minisign"));
+        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some("of cosign"));
+        assert_eq!(of("/c.wasm").await.unwrap(), None);
+        let failure = signature("http://127.0.0.1:1/a.wasm").await.unwrap_err();
+        assert_eq!(failure.code, "plugin.fetch-failed");
+        assert_eq!(signature("oci://127.0.0.1:1/a:1").await.unwrap(), None);
     }
 
     #[test]

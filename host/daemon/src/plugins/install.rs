@@ -8,10 +8,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use windlass_model::plugin::lock::{Lock, Origin, Version};
+use windlass_build::Login;
+use windlass_model::plugin::index::Release;
+use windlass_model::plugin::lock::{Lock, Origin, Policy, Version};
 use windlass_model::plugin::manage::{FetchPlugin, PluginView, Proposal};
 use windlass_model::plugin::{Capability, Give, Grants, PluginInfo, difference, missing};
-use windlass_model::{Failure, Timestamp};
+use windlass_model::{Digest, Failure, Timestamp};
 
 use super::set::{Set, load_version};
 use super::{Plugins, failures, fetch, lock, options, signature, view};
@@ -43,19 +45,6 @@ pub(crate) struct Ask {
 }
 
 impl Incoming {
-    /// Fetches a file.
-    ///
-    /// # Errors
-    /// See [`fetch::fetch`].
-    pub(crate) async fn fetch(wanted: &FetchPlugin, bytes_max: u64) -> Result<Self, Failure> {
-        let bytes = fetch::fetch(wanted, bytes_max).await?;
-        let origin = match wanted.url.strip_prefix(fetch::OCI) {
-            Some(reference) => Origin::Oci { reference: reference.to_owned() },
-            None => Origin::Url { url: fetch::shown(&wanted.url) },
-        };
-        Ok(Self { bytes, origin, signature: wanted.signature.clone() })
-    }
-
     /// An upload with the name of its file.
     pub(crate) fn upload(bytes: Vec<u8>, name: &str, signature: Option<String>) -> Self {
         let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -73,6 +62,37 @@ impl Incoming {
 }
 
 impl Plugins {
+    /// Fetches a file from an address, a registry, or from where an index says that it is; with the signature that
+    /// lies beside it, where signatures are looked at and none is given.
+    ///
+    /// # Errors
+    /// See [`fetch::fetch`] and [`Plugins::resolve`].
+    pub(crate) async fn fetch(
+        &self,
+        mut wanted: FetchPlugin,
+        logins: &[Login],
+    ) -> Result<Incoming, Failure> {
+        if !wanted.url.contains("://") {
+            let release = self.resolve(&wanted.url).await?;
+            if let Some(digest) = wanted.digest.filter(|digest| *digest != release.digest) {
+                return Err(other_in_index(&wanted.url, &release, &digest));
+            }
+            (wanted.url, wanted.digest) = (release.url, Some(release.digest));
+        }
+        let bytes = fetch::fetch(&wanted, logins, self.sandbox.limits().component_bytes_max);
+        let bytes = bytes.await?;
+        let looks = self.set().lock.signatures.policy != Policy::Off;
+        let signature = match wanted.signature {
+            None if looks => fetch::signature(&wanted.url).await?,
+            given => given,
+        };
+        let origin = match wanted.url.strip_prefix(fetch::OCI) {
+            Some(reference) => Origin::Oci { reference: reference.to_owned() },
+            None => Origin::Url { url: fetch::shown(&wanted.url) },
+        };
+        Ok(Incoming { bytes, origin, signature })
+    }
+
     /// Installs a file, or makes it the active version of what is installed; of a dry run only what would be.
     /// Durable when it returns.
     ///
@@ -219,6 +239,20 @@ impl Plugins {
         let tried = self.sandbox.smoke_test(&plugin).await;
         tried.map_err(|fault| failures::does_not_start(name, &fault))
     }
+}
+
+/// What the index names is not what was asked for: it changed since it was looked at, or the digest is of another
+/// version.
+fn other_in_index(name: &str, release: &Release, digest: &Digest) -> Failure {
+    Failure::app(
+        "plugin.digest-wrong",
+        format!("{name} is another file than expected"),
+        format!(
+            "the index names {} with the digest {}, and {digest} was asked for",
+            release.version, release.digest
+        ),
+        "look at it again, and say which version you want: NAME@VERSION",
+    )
 }
 
 /// What a version is granted: what the one before was, and what is given now. What is given exactly is all.

@@ -4,13 +4,14 @@
 //! whatever is installed meanwhile. A set is exchanged only after `plugins.lock` says so on disk, and only for one
 //! whose plugins were compiled and tried. Nothing that `plugins.lock` does not grant is granted.
 //!
-//! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `choose` (grants and what
-//! projects choose), `reload` (files that are put into the folders by hand), `calls`.
+//! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `index` (where plugins are looked
+//! for), `choose` (grants and what projects choose), `reload` (files that are put into the folders by hand), `calls`.
 
 mod calls;
 mod choose;
 mod failures;
 mod fetch;
+mod index;
 mod install;
 mod lock;
 mod options;
@@ -32,6 +33,7 @@ use windlass_sandbox::{Plugin, Sandbox};
 pub(crate) use self::calls::{answer, bare_context, platform};
 pub(crate) use self::failures::not_granted;
 pub(crate) use self::fetch::check_digest;
+use self::index::Indexes;
 pub(crate) use self::install::{Ask, Incoming};
 pub(crate) use self::options::check_of_stage;
 pub(crate) use self::reload::watch;
@@ -45,6 +47,7 @@ pub struct Plugins {
     /// Those that were installed, and `plugins.lock`.
     folder: PathBuf,
     set: RwLock<Arc<Set>>,
+    indexes: Indexes,
     /// Held while the set or the lock file is changed.
     changing: tokio::sync::Mutex<()>,
 }
@@ -61,6 +64,7 @@ impl Plugins {
             bundled: bundled.to_owned(),
             folder: installed.to_owned(),
             set: RwLock::new(Arc::new(set)),
+            indexes: Indexes::new(installed),
             changing: tokio::sync::Mutex::new(()),
         }
     }

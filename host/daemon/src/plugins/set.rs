@@ -1,8 +1,11 @@
 //! What is loaded: files of two folders, and what `plugins.lock` names.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 use std::{fs, io};
 
 use windlass_model::plugin::PluginInfo;
@@ -45,7 +48,7 @@ pub(super) struct Set {
 }
 
 impl Set {
-    /// Loads everything. Nothing is compiled.
+    /// Loads everything. Nothing is compiled, and no code is mapped.
     pub(super) fn load(sandbox: &Sandbox, bundled: &Path, folder: &Path) -> Self {
         let mut problems = Vec::new();
         let (lock, lock_failure) = match lock::read(folder) {
@@ -60,15 +63,19 @@ impl Set {
                 (Lock::default(), Some(failure))
             }
         };
+        let versions_of = |plugin: &'_ Installed| -> Vec<(String, Version)> {
+            plugin.versions.iter().map(|one| (plugin.name.clone(), one.clone())).collect()
+        };
+        let named: Vec<(String, Version)> = lock.plugins.iter().flat_map(versions_of).collect();
+        let loaded =
+            in_parallel(&named, |(name, version)| load_version(sandbox, folder, name, version));
         let mut installed = BTreeMap::new();
-        for plugin in &lock.plugins {
-            for version in &plugin.versions {
-                match load_version(sandbox, folder, &plugin.name, version) {
-                    Ok(loaded) => {
-                        installed.insert((plugin.name.clone(), version.digest.clone()), loaded);
-                    }
-                    Err(failure) => problems.push((version.file(&plugin.name), failure)),
+        for ((name, version), loaded) in named.into_iter().zip(loaded) {
+            match loaded {
+                Ok(loaded) => {
+                    installed.insert((name, version.digest), loaded);
                 }
+                Err(failure) => problems.push((version.file(&name), failure)),
             }
         }
         let bundled = load_folder(sandbox, bundled, true, &mut problems);
@@ -166,6 +173,20 @@ impl Set {
         }
         problems
     }
+}
+
+/// Does the same for every item, on as many threads as there are cores; the results are in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let (each, work) = (items.len().div_ceil(threads).max(1), &work);
+    std::thread::scope(|scope| {
+        let mut parts: Vec<ScopedJoinHandle<'_, Vec<R>>> = Vec::new();
+        for part in items.chunks(each) {
+            parts.push(scope.spawn(move || part.iter().map(work).collect()));
+        }
+        let done = parts.into_iter().map(|part| part.join().unwrap_or_else(|e| resume_unwind(e)));
+        done.flatten().collect()
+    })
 }
 
 /// Loads a version that the lock names: the file must be the one that was installed.

@@ -12,7 +12,7 @@ use windlass_model::Failure;
 use windlass_model::plugin::lock::{Policy, Signature, Signatures};
 
 /// A signature is never longer, in bytes.
-const SIGNATURE_BYTES_MAX: usize = 8 * 1024;
+pub(super) const SIGNATURE_BYTES_MAX: usize = 8 * 1024;
 /// What stands before the point of a P-256 key in its DER form (RFC 5480).
 const SPKI_P256: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
@@ -134,7 +134,7 @@ fn wrong(name: &str, trust: &Signatures) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ring::rand::SystemRandom;
     use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
@@ -157,7 +157,7 @@ y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+b
     }
 
     /// A key of cosign's form, and its signature of some bytes.
-    fn cosign(bytes: &[u8]) -> (String, String) {
+    pub(in super::super) fn cosign(bytes: &[u8]) -> (String, String) {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();

@@ -30,7 +30,9 @@ pub async fn bench(config: &Config, request: &BenchPlugin) -> Result<Bench, Fail
     prepared.map_err(|e| component::not_loadable(&component, &e))?;
     let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let began = Instant::now();
-    plugin.again(&component)?;
+    let again = plugin.again(&component)?;
+    let mapped = plugin.sandbox.prepare(&again).await;
+    mapped.map_err(|e| component::not_loadable(&component, &e))?;
     let load_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let subject = Subject::open(&fresh, &source, told)?;
     let mut functions = Vec::new();

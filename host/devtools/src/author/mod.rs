@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`new`] (a folder from a template), [`build`] (the language's own tools), [`check`] (does it
 //! fit), `told` and `ask` (what it is told, and all its answers), [`test`] (the answers compared with what was
-//! written down), [`run`], [`bench`].
+//! written down), [`run`], [`bench`], [`index`] (what others find it by).
 
 mod ask;
 mod bench;
@@ -14,6 +14,7 @@ mod check;
 mod component;
 mod effects;
 mod embedded;
+mod index;
 mod new;
 mod sdk;
 mod stage;
@@ -24,6 +25,7 @@ mod tools;
 pub use bench::bench;
 pub use build::build;
 pub use check::check;
+pub use index::index;
 pub use new::new;
 pub use test::test;
 

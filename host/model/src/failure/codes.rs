@@ -305,6 +305,7 @@ pub const CODES: &[Code] = codes! {
     App "plugin.several-components": "It is not clear which component is meant", "there are several", "name one of the files, or remove the others";
     App "plugin.stage-not-filled": "A plugin does not fill that stage", "it exports others", "ask one of those that are named";
     App "plugin.tool-missing": "A tool is missing that a plugin is built with", "it is not installed", "install it as the message says";
+    App "plugin.ambiguous": "Several indexes have a plugin of this name", "which one is trusted is not for the host to guess", "name the index: INDEX/NAME";
     App "plugin.asks-more": "A new version of a plugin asks for more than the one in use", "what it asks for more is in the message, with its reasons", "upgrade with `--grant` if you want it to do that, or stay with the version in use";
     App "plugin.digest-wrong": "A plugin's file is another one than expected", "its digest is not the one that was asked for", "check which version you want, and where its digest was published";
     App "plugin.exists": "The name of a plugin is taken", "one of this name is installed, or came with Windlass", "upgrade the installed one, or build it under another name";
@@ -312,6 +313,11 @@ pub const CODES: &[Code] = codes! {
     Host "plugin.file-changed": "The file of an installed plugin is another one", "it was changed or exchanged by hand: its digest is not that of plugins.lock", "install it again: `windlass plugin upgrade NAME FILE`";
     Host "plugin.file-gone": "The file of a plugin's version cannot be used", "it could not be loaded when the host was started", "install that version again: `windlass plugin upgrade NAME FILE`";
     Host "plugin.folder": "The folder of plugins cannot be read or written", "the system refused", "check the space and the permissions of `plugins` in the data directory";
+    App "plugin.index-full": "An index has no room for another plugin or version", "an index is bounded in plugins, versions and bytes", "begin another index, or take old versions out";
+    App "plugin.index-invalid": "That cannot be an index of plugins", "its name, its address, its key or an entry is not as it should be", "see the message; OPERATIONS.md describes the file";
+    App "plugin.index-signature": "The file of an index was not signed by its key", "the file or its signature is another one, or there is no signature", "check with whoever publishes it; `windlass plugin index add` takes another key";
+    App "plugin.index-unknown": "There is no such index of plugins", "it was mistyped, or removed before", "`windlass plugin index list` shows them";
+    App "plugin.index-unreadable": "An index of plugins cannot be read", "its server did not answer, or the file is no index", "check the address; whoever publishes it mends the file";
     App "plugin.key-invalid": "A key cannot be trusted", "it is neither a public key of minisign nor an ECDSA P-256 key as PEM", "give the text of `minisign.pub` or `cosign.pub`";
     App "plugin.key-unknown": "No such key is trusted", "it was mistyped, or removed before", "`windlass plugin trust` lists them";
     Host "plugin.lock-corrupt": "plugins.lock could not be read", "it was damaged, or changed by hand; it was moved aside, and nothing is granted", "mend the file and move it back while `windlass serve` is stopped, or install the plugins again";
@@ -320,6 +326,7 @@ pub const CODES: &[Code] = codes! {
     Host "plugin.name-taken": "A file for a plugin is not used", "a plugin of its name is installed", "remove the file, or install it with `windlass plugin upgrade`";
     App "plugin.not-found": "There is no such plugin", "none of this name is loaded or installed", "`windlass plugin list` shows them";
     App "plugin.not-granted": "A plugin requires what it is not granted", "nothing is granted by itself", "install it with `--grant`, or `windlass plugin grant`, if you want it to do what the message says";
+    App "plugin.not-in-index": "No index has what was named", "the name or the version is in none, or no version fits this Windlass", "`windlass plugin search` shows what there is";
     App "plugin.not-installed": "A plugin was not installed", "it came with Windlass, or its file was put into the folder by hand", "see the message";
     App "plugin.nothing-before": "A plugin has no version before this one", "it was not upgraded since it was installed", "`windlass plugin show NAME` lists its versions";
     App "plugin.options-invalid": "The options of a plugin do not fit", "its schema does not take them; the message names each", "`windlass plugin show NAME` gives its schema";

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Grants;
+use super::discover::IndexSource;
 use crate::id::{Digest, ProjectName};
 
 /// The file's name, in the folder of installed plugins.
@@ -36,6 +37,9 @@ pub struct Lock {
     /// Whose signatures count.
     #[serde(default)]
     pub signatures: Signatures,
+    /// Where plugins are looked for, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, IndexSource>,
 }
 
 /// An installed plugin.
@@ -165,6 +169,7 @@ impl Default for Lock {
             bundled: BTreeMap::new(),
             projects: BTreeMap::new(),
             signatures: Signatures::default(),
+            indexes: BTreeMap::new(),
         }
     }
 }
@@ -245,6 +250,9 @@ impl Lock {
                     return Err(format!("{name} has no version {}", named.short()));
                 }
             }
+        }
+        if let Some(name) = self.indexes.keys().find(|name| !is_name(name)) {
+            return Err(format!("{name:?} is no name of an index"));
         }
         for (project, choices) in &self.projects {
             for (name, choice) in choices {

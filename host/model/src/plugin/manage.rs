@@ -105,8 +105,12 @@ pub struct Proposal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FetchPlugin {
-    /// `https://…/scan.wasm`, or `oci://ghcr.io/acme/scan:1.2.0`
+    /// `https://…/scan.wasm`, `oci://ghcr.io/acme/scan:1.2.0`, or what an index names: `scan`, `scan@1.2.0`,
+    /// `INDEX/scan@1.2.0`.
     pub url: String,
+    /// The project whose login of an image registry is used; public ones need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectName>,
     /// What is granted; nothing when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Give>,

@@ -68,13 +68,9 @@ async fn code_is_compiled_once_and_mapped_by_the_next_process() {
     assert!(!bench.guest.is_ready());
     bench.sandbox.prepare(&bench.guest).await.unwrap();
     assert!(bench.guest.is_ready());
-    let no_compiler = windlass_sandbox::SandboxConfig {
-        compiler: "/nonexistent/compiler".into(),
-        ..bench.config.clone()
-    };
-    let again = Sandbox::new(no_compiler).unwrap();
+    let again = without_compiler(&bench);
     let guest = again.load(&guest(), false).unwrap();
-    assert!(guest.is_ready(), "mapped when it was loaded");
+    assert!(!guest.is_ready(), "nothing is mapped before it is needed");
     let folder = Folder::new("ok");
     again.detect(&guest, &folder.source(), &context()).await.result.unwrap();
 }
@@ -88,10 +84,10 @@ async fn code_that_someone_else_wrote_is_never_mapped() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&code, bytes).unwrap();
+    assert!(!maps(&without_compiler(&bench)).await, "changed code is not used");
+    assert!(!code.exists(), "and it is removed");
     let again = Sandbox::new(bench.config.clone()).unwrap();
     let guest = again.load(&guest(), false).unwrap();
-    assert!(!guest.is_ready(), "changed code is not used");
-    assert!(!code.exists(), "and it is removed");
     let folder = Folder::new("ok");
     again.detect(&guest, &folder.source(), &context()).await.result.unwrap();
 }
@@ -147,10 +143,10 @@ async fn forged_code_is_removed_and_compiled_again_however_it_came() {
         let ours = all(&bench, "cwasm").into_iter().find(|path| *path != theirs).unwrap();
         assert_eq!(std::fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o600);
         forge(&ours, &theirs);
+        assert!(!maps(&without_compiler(&bench)).await, "{what}: it is not used");
+        assert!(!ours.exists(), "{what}: it is removed");
         let again = Sandbox::new(bench.config.clone()).unwrap();
         let plugin = again.load(&guest(), false).unwrap();
-        assert!(!plugin.is_ready(), "{what}: it is not used");
-        assert!(!ours.exists(), "{what}: it is removed");
         let folder = Folder::new("ok");
         again.detect(&plugin, &folder.source(), &context()).await.result.unwrap();
         assert!(plugin.is_ready(), "{what}");
@@ -162,8 +158,9 @@ async fn a_folder_that_others_may_write_into_while_the_host_runs_is_not_read() {
     let bench = Bench::new();
     bench.sandbox.prepare(&bench.guest).await.unwrap();
     let folder = bench.cache.path().join("code");
+    let running = without_compiler(&bench);
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o770)).unwrap();
-    assert!(!bench.sandbox.load(&guest(), false).unwrap().is_ready());
+    assert!(!maps(&running).await);
 }
 
 #[tokio::test]
@@ -174,9 +171,9 @@ async fn the_folder_of_code_is_ours_alone_and_is_distrusted_when_it_was_not() {
     let mode = || std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o700);
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let again = Sandbox::new(bench.config.clone()).unwrap();
+    let again = without_compiler(&bench);
     assert_eq!(mode(), 0o700);
-    assert!(!again.load(&guest(), false).unwrap().is_ready(), "its key is gone");
+    assert!(!maps(&again).await, "its key is gone");
 }
 
 #[tokio::test]
@@ -186,9 +183,23 @@ async fn code_of_another_runtime_goes_and_our_own_stays() {
     let ours = only(&bench, "cwasm");
     let theirs = ours.with_file_name("0-0123456789abcdef.cwasm");
     std::fs::write(&theirs, "").unwrap();
-    let again = Sandbox::new(bench.config.clone()).unwrap();
+    let again = without_compiler(&bench);
     assert!(ours.exists() && !theirs.exists());
-    assert!(again.load(&guest(), false).unwrap().is_ready());
+    assert!(maps(&again).await);
+}
+
+/// A process that comes later, and cannot compile: what it maps was there.
+fn without_compiler(bench: &Bench) -> Sandbox {
+    let compiler = "/nonexistent/compiler".into();
+    Sandbox::new(windlass_sandbox::SandboxConfig { compiler, ..bench.config.clone() }).unwrap()
+}
+
+/// Whether it maps the guest's code.
+async fn maps(sandbox: &Sandbox) -> bool {
+    let plugin = sandbox.load(&guest(), false).unwrap();
+    let prepared = sandbox.prepare(&plugin).await;
+    assert_eq!(prepared.is_ok(), plugin.is_ready());
+    prepared.is_ok()
 }
 
 fn all(bench: &Bench, extension: &str) -> Vec<PathBuf> {

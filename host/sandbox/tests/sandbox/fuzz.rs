@@ -1,12 +1,16 @@
 //! Short fuzzing of what strangers write and the host reads without running it: manifests, components,
-//! plans. `WINDLASS_TEST_EXTENT=full` plays more of it.
+//! plans, indexes; and of its own lock file, damaged. Archives are fuzzed where they are read. `WINDLASS_TEST_EXTENT=full` plays more of it.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use windlass_model::Digest;
 use windlass_model::limits::BuildLimits;
 use windlass_model::plan::{Base, BuildPlan, Mount, Op, Origin, Placed};
+use windlass_model::plugin::discover::{self, Wanted};
+use windlass_model::plugin::index::{BYTES_MAX, Index, IndexError, VERSIONS_MAX};
+use windlass_model::plugin::lock::{Lock, LockError, is_name};
 use windlass_sandbox::{LoadError, inspect};
 use windlass_test_support::mutate::{self, Dice};
 use windlass_test_support::sample;
@@ -251,4 +255,172 @@ fn assert_below(value: &Value, name: &str, what: &str) {
         }
         _ => {}
     }
+}
+
+/// JSON that was spoiled, or its text with damage.
+fn damaged(good: &Value, dice: &mut Dice) -> Vec<u8> {
+    match dice.below(3) {
+        0 => mutate::bytes(good.to_string().as_bytes(), dice),
+        _ => mutate::json(good, dice).to_string().into_bytes(),
+    }
+}
+
+/// A lock file with everything in it.
+fn good_lock() -> Value {
+    let (first, second) = (Digest::of(b"1"), Digest::of(b"2"));
+    let version = |version: &str, digest: &Digest, source: Value, signature: Value| {
+        json!({
+            "version": version, "digest": digest, "bytes": 2048, "source": source,
+            "installed_at": "2026-01-02T03:04:05Z", "installed_by": "me",
+            "grants": [
+                { "name": "http", "hosts": ["api.example.com"], "methods": ["GET"] },
+                { "name": "cache", "bytes_max": 65_536 },
+            ],
+            "signature": signature,
+        })
+    };
+    let oci = json!({ "from": "oci", "reference": "ghcr.io/acme/scan:1.0.0" });
+    let file = json!({ "from": "file", "name": "scan.wasm" });
+    let versions = [
+        version("1.0.0", &first, oci, json!({ "is": "verified", "key": "acme" })),
+        version("1.1.0", &second, file, json!({ "is": "absent" })),
+    ];
+    json!({
+        "version": 1,
+        "plugins": [{
+            "name": "scan", "everywhere": true, "active": second, "previous": first, "versions": versions,
+        }],
+        "bundled": { "notify": [{ "name": "cache", "bytes_max": 1024 }] },
+        "projects": { "shop": { "scan": { "enabled": true, "pinned": first, "options": { "level": "high" } } } },
+        "signatures": { "policy": "warn", "keys": { "acme": "RWQ" } },
+        "indexes": { "acme": { "url": "https://example.com/plugins.json", "policy": "off" } },
+    })
+}
+
+#[test]
+fn a_lock_file_that_is_taken_holds_together_and_names_no_file_outside_whatever_it_says() {
+    let seed = drawn();
+    let good = good_lock();
+    assert_coherent(&Lock::parse(good.to_string().as_bytes()).unwrap(), "the good one");
+    let (mut taken, mut refused) = (0, 0);
+    for case in 0..mutate::cases(6_000, 400_000) {
+        let text = damaged(&good, &mut Dice::new(seed, case));
+        match Lock::parse(&text) {
+            Ok(lock) => {
+                assert_coherent(&lock, &format!("case {case} of {seed}"));
+                taken += 1;
+            }
+            Err(LockError::Newer { found }) => assert!(found > 1),
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+            }
+        }
+    }
+    assert!(taken > 100 && refused > 500, "{taken} taken, {refused} refused");
+}
+
+/// What the host relies on of a lock that was read.
+fn assert_coherent(lock: &Lock, what: &str) {
+    let again = Lock::parse(lock.to_text().as_bytes());
+    assert_eq!(again.as_ref(), Ok(lock), "{what}: it is read as it is written");
+    let mut names = HashSet::new();
+    for plugin in &lock.plugins {
+        assert!(is_name(&plugin.name) && names.insert(&plugin.name), "{what}: {}", plugin.name);
+        assert!(plugin.active().is_some(), "{what}: nothing is active");
+        for version in &plugin.versions {
+            let file = version.file(&plugin.name);
+            let parts: Vec<&str> = file.split('/').collect();
+            assert!(parts.len() == 2 && !parts.contains(&".."), "{what}: {file:?}");
+            assert!(file.len() <= 200 && !file.contains('\0'), "{what}: {file:?}");
+        }
+    }
+    assert!(lock.indexes.keys().all(|name| is_name(name)), "{what}");
+    for (project, choices) in &lock.projects {
+        for (name, choice) in choices {
+            let Some(pinned) = &choice.pinned else { continue };
+            let kept = lock.installed(name).and_then(|plugin| plugin.version(pinned));
+            assert!(kept.is_some(), "{what}: {project} pins what is not there");
+        }
+    }
+}
+
+/// An index with everything in it.
+fn good_index() -> Value {
+    let release = |version: &str| {
+        json!({
+            "version": version, "url": format!("oci://ghcr.io/acme/scan:{version}"),
+            "digest": Digest::of(version.as_bytes()), "bytes": 2048,
+            "interfaces": ["windlass:custom/custom@0.1.0", "windlass:http/http@0.1.0"],
+            "asks": ["http: POST at api.osv.dev (optional)"], "signed_by": "E7620F1842B4E81F",
+        })
+    };
+    let entry = |name: &str| {
+        json!({
+            "name": name, "summary": "Looks dependencies up", "licence": "Apache-2.0 OR MIT",
+            "stages": ["custom", "health"], "keywords": ["security", "node"],
+            "homepage": "https://example.com/scan", "versions": [release("1.0.0"), release("1.1.0-rc.1")],
+        })
+    };
+    json!({ "version": 1, "plugins": [entry("scan"), entry("audit")] })
+}
+
+#[test]
+fn an_index_that_is_taken_is_harmless_and_what_is_left_out_is_named_whatever_it_says() {
+    let seed = drawn();
+    let good = good_index();
+    let parsed = Index::parse(good.to_string().as_bytes()).unwrap();
+    assert_eq!((parsed.index.plugins.len(), parsed.skipped.len()), (2, 0));
+    let (mut whole, mut without, mut refused) = (0, 0, 0);
+    for case in 0..mutate::cases(6_000, 400_000) {
+        let what = format!("case {case} of {seed}");
+        let parsed = match Index::parse(&damaged(&good, &mut Dice::new(seed, case))) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let newer = matches!(error, IndexError::Newer { found } if found < 2);
+                assert!(!newer && !error.to_string().is_empty(), "{what}: {error}");
+                refused += 1;
+                continue;
+            }
+        };
+        for skipped in &parsed.skipped {
+            assert!(skipped.at.starts_with("/plugins/"), "{what}: {skipped:?}");
+            let said = (1..=400).contains(&skipped.why.chars().count());
+            assert!(said && !skipped.why.contains(char::is_control), "{what}: {skipped:?}");
+        }
+        assert_harmless(&parsed.index, &what);
+        if parsed.skipped.is_empty() { whole += 1 } else { without += 1 }
+    }
+    let counts = format!("{whole} whole, {without} without something, {refused} refused");
+    assert!(whole > 100 && without > 500 && refused > 100, "{counts}");
+}
+
+/// What the host relies on of an index that was read.
+fn assert_harmless(index: &Index, what: &str) {
+    let text = index.to_text();
+    let plain = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n');
+    assert!(plain(&text) && !text.contains("\\u00"), "{what}: it drives a terminal");
+    if text.len() as u64 <= BYTES_MAX {
+        let again = Index::parse(text.as_bytes()).unwrap();
+        assert_eq!((&again.index, again.skipped.len()), (index, 0), "{what}");
+    }
+    let mut names = HashSet::new();
+    for entry in &index.plugins {
+        assert!(is_name(&entry.name) && names.insert(&entry.name), "{what}: {}", entry.name);
+        assert!((1..=VERSIONS_MAX).contains(&entry.versions.len()), "{what}");
+        for release in &entry.versions {
+            let known = ["https://", "http://", "oci://"];
+            assert!(known.iter().any(|scheme| release.url.starts_with(scheme)), "{what}");
+        }
+        let wanted = Wanted { index: None, name: entry.name.clone(), version: None };
+        let resolved = discover::resolve(&[("acme", index)], &wanted, &windlass_sandbox::speaks);
+        assert!(
+            resolved.is_ok_and(|(_, release)| entry.versions.contains(release)) || unfit(entry)
+        );
+    }
+}
+
+fn unfit(entry: &windlass_model::plugin::index::Entry) -> bool {
+    let speaks = |interface: &String| windlass_sandbox::speaks(interface);
+    !entry.versions.iter().any(|release| release.interfaces.iter().all(speaks))
 }

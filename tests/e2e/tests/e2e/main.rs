@@ -30,6 +30,7 @@ mod observe;
 mod outages;
 mod plans;
 mod plugin_faults;
+mod plugin_index;
 mod plugins;
 mod preflight;
 mod queue;

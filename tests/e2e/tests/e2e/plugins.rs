@@ -11,10 +11,10 @@ const PLUGIN: &str = guest::STAGES;
 const SETTINGS: &str = "[[stages]]\nplugin = \"test-stages\"\nstage = \"inspect\"\n";
 
 /// Files of one plugin in several versions.
-struct Versions(TempDir);
+pub(crate) struct Versions(TempDir);
 
 impl Versions {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let versions = Self(tempfile::tempdir().unwrap());
         let first = std::fs::read(guest::stages()).unwrap();
         let second = changed(&first, &[(r#""version":"0.1.0""#, r#""version":"0.2.0""#)]);
@@ -31,7 +31,7 @@ impl Versions {
         versions
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 }

@@ -1,5 +1,9 @@
 //! Custom stages: a real component at every hook of the pipeline, and what the host does for it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use windlass_model::api::DeploymentView;
@@ -211,6 +215,100 @@ fn requests_of_a_stage_reach_what_was_granted_and_nothing_inside() {
     let said = fetch("http://169.254.169.254/latest/meta-data/");
     assert!(said.contains("not of the public internet"), "{said}");
     host.finish();
+}
+
+#[test]
+fn nothing_inside_is_reached_in_any_notation_or_by_a_redirect_from_what_was_granted() {
+    let (host, repo) = world(100);
+    // What was granted by its name leads elsewhere, as its path says.
+    let (gate, inside) = (TcpListener::bind("127.0.0.1:0").unwrap(), Inside::listen());
+    let port = gate.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in gate.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..n]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let location = path.strip_prefix("/to/").unwrap_or("/");
+            let _ = stream.write_all(
+                format!(
+                    "HTTP/1.1 302 Found\r\nlocation: http://{location}\r\ncontent-length: 0\r\n\
+                     connection: close\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+        }
+    });
+    let own = inside.port;
+    let inside_of = [
+        format!("127.0.0.1:{own}/"),
+        format!("2130706433:{own}/"),
+        format!("0x7f.1:{own}/"),
+        format!("0177.0.0.1:{own}/"),
+        format!("0.0.0.0:{own}/"),
+        format!("[::1]:{own}/"),
+        format!("[::ffff:127.0.0.1]:{own}/"),
+        format!("[::ffff:7f00:1]:{own}/"),
+        format!("[64:ff9b::7f00:1]:{own}/"),
+        "169.254.169.254/latest/meta-data/".to_owned(),
+        "[::ffff:169.254.169.254]/".to_owned(),
+        "10.0.0.1/".to_owned(),
+        "172.16.0.1/".to_owned(),
+        "192.168.0.1/".to_owned(),
+        "100.64.0.1/".to_owned(),
+        "[fd00::1]/".to_owned(),
+        "[fe80::1]/".to_owned(),
+    ];
+    let straight = inside_of.iter().map(|at| format!("http://{at}"));
+    let redirected = inside_of.iter().map(|at| format!("http://localhost:{port}/to/{at}"));
+    let urls: Vec<String> = straight.chain(redirected).collect();
+    let listed = urls.iter().map(|url| format!("'{url}'")).collect::<Vec<_>>().join(", ");
+    set(
+        &repo,
+        &format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-fetch'\n\
+             on_failure = 'warn'\n[stages.options]\nurls = [{listed}]\n"
+        ),
+    );
+    let deployed = host.deploy_git(PROJECT, &repo, &[]);
+    let deployed = deployed.live();
+    let view = host.wait_stages(PROJECT, deployed.number());
+    let said = &stage(&view, "act").summary;
+    let ends: Vec<&str> = said.split(' ').collect();
+    assert_eq!(ends.len(), urls.len(), "{said}");
+    for (url, end) in urls.iter().zip(ends) {
+        assert_eq!(end, "denied", "{url}");
+    }
+    assert_eq!(inside.asked(), 0, "nobody knocked there");
+    host.finish();
+}
+
+/// Something on this machine that nobody was granted.
+struct Inside {
+    port: u16,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Inside {
+    /// Listens on every address of the machine, old and new.
+    fn listen() -> Self {
+        let listener = TcpListener::bind("[::]:0");
+        let listener = listener.or_else(|_| TcpListener::bind("0.0.0.0:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for _ in listener.incoming() {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { port, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
 }
 
 #[test]

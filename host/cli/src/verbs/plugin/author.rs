@@ -138,7 +138,7 @@ fn languages() -> impl clap::builder::TypedValueParser<Value = Language> {
     names.try_map(|name| name.parse::<Language>())
 }
 
-fn stages() -> impl clap::builder::TypedValueParser<Value = Stage> {
+pub(super) fn stages() -> impl clap::builder::TypedValueParser<Value = Stage> {
     let names = PossibleValuesParser::new(Stage::ALL.map(Stage::as_str));
     names.try_map(|name| {
         let found = Stage::ALL.into_iter().find(|stage| stage.as_str() == name);

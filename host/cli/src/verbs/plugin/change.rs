@@ -215,7 +215,7 @@ pub(super) struct Trust {
     remove: Vec<String>,
 }
 
-fn policy(text: &str) -> Result<Policy, String> {
+pub(super) fn policy(text: &str) -> Result<Policy, String> {
     match text {
         "require" => Ok(Policy::Require),
         "warn" => Ok(Policy::Warn),

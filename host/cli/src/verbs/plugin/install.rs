@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use ureq::http::Method;
 use windlass_model::Digest;
 use windlass_model::plugin::Give;
+use windlass_model::plugin::discover::Wanted;
+use windlass_model::plugin::lock::is_name;
 use windlass_model::plugin::manage::{FetchPlugin, Proposal};
 
 use crate::client;
@@ -14,7 +16,7 @@ use crate::render::{self, harmless};
 use crate::session::Session;
 use crate::verbs::unreadable;
 
-/// Install a plugin from a file, a folder of components, an address, or an image registry.
+/// Install a plugin from a file, a folder of components, an address, an image registry, or an index.
 ///
 /// It says what the plugin asks for, with its reasons. Nothing is granted by itself: say what with --grant, or
 /// answer the question on a terminal.
@@ -24,9 +26,12 @@ use crate::verbs::unreadable;
   windlass plugin install scan.wasm --grant all
   windlass plugin install https://example.com/scan.wasm --grant http,artifacts
   windlass plugin install oci://ghcr.io/acme/scan:1.2.0
+  windlass plugin install oci://ghcr.io/acme/scan:1.2.0 --project shop    # with shop's login
+  windlass plugin install scan                                           # what an index has
+  windlass plugin install acme/scan@1.2.0
   windlass plugin install scan.wasm --dry-run")]
 pub(super) struct Install {
-    /// A component, a folder of components, https://... or oci://...
+    /// A component, a folder of components, https://..., oci://..., or a name in the indexes.
     from: String,
     #[command(flatten)]
     how: How,
@@ -42,11 +47,12 @@ pub(super) struct Install {
 #[command(after_help = "Examples:
   windlass plugin upgrade scan scan-2.wasm
   windlass plugin upgrade scan https://example.com/scan-2.wasm --grant http
+  windlass plugin upgrade scan scan              # the newest that an index has
   windlass plugin rollback scan")]
 pub(super) struct Upgrade {
     /// The plugin.
     name: String,
-    /// A component, https://... or oci://...
+    /// A component, https://..., oci://..., or a name in the indexes.
     from: String,
     #[command(flatten)]
     how: How,
@@ -60,7 +66,7 @@ struct How {
     /// The digest that the file must have.
     #[arg(long, value_name = "sha256:...")]
     digest: Option<Digest>,
-    /// Its signature [default: FILE.minisig or FILE.sig, beside it].
+    /// Its signature [default: FILE.minisig or FILE.sig, beside the file or the address].
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Only say what it is and what it asks for.
@@ -71,6 +77,7 @@ struct How {
 /// Where a component comes from.
 enum Component {
     File(PathBuf),
+    /// An address, or a name in the indexes.
     Url(String),
 }
 
@@ -104,9 +111,16 @@ impl Upgrade {
     }
 }
 
-/// A file, the components of a folder, or an address.
+/// Whether it is a name in the indexes, and nothing that is here: `scan`, `acme/scan@1.2.0`.
+fn is_named(from: &str) -> bool {
+    let Ok(wanted) = from.parse::<Wanted>();
+    let is_here = Path::new(from).exists();
+    !is_here && is_name(&wanted.name) && wanted.index.as_deref().is_none_or(is_name)
+}
+
+/// A file, the components of a folder, an address, or a name.
 fn sources(from: &str) -> CliResult<Vec<Component>> {
-    if from.contains("://") {
+    if from.contains("://") || is_named(from) {
         return Ok(vec![Component::Url(from.to_owned())]);
     }
     let path = Path::new(from);
@@ -141,15 +155,15 @@ fn take(
     how: &How,
     disabled: bool,
 ) -> CliResult<()> {
-    let sent = |session: &Session<'_, '_>, grant: &Option<Give>, dry: bool| {
-        send(session, from, upgrades, how, grant, disabled, dry)
+    let sent = |session: &Session<'_, '_>, given, dry: bool| {
+        send(session, from, upgrades, how, given, disabled, dry)
     };
     if session.json() {
-        let answer = sent(session, &how.grant, how.dry_run)?;
+        let answer = sent(session, (&how.grant, &how.digest), how.dry_run)?;
         session.print_json(&answer);
         return Ok(());
     }
-    let asked = sent(session, &how.grant, true)?;
+    let asked = sent(session, (&how.grant, &how.digest), true)?;
     session.console.out(&render::plugin::proposal(&asked));
     if how.dry_run {
         return Ok(());
@@ -158,7 +172,12 @@ fn take(
         None if wants(&asked) => agreed(session, &asked)?,
         given => given.clone(),
     };
-    let done = sent(session, &grant, false)?;
+    // What was shown is what is taken, whatever the server gives by now.
+    let digest = match from {
+        Component::Url(_) => Some(asked.digest.clone()),
+        Component::File(_) => how.digest.clone(),
+    };
+    let done = sent(session, (&grant, &digest), false)?;
     let version = harmless(&done.version);
     let sentence = match &done.replaces {
         Some(before) => format!("{} is now {version}; it was {}", done.name, harmless(before)),
@@ -201,7 +220,7 @@ fn send(
     from: &Component,
     upgrades: Option<&str>,
     how: &How,
-    grant: &Option<Give>,
+    (grant, digest): (&Option<Give>, &Option<Digest>),
     disabled: bool,
     dry: bool,
 ) -> CliResult<Proposal> {
@@ -215,8 +234,9 @@ fn send(
             };
             let body = FetchPlugin {
                 url: url.clone(),
+                project: session.common.project.clone(),
                 grant: grant.clone(),
-                digest: how.digest.clone(),
+                digest: digest.clone(),
                 signature,
                 dry_run: dry,
                 disabled,
@@ -232,7 +252,7 @@ fn send(
             let (dry, disabled) = (dry.to_string(), disabled.to_string());
             let mut query = vec![("name", &*name), ("dry_run", &dry), ("disabled", &disabled)];
             let grant = grant.as_ref().map(ToString::to_string);
-            let digest = how.digest.as_ref().map(ToString::to_string);
+            let digest = digest.as_ref().map(ToString::to_string);
             query.extend(grant.as_deref().map(|grant| ("grant", grant)));
             query.extend(digest.as_deref().map(|digest| ("digest", digest)));
             query.extend(signature.as_deref().map(|text| ("signature", text)));

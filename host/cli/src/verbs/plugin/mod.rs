@@ -1,8 +1,9 @@
-//! `windlass plugin`: what decides. [`install`] and [`change`] ask the host; [`author`] and [`publish`] are
+//! `windlass plugin`: what decides. [`install`], [`change`] and [`index`] ask the host; [`author`] and [`publish`] are
 //! done on the author's machine.
 
 mod author;
 mod change;
+mod index;
 mod install;
 mod publish;
 
@@ -22,6 +23,7 @@ pub struct Plugin {
 enum PluginVerb {
     List(change::List),
     Show(change::Show),
+    Search(index::Search),
     Install(install::Install),
     Upgrade(install::Upgrade),
     Rollback(change::Rollback),
@@ -31,6 +33,7 @@ enum PluginVerb {
     Disable(change::Disable),
     Configure(change::Configure),
     Trust(change::Trust),
+    Index(index::Index),
     New(author::New),
     Build(author::Build),
     Check(author::Check),
@@ -45,6 +48,7 @@ impl Plugin {
         match self.verb {
             PluginVerb::List(verb) => verb.run(session),
             PluginVerb::Show(verb) => verb.run(session),
+            PluginVerb::Search(verb) => verb.run(session),
             PluginVerb::Install(verb) => verb.run(session),
             PluginVerb::Upgrade(verb) => verb.run(session),
             PluginVerb::Rollback(verb) => verb.run(session),
@@ -54,6 +58,7 @@ impl Plugin {
             PluginVerb::Disable(verb) => verb.run(session),
             PluginVerb::Configure(verb) => verb.run(session),
             PluginVerb::Trust(verb) => verb.run(session),
+            PluginVerb::Index(verb) => verb.run(session),
             PluginVerb::New(verb) => verb.run(session),
             PluginVerb::Build(verb) => verb.run(session),
             PluginVerb::Check(verb) => verb.run(session),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use windlass_model::author::{PublishPlugin, Published};
 use windlass_model::secret::Secret;
 
+use super::index::About;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::harmless;
 use crate::session::Session;
@@ -15,6 +16,7 @@ use crate::verbs::registry::password;
 #[command(after_help = "Examples:
   windlass plugin publish ghcr.io/acme/scan:1.2.0
   printf %s \"$TOKEN\" | windlass plugin publish ghcr.io/acme/scan:1.2.0 --username me --password-stdin
+  windlass plugin publish ghcr.io/acme/scan:1.2.0 --index plugins.json --keyword security
   windlass plugin install oci://ghcr.io/acme/scan:1.2.0          # on a host")]
 pub(super) struct Publish {
     /// Where to: `ghcr.io/acme/scan:1.2.0`.
@@ -31,6 +33,11 @@ pub(super) struct Publish {
     /// Take it from this environment variable.
     #[arg(long, value_name = "VAR", requires = "username")]
     password_env: Option<String>,
+    /// Write it into the file of an index too; the file is begun where there is none.
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    #[command(flatten)]
+    about: About,
 }
 
 impl Publish {
@@ -43,20 +50,28 @@ impl Publish {
             }
             None => None,
         };
+        let plugin = self.plugin.clone();
         let request = PublishPlugin { plugin: self.plugin, reference: self.reference, login };
         let published = session.roles.authoring().publish_plugin(&request);
         let published = published.map_err(CliError::of_role)?;
         if session.json() {
             session.print_json(&published);
-            return Ok(Exit::Ok);
+        } else {
+            said(session, &published);
         }
-        let Published { plugin, version, address, artifact, component } = published;
-        let (version, address) = (harmless(&version), harmless(&address));
-        session.console.out(&format!(
-            "{plugin} {version} is published, {artifact}\n\
-             its component is {component}\n\
-             windlass plugin install {address}\n"
-        ));
+        if let Some(index) = self.index {
+            self.about.write(session, index, plugin, published.address)?;
+        }
         Ok(Exit::Ok)
     }
+}
+
+fn said(session: &mut Session<'_, '_>, published: &Published) {
+    let Published { plugin, version, address, artifact, component } = published;
+    let (version, address) = (harmless(version), harmless(address));
+    session.console.out(&format!(
+        "{plugin} {version} is published, {artifact}\n\
+         its component is {component}\n\
+         windlass plugin install {address}\n"
+    ));
 }

@@ -136,6 +136,45 @@ async fn a_project_chooses_what_it_uses() {
 }
 
 #[tokio::test]
+async fn indexes_are_added_listed_searched_and_removed() {
+    let world = World::new().await;
+    let path = world.host.config.data_dir.join("plugins.json");
+    let release = json!({ "version": "1.0.0", "url": "https://example.com/scan.wasm",
+                          "digest": format!("sha256:{}", "0".repeat(64)) });
+    let file = json!({ "version": 1, "plugins": [{
+        "name": "scan", "summary": "Looks up", "licence": "MIT", "stages": ["custom"], "versions": [release],
+    }] });
+    std::fs::write(&path, file.to_string()).unwrap();
+    let one = "/v1/plugin-indexes/acme";
+    let body = json!({ "url": format!("file://{}", path.display()) }).to_string();
+    let added = world.expect(200, "PUT", one, &body).await;
+    assert_eq!((&added["plugins"], &added["policy"]), (&json!(1), &json!("off")));
+    let list = world.expect(200, "GET", "/v1/plugin-indexes", "").await;
+    assert_eq!(list["indexes"][0]["name"], "acme");
+    let found = world.expect(200, "GET", "/v1/plugin-search?words=scan&stage=custom", "").await;
+    assert_eq!((&found["total"], &found["found"][0]["fits"]), (&json!(1), &json!("1.0.0")));
+    let odd = "/v1/plugin-search?stage=kitchen";
+    world.refused(400, "request.invalid-query", "GET", odd, "").await;
+
+    let nowhere = r#"{"url": "file:///nowhere.json"}"#;
+    world.refused(400, "plugin.index-unreadable", "PUT", one, nowhere).await;
+    let plain = r#"{"url": "http://example.com/plugins.json"}"#;
+    world.refused(400, "plugin.index-invalid", "PUT", one, plain).await;
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let signed = json!({ "url": format!("file://{}", path.display()), "key": key }).to_string();
+    world.refused(403, "plugin.index-signature", "PUT", one, &signed).await;
+    let none = r#"{"url": "none"}"#;
+    world.refused(404, "plugin.not-in-index", "POST", "/v1/plugin-fetch", none).await;
+    let nobody = r#"{"url": "scan", "project": "nobody"}"#;
+    world.refused(404, "project.not-found", "POST", "/v1/plugin-fetch", nobody).await;
+    world.expect(200, "PUT", "/v1/plugin-indexes/other", &body).await;
+    let both = r#"{"url": "scan"}"#;
+    world.refused(409, "plugin.ambiguous", "POST", "/v1/plugin-fetch", both).await;
+    world.expect(204, "DELETE", one, "").await;
+    world.refused(404, "plugin.index-unknown", "DELETE", one, "").await;
+}
+
+#[tokio::test]
 async fn whose_signatures_count_is_set_in_one_place() {
     let world = World::new().await;
     let path = "/v1/plugin-signatures";

@@ -10,7 +10,7 @@ use windlass_sdk::annotations::{Annotation, Tone};
 use windlass_sdk::artifacts::{Artifact, Kind};
 use windlass_sdk::custom::{Facts, Input, Outcome};
 use windlass_sdk::exec::{self, Command};
-use windlass_sdk::http::Request;
+use windlass_sdk::http::{Reason, Request};
 use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, log};
 
 /// The guest.
@@ -33,6 +33,8 @@ struct Options {
     lines: bool,
     /// `act`: a URL that is fetched.
     url: String,
+    /// `act`: URLs that are fetched one after another; only how each ended is said.
+    urls: Vec<String>,
     /// `act`: a secret that the request carries.
     secret: String,
     /// `act`: `loop`, `trap`, `sleep`.
@@ -129,6 +131,10 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     if !options.command.is_empty() {
         return command(facts, options);
     }
+    if !options.urls.is_empty() {
+        let ends: Vec<String> = options.urls.iter().map(|url| end(url)).collect();
+        return Ok(Outcome::done(ends.join(" ")));
+    }
     let mut request = Request::get(&options.url);
     if !options.secret.is_empty() {
         let value = format!("Bearer {{{{{}}}}}", options.secret);
@@ -136,6 +142,17 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     }
     let answer = request.send()?;
     Ok(Outcome::done(format!("{} from {}: {}", answer.status, answer.url, answer.text())))
+}
+
+/// How a request ends, in a word.
+fn end(url: &str) -> String {
+    match Request::get(url).send() {
+        Ok(answer) => answer.status.to_string(),
+        Err(error) => match error.reason {
+            Reason::Denied => "denied".to_owned(),
+            other => format!("{other:?}"),
+        },
+    }
 }
 
 fn command(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
