@@ -96,7 +96,7 @@ impl Ask for Custom<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> wasmtime::Result<Result<Self::Raw, PluginError>> {
-        let guest = typed(exported(ready.custom.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.custom.as_ref())?.load(&mut *store, instance))?;
         let CustomCall { stage, context, facts, inputs } = self.call;
         let context = convert::context(context);
         let facts = convert::stage_facts(facts);

@@ -11,7 +11,7 @@ use windlass_sdk::artifacts::{Artifact, Kind};
 use windlass_sdk::custom::{Facts, Input, Outcome, OutputKind, Schedule};
 use windlass_sdk::exec::{self, Command};
 use windlass_sdk::http::Request;
-use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, log};
+use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, images, log};
 
 /// The guest.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ struct Options {
     cron: String,
     /// `act`: files of static trees that are not served.
     withhold: Vec<String>,
+    /// `act`: an image that is looked up.
+    image: String,
     /// `act`: `loop`, `trap`, `sleep`.
     misbehave: String,
 }
@@ -139,6 +141,9 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     if !options.command.is_empty() {
         return command(facts, options);
     }
+    if !options.image.is_empty() {
+        return look_up(&options.image);
+    }
     let mut request = Request::get(&options.url);
     if !options.secret.is_empty() {
         let value = format!("Bearer {{{{{}}}}}", options.secret);
@@ -146,6 +151,13 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     }
     let answer = request.send()?;
     Ok(Outcome::done(format!("{} from {}: {}", answer.status, answer.url, answer.text())))
+}
+
+fn look_up(image: &str) -> Result<Outcome, PluginError> {
+    let found = images::config(image, "linux/amd64").map_err(|error| {
+        PluginError::new("test-stages.image", format!("{image} is not known: {error}"))
+    })?;
+    Ok(Outcome::done(format!("{image} has {} ports", found.exposed.len())))
 }
 
 fn declare(facts: &Facts, options: &Options) -> Outcome {
