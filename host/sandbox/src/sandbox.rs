@@ -18,6 +18,7 @@ use crate::images::{ImageLookup, NoImages};
 use crate::inspect::{self, Inspected};
 use crate::plugin::{Plugin, Ready};
 use crate::state::{self, CallState};
+use crate::versions::Served;
 
 /// How a sandbox is set up.
 #[derive(Clone)]
