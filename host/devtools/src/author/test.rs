@@ -205,7 +205,7 @@ fn difference(expected: &Value, given: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use windlass_model::plugin::{CallOutcome, CallReport};
+    use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
     use super::*;
 
