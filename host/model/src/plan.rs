@@ -11,12 +11,14 @@ mod detection;
 mod health;
 mod image;
 mod op;
+mod rollout;
 
 pub use check::PlanProblem;
 pub use detection::{Context, DetectReport, Detection, Evidence, NearMiss, Refusal, ServiceInfo};
 pub use health::{HealthPolicy, Observation, Probe, ProbeOutcome, StatusRange, Verdict};
 pub use image::{HealthCheck, ImageDetails, RunConfig};
 pub use op::{Copy, InlineFile, Mount, Op, Origin, Place, Placed, Run, Sharing};
+pub use rollout::{RolloutDecision, RolloutState, TrafficSample, WEIGHT_MAX};
 
 /// Name and value pairs, in order. A `Vec`, because order is part of a plan's digest.
 pub type KeyValues = Vec<(String, String)>;

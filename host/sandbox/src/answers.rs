@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use windlass_model::Digest;
 use windlass_model::plan::Refusal;
 
-use crate::inspect::VERSION;
 use crate::log::LogEntry;
+use crate::versions::CONTRACT;
 
 /// Answers kept; beyond, the oldest go.
 const ANSWERS_MAX: usize = 4_096;
@@ -42,7 +42,7 @@ pub(crate) struct Key<'a, A: Serialize> {
 
 impl<A: Serialize> Key<'_, A> {
     pub(crate) fn digest(&self) -> Digest {
-        Digest::of_json(&(VERSION, self))
+        Digest::of_json(&(CONTRACT, self))
     }
 }
 

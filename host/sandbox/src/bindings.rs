@@ -1,24 +1,25 @@
-//! The host's side of the contract, generated from `wit/`: one world with every stage and every interface in
-//! it. The world itself is never instantiated; each stage is looked up by its own interface.
+//! The host's side of the contract, generated from its newest release below `wit/`: one world with every stage
+//! and every interface in it. The world itself is never instantiated; each stage is looked up by its own interface.
 
 #[expect(missing_docs, reason = "what is generated is described in wit/")]
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/1.0.0",
         inline: "
             package windlass:host;
             world all {
-                include windlass:plugin/base@0.1.0;
-                import windlass:exec/exec@0.1.0;
-                import windlass:http/http@0.1.0;
-                import windlass:artifacts/artifacts@0.1.0;
-                import windlass:cache/cache@0.1.0;
-                import windlass:annotations/annotations@0.1.0;
-                export windlass:detector/detector@0.1.0;
-                export windlass:builder/builder@0.1.0;
-                export windlass:migrator/migrator@0.1.0;
-                export windlass:health/health@0.1.0;
-                export windlass:custom/custom@0.1.0;
+                include windlass:plugin/base@1.0.0;
+                import windlass:exec/exec@1.0.0;
+                import windlass:http/http@1.0.0;
+                import windlass:artifacts/artifacts@1.0.0;
+                import windlass:cache/cache@1.0.0;
+                import windlass:annotations/annotations@1.0.0;
+                export windlass:detector/detector@1.0.0;
+                export windlass:builder/builder@1.0.0;
+                export windlass:migrator/migrator@1.0.0;
+                export windlass:health/health@1.0.0;
+                export windlass:rollout/rollout@1.0.0;
+                export windlass:custom/custom@1.0.0;
             }
         ",
         world: "windlass:host/all",
@@ -38,6 +39,7 @@ mod generated {
 
 pub(crate) use generated::exports::windlass::{
     builder::builder, custom::custom, detector::detector, health::health, migrator::migrator,
+    rollout::rollout,
 };
 pub use generated::windlass::{
     annotations::annotations, artifacts::artifacts, cache::cache, exec::exec, http::http,

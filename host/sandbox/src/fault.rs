@@ -8,8 +8,8 @@ use windlass_model::plan::Refusal;
 use windlass_model::plugin::{CallOutcome, Capability, Kind, Stage};
 
 use crate::compiled::CompileError;
-use crate::inspect::VERSION;
 use crate::limits::PER_CALL;
+use crate::versions::CONTRACT;
 
 /// Something countable that a call used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -207,12 +207,14 @@ pub enum LoadError {
         /// What it exports.
         exports: Vec<String>,
     },
-    /// It speaks a version of the contract that this host does not.
-    #[error("it uses {interface}, and this host offers {}", list(offered))]
+    /// It names a version of an interface that this host does not serve.
+    #[error("it uses {}, and this host offers {}", versioned(interface, version), list(offered))]
     UnknownInterface {
-        /// What it uses.
+        /// The interface: `windlass:detector/detector`.
         interface: String,
-        /// What there is.
+        /// The version that it names; empty for none.
+        version: String,
+        /// What there is: the versions of this interface, or all others where it is unknown.
         offered: Vec<String>,
     },
     /// It cannot do without something that was not granted.
@@ -242,10 +244,8 @@ pub enum LoadError {
     /// It cannot be compiled.
     #[error("it cannot be compiled: {0}")]
     Compile(#[from] CompileError),
-    /// It does not fit the interfaces that it names: it was built for another version of them.
-    #[error(
-        "it was built for another version of {interface} than this host offers (contract {VERSION}): {reason}"
-    )]
+    /// It does not fit an interface that it names: it was built from other files than the released ones.
+    #[error("it does not fit {interface} as contract {CONTRACT} has it: {reason}")]
     Mismatch {
         /// The interface, as far as it is known; else all that it names.
         interface: String,
@@ -313,12 +313,12 @@ impl LoadError {
                 "export it with `windlass_sdk::export!`, which writes manifest and exports"
                     .to_owned()
             }
-            Self::UnknownInterface { .. } | Self::Mismatch { .. } => format!(
-                "build it again for the contract {VERSION}: in Rust with the windlass-sdk of this Windlass \
-                 (`cargo update -p windlass-sdk`, then `windlass plugin build`), in other languages with the \
-                 files of its `wit` folder; or install a version of the plugin that was made for it, or the \
-                 Windlass that the plugin was made for"
-            ),
+            Self::UnknownInterface { version, .. } if is_newer(version) => {
+                format!("update Windlass: the plugin was made for a newer one; or {}", rebuild())
+            }
+            Self::UnknownInterface { .. } | Self::Mismatch { .. } => {
+                format!("{}; or install a version of the plugin that was made for it", rebuild())
+            }
             Self::NotGranted { plugin, capabilities } => {
                 let mut kinds: Vec<&str> =
                     capabilities.iter().map(|one| one.request.kind().as_str()).collect();
@@ -341,6 +341,25 @@ impl LoadError {
             }
         }
     }
+}
+
+/// How a component is made that this host serves.
+fn rebuild() -> String {
+    format!(
+        "build it again for contract {CONTRACT}: in Rust, JavaScript or Python with the windlass-sdk of this \
+         Windlass, then `windlass plugin build`; in other languages with the files of its folder `wit/{CONTRACT}`"
+    )
+}
+
+/// Whether a version is behind the newest release that this host knows.
+fn is_newer(version: &str) -> bool {
+    let number = |text: &str| semver::Version::parse(text).ok();
+    number(version) > number(CONTRACT)
+}
+
+/// An interface as a component names it.
+fn versioned(interface: &str, version: &str) -> String {
+    if version.is_empty() { interface.to_owned() } else { format!("{interface}@{version}") }
 }
 
 /// A file in a plugin folder that was not loaded, and why. The others were.

@@ -9,37 +9,11 @@ use rustix::fs::OFlags;
 use wasmparser::{Encoding, Parser, Payload};
 use windlass_model::Digest;
 use windlass_model::plugin::lock::{NAME_RULE, is_name};
-use windlass_model::plugin::{self, Kind, Manifest, PluginInfo, Stage};
+use windlass_model::plugin::{self, Manifest, PluginInfo, Stage};
 
 use crate::fault::LoadError;
+use crate::versions::{self, Offer};
 
-/// Version of every interface of the contract that this host speaks.
-pub(crate) const VERSION: &str = "0.1.0";
-
-/// Interfaces that are stages, with the function that a report names.
-const STAGES: [(&str, Stage); 6] = [
-    ("windlass:detector/detector", Stage::Detector),
-    ("windlass:builder/builder", Stage::Builder),
-    ("windlass:migrator/migrator", Stage::Migrator),
-    ("windlass:health/health", Stage::Health),
-    ("windlass:rollout/rollout", Stage::Rollout),
-    ("windlass:custom/custom", Stage::Custom),
-];
-/// Interfaces that every plugin gets.
-const ALWAYS: [&str; 4] = [
-    "windlass:types/types",
-    "windlass:log/log",
-    "windlass:source/source",
-    "windlass:images/images",
-];
-/// Interfaces that must be asked for and granted.
-const GRANTED: [(&str, Kind); 5] = [
-    ("windlass:exec/exec", Kind::Exec),
-    ("windlass:http/http", Kind::Http),
-    ("windlass:artifacts/artifacts", Kind::Artifacts),
-    ("windlass:cache/cache", Kind::Cache),
-    ("windlass:annotations/annotations", Kind::Annotations),
-];
 /// Packages of WASI that are linked, with nothing behind them.
 const WASI: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
@@ -57,8 +31,8 @@ pub struct Inspected {
     pub imports: Vec<String>,
     /// Interfaces that it exports, by their full names.
     pub exports: Vec<String>,
-    /// What it imports of the interfaces that must be granted.
-    pub needs: Vec<Kind>,
+    /// The versions of the contract's interfaces that serve it.
+    pub(crate) uses: Vec<&'static Offer>,
 }
 
 /// Reads a component's manifest, stages and imports.
@@ -102,16 +76,15 @@ pub(crate) fn inspect_bytes(bytes: &[u8]) -> Result<Inspected, LoadError> {
     let Outline { manifest, imports, exports } = outline(bytes)?;
     let manifest = manifest.ok_or(LoadError::NoManifest)?;
     let manifest = parse_manifest(&manifest)?;
-    let stages = stages_of(&exports)?;
-    let mut needs = Vec::new();
+    let (stages, mut uses) = stages_of(&exports)?;
     for import in &imports {
-        needs.extend(check_import(import, &manifest)?);
+        uses.extend(check_import(import, &manifest)?);
     }
     check_custom(&manifest, &stages)?;
     let digest = Digest::of(bytes);
     let bytes = bytes.len() as u64;
     let info = PluginInfo { manifest, digest, stages, bundled: false, bytes };
-    Ok(Inspected { info, imports, exports, needs })
+    Ok(Inspected { info, imports, exports, uses })
 }
 
 #[derive(Default)]
@@ -186,62 +159,39 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
     Ok(manifest)
 }
 
-fn stages_of(exports: &[String]) -> Result<Vec<Stage>, LoadError> {
-    let offered = || STAGES.iter().map(|(name, _)| format!("{name}@{VERSION}")).collect();
-    let mut stages = Vec::new();
-    for export in exports.iter().filter(|name| name.starts_with("windlass:")) {
-        let (name, version) = export.split_once('@').unwrap_or((export, ""));
-        match STAGES.iter().find(|(known, _)| *known == name) {
-            Some((_, stage)) if version == VERSION => stages.push(*stage),
-            _ => {
-                let interface = export.clone();
-                return Err(LoadError::UnknownInterface { interface, offered: offered() });
-            }
-        }
-    }
-    if stages.is_empty() {
+fn stages_of(exports: &[String]) -> Result<(Vec<Stage>, Vec<&'static Offer>), LoadError> {
+    let ours = exports.iter().filter(|name| name.starts_with("windlass:"));
+    let found = ours.map(|name| versions::exported(name)).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() {
         return Err(LoadError::NoStage { exports: exports.to_vec() });
     }
+    let mut stages: Vec<Stage> = found.iter().map(|(_, stage)| *stage).collect();
     stages.sort_unstable();
-    Ok(stages)
+    Ok((stages, found.into_iter().map(|(offer, _)| offer).collect()))
 }
 
-/// What must be granted for this import, if anything must.
-fn check_import(import: &str, manifest: &Manifest) -> Result<Option<Kind>, LoadError> {
+/// What serves this import, if it is one of the contract's.
+fn check_import(import: &str, manifest: &Manifest) -> Result<Option<&'static Offer>, LoadError> {
     let interface = || import.to_owned();
-    let (name, version) = import.split_once('@').unwrap_or((import, ""));
-    if WASI.iter().any(|package| name.starts_with(package)) {
+    if WASI.iter().any(|package| import.starts_with(package)) {
         return Ok(None);
     }
-    if !name.starts_with("windlass:") {
+    if !import.starts_with("windlass:") {
         return Err(LoadError::ForbiddenImport { interface: interface() });
     }
-    let granted = GRANTED.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
-    if version != VERSION || (granted.is_none() && !ALWAYS.contains(&name)) {
-        return Err(LoadError::UnknownInterface { interface: interface(), offered: offered() });
-    }
+    let (offer, kind) = versions::imported(import)?;
     let asks = |kind| manifest.capabilities.iter().any(|one| one.request.kind() == kind);
-    match granted {
+    match kind {
         Some(kind) if !asks(kind) => {
             Err(LoadError::NotAskedFor { interface: interface(), capability: kind })
         }
-        granted => Ok(granted),
+        _ => Ok(Some(offer)),
     }
 }
 
 /// Whether this host speaks an interface in that version, as an import or as a stage.
 pub fn speaks(interface: &str) -> bool {
-    let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
-    let is_wasi = WASI.iter().any(|package| name.starts_with(package));
-    let is_stage = STAGES.iter().any(|(known, _)| *known == name);
-    let is_import = ALWAYS.contains(&name) || GRANTED.iter().any(|(known, _)| *known == name);
-    is_wasi || (version == VERSION && (is_stage || is_import))
-}
-
-/// All that a plugin may import.
-fn offered() -> Vec<String> {
-    let granted = GRANTED.iter().map(|(name, _)| *name);
-    ALWAYS.into_iter().chain(granted).map(|name| format!("{name}@{VERSION}")).collect()
+    WASI.iter().any(|package| interface.starts_with(package)) || versions::is_served(interface)
 }
 
 /// Custom stages in one manifest, and entries of each of their lists.

@@ -7,7 +7,8 @@
 //! is a report. Code is only ever mapped from files that this crate wrote itself.
 //!
 //! Reading order: [`Sandbox`], `plugin` (what is loaded), `call` (one call), `limits` (what it may
-//! use), `source` (what it sees), `compiled` and `answers` (the two caches).
+//! use), `source` (what it sees), `versions` (which interfaces it may name), `compiled` and `answers` (the two
+//! caches).
 
 mod answers;
 mod bindings;
@@ -31,10 +32,12 @@ mod stages;
 mod state;
 mod streams;
 mod text;
+mod versions;
 
 pub use call::Call;
 pub use compiled::{CompileError, compile_main};
-pub use custom::{CustomCall, OUTPUTS_BYTES_MAX};
+pub use convert::OUTPUTS_BYTES_MAX;
+pub use custom::CustomCall;
 pub use fault::{Limit, LoadError, LoadProblem, PluginFault};
 pub use granted::{Effects, Process, contract};
 pub use images::{ImageConfig, ImageError, ImageLookup, NotAsked};

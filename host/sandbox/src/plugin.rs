@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use wasmtime::component::{Component, InstancePre};
 use windlass_model::plan::Context;
-use windlass_model::plugin::{self, Capability, Effective, Grants, Kind, PluginInfo, Stage};
+use windlass_model::plugin::{self, Capability, Effective, Grants, PluginInfo, Stage};
 
-use crate::bindings::{builder, custom, detector, health, migrator};
 use crate::fault::LoadError;
 use crate::state::CallState;
+use crate::versions::{Exports, Offer, Served};
 
 /// A loaded plugin. Cheap to clone. Its code is mapped when it is first called, and compiled before that unless it
 /// was.
@@ -32,8 +32,8 @@ struct Allowed {
 struct Known {
     info: PluginInfo,
     path: PathBuf,
-    /// What it imports of the interfaces that must be granted.
-    needs: Vec<Kind>,
+    /// The versions of the contract's interfaces that serve it.
+    uses: Vec<&'static Offer>,
     /// A result, because compiling again what failed for good costs much and changes nothing.
     ready: OnceCell<Result<Ready, Arc<LoadError>>>,
 }
@@ -52,8 +52,8 @@ impl std::fmt::Debug for Plugin {
 }
 
 impl Plugin {
-    pub(crate) fn new(info: PluginInfo, path: PathBuf, needs: Vec<Kind>) -> Self {
-        let known = Known { info, path, needs, ready: OnceCell::new() };
+    pub(crate) fn new(info: PluginInfo, path: PathBuf, uses: Vec<&'static Offer>) -> Self {
+        let known = Known { info, path, uses, ready: OnceCell::new() };
         Self { known: Arc::new(known), allowed: Arc::default(), options: None }
     }
 
@@ -92,8 +92,8 @@ impl Plugin {
         plugin::missing(&self.info().manifest.capabilities, &self.allowed.grants)
     }
 
-    pub(crate) fn needs(&self) -> &[Kind] {
-        &self.known.needs
+    pub(crate) fn uses(&self) -> &[&'static Offer] {
+        &self.known.uses
     }
 
     /// What a call of it is told: the context, with its options.
@@ -138,35 +138,24 @@ impl Plugin {
 /// Code with its imports linked: instantiating it is all that is left to do.
 pub(crate) struct Ready {
     pub(crate) instance: InstancePre<CallState>,
-    pub(crate) detector: Option<detector::GuestIndices>,
-    pub(crate) builder: Option<builder::GuestIndices>,
-    pub(crate) migrator: Option<migrator::GuestIndices>,
-    pub(crate) health: Option<health::GuestIndices>,
-    pub(crate) custom: Option<custom::GuestIndices>,
+    pub(crate) exports: Exports,
 }
 
 impl Ready {
-    /// Links a component, and checks the type of every stage that it says it fills.
+    /// Links a component, and finds the functions of every stage that it says it fills.
     pub(crate) fn new(
         linker: &wasmtime::component::Linker<CallState>,
         component: &Component,
         plugin: &Plugin,
     ) -> Result<Self, LoadError> {
         let mismatch = |error: wasmtime::Error| LoadError::mismatch(&plugin.info().stages, &error);
-        let pre = linker.instantiate_pre(component).map_err(mismatch)?;
-        let fills = |stage| plugin.fills(stage);
-        let detector = fills(Stage::Detector).then(|| detector::GuestIndices::new(&pre));
-        let builder = fills(Stage::Builder).then(|| builder::GuestIndices::new(&pre));
-        let migrator = fills(Stage::Migrator).then(|| migrator::GuestIndices::new(&pre));
-        let health = fills(Stage::Health).then(|| health::GuestIndices::new(&pre));
-        let custom = fills(Stage::Custom).then(|| custom::GuestIndices::new(&pre));
-        Ok(Self {
-            detector: detector.transpose().map_err(mismatch)?,
-            builder: builder.transpose().map_err(mismatch)?,
-            migrator: migrator.transpose().map_err(mismatch)?,
-            health: health.transpose().map_err(mismatch)?,
-            custom: custom.transpose().map_err(mismatch)?,
-            instance: pre,
-        })
+        let instance = linker.instantiate_pre(component).map_err(mismatch)?;
+        let mut exports = Exports::default();
+        for offer in plugin.uses() {
+            if let Served::Stage(_, find) = offer.served {
+                find(&instance, &mut exports).map_err(mismatch)?;
+            }
+        }
+        Ok(Self { instance, exports })
     }
 }

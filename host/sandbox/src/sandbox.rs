@@ -18,6 +18,7 @@ use crate::images::{ImageLookup, NoImages};
 use crate::inspect::{self, Inspected};
 use crate::plugin::{Plugin, Ready};
 use crate::state::{self, CallState};
+use crate::versions::Served;
 
 /// How a sandbox is set up.
 #[derive(Clone)]
@@ -121,9 +122,9 @@ impl Sandbox {
         grants: &Grants,
     ) -> Result<Plugin, LoadError> {
         let bytes = inspect::read(path, self.0.limits.component_bytes_max)?;
-        let Inspected { mut info, needs, .. } = inspect::inspect_bytes(&bytes)?;
+        let Inspected { mut info, uses, .. } = inspect::inspect_bytes(&bytes)?;
         info.bundled = bundled;
-        let plugin = Plugin::new(info, path.to_owned(), needs).with_grants(grants.clone());
+        let plugin = Plugin::new(info, path.to_owned(), uses).with_grants(grants.clone());
         let missing = plugin.missing();
         if !missing.is_empty() && !bundled {
             let plugin = plugin.name().to_owned();
@@ -215,14 +216,13 @@ impl Inner {
     /// What every plugin is linked to, and what this one asks for. An interface of which nothing is granted is
     /// there for a plugin that does without it, and denies everything.
     fn linker_of(&self, plugin: &Plugin) -> wasmtime::Result<Cow<'_, Linker<CallState>>> {
-        if plugin.needs().is_empty() {
-            return Ok(Cow::Borrowed(&self.linker));
+        let mut linker = Cow::Borrowed(&self.linker);
+        for offer in plugin.uses() {
+            if let Served::Granted(_, link) = offer.served {
+                link(linker.to_mut())?;
+            }
         }
-        let mut linker = self.linker.clone();
-        for kind in plugin.needs() {
-            crate::granted::link(&mut linker, *kind)?;
-        }
-        Ok(Cow::Owned(linker))
+        Ok(linker)
     }
 }
 

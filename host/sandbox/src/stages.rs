@@ -8,12 +8,12 @@ use windlass_model::deployment::ArtifactProcess;
 use windlass_model::limits::BuildLimits;
 use windlass_model::plan::{
     BuildPlan, Context, DetectReport, Detection, HealthCheck, HealthPolicy, Migration, Observation,
-    Verdict,
+    RolloutDecision, RolloutState, Verdict,
 };
 use windlass_model::plugin::Stage;
 
 use crate::bindings::types::PluginError;
-use crate::bindings::{builder, detector, health, migrator};
+use crate::bindings::{builder, detector, health, migrator, rollout};
 use crate::call::{Ask, Call};
 use crate::convert;
 use crate::plugin::{Plugin, Ready};
@@ -107,6 +107,17 @@ impl Sandbox {
         let context = &plugin.told(context);
         self.call(plugin, None, Judge { context, policy, seen }).await
     }
+
+    /// Asks a rollout component what to do with the traffic. It sees no source. Never cached.
+    pub async fn rollout(
+        &self,
+        plugin: &Plugin,
+        context: &Context,
+        state: &RolloutState,
+    ) -> Call<RolloutDecision> {
+        let context = &plugin.told(context);
+        self.call(plugin, None, Next { context, state }).await
+    }
 }
 
 /// Observations that a judge is shown.
@@ -147,7 +158,7 @@ impl Ask for Detect<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.detector.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.detector.as_ref())?.load(&mut *store, instance))?;
         guest.call_detect(store, &convert::context(self.context)).await
     }
 
@@ -177,7 +188,7 @@ impl Ask for Plan<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.builder.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.builder.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         guest.call_plan(store, &context, &convert::detection(self.chosen)).await
     }
@@ -211,7 +222,7 @@ impl Ask for Migrations<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.migrator.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.migrator.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         guest.call_plan(store, &context, &convert::detection(self.chosen), self.outputs).await
     }
@@ -248,7 +259,7 @@ impl Ask for Policy<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.health.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.health.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         let chosen = convert::detection(self.chosen);
         let check = |n: usize| self.checks.get(n).and_then(Option::as_ref);
@@ -286,7 +297,7 @@ impl Ask for Judge<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.health.as_ref())?.load(&mut *store, instance))?;
+        let guest = typed(exported(ready.exports.health.as_ref())?.load(&mut *store, instance))?;
         let context = convert::context(self.context);
         let policy = convert::policy_to_guest(self.policy);
         let seen: Vec<_> = self.seen.iter().map(convert::observation).collect();
@@ -295,5 +306,36 @@ impl Ask for Judge<'_> {
 
     fn accept(&self, raw: Self::Raw) -> Result<Verdict, String> {
         Ok(convert::verdict(raw))
+    }
+}
+
+struct Next<'a> {
+    context: &'a Context,
+    state: &'a RolloutState,
+}
+
+impl Ask for Next<'_> {
+    type Answer = RolloutDecision;
+    type Raw = rollout::Decision;
+    const STAGE: Stage = Stage::Rollout;
+    const FUNCTION: &'static str = "next";
+
+    fn arguments(&self) -> Option<impl Serialize> {
+        None::<()>
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<CallState>,
+        ready: &Ready,
+        instance: &Instance,
+    ) -> Asked<Self::Raw> {
+        let guest = typed(exported(ready.exports.rollout.as_ref())?.load(&mut *store, instance))?;
+        let context = convert::context(self.context);
+        guest.call_next(store, &context, convert::rollout_state(self.state)).await
+    }
+
+    fn accept(&self, raw: Self::Raw) -> Result<RolloutDecision, String> {
+        convert::rollout_decision(raw)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
@@ -17,6 +17,7 @@ use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
 use crate::source::{NoListing, Source};
 use crate::streams::LogStream;
+use crate::versions::{OFFERED, Served};
 
 /// The moment that every pure call sees: 2000-01-01T00:00:00Z.
 const FIXED_WALL: Duration = Duration::from_secs(946_684_800);
@@ -136,10 +137,12 @@ impl WasiView for CallState {
 /// Links WASI and our own interfaces that need no grant.
 pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    source::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    images::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    for offer in &OFFERED {
+        if let Served::Always(link) = offer.served {
+            link(linker)?;
+        }
+    }
+    Ok(())
 }
 
 impl types::Host for CallState {}

@@ -1,4 +1,4 @@
-// Writes what both SDKs know of the contract, from the WIT files that are the contract:
+// Writes what both SDKs know of the contract, from the WIT files of its newest release:
 //
 //   sdk/javascript/wit, sdk/python/windlass_plugin/wit        the files themselves
 //   sdk/javascript/src/contract.js, contract.d.ts             its types, as data and for TypeScript
@@ -17,8 +17,20 @@ import { parseWit } from "./wit.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const sdks = join(root, "sdk");
 
+/** The folder of the newest release. */
+function newest() {
+  const releases = readdirSync(join(root, "wit")).filter((name) => /^\d+\.\d+\.\d+$/.test(name));
+  const number = (name) => name.split(".").map(Number);
+  const [last] = releases.sort((a, b) => {
+    const [left, right] = [number(a), number(b)];
+    const place = left.findIndex((part, index) => part !== right[index]);
+    return place < 0 ? 0 : right[place] - left[place];
+  });
+  return join(root, "wit", last);
+}
+
 function witFiles() {
-  const folder = join(root, "wit");
+  const folder = newest();
   const names = readdirSync(join(folder, "deps")).filter((name) => name.endsWith(".wit")).sort();
   const paths = ["plugin.wit", ...names.map((name) => `deps/${name}`)];
   return new Map(paths.map((path) => [path, readFileSync(join(folder, path), "utf8")]));

@@ -1,4 +1,4 @@
-//! The contract's types and calls, generated from `wit/`.
+//! The contract's types and calls, generated from its newest release below `wit/`.
 //!
 //! One world per stage, so that a component exports exactly the stages it names; the types that the
 //! stages share are generated once, in [`base`], and mapped into the others.
@@ -9,13 +9,13 @@ macro_rules! stage {
         pub mod $module {
             //! Generated from the stage's world.
             wit_bindgen::generate!({
-                path: "../../wit",
+                path: "../../wit/1.0.0",
                 world: $world,
                 with: {
-                    "windlass:types/types@0.1.0": crate::bindings::base::windlass::types::types,
-                    "windlass:log/log@0.1.0": crate::bindings::base::windlass::log::log,
-                    "windlass:source/source@0.1.0": crate::bindings::base::windlass::source::source,
-                    "windlass:images/images@0.1.0": crate::bindings::base::windlass::images::images,
+                    "windlass:types/types@1.0.0": crate::bindings::base::windlass::types::types,
+                    "windlass:log/log@1.0.0": crate::bindings::base::windlass::log::log,
+                    "windlass:source/source@1.0.0": crate::bindings::base::windlass::source::source,
+                    "windlass:images/images@1.0.0": crate::bindings::base::windlass::images::images,
                 },
                 additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
                 pub_export_macro: true,
@@ -30,7 +30,7 @@ macro_rules! stage {
 pub mod base {
     //! What every plugin may use: types, log, source, images.
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/1.0.0",
         world: "base",
         additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
         generate_all,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::process::{self, cargo, target_dir};
 
-const WASM_TARGET: &str = "wasm32-wasip2";
+pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
 pub(crate) const PLUGINS: [&str; 20] = [

@@ -5,10 +5,12 @@
 //! - `soak`: the same, with every matrix in full.
 //! - `bench`: the figures of `tests/bench/README.md`.
 //! - `score FILE`: how far detection and start commands agree with labelled trees.
+//! - `release-contract VERSION`: closes a version of the contract for ever.
 //! - `build`: the binary and the bundled plugins, where `target/<profile>/windlass` finds them.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a person")]
 
 mod build;
+mod contract;
 mod demo;
 mod process;
 mod promises;
@@ -32,6 +34,9 @@ const USAGE: &str = "usage: cargo xtask <command>
                   LANGUAGE, --source SOURCE, --quiet, --json; with --none, the trees must match
                   nothing, or only what their field `expected` names
   build [--debug] build the binary and the bundled plugins
+  release-contract VERSION
+                  list the files of wit/VERSION as released, with components that are built from them; refused
+                  where the version is released already
   setup           install what the other commands need, and nothing else
 ";
 
@@ -64,6 +69,7 @@ fn run(args: &[String]) -> Result<()> {
         ["score", args @ ..] => tests::score(args),
         ["build"] => build(build::Profile::Release),
         ["build", "--debug"] => build(build::Profile::Debug),
+        ["release-contract", version] => contract::release(version),
         ["setup"] => setup::all(),
         [] | ["help" | "-h" | "--help"] => {
             println!("{USAGE}");

@@ -1,5 +1,5 @@
-//! `wit/REFERENCE.md` is made of the contract's files: every interface with its functions and types, and what
-//! their comments say.
+//! `wit/REFERENCE.md` is made of the files of the contract's newest release: every interface with its functions
+//! and types, and what their comments say.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -37,7 +37,7 @@ const HEAD: &str = "\
 What the host offers and asks, with every type. [`README.md`](README.md) explains how it is meant and what the
 host does with the answers.
 
-This page is generated from the comments in the `*.wit` files beside it: `WINDLASS_WRITE_DOCS=1 cargo test -p
+This page is generated from the comments in the `*.wit` files of the newest release: `WINDLASS_WRITE_DOCS=1 cargo test -p
 xtask --test wit_reference`.
 ";
 
@@ -45,10 +45,21 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// The folder of the newest release.
+fn newest_release() -> PathBuf {
+    let entries = std::fs::read_dir(root().join("wit")).unwrap();
+    let number = |path: &PathBuf| -> Option<Vec<u64>> {
+        let name = path.file_name()?.to_str()?;
+        name.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    paths.filter(|path| number(path).is_some()).max_by_key(number).unwrap()
+}
+
 #[test]
 fn the_reference_of_the_contract_is_made_of_its_files() {
     let mut contract = Resolve::default();
-    contract.push_dir(root().join("wit")).unwrap();
+    contract.push_dir(newest_release()).unwrap();
     let page = Page { contract: &contract }.text();
     let file = root().join("wit/REFERENCE.md");
     if std::env::var_os("WINDLASS_WRITE_DOCS").is_some() {

@@ -275,11 +275,11 @@ mod tests {
                 bundled: false,
                 bytes: 204_800,
             },
-            exports: vec!["windlass:custom/custom@0.1.0".into()],
+            exports: vec!["windlass:custom/custom@1.0.0".into()],
             imports: vec![
-                Import { interface: "windlass:log/log@0.1.0".into(), state: ImportState::Always },
+                Import { interface: "windlass:log/log@1.0.0".into(), state: ImportState::Always },
                 Import {
-                    interface: "windlass:annotations/annotations@0.1.0".into(),
+                    interface: "windlass:annotations/annotations@1.0.0".into(),
                     state: ImportState::AskedFor,
                 },
             ],

@@ -42,7 +42,7 @@ fn with_manifest(manifest: &Value, imports: &str, module: &str) -> Vec<u8> {
              (core instance $i (instantiate $m))
              (func $f (canon lift (core func $i "f")))
              (instance $e (export "detect" (func $f)))
-             (export "windlass:detector/detector@0.1.0" (instance $e)))"#
+             (export "windlass:detector/detector@1.0.0" (instance $e)))"#
     );
     let mut bytes = wat::parse_str(text).unwrap();
     let name = b"windlass-manifest";
@@ -416,7 +416,7 @@ async fn grants_of_a_bundled_plugin_are_kept_and_of_others_checked() {
 #[tokio::test]
 async fn a_file_that_is_no_plugin_changes_nothing() {
     let world = World::new();
-    let imports = r#"(import "windlass:exec/exec@0.1.0" (instance))"#;
+    let imports = r#"(import "windlass:exec/exec@1.0.0" (instance))"#;
     let unasked = with_manifest(&manifest("scan", "1.0.0", json!([])), imports, "");
     let traps = "(func $s unreachable) (start $s)";
     let traps = with_manifest(&manifest("scan", "1.0.0", json!([])), "", traps);
@@ -440,7 +440,7 @@ async fn a_file_that_is_no_plugin_changes_nothing() {
 
 #[tokio::test]
 async fn a_component_that_imports_what_it_asks_for_is_linked_granted_or_denied() {
-    let imports = r#"(import "windlass:exec/exec@0.1.0" (instance))"#;
+    let imports = r#"(import "windlass:exec/exec@1.0.0" (instance))"#;
     let asks = |optional| json!([{ "name": "exec", "reason": "runs", "optional": optional }]);
     let file = |optional| with_manifest(&manifest("scan", "1.0.0", asks(optional)), imports, "");
     World::new().install(file(false), Some("all")).await.unwrap();

@@ -8,7 +8,7 @@ use windlass_model::Failure;
 use windlass_model::author::Answered;
 use windlass_model::deployment::ArtifactProcess;
 use windlass_model::plan::{
-    BuildPlan, Context, DetectReport, Detection, HealthPolicy, Migration, Verdict,
+    BuildPlan, Context, DetectReport, Detection, HealthPolicy, Migration, RolloutDecision, Verdict,
 };
 use windlass_model::plugin::{CallReport, CustomStage, Stage};
 use windlass_model::settings::Settings;
@@ -60,12 +60,13 @@ pub(super) enum Function {
     Migrations,
     Policy,
     Judge,
+    Rollout,
 }
 
 impl Function {
     /// In the order in which a deployment asks.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Detect, Self::Plan, Self::Migrations, Self::Policy, Self::Judge];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Detect, Self::Plan, Self::Migrations, Self::Policy, Self::Judge, Self::Rollout];
 
     /// Its name among the answers.
     pub(super) fn name(self) -> &'static str {
@@ -75,6 +76,7 @@ impl Function {
             Self::Migrations => "migrations",
             Self::Policy => "policy",
             Self::Judge => "verdict",
+            Self::Rollout => "decision",
         }
     }
 
@@ -85,6 +87,7 @@ impl Function {
             Self::Plan => Stage::Builder,
             Self::Migrations => Stage::Migrator,
             Self::Policy | Self::Judge => Stage::Health,
+            Self::Rollout => Stage::Rollout,
         }
     }
 }
@@ -98,6 +101,7 @@ pub(super) enum Said {
     Migrations(Vec<Migration>),
     Policy(HealthPolicy),
     Verdict(Verdict),
+    Decision(RolloutDecision),
 }
 
 /// What later functions are told of the answers of earlier ones.
@@ -159,7 +163,7 @@ impl Inputs {
                 }
             }
             Said::Policy(policy) => self.policy = Some(policy.clone()),
-            Said::Report(_) | Said::Migrations(_) | Said::Verdict(_) => {}
+            Said::Report(_) | Said::Migrations(_) | Said::Verdict(_) | Said::Decision(_) => {}
         }
     }
 }
@@ -217,6 +221,10 @@ pub(super) async fn one(
                 return Err("the context tells nothing that was `seen`".to_owned());
             }
             said(sandbox.judge(plugin, context, policy, &seen).await, Said::Verdict)
+        }
+        Function::Rollout => {
+            let state = subject.told.traffic.ok_or("the context tells no `traffic`")?;
+            said(sandbox.rollout(plugin, context, &state).await, Said::Decision)
         }
     })
 }
@@ -281,9 +289,6 @@ pub(super) async fn all(
         for stage in &plugin.plugin.info().manifest.custom {
             answers.push(custom(plugin, stage, subject, &inputs).await);
         }
-    }
-    if plugin.plugin.fills(Stage::Rollout) && wanted(Stage::Rollout) {
-        not_asked.push("rollout: this Windlass does not call this stage yet".to_owned());
     }
     Ok((answers, not_asked))
 }

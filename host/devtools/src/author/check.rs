@@ -66,7 +66,7 @@ fn warnings_of(info: &PluginInfo, needs: &[Kind]) -> Vec<String> {
         "where its detection wins nothing can be built, because it fills no builder: the deployment fails \
          with detect.no-builder",
     );
-    warn(fills(Stage::Rollout), "this Windlass does not call rollout plugins yet");
+    warn(fills(Stage::Rollout), "no deployment asks rollout plugins yet: it moves no traffic");
     warn(
         semver::Version::parse(&manifest.version).is_err(),
         "its version is no semantic version, such as 1.2.0: upgrades cannot be told from downgrades",
@@ -110,9 +110,9 @@ mod tests {
     fn an_import_that_must_be_granted_is_told_from_the_others() {
         let needs = [Kind::Annotations, Kind::Http];
         let state = |name: &str| import(name.to_owned(), &needs).state;
-        assert_eq!(state("windlass:source/source@0.1.0"), ImportState::Always);
-        assert_eq!(state("windlass:annotations/annotations@0.1.0"), ImportState::AskedFor);
-        assert_eq!(state("windlass:http/http@0.1.0"), ImportState::AskedFor);
+        assert_eq!(state("windlass:source/source@1.0.0"), ImportState::Always);
+        assert_eq!(state("windlass:annotations/annotations@1.0.0"), ImportState::AskedFor);
+        assert_eq!(state("windlass:http/http@1.0.0"), ImportState::AskedFor);
     }
 
     #[test]

@@ -62,8 +62,7 @@ fn note(stage: Stage) -> Option<&'static str> {
             Some("it fills detector and builder: what a plugin detects, the same plugin builds")
         }
         Stage::Rollout => Some(
-            "this Windlass does not call rollout plugins yet: it can be written, built, checked and tested \
-             natively, and moves no traffic",
+            "no deployment asks rollout plugins yet: it can be written, built and tested, and moves no traffic",
         ),
         Stage::Migrator | Stage::Health | Stage::Custom => None,
     }

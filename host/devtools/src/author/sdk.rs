@@ -139,7 +139,7 @@ fn is_sdk(at: &Path, within: &str) -> bool {
     let root = at.ancestors().nth(within.split('/').count());
     at.is_dir()
         && at.ends_with(within)
-        && root.is_some_and(|root| root.join("wit/plugin.wit").is_file())
+        && root.is_some_and(|root| root.join("wit/README.md").is_file())
 }
 
 /// An absolute path without `.` and `..`, links as they are named.
@@ -183,7 +183,7 @@ mod tests {
         for folder in ["clone/sdk/rust", "clone/wit", "clone/mine", "other"] {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
-        std::fs::write(root.path().join("clone/wit/plugin.wit"), "").unwrap();
+        std::fs::write(root.path().join("clone/wit/README.md"), "").unwrap();
         let find = |folder: &str, named: Option<&str>| {
             let named = named.map(|named| root.path().join(named));
             Sdk::find(&root.path().join(folder), named.as_deref(), Language::Rust)
@@ -203,7 +203,7 @@ mod tests {
         for path in [
             "Cargo.toml",
             "LICENSE",
-            "wit/plugin.wit",
+            "wit/1.0.0/plugin.wit",
             "sdk/rust/Cargo.toml",
             "sdk/rust/src/lib.rs",
             "sdk/rust-macros/src/lib.rs",

@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 use similar::TextDiff;
 use windlass_model::Failure;
 use windlass_model::author::{Answered, CaseOutcome, TestPlugin, Tested, TestedCase};
-use windlass_model::plugin::Stage;
 
 use super::ask::{self, Subject};
 use super::component::{self, Loaded};
@@ -34,14 +33,11 @@ const EXPECTED: &str = "expected.json";
 /// Plays the fixtures of a plugin.
 ///
 /// # Errors
-/// `plugin.no-fixtures`, `plugin.no-such-fixture`, `plugin.nothing-to-ask`; and when there is no component that could be asked. That a
+/// `plugin.no-fixtures`, `plugin.no-such-fixture`; and when there is no component that could be asked. That a
 /// case fails is part of the answer.
 pub async fn test(config: &Config, request: &TestPlugin) -> Result<Tested, Failure> {
     let component = component::find(&request.plugin)?;
     let plugin = Loaded::open(config, &component)?;
-    if plugin.plugin.info().stages == [Stage::Rollout] {
-        return Err(nothing_to_ask(plugin.name()));
-    }
     let fixtures = match &request.fixtures {
         Some(folder) => folder.clone(),
         None => beside(&request.plugin, &component),
@@ -55,15 +51,6 @@ pub async fn test(config: &Config, request: &TestPlugin) -> Result<Tested, Failu
     let warnings = component::stale(&component).into_iter().collect();
     let plugin = plugin.name().to_owned();
     Ok(Tested { plugin, component, fixtures, cases: played, warnings })
-}
-
-fn nothing_to_ask(plugin: &str) -> Failure {
-    Failure::app(
-        "plugin.nothing-to-ask",
-        format!("there is nothing that {plugin} could be asked"),
-        "it fills rollout alone, and this Windlass does not call that stage yet",
-        "test its logic with the tests of its language",
-    )
 }
 
 /// The first fixture of a plugin: its source, and its context if it has one.
@@ -209,7 +196,7 @@ fn difference(expected: &Value, given: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use windlass_model::plugin::{CallOutcome, CallReport};
+    use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
     use super::*;
 

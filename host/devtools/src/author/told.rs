@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use windlass_model::deployment::ArtifactProcess;
 use windlass_model::plan::{
-    Context, Detection, Evidence, Observation, ProbeOutcome, ProcessKind, ServiceInfo, Toolchain,
+    Context, Detection, Evidence, Observation, ProbeOutcome, ProcessKind, RolloutState,
+    ServiceInfo, Toolchain,
 };
 use windlass_model::settings::{self, Settings};
 use windlass_model::{EnvironmentName, Failure};
@@ -44,6 +45,8 @@ pub(super) struct Told {
     pub(super) processes: Vec<ToldProcess>,
     /// What the probes of the policy saw, oldest first; the judge is asked only where something was seen.
     seen: Vec<ToldSight>,
+    /// How a rollout stands; a rollout component is asked only where it is told.
+    pub(super) traffic: Option<RolloutState>,
     /// Of the deployment, for a custom stage.
     pub(super) facts: ToldFacts,
     /// What stages that it needs have answered.

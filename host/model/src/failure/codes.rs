@@ -299,7 +299,6 @@ pub const CODES: &[Code] = codes! {
     App "plugin.no-sdk": "There is no SDK where it was named", "the folder is no clone of Windlass", "name the root of a clone with --sdk-path, or leave it out";
     App "plugin.no-such-fixture": "There is no such fixture", "no folder of the fixtures has this name", "name one of those that are listed";
     App "plugin.no-template": "There is no such template", "the SDK of that language has none of that stage", "choose another stage or another language";
-    App "plugin.nothing-to-ask": "There is nothing that a plugin could be asked", "this Windlass calls none of its stages", "test its logic with the tests of its language";
     App "plugin.not-built": "There is no component of a plugin", "it was not built", "build it with `windlass plugin build`, or name a .wasm file";
     App "plugin.not-written": "A file of a plugin cannot be written", "the system refused", "check that the folder is yours and that the disk has room";
     App "plugin.several-components": "It is not clear which component is meant", "there are several", "name one of the files, or remove the others";

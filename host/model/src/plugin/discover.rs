@@ -308,7 +308,7 @@ mod tests {
             bytes: None,
             interfaces: vec![match version.starts_with('9') {
                 true => "windlass:custom/custom@9.0.0".to_owned(),
-                false => "windlass:custom/custom@0.1.0".to_owned(),
+                false => "windlass:custom/custom@1.0.0".to_owned(),
             }],
             asks: Vec::new(),
             signed_by: None,

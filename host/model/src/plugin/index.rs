@@ -434,7 +434,7 @@ mod tests {
         json!({
             "version": version, "url": format!("https://example.com/scan-{version}.wasm"),
             "digest": Digest::of(version.as_bytes()), "bytes": 2048,
-            "interfaces": ["windlass:custom/custom@0.1.0"], "asks": ["http: POST at api.osv.dev"],
+            "interfaces": ["windlass:custom/custom@1.0.0"], "asks": ["http: POST at api.osv.dev"],
         })
     }
 

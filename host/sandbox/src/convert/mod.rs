@@ -6,7 +6,9 @@
 
 mod facts;
 mod health;
+mod outcome;
 mod plan;
+mod rollout;
 mod stage;
 
 pub(crate) use facts::{context, detection, is_code, refusal, report};
@@ -14,5 +16,8 @@ pub(crate) use health::{
     check_migration, check_policy, migration, observation, policy, policy_to_guest, process,
     verdict,
 };
+pub use outcome::OUTPUTS_BYTES_MAX;
+pub(crate) use outcome::outcome;
 pub(crate) use plan::{health_check_to_guest, plan};
+pub(crate) use rollout::{rollout_decision, rollout_state};
 pub(crate) use stage::{stage_facts, stage_input};

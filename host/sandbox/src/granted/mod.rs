@@ -14,10 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use wasmtime::component::{HasSelf, Linker};
-use windlass_model::plugin::Kind;
 
-use crate::bindings;
 use crate::state::CallState;
 
 pub mod contract {
@@ -91,19 +88,6 @@ pub trait Process: Send {
 
     /// Ends it.
     async fn kill(&mut self);
-}
-
-/// Links the interface of a kind of capability, if it has one of its own.
-pub(crate) fn link(linker: &mut Linker<CallState>, kind: Kind) -> wasmtime::Result<()> {
-    type Own = HasSelf<CallState>;
-    match kind {
-        Kind::Exec => bindings::exec::add_to_linker::<_, Own>(linker, |state| state),
-        Kind::Http => bindings::http::add_to_linker::<_, Own>(linker, |state| state),
-        Kind::Artifacts => bindings::artifacts::add_to_linker::<_, Own>(linker, |state| state),
-        Kind::Cache => bindings::cache::add_to_linker::<_, Own>(linker, |state| state),
-        Kind::Annotations => bindings::annotations::add_to_linker::<_, Own>(linker, |state| state),
-        Kind::Variables | Kind::Secrets | Kind::Source | Kind::Limits => Ok(()),
-    }
 }
 
 /// Why a pure call gets nothing.

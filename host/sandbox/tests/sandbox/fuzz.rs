@@ -351,7 +351,7 @@ fn good_index() -> Value {
         json!({
             "version": version, "url": format!("oci://ghcr.io/acme/scan:{version}"),
             "digest": Digest::of(version.as_bytes()), "bytes": 2048,
-            "interfaces": ["windlass:custom/custom@0.1.0", "windlass:http/http@0.1.0"],
+            "interfaces": ["windlass:custom/custom@1.0.0", "windlass:http/http@1.0.0"],
             "asks": ["http: POST at api.osv.dev (optional)"], "signed_by": "E7620F1842B4E81F",
         })
     };

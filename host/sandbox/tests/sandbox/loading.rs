@@ -51,10 +51,10 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
     let with_import = |import: &str| {
         format!(
             r#"(component {MANIFEST} (import "{import}" (instance)) {instance}
-               (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+               (export "windlass:detector/detector@1.0.0" (instance $i)))"#
         )
     };
-    write(at, "g-exec.wasm", &with_import("windlass:exec/exec@0.1.0"));
+    write(at, "g-exec.wasm", &with_import("windlass:exec/exec@1.0.0"));
     write(at, "h-http.wasm", &with_import("wasi:http/types@0.2.0"));
     write(at, "i-old.wasm", &with_import("windlass:log/log@0.0.1"));
     std::fs::write(at.join("j-forged.cwasm"), b"\x7fELF and machine code").unwrap();
@@ -72,11 +72,11 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
         ("e-stageless.wasm", "exports no stage; it exports: nothing"),
         (
             "f-newer.wasm",
-            "windlass:detector/detector@9.0.0, and this host offers windlass:detector/detector@0.1.0",
+            "windlass:detector/detector@9.0.0, and this host offers windlass:detector/detector@1.0.0",
         ),
         (
             "g-exec.wasm",
-            "windlass:exec/exec@0.1.0, and its manifest does not ask for the capability exec",
+            "windlass:exec/exec@1.0.0, and its manifest does not ask for the capability exec",
         ),
         ("h-http.wasm", "wasi:http/types@0.2.0, which no plugin gets"),
         ("i-old.wasm", "windlass:log/log@0.0.1, and this host offers"),
@@ -114,7 +114,7 @@ async fn an_export_of_the_wrong_type_is_found_before_any_call() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         r#"(component {MANIFEST} (instance $i)
-           (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+           (export "windlass:detector/detector@1.0.0" (instance $i)))"#
     );
     write(folder.path(), "odd.wasm", &text);
     let plugin = bench.sandbox.load(&folder.path().join("odd.wasm"), false).unwrap();
@@ -133,7 +133,7 @@ async fn what_the_compiler_refuses_is_the_plugins_fault() {
     let broken = wat::parse_str(format!(
         r#"(component {MANIFEST}
              (core module (func (result i32) i64.const 0)) (instance $i)
-             (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+             (export "windlass:detector/detector@1.0.0" (instance $i)))"#
     ));
     let path = folder.path().join("broken.wasm");
     std::fs::write(&path, broken.unwrap()).unwrap();
@@ -169,15 +169,49 @@ async fn a_compiler_that_does_not_start_is_the_hosts_fault_and_tried_again() {
     assert!(matches!(*error, LoadError::Compile(CompileError::Host { .. })), "{error}");
 }
 
+#[test]
+fn a_component_of_another_version_is_told_its_interface_what_is_offered_and_how_to_build_it_again()
+{
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let claiming = |interface: &str| {
+        format!(r#"(component {MANIFEST} (instance $i) (export "{interface}" (instance $i)))"#)
+    };
+    let update = "update Windlass: the plugin was made for a newer one";
+    for (version, fix) in [
+        ("2.0.0", update),
+        ("1.1.0", update),
+        ("0.1.0", "or install a version of the plugin that was made for it"),
+    ] {
+        let claimed = format!("windlass:detector/detector@{version}");
+        write(folder.path(), "odd.wasm", &claiming(&claimed));
+        let error = bench.sandbox.load(&folder.path().join("odd.wasm"), false).unwrap_err();
+        let LoadError::UnknownInterface { interface, version: named, offered } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((interface.as_str(), named.as_str()), ("windlass:detector/detector", version));
+        assert_eq!(*offered, ["windlass:detector/detector@1.0.0"]);
+        let said =
+            format!("it uses {claimed}, and this host offers windlass:detector/detector@1.0.0");
+        assert_eq!(error.to_string(), said);
+        assert_eq!(error.code(), "plugin.not-loadable");
+        for part in
+            [fix, "build it again for contract 1.0.0", "`windlass plugin build`", "`wit/1.0.0`"]
+        {
+            assert!(error.fix().contains(part), "{part}: {}", error.fix());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_component_of_another_draft_is_told_its_interface_what_is_offered_and_how_to_mend_it() {
     let bench = Bench::new();
     let folder = tempfile::tempdir().unwrap();
     let stage = r#"(core module $m (func (export "f"))) (core instance $c (instantiate $m))
         (func $f (canon lift (core func $c "f"))) (instance $i (export "detect" (func $f)))
-        (export "windlass:detector/detector@0.1.0" (instance $i))"#;
+        (export "windlass:detector/detector@1.0.0" (instance $i))"#;
     // A function of the contract with other parameters, as an import and as an export.
-    let import = r#"(import "windlass:log/log@0.1.0"
+    let import = r#"(import "windlass:log/log@1.0.0"
         (instance (export "write" (func (param "message" string)))))"#;
     write(folder.path(), "log.wasm", &format!("(component {MANIFEST} {import} {stage})"));
     write(folder.path(), "detector.wasm", &format!("(component {MANIFEST} {stage})"));
@@ -191,10 +225,10 @@ async fn a_component_of_another_draft_is_told_its_interface_what_is_offered_and_
         let failure = call.result.unwrap_err().to_failure("odd", Stage::Detector);
         assert_eq!(failure.code, "plugin.not-loadable", "{failure:#?}");
         assert!(failure.what.contains("odd"), "{failure:#?}");
-        for said in [interface, "than this host offers (contract 0.1.0)"] {
+        for said in ["it does not fit", interface, "as contract 1.0.0 has it"] {
             assert!(failure.why.contains(said), "{said}: {failure:#?}");
         }
-        for said in ["build it again", "windlass-sdk", "windlass plugin build", "`wit` folder"] {
+        for said in ["build it again", "windlass-sdk", "windlass plugin build", "`wit/1.0.0`"] {
             assert!(failure.fix.contains(said), "{said}: {failure:#?}");
         }
     }
@@ -206,10 +240,10 @@ fn asks_for_exec(optional: bool) -> String {
         r#"(@custom "windlass-manifest" "{{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22,\22capabilities\22:[{{\22name\22:\22exec\22,\22reason\22:\22lists packages\22,\22optional\22:{optional}}}]}}")"#
     );
     format!(
-        r#"(component {manifest} (import "windlass:exec/exec@0.1.0" (instance))
+        r#"(component {manifest} (import "windlass:exec/exec@1.0.0" (instance))
            (core module $m (func (export "f"))) (core instance $c (instantiate $m))
            (func $f (canon lift (core func $c "f"))) (instance $i (export "detect" (func $f)))
-           (export "windlass:detector/detector@0.1.0" (instance $i)))"#
+           (export "windlass:detector/detector@1.0.0" (instance $i)))"#
     )
 }
 

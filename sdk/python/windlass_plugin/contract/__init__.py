@@ -3,21 +3,21 @@
 
 #: Versions of the packages: the only place of this SDK that names them.
 VERSIONS = {
-    "annotations": "0.1.0",
-    "artifacts": "0.1.0",
-    "builder": "0.1.0",
-    "cache": "0.1.0",
-    "custom": "0.1.0",
-    "detector": "0.1.0",
-    "exec": "0.1.0",
-    "health": "0.1.0",
-    "http": "0.1.0",
-    "images": "0.1.0",
-    "log": "0.1.0",
-    "migrator": "0.1.0",
-    "rollout": "0.1.0",
-    "source": "0.1.0",
-    "types": "0.1.0",
+    "annotations": "1.0.0",
+    "artifacts": "1.0.0",
+    "builder": "1.0.0",
+    "cache": "1.0.0",
+    "custom": "1.0.0",
+    "detector": "1.0.0",
+    "exec": "1.0.0",
+    "health": "1.0.0",
+    "http": "1.0.0",
+    "images": "1.0.0",
+    "log": "1.0.0",
+    "migrator": "1.0.0",
+    "rollout": "1.0.0",
+    "source": "1.0.0",
+    "types": "1.0.0",
 }
 
 #: By package and function: the type of the result, where it does not fail.

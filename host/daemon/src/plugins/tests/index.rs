@@ -78,7 +78,7 @@ impl Files {
 fn index(versions: &[(&str, &str, &[u8])]) -> String {
     let release = |(version, url, bytes): &(&str, &str, &[u8])| {
         json!({ "version": version, "url": url, "digest": Digest::of(bytes),
-                "interfaces": ["windlass:detector/detector@0.1.0"] })
+                "interfaces": ["windlass:detector/detector@1.0.0"] })
     };
     let versions: Vec<Value> = versions.iter().map(release).collect();
     json!({ "version": 1, "plugins": [{

@@ -338,9 +338,9 @@ fn reaches() -> Vec<Adversary> {
         ),
     ];
     const IMPORTS: [(&str, &[&str]); 9] = [
-        ("windlass:exec/exec@0.1.0", &["windlass:exec/exec@0.1.0"]),
-        ("windlass:http/http@0.1.0", &["windlass:http/http@0.1.0"]),
-        ("windlass:host/admin@0.1.0", &["windlass:host/admin@0.1.0"]),
+        ("windlass:exec/exec@1.0.0", &["windlass:exec/exec@1.0.0"]),
+        ("windlass:http/http@1.0.0", &["windlass:http/http@1.0.0"]),
+        ("windlass:host/admin@1.0.0", &["windlass:host/admin@1.0.0"]),
         (
             "wasi:http/outgoing-handler@0.2.0",
             &["wasi:http/outgoing-handler@0.2.0", "no plugin gets"],
@@ -442,9 +442,9 @@ fn worlds() -> Vec<Adversary> {
     let run = r#"(export "wasi:cli/run@0.2.0" (instance $i))"#;
     let handler = r#"(export "wasi:http/incoming-handler@0.2.0" (instance $i))"#;
     let newer = r#"(export "windlass:detector/detector@9.0.0" (instance $i))"#;
-    let nearly = r#"(export "windlass:detector/detector@0.1.0-evil" (instance $i))"#;
+    let nearly = r#"(export "windlass:detector/detector@1.0.0-evil" (instance $i))"#;
     let none = r#"(export "windlass:detector/detector" (instance $i))"#;
-    let other = r#"(export "windlass:detector/admin@0.1.0" (instance $i))"#;
+    let other = r#"(export "windlass:detector/admin@1.0.0" (instance $i))"#;
     let types = r#"(core module $evil (func (export "detect")))"#;
     let instance = "(core instance $evil (instantiate $evil))";
     let no = || Ends::NotLoadable;
@@ -458,9 +458,9 @@ fn worlds() -> Vec<Adversary> {
         file(Kind::WrongWorld, "a stage without functions", no(), || parsed(&holding("")))
             .says(&["windlass:detector/detector", "export `detect`"]),
         file(Kind::VersionLie, "a newer version", no(), exporting(newer))
-            .says(&["@9.0.0", "@0.1.0"]),
+            .says(&["@9.0.0", "@1.0.0"]),
         file(Kind::VersionLie, "nearly this version", no(), exporting(nearly))
-            .says(&["@0.1.0-evil"]),
+            .says(&["@1.0.0-evil"]),
         file(Kind::VersionLie, "no version", no(), exporting(none)).says(&["offers"]),
         file(Kind::VersionLie, "functions of other types", no(), move || {
             texts::with_functions("", types, instance)

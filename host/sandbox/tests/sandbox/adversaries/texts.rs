@@ -19,7 +19,7 @@ pub(crate) fn manifest(json: &str) -> String {
 pub(crate) fn holding(parts: &str) -> String {
     format!(
         r#"(component {MANIFEST} {parts} (instance $nothing)
-            (export "windlass:detector/detector@0.1.0" (instance $nothing)))"#
+            (export "windlass:detector/detector@1.0.0" (instance $nothing)))"#
     )
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn with_functions(imports: &str, module: &str, instance: &str) -> Vec
         r#"(component {MANIFEST} {imports} {module} {instance}
             (func $detect (canon lift (core func $evil "detect")))
             (instance $detector (export "detect" (func $detect)))
-            (export "windlass:detector/detector@0.1.0" (instance $detector)))"#
+            (export "windlass:detector/detector@1.0.0" (instance $detector)))"#
     ))
 }
 

@@ -8,10 +8,10 @@
 use serde::{Deserialize, Serialize};
 use windlass_sdk::annotations::{Annotation, Tone};
 use windlass_sdk::artifacts::{Artifact, Kind};
-use windlass_sdk::custom::{Facts, Input, Outcome};
+use windlass_sdk::custom::{Facts, Input, Outcome, OutputKind, Schedule};
 use windlass_sdk::exec::{self, Command};
 use windlass_sdk::http::{Reason, Request};
-use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, log};
+use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, images, log};
 
 /// The guest.
 #[derive(Debug)]
@@ -37,6 +37,12 @@ struct Options {
     urls: Vec<String>,
     /// `act`: a secret that the request carries.
     secret: String,
+    /// `act`: the times of `command`, which is then no command of the stage but a schedule of the version.
+    cron: String,
+    /// `act`: files of static trees that are not served.
+    withhold: Vec<String>,
+    /// `act`: an image that is looked up.
+    image: String,
     /// `act`: `loop`, `trap`, `sleep`.
     misbehave: String,
 }
@@ -128,12 +134,18 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
         "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
         _ => {}
     }
+    if !options.cron.is_empty() || !options.withhold.is_empty() {
+        return Ok(declare(facts, options));
+    }
     if !options.command.is_empty() {
         return command(facts, options);
     }
     if !options.urls.is_empty() {
         let ends: Vec<String> = options.urls.iter().map(|url| end(url)).collect();
         return Ok(Outcome::done(ends.join(" ")));
+    }
+    if !options.image.is_empty() {
+        return look_up(&options.image);
     }
     let mut request = Request::get(&options.url);
     if !options.secret.is_empty() {
@@ -153,6 +165,25 @@ fn end(url: &str) -> String {
             other => format!("{other:?}"),
         },
     }
+}
+
+fn look_up(image: &str) -> Result<Outcome, PluginError> {
+    let found = images::config(image, "linux/amd64").map_err(|error| {
+        PluginError::new("test-stages.image", format!("{image} is not known: {error}"))
+    })?;
+    Ok(Outcome::done(format!("{image} has {} ports", found.exposed.len())))
+}
+
+fn declare(facts: &Facts, options: &Options) -> Outcome {
+    let mut outcome = Outcome::done("declared");
+    if !options.cron.is_empty() {
+        outcome = outcome.with_schedule(Schedule::new("tick", &options.cron, &options.command));
+    }
+    let trees = facts.outputs.iter().filter(|output| output.kind == OutputKind::StaticTree);
+    for tree in trees.filter(|_| !options.withhold.is_empty()) {
+        outcome = outcome.withholding(&tree.name, &options.withhold);
+    }
+    outcome
 }
 
 fn command(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
