@@ -13,6 +13,7 @@ pub mod audit;
 pub mod author;
 pub mod build;
 pub mod changes;
+pub mod cron;
 pub mod deployment;
 pub mod destination;
 pub mod disk;

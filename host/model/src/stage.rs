@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::cron::Schedule;
 use crate::failure::Failure;
 use crate::id::Digest;
 use crate::plan::{Detection, KeyValues};
@@ -109,6 +110,21 @@ pub struct Outcome {
     pub summary: String,
     /// For stages that need what this one provides.
     pub outputs: Map<String, Value>,
+    /// Commands that this version runs at their times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
+    /// Files of this version that are not served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
+}
+
+/// Files of a static tree that the proxy does not serve, though they are in the artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Withheld {
+    /// The output, by its name in the plan.
+    pub output: String,
+    /// Globs from the tree's root: `*` does not cross a slash, `**` does.
+    pub paths: Vec<String>,
 }
 
 /// How a stage of a deployment stands.

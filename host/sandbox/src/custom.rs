@@ -22,11 +22,6 @@ use crate::source::Source;
 use crate::stages::{exported, typed};
 use crate::state::CallState;
 
-/// What a stage may pass on to others, in bytes.
-pub const OUTPUTS_BYTES_MAX: usize = 256 * 1024;
-/// Characters of a summary that are kept.
-const SUMMARY_CHARS_MAX: usize = 500;
-
 /// What a custom stage is told.
 #[derive(Debug, Clone, Copy)]
 pub struct CustomCall<'a> {
@@ -110,18 +105,6 @@ impl Ask for Custom<'_> {
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<Outcome, String> {
-        let custom::Outcome { skipped, summary, outputs_json } = raw;
-        if outputs_json.len() > OUTPUTS_BYTES_MAX {
-            let bytes = outputs_json.len();
-            return Err(format!("its outputs have {bytes} bytes, more than {OUTPUTS_BYTES_MAX}"));
-        }
-        let outputs = match outputs_json.trim() {
-            "" => serde_json::Map::new(),
-            text => serde_json::from_str(text)
-                .map_err(|error| format!("its outputs are no JSON object: {error}"))?,
-        };
-        let first = summary.lines().next().unwrap_or_default();
-        let summary = first.chars().take(SUMMARY_CHARS_MAX).collect();
-        Ok(Outcome { skipped, summary, outputs })
+        convert::outcome(raw, self.call.facts)
     }
 }

@@ -34,7 +34,8 @@ mod text;
 
 pub use call::Call;
 pub use compiled::{CompileError, compile_main};
-pub use custom::{CustomCall, OUTPUTS_BYTES_MAX};
+pub use convert::OUTPUTS_BYTES_MAX;
+pub use custom::CustomCall;
 pub use fault::{Limit, LoadError, LoadProblem, PluginFault};
 pub use granted::{Effects, Process, contract};
 pub use images::{ImageConfig, ImageError, ImageLookup, NotAsked};

@@ -257,6 +257,8 @@ const USUAL = {
   "annotations.annotation.tone": "neutral",
   "custom.input.outputs-json": "",
   "custom.outcome.outputs-json": "",
+  "custom.schedule.overlap": "skip",
+  "custom.schedule.timeout-ms": 0,
   // Of a deployment of which nothing is known: for tests.
   "custom.facts.hook": "after-fetch",
   "custom.facts.attempt": 1,

@@ -31,9 +31,17 @@ function readJson(text, code, what) {
   }
 }
 
-/** A custom stage's answer: it was done; one line says what came of it, and `outputs` go to stages that need it. */
-export function done(summary, outputs = undefined) {
-  return { skipped: false, summary, outputsJson: outputs === undefined ? "" : JSON.stringify(outputs) };
+/**
+ * A custom stage's answer: it was done; one line says what came of it, and `outputs` go to stages that need it.
+ * `more` are `schedules` and `withheld` of a stage at `after-build`.
+ */
+export function done(summary, outputs = undefined, more = {}) {
+  return { skipped: false, summary, outputsJson: outputs === undefined ? "" : JSON.stringify(outputs), ...more };
+}
+
+/** A command that the host runs at its times while this version is live; `more` has what is not as usual. */
+export function schedule(name, cron, argv, more = {}) {
+  return { name, cron, argv, ...more };
 }
 
 /** A custom stage's answer: there was nothing to do, for this reason. */

@@ -402,13 +402,48 @@ export namespace custom {
   }
 
   /**
+   * What becomes of a run whose time has come while the one before goes on: it is left out, it waits for the end
+   * of that one (at most one waits), or it takes its place and that one is ended.
+   */
+  type Overlap = "skip" | "queue" | "replace";
+
+  /**
+   * A command that the host runs at its times for as long as this version is live, each time in a container of its
+   * own: of the image, the folder, the variables and the volumes of `process`, without it of the web process.
+   * `name` has 1 to 40 of `a-z`, `0-9` and hyphen and is the plugin's own. `cron` has five fields, or is `@hourly`,
+   * `@daily`, `@weekly`, `@monthly` or `@yearly`; `timezone` is a name such as "Europe/Vienna", UTC without one.
+   * `argv` is not empty; no shell is implied. `timeout-ms` 0 means the host's limit.
+   */
+  interface Schedule {
+    name: string;
+    cron: string;
+    timezone?: string | null;
+    argv?: Array<string>;
+    process?: string | null;
+    overlap?: Overlap;
+    timeoutMs?: number;
+  }
+
+  /**
+   * Files of a static tree that the proxy answers with 404, though they stay in the artifact. `paths` are globs
+   * from the tree's root: `*` does not cross a slash, `**` does.
+   */
+  interface Withheld {
+    output: string;
+    paths?: Array<string>;
+  }
+
+  /**
    * `summary` is one line for people. `outputs-json` is an object for stages that need what this one
    * provides, at most 256 KiB; "" is an empty one. `skipped`: there was nothing to do, and the summary says why.
+   * `schedules` and `withheld` are of this version alone, and only a stage at `after-build` has any.
    */
   interface Outcome {
     skipped?: boolean;
     summary: string;
     outputsJson?: string;
+    schedules?: Array<Schedule>;
+    withheld?: Array<Withheld>;
   }
 }
 

@@ -100,8 +100,17 @@ export function notes(value: unknown): string;
 export function notesOf<T = any>(detection: types.Detection): T;
 /** What the other stage has answered. Throws a `PluginError` with the code `inputs.invalid`. */
 export function outputsOf<T = any>(input: custom.Input): T;
-/** A custom stage's answer: one line says what came of it; `outputs` go to stages that need it. */
-export function done(summary: string, outputs?: object): custom.Outcome;
+/**
+ * A custom stage's answer: one line says what came of it; `outputs` go to stages that need it. `more` are
+ * `schedules` and `withheld` of a stage at `after-build`.
+ */
+export function done(
+  summary: string, outputs?: object, more?: Pick<custom.Outcome, "schedules" | "withheld">,
+): custom.Outcome;
+/** A command that the host runs at its times while this version is live; `more` has what is not as usual. */
+export function schedule(
+  name: string, cron: string, argv: string[], more?: Omit<custom.Schedule, "name" | "cron" | "argv">,
+): custom.Schedule;
 /** A custom stage's answer: there was nothing to do, for this reason. */
 export function skipped(why: string): custom.Outcome;
 

@@ -4,7 +4,7 @@
 // `health`, `rollout`, `custom`. `windlass-plugin build` makes a component of it; `windlass-sdk/testing`
 // runs it without one.
 
-export { done, nearMiss, notes, notesOf, outputsOf, skipped } from "./answer.js";
+export { done, nearMiss, notes, notesOf, outputsOf, schedule, skipped } from "./answer.js";
 export { HostError, PluginError } from "./error.js";
 export { annotations, artifacts, cache, exec, http, images } from "./grants.js";
 export * as log from "./log.js";

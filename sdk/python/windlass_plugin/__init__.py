@@ -9,6 +9,7 @@ Everything is imported when the component is built: inside there is no file to i
 
 from . import annotations, artifacts, cache, exec, health, http, images, log, plan
 from .answer import done, inputs_of, near_miss, notes, notes_of, skipped
+from .contract.custom import Schedule, Withheld
 from .contract.detector import NearMiss, Report
 from .contract.migrator import Migration
 from .contract.migrator import Verdict as MigrationVerdict
@@ -43,10 +44,12 @@ __all__ = [
     "PluginError",
     "Report",
     "Rollout",
+    "Schedule",
     "Service",
     "Settings",
     "Source",
     "Toolchain",
+    "Withheld",
     "annotations",
     "artifacts",
     "cache",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from .contract.custom import Input, Outcome
+from .contract.custom import Input, Outcome, Schedule, Withheld
 from .contract.detector import NearMiss, Report
 from .contract.types import Detection, PluginError
 
@@ -31,9 +32,24 @@ def inputs_of(given: Input) -> Any:
     return _read(given.outputs_json or "{}", "inputs.invalid", what)
 
 
-def done(summary: str, outputs: Any = None) -> Outcome:
-    """A custom stage's answer: one line says what came of it; `outputs` go to stages that need it."""
-    return Outcome(summary=summary, outputs_json="" if outputs is None else written(outputs))
+def done(
+    summary: str,
+    outputs: Any = None,
+    *,
+    schedules: Iterable[Schedule] = (),
+    withheld: Iterable[Withheld] = (),
+) -> Outcome:
+    """A custom stage's answer: one line says what came of it; `outputs` go to stages that need it.
+
+    `schedules` (commands that the host runs at their times while this version is live) and `withheld` (files of
+    a static tree that are not served) are of a stage at `after-build`.
+    """
+    return Outcome(
+        summary=summary,
+        outputs_json="" if outputs is None else written(outputs),
+        schedules=list(schedules),
+        withheld=list(withheld),
+    )
 
 
 def skipped(why: str) -> Outcome:

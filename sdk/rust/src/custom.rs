@@ -46,13 +46,20 @@
 use crate::PluginError;
 
 pub use crate::bindings::custom::exports::windlass::custom::custom::{
-    Facts, Failure, Hook, Input, Outcome, Output, OutputKind, Process, State,
+    Facts, Failure, Hook, Input, Outcome, Output, OutputKind, Overlap, Process, Schedule, State,
+    Withheld,
 };
 
 impl Outcome {
     /// It was done; one line says what came of it.
     pub fn done(summary: impl Into<String>) -> Self {
-        Self { skipped: false, summary: summary.into(), outputs_json: String::new() }
+        Self {
+            skipped: false,
+            summary: summary.into(),
+            outputs_json: String::new(),
+            schedules: Vec::new(),
+            withheld: Vec::new(),
+        }
     }
 
     /// There was nothing to do, for this reason.
@@ -64,6 +71,73 @@ impl Outcome {
     #[must_use]
     pub fn with_outputs<T: serde::Serialize>(mut self, outputs: &T) -> Self {
         self.outputs_json = serde_json::to_string(outputs).unwrap_or_default();
+        self
+    }
+
+    /// The same, with a command that the host runs at its times while this version is live; at `after-build`.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedules.push(schedule);
+        self
+    }
+
+    /// The same, with files of a static tree that are not served, by globs from its root; at `after-build`.
+    #[must_use]
+    pub fn withholding<P: Into<String>>(
+        mut self,
+        output: impl Into<String>,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Self {
+        let paths = paths.into_iter().map(Into::into).collect();
+        self.withheld.push(Withheld { output: output.into(), paths });
+        self
+    }
+}
+
+impl Schedule {
+    /// A command at the times of a cron expression in UTC, in what the web process runs in. A run is left out
+    /// while the one before goes on, and takes as long as the host allows.
+    pub fn new<A: Into<String>>(
+        name: impl Into<String>,
+        cron: impl Into<String>,
+        argv: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            cron: cron.into(),
+            timezone: None,
+            argv: argv.into_iter().map(Into::into).collect(),
+            process: None,
+            overlap: Overlap::Skip,
+            timeout_ms: 0,
+        }
+    }
+
+    /// The same, in a time zone: `Europe/Vienna`.
+    #[must_use]
+    pub fn timezone(mut self, name: impl Into<String>) -> Self {
+        self.timezone = Some(name.into());
+        self
+    }
+
+    /// The same, in what another process runs in.
+    #[must_use]
+    pub fn process(mut self, name: impl Into<String>) -> Self {
+        self.process = Some(name.into());
+        self
+    }
+
+    /// The same, where a run's time comes while the one before goes on.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// The same, with an end for a run that takes longer.
+    #[must_use]
+    pub fn timeout_ms(mut self, timeout_ms: u32) -> Self {
+        self.timeout_ms = timeout_ms;
         self
     }
 }

@@ -6,6 +6,7 @@
 
 mod facts;
 mod health;
+mod outcome;
 mod plan;
 mod stage;
 
@@ -14,5 +15,7 @@ pub(crate) use health::{
     check_migration, check_policy, migration, observation, policy, policy_to_guest, process,
     verdict,
 };
+pub use outcome::OUTPUTS_BYTES_MAX;
+pub(crate) use outcome::outcome;
 pub(crate) use plan::{health_check_to_guest, plan};
 pub(crate) use stage::{stage_facts, stage_input};

@@ -111,12 +111,53 @@ class Input:
     outputs_json: str = ""
 
 
+class Overlap(Enum):
+    """What becomes of a run whose time has come while the one before goes on: it is left out, it waits for the end
+    of that one (at most one waits), or it takes its place and that one is ended.
+    """
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+@dataclass
+class Schedule:
+    """A command that the host runs at its times for as long as this version is live, each time in a container of its
+    own: of the image, the folder, the variables and the volumes of `process`, without it of the web process.
+    `name` has 1 to 40 of `a-z`, `0-9` and hyphen and is the plugin's own. `cron` has five fields, or is `@hourly`,
+    `@daily`, `@weekly`, `@monthly` or `@yearly`; `timezone` is a name such as "Europe/Vienna", UTC without one.
+    `argv` is not empty; no shell is implied. `timeout-ms` 0 means the host's limit.
+    """
+
+    name: str
+    cron: str
+    timezone: str | None = None
+    argv: list[str] = field(default_factory=list)
+    process: str | None = None
+    overlap: Overlap = Overlap.SKIP
+    timeout_ms: int = 0
+
+
+@dataclass
+class Withheld:
+    """Files of a static tree that the proxy answers with 404, though they stay in the artifact. `paths` are globs
+    from the tree's root: `*` does not cross a slash, `**` does.
+    """
+
+    output: str
+    paths: list[str] = field(default_factory=list)
+
+
 @dataclass
 class Outcome:
     """`summary` is one line for people. `outputs-json` is an object for stages that need what this one
     provides, at most 256 KiB; "" is an empty one. `skipped`: there was nothing to do, and the summary says why.
+    `schedules` and `withheld` are of this version alone, and only a stage at `after-build` has any.
     """
 
     skipped: bool = False
     summary: str = field(kw_only=True)
     outputs_json: str = ""
+    schedules: list[Schedule] = field(default_factory=list)
+    withheld: list[Withheld] = field(default_factory=list)
