@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedMutexGuard;
-use windlass_model::deployment::{self, ArtifactKind};
+use windlass_model::deployment::{self, ArtifactKind, ArtifactOutput};
 use windlass_model::running::{Maintenance, Running};
 use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Failure, ProjectName};
 use windlass_proxy::{ClientError, DrainDeadlines, Instance, Route, Targets};
@@ -104,12 +104,20 @@ fn targets<'a>(
             root: host.builder.static_tree_dir(tree),
             spa_fallback: spa_fallback.clone(),
             not_found: not_found.clone(),
+            withheld: withheld(deployment, site),
         },
         _ => Targets::None {
             reason: "this application has no process that answers requests".to_owned(),
             hold_ms: Some(0),
         },
     }
+}
+
+/// Files of the deployment's static site that visitors do not get.
+fn withheld(deployment: &Deployment, site: Option<&ArtifactOutput>) -> Vec<String> {
+    let of_site = deployment.outputs.withheld.iter();
+    let of_site = of_site.filter(|one| site.is_some_and(|site| site.name == one.output));
+    of_site.flat_map(|one| one.paths.iter().cloned()).collect()
 }
 
 /// Waits until nothing uses any generation of this range. The proxy cuts by itself what is over its

@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::ProxyError;
 use crate::route::Route;
 
-/// The newest layout of the file that this build reads, and the one it writes.
-const VERSION: u32 = 1;
+/// The newest layout of the file that this build reads.
+const VERSION: u32 = 2;
+/// The layout that has everything but withheld files: it is written where there are none, so that an older
+/// proxy that takes over reads it, and refuses what it would serve wrongly.
+const WITHOUT_WITHHELD: u32 = 1;
 
 /// What the file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +35,8 @@ struct Version {
 
 impl Saved {
     pub(crate) fn new(epoch: u64, routes: Vec<Route>) -> Self {
-        Self { version: VERSION, epoch, routes }
+        let withholds = routes.iter().any(Route::withholds);
+        Self { version: if withholds { VERSION } else { WITHOUT_WITHHELD }, epoch, routes }
     }
 }
 

@@ -48,6 +48,10 @@ pub enum Targets {
         /// File that answers, with 404, requests for which no file exists: `404.html`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_found: Option<String>,
+        /// Files beneath the root that are never served, nor their precompressed forms: globs from the
+        /// root, in which `*` does not cross a slash and `**` does.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withheld: Vec<String>,
     },
     /// Nobody, for now: maintenance, or a stopped environment. Requests are held, then refused.
     None {
@@ -106,6 +110,11 @@ pub struct InvalidRoute {
 }
 
 impl Route {
+    /// Whether it withholds files: what an older proxy would not know.
+    pub(crate) fn withholds(&self) -> bool {
+        matches!(&self.targets, Targets::Static { withheld, .. } if !withheld.is_empty())
+    }
+
     /// Checks the route by itself and returns it with its hosts in their canonical form.
     ///
     /// # Errors
@@ -194,7 +203,12 @@ mod tests {
         assert!(route(&["a.b", "A.B:80"], nobody()).check().is_err());
         assert!(route(&["a b"], nobody()).check().is_err());
         assert!(route(&["a"], Targets::Instances { instances: Vec::new() }).check().is_err());
-        let relative = Targets::Static { root: "site".into(), spa_fallback: None, not_found: None };
+        let relative = Targets::Static {
+            root: "site".into(),
+            spa_fallback: None,
+            not_found: None,
+            withheld: Vec::new(),
+        };
         assert!(route(&["a"], relative).check().is_err());
         assert_eq!(route(&["A.b:1"], nobody()).check().unwrap().hosts, ["a.b"]);
     }

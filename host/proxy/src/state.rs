@@ -175,8 +175,8 @@ fn check_hosts(table: &Table, route: &Route) -> Result<(), ControlError> {
 fn open(targets: &Targets, limits: &ProxyLimits) -> std::io::Result<Backend> {
     Ok(match targets {
         Targets::Instances { instances } => Backend::Upstream(Upstream::new(instances, limits)),
-        Targets::Static { root, spa_fallback, not_found } => {
-            let tree = Tree::open(root, spa_fallback.as_deref(), not_found.as_deref());
+        Targets::Static { root, spa_fallback, not_found, withheld } => {
+            let tree = Tree::open(root, spa_fallback.as_deref(), not_found.as_deref(), withheld);
             let says = |e: std::io::Error| {
                 std::io::Error::new(e.kind(), format!("{}: {e}", root.display()))
             };

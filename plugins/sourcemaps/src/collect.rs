@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use windlass_sdk::annotations::{Annotation, Tone};
 use windlass_sdk::artifacts::{Artifact, Kind};
-use windlass_sdk::custom::{Facts, Outcome, OutputKind};
+use windlass_sdk::custom::{Facts, Outcome, Output, OutputKind};
 use windlass_sdk::exec::{self, Command, ExecError, Exit, Reason};
 use windlass_sdk::{PluginError, log};
 
@@ -73,7 +73,25 @@ struct Found {
     named: bool,
 }
 
+/// Source maps in a static tree, by the names that bundlers give them: what else ends in `.map` stays.
+const SERVED_MAPS: [&str; 4] = ["**/*.js.map", "**/*.mjs.map", "**/*.cjs.map", "**/*.css.map"];
+
+/// Collects the maps of the images; with `remove`, those of static trees are kept from visitors.
 pub(crate) fn run(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
+    let outcome = of_images(options, facts)?;
+    let is_tree = |output: &&Output| output.kind == OutputKind::StaticTree;
+    let trees: Vec<&str> =
+        facts.outputs.iter().filter(is_tree).map(|output| output.name.as_str()).collect();
+    if !options.remove || trees.is_empty() {
+        return Ok(outcome);
+    }
+    let summary =
+        format!("source maps of {} are not served; {}", trees.join(", "), outcome.summary);
+    let outcome = Outcome { skipped: false, summary, ..outcome };
+    Ok(trees.into_iter().fold(outcome, |outcome, tree| outcome.withholding(tree, SERVED_MAPS)))
+}
+
+fn of_images(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
     let mut collected = Collected { release: release(facts), ..Collected::default() };
     let outputs = outputs(facts);
     let mut found = Vec::new();

@@ -6,7 +6,7 @@
 //! found ([`map`] says what a map is).
 //!
 //! **Invariants**
-//! - Nothing that is deployed is changed: contract version 1 has no way to do that.
+//! - What is deployed stays as it was built; with `remove`, the host does not serve the maps of static trees.
 //! - What is called a source map has been read and is one; a page that answers every address with 200 has none.
 
 mod archive;
@@ -32,6 +32,8 @@ pub struct SourceMaps;
 struct Options {
     /// `collect`: absolute paths of folders in the images.
     folders: Vec<String>,
+    /// `collect`: whether maps in static trees are kept from visitors.
+    remove: bool,
     /// `public`: the application's address, where it is not the environment's first one.
     url: Option<String>,
     /// `public`: paths of the pages that are looked at.
@@ -43,6 +45,7 @@ impl Default for Options {
         let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
         Self {
             folders: list(&["/app", "/srv", "/var/www", "/usr/share/nginx/html"]),
+            remove: false,
             url: None,
             pages: list(&["/"]),
         }
@@ -161,6 +164,8 @@ windlass_sdk::export! {
                 "description": "collect: folders in the images that are looked through; node_modules is left out",
                 "items": { "type": "string", "pattern": "^/." }
             },
+            "remove": { "type": "boolean", "default": false,
+                "description": "collect: whether source maps in static sites are answered with 404" },
             "url": { "type": "string", "pattern": "^https?://",
                 "description": "public: the application's address, where it is not the environment's first one" },
             "pages": {

@@ -379,3 +379,26 @@ fn options_that_cannot_work_are_refused() {
     let error = collect(&Harness::with_files(&[]).options(r#"{"paths":[]}"#)).result.unwrap_err();
     assert_eq!(error.code, "options.invalid");
 }
+
+#[test]
+fn maps_of_static_sites_are_withheld_where_that_is_set_and_nothing_else_is() {
+    let harness = on(&[("app/public/a.js.map", FULL)]);
+    let root = harness.folder().join("app").to_str().unwrap().to_owned();
+    let outcome = collect(&harness).result.unwrap();
+    assert!(outcome.withheld.is_empty() && outcome.schedules.is_empty());
+
+    let options = json!({ "folders": [root], "remove": true }).to_string();
+    let outcome = collect(&harness.options(&options)).result.unwrap();
+    let [withheld] = &outcome.withheld[..] else { panic!("{outcome:?}") };
+    assert_eq!(withheld.output, "site");
+    assert_eq!(withheld.paths, ["**/*.js.map", "**/*.mjs.map", "**/*.cjs.map", "**/*.css.map"]);
+    let said = "source maps of site are not served; 1 source map of 42-4f2a9c1";
+    assert!(outcome.summary.starts_with(said), "{}", outcome.summary);
+
+    let no_trees = Facts { outputs: vec![facts().outputs.remove(0)], ..facts() };
+    let told = Harness::with_files(&[])
+        .options(r#"{"remove":true}"#)
+        .command(["/bin/sh", "-c", LIST], ended(0, "maps:\n"));
+    let outcome = told.custom::<SourceMaps>("collect", &no_trees, &[]).result.unwrap();
+    assert!(outcome.withheld.is_empty() && outcome.skipped, "{outcome:?}");
+}

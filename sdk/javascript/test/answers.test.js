@@ -133,6 +133,22 @@ test("settings and options are read, and what does not read is named", () => {
   assert.throws(() => sdk.options(ctx("{}", "[]")), { code: "options.invalid" });
 });
 
+test("schedules and withheld files are part of a custom stage's answer, and usual values may be left out", () => {
+  const custom = { run: () => sdk.done("cleans", { n: 1 }, {
+    schedules: [sdk.schedule("nightly", "0 3 * * *", ["bin/clean"], { timezone: "Europe/Vienna" })],
+    withheld: [{ output: "site", paths: ["**/*.map"] }],
+  }) };
+  const { outcome } = new Harness(folder).custom({ custom }, "clean");
+  assert.deepEqual(outcome.schedules, [{
+    name: "nightly", cron: "0 3 * * *", timezone: "Europe/Vienna", argv: ["bin/clean"], process: null,
+    overlap: "skip", timeoutMs: 0,
+  }]);
+  assert.deepEqual(outcome.withheld, [{ output: "site", paths: ["**/*.map"] }]);
+  assert.equal(outcome.outputsJson, '{"n":1}');
+  const nothing = new Harness(folder).custom({ custom: { run: () => sdk.skipped("why") } }, "clean").outcome;
+  assert.deepEqual([nothing.schedules, nothing.withheld], [[], []]);
+});
+
 test("notes go from the detector to the builder, and others are refused", () => {
   const found = { id: "a", notesJson: sdk.notes({ root: "public" }) };
   assert.deepEqual(sdk.notesOf(found), { root: "public" });

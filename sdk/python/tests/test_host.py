@@ -10,6 +10,8 @@ from windlass_plugin import (
     Custom,
     HostError,
     PluginError,
+    Schedule,
+    Withheld,
     annotations,
     artifacts,
     cache,
@@ -18,7 +20,7 @@ from windlass_plugin import (
     http,
     inputs_of,
 )
-from windlass_plugin.contract.custom import Facts, Input
+from windlass_plugin.contract.custom import Facts, Input, Overlap
 from windlass_plugin.glob import compiled
 from windlass_plugin.testing import Harness, answered, ended
 
@@ -37,6 +39,9 @@ class Stages(Custom):
             except HostError as error:
                 raise http.failure(error) from None
             return done(f"{answer.status} {http.text(answer)}")
+        if stage == "clean":
+            nightly = Schedule("nightly", "0 3 * * *", argv=["bin/clean"], overlap=Overlap.QUEUE)
+            return done("cleans", schedules=[nightly], withheld=[Withheld("site", ["**/*.map"])])
         before = cache.get("files")
         cache.put("files", "2")
         annotations.note("files", 2, annotations.Tone.GOOD)
@@ -127,6 +132,14 @@ class Host(unittest.TestCase):
         self.assertEqual((artifact.title, len(content)), ("a.txt", 3 << 20))
         self.assertEqual(ran.done.annotations["files"].value, "2")
         self.assertEqual(ran.done.cache["files"], b"2")
+
+    def test_schedules_and_withheld_files_are_part_of_the_answer(self):
+        outcome = Harness(self.root).custom(PLUGIN, "clean").outcome
+        [nightly] = outcome.schedules
+        self.assertEqual((nightly.name, nightly.argv), ("nightly", ["bin/clean"]))
+        self.assertEqual((nightly.timezone, nightly.timeout_ms), (None, 0))
+        self.assertEqual(nightly.overlap, Overlap.QUEUE)
+        self.assertEqual(outcome.withheld, [Withheld("site", ["**/*.map"])])
 
     def test_commands_and_requests_are_answered_as_the_test_says_and_others_are_denied(self):
         harness = Harness(

@@ -35,9 +35,11 @@ pub(crate) fn take_over(
             format!("build the same version again: `windlass rollback {of} --rebuild`"),
         )));
     };
-    let Outputs { fetched, settings, chosen, plan, artifact, health, .. } = found.outputs;
+    let Outputs { fetched, settings, chosen, plan, artifact, schedules, withheld, health, .. } =
+        found.outputs;
     let promoted = matches!(deployment.kind, Kind::Promote { .. });
-    deployment.outputs = Outputs { chosen, plan, artifact, ..Outputs::default() };
+    deployment.outputs =
+        Outputs { chosen, plan, artifact, schedules, withheld, ..Outputs::default() };
     if !promoted {
         deployment.outputs.fetched = fetched;
         deployment.outputs.settings = settings;

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::artifact::{Artifact, ArtifactOutput};
+use crate::cron::Schedule;
 use crate::id::{DeploymentId, Digest, ProcessName};
 use crate::plan::{Detection, HealthPolicy, Migration, Observation};
 use crate::settings::Settings;
+use crate::stage::Withheld;
 
 /// The commit or archive that a deployment was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -116,6 +118,13 @@ pub struct Outputs {
     /// Of build, or of the deployment that is rolled back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Artifact>,
+    /// Of the stages behind build, or of the deployment that the artifact was taken over from: commands at
+    /// their times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
+    /// The same of files that are not served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Of migrate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationRecord>,

@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::protocol::{
-    Answer, ControlError, Envelope, Hello, HelloReply, Outcome, PROTOCOL_MAX, PROTOCOL_MIN, Reply,
-    Request, Stats, Welcome,
+    Answer, ControlError, Envelope, ErrorCode, Hello, HelloReply, Outcome, PROTOCOL_MAX,
+    PROTOCOL_MIN, Reply, Request, Stats, Welcome,
 };
 use crate::route::Route;
 
@@ -253,6 +253,17 @@ impl ProxyClient {
         let Some(envelope) = envelope else {
             return Ok((welcome, None));
         };
+        let since = envelope.request.since();
+        if welcome.protocol < since {
+            return Err(ClientError::Refused(ControlError {
+                code: ErrorCode::UnsupportedProtocol,
+                message: format!(
+                    "the proxy that runs ({}) speaks the control protocol {}, and what it is asked needs \
+                     {since}: it would serve files that are withheld; restart the proxy with this release",
+                    welcome.version, welcome.protocol
+                ),
+            }));
+        }
         let reply = exchange(&mut stream, envelope, answer_within).await;
         Ok((welcome, Some(reply.map_err(|e| self.lost(e))?)))
     }

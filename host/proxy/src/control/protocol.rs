@@ -9,8 +9,8 @@ use crate::route::Route;
 
 /// The oldest protocol version that this build speaks.
 pub const PROTOCOL_MIN: u32 = 1;
-/// The newest protocol version that this build speaks.
-pub const PROTOCOL_MAX: u32 = 1;
+/// The newest protocol version that this build speaks: 2 has routes with withheld files.
+pub const PROTOCOL_MAX: u32 = 2;
 
 /// The first line of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,14 @@ impl Request {
     /// Whether the request changes something, and so needs an epoch.
     pub fn changes(&self) -> bool {
         matches!(self, Self::PutRoute { .. } | Self::RemoveRoute { .. } | Self::Shutdown)
+    }
+
+    /// The oldest protocol version that has it: an older proxy would leave out what it does not know.
+    pub(super) fn since(&self) -> u32 {
+        match self {
+            Self::PutRoute { route } if route.withholds() => 2,
+            _ => PROTOCOL_MIN,
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! **Invariant: nothing outside a tree's root is ever opened**, whatever the request's path, a
 //! symbolic link or a race says: every file is opened by the kernel beneath the root's descriptor,
-//! and the path given to it has no dot segments, NULs, backslashes or hidden names.
+//! and the path given to it has no dot segments, NULs, backslashes or hidden names. What is withheld is not
+//! opened by its path, whatever leads to it: a request, a fallback or a precompressed form.
 
 mod conditions;
 mod path;
+mod withheld;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -30,6 +32,7 @@ use crate::body::{Body, BoxError, Leased, full};
 use crate::generation::{Lease, Phase};
 use conditions::{Slice, Validators};
 use path::TreePath;
+use withheld::Withheld;
 
 /// Files up to this size are read in one go, in bytes; larger ones in pieces of this size.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -43,6 +46,7 @@ pub(crate) struct Tree {
     root: OwnedFd,
     spa_fallback: Option<TreePath>,
     not_found: Option<TreePath>,
+    withheld: Withheld,
 }
 
 /// What a request is answered with.
@@ -75,6 +79,7 @@ impl Tree {
         root: &Path,
         spa_fallback: Option<&str>,
         not_found: Option<&str>,
+        withheld: &[String],
     ) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let inside = |name: &str| {
@@ -86,6 +91,7 @@ impl Tree {
             root: open(root, flags, Mode::empty())?,
             spa_fallback: spa_fallback.map(inside).transpose()?,
             not_found: not_found.map(inside).transpose()?,
+            withheld: Withheld::of(withheld)?,
         })
     }
 
@@ -94,7 +100,9 @@ impl Tree {
         if let Some(found) = self.find_exact(path, asked)? {
             return Ok(found);
         }
-        if let Some(fallback) = self.spa_fallback.as_ref().filter(|_| asked.page)
+        // What is withheld is no path of the application either.
+        let is_page = asked.page && !self.withheld.has(path);
+        if let Some(fallback) = self.spa_fallback.as_ref().filter(|_| is_page)
             && let Some(file) = self.file(fallback, asked)?
         {
             return Ok(Found::File(file));
@@ -156,8 +164,11 @@ impl Tree {
         }))
     }
 
-    /// A regular file beneath the root; `None` for whatever is not one, or leads outside.
+    /// A regular file beneath the root; `None` for whatever is not one, is withheld, or leads outside.
     fn plain_file(&self, path: &TreePath) -> io::Result<Option<File>> {
+        if self.withheld.has(path) {
+            return Ok(None);
+        }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let relative = path.relative();

@@ -75,8 +75,12 @@ async fn an_invalid_route_changes_nothing() {
     let proxy = Proxy::start().await;
     let invalid = Route { hosts: vec!["no host".to_owned()], ..route(1, stopped()) };
     assert_eq!(refused(proxy.client.put_route(&invalid).await), ErrorCode::InvalidRoute);
-    let missing =
-        Targets::Static { root: "/nowhere/at/all".into(), spa_fallback: None, not_found: None };
+    let missing = Targets::Static {
+        root: "/nowhere/at/all".into(),
+        spa_fallback: None,
+        not_found: None,
+        withheld: Vec::new(),
+    };
     assert_eq!(refused(proxy.client.put_route(&route(1, missing)).await), ErrorCode::StaticRoot);
     assert_eq!(proxy.client.routes().await.unwrap(), []);
 }
@@ -139,7 +143,7 @@ async fn what_the_proxy_does_not_understand_gets_a_typed_answer() {
     let stream = UnixStream::connect(proxy.folder.path().join("proxy.sock")).await.unwrap();
     let mut stream = BufReader::new(stream);
     for (line, answer) in [
-        (r#"{"protocol_min":1,"protocol_max":9,"epoch":1,"client":"t"}"#, r#""protocol":1"#),
+        (r#"{"protocol_min":1,"protocol_max":9,"epoch":1,"client":"t"}"#, r#""protocol":2"#),
         (r#"{"id":1,"request":{"type":"teleport"}}"#, r#""code":"unknown-request""#),
         (r#"{"id":2,"request":{"type":"put-route"}}"#, r#""code":"malformed""#),
         ("nonsense", r#""code":"malformed""#),
@@ -158,6 +162,38 @@ async fn what_the_proxy_does_not_understand_gets_a_typed_answer() {
     let mut reply = String::new();
     stream.read_line(&mut reply).await.unwrap();
     assert!(reply.contains("unsupported-protocol"), "{reply}");
+}
+
+/// A proxy of an earlier release says hello, and gets nothing that it would misread.
+#[tokio::test]
+async fn an_older_proxy_is_not_asked_to_withhold_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("proxy.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let older = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for _connection in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            stream.read_line(&mut String::new()).await.unwrap();
+            let hello = r#"{"welcome":{"protocol":1,"version":"0.0.9","pid":1,"epoch":1}}"#;
+            stream.write_all(format!("{hello}\n").as_bytes()).await.unwrap();
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            asked.push(line);
+        }
+        asked
+    });
+    let client = ProxyClient::connect(&socket, 1).await.unwrap();
+    let targets = Targets::Static {
+        root: folder.path().to_owned(),
+        spa_fallback: None,
+        not_found: None,
+        withheld: vec!["**/*.map".to_owned()],
+    };
+    let refusal = client.put_route(&route(1, targets)).await.unwrap_err().to_string();
+    assert!(refusal.contains("restart the proxy with this release"), "{refusal}");
+    assert_eq!(older.await.unwrap(), ["", ""], "neither the greeting nor the route asked anything");
 }
 
 #[tokio::test]

@@ -253,8 +253,12 @@ async fn a_static_tree_drains_like_an_instance() {
     let proxy = Proxy::start().await;
     let site = tempfile::tempdir().unwrap();
     std::fs::write(site.path().join("big.bin"), vec![7_u8; 32 << 20]).unwrap();
-    let tree =
-        Targets::Static { root: site.path().to_owned(), spa_fallback: None, not_found: None };
+    let tree = Targets::Static {
+        root: site.path().to_owned(),
+        spa_fallback: None,
+        not_found: None,
+        withheld: Vec::new(),
+    };
     proxy.publish(1, tree).await;
     let mut visitor = Wire::open(proxy.address).await;
     visitor.send("GET /big.bin HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;

@@ -55,6 +55,7 @@ fn tree(folder: &Path, spa: Option<&str>, not_found: Option<&str>) -> Targets {
         root: folder.join("site"),
         spa_fallback: spa.map(str::to_owned),
         not_found: not_found.map(str::to_owned),
+        withheld: Vec::new(),
     }
 }
 
@@ -157,6 +158,43 @@ async fn a_single_page_application_answers_its_own_paths() {
 
     let hidden = get(proxy.address, "shop.test", "/.env").await;
     assert_eq!((hidden.status(), hidden.text()), (404, "lost"));
+}
+
+#[tokio::test]
+async fn what_is_withheld_is_not_there_whatever_asks_for_it() {
+    let folder = site();
+    for name in ["app.js.map", "app.js.map.br", "docs/a.css.map", "secret/index.html"] {
+        write(folder.path(), &format!("site/{name}"), "withheld");
+    }
+    let proxy = Proxy::start().await;
+    let globs = ["**/*.map", "secret/**", "app.js.br"].map(str::to_owned);
+    let targets = Targets::Static {
+        root: folder.path().join("site"),
+        spa_fallback: Some("index.html".to_owned()),
+        not_found: None,
+        withheld: globs.to_vec(),
+    };
+    proxy.publish(1, targets).await;
+    let paths =
+        ["/app.js.map", "/app.js.map.br", "/app%2ejs%2emap", "//app.js.map", "/docs/a.css.map"];
+    for path in paths {
+        for headers in ["", "Accept: text/html\r\n", "Accept-Encoding: br\r\n"] {
+            let got = with_headers(&proxy, path, headers).await;
+            assert_eq!(got.status(), 404, "{path} {headers}");
+        }
+    }
+    let folder_of_it = get(proxy.address, "shop.test", "/secret/").await;
+    assert_eq!(folder_of_it.text(), "home", "a page of the application, not the file");
+    let script = with_headers(&proxy, "/app.js", "Accept-Encoding: br\r\n").await;
+    assert_eq!((script.status(), script.text()), (200, "plain script"));
+
+    let broken = Targets::Static {
+        root: folder.path().join("site"),
+        spa_fallback: None,
+        not_found: None,
+        withheld: vec!["[a".to_owned()],
+    };
+    assert!(proxy.client.put_route(&crate::support::route(2, broken)).await.is_err());
 }
 
 #[tokio::test]

@@ -140,7 +140,10 @@ fn facts(hook: Hook) -> Facts {
         commit_subject: None,
         commit_author: None,
         detected: None,
-        outputs: vec![("app".to_owned(), OutputKind::Image)],
+        outputs: vec![
+            ("app".to_owned(), OutputKind::Image),
+            ("site".to_owned(), OutputKind::StaticTree),
+        ],
         processes: vec![Running {
             name: "web".to_owned(),
             output: "app".to_owned(),
@@ -236,6 +239,30 @@ async fn what_it_wishes_goes_through_the_effects_and_what_it_needs_comes_as_inpu
         ],
         "a handle that is dropped ends its command"
     );
+}
+
+#[tokio::test]
+async fn what_a_stage_says_of_the_version_arrives_and_what_does_not_fit_is_refused() {
+    let world = World::new(Kept::default());
+    let options = r#"{"cron":"*/5 * * * *","command":["bin/clean"],"withhold":["**/*.map"]}"#;
+    let outcome = world.run("act", options, &[]).await.result.unwrap();
+    let [schedule] = &outcome.schedules[..] else { panic!("{outcome:?}") };
+    assert_eq!((schedule.name.as_str(), schedule.cron.as_str()), ("tick", "*/5 * * * *"));
+    assert_eq!(schedule.argv, ["bin/clean"]);
+    let [withheld] = &outcome.withheld[..] else { panic!("{outcome:?}") };
+    assert_eq!(
+        (withheld.output.as_str(), &withheld.paths[..]),
+        ("site", &["**/*.map".to_owned()][..])
+    );
+    for (options, says) in [
+        (r#"{"cron":"@hourly"}"#, "its argv has no program"),
+        (r#"{"cron":"hourly","command":["a"]}"#, "neither five fields"),
+        (r#"{"withhold":["../a"]}"#, "no glob from the root of site"),
+    ] {
+        let fault = world.run("act", options, &[]).await.result.unwrap_err();
+        assert_eq!(fault.code(), "plugin.invalid-answer");
+        assert!(fault.to_string().contains(says), "{fault}");
+    }
 }
 
 #[tokio::test]

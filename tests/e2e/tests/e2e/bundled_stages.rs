@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use windlass_model::StepName;
 use windlass_model::api::DeploymentView;
 use windlass_model::stage::{StageRun, StageStatus};
-use windlass_test_support::{GitRepo, HostOptions, TestHost};
+use windlass_test_support::{Deployed, GitRepo, HostOptions, TestHost};
 
 const PROJECT: &str = "bundled";
 const HOST: &str = "bundled.localhost";
@@ -240,6 +240,46 @@ fn maps_are_kept(host: &TestHost, view: &DeploymentView, commit: &str) {
     let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
     assert!(path.ends_with("/app/public/a.js.map"), "{path}");
     assert_eq!(text, MAP);
+}
+
+#[test]
+fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_said_of_its_version()
+ {
+    let host = host();
+    host.cli(&["project", "create", PROJECT]).ok();
+    let grant = r#"[{"name": "artifacts", "bytes_max": 67108864}, {"name": "annotations"}]"#;
+    host.cli(&["plugin", "grant", "sourcemaps", grant]).ok();
+    let repo = GitRepo::of_fixture("html");
+    repo.write("assets/a.js", BUNDLE);
+    repo.write("assets/a.js.map", MAP);
+    repo.write("assets/world.map", "a map of the world");
+    let set = |remove: bool| {
+        repo.write(
+            "windlass.toml",
+            &format!(
+                "[[stages]]\nplugin = 'sourcemaps'\nstage = 'collect'\noptions = {{ remove = {remove} }}\n"
+            ),
+        );
+        repo.commit("Other options");
+    };
+    let served = |path: &str| host.get(HOST, path).status;
+    set(true);
+    let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
+    let summary = &done(&view, "collect").summary;
+    assert!(summary.contains("are not served"), "{summary}");
+    assert_eq!(served("/assets/a.js"), 200);
+    assert_eq!(served("/assets/world.map"), 200, "only what bundlers call so");
+    assert_eq!(served("/assets/a.js.map"), 404);
+
+    // The same files once more: they are in the artifact.
+    set(false);
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    assert_eq!(host.get(HOST, "/assets/a.js.map").text(), MAP);
+
+    Deployed::of(&host.cli_json(&["rollback", "1", "--project", PROJECT])).live();
+    assert_eq!(served("/assets/a.js"), 200);
+    assert_eq!(served("/assets/a.js.map"), 404, "that version withholds it");
+    host.finish();
 }
 
 /// Not beside a `package.json`, so that nothing of it is installed.

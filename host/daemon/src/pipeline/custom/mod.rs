@@ -93,9 +93,13 @@ pub(super) async fn after(run: &mut Run, step: StepName) -> Result<(), Failure> 
     if hook == Hook::AfterFetch {
         prepare(run)?;
     }
-    if !follow(run, step) {
-        return Ok(());
+    if follow(run, step) {
+        foreground(run, hook).await?;
     }
+    if hook == Hook::AfterBuild { declare(run) } else { Ok(()) }
+}
+
+async fn foreground(run: &mut Run, hook: Hook) -> Result<(), Failure> {
     let job = Arc::new(work::Job::of(run, hook)?);
     let limit = Duration::from_secs(run.host.config.limits.stages.hook_s);
     let ran = tokio::time::timeout(limit, work::foreground(&job, hook)).await;
@@ -104,6 +108,22 @@ pub(super) async fn after(run: &mut Run, step: StepName) -> Result<(), Failure> 
         if !run.deployment.warnings.contains(&warning) {
             run.deployment.warnings.push(warning);
         }
+    }
+    Ok(())
+}
+
+/// Takes what the stages behind the build have said of the version into its record. One whose artifact was taken
+/// over has that of the deployment which built it.
+fn declare(run: &mut Run) -> Result<(), Failure> {
+    if has_artifact(&run.deployment).is_some() {
+        return Ok(());
+    }
+    let outputs = &mut run.deployment.outputs;
+    outputs.schedules.clear();
+    outputs.withheld.clear();
+    for kept in folder(run).stages()? {
+        run.deployment.outputs.schedules.extend(kept.schedules);
+        run.deployment.outputs.withheld.extend(kept.withheld);
     }
     Ok(())
 }

@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use windlass_model::cron::Schedule;
 use windlass_model::plugin::Hook;
-use windlass_model::stage::{Annotation, Attached, StageRun, StageStatus};
+use windlass_model::stage::{Annotation, Attached, StageRun, StageStatus, Withheld};
 use windlass_model::{DeploymentId, Failure};
 
 use super::graph::Node;
@@ -30,6 +31,12 @@ use super::graph::Node;
 pub(crate) struct Kept {
     pub node: Node,
     pub run: StageRun,
+    /// Commands at their times that it registered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
+    /// Files that it withholds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
 }
 
 impl Kept {
@@ -47,7 +54,7 @@ impl Kept {
             summary: String::new(),
             failure: None,
         };
-        Self { node, run }
+        Self { node, run, schedules: Vec::new(), withheld: Vec::new() }
     }
 }
 

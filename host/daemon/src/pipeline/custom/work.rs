@@ -202,7 +202,7 @@ impl<'a> Stages<'a> {
     /// Notes what a try came to; the failure, if it was the last one.
     fn ended(&mut self, tried: Tried, patience: Patience) -> Result<Option<Failure>, Failure> {
         let Tried { place, version, result, .. } = tried;
-        let Kept { node, run } = &mut self.kept[place];
+        let Kept { node, run, schedules, withheld } = &mut self.kept[place];
         let name = node.name();
         run.version = version;
         run.again_at = None;
@@ -210,6 +210,12 @@ impl<'a> Stages<'a> {
         match result {
             Ok(outcome) => {
                 self.job.folder.keep_outputs(&name, node.hook, &outcome.outputs)?;
+                // The name of a schedule is the plugin's own; two plugins may have the same.
+                *schedules = outcome.schedules;
+                for one in schedules {
+                    one.name = format!("{}.{}", node.plugin, one.name);
+                }
+                *withheld = outcome.withheld;
                 let skipped = outcome.skipped;
                 run.status = if skipped { StageStatus::Skipped } else { StageStatus::Succeeded };
                 run.summary = self.job.log.masker().mask(&outcome.summary);

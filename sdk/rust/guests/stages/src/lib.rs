@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use windlass_sdk::annotations::{Annotation, Tone};
 use windlass_sdk::artifacts::{Artifact, Kind};
-use windlass_sdk::custom::{Facts, Input, Outcome};
+use windlass_sdk::custom::{Facts, Input, Outcome, OutputKind, Schedule};
 use windlass_sdk::exec::{self, Command};
 use windlass_sdk::http::Request;
 use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, log};
@@ -37,6 +37,10 @@ struct Options {
     url: String,
     /// `act`: a secret that the request carries.
     secret: String,
+    /// `act`: the times of `command`, which is then no command of the stage but a schedule of the version.
+    cron: String,
+    /// `act`: files of static trees that are not served.
+    withhold: Vec<String>,
     /// `act`: `loop`, `trap`, `sleep`.
     misbehave: String,
 }
@@ -129,6 +133,9 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
         "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
         _ => {}
     }
+    if !options.cron.is_empty() || !options.withhold.is_empty() {
+        return Ok(declare(facts, options));
+    }
     if !options.command.is_empty() {
         return command(facts, options);
     }
@@ -139,6 +146,18 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     }
     let answer = request.send()?;
     Ok(Outcome::done(format!("{} from {}: {}", answer.status, answer.url, answer.text())))
+}
+
+fn declare(facts: &Facts, options: &Options) -> Outcome {
+    let mut outcome = Outcome::done("declared");
+    if !options.cron.is_empty() {
+        outcome = outcome.with_schedule(Schedule::new("tick", &options.cron, &options.command));
+    }
+    let trees = facts.outputs.iter().filter(|output| output.kind == OutputKind::StaticTree);
+    for tree in trees.filter(|_| !options.withhold.is_empty()) {
+        outcome = outcome.withholding(&tree.name, &options.withhold);
+    }
+    outcome
 }
 
 fn command(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {

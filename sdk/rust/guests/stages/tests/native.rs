@@ -100,3 +100,22 @@ fn the_gate_and_the_background_stage_do_as_their_options_say() {
     let unknown = harness.options(r#"{"nonsense":1}"#).custom::<Stages>("gate", &built(), &[]);
     assert_eq!(unknown.result.unwrap_err().code, "options.invalid");
 }
+
+#[test]
+fn schedules_and_withheld_files_are_part_of_the_answer() {
+    let folder = folder();
+    let options = r#"{"cron":"@hourly","command":["bin/clean"],"withhold":["**/*.map"]}"#;
+    let site = Output { name: "site".to_owned(), kind: OutputKind::StaticTree };
+    let mut facts = built();
+    facts.outputs.push(site);
+    let ran = Harness::new(folder.path()).options(options).custom::<Stages>("act", &facts, &[]);
+    let outcome = ran.result.unwrap();
+    let [schedule] = &outcome.schedules[..] else { panic!("{outcome:?}") };
+    assert_eq!((schedule.name.as_str(), schedule.cron.as_str()), ("tick", "@hourly"));
+    assert_eq!(schedule.argv, ["bin/clean"]);
+    let [withheld] = &outcome.withheld[..] else { panic!("{outcome:?}") };
+    assert_eq!(
+        (withheld.output.as_str(), &withheld.paths[..]),
+        ("site", &["**/*.map".to_owned()][..])
+    );
+}
