@@ -289,6 +289,10 @@ const PACKAGES: &str =
 /// What becomes of rules of requests.
 const RULES: &str = "of such rules only the fallback of every path to index.html is taken";
 
+/// What becomes of commands at their times.
+const SCHEDULES: &str =
+    "schedules are [[cron]] in windlass.toml; the stage `cron` registers those of some files";
+
 fn with_advice(path: &str, value: &Value) -> String {
     let last = path.rsplit('.').next().unwrap_or(path);
     let advice = match last {
@@ -301,7 +305,7 @@ fn with_advice(path: &str, value: &Value) -> String {
         "formation" | "numReplicas" | "numInstances" | "scaling" => {
             "the number of instances is run.replicas in windlass.toml"
         }
-        "cron" | "crons" | "cronSchedule" => "there are no scheduled runs",
+        "cron" | "crons" | "cronSchedule" => SCHEDULES,
         "healthcheckTimeout" => "the time is health.timeout in windlass.toml",
         "buildpacks" => "the files of the application decide",
         "mounts" | "disk" => "the folders that are kept are run.volumes in windlass.toml",
