@@ -483,6 +483,7 @@ fn the_help_of_every_verb_is_known() {
         "status",
         "explain",
         "logs",
+        "cron",
         "cancel",
         "pause",
         "resume",

@@ -24,6 +24,7 @@ use windlass_proxy::ProxyClient;
 use windlass_store::{Brief, Change, HistoryFilter, Phase, Store, StoreError, Versioned};
 
 use crate::config::ServeConfig;
+use crate::cron;
 use crate::observe::Observe;
 use crate::pipeline::{Building, Row, custom, egress, missing};
 use crate::plugins::Plugins;
@@ -70,6 +71,8 @@ pub struct Host {
     pub(crate) building: Building,
     /// Wakes the keeper of the disk: something was built or released.
     pub(crate) built: Notify,
+    /// What the runs of schedules share.
+    pub(crate) cron: cron::Cron,
     /// What custom stages share.
     pub(crate) stages: custom::Stages,
     /// The pipeline; tests put rows of their own here.

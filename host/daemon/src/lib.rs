@@ -13,6 +13,7 @@ pub mod api;
 pub mod backup;
 mod config;
 pub mod control;
+mod cron;
 mod diagnose;
 mod disk;
 mod failpoint;
@@ -80,8 +81,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let record = observe::recorder::record(host.clone());
             let disk = disk::keep(host.clone());
             let plugins = plugins::watch(host.clone());
+            let cron = cron::work(host.clone());
             let queue = pipeline::queue::work(host);
-            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins);
+            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins, cron);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -174,6 +176,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         lookups: pipeline::egress::Lookups::default(),
         building: pipeline::Building::default(),
         built: Notify::new(),
+        cron: cron::Cron::new(&config.limits),
         stages: pipeline::custom::Stages::new(&config.limits),
         table: &pipeline::TABLE,
         config,

@@ -51,6 +51,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) {
     if let Err(failure) = crate::sessions::background::reconcile(host).await {
         tracing::error!(%failure, "one-off commands could not be looked after");
     }
+    if let Err(failure) = crate::cron::recover::reconcile(host).await {
+        tracing::error!(%failure, "the runs of schedules could not be looked after");
+    }
     if let Err(failure) = sweep(host).await {
         tracing::error!(%failure, "leftovers could not be removed; they are tried at the next start");
     }

@@ -99,6 +99,7 @@ async fn assemble(
         lookups: crate::pipeline::egress::Lookups::default(),
         building: crate::pipeline::Building::default(),
         built: tokio::sync::Notify::new(),
+        cron: crate::cron::Cron::new(&config.limits),
         stages: crate::pipeline::custom::Stages::new(&config.limits),
         table,
         config,

@@ -31,6 +31,7 @@ pub mod project;
 pub mod queue;
 pub mod recovery;
 pub mod running;
+pub mod schedule;
 pub mod secret;
 pub mod session;
 pub mod settings;

@@ -141,6 +141,22 @@ pub struct Limits {
     pub disk: DiskLimits,
     /// Custom stages, and what the host does for them.
     pub stages: StageLimits,
+    /// Runs of schedules.
+    pub cron: CronLimits,
+}
+
+/// Limits of the runs of schedules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CronLimits {
+    /// Runs that go on at the same time on one host; further ones wait.
+    pub running_max: usize,
+    /// Longest time of a run, in seconds: of one whose schedule sets none, and where that sets more.
+    pub run_s: u64,
+    /// How late a run may begin whose time came while the host did not run, in seconds; what is later is missed.
+    pub late_s_max: u64,
+    /// Runs kept of one schedule, with their logs.
+    pub runs_kept_max: usize,
 }
 
 /// Limits of custom stages, and of what the host does for them.
@@ -367,7 +383,14 @@ impl Default for Limits {
             access: AccessLimits::default(),
             disk: DiskLimits::default(),
             stages: StageLimits::default(),
+            cron: CronLimits::default(),
         }
+    }
+}
+
+impl Default for CronLimits {
+    fn default() -> Self {
+        Self { running_max: 8, run_s: 12 * 3600, late_s_max: 3600, runs_kept_max: 50 }
     }
 }
 

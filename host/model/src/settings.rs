@@ -1,17 +1,19 @@
 //! `windlass.toml`, read strictly.
 //!
 //! **Invariant: no key is ever ignored.** A key is acted on, or refused as unknown (with the nearest
-//! valid one), or refused as not supported yet; one that means nothing to what is built is a warning.
+//! valid one); one that means nothing to what is built is a warning.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cron::Schedule;
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::id::{EnvironmentName, ProcessName, ProjectName, VolumeName};
 use crate::variable::VariableName;
 
+mod cron;
 mod overrides;
 mod schema;
 mod secrets;
@@ -59,6 +61,9 @@ pub struct Settings {
     /// `[[stages]]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageSettings>,
+    /// `[[cron]]`
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cron: Vec<Schedule>,
     /// Where the values come from.
     #[serde(default, skip_serializing_if = "Layers::is_empty")]
     pub layers: Layers,
@@ -258,8 +263,8 @@ impl Settings {
     /// Reads the file's text for one environment.
     ///
     /// # Errors
-    /// `settings.syntax`, `settings.unknown-key`, `settings.not-supported-yet`,
-    /// `settings.wrong-value` or `settings.secret-in-file`, each with the line or the key.
+    /// `settings.syntax`, `settings.unknown-key`, `settings.wrong-value` or `settings.secret-in-file`, each with
+    /// the line or the key.
     pub fn parse(text: &str, environment: &EnvironmentName) -> Result<Self, Failure> {
         let table: toml::Table = toml::from_str(text).map_err(|e| schema::syntax(text, &e))?;
         secrets::refuse(&table)?;
@@ -419,11 +424,6 @@ mod tests {
         refused("[build]\ncomand = 'x'", "settings.unknown-key", "build.command");
         refused("[biuld]\ncommand = 'x'", "settings.unknown-key", "build");
         refused("[environments.staging]\nrun.prot = 1", "settings.unknown-key", "run.port");
-    }
-
-    #[test]
-    fn what_is_not_supported_yet_is_refused_by_name() {
-        refused("[[cron]]\nschedule = '* * * * *'", "settings.not-supported-yet", "cron");
     }
 
     #[test]

@@ -156,6 +156,7 @@ impl Store {
             keys::variables(project, name),
             keys::services(project, name),
             keys::events(project, name),
+            keys::cron(project, name),
         ] {
             for (key, _) in self.inner.kv.list(&prefix, &Page::all())? {
                 tx = tx.delete(key, Expect::Any);

@@ -18,6 +18,7 @@ pub(crate) const NETWORKS: &str = "network/";
 pub(crate) const PLANS: &str = "plan/";
 pub(crate) const SUBNETS: &str = "subnet/";
 pub(crate) const API_TOKENS: &str = "api-token/";
+pub(crate) const CRON: &str = "cron/";
 pub(crate) const RUNNING: &str = "running/";
 pub(crate) const ENVIRONMENT_SETTINGS: &str = "environment-settings/";
 
@@ -224,6 +225,11 @@ pub(crate) fn running(project: &ProjectName, environment: &EnvironmentName) -> S
 /// What happened to an environment, by number.
 pub(crate) fn events(project: &ProjectName, environment: &EnvironmentName) -> String {
     format!("event/{project}/{environment}/")
+}
+
+/// What is kept of the schedules of an environment, by name.
+pub(crate) fn cron(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("{CRON}{project}/{environment}/")
 }
 
 /// What was set for an environment, over `windlass.toml`.

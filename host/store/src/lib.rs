@@ -16,6 +16,7 @@ mod briefs;
 mod cache;
 mod change;
 mod cipher;
+mod cron;
 mod deploy_keys;
 mod deployments;
 mod doc;

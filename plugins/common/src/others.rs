@@ -287,6 +287,10 @@ impl File {
 const PACKAGES: &str =
     "packages of the system are not installed from it: where one is missing, write a Dockerfile";
 
+/// What becomes of commands at their times.
+const SCHEDULES: &str =
+    "schedules are [[cron]] in windlass.toml; the stage `cron` registers those of some files";
+
 /// What becomes of rules of requests.
 const RULES: &str = "of such rules only the fallback of every path to index.html is taken";
 

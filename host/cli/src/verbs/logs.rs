@@ -69,6 +69,30 @@ pub struct Logs {
 }
 
 impl Logs {
+    /// Of one instance of a deployment, or of a command that has a log like one.
+    pub(super) fn of_instance(
+        deployment: String,
+        instance: String,
+        follow: bool,
+        tail: Option<u32>,
+    ) -> Self {
+        Self {
+            deployment: Some(deployment),
+            instance: Some(instance),
+            follow,
+            tail,
+            step: None,
+            process: None,
+            stream: None,
+            since: None,
+            until: None,
+            grep: None,
+            regex: false,
+            ignore_case: false,
+            format: None,
+        }
+    }
+
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
         let path = self.path(session, &client)?;

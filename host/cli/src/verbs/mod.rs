@@ -14,6 +14,7 @@ mod build;
 mod cache;
 mod cancel;
 mod completions;
+mod cron;
 mod deploy;
 mod deploy_key;
 mod deployments;
@@ -90,6 +91,7 @@ pub enum Verb {
     Logs(logs::Logs),
     Exec(exec::Exec),
     Run(run::Run),
+    Cron(cron::Cron),
     Open(open::Open),
     Stats(stats::Stats),
     Events(events::Events),
@@ -156,6 +158,7 @@ impl Verb {
             Self::Logs(verb) => verb.run(session),
             Self::Exec(verb) => verb.run(session),
             Self::Run(verb) => verb.run(session),
+            Self::Cron(verb) => verb.run(session),
             Self::Open(verb) => verb.run(session),
             Self::Stats(verb) => verb.run(session),
             Self::Events(verb) => verb.run(session),

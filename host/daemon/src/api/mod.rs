@@ -23,6 +23,7 @@ mod artifacts;
 mod backups;
 mod builds;
 mod caches;
+mod cron;
 mod deploy_keys;
 mod deployments;
 mod disk;

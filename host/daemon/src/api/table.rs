@@ -66,6 +66,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(super::running::about_running());
     rows.extend(super::volumes::about_volumes());
     rows.extend(super::settings::about_settings());
+    rows.extend(super::cron::about_schedules());
     rows.extend(super::logs::about_logs());
     rows.extend(super::observe::about_observe());
     rows

@@ -16,6 +16,7 @@ use crate::host::Host;
 pub mod artifacts;
 pub mod builds;
 pub mod caches;
+pub(crate) mod cron;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod environment;

@@ -241,6 +241,7 @@ async fn ask(
             let planned = asking.plan(chosen).await.map_err(|failure| images.explain(failure));
             planned.and_then(|planned| {
                 plan::check_commands(&planned.stored.plan)?;
+                plan::check_schedules(settings, &planned.stored.plan)?;
                 Ok(planned)
             })
         }

@@ -176,6 +176,25 @@ pub(crate) fn instance_place(name: &str) -> Option<(ProcessName, u32)> {
     Some((process.parse().ok()?, ordinal.parse().ok()?))
 }
 
+/// A run's container. Names of schedules are longer than the runtime's can be.
+pub(crate) fn cron(deployment: &DeploymentId, schedule: &str, number: u64) -> String {
+    let digest = Digest::of(schedule.as_bytes());
+    format!("{deployment}.cron-{}-{number}", &digest.hex()[..12])
+}
+
+/// Labels of a run's container. It has no [`deployment_labels`]: it outlives the version that it was started in.
+pub(crate) fn cron_labels(deployment: &Deployment, schedule: &str, number: u64) -> Labels {
+    let mut labels = environment_labels(&deployment.project, &deployment.environment);
+    labels.insert(format!("{LABEL}.cron.schedule"), schedule.to_owned());
+    labels.insert(format!("{LABEL}.cron.run"), number.to_string());
+    labels
+}
+
+/// Whether a container is that of a run.
+pub(crate) fn is_cron(labels: &Labels) -> bool {
+    labels.contains_key(&format!("{LABEL}.cron.schedule"))
+}
+
 /// Parts of a one-off command's labels: its name, its deployment, and whether a person works with it. It has no
 /// [`deployment_labels`]: it outlives the deployment that it was started in.
 pub(crate) const RUN_NAME: &str = "name";
@@ -244,5 +263,8 @@ mod tests {
     fn an_instance_fits_the_runtimes_names() {
         let process: ProcessName = "p".repeat(40).parse().unwrap();
         assert!(instance(&DeploymentId::generate(), &process, 9999).len() <= 76);
+        let run = cron(&DeploymentId::generate(), &"s".repeat(81), u64::MAX);
+        assert!(run.len() <= 76, "{run}");
+        assert_eq!(instance_place(&run), None);
     }
 }

@@ -69,6 +69,7 @@ impl Work for Plan {
         })?;
         if !run.deployment.kind.is_build() {
             check_commands(&plan)?;
+            check_schedules(run.settings()?, &plan)?;
         }
         let unused = run.settings()?.unused_by(&plan);
         for message in unused {
@@ -104,6 +105,23 @@ pub(super) fn check_commands(plan: &BuildPlan) -> Result<(), Failure> {
         says_all && [&process.argv, &config.entrypoint, &config.cmd].iter().all(|a| a.is_empty())
     };
     if plan.processes.iter().any(has_none) { Err(runtime_env::no_command()) } else { Ok(()) }
+}
+
+/// Refuses a schedule of the settings for a process that the plan does not have.
+pub(super) fn check_schedules(settings: &Settings, plan: &BuildPlan) -> Result<(), Failure> {
+    let known = |name: &String| plan.processes.iter().any(|process| process.name == *name);
+    // Of a plan that runs nothing it is said that they are ignored.
+    let mut schedules = settings.cron.iter().filter(|_| !plan.processes.is_empty());
+    let unknown =
+        schedules.find_map(|it| Some((it, it.process.as_ref()?)).filter(|it| !known(it.1)));
+    let Some((schedule, process)) = unknown else { return Ok(()) };
+    let names: Vec<&str> = plan.processes.iter().map(|process| process.name.as_str()).collect();
+    Err(Failure::app(
+        "cron.unknown-process",
+        format!("the schedule {} is to run in the process {process:?}", schedule.name),
+        format!("the application has no such process, but {}", names.join(", ")),
+        "correct `process` of the [[cron]] table in windlass.toml, or leave it out for the web process",
+    ))
 }
 
 /// What a pure call may know of this deployment's application.

@@ -131,7 +131,8 @@ async fn records_and_logs_beyond_keep_deployments_go_and_the_live_and_pinned_one
     let mut settings = Settings::default();
     settings.deploy.keep_deployments = Some(3);
     settings.deploy.keep_artifacts = Some(1);
-    ids.push(world.put(Live, |live| live.outputs.settings = Some(settings)).await);
+    let with_settings = world.put(Live, |live| live.outputs.settings = Some(settings));
+    ids.push(Box::pin(with_settings).await);
     for status in [Retired, Retired] {
         ids.push(world.put(status, |_| {}).await);
     }

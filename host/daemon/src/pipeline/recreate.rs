@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use windlass_model::running::{EnvironmentEvent, EventKind, InstanceState, LiveInstance};
 use windlass_model::settings::Strategy;
-use windlass_model::{DeploymentStatus, Failure};
+use windlass_model::{Deployment, DeploymentStatus, Failure};
 
 use super::{Run, names, retire};
-use crate::{failpoint, routes};
+use crate::{cron, failpoint, routes};
 
 /// Holds visitors and ends the live deployment's instances, if this deployment replaces it so.
 pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
@@ -54,6 +54,10 @@ pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
     let grace = Duration::from_secs(host.config.limits.stop_grace_s);
     retire::stop(host.runtime.as_ref(), &live.id, grace).await?;
     retire::delete_instances(host, &live.id).await?;
+    if is_exclusive(run) || has_exclusive_volume(&live) {
+        let why = format!("#{} made way, and has a volume that is not shared", live.number);
+        cron::recover::make_way(host, &(project.clone(), environment.clone()), &why).await?;
+    }
     failpoint::reached("ended:start");
     let ended = host.change_running_and_tell(project, environment, |running, told| {
         if running.recreating.as_ref() != Some(&deployment.id) {
@@ -89,7 +93,11 @@ pub(crate) fn routed(instances: &[LiveInstance]) -> Option<(u64, u64)> {
 
 /// Whether two versions must never run at once, because a volume is not shared.
 pub(super) fn is_exclusive(run: &Run) -> bool {
-    let settings = run.deployment.outputs.settings.as_ref();
+    has_exclusive_volume(&run.deployment)
+}
+
+fn has_exclusive_volume(deployment: &Deployment) -> bool {
+    let settings = deployment.outputs.settings.as_ref();
     settings.is_some_and(|settings| settings.run.volumes.iter().any(|volume| !volume.shared))
 }
 

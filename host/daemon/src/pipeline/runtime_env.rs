@@ -18,7 +18,10 @@ pub(crate) const INJECTED: [(&str, &str); 8] = [
     ("WINDLASS_DEPLOYMENT", "the deployment's id"),
     ("WINDLASS_NUMBER", "the deployment's number within the project"),
     ("WINDLASS_COMMIT", "the full commit id, when the source is a Git repository"),
-    ("WINDLASS_PROCESS", "the process: `web`, `worker`, or `migrate`, `validate`, `before-switch`"),
+    (
+        "WINDLASS_PROCESS",
+        "the process: `web`, `worker`, or `migrate`, `validate`, `before-switch`, `cron.NAME`",
+    ),
     ("WINDLASS_INSTANCE", "process and ordinal: `web.0`"),
 ];
 

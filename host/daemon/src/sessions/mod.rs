@@ -20,9 +20,11 @@ use windlass_model::{EnvironmentName, Failure, Limits, ProjectName};
 /// Prefix of the name of a one-off command, and of its log.
 const RUN_PREFIX: &str = "run-";
 
-/// Whether a log below a deployment's instances is that of a one-off command.
+/// Whether a log below a deployment's instances is that of a command which ends by itself: a one-off command, or a run
+/// of a schedule (`cron.NAME.NUMBER`; instances have one dot).
 pub(crate) fn is_log(name: &str) -> bool {
-    name.starts_with(RUN_PREFIX)
+    let is_scheduled = name.strip_prefix("cron.").is_some_and(|rest| rest.contains('.'));
+    is_scheduled || name.starts_with(RUN_PREFIX)
 }
 
 /// Where a session is asked for, by whom, and which kind.

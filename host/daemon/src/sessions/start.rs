@@ -155,6 +155,24 @@ pub(crate) fn container(
     let (host, deployment) = (host.clone(), deployment.clone());
     let cancel = CancellationToken::new();
     let run = Run { host, deployment, revision, log, cancel, variables };
+    let id = format!("{}.{name}", run.deployment.id);
+    let mut spec = beside(&run, process, id, name, argv)?;
+    spec.labels = names::run_labels(&run.deployment, name);
+    Ok(spec)
+}
+
+/// A command in a container beside the instances of this process; of the web process, or the first one, if none is
+/// named.
+///
+/// # Errors
+/// `session.no-image` where there is no such process, or it has no image.
+pub(crate) fn beside(
+    run: &Run,
+    process: Option<&str>,
+    id: String,
+    log: &str,
+    argv: &[String],
+) -> Result<ContainerSpec, Failure> {
     let artifact = run.artifact()?;
     let takes = |it: &&ArtifactProcess| process.is_none_or(|name| it.name.as_str() == name);
     let chosen = match process {
@@ -165,11 +183,11 @@ pub(crate) fn container(
         .and_then(|it| artifact.output(&it.output))
         .filter(|output| matches!(output.kind, ArtifactKind::Image { .. }))
         .ok_or_else(|| no_image(&run.deployment, process))?;
-    let mut spec = runtime_env::container(
-        &run,
+    runtime_env::container(
+        run,
         Command {
-            id: format!("{}.{name}", run.deployment.id),
-            log: name,
+            id,
+            log,
             step: StepName::Start,
             output,
             argv,
@@ -177,9 +195,7 @@ pub(crate) fn container(
             port: None,
             aliases: Vec::new(),
         },
-    )?;
-    spec.labels = names::run_labels(&run.deployment, name);
-    Ok(spec)
+    )
 }
 
 fn no_image(deployment: &Deployment, process: Option<&str>) -> Failure {

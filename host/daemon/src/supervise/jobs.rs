@@ -41,7 +41,7 @@ pub(super) enum Outcome {
 }
 
 /// The work of a step outside of a deployment's run, on a copy of its record.
-pub(super) fn run_of(host: &Arc<Host>, deployment: Deployment) -> Result<Run, Failure> {
+pub(crate) fn run_of(host: &Arc<Host>, deployment: Deployment) -> Result<Run, Failure> {
     // Started anew with the present variables, unless the old ones were asked for.
     let variables = match &deployment.kind {
         windlass_model::deployment::Kind::Rollback { with_its_env: true, .. } => {

@@ -28,6 +28,8 @@ use windlass_model::{EnvironmentName, ProjectName};
 use crate::host::Host;
 use crate::pipeline::egress;
 
+pub(crate) use jobs::run_of;
+
 pub(crate) mod exits;
 mod jobs;
 mod keeper;

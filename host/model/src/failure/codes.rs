@@ -118,6 +118,16 @@ pub const CODES: &[Code] = codes! {
     App "run.not-found": "There is no such one-off command", "its name is wrong, or its log was pruned with its deployment", "`windlass run --list` shows them";
     App "run.oom": "An instance was killed for its memory", "it used more than its limit", "raise `run.memory` in windlass.toml and deploy again, or make the application use less";
     App "run.unhealthy": "An instance does not answer any more", "its health probe failed several times in a row", "it is started again by itself; `windlass logs` shows what it was doing";
+    App "cron.failed": "A run of a schedule failed", "its command ended with a status that is not 0", "read what it wrote: `windlass cron logs NAME`";
+    Host "cron.lost": "It is not known how a run of a schedule ended", "the host or the machine went down while it was started or ran, and its container is gone", "look at what it did; `windlass cron run NAME` runs it again, which does not happen by itself";
+    App "cron.name-taken": "Two stages register a schedule of one name", "both are of one plugin, and names are unique in it", "leave one of the two [[stages]] out, or report it to the plugin's author";
+    App "cron.not-found": "There is no such schedule", "its name is wrong, or the version that is live does not have it", "`windlass cron list` shows them";
+    App "cron.not-started": "A run of a schedule could not be started", "the image has no such program, or the process has no image", "name a program that the image has, and a process that has an image";
+    App "cron.out-of-memory": "A run of a schedule was killed for its memory", "it used more memory than an instance may have", "raise `run.memory` in windlass.toml and deploy, or make the command use less";
+    App "cron.still-running": "The schedule is not run now", "another run of it goes on or waits", "wait for its end, or set `overlap = \"queue\"` or `\"replace\"`";
+    App "cron.suspended": "Schedules do not run now", "the environment is stopped, in maintenance or being replaced", "`windlass start`, or `windlass maintenance off`";
+    App "cron.timed-out": "A run of a schedule was ended", "it went on for longer than it may", "find out what it waits for, or set a longer `timeout`; `cron.run_s` in the limits file is the longest";
+    App "cron.unknown-process": "A schedule names a process that the application does not have", "`process` of its [[cron]] table is misspelled", "correct it, or leave it out for the web process";
     App "session.bad-start": "A session was not begun", "the client's first frame is not one that the host knows", "send {\"type\":\"start\",\"argv\":[...]} as text first; `windlass exec` does";
     Host "session.lost": "It is not known how a command ended", "see the message", "look at what it did; `windlass logs` shows whether the instance was restarted";
     App "session.no-command": "There is no command to run", "none was named", "name one: `windlass run --detach -- COMMAND`";
@@ -198,7 +208,6 @@ pub const CODES: &[Code] = codes! {
     // windlass.toml.
     App "settings.app-dir-missing": "The application's folder is not there", "`build.app_dir` names a folder that the source does not have", "correct `build.app_dir` in windlass.toml";
     Warning "settings.ignored": "A setting has no effect", "what was built has no use for it: a static site runs nothing, workers have no port, finished files need no installation", "remove it, or set `build.framework` to what is to run";
-    App "settings.not-supported-yet": "A setting is not supported yet", "this version cannot act on it, and would rather say so than ignore it", "remove it from windlass.toml";
     App "settings.only-in-file": "A setting can be set in windlass.toml alone", "it is read of each commit, before there is a deployment that an environment's settings could be in force for", "set it in windlass.toml, for one environment under [environments.NAME]";
     App "settings.secret-in-file": "A secret is written into windlass.toml", "the file is part of the source, which others can read", "remove it, and set it with `windlass env set --secret NAME=value`";
     App "settings.syntax": "windlass.toml is no valid TOML", "the line that the message names cannot be read", "correct the line; https://toml.io shows the syntax";
@@ -567,6 +576,7 @@ pub const CODES: &[Code] = codes! {
     Host "cli.not-saved": "An image could not be saved to a file", "the disk is full, the system refused, or the connection was cut", "check the folder and its free space, then run it again";
     App "cli.no-artifact": "The deployment has no file of this name", "another name was given, or it is attached to another deployment", "list them: `windlass artifact list`";
     App "cli.ambiguous-artifact": "Several plugins attached a file of this name", "names are each plugin's own", "say which with --plugin";
+    App "cli.no-cron-log": "There is no log of the run", "it was never started, or is not kept any more", "`windlass cron runs NAME` lists the runs";
     App "cli.no-deployment": "The environment has no deployment", "nothing was deployed there yet", "deploy something with `windlass deploy`";
     App "cli.no-project": "It is not clear which project is meant", "neither windlass.toml nor the folder names one", "name it with --project";
     App "cli.no-such-folder": "That is not a folder", "there is nothing, or a file", "name a folder, or a Git address";

@@ -216,6 +216,7 @@ impl Settings {
         self.build = built.build.clone();
         self.health = built.health.clone();
         self.migrate = built.migrate.clone();
+        self.cron = built.cron.clone();
         self.run.command = built.run.command.clone();
         let now = std::mem::replace(&mut self.run.processes, built.run.processes.clone());
         for (name, process) in &mut self.run.processes {
@@ -301,7 +302,6 @@ fn in_environment(mut failure: Failure) -> Failure {
     );
     failure.fix = match failure.code.as_str() {
         "settings.wrong-value" => format!("give such a value: `windlass settings set {key}=VALUE`"),
-        "settings.not-supported-yet" => format!("leave `{key}` out"),
         "settings.unknown-key" => format!("use the nearest key, or leave `{key}` out"),
         _ => "store it with `windlass env set NAME=VALUE --secret`, and use the variable here"
             .to_owned(),

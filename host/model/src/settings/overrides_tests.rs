@@ -85,7 +85,9 @@ fn what_the_file_could_not_say_cannot_be_set_either() {
         "windlass settings set run.memory",
     );
     refused(json!({"run": {"memory": null}}), "settings.wrong-value", "run.memory");
-    refused(json!({"cron": {"a": "b"}}), "settings.not-supported-yet", "cron");
+    refused(json!({"cron": {"a": "b"}}), "settings.unknown-key", "cron");
+    let often = json!({"cron": [{"schedule": "* * * *", "command": "true"}]});
+    refused(often, "settings.wrong-value", "cron.schedule");
     refused(json!({"name": "shop"}), "settings.wrong-value", "one environment");
     refused(json!({"environments": {"staging": {}}}), "settings.wrong-value", "one environment");
     refused(json!({"build": {"lfs": false}}), "settings.only-in-file", "build.lfs");
@@ -124,14 +126,19 @@ fn presets_are_words_for_how_many_deployments_are_kept() {
 
 #[test]
 fn an_artifact_keeps_what_is_part_of_it() {
-    let built = file("[build]\noutput = 'dist'\n[run]\ncommand = 'one'\n[health]\npath = '/up'");
+    let built = file(
+        "[build]\noutput = 'dist'\n[run]\ncommand = 'one'\n[health]\npath = '/up'\n[[cron]]\nschedule = \
+         '@daily'\ncommand = 'one'",
+    );
     let set = overrides(json!({
         "build": {"output": "out"},
         "run": {"command": "two", "memory": "64MiB"},
         "health": {"path": "/well"},
+        "cron": [],
     }));
     let now = built.with(&set).unwrap().for_artifact_of(&built);
     assert_eq!((&now.build, &now.health), (&built.build, &built.health));
+    assert_eq!((&now.cron, now.cron.len()), (&built.cron, 1));
     assert_eq!(now.run.command.as_deref(), Some("one"));
     assert_eq!(now.run.memory_bytes, Some(64 << 20));
     assert!(!built.is_without_layers() && !Settings::default().is_without_layers());

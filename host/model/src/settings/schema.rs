@@ -14,7 +14,7 @@ use crate::id::EnvironmentName;
 use crate::spelling::distance;
 
 /// Keys that are acted on. `*` stands for one name that the user chooses.
-const SUPPORTED: [&str; 39] = [
+const SUPPORTED: [&str; 40] = [
     "name",
     "build.app_dir",
     "build.framework",
@@ -54,6 +54,7 @@ const SUPPORTED: [&str; 39] = [
     "build.target",
     "build.args.*",
     "stages",
+    "cron",
 ];
 
 /// Keys whose value is text.
@@ -84,10 +85,7 @@ const TEXT: [&str; 21] = [
 /// Most instances of one process that the file can ask for.
 const REPLICAS_MAX: u32 = 50;
 
-/// Keys of the design that this version does not act on.
-const NOT_YET: [&str; 1] = ["cron"];
-
-/// Refuses unknown keys and those that are not supported yet.
+/// Refuses unknown keys.
 pub(super) fn check(table: &Table) -> Result<(), Failure> {
     for (key, value) in table {
         if key == "environments" {
@@ -129,9 +127,6 @@ fn check_environments(value: &Value) -> Result<(), Failure> {
 
 /// Walks down to the leaves; `shown` is what stands before the key in messages.
 fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
-    if NOT_YET.iter().any(|key| matches(key, path)) {
-        return Err(not_yet(&format!("{shown}{path}")));
-    }
     if SUPPORTED.iter().any(|key| matches(key, path)) && !value.is_table() {
         return match path.strip_prefix("build.toolchain.").and_then(toolchain::meant) {
             Some(meant) => Err(unknown_but(path, &format!("build.toolchain.{meant}"), shown)),
@@ -148,7 +143,7 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
                 path,
             )
     };
-    if !SUPPORTED.into_iter().chain(NOT_YET).any(is_parent) {
+    if !SUPPORTED.into_iter().any(is_parent) {
         return Err(unknown(path, shown));
     }
     table.iter().try_for_each(|(key, value)| check_key(&format!("{path}.{key}"), value, shown))
@@ -156,7 +151,7 @@ fn check_key(path: &str, value: &Value, shown: &str) -> Result<(), Failure> {
 
 /// Whether it is a key, or the beginning of one.
 pub(super) fn is_key(path: &str) -> bool {
-    SUPPORTED.into_iter().chain(NOT_YET).flat_map(prefixes).any(|key| matches(key, path))
+    SUPPORTED.into_iter().flat_map(prefixes).any(|key| matches(key, path))
 }
 
 /// Whether the value of a key is text.
@@ -214,6 +209,7 @@ pub(super) fn read(table: Table) -> Result<Settings, Failure> {
         },
         network: Network { allow: parsed(&root, "network.allow")? },
         stages: super::stages::read(&root)?,
+        cron: super::cron::read(&root)?,
         layers: Layers::default(),
     })
 }
@@ -561,19 +557,9 @@ pub(super) fn wrong(key: &str, expected: &str) -> Failure {
     )
 }
 
-fn not_yet(key: &str) -> Failure {
-    Failure::app(
-        "settings.not-supported-yet",
-        format!("windlass.toml: `{key}` is not supported yet"),
-        "this version of Windlass cannot act on it, and would rather say so than ignore it",
-        format!("remove `{key}` from windlass.toml"),
-    )
-}
-
 fn unknown(path: &str, shown: &str) -> Failure {
     let nearest = SUPPORTED
         .into_iter()
-        .chain(NOT_YET)
         .flat_map(prefixes)
         .min_by_key(|key| (!key.starts_with(path), distance(path, key), key.len()))
         .unwrap_or_default();
@@ -587,6 +573,18 @@ fn unknown_but(path: &str, nearest: &str, shown: &str) -> Failure {
         format!("windlass.toml: there is no key `{shown}{path}`"),
         format!("the nearest valid key is `{shown}{nearest}`"),
         format!("rename or remove `{shown}{path}`"),
+    )
+}
+
+/// A key that the tables of a list do not have.
+pub(super) fn unknown_of(list: &str, key: &str, known: &[&str]) -> Failure {
+    let nearest = known.iter().min_by_key(|other| (distance(key, other), other.len()));
+    let nearest = nearest.copied().unwrap_or_default();
+    Failure::app(
+        "settings.unknown-key",
+        format!("windlass.toml: there is no key `{list}.{key}`"),
+        format!("the nearest valid key is `{list}.{nearest}`"),
+        format!("rename or remove `{list}.{key}`"),
     )
 }
 

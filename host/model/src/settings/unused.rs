@@ -85,8 +85,8 @@ impl Settings {
     }
 
     /// The keys that are about any process, and whether each is set.
-    fn of_processes(&self) -> [(&'static str, bool); 7] {
-        let Self { run, health, deploy, .. } = self;
+    fn of_processes(&self) -> [(&'static str, bool); 8] {
+        let Self { run, health, deploy, cron, .. } = self;
         [
             ("run.command", run.command.is_some()),
             ("run.memory", run.memory_bytes.is_some()),
@@ -95,6 +95,7 @@ impl Settings {
             ("run.processes", !run.processes.is_empty()),
             ("health.timeout", health.timeout_ms.is_some()),
             ("deploy.before_switch", !deploy.before_switch.is_empty()),
+            ("cron", !cron.is_empty()),
         ]
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use globset::GlobBuilder;
 use windlass_model::cron::{Overlap, Schedule};
 use windlass_model::plugin::{Hook, lock};
+use windlass_model::schedule::Times;
 use windlass_model::stage::{Facts, Outcome, OutputKind, Withheld};
 
 use crate::bindings::custom;
@@ -97,13 +98,12 @@ fn check_schedule(one: &custom::Schedule, told: &Facts) -> Result<(), String> {
         ));
     }
     let known = |name: &String| told.processes.iter().any(|process| process.name == *name);
-    match one.process.as_ref().filter(|name| !known(name)) {
-        Some(name) => {
-            let names: Vec<&str> = told.processes.iter().map(|it| it.name.as_str()).collect();
-            Err(format!("there is no process {name:?}, but {names:?}"))
-        }
-        None => Ok(()),
+    if let Some(name) = one.process.as_ref().filter(|name| !known(name)) {
+        let names: Vec<&str> = told.processes.iter().map(|it| it.name.as_str()).collect();
+        return Err(format!("there is no process {name:?}, but {names:?}"));
     }
+    let times = Times::read(cron, one.timezone.as_deref());
+    times.map(drop).map_err(|invalid| format!("{invalid}; {}", invalid.fix))
 }
 
 fn schedule(from: custom::Schedule) -> Schedule {
@@ -238,6 +238,9 @@ mod tests {
             ),
             (changed(|it| it.cron = "0 3 *".to_owned()), "nightly: \"0 3 *\" has neither five"),
             (changed(|it| it.timezone = Some("a b".to_owned())), "no name of a time zone"),
+            (changed(|it| it.cron = "0 25 * * *".to_owned()), "\"0 25 * * *\" is no schedule"),
+            (changed(|it| it.cron = "@reboot".to_owned()), "\"@reboot\" is no schedule"),
+            (changed(|it| it.timezone = Some("Europe/Viena".to_owned())), "Europe/Vienna"),
             (changed(|it| it.argv.clear()), "its argv has no program"),
             (changed(|it| it.argv = vec!["a".to_owned(); 101]), "more than 100 words"),
             (

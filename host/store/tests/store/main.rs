@@ -11,6 +11,7 @@ mod addresses;
 mod backup;
 mod conformance;
 mod crash;
+mod cron;
 mod full_disk;
 mod history;
 mod opening;

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{PACKAGES, RULES};
+use super::{PACKAGES, RULES, SCHEDULES};
 
 /// Keys by the last part of their path, and what is said of them.
 const ROWS: [(&[&str], &str); 30] = [
@@ -21,7 +21,7 @@ const ROWS: [(&[&str], &str); 30] = [
         &["formation", "numReplicas", "numInstances", "scaling", "count"],
         "the number of instances is run.replicas in windlass.toml",
     ),
-    (&["cron", "crons", "cronSchedule"], "there are no scheduled runs"),
+    (&["cron", "crons", "cronSchedule"], SCHEDULES),
     (&["healthcheckTimeout"], "the time is health.timeout in windlass.toml"),
     (
         &[

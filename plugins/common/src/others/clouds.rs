@@ -35,7 +35,7 @@ pub(super) fn render(file: &mut File, keys: &Value) {
                     "redis" | "keyvalue" => {
                         "run it beside, and name it with `windlass service add`"
                     }
-                    "cron" => "there are no scheduled runs",
+                    "cron" => super::SCHEDULES,
                     _ => "deploy it as a project of its own",
                 };
                 file.ignored.push(format!("the {kind} {name} ({advice})"));

@@ -111,6 +111,8 @@ fn reads_what_runs(host: &TestHost) {
     assert!(show.contains("finish") && show.contains("walk.localhost"), "{show}");
     let logs = host.cli(&["logs", "1", "--project", "walk"]).ok().stdout;
     assert!(logs.contains("listening on"), "{logs}");
+    let schedules = host.cli(&["cron", "list", "--project", "walk"]).ok().stdout;
+    assert!(schedules.contains("no schedules"), "{schedules}");
     follows(host);
     for shell in ["bash", "zsh", "fish"] {
         assert!(host.cli(&["completions", shell]).ok().stdout.contains("windlass"));

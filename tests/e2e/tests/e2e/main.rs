@@ -12,6 +12,7 @@ mod canary;
 mod command_line;
 mod containerd_faults;
 mod crash;
+mod cron;
 mod diagnosis;
 mod disk;
 mod disk_full;

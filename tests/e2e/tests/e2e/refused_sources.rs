@@ -107,11 +107,11 @@ const REFUSED: [Refused; 12] = [
     Refused {
         files: &[
             ("index.html", "<p>hi</p>"),
-            ("windlass.toml", "[[cron]]\nschedule = \"0 3 * * *\"\ncommand = \"true\"\n"),
+            ("windlass.toml", "[[cron]]\nschedule = \"0 25 * * *\"\ncommand = \"true\"\n"),
         ],
         step: StepName::Preflight,
-        code: "settings.not-supported-yet",
-        names: "cron",
+        code: "settings.wrong-value",
+        names: "cron.schedule",
     },
     Refused {
         files: &[("index.html", "<p>hi</p>"), ("windlass.toml", "[run]\nport = \"many\"\n")],

@@ -166,6 +166,9 @@ const TABLE: &[Expected] = &[
     ("POST", "{env}/runs", Deploy, Project, 400),
     ("GET", "{env}/runs/{run}", Read, Project, 404),
     ("DELETE", "{env}/runs/{run}", Deploy, Project, 404),
+    ("GET", "{env}/cron", Read, Project, 200),
+    ("GET", "{env}/cron/{schedule}/runs", Read, Project, 404),
+    ("POST", "{env}/cron/{schedule}/run", Deploy, Project, 404),
     ("GET", "{env}/stats", Read, Project, 200),
     ("GET", "/v1/events", Read, Filtered, 200),
 ];

@@ -65,7 +65,7 @@ async fn what_cannot_be_set_is_refused_and_changes_nothing() {
     assert!(text.contains("`run.memory`"), "{text}");
     refused(400, "settings.wrong-value", json!({"run": {"replicas": 0}})).await;
     refused(400, "settings.wrong-value", json!({"deploy": {"keep_deployments": "for ever"}})).await;
-    refused(400, "settings.not-supported-yet", json!({"cron": {"a": "b"}})).await;
+    refused(400, "settings.unknown-key", json!({"cron": {"a": "b"}})).await;
     refused(400, "settings.only-in-file", json!({"deploy": {"paths": ["a"]}})).await;
     let secret = json!({"run": {"command": "serve --token ghp_0123456789abcdef0123"}});
     let text = refused(400, "settings.secret-in-file", secret).await;
@@ -102,7 +102,7 @@ async fn each_value_says_where_it_comes_from_and_what_is_in_force() {
     then.set("run.memory", json!("128MiB"));
     then.set("run.cpu", json!(2));
     let live = Settings::parse(file, &EnvironmentName::production()).unwrap().with(&then).unwrap();
-    put(&world, DeploymentStatus::Live, Some(live)).await;
+    Box::pin(put(&world, DeploymentStatus::Live, Some(live))).await;
     let body = json!({"settings": {"run": {"memory": "1GiB"}, "health": {"path": "/up"}}});
     let view = world.expect(200, "PUT", SETTINGS, &body.to_string()).await;
     let view: SettingsView = serde_json::from_value(view).unwrap();
@@ -121,9 +121,9 @@ async fn each_value_says_where_it_comes_from_and_what_is_in_force() {
 #[tokio::test]
 async fn retention_that_is_set_is_applied_at_the_next_end_of_any_deployment() {
     let world = with_shop().await;
-    put(&world, DeploymentStatus::Live, None).await;
+    Box::pin(put(&world, DeploymentStatus::Live, None)).await;
     for _ in 0..6 {
-        put(&world, DeploymentStatus::Failed, None).await;
+        Box::pin(put(&world, DeploymentStatus::Failed, None)).await;
     }
     let list = "/v1/deployments?project=shop";
     let count = async || {

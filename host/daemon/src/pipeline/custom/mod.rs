@@ -14,7 +14,7 @@
 //! Reading order: [`graph`] (which, in which order), [`work`] (running those of one hook), [`background`],
 //! [`effects`] and what is behind them ([`exec`], [`http`], [`attached`], [`cache`]), [`facts`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -117,12 +117,32 @@ fn declare(run: &mut Run) -> Result<(), Failure> {
     if has_artifact(&run.deployment).is_some() {
         return Ok(());
     }
+    let stages = folder(run).stages()?;
+    each_name_once(&stages)?;
     let outputs = &mut run.deployment.outputs;
     outputs.schedules.clear();
     outputs.withheld.clear();
-    for kept in folder(run).stages()? {
-        run.deployment.outputs.schedules.extend(kept.schedules);
-        run.deployment.outputs.withheld.extend(kept.withheld);
+    for kept in stages {
+        outputs.schedules.extend(kept.schedules);
+        outputs.withheld.extend(kept.withheld);
+    }
+    Ok(())
+}
+
+/// Two stages of one plugin may not register a schedule of one name. Those of others, and of the settings, cannot have
+/// it: the plugin's name is a part of it.
+fn each_name_once(stages: &[Kept]) -> Result<(), Failure> {
+    let mut by_name: HashMap<&str, String> = HashMap::new();
+    for kept in stages {
+        for schedule in &kept.schedules {
+            let Some(other) = by_name.insert(&schedule.name, kept.node.name()) else { continue };
+            return Err(Failure::app(
+                "cron.name-taken",
+                format!("the schedule {} is registered twice", schedule.name),
+                format!("the stages {other} and {} both do", kept.node.name()),
+                "leave one of the two [[stages]] out of windlass.toml, or report it to the plugin's author",
+            ));
+        }
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ fn without_effect(run: &mut Run, settings: &Settings) {
     let set = settings.layers.environment.flat();
     let nothing_runs = matches!(run.deployment.source, Source::Static { .. });
     let idle = |key: &&String| {
-        (key.starts_with("run.") && nothing_runs)
+        ((key.starts_with("run.") || key.as_str() == "cron") && nothing_runs)
             || (key.starts_with("build.") && !key.ends_with(".app_dir"))
     };
     let keys: Vec<&str> = set.keys().filter(idle).map(String::as_str).collect();

@@ -1,0 +1,102 @@
+//! Runs of which a restarted host finds traces, and those of environments that are deleted or have to make way.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use windlass_containers::Labels;
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::{EnvironmentName, Failure, ProjectName};
+
+use super::{Place, change, run};
+use crate::host::Host;
+use crate::pipeline::names;
+
+/// Between two looks whether runs have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// After a start: a run that goes on, or has ended meanwhile, is waited for again; one whose container is gone is
+/// lost, and is not run again. Containers that no run names any more are removed.
+///
+/// # Errors
+/// The store's, the container runtime's.
+pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
+    let mut known = HashSet::new();
+    for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
+        let Some(one) = history.running().cloned() else { continue };
+        let place: Place = (history.project, history.environment);
+        let Some(container) = run::container_of(&history.schedule, &one) else { continue };
+        let status = host.runtime.status(&container).await;
+        let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
+        if matches!(status, Some(TaskStatus::Running { .. } | TaskStatus::Exited(_))) {
+            known.insert(container);
+            let permit = Arc::clone(&host.cron.places).try_acquire_owned().ok();
+            tokio::spawn(run::watch(host.clone(), place, history.schedule, one, permit));
+        } else {
+            run::lose(host, &place, &history.schedule, &one).await;
+        }
+    }
+    for (container, _) in containers(host, |_| true).await? {
+        if !known.contains(&container) {
+            remove(host, &container).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends every run of an environment that is deleted.
+///
+/// # Errors
+/// The container runtime's.
+pub(crate) async fn end_all(
+    host: &Host,
+    project: &ProjectName,
+    environment: Option<&EnvironmentName>,
+) -> Result<(), Failure> {
+    let is_of = |labels: &Labels| names::is_of(labels, project, environment);
+    for (container, _) in containers(host, is_of).await? {
+        remove(host, &container).await?;
+    }
+    Ok(())
+}
+
+/// Ends every run of an environment that must not go on beside another version, and waits for it.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn make_way(host: &Host, place: &Place, why: &str) -> Result<(), Failure> {
+    let histories = || host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure());
+    for history in histories()? {
+        let ended = change(host, place, &history.schedule, |history| {
+            if history.end_for(why).is_none() {
+                return Ok(None);
+            }
+            Ok(history.running().cloned())
+        });
+        if let Some(one) = ended.await?
+            && let Some(container) = run::container_of(&history.schedule, &one)
+        {
+            host.cron.end_of(&container).cancel();
+        }
+    }
+    while histories()?.iter().any(|history| history.running().is_some()) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+async fn remove(host: &Host, container: &str) -> Result<(), Failure> {
+    let deleted = host.runtime.delete(container).await;
+    deleted.map_err(|e| e.failure("a container could not be deleted"))
+}
+
+/// The containers of runs.
+async fn containers(
+    host: &Host,
+    wanted: impl Fn(&Labels) -> bool,
+) -> Result<Vec<(String, Labels)>, Failure> {
+    let all = host.runtime.list(&Labels::new()).await;
+    let all = all.map_err(|e| e.failure("the containers could not be listed"))?;
+    let ours = all.into_iter().filter(|it| names::is_cron(&it.labels) && wanted(&it.labels));
+    Ok(ours.map(|it| (it.id, it.labels)).collect())
+}
