@@ -80,8 +80,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let record = observe::recorder::record(host.clone());
             let disk = disk::keep(host.clone());
             let plugins = plugins::watch(host.clone());
+            let accounts = plugins::keep_accounts(host.clone());
             let queue = pipeline::queue::work(host);
-            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins);
+            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins, accounts);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -96,6 +97,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     work.abort();
     keeper.abort();
     backup.abort();
+    host.plugins.keep_accounts(&host.store).await;
     tracing::info!("stopped; what is live goes on serving");
     served
 }
@@ -158,6 +160,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let sandbox = sandbox(&config)?;
     let installed = config.data_dir.join("plugins");
     let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
+    plugins.restore_accounts(&store)?;
     Ok(Arc::new(Host {
         logs: steplog::StepLogs::new(&config.data_dir, &config.limits),
         observe: observe::Observe::new(&config.data_dir, &config.limits),

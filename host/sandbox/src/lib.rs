@@ -32,7 +32,7 @@ mod state;
 mod streams;
 mod text;
 
-pub use call::Call;
+pub use call::{Call, Observer};
 pub use compiled::{CompileError, compile_main};
 pub use custom::{CustomCall, OUTPUTS_BYTES_MAX};
 pub use fault::{Limit, LoadError, LoadProblem, PluginFault};

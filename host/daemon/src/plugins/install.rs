@@ -199,7 +199,7 @@ impl Plugins {
         let kept = set.lock.installed(name).map(|plugin| plugin.versions.iter());
         let kept = kept.into_iter().flatten().map(|version| self.folder.join(version.file(name)));
         let (own, kept) = (self.folder.join(name), kept.collect::<Vec<PathBuf>>());
-        self.exchange(set);
+        self.exchange(set).await;
         if name.is_empty() {
             return Ok(());
         }

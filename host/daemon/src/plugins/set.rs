@@ -97,6 +97,12 @@ impl Set {
         plugins.into_iter().map(with_options).collect()
     }
 
+    /// The file that a project uses of a plugin; `None` when it uses none of this name.
+    pub(super) fn digest_in_use(&self, project: &ProjectName, name: &str) -> Option<Digest> {
+        let used = self.in_force(Some(project));
+        used.iter().find(|plugin| plugin.name() == name).map(|plugin| plugin.info().digest.clone())
+    }
+
     /// Those that came with Windlass, each with what it was granted.
     pub(super) fn bundled(&self) -> impl Iterator<Item = Plugin> {
         let plugins = self.bundled.values().filter_map(|file| file.plugin.as_ref());

@@ -1,5 +1,7 @@
 //! Installing, upgrading, granting and going back, with real files and real components.
 
+mod accounts;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};

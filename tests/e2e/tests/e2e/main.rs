@@ -29,6 +29,7 @@ mod newcomer;
 mod observe;
 mod outages;
 mod plans;
+mod plugin_accounts;
 mod plugin_faults;
 mod plugins;
 mod preflight;

@@ -1,10 +1,11 @@
-//! `windlass plugin`: what decides. [`install`] and [`change`] ask the host; [`author`] and [`publish`] are
+//! `windlass plugin`: what decides. [`install`], [`change`] and [`stats`] ask the host; [`author`] and [`publish`] are
 //! done on the author's machine.
 
 mod author;
 mod change;
 mod install;
 mod publish;
+mod stats;
 
 use clap::Subcommand;
 
@@ -22,6 +23,7 @@ pub struct Plugin {
 enum PluginVerb {
     List(change::List),
     Show(change::Show),
+    Stats(stats::Stats),
     Install(install::Install),
     Upgrade(install::Upgrade),
     Rollback(change::Rollback),
@@ -45,6 +47,7 @@ impl Plugin {
         match self.verb {
             PluginVerb::List(verb) => verb.run(session),
             PluginVerb::Show(verb) => verb.run(session),
+            PluginVerb::Stats(verb) => verb.run(session),
             PluginVerb::Install(verb) => verb.run(session),
             PluginVerb::Upgrade(verb) => verb.run(session),
             PluginVerb::Rollback(verb) => verb.run(session),

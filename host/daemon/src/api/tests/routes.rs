@@ -55,6 +55,8 @@ const TABLE: &[Expected] = &[
     ("PUT", "/v1/plugins/{plugin}/grants", Admin, Host, 400),
     ("GET", "/v1/plugin-signatures", Read, Host, 200),
     ("PUT", "/v1/plugin-signatures", Admin, Host, 200),
+    ("GET", "/v1/plugin-stats", Read, Filtered, 200),
+    ("GET", "/v1/metrics", Read, Filtered, 200),
     ("GET", "/v1/projects/{project}/plugins", Read, Project, 200),
     ("GET", "/v1/projects/{project}/plugins/{plugin}", Read, Project, 404),
     ("PUT", "/v1/projects/{project}/plugins/{plugin}", Admin, Project, 404),
