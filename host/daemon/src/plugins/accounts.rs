@@ -6,7 +6,7 @@
 //! the project uses the very file that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,6 +136,15 @@ impl Accounts {
         self.switch_on(|off| in_use(&off.project, &off.plugin).as_ref() != Some(&off.digest))
     }
 
+    /// Leaves off only what is off in the files that are used after a start.
+    pub(super) fn settle_at_start(&self, in_use: impl Fn(&ProjectName, &str) -> Option<Digest>) {
+        if self.settle(in_use)
+            && let Err(error) = write(&self.folder, &self.off(None))
+        {
+            tracing::warn!(%error, "{OFF_FILE} could not be written and says too much");
+        }
+    }
+
     /// Writes what is off, durably. What cannot be written is off until the host stops, and that is said.
     pub(super) async fn keep_off(&self) {
         let _one = self.writing.lock().await;
@@ -160,11 +169,9 @@ fn write(folder: &Path, off: &[SwitchedOff]) -> io::Result<()> {
     }
     fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new().prefix(".switched-off-").tempfile_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, off)?;
-    file.write_all(b"\n")?;
+    file.write_all(&serde_json::to_vec_pretty(off)?)?;
     file.as_file().sync_all()?;
-    let kept: File = file.persist(path).map_err(|error| error.error)?;
-    drop(kept);
+    file.persist(path).map_err(|error| error.error)?;
     lock::sync(folder)
 }
 
@@ -308,7 +315,8 @@ pub(crate) async fn keep(host: Arc<Host>) {
             _ = writes.tick() => host.plugins.keep_accounts(&host.store).await,
             () = accounts.is_on_again.notified() => {}
         }
-        for off in std::mem::take(&mut accounts.state().on_again) {
+        let on_again = std::mem::take(&mut accounts.state().on_again);
+        for off in on_again {
             let said =
                 format!("{} is asked again as a {} for {}", off.plugin, off.role(), off.project);
             tracing::info!("{said}");

@@ -65,7 +65,7 @@ impl Plugins {
         let set = Set::load(&sandbox, bundled, installed);
         let accounts = Accounts::open(installed, sandbox.limits().faults_in_a_row_max);
         // Files may have been exchanged while no host ran.
-        accounts.settle(|project, name| set.digest_in_use(project, name));
+        accounts.settle_at_start(|project, name| set.digest_in_use(project, name));
         Self {
             accounts,
             sandbox,

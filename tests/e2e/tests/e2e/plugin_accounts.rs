@@ -179,6 +179,25 @@ fn a_builder_that_is_off_fails_the_deployment_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_health_component_that_is_off_makes_way_for_the_bundled_one() {
+    let versions = Versions::new();
+    let host = host();
+    install(&host, &versions);
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write("behave", "policy=panic");
+    repo.write("windlass.toml", "[build]\nframework = \"node\"\n");
+    repo.commit("Judged by somebody who cannot");
+    fail(&host, "judged", &repo, FAULTS);
+    let live = host.deploy_git("judged", &repo, &[]).live();
+    let warnings = &live.view.deployment.warnings;
+    let warning = warnings.iter().find(|it| it.code == "plugin.switched-off").unwrap();
+    assert!(warning.message.contains("as a health component"), "{warning:#?}");
+    let health = live.view.deployment.outputs.health.as_ref().unwrap();
+    assert_eq!(health.plugin, "health");
+    host.finish();
+}
+
+#[test]
 fn denials_are_counted_and_a_custom_stage_that_is_off_follows_its_setting() {
     let host = host();
     let file = guest::stages();

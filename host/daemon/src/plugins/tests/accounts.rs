@@ -72,10 +72,11 @@ fn faults_max() -> u32 {
 async fn it_is_off_after_so_many_faults_for_one_project_and_after_a_restart() {
     let mut world = World::new();
     world.install(component("1.0.0", json!([])), None).await.unwrap();
-    assert_eq!(world.fail("shop", faults_max() - 1).await, []);
+    assert!(world.fail("shop", faults_max() - 1).await.is_empty());
     let plugin = world.used("shop");
     assert_eq!(world.note("shop", &plugin, None).await, None);
-    assert_eq!(world.fail("shop", faults_max() - 1).await, [], "an answer begins anew");
+    let off = world.fail("shop", faults_max() - 1).await;
+    assert!(off.is_empty(), "an answer begins anew: {off:?}");
     let host_failed = PluginFault::HostFailed("no memory".to_owned());
     assert_eq!(world.note("shop", &plugin, Some(&host_failed)).await, None);
     assert!(!world.is_off("shop"));
@@ -84,7 +85,7 @@ async fn it_is_off_after_so_many_faults_for_one_project_and_after_a_restart() {
     assert_eq!((off.faults, off.number, off.code.as_str()), (faults_max(), 7, "plugin.trapped"));
     assert!(off.reason.contains("unreachable") && !off.reason.contains("hunter2"), "{off:?}");
     assert!(world.is_off("shop") && !world.is_off("blog"));
-    assert_eq!(world.fail("shop", 3).await, [], "it is said once");
+    assert!(world.fail("shop", 3).await.is_empty(), "it is said once");
     world.again();
     assert!(world.is_off("shop") && !world.is_off("blog"));
     let shown = world.plugins.show("scan").unwrap();
@@ -104,7 +105,7 @@ async fn a_person_another_version_and_the_end_of_the_project_switch_it_on() {
     assert!(file.exists());
     world.choose("shop", enable).await.unwrap();
     assert!(!world.is_off("shop") && !file.exists());
-    assert_eq!(world.fail("shop", faults_max() - 1).await, [], "it begins anew");
+    assert!(world.fail("shop", faults_max() - 1).await.is_empty(), "it begins anew");
 
     assert_eq!(world.fail("shop", 1).await.len(), 1);
     let first = world.used("shop");
