@@ -120,20 +120,20 @@ impl Accounts {
         on
     }
 
-    /// Asks again what this says; whether anything was off.
-    fn switch_on(&self, is_on: impl Fn(&SwitchedOff) -> bool) -> bool {
-        let on = self.take(is_on);
-        let is_any = !on.is_empty();
+    /// Has it told that these are asked again.
+    fn tell(&self, on: impl IntoIterator<Item = SwitchedOff>) {
         self.state().on_again.extend(on);
-        if is_any {
-            self.is_on_again.notify_one();
-        }
-        is_any
+        self.is_on_again.notify_one();
     }
 
-    /// Leaves off only what is off in the file that its project uses; whether anything is asked again.
+    /// Leaves off only what is off in the file that its project uses; whether anything is off no more.
     pub(super) fn settle(&self, in_use: impl Fn(&ProjectName, &str) -> Option<Digest>) -> bool {
-        self.switch_on(|off| in_use(&off.project, &off.plugin).as_ref() != Some(&off.digest))
+        let used = |off: &SwitchedOff| in_use(&off.project, &off.plugin);
+        let gone = self.take(|off| used(off).as_ref() != Some(&off.digest));
+        let is_any = !gone.is_empty();
+        // One that is not used at all is asked by nobody.
+        self.tell(gone.into_iter().filter(|off| used(off).is_some()));
+        is_any
     }
 
     /// Leaves off only what is off in the files that are used after a start.
@@ -229,9 +229,12 @@ impl Plugins {
     /// Asks a plugin again on behalf of a project, and forgets that it failed.
     pub(super) async fn switch_on(&self, project: &ProjectName, plugin: &str) {
         self.accounts.state().account(project).forgive(plugin);
-        if self.accounts.switch_on(|off| off.project == *project && off.plugin == plugin) {
-            self.accounts.keep_off().await;
+        let on = self.accounts.take(|off| off.project == *project && off.plugin == plugin);
+        if on.is_empty() {
+            return;
         }
+        self.accounts.keep_off().await;
+        self.accounts.tell(on);
     }
 
     /// What is off for a project; for all of them without one.
@@ -296,10 +299,11 @@ impl Plugins {
 
     /// Forgets a project that is gone.
     pub(super) async fn forget_account(&self, project: &ProjectName) {
-        let mut state = self.accounts.state();
-        state.projects.remove(project);
-        state.changed.remove(project);
-        drop(state);
+        {
+            let mut state = self.accounts.state();
+            state.projects.remove(project);
+            state.changed.remove(project);
+        }
         if !self.accounts.take(|off| off.project == *project).is_empty() {
             self.accounts.keep_off().await;
         }
