@@ -89,7 +89,7 @@ async fn it_is_off_after_so_many_faults_for_one_project_and_after_a_restart() {
     world.again();
     assert!(world.is_off("shop") && !world.is_off("blog"));
     let shown = world.plugins.show("scan").unwrap();
-    assert_eq!(shown.summary.switched_off, [off.clone()]);
+    assert_eq!(shown.summary.switched_off, std::slice::from_ref(&off));
     let of_shop = world.plugins.of_project_shown(&project_name("shop"), "scan").unwrap();
     assert!(of_shop.enabled && of_shop.switched_off == [off]);
 }
