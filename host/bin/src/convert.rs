@@ -6,6 +6,7 @@ use windlass_cli::roles::{Check, CheckState};
 use windlass_containers::doctor;
 use windlass_model::Failure;
 use windlass_model::plugin::Manifest;
+use windlass_model::plugin::account;
 use windlass_model::plugin::lock::{self, Lock};
 use windlass_proxy::ProxyError;
 
@@ -53,6 +54,20 @@ pub(crate) fn plugins(folder: &Path) -> Check {
     Check { name, state, found, fix: fix.to_owned() }
 }
 
+/// The plugins that are switched off because they kept failing, by the file of a host's data directory.
+pub(crate) fn switched_off(installed: &Path) -> Option<Check> {
+    let text = std::fs::read(installed.join(account::OFF_FILE)).ok()?;
+    let off = account::parse_off(&text).unwrap_or_default();
+    let said: Vec<String> = off.iter().map(ToString::to_string).collect();
+    let fixes: Vec<String> = off.iter().map(account::SwitchedOff::fix).collect();
+    (!off.is_empty()).then(|| Check {
+        name: "plugins switched off".to_owned(),
+        state: CheckState::Warning,
+        found: said.join("; "),
+        fix: fixes.join("; "),
+    })
+}
+
 /// The manifests of the plugins in these folders, installed ones in their active versions.
 pub(crate) fn manifests(folders: &[PathBuf]) -> Vec<Manifest> {
     let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
@@ -84,6 +99,8 @@ pub(crate) fn proxy_failure(error: &ProxyError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use windlass_model::DeploymentId;
+
     use super::*;
 
     #[test]
@@ -106,5 +123,27 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(check.state, CheckState::Warning);
         assert!(check.found.contains("bad.wasm"), "{}", check.found);
+    }
+
+    #[test]
+    fn what_is_switched_off_is_a_warning_with_its_fix() {
+        let folder = std::env::temp_dir().join(format!("windlass-off-{}", std::process::id()));
+        assert!(switched_off(&folder).is_none());
+        std::fs::create_dir_all(&folder).unwrap();
+        let off = format!(
+            r#"[{{"project": "shop", "plugin": "scan", "version": "1.2.0", "digest": "sha256:{}",
+                 "stage": "builder", "function": "plan", "faults": 5, "code": "plugin.trapped",
+                 "reason": "it trapped: unreachable", "at": "2026-01-02T03:04:05Z",
+                 "environment": "production", "deployment": "{}", "number": 7}}]"#,
+            "ab".repeat(32),
+            DeploymentId::generate(),
+        );
+        std::fs::write(folder.join(account::OFF_FILE), off).unwrap();
+        let check = switched_off(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let check = check.unwrap();
+        assert_eq!(check.state, CheckState::Warning);
+        assert!(check.found.contains("scan 1.2.0") && check.found.contains("5 times"), "{check:?}");
+        assert!(check.fix.contains("windlass plugin enable scan --project shop"), "{check:?}");
     }
 }

@@ -91,6 +91,7 @@ impl Roles for Here {
             doctor::inspect(&config).into_iter().filter(known).map(convert::check).collect();
         let bundled = plugins_dir(options.plugins_dir.clone())?;
         checks.push(convert::plugins(&bundled));
+        checks.extend(convert::switched_off(&options.data_dir.join("plugins")));
         Ok(checks)
     }
 

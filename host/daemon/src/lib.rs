@@ -82,8 +82,9 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
             let disk = disk::keep(host.clone());
             let plugins = plugins::watch(host.clone());
             let cron = cron::work(host.clone());
+            let accounts = plugins::keep_accounts(host.clone());
             let queue = pipeline::queue::work(host);
-            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins, cron);
+            tokio::join!(queue, sweep, hooks, supervision, record, disk, plugins, cron, accounts);
         })
     };
     let keeper = tokio::spawn(proxy_process::keep(host.config.clone()));
@@ -98,6 +99,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     work.abort();
     keeper.abort();
     backup.abort();
+    host.plugins.keep_accounts(&host.store).await;
     tracing::info!("stopped; what is live goes on serving");
     served
 }
@@ -160,6 +162,7 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
     let sandbox = sandbox(&config)?;
     let installed = config.data_dir.join("plugins");
     let plugins = plugins::Plugins::load(sandbox, &config.bundled_plugins, &installed);
+    plugins.restore_accounts(&store)?;
     Ok(Arc::new(Host {
         logs: steplog::StepLogs::new(&config.data_dir, &config.limits),
         observe: observe::Observe::new(&config.data_dir, &config.limits),

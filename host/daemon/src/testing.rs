@@ -83,8 +83,10 @@ async fn assemble(
     builder.sweep_work().await.unwrap();
     let sandbox = crate::sandbox(&config).unwrap();
     let installed = config.data_dir.join("plugins");
+    let plugins = Plugins::load(sandbox, &config.bundled_plugins, &installed);
+    plugins.restore_accounts(&store).unwrap();
     Arc::new(Host {
-        plugins: Plugins::load(sandbox, &config.bundled_plugins, &installed),
+        plugins,
         logs: StepLogs::new(&config.data_dir, &config.limits),
         observe: crate::observe::Observe::new(&config.data_dir, &config.limits),
         store,

@@ -38,6 +38,9 @@ pub struct ProjectView {
     pub has_git_token: bool,
     /// Its environments.
     pub environments: Vec<EnvironmentView>,
+    /// Plugins that are switched off for it because they kept failing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugins_off: Vec<crate::plugin::account::SwitchedOff>,
 }
 
 /// An environment.

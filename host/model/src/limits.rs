@@ -255,6 +255,9 @@ pub struct PluginLimits {
     pub list_entries_max: u32,
     /// Bytes that one batch of reads may return.
     pub read_bytes_max: u64,
+    /// Faults of one function in a row, in deployments of one project, after which the plugin is switched off there;
+    /// 0: never.
+    pub faults_in_a_row_max: u32,
 }
 
 /// Limits of builds: of one step's container, of a build, and of all of them.
@@ -454,6 +457,7 @@ impl Default for PluginLimits {
             compile_memory_bytes_max: 4 * GIB,
             list_entries_max: 50_000,
             read_bytes_max: 16 * MIB,
+            faults_in_a_row_max: 5,
         }
     }
 }

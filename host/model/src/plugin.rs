@@ -1,8 +1,10 @@
 //! What a plugin says of itself, what it may do, and what a call of it amounted to.
 //!
 //! Reading order: [`Manifest`], [`Capability`] and [`effective`] (what is allowed), [`lock`] (what is
-//! installed), [`index`] and [`discover`] (what could be), [`manage`] (what is said about it over the API).
+//! installed), [`index`] and [`discover`] (what could be), [`manage`] (what is said about it over the API), [`account`]
+//! (what calls amounted to, and when a plugin is switched off).
 
+pub mod account;
 mod capability;
 mod choice;
 pub mod discover;
@@ -205,7 +207,19 @@ pub struct PluginInfo {
 }
 
 /// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallOutcome {
     /// It returned a value.
@@ -226,6 +240,39 @@ pub enum CallOutcome {
     HostFailed,
 }
 
+impl CallOutcome {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::Refused,
+        Self::Trapped,
+        Self::TimedOut,
+        Self::OutOfMemory,
+        Self::OverLimit,
+        Self::InvalidAnswer,
+        Self::HostFailed,
+    ];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Trapped => "trapped",
+            Self::TimedOut => "timed-out",
+            Self::OutOfMemory => "out-of-memory",
+            Self::OverLimit => "over-limit",
+            Self::InvalidAnswer => "invalid-answer",
+            Self::HostFailed => "host-failed",
+        }
+    }
+
+    /// Whether it is the plugin's doing, and none that the contract allows.
+    pub fn is_fault(self) -> bool {
+        !matches!(self, Self::Answered | Self::Refused | Self::HostFailed)
+    }
+}
+
 /// What a call amounted to. There is one for every call, whatever its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CallReport {
@@ -241,10 +288,16 @@ pub struct CallReport {
     pub cached: bool,
     /// Wall clock, in microseconds.
     pub took_us: u64,
+    /// CPU time, in milliseconds, as the limit counts it: in ticks of five, of which one that was begun is whole.
+    #[serde(default)]
+    pub cpu_ms: u64,
     /// Most memory held at once, in bytes.
     pub memory_peak_bytes: u64,
     /// Log bytes kept.
     pub log_bytes: u64,
     /// Log bytes dropped.
     pub log_bytes_dropped: u64,
+    /// What it asked of the host.
+    #[serde(default)]
+    pub host_calls: account::HostCalls,
 }

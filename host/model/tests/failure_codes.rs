@@ -140,11 +140,12 @@ fn is_something_else(text: &str) -> bool {
         "auto",
     ];
     // Kinds of events, and attributes of OpenTelemetry's conventions.
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "deployment.environment.name",
         "deployment.id",
         "plugin.loaded",
         "plugin.problem",
+        "plugin.switched-on",
         "service.instance.id",
         "service.name",
         "service.namespace",

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use wasmtime::component::{Instance, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use windlass_model::limits::PluginLimits;
+use windlass_model::plugin::account::HostCalls;
 use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
 use crate::answers::{Answer, Key};
@@ -79,12 +80,33 @@ pub(crate) trait Ask: Sync {
 pub(crate) struct Seen {
     log: Finished,
     memory_peak_bytes: u64,
+    cpu_ms: u64,
+    asked: HostCalls,
     looked_outside: bool,
+}
+
+/// Is told of every call that ends. A call whose future is dropped has no end.
+pub trait Observer: Send + Sync {
+    /// A call ended. It must not wait for anything: the call's caller does.
+    fn ended(&self, plugin: &Plugin, report: &CallReport);
 }
 
 impl Sandbox {
     /// Makes a call, or replays what it once answered.
     pub(crate) async fn call<A: Ask>(
+        &self,
+        plugin: &Plugin,
+        source: Option<&Source>,
+        ask: A,
+    ) -> Call<A::Answer> {
+        let call = self.answered(plugin, source, ask).await;
+        if let Some(observer) = self.observer() {
+            observer.ended(plugin, &call.report);
+        }
+        call
+    }
+
+    async fn answered<A: Ask>(
         &self,
         plugin: &Plugin,
         source: Option<&Source>,
@@ -107,6 +129,8 @@ impl Sandbox {
         };
         let mut report = report::<A>(plugin, &result, started);
         report.memory_peak_bytes = seen.memory_peak_bytes;
+        report.cpu_ms = seen.cpu_ms;
+        report.host_calls = seen.asked;
         report.log_bytes = seen.log.bytes;
         report.log_bytes_dropped = seen.log.dropped;
         let mut log = seen.log.entries;
@@ -162,9 +186,11 @@ fn report<A: Ask>(
         outcome: result.as_ref().map_or_else(PluginFault::outcome, |_| CallOutcome::Answered),
         cached: false,
         took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        cpu_ms: 0,
         memory_peak_bytes: 0,
         log_bytes: 0,
         log_bytes_dropped: 0,
+        host_calls: HostCalls::default(),
     }
 }
 
@@ -202,6 +228,8 @@ impl Inner {
         let state = store.into_data();
         let seen = Seen {
             memory_peak_bytes: state.meter.memory_peak_bytes(),
+            cpu_ms: state.cpu_ticks.saturating_mul(TICK_MS).min(limits.cpu_ms),
+            asked: state.asked,
             looked_outside: state.looked_outside,
             log: state.into_log(),
         };
@@ -223,7 +251,8 @@ impl Inner {
         let fuel = usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(fuel);
         let mut ticks = limits.cpu_ms.div_ceil(TICK_MS);
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |mut store| {
+            store.data_mut().cpu_ticks += 1;
             ticks = ticks.saturating_sub(1);
             if ticks == 0 { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use windlass_model::Failure;
 use windlass_model::plan::Refusal;
+use windlass_model::plugin::account::Blame;
 use windlass_model::plugin::{CallOutcome, Capability, Kind, Stage};
 
 use crate::compiled::CompileError;
@@ -89,6 +90,23 @@ impl PluginFault {
             Self::OverLimit { .. } => CallOutcome::OverLimit,
             Self::InvalidAnswer(_) => CallOutcome::InvalidAnswer,
             Self::Load(_) | Self::HostFailed(_) => CallOutcome::HostFailed,
+        }
+    }
+
+    /// Whose doing it was. That a component cannot be loaded is its own, unless the host had no way to find out:
+    /// its compiler was ended, or a file was not to be read.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Refused(_) => Blame::Nobody,
+            Self::HostFailed(_) => Blame::Host,
+            Self::Load(error) => match error.as_ref() {
+                LoadError::Compile(error) if !error.is_final() => Blame::Host,
+                LoadError::Unreadable { .. }
+                | LoadError::Unusable { .. }
+                | LoadError::NotGranted { .. } => Blame::Host,
+                _ => Blame::Plugin,
+            },
+            _ => Blame::Plugin,
         }
     }
 

@@ -34,7 +34,7 @@ mod streams;
 mod text;
 mod versions;
 
-pub use call::Call;
+pub use call::{Call, Observer};
 pub use compiled::{CompileError, compile_main};
 pub use convert::OUTPUTS_BYTES_MAX;
 pub use custom::CustomCall;

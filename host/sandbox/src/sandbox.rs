@@ -11,6 +11,7 @@ use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::Grants;
 
 use crate::answers::Answers;
+use crate::call::Observer;
 use crate::compiled::{CompileError, Compiled};
 use crate::engine::{self, CALLS_RUNNING_MAX, Running};
 use crate::fault::{LoadError, LoadProblem};
@@ -38,7 +39,11 @@ pub struct SandboxConfig {
 
 /// Runs plugins. One for a process is enough; cheap to clone.
 #[derive(Clone)]
-pub struct Sandbox(Arc<Inner>, Arc<dyn ImageLookup>);
+pub struct Sandbox {
+    inner: Arc<Inner>,
+    images: Arc<dyn ImageLookup>,
+    observer: Option<Arc<dyn Observer>>,
+}
 
 pub(crate) struct Inner {
     pub(crate) running: Running,
@@ -79,26 +84,36 @@ impl Sandbox {
             running,
             linker,
         };
-        Ok(Self(Arc::new(inner), images))
+        Ok(Self { inner: Arc::new(inner), images, observer: None })
     }
 
     /// The same with other answers to what builders ask about images: those of one project.
     #[must_use]
     pub fn with_images(&self, images: Arc<dyn ImageLookup>) -> Self {
-        Self(Arc::clone(&self.0), images)
+        Self { images, ..self.clone() }
+    }
+
+    /// The same, which tells somebody of its calls.
+    #[must_use]
+    pub fn with_observer(&self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self.clone() }
+    }
+
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
     }
 
     pub(crate) fn images(&self) -> Arc<dyn ImageLookup> {
-        Arc::clone(&self.1)
+        Arc::clone(&self.images)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 
     /// The limits in force.
     pub fn limits(&self) -> &PluginLimits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     /// Loads one file: reads what it says of itself. Its code waits for the first call or for
@@ -121,7 +136,7 @@ impl Sandbox {
         bundled: bool,
         grants: &Grants,
     ) -> Result<Plugin, LoadError> {
-        let bytes = inspect::read(path, self.0.limits.component_bytes_max)?;
+        let bytes = inspect::read(path, self.inner.limits.component_bytes_max)?;
         let Inspected { mut info, uses, .. } = inspect::inspect_bytes(&bytes)?;
         info.bundled = bundled;
         let plugin = Plugin::new(info, path.to_owned(), uses).with_grants(grants.clone());
@@ -164,7 +179,7 @@ impl Sandbox {
     /// # Errors
     /// See [`LoadError`].
     pub async fn prepare(&self, plugin: &Plugin) -> Result<(), Arc<LoadError>> {
-        self.0.ready(plugin).await.map(|_| ())
+        self.inner.ready(plugin).await.map(|_| ())
     }
 }
 

@@ -9,6 +9,7 @@ use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
 };
 use windlass_model::limits::PluginLimits;
+use windlass_model::plugin::account::HostCalls;
 
 use crate::bindings::{images, log, source, types};
 use crate::granted::Effects;
@@ -43,6 +44,10 @@ pub(crate) struct CallState {
     pub(crate) looked_outside: bool,
     /// How long that took; it is not the plugin's time.
     pub(crate) outside: Outside,
+    /// What it asked of the host.
+    pub(crate) asked: HostCalls,
+    /// Ticks of the CPU limit that it used.
+    pub(crate) cpu_ticks: u64,
     /// When the call has lasted as long as it may, but for what was spent outside.
     until: Instant,
 }
@@ -78,6 +83,8 @@ impl CallState {
             effects,
             looked_outside,
             outside,
+            asked: HostCalls::default(),
+            cpu_ticks: 0,
             until,
         })
     }

@@ -20,6 +20,7 @@ pub(crate) const SUBNETS: &str = "subnet/";
 pub(crate) const API_TOKENS: &str = "api-token/";
 pub(crate) const CRON: &str = "cron/";
 pub(crate) const RUNNING: &str = "running/";
+pub(crate) const PLUGIN_ACCOUNTS: &str = "plugin-account/";
 pub(crate) const ENVIRONMENT_SETTINGS: &str = "environment-settings/";
 
 pub(crate) fn project(project: &ProjectName) -> String {
@@ -32,6 +33,11 @@ pub(crate) fn git_token(project: &ProjectName) -> String {
 
 pub(crate) fn deploy_key(project: &ProjectName) -> String {
     format!("deploy-key/{project}")
+}
+
+/// What the calls of plugins on behalf of a project amounted to.
+pub(crate) fn plugin_account(project: &ProjectName) -> String {
+    format!("plugin-account/{project}")
 }
 
 /// Sealed logins, by registry.

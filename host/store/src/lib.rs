@@ -33,6 +33,7 @@ mod lists;
 mod lock;
 mod pins;
 mod plans;
+mod plugin_accounts;
 mod projects;
 mod recovery;
 mod registries;

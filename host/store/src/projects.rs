@@ -97,6 +97,7 @@ impl Store {
             .delete(keys::git_token(name), Expect::Any)
             .delete(keys::preview_settings(name), Expect::Any)
             .delete(keys::deploy_key(name), Expect::Any)
+            .delete(keys::plugin_account(name), Expect::Any)
             .delete(keys::project(name), project.expect())
             .essential();
         self.submit(last).await.map(drop)

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use windlass_model::plugin::account::{PluginStats, PluginUse, SwitchedOff, Totals};
 use windlass_model::plugin::lock::{Origin, Policy, Signature, Version};
 use windlass_model::plugin::manage::{
     Asked, PluginSummary, PluginView, PluginsView, ProjectPlugin, Proposal, SignaturesView,
     Standing,
 };
-use windlass_model::plugin::{Capability, PluginInfo, Stage};
+use windlass_model::plugin::{CallOutcome, Capability, PluginInfo, Stage};
 
-use super::{ago, bytes, failure, harmless, table};
+use super::{ago, bytes, count, failure, harmless, table, took};
 
 /// Characters of a summary in a list.
 const SUMMARY_CHARS: usize = 60;
@@ -20,10 +21,84 @@ pub fn list(view: &PluginsView, color: bool) -> String {
     let rows: Vec<Vec<String>> = view.plugins.iter().map(row).collect();
     let mut text =
         table(&["plugin", "version", "stages", "from", "granted", "size", "summary"], &rows);
+    text += &off(view.plugins.iter().flat_map(|plugin| &plugin.switched_off));
     for (file, problem) in &view.problems {
         let _ = write!(text, "\n{}\n{}", harmless(file), failure::block(problem, color));
     }
     text
+}
+
+/// What is switched off, with what is to do about it.
+pub fn off<'a>(off: impl IntoIterator<Item = &'a SwitchedOff>) -> String {
+    let one = |off: &SwitchedOff| {
+        format!("\nwarning: {}\n  fix: {}\n", harmless(&off.to_string()), harmless(&off.fix()))
+    };
+    off.into_iter().map(one).collect()
+}
+
+/// What calls amounted to.
+pub fn stats(stats: &PluginStats, now: Timestamp) -> String {
+    if stats.plugins.is_empty() && stats.switched_off.is_empty() {
+        return "no plugin was called yet\n".to_owned();
+    }
+    let rows: Vec<Vec<String>> = stats.plugins.iter().map(|row| stats_row(row, now)).collect();
+    let heading = [
+        "plugin", "version", "stage", "calls", "cached", "faults", "refused", "denied", "mean",
+        "longest", "cpu", "memory", "last",
+    ];
+    let mut text = table(&heading, &rows);
+    for row in &stats.plugins {
+        text += &in_detail(row);
+    }
+    text + &off(&stats.switched_off)
+}
+
+fn stats_row(row: &PluginUse, now: Timestamp) -> Vec<String> {
+    let totals = &row.totals;
+    let refused = totals.outcomes.get(&CallOutcome::Refused).copied().unwrap_or_default();
+    vec![
+        row.plugin.clone(),
+        harmless(&row.version),
+        row.stage.as_str().to_owned(),
+        totals.calls.to_string(),
+        totals.cached.to_string(),
+        totals.faults().to_string(),
+        refused.to_string(),
+        totals.host_calls.denied.to_string(),
+        took_us(totals.took_us.checked_div(totals.calls).unwrap_or_default()),
+        took_us(totals.took_us_max),
+        took(totals.cpu_ms),
+        bytes(totals.memory_peak_bytes),
+        totals.last_at.map_or_else(|| "-".to_owned(), |at| ago(at, now)),
+    ]
+}
+
+/// What the table has no room for, where there is any of it.
+fn in_detail(row: &PluginUse) -> String {
+    let Totals { outcomes, host_calls, log_bytes_dropped, .. } = &row.totals;
+    let faults = outcomes
+        .iter()
+        .filter(|(outcome, _)| !matches!(outcome, CallOutcome::Answered | CallOutcome::Refused));
+    let mut said: Vec<String> =
+        faults.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
+    for (asked, what) in [(host_calls.exec, "command"), (host_calls.http, "request")] {
+        if asked > 0 {
+            said.push(count(asked, what));
+        }
+    }
+    if *log_bytes_dropped > 0 {
+        said.push(format!("{} of log dropped", bytes(*log_bytes_dropped)));
+    }
+    if said.is_empty() {
+        return String::new();
+    }
+    let (version, stage) = (harmless(&row.version), row.stage.as_str());
+    format!("  {} {version} as a {stage}: {}\n", row.plugin, said.join(", "))
+}
+
+/// Calls are short: below a millisecond microseconds are said.
+fn took_us(us: u64) -> String {
+    if us < 1000 { format!("{us} µs") } else { took(us / 1000) }
 }
 
 fn row(plugin: &PluginSummary) -> Vec<String> {
@@ -136,6 +211,7 @@ pub fn full(view: &PluginView, now: Timestamp) -> String {
         text += "\n";
         text += &table(&["project", "uses", "version", "options"], &rows);
     }
+    text += &off(&view.summary.switched_off);
     if !view.summary.everywhere {
         text += "\nonly projects that enable it use it\n";
     }
@@ -185,7 +261,12 @@ fn project_row(chosen: &ProjectPlugin) -> Vec<String> {
     };
     vec![
         chosen.project.to_string(),
-        if chosen.enabled { "yes" } else { "no" }.to_owned(),
+        match (chosen.enabled, chosen.switched_off.is_empty()) {
+            (true, true) => "yes",
+            (true, false) => "switched off",
+            (false, _) => "no",
+        }
+        .to_owned(),
         harmless(&chosen.version) + if chosen.pinned { " (pinned)" } else { "" },
         options,
     ]
@@ -204,7 +285,7 @@ pub fn chosen(chosen: &ProjectPlugin) -> String {
         let options = serde_json::to_string(&chosen.options).unwrap_or_default();
         let _ = write!(text, ", with {}", harmless(&options));
     }
-    text
+    text + &off(&chosen.switched_off)
 }
 
 /// Whose signatures count.
@@ -264,6 +345,61 @@ mod tests {
             "standing": "installed", "everywhere": false,
             "grants": [{ "name": "http", "hosts": ["api.osv.dev"], "methods": ["POST"] }],
         })
+    }
+
+    fn switched_off() -> serde_json::Value {
+        json!({
+            "project": "shop", "plugin": "scan", "version": "1.2.0",
+            "digest": format!("sha256:{}", "ab".repeat(32)), "stage": "custom",
+            "function": "run scan", "faults": 5, "code": "plugin.trapped",
+            "reason": "it trapped: un\u{1b}reachable", "at": "2026-01-02T03:04:05Z",
+            "environment": "production", "deployment": "01hzy6qk5v8r0x3m2n4p7s9tab", "number": 7,
+        })
+    }
+
+    #[test]
+    fn totals_are_a_table_and_what_is_off_is_said_with_its_fix() {
+        let row = |version: &str, totals: serde_json::Value| {
+            let mut row = json!({
+                "plugin": "scan", "version": version, "stage": "custom",
+                "digest": format!("sha256:{}", "ab".repeat(32)),
+            });
+            row.as_object_mut().unwrap().extend(totals.as_object().unwrap().clone());
+            row
+        };
+        let busy = json!({
+            "calls": 12, "cached": 3, "took_us": 2_400_000, "took_us_max": 900_000, "cpu_ms": 640,
+            "outcomes": { "answered": 6, "refused": 1, "trapped": 5 }, "log_bytes": 9,
+            "log_bytes_dropped": 4096, "memory_peak_bytes": 8_388_608,
+            "host_calls": { "exec": 2, "http": 7, "denied": 4 },
+            "last_at": "2026-01-04T03:00:05Z",
+        });
+        let quiet = json!({ "calls": 1, "took_us": 80, "took_us_max": 80,
+                            "outcomes": { "answered": 1 } });
+        let view = json!({
+            "plugins": [row("1.2.0", busy), row("1.1.0", quiet)], "switched_off": [switched_off()],
+        });
+        let now = "2026-01-04T03:04:05Z".parse().unwrap();
+        insta::assert_snapshot!(stats(&serde_json::from_value(view).unwrap(), now));
+        let none = PluginStats { project: None, plugins: Vec::new(), switched_off: Vec::new() };
+        assert_eq!(stats(&none, now), "no plugin was called yet\n");
+    }
+
+    #[test]
+    fn what_is_off_is_said_wherever_the_plugin_is_shown() {
+        let mut summary = summary();
+        summary["switched_off"] = json!([switched_off()]);
+        let view = json!({ "plugins": [summary], "problems": [] });
+        let listed = list(&serde_json::from_value(view).unwrap(), false);
+        let one = json!({ "project": "shop", "plugin": "scan", "enabled": true, "version": "1.2.0",
+                          "pinned": false, "options": {}, "switched_off": [switched_off()] });
+        let one: ProjectPlugin = serde_json::from_value(one).unwrap();
+        for text in [listed, chosen(&one)] {
+            assert!(text.contains("scan 1.2.0 is switched off for shop as a custom"), "{text}");
+            assert!(text.contains("windlass plugin enable scan --project shop"), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+        }
+        assert_eq!(project_row(&one)[1], "switched off");
     }
 
     fn asks() -> serde_json::Value {

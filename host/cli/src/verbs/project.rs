@@ -8,7 +8,7 @@ use windlass_model::api::{CreateProject, Page, ProjectView, SetGitToken};
 use super::{confirm, unreadable};
 use crate::client;
 use crate::exit::{CliResult, Exit};
-use crate::render::{date, harmless, table};
+use crate::render::{self, date, harmless, table};
 use crate::session::Session;
 
 /// Make, list, show and delete projects.
@@ -145,6 +145,7 @@ fn show(session: &mut Session<'_, '_>, name: Option<ProjectName>) -> CliResult<(
         })
         .collect();
     session.console.out(&table(&["environment", "live", "addresses"], &rows));
+    session.console.out(&render::plugin::off(&view.plugins_off));
     Ok(())
 }
 

@@ -56,7 +56,7 @@ fn operation(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
         "responses": responses(row, generator, error),
     });
     let body = match row.takes {
-        Content::Empty | Content::Events(..) => None,
+        Content::Empty | Content::Text | Content::Events(..) => None,
         Content::Json(schema) => {
             Some(json!({ "application/json": { "schema": schema(generator) } }))
         }
@@ -95,6 +95,10 @@ fn responses(row: &Row, generator: &mut SchemaGenerator, error: &Value) -> Value
         Content::Archive => json!({
             "description": row.summary,
             "content": { "application/x-tar": {} },
+        }),
+        Content::Text => json!({
+            "description": row.summary,
+            "content": { "text/plain": { "schema": { "type": "string" } } },
         }),
         Content::Json(schema) => json!({
             "description": row.summary,

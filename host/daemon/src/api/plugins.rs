@@ -4,8 +4,12 @@ use axum::Json;
 use axum::body::Body as RawBody;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use windlass_model::access::TokenScope;
+use windlass_model::plugin::Give;
+use windlass_model::plugin::account::PluginStats;
 use windlass_model::plugin::discover::{IndexView, IndexesView, SearchView, SetIndex};
 use windlass_model::plugin::manage::{
     FetchPlugin, PluginView, PluginsView, ProjectPlugin, Proposal, SetGrants, SetProjectPlugin,
@@ -20,6 +24,7 @@ use super::guard::detached;
 use super::problem::{Answer, Problem};
 use super::route::{Row, Verb, row};
 use crate::control::plugins as chosen;
+use crate::observe::metrics;
 use crate::plugins::{Ask, Incoming, check_digest};
 
 const INSTALL: &[(&str, &str)] = &[
@@ -35,6 +40,8 @@ const SEARCH: &[(&str, &str)] = &[
     ("words", "words that are all to be found, with spaces between them"),
     ("stage", "only plugins that fill this stage"),
 ];
+const STATS: &[(&str, &str)] =
+    &[("project", "only calls on behalf of this project"), ("plugin", "only calls of this plugin")];
 
 /// The rows.
 pub(super) fn about_plugins() -> Vec<Row> {
@@ -126,6 +133,14 @@ fn about_what_is_installed() -> Vec<Row> {
             .answers::<SignaturesView>(200)
             .errors(&[400, 404])
             .needs(TokenScope::Admin),
+        row(Get, "/v1/plugin-stats", "What the calls of plugins amounted to", stats)
+            .query(STATS)
+            .answers::<PluginStats>(200)
+            .errors(&[400, 404])
+            .filtered(),
+        row(Get, "/v1/metrics", "The same for Prometheus, in its text format", for_prometheus)
+            .answers_text()
+            .filtered(),
         row(Get, OF_PROJECT, "What a project uses of each plugin", of_project)
             .answers::<Vec<ProjectPlugin>>(200)
             .errors(&[400, 404]),
@@ -162,7 +177,24 @@ fn default_name() -> String {
 }
 
 async fn list(State(app): State<App>) -> Json<PluginsView> {
-    Json(app.host.plugins.view())
+    Json(chosen::list(&app.host))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatsArgs {
+    project: Option<ProjectName>,
+    plugin: Option<String>,
+}
+
+async fn stats(State(app): State<App>, Args(args): Args<StatsArgs>) -> Answer<Json<PluginStats>> {
+    let StatsArgs { project, plugin } = args;
+    Ok(Json(chosen::stats(&app.host, project.as_ref(), plugin.as_deref())?))
+}
+
+async fn for_prometheus(State(app): State<App>) -> Answer<impl IntoResponse> {
+    let stats = chosen::stats(&app.host, None, None)?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::of_plugins(&stats)))
 }
 
 async fn show(State(app): State<App>, Names(name): Names<String>) -> Answer<Json<PluginView>> {

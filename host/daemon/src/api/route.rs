@@ -47,6 +47,8 @@ pub(super) enum Content {
     Json(fn(&mut SchemaGenerator) -> Schema),
     /// Bytes of an archive.
     Archive,
+    /// Lines for a machine that does not read JSON.
+    Text,
     /// JSON of this type, or server-sent events with these names when the query asks for them.
     Events(fn(&mut SchemaGenerator) -> Schema, &'static str),
 }
@@ -127,6 +129,13 @@ impl Row {
     /// Answers with an archive.
     pub(super) fn answers_archive(mut self) -> Self {
         self.answers = Content::Archive;
+        self.status = 200;
+        self
+    }
+
+    /// Answers with lines of text.
+    pub(super) fn answers_text(mut self) -> Self {
+        self.answers = Content::Text;
         self.status = 200;
         self
     }

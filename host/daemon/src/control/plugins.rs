@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use windlass_build::Login;
-use windlass_model::plugin::manage::{PluginView, ProjectPlugin, SetProjectPlugin};
+use windlass_model::plugin::account::PluginStats;
+use windlass_model::plugin::manage::{PluginView, PluginsView, ProjectPlugin, SetProjectPlugin};
 use windlass_model::{Failure, ProjectName};
 
 use super::stored;
@@ -17,6 +18,7 @@ use crate::host::Host;
 pub(crate) fn show(host: &Host, name: &str) -> Result<PluginView, Failure> {
     let mut view = host.plugins.show(name)?;
     view.projects.retain(|chosen| caller::sees(&chosen.project));
+    view.summary.switched_off.retain(|off| caller::sees(&off.project));
     Ok(view)
 }
 
@@ -28,6 +30,31 @@ pub(crate) fn logins(host: &Host, project: Option<&ProjectName>) -> Result<Vec<L
     let Some(project) = project else { return Ok(Vec::new()) };
     host.store.project(project).map_err(stored)?;
     host.source_credentials(project).map(|credentials| credentials.logins)
+}
+
+/// All plugins, and what could not be loaded; of what is off only what the caller may see.
+pub(crate) fn list(host: &Host) -> PluginsView {
+    let mut view = host.plugins.view();
+    for plugin in &mut view.plugins {
+        plugin.switched_off.retain(|off| caller::sees(&off.project));
+    }
+    view
+}
+
+/// What the calls of plugins amounted to, of the projects that the caller may see.
+///
+/// # Errors
+/// `project.not-found`, `plugin.not-found`.
+pub(crate) fn stats(
+    host: &Host,
+    project: Option<&ProjectName>,
+    plugin: Option<&str>,
+) -> Result<PluginStats, Failure> {
+    if let Some(project) = project {
+        caller::must_see(project)?;
+        host.store.project(project).map_err(stored)?;
+    }
+    host.plugins.stats(project, plugin, caller::sees)
 }
 
 /// What a project uses of every plugin.

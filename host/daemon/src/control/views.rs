@@ -81,6 +81,7 @@ pub(crate) fn project(
         created_at: project.created_at,
         has_git_token: host.store.has_git_token(&project.name).map_err(stored)?,
         environments: shown.collect::<Result<_, _>>()?,
+        plugins_off: host.plugins.switched_off(Some(&project.name)),
     })
 }
 

@@ -1,8 +1,10 @@
 //! What people see of what happens: events, sessions, and what instances use.
 //!
-//! Reading order: [`events`] (the file of events), [`recorder`] (deployments' changes as events), [`stats`].
+//! Reading order: [`events`] (the file of events), [`recorder`] (deployments' changes as events), [`stats`],
+//! [`metrics`].
 
 pub(crate) mod events;
+pub(crate) mod metrics;
 pub(crate) mod recorder;
 pub(crate) mod stats;
 

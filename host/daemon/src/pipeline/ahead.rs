@@ -15,15 +15,18 @@ use tokio_util::sync::CancellationToken;
 use windlass_devtools::Asking;
 use windlass_model::ahead::{DetectOutput, PlanOutput, PlanView};
 use windlass_model::plan::Context;
+use windlass_model::plugin::Stage;
+use windlass_model::plugin::account::switched_off;
 use windlass_model::secret::Masker;
 use windlass_model::settings::Settings;
-use windlass_model::{DeploymentId, Failure, StepName};
+use windlass_model::{DeploymentId, Digest, Failure, StepName};
 
 use super::images::Images;
 use super::{plan, preflight, start};
 use crate::control::Target;
 use crate::disk::space;
 use crate::host::Host;
+use crate::plugins::InForce;
 use crate::source::{self, Before, Credentials, FetchRequest, FetchedWorkspace};
 use crate::steplog::StepLogs;
 
@@ -223,11 +226,19 @@ async fn ask(
     let tree = workspace.fetched.tree.clone();
     let source = plan::opened(&workspace.dir, tree)?;
     let images = Arc::new(Images::new(host.builder.clone(), credentials.images(project)));
-    let sandbox = host.plugins.sandbox.with_images(images.clone());
     let plugins = host.plugins.of_project(Some(project));
+    let sandbox = plugins.sandbox().with_images(images.clone());
+    let (_, off) = plugins.to_ask(Stage::Detector);
+    // As a deployment would: a detector that is switched off is passed over.
+    let asked: Vec<_> = plugins
+        .all()
+        .iter()
+        .filter(|plugin| plugins.off(plugin, Stage::Detector).is_none())
+        .cloned()
+        .collect();
     let asking = Asking {
         sandbox: &sandbox,
-        plugins: plugins.all(),
+        plugins: &asked,
         source: &source,
         context: &context,
         settings,
@@ -236,18 +247,27 @@ async fn ask(
     };
     let mut detected = asking.detect().await;
     detected.problems = host.plugins.problems();
+    detected.problems.extend(off.into_iter().map(|off| (off.plugin.clone(), switched_off(off))));
     let planned = match &detected.outcome {
-        Ok(chosen) => {
-            let planned = asking.plan(chosen).await.map_err(|failure| images.explain(failure));
-            planned.and_then(|planned| {
-                plan::check_commands(&planned.stored.plan)?;
-                plan::check_schedules(settings, &planned.stored.plan)?;
-                Ok(planned)
-            })
-        }
+        Ok(chosen) => match builder_is_on(&plugins, &chosen.plugin.digest) {
+            Err(failure) => Err(failure),
+            Ok(()) => {
+                let planned = asking.plan(chosen).await.map_err(|failure| images.explain(failure));
+                planned.and_then(|planned| {
+                    plan::check_commands(&planned.stored.plan)?;
+                    plan::check_schedules(settings, &planned.stored.plan)?;
+                    Ok(planned)
+                })
+            }
+        },
         Err(failure) => Err(failure.clone()),
     };
     Ok((detected.into(), planned))
+}
+
+fn builder_is_on(plugins: &InForce, chosen: &Digest) -> Result<(), Failure> {
+    let builder = plugins.of(Stage::Builder).find(|plugin| plugin.info().digest == *chosen);
+    builder.map_or(Ok(()), |builder| plugins.require_on(builder, Stage::Builder))
 }
 
 fn given_up() -> Failure {

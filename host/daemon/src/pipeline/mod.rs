@@ -17,12 +17,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use windlass_model::deployment::{Artifact, Kind, Warning};
+use windlass_model::plugin::account::SwitchedOff;
 use windlass_model::secret::Masker;
 use windlass_model::settings::Settings;
 use windlass_model::variable::Variable;
 use windlass_model::{Deployment, DeploymentStatus, Failure, Limits, StepName, StepStatus};
+use windlass_sandbox::{Call, Plugin};
 
 use crate::host::Host;
+use crate::plugins::Asker;
 use crate::steplog::StepLog;
 
 mod again;
@@ -160,6 +163,23 @@ impl Run {
         if !self.deployment.warnings.contains(&warning) {
             self.deployment.warnings.push(warning);
         }
+    }
+
+    /// The answer of a plugin that was asked for this deployment; its warnings become the deployment's.
+    ///
+    /// # Errors
+    /// The failure that the plugin is named in.
+    pub(crate) async fn answer<T>(&mut self, plugin: &Plugin, call: Call<T>) -> Result<T, Failure> {
+        let mut warnings = self.deployment.warnings.clone();
+        let asker = Asker { host: &self.host, deployment: &self.deployment, log: &self.log };
+        let answer = asker.answer(plugin, None, call, &mut warnings).await;
+        self.deployment.warnings = warnings;
+        answer
+    }
+
+    /// Says that a plugin is not asked although it is there.
+    pub(crate) fn warn_off(&mut self, off: &SwitchedOff) {
+        self.warn("plugin.switched-off", format!("{off}; {}", off.fix()));
     }
 
     /// Stores the deployment as it is now.

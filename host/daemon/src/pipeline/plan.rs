@@ -13,14 +13,16 @@ use windlass_model::plan::{
     ServiceInfo, Verdict,
 };
 use windlass_model::plugin::Stage;
+use windlass_model::plugin::account::switched_off;
 use windlass_model::settings::Settings;
 use windlass_model::variable::Variable;
 use windlass_model::{Deployment, Digest, EnvironmentName, Failure, ProjectName};
-use windlass_sandbox::Source;
+use windlass_sandbox::{Plugin, Source};
 
 use super::images::Images;
 use super::{Done, Run, Work, has_artifact, missing, needs_no_source, ready, runtime_env};
 use crate::host::Host;
+use crate::plugins::InForce;
 use crate::{failpoint, plugins};
 
 pub(crate) struct Plan;
@@ -43,15 +45,16 @@ impl Work for Plan {
         let host = run.host.clone();
         let in_force = host.plugins.of_project(Some(&run.deployment.project));
         let plugin = &in_force.that_decided(&chosen.plugin, &chosen.digest, Stage::Builder)?;
+        // Nobody else knows how to build what it recognised.
+        in_force.require_on(plugin, Stage::Builder)?;
         let images = Arc::new(Images::new(host.builder.clone(), super::build::access(run)?));
-        let call = host
-            .plugins
-            .sandbox
+        let call = in_force
+            .sandbox()
             .with_images(images.clone())
             .plan(plugin, &source(run)?, &context(run)?, &chosen.detection)
             .await;
         let cached = call.report.cached;
-        let answer = plugins::answer(call, &run.log, &mut run.deployment.warnings);
+        let answer = run.answer(plugin, call).await;
         // The registry's own words say more than the plugin knows.
         let plan = answer.map_err(|failure| images.explain(failure))?;
         plan.validate(&host.config.limits.build).map_err(|problem| {
@@ -181,7 +184,8 @@ pub(super) fn opened(root: &Path, tree: Digest) -> Result<Source, Failure> {
     })
 }
 
-/// Asks every migrator.
+/// Asks every migrator. One that is switched off is not passed over: a new version on a schema that nobody migrated
+/// breaks behind the back of whoever deployed it.
 pub(crate) async fn migrations(run: &mut Run) -> Result<Vec<Migration>, Failure> {
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
     let outputs: Vec<String> = run.artifact()?.outputs.iter().map(|o| o.name.clone()).collect();
@@ -190,17 +194,19 @@ pub(crate) async fn migrations(run: &mut Run) -> Result<Vec<Migration>, Failure>
     let mut found = Vec::new();
     let in_force = host.plugins.of_project(Some(&run.deployment.project));
     for plugin in in_force.of(Stage::Migrator) {
-        let call = host
-            .plugins
-            .sandbox
+        in_force.require_on(plugin, Stage::Migrator)?;
+        let call = in_force
+            .sandbox()
             .migrations(plugin, &source, &context, &chosen.detection, &outputs)
             .await;
-        found.extend(plugins::answer(call, &run.log, &mut run.deployment.warnings)?);
+        found.extend(run.answer(plugin, call).await?);
     }
     Ok(found)
 }
 
-/// The health policy and the plugin that judges by it: a rollback keeps what its target had.
+/// The health policy and the plugin that judges by it: a rollback keeps what its target had. A health component that
+/// is switched off is passed over for the one before it, at last the one that came with Windlass: every one of them
+/// asks the application whether it serves. Without any the deployment fails, as it would be put before visitors unseen.
 pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy), Failure> {
     if needs_no_source(&run.deployment).is_some()
         && let Some(health) = &run.deployment.outputs.health
@@ -209,10 +215,9 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
     }
     let host = run.host.clone();
     let in_force = host.plugins.of_project(Some(&run.deployment.project));
-    let Some(plugin) = in_force.of(Stage::Health).last() else {
-        let named = in_force.named("health", Stage::Health);
-        return Err(named.err().unwrap_or_else(|| missing("health plugin")));
-    };
+    let plugin = judge_of(&in_force)?;
+    let (_, off) = in_force.to_ask(Stage::Health);
+    off.into_iter().for_each(|off| run.warn_off(off));
     let chosen = run.deployment.outputs.chosen.clone().ok_or_else(|| missing("detection"))?;
     // The ports as they are in force: settings come before the plan.
     let artifact = run.artifact()?;
@@ -222,9 +227,8 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
         let instance = run.deployment.outputs.instances.iter().find(|i| i.process == process.name);
         process.port = instance.and_then(|instance| instance.port);
     }
-    let call = host
-        .plugins
-        .sandbox
+    let call = in_force
+        .sandbox()
         .health_policy(
             plugin,
             &source(run)?,
@@ -234,7 +238,7 @@ pub(crate) async fn health_policy(run: &mut Run) -> Result<(String, HealthPolicy
             &checks,
         )
         .await;
-    let policy = plugins::answer(call, &run.log, &mut run.deployment.warnings)?;
+    let policy = run.answer(plugin, call).await?;
     Ok((plugin.info().manifest.name.clone(), policy))
 }
 
@@ -246,7 +250,21 @@ fn check(artifact: &Artifact, process: &ArtifactProcess) -> Option<HealthCheck> 
     config.details.health_check()
 }
 
-/// Asks the health component what it makes of what was seen.
+/// The health component that is asked: the last that may be.
+fn judge_of(in_force: &InForce) -> Result<&Plugin, Failure> {
+    let (on, off) = in_force.to_ask(Stage::Health);
+    match (on.last(), off.last()) {
+        (Some(plugin), _) => Ok(plugin),
+        (None, Some(off)) => Err(switched_off(off)),
+        (None, None) => {
+            let named = in_force.named("health", Stage::Health);
+            Err(named.err().unwrap_or_else(|| missing("health plugin")))
+        }
+    }
+}
+
+/// Asks the health component what it makes of what was seen. One that was switched off meanwhile, or since the
+/// version that a rollback brings back, is not needed for that: a policy reads the same to all of them.
 pub(crate) async fn judge(
     run: &mut Run,
     plugin: &str,
@@ -255,9 +273,13 @@ pub(crate) async fn judge(
 ) -> Result<Verdict, Failure> {
     let host = run.host.clone();
     let in_force = host.plugins.of_project(Some(&run.deployment.project));
-    let plugin = in_force.named(plugin, Stage::Health)?;
-    let call = host.plugins.sandbox.judge(plugin, &plugins::bare_context(), policy, seen).await;
-    plugins::answer(call, &run.log, &mut run.deployment.warnings)
+    let named = in_force.named(plugin, Stage::Health)?;
+    let plugin = match in_force.off(named, Stage::Health) {
+        Some(_) => judge_of(&in_force)?,
+        None => named,
+    };
+    let call = in_force.sandbox().judge(plugin, &plugins::bare_context(), policy, seen).await;
+    run.answer(plugin, call).await
 }
 
 #[cfg(test)]

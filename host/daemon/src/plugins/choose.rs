@@ -89,14 +89,18 @@ impl Plugins {
         }
         set.lock.choose(project, name, choice);
         self.commit(set, name).await?;
+        if body.enabled.is_some() {
+            self.switch_on(project, name).await;
+        }
         self.of_project_shown(project, name)
     }
 
     /// What a project uses of every plugin.
     pub(crate) fn chosen_by(&self, project: &ProjectName) -> Vec<ProjectPlugin> {
         let set = self.set();
+        let off = self.switched_off(Some(project));
         let names = set.all().into_iter().map(|(plugin, _)| plugin.name().to_owned());
-        names.filter_map(|name| view::of_project(&set, project, &name)).collect()
+        names.filter_map(|name| view::of_project(&set, project, &name, &off)).collect()
     }
 
     /// What a project uses of one plugin.
@@ -108,7 +112,8 @@ impl Plugins {
         project: &ProjectName,
         name: &str,
     ) -> Result<ProjectPlugin, Failure> {
-        view::of_project(&self.set(), project, name).ok_or_else(|| failures::unknown(name))
+        let off = self.switched_off(Some(project));
+        view::of_project(&self.set(), project, name, &off).ok_or_else(|| failures::unknown(name))
     }
 
     /// Forgets what a project chose: it is deleted, and a later one of its name chooses anew.
@@ -116,6 +121,7 @@ impl Plugins {
     /// # Errors
     /// The lock file cannot be written.
     pub(crate) async fn forget(&self, project: &ProjectName) -> Result<(), Failure> {
+        self.forget_account(project).await;
         let _changing = self.changing.lock().await;
         if !self.set().lock.projects.contains_key(project) {
             return Ok(());

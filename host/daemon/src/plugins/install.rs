@@ -228,7 +228,7 @@ impl Plugins {
         set.installed.retain(|(of, digest), _| {
             set.lock.installed(of).is_some_and(|plugin| plugin.version(digest).is_some())
         });
-        self.exchange(set);
+        self.exchange(set).await;
         Ok(())
     }
 

@@ -5,8 +5,10 @@
 //! whose plugins were compiled and tried. Nothing that `plugins.lock` does not grant is granted.
 //!
 //! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `index` (where plugins are looked
-//! for), `choose` (grants and what projects choose), `reload` (files that are put into the folders by hand), `calls`.
+//! for), `choose` (grants and what projects choose), `reload` (files that are put into the folders by hand), `calls`,
+//! `accounts` (what calls amounted to, and what is switched off).
 
+mod accounts;
 mod calls;
 mod choose;
 mod failures;
@@ -27,10 +29,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use windlass_model::plugin::Stage;
+use windlass_model::plugin::account::{self, SwitchedOff};
 use windlass_model::{Digest, Failure, ProjectName};
 use windlass_sandbox::{Plugin, Sandbox};
 
-pub(crate) use self::calls::{answer, bare_context, platform};
+use self::accounts::Accounts;
+pub(crate) use self::accounts::keep as keep_accounts;
+pub(crate) use self::calls::{Asker, bare_context, platform};
 pub(crate) use self::failures::not_granted;
 pub(crate) use self::fetch::check_digest;
 use self::index::Indexes;
@@ -50,6 +55,8 @@ pub struct Plugins {
     indexes: Indexes,
     /// Held while the set or the lock file is changed.
     changing: tokio::sync::Mutex<()>,
+    /// What calls amounted to, and what is switched off.
+    accounts: Arc<Accounts>,
 }
 
 impl Plugins {
@@ -59,7 +66,11 @@ impl Plugins {
         // What a killed host was about to install.
         let _ = std::fs::remove_dir_all(installed.join(install::INCOMING));
         let set = Set::load(&sandbox, bundled, installed);
+        let accounts = Accounts::open(installed, sandbox.limits().faults_in_a_row_max);
+        // Files may have been exchanged while no host ran.
+        accounts.settle_at_start(|project, name| set.digest_in_use(project, name));
         Self {
+            accounts,
             sandbox,
             bundled: bundled.to_owned(),
             folder: installed.to_owned(),
@@ -74,15 +85,25 @@ impl Plugins {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn exchange(&self, set: Set) {
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    /// Puts a set into use. What failed in a file that is not used any more is asked again in the other one.
+    async fn exchange(&self, set: Set) {
+        let set = Arc::new(set);
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&set);
+        if self.accounts.settle(|project, name| set.digest_in_use(project, name)) {
+            self.accounts.keep_off().await;
+        }
     }
 
     /// What a project uses, in the versions and with the grants and options that are in force; without one,
     /// what a project uses that chose nothing.
     pub(crate) fn of_project(&self, project: Option<&ProjectName>) -> InForce {
         let set = self.set();
-        InForce { plugins: set.in_force(project), set }
+        let sandbox = match project {
+            Some(project) => self.sandbox.with_observer(self.accounts.observer(project)),
+            None => self.sandbox.clone(),
+        };
+        let off = project.map(|project| self.accounts.off(Some(project))).unwrap_or_default();
+        InForce { plugins: set.in_force(project), set, sandbox, off }
     }
 }
 
@@ -91,6 +112,8 @@ impl Plugins {
 pub(crate) struct InForce {
     plugins: Vec<Plugin>,
     set: Arc<Set>,
+    sandbox: Sandbox,
+    off: Vec<SwitchedOff>,
 }
 
 impl InForce {
@@ -102,6 +125,39 @@ impl InForce {
     /// All that fill a stage, bundled ones first.
     pub(crate) fn of(&self, stage: Stage) -> impl Iterator<Item = &Plugin> {
         self.plugins.iter().filter(move |plugin| plugin.fills(stage))
+    }
+
+    /// Calls plugins, and counts the calls.
+    pub(crate) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Why a plugin is not to be asked as this, if it is not.
+    pub(crate) fn off(&self, plugin: &Plugin, stage: Stage) -> Option<&SwitchedOff> {
+        let digest = &plugin.info().digest;
+        self.off
+            .iter()
+            .find(|off| off.stage == stage && off.digest == *digest && off.plugin == plugin.name())
+    }
+
+    /// All that fill a stage and may be asked, and why the others may not.
+    pub(crate) fn to_ask(&self, stage: Stage) -> (Vec<&Plugin>, Vec<&SwitchedOff>) {
+        let (mut on, mut off) = (Vec::new(), Vec::new());
+        for plugin in self.of(stage) {
+            match self.off(plugin, stage) {
+                Some(why) => off.push(why),
+                None => on.push(plugin),
+            }
+        }
+        (on, off)
+    }
+
+    /// Refuses a plugin that is switched off as this.
+    ///
+    /// # Errors
+    /// `plugin.switched-off`
+    pub(crate) fn require_on(&self, plugin: &Plugin, stage: Stage) -> Result<(), Failure> {
+        self.off(plugin, stage).map_or(Ok(()), |off| Err(account::switched_off(off)))
     }
 
     /// The plugin of this name that fills the stage.

@@ -113,7 +113,7 @@ impl Plugins {
             Err(failure) => (before.clone(), Some(not_exchanged(failure, before.is_some()))),
         };
         files.insert(path.to_owned(), Loose { stamp, plugin, failure: failure.clone() });
-        self.exchange(set);
+        self.exchange(set).await;
         match failure {
             None => Change::Loaded(name),
             Some(failure) => Change::Failed(name, failure),
@@ -124,7 +124,7 @@ impl Plugins {
         let _changing = self.changing.lock().await;
         let mut set = Set::clone(&self.set());
         files_mut(&mut set, bundled).remove(path);
-        self.exchange(set);
+        self.exchange(set).await;
         Change::Gone(file_name(path))
     }
 }

@@ -104,6 +104,21 @@ impl Set {
         plugins.into_iter().map(with_options).collect()
     }
 
+    /// The file that a project uses of a plugin; `None` when it uses none of this name.
+    pub(super) fn digest_in_use(&self, project: &ProjectName, name: &str) -> Option<Digest> {
+        if let Some(installed) = self.lock.installed(name) {
+            let digest = self.lock.in_use(project, installed)?;
+            return self.version(name, &digest).map(|_| digest);
+        }
+        if !self.lock.is_enabled(project, name) {
+            return None;
+        }
+        let files = self.bundled.values().chain(self.dropped.values());
+        let mut plugins = files.filter_map(|file| file.plugin.as_ref());
+        let found = plugins.find(|plugin| plugin.name() == name)?;
+        Some(found.info().digest.clone())
+    }
+
     /// Those that came with Windlass, each with what it was granted.
     pub(super) fn bundled(&self) -> impl Iterator<Item = Plugin> {
         let plugins = self.bundled.values().filter_map(|file| file.plugin.as_ref());

@@ -1,5 +1,6 @@
 //! Installing, upgrading, granting and going back, with real files and real components.
 
+mod accounts;
 mod index;
 
 use std::path::{Path, PathBuf};

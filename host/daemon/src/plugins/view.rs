@@ -1,5 +1,6 @@
 //! Plugins as people see them.
 
+use windlass_model::plugin::account::SwitchedOff;
 use windlass_model::plugin::lock::{Choice, Version};
 use windlass_model::plugin::manage::{
     Asked, PluginSummary, PluginView, PluginsView, ProjectPlugin, Proposal, Standing,
@@ -14,9 +15,9 @@ use super::{Plugins, failures};
 impl Plugins {
     /// All plugins, and what could not be loaded.
     pub fn view(&self) -> PluginsView {
-        let set = self.set();
+        let (set, off) = (self.set(), self.switched_off(None));
         let summaries =
-            set.all().into_iter().map(|(plugin, standing)| summary(&set, &plugin, standing));
+            set.all().into_iter().map(|(plugin, standing)| summary(&set, &plugin, standing, &off));
         PluginsView { plugins: summaries.collect(), problems: set.problems() }
     }
 
@@ -35,35 +36,45 @@ impl Plugins {
     /// # Errors
     /// `plugin.not-found`
     pub(crate) fn show(&self, name: &str) -> Result<PluginView, Failure> {
-        let set = self.set();
+        let (set, off) = (self.set(), self.switched_off(None));
         let (plugin, standing) = set.find(name).ok_or_else(|| failures::unknown(name))?;
         let installed = set.lock.installed(name);
         let mut versions = installed.map(|one| one.versions.clone()).unwrap_or_default();
         versions.reverse();
         let choices = set.lock.projects.iter().filter(|(_, choices)| choices.contains_key(name));
-        let projects = choices.filter_map(|(project, _)| of_project(&set, project, name));
+        let projects = choices.filter_map(|(project, _)| of_project(&set, project, name, &off));
         let info = plugin.info();
         Ok(PluginView {
             asks: asked(&info.manifest.capabilities, plugin.grants()),
             versions,
             previous: installed.and_then(|one| one.previous.clone()),
             projects: projects.collect(),
-            summary: summary(&set, &plugin, standing),
+            summary: summary(&set, &plugin, standing, &off),
         })
     }
 }
 
-fn summary(set: &Set, plugin: &Plugin, standing: Standing) -> PluginSummary {
+fn summary(set: &Set, plugin: &Plugin, standing: Standing, off: &[SwitchedOff]) -> PluginSummary {
     PluginSummary {
         info: plugin.info().clone(),
         standing,
         grants: plugin.grants().clone(),
         everywhere: set.lock.installed(plugin.name()).is_none_or(|one| one.everywhere),
+        switched_off: of_plugin(off, plugin.name()).cloned().collect(),
     }
 }
 
+fn of_plugin<'a>(off: &'a [SwitchedOff], name: &'a str) -> impl Iterator<Item = &'a SwitchedOff> {
+    off.iter().filter(move |off| off.plugin == name)
+}
+
 /// What a project uses of a plugin; `None` when there is none of this name, or its version could not be loaded.
-pub(super) fn of_project(set: &Set, project: &ProjectName, name: &str) -> Option<ProjectPlugin> {
+pub(super) fn of_project(
+    set: &Set,
+    project: &ProjectName,
+    name: &str,
+    off: &[SwitchedOff],
+) -> Option<ProjectPlugin> {
     let choice = set.lock.choice(project, name).cloned().unwrap_or_default();
     let Choice { pinned, options, .. } = choice;
     let plugin = match &pinned {
@@ -77,6 +88,7 @@ pub(super) fn of_project(set: &Set, project: &ProjectName, name: &str) -> Option
         version: plugin.info().manifest.version.clone(),
         pinned: pinned.is_some(),
         options,
+        switched_off: of_plugin(off, name).filter(|off| off.project == *project).cloned().collect(),
     })
 }
 

@@ -196,6 +196,7 @@ fn difference(expected: &Value, given: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use windlass_model::plugin::account::HostCalls;
     use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
     use super::*;
@@ -208,9 +209,11 @@ mod tests {
             outcome: CallOutcome::Answered,
             cached: false,
             took_us: 5,
+            cpu_ms: 0,
             memory_peak_bytes: 0,
             log_bytes: 0,
             log_bytes_dropped: 0,
+            host_calls: HostCalls::default(),
         };
         let name = "detect".to_owned();
         vec![Answered { name, answer: Some(answer), failure: None, report, log: vec![] }]

@@ -350,6 +350,7 @@ pub const CODES: &[Code] = codes! {
     Plugin "plugin.not-loadable": "A plugin cannot be loaded", "it is damaged, or made for another version of the contract", "install a version that fits this Windlass";
     Plugin "plugin.out-of-memory": "A plugin asked for too much memory", "it is over its limit", "report it to its author, or raise `plugin.memory_bytes_max` in the limits file";
     Plugin "plugin.over-limit": "A plugin used more than it may", "the message names the limit", "report it to its author";
+    Plugin "plugin.switched-off": "A plugin is switched off for a project", "it failed several times in a row there; the message says when and how", "`windlass plugin enable NAME --project PROJECT` tries it again; another version is asked by itself";
     Plugin "plugin.timed-out": "A plugin had no answer in time", "it computed or waited too long", "report it to its author, or raise `plugin.wall_ms` and `plugin.cpu_ms` in the limits file";
     Plugin "plugin.trapped": "A plugin trapped", "it has a defect", "report it to its author; until then set in windlass.toml what it should have decided";
 

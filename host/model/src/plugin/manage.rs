@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::account::SwitchedOff;
 use super::lock::{Policy, Signature, Version};
 use super::{Capability, Give, Grants, PluginInfo, Stage};
 use crate::failure::Failure;
@@ -41,6 +42,9 @@ pub struct PluginSummary {
     pub grants: Grants,
     /// Whether projects that did not choose use it.
     pub everywhere: bool,
+    /// Where it is switched off because it kept failing, of the projects that the caller may see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switched_off: Vec<SwitchedOff>,
 }
 
 /// `GET /v1/plugins/{plugin}`
@@ -151,13 +155,16 @@ pub struct ProjectPlugin {
     pub pinned: bool,
     /// Its options.
     pub options: Map<String, Value>,
+    /// The stages of it that are switched off because they kept failing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switched_off: Vec<SwitchedOff>,
 }
 
 /// `PUT /v1/projects/{project}/plugins/{plugin}`: what is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetProjectPlugin {
-    /// Whether it is used.
+    /// Whether it is used. What was switched off because it kept failing is asked again in both cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Pin this version, by its name or the beginning of its digest; `active` follows the active one again.

@@ -11,6 +11,8 @@ impl Host for CallState {
     ) -> wasmtime::Result<Result<(), AnnotationError>> {
         let done = self.outside(|effects| async move { effects.annotate(annotation).await }).await;
         let denied = || AnnotationError { reason: Reason::Denied, message: PURE.to_owned() };
-        Ok(done.unwrap_or_else(|| Err(denied())))
+        let done = done.unwrap_or_else(|| Err(denied()));
+        self.count_denied(matches!(&done, Err(AnnotationError { reason: Reason::Denied, .. })));
+        Ok(done)
     }
 }

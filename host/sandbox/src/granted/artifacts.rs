@@ -16,7 +16,7 @@ impl Host for CallState {
     ) -> wasmtime::Result<Result<(), ArtifactError>> {
         let done =
             self.outside(|effects| async move { effects.attach(artifact, content).await }).await;
-        Ok(done.unwrap_or_else(|| Err(denied())))
+        Ok(self.artifacts_said(done))
     }
 
     async fn append(
@@ -25,6 +25,18 @@ impl Host for CallState {
         content: Vec<u8>,
     ) -> wasmtime::Result<Result<(), ArtifactError>> {
         let done = self.outside(|effects| async move { effects.append(name, content).await }).await;
-        Ok(done.unwrap_or_else(|| Err(denied())))
+        Ok(self.artifacts_said(done))
+    }
+}
+
+impl CallState {
+    /// What the guest is told; a denial is counted.
+    fn artifacts_said(
+        &mut self,
+        done: Option<Result<(), ArtifactError>>,
+    ) -> Result<(), ArtifactError> {
+        let done = done.unwrap_or_else(|| Err(denied()));
+        self.count_denied(matches!(&done, Err(ArtifactError { reason: Reason::Denied, .. })));
+        done
     }
 }

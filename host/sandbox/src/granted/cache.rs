@@ -21,11 +21,20 @@ impl Host for CallState {
     ) -> wasmtime::Result<Result<(), CacheError>> {
         let done =
             self.outside(|effects| async move { effects.cache(key, Some(value)).await }).await;
-        Ok(done.unwrap_or_else(|| Err(denied())))
+        Ok(self.cache_said(done))
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), CacheError>> {
         let done = self.outside(|effects| async move { effects.cache(key, None).await }).await;
-        Ok(done.unwrap_or_else(|| Err(denied())))
+        Ok(self.cache_said(done))
+    }
+}
+
+impl CallState {
+    /// What the guest is told; a denial is counted.
+    fn cache_said(&mut self, done: Option<Result<(), CacheError>>) -> Result<(), CacheError> {
+        let done = done.unwrap_or_else(|| Err(denied()));
+        self.count_denied(matches!(&done, Err(CacheError { reason: Reason::Denied, .. })));
+        done
     }
 }

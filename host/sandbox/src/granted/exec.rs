@@ -13,20 +13,31 @@ fn denied() -> ExecError {
     ExecError { reason: Reason::Denied, message: PURE.to_owned() }
 }
 
+fn is_denied(error: &ExecError) -> bool {
+    matches!(error.reason, Reason::Denied)
+}
+
 impl Host for CallState {
     async fn run(&mut self, command: Command) -> wasmtime::Result<Result<Exit, ExecError>> {
+        self.asked.exec += 1;
         let ran = self.outside(|effects| async move { effects.run(command).await }).await;
-        Ok(ran.unwrap_or_else(|| Err(denied())))
+        let ran = ran.unwrap_or_else(|| Err(denied()));
+        self.count_denied(ran.as_ref().err().is_some_and(is_denied));
+        Ok(ran)
     }
 
     async fn spawn(
         &mut self,
         command: Command,
     ) -> wasmtime::Result<Result<Resource<Running>, ExecError>> {
+        self.asked.exec += 1;
         let spawned = self.outside(|effects| async move { effects.spawn(command).await }).await;
         match spawned.unwrap_or_else(|| Err(denied())) {
             Ok(process) => Ok(Ok(self.handles().push(Running(process))?)),
-            Err(error) => Ok(Err(error)),
+            Err(error) => {
+                self.count_denied(is_denied(&error));
+                Ok(Err(error))
+            }
         }
     }
 }

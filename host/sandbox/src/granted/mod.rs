@@ -103,4 +103,9 @@ impl CallState {
         let _counting = self.outside.begin();
         Some(work(effects).await)
     }
+
+    /// Counts a wish that was denied.
+    fn count_denied(&mut self, is_denied: bool) {
+        self.asked.denied += u64::from(is_denied);
+    }
 }

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use windlass_model::plugin::{CallOutcome, Grants, Hook, Kind, Stage};
+use windlass_model::plugin::account::{Blame, HostCalls};
+use windlass_model::plugin::{CallOutcome, CallReport, Grants, Hook, Kind, Stage};
 use windlass_model::stage::{Facts, Input, Outcome, OutputKind, Process as Running, State};
 use windlass_sandbox::contract::annotations::{Annotation, AnnotationError};
 use windlass_sandbox::contract::artifacts::{Artifact, ArtifactError, Reason};
 use windlass_sandbox::contract::cache::CacheError;
 use windlass_sandbox::contract::exec::{Batch, Command, ExecError, Exit, Line, Pipe};
 use windlass_sandbox::contract::http::{HttpError, Request, Response};
-use windlass_sandbox::{Call, CustomCall, Effects, Plugin, Process};
+use windlass_sandbox::{Call, CustomCall, Effects, Observer, Plugin, Process};
 
 use crate::support::{Bench, Folder, context, stages};
 
@@ -225,9 +226,11 @@ async fn what_it_wishes_goes_through_the_effects_and_what_it_needs_comes_as_inpu
     assert_eq!(call.result.unwrap().summary, "3: out");
     let lines = r#"{"command":["sh"],"lines":true}"#;
     let call = world.run("act", lines, &[]).await;
+    assert_eq!(call.report.host_calls, HostCalls { exec: 1, http: 0, denied: 0 });
     assert_eq!(call.result.unwrap().summary, "3: one|two");
     let request = r#"{"url":"https://api.example/x","secret":"TOKEN"}"#;
     let call = world.run("act", request, &[]).await;
+    assert_eq!(call.report.host_calls, HostCalls { exec: 0, http: 1, denied: 0 });
     assert_eq!(call.result.unwrap().summary, "200 from https://api.example/x: fine");
     assert_eq!(
         world.kept.said(),
@@ -272,7 +275,9 @@ async fn what_is_denied_reaches_the_plugin_with_its_reason() {
     let (name, plugin, stage) = ("files".into(), "test-stages".into(), "inspect".into());
     let call = world.run("report", "{}", &[Input { name, plugin, stage, outputs }]).await;
     assert_eq!(call.report.outcome, CallOutcome::Refused);
+    assert_eq!(call.report.host_calls.denied, 1, "and is counted");
     let fault = call.result.unwrap_err();
+    assert_eq!(fault.blame(), Blame::Nobody, "a refusal is an answer");
     assert_eq!(fault.code(), "artifacts.failed");
     assert!(fault.to_string().contains("artifacts is not granted"), "{fault}");
 }
@@ -281,7 +286,9 @@ async fn what_is_denied_reaches_the_plugin_with_its_reason() {
 async fn limits_hold_and_the_time_of_the_host_is_not_the_plugins() {
     let world = World::new(Kept { slow: Duration::from_millis(5_000), ..Kept::default() });
     let call = world.run("act", r#"{"misbehave":"loop"}"#, &[]).await;
-    assert_eq!(call.result.unwrap_err().code(), "plugin.timed-out");
+    assert!(call.report.cpu_ms > 0, "{:?}", call.report);
+    let fault = call.result.unwrap_err();
+    assert_eq!((fault.code(), fault.blame()), ("plugin.timed-out", Blame::Plugin));
     let call = world.run("act", r#"{"misbehave":"trap"}"#, &[]).await;
     assert_eq!(call.result.unwrap_err().code(), "plugin.trapped");
     let call = world.run("act", r#"{"misbehave":"sleep"}"#, &[]).await;
@@ -289,4 +296,30 @@ async fn limits_hold_and_the_time_of_the_host_is_not_the_plugins() {
     // Longer than the wall clock of a call, and on the host's time.
     let call = world.run("act", r#"{"url":"https://slow.example/"}"#, &[]).await;
     assert_eq!(call.result.unwrap().summary, "200 from https://slow.example/: fine");
+}
+
+/// What an observer was told.
+#[derive(Default)]
+struct Told(Mutex<Vec<(String, CallOutcome, bool)>>);
+
+impl Observer for Told {
+    fn ended(&self, plugin: &Plugin, report: &CallReport) {
+        let told = (plugin.name().to_owned(), report.outcome, report.cached);
+        self.0.lock().unwrap().push(told);
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_every_call_that_ends() {
+    let told = Arc::new(Told::default());
+    let mut world = World::new(Kept::default());
+    world.bench.sandbox = world.bench.sandbox.with_observer(told.clone());
+    world.run("act", r#"{"misbehave":"trap"}"#, &[]).await.result.unwrap_err();
+    world.run("act", r#"{"url":"https://api.example/"}"#, &[]).await.result.unwrap();
+    let told = told.0.lock().unwrap();
+    let name = || "test-stages".to_owned();
+    assert_eq!(
+        *told,
+        [(name(), CallOutcome::Trapped, false), (name(), CallOutcome::Answered, false)]
+    );
 }

@@ -3,6 +3,7 @@
 use windlass_model::access::{ApiToken, TokenHash, TokenId, TokenScope};
 use windlass_model::deployment::StoredPlan;
 use windlass_model::plan::BuildPlan;
+use windlass_model::plugin::account::Account;
 use windlass_model::project::{Intent, Project, Service};
 use windlass_model::running::{By, EnvironmentEvent, EventKind, Maintenance, Running};
 use windlass_model::variable::Scope;
@@ -33,7 +34,11 @@ async fn a_project_is_made_once_changed_and_deleted_with_everything() {
         store.create_deployment(settled).await.unwrap();
     }
     store.set_git_token(&shop(), &windlass_model::Secret::new("t".into())).await.unwrap();
+    let account = Account::new(shop());
+    assert!(store.put_plugin_account(&account).await.unwrap());
+    assert_eq!(store.plugin_accounts().unwrap(), std::slice::from_ref(&account));
     store.delete_project(&shop()).await.unwrap();
+    assert!(!store.put_plugin_account(&account).await.unwrap(), "it is gone");
     let left = store.kv().list("", &Page::all()).unwrap();
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["meta/host-id", "meta/indexes", "meta/key-check", "meta/schema"]);

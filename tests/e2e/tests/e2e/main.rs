@@ -30,6 +30,7 @@ mod newcomer;
 mod observe;
 mod outages;
 mod plans;
+mod plugin_accounts;
 mod plugin_faults;
 mod plugin_index;
 mod plugins;

@@ -1,4 +1,4 @@
-//! `windlass plugin`: what decides. [`install`], [`change`] and [`index`] ask the host; [`author`] and [`publish`] are
+//! `windlass plugin`: what decides. [`install`], [`change`], [`index`] and [`stats`] ask the host; [`author`] and [`publish`] are
 //! done on the author's machine.
 
 mod author;
@@ -6,6 +6,7 @@ mod change;
 mod index;
 mod install;
 mod publish;
+mod stats;
 
 use clap::Subcommand;
 
@@ -23,6 +24,7 @@ pub struct Plugin {
 enum PluginVerb {
     List(change::List),
     Show(change::Show),
+    Stats(stats::Stats),
     Search(index::Search),
     Install(install::Install),
     Upgrade(install::Upgrade),
@@ -48,6 +50,7 @@ impl Plugin {
         match self.verb {
             PluginVerb::List(verb) => verb.run(session),
             PluginVerb::Show(verb) => verb.run(session),
+            PluginVerb::Stats(verb) => verb.run(session),
             PluginVerb::Search(verb) => verb.run(session),
             PluginVerb::Install(verb) => verb.run(session),
             PluginVerb::Upgrade(verb) => verb.run(session),

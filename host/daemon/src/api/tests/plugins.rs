@@ -4,11 +4,15 @@
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
-use windlass_model::Limits;
+use windlass_model::access::TokenScope;
+use windlass_model::plugin::account::Account;
+use windlass_model::{Limits, ProjectName};
 
 use super::{TOKEN, World, assert_failure};
 use crate::access::audit::Audit;
+use crate::access::caller::Caller;
 use crate::access::{Access, AdminToken};
+use crate::control::plugins as chosen;
 use crate::plugins::tests::component;
 use crate::testing::TestHost;
 
@@ -190,4 +194,48 @@ async fn whose_signatures_count_is_set_in_one_place() {
     let view = world.expect(200, "PUT", path, r#"{"remove": ["author"]}"#).await;
     assert!(view["keys"].as_object().unwrap().is_empty());
     world.refused(404, "plugin.key-unknown", "PUT", path, r#"{"remove": ["author"]}"#).await;
+}
+
+/// What a project has on record: so many calls of `scan`.
+fn account(project: &str, calls: u64) -> Account {
+    let row = json!({
+        "plugin": "scan", "version": "1.0.0", "digest": format!("sha256:{}", "ab".repeat(32)),
+        "stage": "detector", "calls": calls, "outcomes": { "answered": calls },
+    });
+    serde_json::from_value(json!({ "project": project, "rows": [row] })).unwrap()
+}
+
+#[tokio::test]
+async fn totals_are_of_the_projects_that_the_caller_may_see() {
+    let world = with_scan().await;
+    for (project, calls) in [("shop", 3), ("other", 4)] {
+        let body = json!({ "name": project }).to_string();
+        world.expect(201, "POST", "/v1/projects", &body).await;
+        assert!(world.host.store.put_plugin_account(&account(project, calls)).await.unwrap());
+    }
+    world.host.plugins.restore_accounts(&world.host.store).unwrap();
+    let all = world.expect(200, "GET", "/v1/plugin-stats", "").await;
+    assert_eq!((&all["plugins"][0]["calls"], &all["switched_off"]), (&json!(7), &json!([])));
+    let shop = world.expect(200, "GET", "/v1/plugin-stats?project=shop&plugin=scan", "").await;
+    assert_eq!((&shop["plugins"][0]["calls"], &shop["project"]), (&json!(3), &json!("shop")));
+    let nobody = "/v1/plugin-stats?project=nobody";
+    world.refused(404, "project.not-found", "GET", nobody, "").await;
+    let none = "/v1/plugin-stats?plugin=none";
+    world.refused(404, "plugin.not-found", "GET", none, "").await;
+    let metrics = world.expect(200, "GET", "/v1/metrics", "").await;
+    let sample = "stage=\"detector\",outcome=\"answered\"} 7\n";
+    assert!(metrics.as_str().unwrap().contains(sample), "{metrics}");
+
+    let limited = Caller {
+        actor: "limited".to_owned(),
+        scope: TokenScope::Read,
+        projects: ["other".parse().unwrap()].into(),
+        token: None,
+    };
+    let asked = |project: Option<&str>| {
+        let project: Option<ProjectName> = project.map(|name| name.parse().unwrap());
+        limited.within(|| chosen::stats(&world.host, project.as_ref(), None))
+    };
+    assert_eq!(asked(None).unwrap().plugins[0].totals.calls, 4);
+    assert_eq!(asked(Some("shop")).unwrap_err().code, "project.not-found");
 }

@@ -59,6 +59,8 @@ const TABLE: &[Expected] = &[
     ("PUT", "/v1/plugin-indexes/{index}", Admin, Host, 400),
     ("DELETE", "/v1/plugin-indexes/{index}", Admin, Host, 404),
     ("GET", "/v1/plugin-search", Read, Host, 200),
+    ("GET", "/v1/plugin-stats", Read, Filtered, 200),
+    ("GET", "/v1/metrics", Read, Filtered, 200),
     ("GET", "/v1/projects/{project}/plugins", Read, Project, 200),
     ("GET", "/v1/projects/{project}/plugins/{plugin}", Read, Project, 404),
     ("PUT", "/v1/projects/{project}/plugins/{plugin}", Admin, Project, 404),

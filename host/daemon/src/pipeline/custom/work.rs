@@ -23,7 +23,7 @@ use super::{facts, failed_as};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::{Run, needs_no_source, plan};
-use crate::plugins::{self, InForce};
+use crate::plugins::{self, Asker, InForce};
 use crate::steplog::StepLog;
 
 /// What the stages of one hook of one deployment work with.
@@ -293,6 +293,8 @@ async fn call(
     let plugin =
         job.plugins.named(&node.plugin, Stage::Custom).map_err(|failure| (failure, true))?;
     plugin.info().manifest.version.clone_into(version);
+    // Whether that fails the deployment is said by the stage's `on_failure`, as for every failure of it.
+    job.plugins.require_on(plugin, Stage::Custom).map_err(|failure| (failure, false))?;
     let missing = plugin.missing();
     if !missing.is_empty() {
         return Err((plugins::not_granted(plugin.name(), &missing), false));
@@ -316,10 +318,12 @@ async fn call(
     job.log.say(format!("stage {} begins", node.name()));
     let call =
         CustomCall { stage: &node.stage, context: &job.context, facts: &facts, inputs: &inputs };
-    let sandbox = &job.host.plugins.sandbox;
+    let sandbox = job.plugins.sandbox();
     let called = sandbox.custom(&plugin, job.source.as_ref(), call, Arc::new(effects)).await;
     let again = called.result.as_ref().err().is_some_and(is_worth_another);
-    plugins::answer(called, &job.log, warnings).map_err(|failure| (failure, again))
+    let asker = Asker { host: &job.host, deployment: &job.deployment, log: &job.log };
+    let answer = asker.answer(&plugin, Some(&node.stage), called, warnings).await;
+    answer.map_err(|failure| (failure, again))
 }
 
 /// Whether the same call may end otherwise.
