@@ -9,7 +9,7 @@ use crate::process::{self, cargo, target_dir};
 const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
-pub(crate) const PLUGINS: [&str; 20] = [
+pub(crate) const PLUGINS: [&str; 21] = [
     "node",
     "deno",
     "python",
@@ -29,6 +29,7 @@ pub(crate) const PLUGINS: [&str; 20] = [
     "notify",
     "sourcemaps",
     "sbom",
+    "screenshot",
     "vulnerabilities",
 ];
 

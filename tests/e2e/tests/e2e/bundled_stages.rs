@@ -12,8 +12,8 @@ use windlass_model::api::DeploymentView;
 use windlass_model::stage::{StageRun, StageStatus};
 use windlass_test_support::{GitRepo, HostOptions, TestHost};
 
-const PROJECT: &str = "bundled";
-const HOST: &str = "bundled.localhost";
+pub(crate) const PROJECT: &str = "bundled";
+pub(crate) const HOST: &str = "bundled.localhost";
 const SOON: Duration = Duration::from_secs(60);
 
 /// A request as it came.
@@ -74,12 +74,12 @@ impl Server {
     }
 }
 
-fn host() -> TestHost {
+pub(crate) fn host() -> TestHost {
     let options = HostOptions::default().limit("stop_grace_s", 3).limit("stages.pause_ms", 100);
     TestHost::start_with(options)
 }
 
-fn settled(host: &TestHost, number: u64) -> DeploymentView {
+pub(crate) fn settled(host: &TestHost, number: u64) -> DeploymentView {
     host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
         view.stages.iter().all(|stage| stage.status.is_over())
     })
@@ -94,7 +94,7 @@ fn done<'a>(view: &'a DeploymentView, name: &str) -> &'a StageRun {
 }
 
 /// What is attached to a deployment under this name.
-fn attached(host: &TestHost, name: &str, number: u64) -> Vec<u8> {
+pub(crate) fn attached(host: &TestHost, name: &str, number: u64) -> Vec<u8> {
     let number = number.to_string();
     let to = host.data_dir().join(format!("{number}-{name}"));
     let path = to.to_str().unwrap();
