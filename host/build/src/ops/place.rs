@@ -13,7 +13,7 @@ use windlass_model::{Digest, Failure};
 
 use super::copy::mount;
 use super::files::open;
-use super::{Mode, OpContext, fetch, owner, revision, unreadable};
+use super::{COPY_MISSING, Mode, OpContext, fetch, owner, revision, unreadable};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
 use crate::key::{Input, InputFrom, short};
@@ -284,5 +284,5 @@ fn refused(error: &PickError) -> Failure {
              [build] app_dir is right"
         }
     };
-    Failure::app("build.copy-missing", what, error.to_string(), fix)
+    Failure::app(COPY_MISSING, what, error.to_string(), fix)
 }
