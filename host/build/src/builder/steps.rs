@@ -186,6 +186,9 @@ impl Session {
                 }
             }
             Op::Place(place) => found.extend(ops::place_inputs(self, place).await?),
+            Op::Fetch { url, sha256: None, .. } => {
+                found.push(ops::download_input(self, url).await?);
+            }
             Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
         }
         Ok(found)

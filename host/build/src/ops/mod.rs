@@ -23,7 +23,7 @@ mod watch;
 
 pub(crate) use copy::{CopyOptions, copy_selected};
 pub(crate) use mode::Mode;
-pub(crate) use place::inputs as place_inputs;
+pub(crate) use place::{download_input, inputs as place_inputs};
 
 /// Code of the failure of a copy whose sources are not there.
 pub(crate) const COPY_MISSING: &str = "build.copy-missing";

@@ -60,14 +60,17 @@ pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<I
             let (digest, files) = blocking(move || source_digest(&tree, &place)).await??;
             Input { from: InputFrom::Source(files), digest: digest.to_string() }
         }
-        Placed::Download { url, sha256: None, .. } => {
-            let digest = revision::of(session, url).await?;
-            let files = BTreeMap::from([(url.clone(), short(&digest))]);
-            Input { from: InputFrom::Source(files), digest: digest.to_string() }
-        }
+        Placed::Download { url, sha256: None, .. } => download_input(session, url).await?,
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
     };
     Ok(vec![found])
+}
+
+/// What a download without a digest reads: the version that the address has now.
+pub(crate) async fn download_input(session: &mut Session, url: &str) -> Result<Input, Failure> {
+    let digest = revision::of(session, url).await?;
+    let files = BTreeMap::from([(url.to_owned(), short(&digest))]);
+    Ok(Input { from: InputFrom::Source(files), digest: digest.to_string() })
 }
 
 /// Carries a copy out.
