@@ -21,4 +21,4 @@ pub use error::RegistryError;
 pub use layout::Layout;
 pub use mirror::Mirror;
 pub use reference::{InvalidReference, Reference};
-pub(crate) use upload::Target;
+pub(crate) use upload::{Target, in_memory};
