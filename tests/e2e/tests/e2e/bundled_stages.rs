@@ -79,7 +79,7 @@ pub(crate) fn host() -> TestHost {
     TestHost::start_with(options)
 }
 
-pub(crate) fn settled(host: &TestHost, number: u64) -> DeploymentView {
+fn settled(host: &TestHost, number: u64) -> DeploymentView {
     host.wait_deployment(PROJECT, number, "every stage is over", SOON, |view| {
         view.stages.iter().all(|stage| stage.status.is_over())
     })

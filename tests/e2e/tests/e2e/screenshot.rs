@@ -3,18 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use windlass_model::StepName;
+use windlass_model::api::DeploymentView;
 use windlass_model::stage::{AttachedKind, StageRun, StageStatus};
 use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{GitRepo, TestHost, fixture, scratch};
 
-use crate::bundled_stages::{HOST, PROJECT, attached, host, settled};
+use crate::bundled_stages::{HOST, PROJECT, attached, host};
 use crate::services::debian_with;
 
 /// The project that the browser's image is built in.
 const IMAGES: &str = "images";
+/// For the image with the browser to be pulled, and for the picture.
+const WITHIN: Duration = Duration::from_secs(240);
 
 /// An application whose page goes from red to blue, and is longer than the window.
 fn page() -> GitRepo {
@@ -43,6 +47,12 @@ fn grant(host: &TestHost, registry: &DockerRegistry) {
         { "name": "artifacts", "bytes_max": 33_554_432 },
     ]);
     host.cli(&["plugin", "grant", "screenshot", &wanted.to_string()]).ok();
+}
+
+fn settled(host: &TestHost, number: u64) -> DeploymentView {
+    host.wait_deployment(PROJECT, number, "the stage is over", WITHIN, |view| {
+        view.stages.iter().all(|stage| stage.status.is_over())
+    })
 }
 
 fn stage(stages: &[StageRun]) -> &StageRun {
