@@ -61,7 +61,7 @@ pub(crate) async fn place(
     }
 }
 
-/// Syncs what builds have committed, some time after they did.
+/// Syncs what builds have committed, some time after they did, and has collected what they have let go.
 #[derive(Clone, Default)]
 pub(crate) struct Settling {
     asked: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    /// Syncs what is committed by now, in the background.
+    /// Syncs what is committed by now and collects what nothing keeps by now, in the background.
     pub(crate) fn later(&self, runtime: &Arc<dyn Runtime>, data_dir: &Path) {
         if self.asked.swap(true, Ordering::SeqCst) {
             return;
@@ -85,6 +85,9 @@ impl Settling {
                     why,
                     "what was built could not be synced; the next build tries again"
                 );
+            }
+            if let Err(error) = runtime.collect().await {
+                tracing::warn!(%error, "what builds let go could not be collected; the next build tries again");
             }
         });
     }

@@ -139,6 +139,7 @@ async fn a_failing_command_is_named_with_its_last_lines_and_leaves_nothing() {
     assert_eq!(failure.code, "build.command-failed", "{failure:?}");
     let failure = host.build(on_base(vec![copy("absent.txt", "/")])).await.unwrap_err();
     assert_eq!(failure.code, "build.copy-missing");
+    assert!(failure.what.contains("in the step \"the step app\""), "{failure:?}");
     assert_eq!(host.left().await, Vec::<&str>::new());
     let active = host.runtime.list_snapshots(&Default::default()).await.unwrap();
     assert!(active.iter().all(|snapshot| snapshot.committed), "{active:?}");

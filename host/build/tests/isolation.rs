@@ -370,8 +370,16 @@ async fn a_download_without_a_digest_is_made_again_when_the_server_has_another_f
     });
     let host = Host::start(251).await;
     let url = format!("{}/file", server.url);
-    let build = async |expected: &[u8]| {
-        let built = host.build(downloaded(url.clone())).await.unwrap();
+    let fetch = Op::Fetch {
+        url: url.clone(),
+        sha256: None,
+        dest: "/file".to_owned(),
+        chown: None,
+        chmod: None,
+    };
+    let fetched = plan(vec![busybox(), step("app", Base::Step("base".to_owned()), vec![fetch])]);
+    let build = async |plan: &BuildPlan, expected: &[u8]| {
+        let built = host.build(plan.clone()).await.unwrap();
         let snapshot = &built.artifact.outputs[0].snapshot;
         let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
         assert_eq!(std::fs::read(mounted.path().join("file")).unwrap(), expected);
@@ -379,10 +387,13 @@ async fn a_download_without_a_digest_is_made_again_when_the_server_has_another_f
         assert_eq!(unpinned.count(), 1, "{:?}", built.warnings);
         built.all_cached()
     };
-    assert!(!build(b"one").await);
-    assert!(build(b"one").await, "the file is the same");
-    is_newer.store(true, Ordering::SeqCst);
-    assert!(!build(b"two").await);
+    for plan in [downloaded(url.clone()), fetched] {
+        is_newer.store(false, Ordering::SeqCst);
+        assert!(!build(&plan, b"one").await);
+        assert!(build(&plan, b"one").await, "the file is the same");
+        is_newer.store(true, Ordering::SeqCst);
+        assert!(!build(&plan, b"two").await);
+    }
     host.finish().await;
 }
 

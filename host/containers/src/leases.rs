@@ -13,6 +13,10 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::runtime::Labels;
 
+/// The lease whose end has containerd collect: it does not take such a wish by itself.
+const COLLECTING: &str = "windlass-collect";
+/// It ends by itself when nobody ends it.
+const COLLECTING_FOR: Duration = Duration::from_secs(600);
 /// containerd's label with the time at which a lease ends by itself.
 const LABEL_EXPIRES: &str = "containerd.io/gc.expire";
 
@@ -38,14 +42,20 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn lease_delete(&self, name: &str) -> Result<()> {
-        let request = DeleteRequest { id: name.to_owned(), sync: true };
+    /// With `collects` it returns when what nothing keeps any more is gone.
+    pub(crate) async fn lease_delete(&self, name: &str, collects: bool) -> Result<()> {
+        let request = DeleteRequest { id: name.to_owned(), sync: collects };
         self.leases()
             .delete(self.request(request))
             .await
             .unless_gone()
             .map_err(self.client().refused("delete lease", name))?;
         Ok(())
+    }
+
+    pub(crate) async fn lease_collect(&self) -> Result<()> {
+        self.lease_create(COLLECTING, &Labels::new(), COLLECTING_FOR).await?;
+        self.lease_delete(COLLECTING, true).await
     }
 
     pub(crate) async fn lease_list(&self, labels: &Labels) -> Result<Vec<String>> {
@@ -55,6 +65,8 @@ impl Engine {
             .list(self.request(request))
             .await
             .map_err(self.client().refused("list", "leases"))?;
-        Ok(answer.into_inner().leases.into_iter().map(|lease| lease.id).collect())
+        let all = answer.into_inner().leases.into_iter().map(|lease| lease.id);
+        // It keeps nothing.
+        Ok(all.filter(|id| id != COLLECTING).collect())
     }
 }

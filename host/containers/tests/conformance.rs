@@ -82,6 +82,20 @@ async fn leases(runtime: &dyn Runtime) {
     assert!(runtime.blob(&rooted.digest).await.unwrap().is_some());
     runtime.delete_blob(&rooted.digest).await.unwrap();
     assert!(runtime.list_leases(&Labels::new()).await.unwrap().is_empty());
+
+    // One that is released is gone at once, and what it kept with the next collection.
+    runtime.create_lease("lease-2", &only("lease"), hour).await.unwrap();
+    let leased = runtime.leased("lease-2");
+    let blob = leased.put_blob(reader(b"leased".to_vec()), None, &Labels::new()).await.unwrap();
+    let rooted = leased.put_blob(reader(b"rooted".to_vec()), None, &kept("x")).await.unwrap();
+    for _ in 0..2 {
+        runtime.release_lease("lease-2").await.unwrap();
+    }
+    assert!(runtime.list_leases(&Labels::new()).await.unwrap().is_empty());
+    runtime.collect().await.unwrap();
+    assert!(runtime.blob(&blob.digest).await.unwrap().is_none(), "only the lease kept it");
+    assert!(runtime.blob(&rooted.digest).await.unwrap().is_some());
+    runtime.delete_blob(&rooted.digest).await.unwrap();
 }
 
 async fn blobs(runtime: &dyn Runtime) {

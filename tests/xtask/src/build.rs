@@ -30,6 +30,7 @@ pub(crate) const PLUGINS: [&str; 21] = [
     "sourcemaps",
     "cron",
     "sbom",
+    "screenshot",
     "vulnerabilities",
 ];
 

@@ -43,6 +43,15 @@ pub(crate) const LABEL_WORK: &str = "windlass.work";
 /// A build that takes longer than its limit by this much loses what it made.
 const LEASE_SLACK: Duration = Duration::from_secs(3600);
 
+/// When what only a build's lease kept is collected.
+#[derive(Debug, Clone, Copy)]
+enum Collects {
+    /// Before the clean-up is over.
+    AtOnce,
+    /// With the next [`Builder::settle_later`].
+    Later,
+}
+
 /// Carries out plans.
 #[derive(Clone)]
 pub struct Builder {
@@ -109,11 +118,19 @@ impl Builder {
             .await
             .map_err(|e| e.failure("The build could not be protected from clean-up"))?;
         let outcome = self.build_leased(request, &lease).await;
+        if let Err(failure) = outcome {
+            self.settle_later();
+            if let Err(left) = self.clean_up(&deployment).await {
+                tracing::warn!(%deployment, failure = %left, "a failed build left something");
+            }
+            return Err(failure);
+        }
+        // What it made is kept, so there is next to nothing to collect, and somebody waits for the deployment: that is
+        // left to the settling. What a failed build wrote may be much, and goes at once.
+        let cleaned = self.clean_up_all(&deployment, Collects::Later).await;
         self.settle_later();
-        let cleaned = self.clean_up(&deployment).await;
-        let outcome = outcome?;
         cleaned?;
-        Ok(outcome)
+        outcome
     }
 
     async fn build_leased(
@@ -140,8 +157,9 @@ impl Builder {
         Ok(outcome)
     }
 
-    /// Syncs what was built, in the background. What was not synced before the machine lost its power is no
-    /// cached step any more.
+    /// Syncs what was built and collects what nothing keeps, in the background. What was not synced before the
+    /// machine lost its power is no cached step any more; what was not collected before the host ended is collected
+    /// after its next start, which asks for this, too.
     pub fn settle_later(&self) {
         self.settling.later(&self.runtime, &self.config.data_dir);
     }
@@ -164,6 +182,14 @@ impl Builder {
     /// # Errors
     /// What the runtime says; calling it again is safe.
     pub async fn clean_up(&self, deployment: &DeploymentId) -> Result<(), Failure> {
+        self.clean_up_all(deployment, Collects::AtOnce).await
+    }
+
+    async fn clean_up_all(
+        &self,
+        deployment: &DeploymentId,
+        collects: Collects,
+    ) -> Result<(), Failure> {
         let failed = |e: windlass_containers::RuntimeError| {
             e.failure("A build's remains could not be removed")
         };
@@ -179,7 +205,12 @@ impl Builder {
                 self.runtime.remove_snapshot(&snapshot.key).await.map_err(failed)?;
             }
         }
-        self.runtime.delete_lease(&lease_name(deployment)).await.map_err(failed)?;
+        let lease = lease_name(deployment);
+        let released = match collects {
+            Collects::AtOnce => self.runtime.delete_lease(&lease).await,
+            Collects::Later => self.runtime.release_lease(&lease).await,
+        };
+        released.map_err(failed)?;
         remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
         remove_dir(&caches::changes_dir(&self.config.data_dir, deployment))?;
         secrets::remove(deployment)

@@ -138,7 +138,7 @@ impl Session {
         part.snapshot = parent.clone().unwrap_or_default();
         let mut inputs = Vec::with_capacity(step.ops.len());
         for op in &step.ops {
-            inputs.push(self.inputs(op).await?);
+            inputs.push(self.inputs(op).await.map_err(|failure| placed(failure, step))?);
         }
         let env = merged(&base.env, &step.env);
         let variables = variables::keyed(&self.request, step, &self.salt);
@@ -186,6 +186,9 @@ impl Session {
                 }
             }
             Op::Place(place) => found.extend(ops::place_inputs(self, place).await?),
+            Op::Fetch { url, sha256: None, .. } => {
+                found.push(ops::download_input(self, url).await?);
+            }
             Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
         }
         Ok(found)
@@ -304,7 +307,7 @@ impl Session {
             self.check_cancelled()?;
             let id = format!("build-{}-{}-{number}", self.request.deployment, self.place);
             let context = OpContext { step, active, env: &prepared.env, id };
-            ops::carry_out(self, &context, op).await?;
+            ops::carry_out(self, &context, op).await.map_err(|failure| placed(failure, step))?;
         }
         Ok(())
     }
@@ -319,6 +322,15 @@ fn because(reasons: &[Reason]) -> String {
     let said: Vec<String> = reasons.iter().take(SAID_MAX).map(Reason::to_string).collect();
     let more = if reasons.len() > SAID_MAX { ", ..." } else { "" };
     format!(" ({}{more})", said.join(", "))
+}
+
+/// A failure with its step, where only that says which line of a build file is meant: many lines may copy a file of the
+/// same name.
+fn placed(mut failure: Failure, step: &BuildStep) -> Failure {
+    if failure.code == ops::COPY_MISSING {
+        failure.what = format!("{}, in the step {:?}", failure.what, step.name);
+    }
+    failure
 }
 
 /// The path of a mount or an archive: from the application's folder, with a slash in front or without.

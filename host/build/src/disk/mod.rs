@@ -14,10 +14,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use windlass_containers::runtime::Runtime;
-use windlass_containers::{Labels, RuntimeError};
+use windlass_containers::RuntimeError;
 use windlass_model::{Digest, Failure};
 
 use crate::builder::{Builder, blocking, io_failure};
@@ -31,11 +29,6 @@ pub use choose::{Ask, Rule, Victim, What, Why};
 pub(crate) use guard::{Guard, Mark};
 pub(crate) use picture::Sizes;
 pub use picture::{Archive, BaseUse, CacheMount, Class, Picture, Piece};
-
-/// The lease whose end has containerd collect what nothing keeps any more.
-const COLLECTING: &str = "prune-collect";
-/// It ends by itself when nobody ends it.
-const COLLECTING_FOR: Duration = Duration::from_secs(600);
 
 /// One look at the disk, and what is removed after it. While there is one, what builds use is remembered.
 pub struct Pass {
@@ -70,7 +63,7 @@ impl Builder {
     /// # Errors
     /// What the runtime says.
     pub async fn collect(&self) -> Result<(), Failure> {
-        collect(&**self.runtime()).await.map_err(failed)
+        self.runtime().collect().await.map_err(failed)
     }
 }
 
@@ -205,11 +198,6 @@ async fn remove_mount(victim: &Victim) -> Result<bool, Failure> {
     let removed = blocking(move || caches::remove_listed(&path, last_used)).await?;
     let what = "A cache mount could not be removed";
     removed.map_err(|e| io_failure(what, victim.key.as_ref(), &e))
-}
-
-async fn collect(runtime: &dyn Runtime) -> Result<(), RuntimeError> {
-    runtime.create_lease(COLLECTING, &Labels::new(), COLLECTING_FOR).await?;
-    runtime.delete_lease(COLLECTING).await
 }
 
 fn failed(error: RuntimeError) -> Failure {

@@ -15,7 +15,7 @@ use windlass_model::{Digest, Failure};
 use super::Export;
 use super::blob::{Piece, Present, failed};
 use super::image::{self, Document, Image};
-use crate::registry::{MANIFEST_TYPE, Reference, RegistryError, Target};
+use crate::registry::{MANIFEST_TYPE, Reference, RegistryError, Target, in_memory};
 
 /// Layers on their way at once.
 const AT_ONCE: usize = 3;
@@ -116,8 +116,8 @@ impl Push {
         let handle = Handle::current();
         self.ask(reference, move || {
             let Piece { layer, from } = piece;
-            let open = || {
-                let opened = handle.block_on(runtime.open_blob(&layer.digest, 0));
+            let open = |from| {
+                let opened = handle.block_on(runtime.open_blob(&layer.digest, from));
                 let lost = || std::io::Error::other(format!("layer {} is gone", layer.digest));
                 let reader = opened.map_err(std::io::Error::other)?.ok_or_else(lost)?;
                 Ok(Box::new(Blocking { reader, handle: handle.clone() }) as Box<dyn std::io::Read>)
@@ -131,9 +131,7 @@ impl Push {
         let (target, Image { config, manifest, .. }) = (Arc::clone(&self.target), image.clone());
         self.ask(reference, move || {
             let Document { digest, bytes } = &config;
-            let open =
-                || Ok(Box::new(std::io::Cursor::new(bytes.clone())) as Box<dyn std::io::Read>);
-            let sent = target.put_blob(digest, bytes.len() as u64, None, &open)?;
+            let sent = target.put_blob(digest, bytes.len() as u64, None, &in_memory(bytes))?;
             target.put_manifest(MANIFEST_TYPE, &manifest.bytes)?;
             Ok(sent)
         })

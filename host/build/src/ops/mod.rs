@@ -23,7 +23,10 @@ mod watch;
 
 pub(crate) use copy::{CopyOptions, copy_selected};
 pub(crate) use mode::Mode;
-pub(crate) use place::inputs as place_inputs;
+pub(crate) use place::{download_input, inputs as place_inputs};
+
+/// Code of the failure of a copy whose sources are not there.
+pub(crate) const COPY_MISSING: &str = "build.copy-missing";
 
 /// What the operations of one step share.
 pub(crate) struct OpContext<'a> {
@@ -106,7 +109,7 @@ async fn operate(session: &mut Session, context: &OpContext<'_>, op: &Op) -> Res
 /// The sources of a copy are not there, or its globs cannot be read.
 pub(crate) fn not_there(error: &SelectError) -> Failure {
     Failure::app(
-        "build.copy-missing",
+        COPY_MISSING,
         "A file that the build copies is not in the source",
         error.to_string(),
         "check that it is committed and that [build] app_dir is right",

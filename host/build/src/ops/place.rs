@@ -13,7 +13,7 @@ use windlass_model::{Digest, Failure};
 
 use super::copy::mount;
 use super::files::open;
-use super::{Mode, OpContext, fetch, owner, revision, unreadable};
+use super::{COPY_MISSING, Mode, OpContext, fetch, owner, revision, unreadable};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
 use crate::key::{Input, InputFrom, short};
@@ -60,14 +60,17 @@ pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<I
             let (digest, files) = blocking(move || source_digest(&tree, &place)).await??;
             Input { from: InputFrom::Source(files), digest: digest.to_string() }
         }
-        Placed::Download { url, sha256: None, .. } => {
-            let digest = revision::of(session, url).await?;
-            let files = BTreeMap::from([(url.clone(), short(&digest))]);
-            Input { from: InputFrom::Source(files), digest: digest.to_string() }
-        }
+        Placed::Download { url, sha256: None, .. } => download_input(session, url).await?,
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
     };
     Ok(vec![found])
+}
+
+/// What a download without a digest reads: the version that the address has now.
+pub(crate) async fn download_input(session: &mut Session, url: &str) -> Result<Input, Failure> {
+    let digest = revision::of(session, url).await?;
+    let files = BTreeMap::from([(url.to_owned(), short(&digest))]);
+    Ok(Input { from: InputFrom::Source(files), digest: digest.to_string() })
 }
 
 /// Carries a copy out.
@@ -284,5 +287,5 @@ fn refused(error: &PickError) -> Failure {
              [build] app_dir is right"
         }
     };
-    Failure::app("build.copy-missing", what, error.to_string(), fix)
+    Failure::app(COPY_MISSING, what, error.to_string(), fix)
 }

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::error::RegistryError;
 use super::manifest::{self, MANIFEST_TYPE};
 use super::reference::Reference;
-use super::upload::Target;
+use super::upload::{Target, in_memory};
 
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const LAYER_TYPE: &str = "application/wasm";
@@ -96,8 +96,7 @@ pub fn push_component(
     });
     let config = config.to_string().into_bytes();
     for blob in [bytes, config.as_slice()] {
-        let open = || Ok(Box::new(std::io::Cursor::new(blob.to_vec())) as Box<dyn std::io::Read>);
-        target.put_blob(&Digest::of(blob), blob.len() as u64, None, &open)?;
+        target.put_blob(&Digest::of(blob), blob.len() as u64, None, &in_memory(blob))?;
     }
     let descriptor = |media_type: &str, blob: &[u8]| Descriptor {
         media_type: media_type.to_owned(),

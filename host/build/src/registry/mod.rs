@@ -22,4 +22,4 @@ pub use layout::Layout;
 pub(crate) use manifest::MANIFEST_TYPE;
 pub use mirror::Mirror;
 pub use reference::{InvalidReference, Reference};
-pub(crate) use upload::Target;
+pub(crate) use upload::{Target, in_memory};

@@ -1,7 +1,11 @@
 //! Pushing to a registry, as the distribution specification has it. Blocking.
+//!
+//! A large blob goes in chunks: one that does not arrive is sent again, and not what was there before. A registry that
+//! takes no chunks is sent the whole, and one that has forgotten an upload that was cut off is sent it anew.
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ureq::SendBody;
 use ureq::http::Response;
@@ -13,14 +17,33 @@ use super::error::RegistryError;
 use super::reference::Reference;
 use super::transport::{Pauses, Transport, asked_pause, is_busy};
 
-/// Opens a blob's content from its beginning.
-pub(crate) type Opens<'a> = &'a dyn Fn() -> io::Result<Box<dyn Read>>;
+/// Opens a blob's content from a byte on.
+pub(crate) type Opens<'a> = &'a dyn Fn(u64) -> io::Result<Box<dyn Read>>;
+
+/// Opens a blob that is in memory.
+pub(crate) fn in_memory(bytes: &[u8]) -> impl Fn(u64) -> io::Result<Box<dyn Read>> {
+    move |from| {
+        let mut content = io::Cursor::new(bytes.to_vec());
+        content.set_position(from);
+        Ok(Box::new(content))
+    }
+}
+
+/// Of a blob that is larger, each request has at most so many bytes: few enough to be sent again, and enough for the
+/// pauses between them not to count.
+const CHUNK_BYTES: u64 = 64 << 20;
 
 /// A repository that is pushed to.
 pub(crate) struct Target {
     place: Transport,
     reference: Reference,
+    chunk_bytes: u64,
+    /// Whether it has not refused a chunk yet.
+    takes_chunks: AtomicBool,
 }
+
+/// Where an upload goes on, and whether that is the registry itself.
+type Location = (String, bool);
 
 impl Target {
     pub(crate) fn new(
@@ -30,7 +53,8 @@ impl Target {
     ) -> Self {
         let (agent, base) = (registry_agent(certificates), origin(&reference));
         let place = Transport::new(agent, &base, &reference.repository, login, "pull,push");
-        Self { place, reference }
+        let takes_chunks = AtomicBool::new(true);
+        Self { place, reference, chunk_bytes: CHUNK_BYTES, takes_chunks }
     }
 
     /// Whether anything can be pushed there: opens an upload, and drops it.
@@ -84,11 +108,15 @@ impl Target {
             if self.offer_blob(digest, from)? {
                 return Ok(sent);
             }
-            let (error, pause) = match self.send_blob(digest, bytes, open)? {
-                Sent::Whole => return Ok(sent + bytes),
-                Sent::Cut { error, pause } => (error, pause),
+            let chunks = bytes > self.chunk_bytes && self.takes_chunks.load(Ordering::Relaxed);
+            let tried = match chunks {
+                true => self.send_chunks(digest, bytes, open, &mut sent)?,
+                false => {
+                    sent += bytes;
+                    self.send_blob(digest, bytes, open)?
+                }
             };
-            sent += bytes;
+            let Sent::Cut { error, pause } = tried else { return Ok(sent) };
             if !pauses.wait(pause) {
                 return Err(error);
             }
@@ -102,20 +130,30 @@ impl Target {
         bytes: u64,
         open: Opens<'_>,
     ) -> Result<Sent, RegistryError> {
-        let opened = self.open_upload("")?;
-        let (url, own) = self.location(&opened)?;
-        let mut body = open().map_err(|e| self.place.protocol(&e.to_string()))?;
+        let location = self.location(&self.open_upload("")?)?;
+        let mut body = self.content(open, 0)?;
+        self.finish(&location, digest, bytes, &mut body)
+    }
+
+    /// Sends the last of a blob, which may be all or nothing of it, and gives it its name.
+    fn finish(
+        &self,
+        (url, own): &Location,
+        digest: &Digest,
+        bytes: u64,
+        body: &mut dyn Read,
+    ) -> Result<Sent, RegistryError> {
         let mut request = self
             .place
             .agent
-            .put(&url)
+            .put(url)
             .query("digest", digest.as_str())
             .header("content-type", "application/octet-stream")
             .header("content-length", bytes.to_string());
-        if let Some(value) = self.place.authorization().filter(|_| own) {
+        if let Some(value) = self.place.authorization().filter(|_| *own) {
             request = request.header("authorization", value);
         }
-        match request.send(SendBody::from_reader(&mut body)) {
+        match request.send(SendBody::from_reader(body)) {
             Err(error) => Ok(Sent::Cut { error: self.place.transport(&error), pause: None }),
             Ok(answer) if answer.status() == 401 || is_busy(answer.status().as_u16()) => {
                 let pause = asked_pause(&answer);
@@ -126,6 +164,104 @@ impl Target {
             }
             Ok(answer) => self.place.expect(answer, &self.what(digest)).map(|_| Sent::Whole),
         }
+    }
+
+    /// The same in several requests. What was sent is counted.
+    fn send_chunks(
+        &self,
+        digest: &Digest,
+        bytes: u64,
+        open: Opens<'_>,
+        sent: &mut u64,
+    ) -> Result<Sent, RegistryError> {
+        let mut location = self.location(&self.open_upload("")?)?;
+        let mut body = self.content(open, 0)?;
+        let (mut at, mut pauses) = (0, Pauses::default());
+        while at < bytes {
+            let end = bytes.min(at + self.chunk_bytes);
+            *sent += end - at;
+            let (error, pause) = match self.send_chunk(&location, at..end, &mut body) {
+                Ok(answer) if answer.status().is_success() => {
+                    (location, at) = (self.location(&answer)?, end);
+                    pauses = Pauses::default();
+                    continue;
+                }
+                Ok(answer) => {
+                    let status = answer.status().as_u16();
+                    let pause = asked_pause(&answer);
+                    let error = match self.place.expect(answer, &self.what(digest)) {
+                        Ok(_) => self.place.protocol("a chunk that is neither taken nor refused"),
+                        Err(error) => error,
+                    };
+                    if status != 401 && !is_busy(status) {
+                        self.takes_chunks.store(false, Ordering::Relaxed);
+                        return Ok(Sent::Cut { error, pause });
+                    }
+                    (error, pause)
+                }
+                Err(error) => (self.place.transport(&error), None),
+            };
+            if !pauses.wait(pause) {
+                // One that refuses chunks before it has read them is not always heard.
+                self.takes_chunks.store(false, Ordering::Relaxed);
+                return Ok(Sent::Cut { error, pause });
+            }
+            // How far it came, the registry alone knows.
+            let Some((going_on, there)) = self.progress(&location)?.filter(|(_, at)| *at <= bytes)
+            else {
+                return Ok(Sent::Cut { error, pause: None });
+            };
+            tracing::info!(%digest, %error, from = there, "a part of a layer is sent again");
+            (location, at, body) = (going_on, there, self.content(open, there)?);
+        }
+        self.finish(&location, digest, 0, &mut io::empty())
+    }
+
+    fn send_chunk(
+        &self,
+        (url, own): &Location,
+        part: std::ops::Range<u64>,
+        body: &mut dyn Read,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let mut request = self
+            .place
+            .agent
+            .patch(url)
+            .header("content-type", "application/octet-stream")
+            .header("content-range", format!("{}-{}", part.start, part.end - 1))
+            .header("content-length", (part.end - part.start).to_string());
+        if let Some(value) = self.place.authorization().filter(|_| *own) {
+            request = request.header("authorization", value);
+        }
+        request.send(SendBody::from_reader(&mut body.take(part.end - part.start)))
+    }
+
+    /// Where an upload goes on, and how many bytes of it are there; none when the registry knows it no more.
+    fn progress(&self, (url, own): &Location) -> Result<Option<(Location, u64)>, RegistryError> {
+        let answer = self.place.send(|authorization| {
+            let mut request = self.place.agent.get(url);
+            if let Some(value) = authorization.filter(|_| *own) {
+                request = request.header("authorization", value);
+            }
+            request.call()
+        })?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let range = answer.headers().get("range").and_then(|value| value.to_str().ok());
+        let last = range.and_then(|range| range.trim().strip_prefix("0-")?.parse::<u64>().ok());
+        let Some(last) = last else { return Ok(None) };
+        // Of nothing and of one byte registries say the same; no chunk is one byte long.
+        let there = if last == 0 { 0 } else { last + 1 };
+        let going_on = match answer.headers().contains_key("location") {
+            true => self.location(&answer)?,
+            false => (url.clone(), *own),
+        };
+        Ok(Some((going_on, there)))
+    }
+
+    fn content(&self, open: Opens<'_>, from: u64) -> Result<Box<dyn Read>, RegistryError> {
+        open(from).map_err(|e| self.place.protocol(&e.to_string()))
     }
 
     /// Gives the image its name.
@@ -163,7 +299,7 @@ impl Target {
         self.place.expect(response, &what)
     }
 
-    fn location(&self, opened: &Response<ureq::Body>) -> Result<(String, bool), RegistryError> {
+    fn location(&self, opened: &Response<ureq::Body>) -> Result<Location, RegistryError> {
         let location = opened.headers().get("location").and_then(|v| v.to_str().ok());
         let location = location.ok_or_else(|| self.place.protocol("an upload without a place"))?;
         Ok(self.place.resolve(location))
@@ -190,3 +326,7 @@ enum Sent {
     Whole,
     Cut { error: RegistryError, pause: Option<std::time::Duration> },
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;

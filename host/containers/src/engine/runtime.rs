@@ -25,7 +25,15 @@ impl Runtime for Engine {
     }
 
     async fn delete_lease(&self, name: &str) -> Result<()> {
-        again(|| self.lease_delete(name)).await
+        again(|| self.lease_delete(name, true)).await
+    }
+
+    async fn release_lease(&self, name: &str) -> Result<()> {
+        again(|| self.lease_delete(name, false)).await
+    }
+
+    async fn collect(&self) -> Result<()> {
+        again(|| self.lease_collect()).await
     }
 
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {

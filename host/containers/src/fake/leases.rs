@@ -45,12 +45,24 @@ impl FakeRuntime {
     }
 }
 
-/// Deletes a lease and collects, youngest first, what nothing else keeps.
+/// Deletes a lease; what it kept is looked at by the next collection.
+pub(super) fn release(state: &mut FakeState, name: &str) {
+    if let Some(lease) = state.leases.remove(name) {
+        state.released.extend(lease.held);
+    }
+}
+
+/// Deletes a lease and collects.
 pub(super) fn delete(state: &mut FakeState, name: &str) {
-    let Some(lease) = state.leases.remove(name) else {
-        return;
-    };
-    for held in lease.held.into_iter().rev() {
+    if state.leases.contains_key(name) {
+        release(state, name);
+        collect(state);
+    }
+}
+
+/// Removes, youngest first, what leases kept that are gone, and what nothing else keeps.
+pub(super) fn collect(state: &mut FakeState) {
+    for held in std::mem::take(&mut state.released).into_iter().rev() {
         match held {
             Held::Blob(digest) => {
                 let rooted = |labels: &Labels| labels.contains_key(LABEL_GC_ROOT);

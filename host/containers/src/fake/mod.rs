@@ -80,6 +80,8 @@ struct Inner {
 #[derive(Default)]
 struct FakeState {
     leases: BTreeMap<String, leases::FakeLease>,
+    /// What leases kept that are gone, until it is looked at whether anything else does.
+    released: Vec<leases::Held>,
     blobs: BTreeMap<Digest, (Blob, Vec<u8>)>,
     snapshots: BTreeMap<String, FakeSnapshot>,
     networks: BTreeMap<String, u8>,

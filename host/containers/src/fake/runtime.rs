@@ -32,6 +32,16 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn release_lease(&self, name: &str) -> Result<()> {
+        leases::release(&mut self.state(), name);
+        Ok(())
+    }
+
+    async fn collect(&self) -> Result<()> {
+        leases::collect(&mut self.state());
+        Ok(())
+    }
+
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
         Ok(self.lease_list(labels))
     }

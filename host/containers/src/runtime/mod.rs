@@ -48,6 +48,11 @@ pub trait Runtime: Send + Sync {
     async fn create_lease(&self, name: &str, labels: &Labels, expires_in: Duration) -> Result<()>;
     /// Deletes a lease and collects what only it kept.
     async fn delete_lease(&self, name: &str) -> Result<()>;
+    /// Deletes a lease at once, and leaves what only it kept to the next collection: while it collects, the runtime
+    /// changes nothing else.
+    async fn release_lease(&self, name: &str) -> Result<()>;
+    /// Collects what nothing keeps any more.
+    async fn collect(&self) -> Result<()>;
     /// All leases with all of these labels.
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>>;
     /// The same runtime, with everything it creates put under the lease.

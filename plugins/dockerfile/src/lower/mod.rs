@@ -301,7 +301,8 @@ impl Lowering<'_> {
         self.steps.push(step);
     }
 
-    /// `RUN npm ci`, with the stage in front where there are several.
+    /// `RUN npm ci (line 4)`, with the stage in front where there are several. The line is there for what fails only
+    /// when it is carried out; no key of the cache has it.
     fn shown(&self, index: usize, one: &Instruction) -> String {
         const CHARS_MAX: usize = 100;
         let text = one.text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -312,8 +313,11 @@ impl Lowering<'_> {
         };
         let trigger = if one.name.starts_with("ONBUILD") { "ONBUILD " } else { "" };
         match self.file.stages.len() {
-            1 => format!("{trigger}{text}"),
-            _ => format!("{}: {trigger}{text}", self.file.stages[index].label(index)),
+            1 => format!("{trigger}{text} (line {})", one.line),
+            _ => {
+                let stage = self.file.stages[index].label(index);
+                format!("{stage}: {trigger}{text} (line {})", one.line)
+            }
         }
     }
 

@@ -119,7 +119,7 @@ fn each_instruction_that_changes_files_is_a_step_and_the_others_are_none() {
         "FROM plain:1\nENV a=b\nWORKDIR /app\nCOPY x .\nRUN make\nLABEL c=d\nEXPOSE 80\nUSER 7\nCMD x",
     );
     let names: Vec<&str> = lowered.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["WORKDIR /app", "COPY x .", "RUN make"]);
+    assert_eq!(names, ["WORKDIR /app (line 3)", "COPY x . (line 4)", "RUN make (line 5)"]);
     let pinned = format!("plain:1@sha256:{}", "a".repeat(64));
     assert_eq!(lowered.steps[0].base, Base::Image(pinned));
     assert_eq!(lowered.steps[1].base, Base::Step(lowered.steps[0].id.clone()));
@@ -538,5 +538,5 @@ fn identical_stages_have_identical_steps_and_ids_are_unique() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), lowered.steps.len());
-    assert_eq!(lowered.steps[0].name, "a: RUN 1");
+    assert_eq!(lowered.steps[0].name, "a: RUN 1 (line 2)");
 }

@@ -10,11 +10,11 @@ use windlass_model::api::DeploymentView;
 use windlass_model::stage::{StageRun, StageStatus};
 use windlass_test_support::{Deployed, GitRepo, HostOptions, Server, TestHost};
 
-const PROJECT: &str = "bundled";
-const HOST: &str = "bundled.localhost";
+pub(crate) const PROJECT: &str = "bundled";
+pub(crate) const HOST: &str = "bundled.localhost";
 const SOON: Duration = Duration::from_secs(60);
 
-fn host() -> TestHost {
+pub(crate) fn host() -> TestHost {
     let options = HostOptions::default().limit("stop_grace_s", 3).limit("stages.pause_ms", 100);
     TestHost::start_with(options)
 }

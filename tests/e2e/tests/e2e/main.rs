@@ -43,6 +43,7 @@ mod releases;
 mod routes;
 mod running;
 mod samples;
+mod screenshot;
 mod services;
 mod settings;
 mod shop;

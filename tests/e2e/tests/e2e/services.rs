@@ -141,7 +141,7 @@ impl Database {
             };
             let engine = Engine::start(config, Arc::new(Beside(subnet))).await.unwrap();
             let labels = Labels::from([(LABEL_GC_ROOT.to_owned(), "test".to_owned())]);
-            let archive = tokio::fs::File::open(self.rootfs()).await.unwrap();
+            let archive = tokio::fs::File::open(debian_with(self.id, self.package)).await.unwrap();
             engine.import_rootfs(self.id, Box::new(archive), &labels).await.unwrap();
             let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
             let log_dir = host.data_dir().with_file_name(format!("{}-log", self.id));
@@ -154,34 +154,34 @@ impl Database {
             subnet.host(200).unwrap()
         })
     }
+}
 
-    /// A Debian root file system with it, assembled once and kept beside the bases.
-    fn rootfs(&self) -> PathBuf {
-        let done = bases_dir().join(format!("{}.tar", self.id));
-        if done.is_file() {
-            return done;
-        }
-        std::fs::create_dir_all(bases_dir()).unwrap();
-        let fresh = bases_dir().join(format!("{}.tar.new", self.id));
-        let lists = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-        let lists = lists.map(|entry| entry.path()).chain([PathBuf::from("/etc/apt/sources.list")]);
-        let output = Command::new("mmdebstrap")
-            .args(["--mode=root", "--variant=minbase", "--format=tar"])
-            .arg(format!("--include={}", self.package))
-            .arg("--aptopt=APT::Install-Recommends \"false\"")
-            .args([
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-            ])
-            .arg("bookworm")
-            .arg(&fresh)
-            .args(lists.filter(|list| list.is_file()))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::rename(fresh, &done).unwrap();
-        done
+/// The archive of a Debian root file system with a package, assembled once and kept beside the bases.
+pub(crate) fn debian_with(id: &str, package: &str) -> PathBuf {
+    let done = bases_dir().join(format!("{id}.tar"));
+    if done.is_file() {
+        return done;
     }
+    std::fs::create_dir_all(bases_dir()).unwrap();
+    let fresh = bases_dir().join(format!("{id}.tar.new"));
+    let lists = std::fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let lists = lists.map(|entry| entry.path()).chain([PathBuf::from("/etc/apt/sources.list")]);
+    let output = Command::new("mmdebstrap")
+        .args(["--mode=root", "--variant=minbase", "--format=tar"])
+        .arg(format!("--include={package}"))
+        .arg("--aptopt=APT::Install-Recommends \"false\"")
+        .args([
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+        ])
+        .arg("bookworm")
+        .arg(&fresh)
+        .args(lists.filter(|list| list.is_file()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(fresh, &done).unwrap();
+    done
 }
 
 /// Name and subnet of the network whose name begins so.

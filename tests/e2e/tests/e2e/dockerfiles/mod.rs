@@ -225,5 +225,12 @@ fn what_a_dockerfile_cannot_have_fails_before_anything_runs_with_its_line() {
         assert_eq!(failure.step, Some(StepName::Plan), "{text}");
         assert_ne!(failed.step(StepName::Build), StepStatus::Succeeded, "{text}");
     }
+    // What is not in the source is known when the build looks there.
+    repo.write("Dockerfile", "FROM scratch\n\nCOPY absent.txt /\nCMD [\"/absent\"]\n");
+    repo.commit("A file is missing");
+    let failed = host.deploy_git("shop", &repo, &[]);
+    let failure = failed.failed("build.copy-missing");
+    assert_eq!(failure.step, Some(StepName::Build), "{failure:#?}");
+    assert!(failure.what.contains("COPY absent.txt / (line 3)"), "{failure:#?}");
     host.finish();
 }
