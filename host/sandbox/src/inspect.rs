@@ -9,10 +9,10 @@ use rustix::fs::OFlags;
 use wasmparser::{Encoding, Parser, Payload};
 use windlass_model::Digest;
 use windlass_model::plugin::lock::{NAME_RULE, is_name};
-use windlass_model::plugin::{self, Manifest, PluginInfo, Stage};
+use windlass_model::plugin::{self, Kind, Manifest, PluginInfo, Stage};
 
 use crate::fault::LoadError;
-use crate::versions::{self, Offer};
+use crate::versions::{self, Offer, Served};
 
 /// Packages of WASI that are linked, with nothing behind them.
 const WASI: [&str; 6] =
@@ -33,6 +33,17 @@ pub struct Inspected {
     pub exports: Vec<String>,
     /// The versions of the contract's interfaces that serve it.
     pub(crate) uses: Vec<&'static Offer>,
+}
+
+impl Inspected {
+    /// What of its imports must be granted.
+    pub fn needs(&self) -> Vec<Kind> {
+        let granted = self.uses.iter().filter_map(|offer| match offer.served {
+            Served::Granted(kind, _) => Some(kind),
+            Served::Always(_) | Served::Stage(..) => None,
+        });
+        granted.collect()
+    }
 }
 
 /// Reads a component's manifest, stages and imports.

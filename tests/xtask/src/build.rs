@@ -9,7 +9,7 @@ use crate::process::{self, cargo, target_dir};
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
 /// The bundled plugins: their crates' names, and the files' names without an ending.
-pub(crate) const PLUGINS: [&str; 21] = [
+pub(crate) const PLUGINS: [&str; 22] = [
     "node",
     "deno",
     "python",

@@ -8,7 +8,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use windlass_model::access::TokenScope;
-use windlass_model::plugin::Give;
 use windlass_model::plugin::account::PluginStats;
 use windlass_model::plugin::discover::{IndexView, IndexesView, SearchView, SetIndex};
 use windlass_model::plugin::manage::{

@@ -17,9 +17,9 @@ use crate::local::Config;
 pub async fn check(config: &Config, path: &Path) -> Result<Checked, Failure> {
     let component = component::find(path)?;
     let Loaded { inspected, sandbox, plugin } = Loaded::open(config, &component)?;
+    let needs = inspected.needs();
     let (ours, wasi): (Vec<String>, Vec<String>) =
         inspected.imports.into_iter().partition(|name| name.starts_with("windlass:"));
-    let needs = inspected.needs;
     let imports = ours.into_iter().map(|name| import(name, &needs)).collect();
     let began = Instant::now();
     let prepared = sandbox.prepare(&plugin).await;
