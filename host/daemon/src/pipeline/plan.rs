@@ -318,4 +318,26 @@ mod tests {
             check_commands(&fine).unwrap();
         }
     }
+
+    #[test]
+    fn a_schedule_for_a_process_that_is_not_there_is_refused_unless_nothing_runs() {
+        let text = "[[cron]]\nschedule = '@daily'\ncommand = 'true'\nprocess = 'wokrer'";
+        let settings = Settings::parse(text, &EnvironmentName::production()).unwrap();
+        let process = |name: &str| ProcessPlan {
+            name: name.to_owned(),
+            output: "app".to_owned(),
+            kind: ProcessKind::Worker,
+            argv: vec!["work".to_owned()],
+            ports: Vec::new(),
+        };
+        let plan = |names: &[&str]| BuildPlan {
+            processes: names.iter().map(|name| process(name)).collect(),
+            ..BuildPlan::default()
+        };
+        let refused = check_schedules(&settings, &plan(&["web", "worker"])).unwrap_err();
+        assert_eq!(refused.code, "cron.unknown-process");
+        assert!(refused.why.contains("web, worker"), "{}", refused.why);
+        check_schedules(&settings, &plan(&["wokrer"])).unwrap();
+        check_schedules(&settings, &plan(&[])).unwrap();
+    }
 }

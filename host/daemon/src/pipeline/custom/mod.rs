@@ -353,3 +353,41 @@ const fn failed_as(on_failure: OnFailure) -> StageStatus {
         OnFailure::Warn => StageStatus::Warned,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::cron::{Overlap, Schedule};
+    use windlass_model::settings::When;
+
+    use super::*;
+
+    #[test]
+    fn two_stages_of_a_plugin_cannot_register_a_schedule_of_one_name() {
+        let stage = |stage: &str, schedule: &str| {
+            let mut kept = Kept::new(Node {
+                plugin: "p".to_owned(),
+                stage: stage.to_owned(),
+                hook: Hook::AfterBuild,
+                needs: Vec::new(),
+                provides: Vec::new(),
+                on_failure: OnFailure::Fail,
+                when: When::Success,
+                options: serde_json::Map::new(),
+            });
+            kept.schedules.push(Schedule {
+                name: schedule.to_owned(),
+                cron: "@daily".to_owned(),
+                timezone: None,
+                argv: vec!["true".to_owned()],
+                process: None,
+                overlap: Overlap::Skip,
+                timeout_ms: 0,
+            });
+            kept
+        };
+        each_name_once(&[stage("a", "p.one"), stage("b", "p.two")]).unwrap();
+        let refused = each_name_once(&[stage("a", "p.one"), stage("b", "p.one")]).unwrap_err();
+        assert_eq!(refused.code, "cron.name-taken");
+        assert!(refused.why.contains("p.a") && refused.why.contains("p.b"), "{}", refused.why);
+    }
+}
