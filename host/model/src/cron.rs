@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// A command that runs at its times for as long as a version is live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
 pub struct Schedule {
     /// 1 to 40 lower-case letters, digits and hyphens. One that a plugin registers has the plugin's name and
     /// a dot before it.
