@@ -77,11 +77,14 @@ fn goldens(version: &str) -> Result<PathBuf> {
         }
         fs::create_dir_all(folder)?;
     }
+    let built = work.join("target");
+    let flags = without_paths(&work)?;
+    let run = |command: &mut Command| {
+        // They share what they are built of.
+        process::run(command.env("CARGO_TARGET_DIR", &built).env("CARGO_ENCODED_RUSTFLAGS", &flags))
+    };
     let ask = |args: &[&str], at: &Path| {
-        let mut command = Command::new(&windlass);
-        command.args(["plugin"]).args(args).arg(at).current_dir(root());
-        // The templates share what they are built of.
-        process::run(command.env("CARGO_TARGET_DIR", work.join("target")))
+        run(Command::new(&windlass).args(["plugin"]).args(args).arg(at).current_dir(root()))
     };
     let sdk = root();
     for stage in STAGES {
@@ -95,17 +98,27 @@ fn goldens(version: &str) -> Result<PathBuf> {
             &made.join(stage),
         )?;
     }
-    process::run(
-        cargo()
-            .args(["build", "--profile", "plugin", "--target", WASM_TARGET])
-            .args(["--package", "windlass-test-stages"]),
-    )?;
-    let granted = target_dir().join(WASM_TARGET).join("plugin/windlass_test_stages.wasm");
+    run(cargo()
+        .args(["build", "--profile", "plugin", "--target", WASM_TARGET])
+        .args(["--package", "windlass-test-stages"]))?;
+    let granted = built.join(WASM_TARGET).join("plugin/windlass_test_stages.wasm");
     keep(&granted, &root().join(GRANTED).join("fixtures"), &made.join("granted"))?;
     for name in STAGES.iter().chain(&["granted"]) {
         ask(&["test"], &made.join(name).join("plugin.wasm"))?;
     }
     Ok(made)
+}
+
+/// Flags of the compiler, in Cargo's encoding, with which no path of this machine gets into what is kept.
+fn without_paths(work: &Path) -> Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    // Of several that fit the last one counts.
+    let prefixes = [(home.as_path(), "cargo"), (&root(), "windlass"), (work, "golden")]
+        .map(|(path, name)| Ok(format!("--remap-path-prefix={}={name}", path_text(path)?)));
+    Ok(prefixes.into_iter().collect::<Result<Vec<_>>>()?.join("\u{1f}"))
 }
 
 /// Puts a component and what it is asked into a folder.
