@@ -2,7 +2,10 @@
 
 // What the host gives is complete; what an answer leaves out, where that is allowed, has its usual value.
 
-/** Short facts that are shown with the deployment: "vulnerabilities: 3 (1 high)". Linked only when granted. */
+/**
+ * Short facts that are shown with the deployment: "vulnerabilities: 3 (1 high)". Linked where the
+ * manifest asks for it, and denied unless granted.
+ */
 export namespace annotations {
   type Tone = "neutral" | "good" | "warning" | "bad";
 
@@ -27,7 +30,8 @@ export namespace annotations {
 
 /**
  * Files that are kept with the deployment, shown with it and downloaded: a report, a table, an image.
- * Linked only when granted; the grant says how many bytes all of the plugin's have together.
+ * Linked where the manifest asks for it, and denied unless granted; the grant says how many bytes all of
+ * the plugin's have together.
  */
 export namespace artifacts {
   /**
@@ -314,7 +318,8 @@ export namespace builder {
 
 /**
  * A small store that outlives deployments: one for each plugin and project. What was used longest ago goes
- * when it is full, and everything may go at any time. Linked only when granted, with a number of bytes.
+ * when it is full, and everything may go at any time. Linked where the manifest asks for it, and denied
+ * unless granted, with a number of bytes.
  */
 export namespace cache {
   type Reason = "denied" | "invalid" | "over-limit" | "host-failed";
@@ -465,7 +470,8 @@ export namespace detector {
 /**
  * Commands in a container, never on the host. The container is a fresh one that is removed with the
  * command: it has the network of the deployment's environment, none of its volumes, and of its variables
- * those that the command names. Linked only when granted; the grant says where commands may run.
+ * those that the command names. Linked where the manifest asks for it, and denied unless granted; the
+ * grant says where commands may run.
  */
 export namespace exec {
   /** What the container is made of: an output of the build, by its name, or an image that the host pulls. */
@@ -637,9 +643,10 @@ export namespace health {
 }
 
 /**
- * Requests over HTTP and HTTPS. Linked only when granted; hosts and methods come from the grant. The name
- * is resolved once and the request goes to that address; addresses of this machine, of private networks
- * and of a cloud's metadata are refused unless the operator granted exactly them.
+ * Requests over HTTP and HTTPS. Linked where the manifest asks for it, and denied unless granted; hosts and
+ * methods come from the grant. The name is resolved once and the request goes to that address; addresses of
+ * this machine, of private networks and of a cloud's metadata are refused unless the operator granted
+ * exactly them.
  */
 export namespace http {
   /**
@@ -670,8 +677,11 @@ export namespace http {
     body?: Uint8Array;
   }
 
-  /** `denied`: not granted, or an address that is refused; also where a redirect led there. */
-  type Reason = "denied" | "invalid" | "not-resolved" | "not-connected" | "tls" | "timed-out" | "too-large" | "too-many-redirects" | "protocol";
+  /**
+   * `denied`: not granted, or an address that is refused; also where a redirect led there. `over-limit`: one
+   * call may not send so many.
+   */
+  type Reason = "denied" | "invalid" | "not-resolved" | "not-connected" | "tls" | "timed-out" | "too-large" | "too-many-redirects" | "protocol" | "over-limit" | "host-failed";
 
   interface HttpError {
     reason: Reason;

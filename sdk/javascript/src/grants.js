@@ -91,7 +91,7 @@ export const http = {
   },
   /** As a failure of the plugin with the code `http.failed`; worth another try unless it was denied. */
   failure(error) {
-    const retryable = !["denied", "invalid", "too-large"].includes(error.reason);
+    const retryable = !["denied", "invalid", "too-large", "over-limit"].includes(error.reason);
     return new PluginError("http.failed", error.message, { retryable });
   },
 };

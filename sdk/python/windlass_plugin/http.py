@@ -55,5 +55,5 @@ def text(response: Response) -> str:
 
 def failure(error: HostError) -> PluginError:
     """A failure with the code `http.failed`; worth another try unless it was denied."""
-    retryable = error.reason not in ("denied", "invalid", "too-large")
+    retryable = error.reason not in ("denied", "invalid", "too-large", "over-limit")
     return PluginError("http.failed", error.message, retryable=retryable)

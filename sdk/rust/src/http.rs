@@ -109,7 +109,7 @@ impl From<HttpError> for crate::PluginError {
     fn from(error: HttpError) -> Self {
         let failure = Self::new("http.failed", error.message);
         match error.reason {
-            Reason::Denied | Reason::Invalid | Reason::TooLarge => failure,
+            Reason::Denied | Reason::Invalid | Reason::TooLarge | Reason::OverLimit => failure,
             _ => failure.retryable(),
         }
     }

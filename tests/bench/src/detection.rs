@@ -50,7 +50,7 @@ async fn figures() -> Result<Vec<Figure>> {
     let most = small.memory_bytes.max(large.memory_bytes) as f64 / MIB;
     Ok(vec![
         figure("detection, a small repository", small.took_ms, "ms", 5.0, of("5 files")),
-        figure("detection, a large one", large.took_ms, "ms", 50.0, of("10000 files")),
+        figure("detection, a large one", large.took_ms, "ms", 30.0, of("10000 files")),
         figure(
             "detection, the large one again",
             again.took_ms,

@@ -207,7 +207,7 @@ fn an_index_is_added_listed_searched_and_removed() {
     server.finish();
 
     let args =
-        ["--json", "plugin", "index", "entry", "a.json", "--url", "https://a.example/a.wasm"];
+        ["--json", "plugin", "index", "entry", "a.json", "--address", "https://a.example/a.wasm"];
     let ran = run(&[&args[..], &["--keyword", "a", "--keyword", "b"]].concat(), "");
     let indexed: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(indexed["url"], r#"https://a.example/a.wasm ["a", "b"] None"#);

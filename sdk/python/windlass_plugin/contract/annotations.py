@@ -1,5 +1,7 @@
 # Written by sdk/javascript/scripts/contract.mjs from the WIT files. Do not edit.
-"""Short facts that are shown with the deployment: "vulnerabilities: 3 (1 high)". Linked only when granted."""
+"""Short facts that are shown with the deployment: "vulnerabilities: 3 (1 high)". Linked where the
+manifest asks for it, and denied unless granted.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 # Written by sdk/javascript/scripts/contract.mjs from the WIT files. Do not edit.
 """Files that are kept with the deployment, shown with it and downloaded: a report, a table, an image.
-Linked only when granted; the grant says how many bytes all of the plugin's have together.
+Linked where the manifest asks for it, and denied unless granted; the grant says how many bytes all of
+the plugin's have together.
 """
 
 from __future__ import annotations

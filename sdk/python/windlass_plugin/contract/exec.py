@@ -1,7 +1,8 @@
 # Written by sdk/javascript/scripts/contract.mjs from the WIT files. Do not edit.
 """Commands in a container, never on the host. The container is a fresh one that is removed with the
 command: it has the network of the deployment's environment, none of its volumes, and of its variables
-those that the command names. Linked only when granted; the grant says where commands may run.
+those that the command names. Linked where the manifest asks for it, and denied unless granted; the
+grant says where commands may run.
 """
 
 from __future__ import annotations

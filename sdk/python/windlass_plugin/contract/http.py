@@ -1,7 +1,8 @@
 # Written by sdk/javascript/scripts/contract.mjs from the WIT files. Do not edit.
-"""Requests over HTTP and HTTPS. Linked only when granted; hosts and methods come from the grant. The name
-is resolved once and the request goes to that address; addresses of this machine, of private networks
-and of a cloud's metadata are refused unless the operator granted exactly them.
+"""Requests over HTTP and HTTPS. Linked where the manifest asks for it, and denied unless granted; hosts and
+methods come from the grant. The name is resolved once and the request goes to that address; addresses of
+this machine, of private networks and of a cloud's metadata are refused unless the operator granted
+exactly them.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Response:
 
 
 class Reason(Enum):
-    """`denied`: not granted, or an address that is refused; also where a redirect led there."""
+    """`denied`: not granted, or an address that is refused; also where a redirect led there. `over-limit`: one
+    call may not send so many.
+    """
 
     DENIED = "denied"
     INVALID = "invalid"
@@ -54,6 +57,8 @@ class Reason(Enum):
     TOO_LARGE = "too-large"
     TOO_MANY_REDIRECTS = "too-many-redirects"
     PROTOCOL = "protocol"
+    OVER_LIMIT = "over-limit"
+    HOST_FAILED = "host-failed"
 
 
 @dataclass

@@ -68,7 +68,7 @@ fn a_plugin_is_published_found_by_a_word_and_installed_by_its_name_from_a_privat
     // A custom section without a name: nothing reads it.
     bytes.extend([0, 1, 0]);
     std::fs::write(&changed, bytes).unwrap();
-    let entry = ["index", "entry", index, changed.to_str().unwrap(), "--url", &to, "--json"];
+    let entry = ["index", "entry", index, changed.to_str().unwrap(), "--address", &to, "--json"];
     assert_eq!(plugin(&host, &entry).failure().code, "plugin.index-invalid");
 
     host.stop_serve();

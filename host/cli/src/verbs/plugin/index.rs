@@ -56,7 +56,7 @@ impl Search {
   windlass plugin index add acme https://acme.example/plugins.json --key minisign.pub
   windlass plugin index list
   windlass plugin index remove acme
-  windlass plugin index entry plugins.json --url https://acme.example/scan-1.2.0.wasm")]
+  windlass plugin index entry plugins.json --address https://acme.example/scan-1.2.0.wasm")]
 pub(super) struct Index {
     #[command(subcommand)]
     verb: IndexVerb,
@@ -87,7 +87,8 @@ struct Add {
     /// What it is called here.
     name: String,
     /// `https://.../plugins.json`, or the path of a file on the host.
-    url: String,
+    #[arg(value_name = "URL")]
+    address: String,
     /// The key that signs the file: a public key of minisign or cosign.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -103,9 +104,9 @@ impl Add {
             std::fs::read_to_string(&path).map_err(|e| unreadable(&shown, e))
         };
         let key = self.key.map(read).transpose()?;
-        let url = match self.url.starts_with('/') {
-            true => format!("file://{}", self.url),
-            false => self.url,
+        let url = match self.address.starts_with('/') {
+            true => format!("file://{}", self.address),
+            false => self.address,
         };
         let body = SetIndex { url, key, policy: self.policy };
         let view: IndexView =
@@ -162,8 +163,8 @@ struct Entry {
     #[arg(default_value = ".")]
     plugin: PathBuf,
     /// Where the component will be: `https://...` or `oci://...`.
-    #[arg(long)]
-    url: String,
+    #[arg(long, value_name = "URL")]
+    address: String,
     #[command(flatten)]
     about: About,
 }
@@ -209,7 +210,7 @@ impl About {
 
 impl Entry {
     fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        self.about.write(session, self.index, self.plugin, self.url)?;
+        self.about.write(session, self.index, self.plugin, self.address)?;
         Ok(Exit::Ok)
     }
 }
