@@ -183,7 +183,7 @@ async fn a_name_in_two_indexes_is_refused_with_both_and_one_is_removed() {
     world.plugins.remove_index("acme").await.unwrap();
     assert!(world.plugins.resolve("scan").await.is_ok());
     assert_eq!(world.plugins.remove_index("acme").await.unwrap_err().code, "plugin.index-unknown");
-    let far = text.replace("detector@0.1.0", "detector@9.0.0");
+    let far = text.replace("detector@1.0.0", "detector@9.0.0");
     world.indexed("other", &far).await.unwrap();
     let (unfit, why) = code(&world, "scan").await;
     assert_eq!(unfit, "plugin.not-in-index");
