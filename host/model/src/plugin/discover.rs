@@ -325,7 +325,7 @@ mod tests {
     }
 
     fn speaks(interface: &str) -> bool {
-        interface.ends_with("@0.1.0")
+        interface.ends_with("@1.0.0")
     }
 
     fn resolved(indexes: &[(&str, &Index)], text: &str) -> Result<String, Unresolved> {
