@@ -62,6 +62,15 @@ impl World {
         self.cron(&["run", name]).ok().json::<CronRun>().number
     }
 
+    /// Deletes the project, and with it what runs.
+    fn delete(&self) {
+        self.host.cli(&["stop", "--project", PROJECT]).ok();
+        wait_for("the project is deleted", SOON, || {
+            let deleted = self.host.cli(&["project", "delete", PROJECT, "--yes"]);
+            if deleted.code == 0 { Ok(()) } else { Err(deleted.stderr) }
+        });
+    }
+
     /// A run that stands like this.
     fn until(&self, name: &str, number: u64, status: RunStatus) -> CronRun {
         let what = format!("{name} #{number} is {status}");
@@ -211,9 +220,10 @@ fn overlapping_runs_follow_their_policy_and_a_switch_brings_the_schedules_of_its
     assert!(world.said("goes-on", 1)[1].contains("'v1'"));
     world.host.cli(&["rollback", "--project", PROJECT]).ok();
     assert_eq!(world.names(), ["goes-on", "queue", "replace", "skip"]);
-    // Those of the first version that are still asleep are ended by those that take their place or by the end.
+    // Those of the first version that are still asleep are ended by those that take their place, or with the project.
     world.ask("replace");
     world.until("replace", 2, RunStatus::Ended);
+    world.delete();
     world.host.finish();
 }
 
@@ -247,7 +257,10 @@ fn a_killed_host_runs_nothing_twice_and_leaves_nothing() {
     assert_eq!(world.noted(), ["cron.job.2", "cron.job.3"], "each at most once");
 
     world.ask("job");
-    world.until("job", 4, RunStatus::Running);
+    wait_for("the fourth run has begun", SOON, || match world.noted().len() {
+        3 => Ok(()),
+        notes => Err(format!("{notes} notes")),
+    });
     world.host.kill9_serve();
     world.host.restart();
     assert_eq!(world.until("job", 4, RunStatus::Succeeded).exit_code, Some(0));
@@ -258,11 +271,7 @@ fn a_killed_host_runs_nothing_twice_and_leaves_nothing() {
     // What runs when its environment is deleted goes with it.
     world.ask("job");
     world.until("job", 5, RunStatus::Running);
-    world.host.cli(&["stop", "--project", PROJECT]).ok();
-    wait_for("the project is deleted", SOON, || {
-        let deleted = world.host.cli(&["project", "delete", PROJECT, "--yes"]);
-        if deleted.code == 0 { Ok(()) } else { Err(deleted.stderr) }
-    });
+    world.delete();
     let containers = world.host.ctr(&["containers", "list", "-q"]);
     assert!(containers.is_empty(), "{containers:?}");
     world.host.finish();
