@@ -423,7 +423,7 @@ impl Default for StageLimits {
             exec_tail_bytes_max: 2 << 20,
             exec_lines_max: 10_000,
             http_timeout_ms: 30_000,
-            http_requests_max: 1_000,
+            http_requests_max: 3_000,
             http_response_bytes_max: 8 * MIB,
         }
     }

@@ -70,8 +70,11 @@ async fn run(host: &Arc<Host>, deployment: Deployment) -> Result<(), Failure> {
 pub(super) fn too_long(limit: Duration) -> Failure {
     Failure::app(
         "stages.deadline",
-        format!("a try took longer than {} s", limit.as_secs()),
-        "it was ended, with everything that it had started",
+        "a stage in the background took too long",
+        format!(
+            "one try took longer than {} s, and was ended with everything that it had started",
+            limit.as_secs()
+        ),
         "`windlass logs --step finish` says what it did; find out what it waits for, or raise \
          `stages.background_s` in the limits file",
     )
