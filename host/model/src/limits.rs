@@ -165,8 +165,12 @@ pub struct CronLimits {
 pub struct StageLimits {
     /// Longest time of all stages of a deployment at one hook, in seconds.
     pub hook_s: u64,
-    /// Stages that run at the same time on one host; further ones wait.
+    /// Stages that deployments wait for and that run at the same time on one host; further ones wait.
     pub running_max: usize,
+    /// Longest time of one try of a stage in the background, in seconds.
+    pub background_s: u64,
+    /// Stages in the background that run at the same time on one host; further ones wait.
+    pub background_running_max: usize,
     /// Tries of a stage in the background.
     pub tries_max: u32,
     /// First pause before a stage in the background is tried again, in milliseconds; it doubles.
@@ -175,12 +179,18 @@ pub struct StageLimits {
     pub pause_ms_max: u64,
     /// Longest time of one command of a stage, in milliseconds.
     pub exec_wall_ms: u64,
+    /// Commands of one call of a stage that run at the same time; one more is refused.
+    pub exec_at_once_max: u32,
+    /// Commands that one call of a stage may begin; one more is refused.
+    pub exec_commands_max: u32,
     /// End of a command's output that a stage can ask for, in bytes of each stream.
     pub exec_tail_bytes_max: u32,
     /// Lines of a command that wait to be taken by its stage; more are dropped and counted.
     pub exec_lines_max: usize,
     /// Longest time of one request of a stage with all its redirects, in milliseconds.
     pub http_timeout_ms: u32,
+    /// Requests that one call of a stage may send, each with its redirects; one more is refused.
+    pub http_requests_max: u32,
     /// Body of the answer to one request of a stage, in bytes.
     pub http_response_bytes_max: u64,
 }
@@ -402,13 +412,18 @@ impl Default for StageLimits {
         Self {
             hook_s: 1800,
             running_max: 8,
+            background_s: 1800,
+            background_running_max: 4,
             tries_max: 6,
             pause_ms: 10_000,
             pause_ms_max: 600_000,
             exec_wall_ms: 600_000,
+            exec_at_once_max: 4,
+            exec_commands_max: 100,
             exec_tail_bytes_max: 2 << 20,
             exec_lines_max: 10_000,
             http_timeout_ms: 30_000,
+            http_requests_max: 3_000,
             http_response_bytes_max: 8 * MIB,
         }
     }

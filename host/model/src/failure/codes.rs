@@ -464,7 +464,7 @@ pub const CODES: &[Code] = codes! {
     App "stages.unknown-stage": "A plugin has no such custom stage", "`stage` in `[[stages]]` names one that the plugin does not declare, or the plugin has none at all", "`windlass plugin show` lists its stages";
     App "stages.wrong-hook": "A stage does not run at that hook", "`at` in `[[stages]]` names a hook that the plugin does not declare for it", "choose one of those that the message names, or leave `at` out";
     App "stages.hook-missing": "It is not said where a stage runs", "it can run at several hooks", "add `at` to it in `[[stages]]`";
-    App "stages.deadline": "Custom stages took too long", "all stages at one hook have a limit together", "find out what they wait for, or raise `stages.hook_s` in the limits file";
+    App "stages.deadline": "Custom stages took too long", "all stages at one hook have a limit together, and each try of one in the background has its own", "find out what they wait for, or raise `stages.hook_s`, or `stages.background_s`, in the limits file";
     App "stages.twice": "A stage would run twice at a hook", "two entries of `[[stages]]` mean it", "name stages one by one with `stage`, or remove an entry";
     App "stages.need-unmet": "A stage needs what no stage provides", "the one that provides it is not switched on", "add it to `[[stages]]`";
     App "stages.need-too-late": "A stage needs what comes later", "the one that provides it runs at a later hook", "run the one later or the other earlier, with `at`";

@@ -367,7 +367,7 @@ fn size(columns: u16, rows: u16) -> libc::winsize {
 }
 
 /// Processes of the machine with exactly this command line.
-fn processes(argv: &[&str]) -> Vec<u32> {
+pub(crate) fn processes(argv: &[&str]) -> Vec<u32> {
     let wanted = argv.join("\0") + "\0";
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let pid = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();

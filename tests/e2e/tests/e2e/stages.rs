@@ -10,7 +10,9 @@ use windlass_model::api::DeploymentView;
 use windlass_model::plugin::Hook;
 use windlass_model::stage::{StageRun, StageStatus};
 use windlass_model::{DeploymentStatus, StepName};
-use windlass_test_support::{GitRepo, HostOptions, Server, TestHost, guest};
+use windlass_test_support::{GitRepo, HostOptions, Server, TestHost, guest, wait_for};
+
+use crate::observe::processes;
 
 const PROJECT: &str = "staged";
 const HOST: &str = "staged.localhost";
@@ -29,11 +31,13 @@ const GRANTS: &str = r#"[
 
 /// A host with the plugin, and a small application.
 fn world(pause_ms: i64) -> (TestHost, GitRepo) {
-    let options = HostOptions::default()
-        .limit("stop_grace_s", 3)
-        .limit("stages.pause_ms", pause_ms)
-        .limit("stages.exec_wall_ms", 20_000);
-    let host = TestHost::start_with(options);
+    let options = HostOptions::default().limit("stages.exec_wall_ms", 20_000);
+    world_with(options.limit("stages.pause_ms", pause_ms))
+}
+
+/// The same with these limits.
+fn world_with(options: HostOptions) -> (TestHost, GitRepo) {
+    let host = TestHost::start_with(options.limit("stop_grace_s", 3));
     let file = guest::stages();
     host.cli(&["plugin", "install", file.to_str().unwrap(), "--grant", GRANTS]).ok();
     (host, GitRepo::of_fixture("plain-node"))
@@ -328,5 +332,57 @@ fn a_background_stage_goes_on_after_the_control_plane_was_killed() {
     let tell = stage(&view, "tell");
     assert_eq!((tell.status, tell.attempt), (StageStatus::Succeeded, 2), "{tell:#?}");
     assert_eq!(tell.summary, "told of #1 as State::Live");
+    host.finish();
+}
+
+#[test]
+fn a_stage_in_the_background_is_ended_at_its_time_with_what_it_has_started() {
+    let options = HostOptions::default()
+        .limit("stages.background_s", 8)
+        .limit("stages.tries_max", 2)
+        .limit("stages.pause_ms", 100);
+    let (host, repo) = world_with(options);
+    // A length of sleep that no other test has.
+    let nap = (2_000_000 + std::process::id()).to_string();
+    set(
+        &repo,
+        &format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-switch'\n\
+             [stages.options]\ncommand = ['sleep', '{nap}']\n"
+        ),
+    );
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let naps = || processes(&["sleep", &nap]);
+    wait_for("its command runs", SOON, || {
+        if naps().is_empty() { Err("no process sleeps".to_owned()) } else { Ok(()) }
+    });
+    let view = host.wait_stages(PROJECT, 1);
+    let act = stage(&view, "act");
+    assert_eq!((act.status, act.attempt), (StageStatus::Failed, 2), "{act:#?}");
+    let failure = act.failure.as_ref().unwrap();
+    assert_eq!(failure.code, "stages.deadline", "{failure:#?}");
+    assert!(failure.what.contains("test-stages.act at after-switch"), "{failure:#?}");
+    assert!(failure.fix.contains("stages.background_s"), "{failure:#?}");
+    assert!(naps().is_empty(), "its command outlived it: {:?}", naps());
+    assert_eq!(view.deployment.status, DeploymentStatus::Live);
+    host.finish();
+}
+
+#[test]
+fn a_call_of_a_stage_sends_no_more_requests_than_the_limit_says() {
+    let (host, repo) = world_with(HostOptions::default().limit("stages.http_requests_max", 2));
+    let server = Server::answering(|_, _| (200, "hello"));
+    let url = format!("http://localhost:{}/", server.port());
+    set(
+        &repo,
+        &format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-fetch'\n\
+             [stages.options]\nurls = ['{url}', '{url}', '{url}']\n"
+        ),
+    );
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let view = host.wait_stages(PROJECT, 1);
+    let said = &stage(&view, "act").summary;
+    assert!(said.starts_with("200 200 ") && said.ends_with("OverLimit"), "{said}");
     host.finish();
 }

@@ -1,10 +1,11 @@
 //! Stages after the switch: they run when the deployment is over, and change nothing of what became of it.
 //!
 //! **Invariants.** One task works on a deployment. A stage that fails for now is tried again, with pauses that
-//! double, a bounded number of times. How each stands is on the disk, so a host that was killed goes on after its
-//! next start; what was running then runs again.
+//! double, a bounded number of times; each try has a limit of its own. How each stands is on the disk, so a host
+//! that was killed goes on after its next start; what was running then runs again.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use windlass_model::plugin::Hook;
 use windlass_model::{Deployment, Failure, StepName};
@@ -63,4 +64,18 @@ async fn run(host: &Arc<Host>, deployment: Deployment) -> Result<(), Failure> {
         deployment,
     };
     work::all(&Arc::new(job), Hook::AfterSwitch, patience).await.map(drop)
+}
+
+/// Why a try failed whose time was over.
+pub(super) fn too_long(limit: Duration) -> Failure {
+    Failure::app(
+        "stages.deadline",
+        "a stage in the background took too long",
+        format!(
+            "one try took longer than {} s, and was ended with everything that it had started",
+            limit.as_secs()
+        ),
+        "`windlass logs --step finish` says what it did; find out what it waits for, or raise \
+         `stages.background_s` in the limits file",
+    )
 }

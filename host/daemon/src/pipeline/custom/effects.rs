@@ -1,12 +1,16 @@
 //! What one stage of one deployment may do outside, and doing it.
 //!
-//! **Invariant: nothing is done that [`Effective`] does not allow**, and what is denied says which capability it
-//! would have needed.
+//! **Invariants.** Nothing is done that [`Effective`] does not allow, and what is denied says which capability it
+//! would have needed. The time that the host spends is not the plugin's, so what it asks for is counted
+//! ([`Counts`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use windlass_model::Deployment;
+use windlass_model::limits::StageLimits;
 use windlass_model::plugin::{Effective, Kind};
 use windlass_model::variable::Variable;
 use windlass_sandbox::contract::annotations::{self, Annotation, AnnotationError};
@@ -32,6 +36,83 @@ pub(super) struct Granted {
     pub variables: Vec<Variable>,
     pub log: StepLog,
     pub folder: Folder,
+    pub counts: Counts,
+}
+
+/// How long the last commands of a call may take to be removed, once it has ended.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// What one call may still ask for.
+pub(super) struct Counts {
+    limits: StageLimits,
+    /// A place for each command that may run beside others.
+    at_once: Arc<Semaphore>,
+    commands: Semaphore,
+    requests: Semaphore,
+}
+
+impl Counts {
+    pub(super) fn new(limits: &StageLimits) -> Self {
+        Self {
+            at_once: Arc::new(Semaphore::new(limits.exec_at_once_max as usize)),
+            commands: Semaphore::new(limits.exec_commands_max as usize),
+            requests: Semaphore::new(limits.http_requests_max as usize),
+            limits: limits.clone(),
+        }
+    }
+
+    /// Counts a command; its place is to be held until its container is removed.
+    ///
+    /// # Errors
+    /// The limit that it would go over; then it is not counted.
+    pub(super) fn command(&self) -> Result<OwnedSemaphorePermit, String> {
+        let place = Arc::clone(&self.at_once).try_acquire_owned();
+        let place = place.map_err(|_| {
+            let max = self.limits.exec_at_once_max;
+            format!(
+                "a call may have {max} commands at the same time, and has; wait for one of them, or have \
+                 `stages.exec_at_once_max` raised in the limits file"
+            )
+        })?;
+        let max = self.limits.exec_commands_max;
+        take_one(&self.commands, max, "begin", "commands", "exec_commands_max")?;
+        Ok(place)
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// The limit that it would go over.
+    fn request(&self) -> Result<(), String> {
+        let max = self.limits.http_requests_max;
+        take_one(&self.requests, max, "send", "requests", "http_requests_max")
+    }
+
+    /// Waits until no container of the call's commands is left. Nothing may begin one any more.
+    pub(super) async fn all_ended(&self) {
+        let all = self.at_once.acquire_many(self.limits.exec_at_once_max);
+        if tokio::time::timeout(ENDING, all).await.is_err() {
+            tracing::error!("commands of a stage that was ended are not removed yet");
+        }
+    }
+}
+
+/// Takes one of those that are left.
+fn take_one(
+    left: &Semaphore,
+    max: u32,
+    verb: &str,
+    what: &str,
+    setting: &str,
+) -> Result<(), String> {
+    let taken = left.try_acquire().map_err(|_| {
+        format!(
+            "a call may {verb} {max} {what}, and has; have `stages.{setting}` raised in the limits file if it \
+             needs more"
+        )
+    })?;
+    taken.forget();
+    Ok(())
 }
 
 impl Granted {
@@ -90,16 +171,17 @@ impl Effects for Granted {
             let message = self.not_granted(Kind::Http);
             return Err(HttpError { reason: http::Reason::Denied, message });
         }
+        let failed = |reason, message: &str| HttpError { reason, message: message.to_owned() };
+        self.counts.request().map_err(|why| failed(http::Reason::OverLimit, &why))?;
         let secrets = self.secrets_of(&request)?;
         let client = self.host.stages.client.clone();
         let limit = client.timeout(&request);
         let asked = requests::Asked { allowed: self.allowed.clone(), secrets, request };
         // Looking a name up has no limit of its own.
         let sent = tokio::time::timeout(limit * 2, blocking(move || client.fetch(&asked))).await;
-        let failed = |reason, message: &str| HttpError { reason, message: message.to_owned() };
         match sent {
             Ok(Some(answer)) => answer,
-            Ok(None) => Err(failed(http::Reason::Protocol, LOST)),
+            Ok(None) => Err(failed(http::Reason::HostFailed, LOST)),
             Err(_) => Err(failed(http::Reason::TimedOut, "the time was over")),
         }
     }
@@ -175,5 +257,122 @@ impl Granted {
             || ArtifactError { reason: artifacts::Reason::HostFailed, message: LOST.to_owned() };
         let done = blocking(move || work(&folder, &plugin, bytes_max)).await;
         done.unwrap_or_else(|| Err(lost()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_model::deployment::{Kind as Of, Source};
+    use windlass_model::plugin::{Capability, Grants, effective};
+    use windlass_model::secret::Masker;
+    use windlass_model::{EnvironmentName, Limits, StepName};
+    use windlass_sandbox::contract::exec::{self, Place};
+
+    use super::*;
+    use crate::pipeline::TABLE;
+    use crate::testing::TestHost;
+
+    /// One that may ask `api.example`, and run commands in the output `app`.
+    fn granted(host: &Arc<Host>) -> Granted {
+        let asked: Vec<Capability> = serde_json::from_value(serde_json::json!([
+            { "name": "http", "hosts": ["*"], "methods": ["GET"], "reason": "test" },
+            { "name": "exec", "outputs": ["*"], "reason": "test" },
+        ]))
+        .unwrap();
+        let grants: Grants = serde_json::from_value(serde_json::json!([
+            { "name": "http", "hosts": ["api.example"], "methods": ["GET"] },
+            { "name": "exec", "outputs": ["app"] },
+        ]))
+        .unwrap();
+        let source = Source::Git { url: "file:///x".into(), reference: None };
+        let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
+        let deployment =
+            Deployment::queued(project, environment, 0, Of::Deploy, source, "test".into());
+        let log = host.logs.open(&deployment.id, StepName::Check, Masker::default()).unwrap();
+        Granted {
+            host: Arc::clone(host),
+            plugin: "p".to_owned(),
+            allowed: effective(&asked, &grants),
+            variables: Vec::new(),
+            log,
+            folder: Folder::of(&host.config.data_dir, &deployment.id),
+            counts: Counts::new(&host.config.limits.stages),
+            deployment,
+        }
+    }
+
+    /// In an output that nobody granted.
+    fn command() -> Command {
+        Command {
+            place: Place::Output("other".to_owned()),
+            argv: vec!["true".to_owned()],
+            cwd: None,
+            env: Vec::new(),
+            variable_names: Vec::new(),
+            stdin: Vec::new(),
+            timeout_ms: 0,
+            tail_bytes_max: 0,
+            quiet: true,
+        }
+    }
+
+    /// To a host that nobody granted.
+    fn request() -> Request {
+        Request {
+            method: "GET".to_owned(),
+            url: "http://other.example/".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            secret_names: Vec::new(),
+            response_bytes_max: 0,
+            timeout_ms: 0,
+            redirects_max: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_gets_no_more_commands_and_requests_than_the_limits_say() {
+        let stages =
+            StageLimits { exec_commands_max: 2, http_requests_max: 3, ..StageLimits::default() };
+        let parts = TestHost::with(Limits { stages, ..Limits::default() }, &TABLE).await;
+        let call = granted(&parts.host);
+        for _ in 0..2 {
+            assert_eq!(call.run(command()).await.unwrap_err().reason, exec::Reason::Denied);
+        }
+        let over = call.run(command()).await.unwrap_err();
+        assert_eq!(over.reason, exec::Reason::OverLimit);
+        assert!(over.message.contains("2 commands"), "{}", over.message);
+        assert!(over.message.contains("stages.exec_commands_max"), "{}", over.message);
+        let Err(over) = call.spawn(command()).await else { panic!("it was begun") };
+        assert_eq!(over.reason, exec::Reason::OverLimit, "whichever way it is begun");
+
+        for _ in 0..3 {
+            assert_eq!(call.fetch(request()).await.unwrap_err().reason, http::Reason::Denied);
+        }
+        let over = call.fetch(request()).await.unwrap_err();
+        assert_eq!(over.reason, http::Reason::OverLimit);
+        assert!(over.message.contains("stages.http_requests_max"), "{}", over.message);
+
+        let next = granted(&parts.host);
+        assert_eq!(next.run(command()).await.unwrap_err().reason, exec::Reason::Denied);
+        assert_eq!(next.fetch(request()).await.unwrap_err().reason, http::Reason::Denied);
+    }
+
+    #[test]
+    fn a_command_that_finds_no_place_is_not_counted() {
+        let counts = Counts::new(&StageLimits {
+            exec_at_once_max: 2,
+            exec_commands_max: 3,
+            ..StageLimits::default()
+        });
+        let (first, _second) = (counts.command().unwrap(), counts.command().unwrap());
+        for _ in 0..5 {
+            let over = counts.command().unwrap_err();
+            assert!(over.contains("stages.exec_at_once_max"), "{over}");
+        }
+        drop(first);
+        drop(counts.command().unwrap());
+        let over = counts.command().unwrap_err();
+        assert!(over.contains("stages.exec_commands_max"), "{over}");
     }
 }

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use windlass_containers::Runtime;
 use windlass_containers::runtime::{Session, SessionControl, TaskStatus};
+use windlass_containers::{ContainerSpec, Runtime};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
 use windlass_model::limits::StageLimits;
 use windlass_model::secret::Masker;
@@ -55,6 +55,7 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
         let why = format!("a command has 1 to {ARGV_MAX} words");
         return Err(refused(Reason::NotStarted, why));
     }
+    let counted = granted.counts.command().map_err(|why| refused(Reason::OverLimit, why))?;
     let variables = variables(granted, &command)?;
     let output = output(granted, &command.place).await?;
     let name = start::fresh_name();
@@ -90,12 +91,8 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
         let shown = granted.log.masker().mask(program);
         granted.log.say(format!("{}: runs {shown}", granted.plugin));
     }
-    let session = granted.host.runtime.run_session(&spec, None).await;
-    let session = session.map_err(|error| {
-        refused(Reason::NotStarted, format!("{program:?} could not be started: {error}"))
-    })?;
     let about = About {
-        container: spec.id,
+        container: spec.id.clone(),
         runtime: granted.host.runtime.clone(),
         log: (!command.quiet).then(|| granted.log.clone()),
         plugin: granted.plugin.clone(),
@@ -107,7 +104,30 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
         limit: limit(&command, limits),
         lines_max: limits.exec_lines_max,
     };
-    Ok(Running::new(session, command.stdin, about))
+    started(spec, command, about, counted).await
+}
+
+/// Starts it beside the call: where that ends meanwhile, what is being started has nobody who takes it, and so
+/// ends too.
+async fn started(
+    spec: ContainerSpec,
+    command: Command,
+    about: About,
+    counted: OwnedSemaphorePermit,
+) -> Result<Running, ExecError> {
+    let starting = tokio::spawn(async move {
+        let session = about.runtime.run_session(&spec, None).await;
+        match session {
+            Ok(session) => Ok(Running::new(session, command.stdin, about, counted)),
+            Err(error) => {
+                let program = command.argv.first().map(String::as_str).unwrap_or_default();
+                let why = format!("{program:?} could not be started: {error}");
+                Err(refused(Reason::NotStarted, why))
+            }
+        }
+    });
+    let lost = |_| Err(refused(Reason::HostFailed, "the host could not start it"));
+    starting.await.unwrap_or_else(lost)
 }
 
 fn limit(command: &Command, limits: &StageLimits) -> Duration {
@@ -210,7 +230,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    fn new(session: Session, stdin: Vec<u8>, about: About) -> Self {
+    /// Serves it; `counted` is held until it has ended.
+    fn new(session: Session, stdin: Vec<u8>, about: About, counted: OwnedSemaphorePermit) -> Self {
         let (told, exit) = watch::channel(None);
         let waiting = Arc::<Mutex<Waiting>>::default();
         let news = Arc::new(Notify::new());
@@ -221,7 +242,7 @@ impl Running {
             tails: [Tail::default(), Tail::default()],
             about,
         };
-        tokio::spawn(pump.run(session, stdin, end.clone(), told));
+        tokio::spawn(pump.run(session, stdin, end.clone(), told, counted));
         Self { exit, waiting, news, _ends_with_it: end.clone().drop_guard(), end }
     }
 }
@@ -332,6 +353,7 @@ impl Pump {
         stdin: Vec<u8>,
         end: CancellationToken,
         told: watch::Sender<Option<Exit>>,
+        counted: OwnedSemaphorePermit,
     ) {
         let begun = Instant::now();
         let Session { stdin: mut pipe, mut output, control } = session;
@@ -361,6 +383,8 @@ impl Pump {
             let container = &self.about.container;
             tracing::error!(%error, container, "a command of a plugin could not be ended");
         }
+        // Before anybody hears of the end: the next may begin then.
+        drop(counted);
         let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let exit = self.finish(Exit { timed_out, out_of_memory, took_ms, ..lost() }, code);
         told.send_replace(Some(exit));
@@ -453,24 +477,75 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use windlass_containers::fake::FakeRuntime;
+    use windlass_containers::runtime::TerminalSize;
 
+    use super::super::effects::Counts;
     use super::*;
 
-    #[test]
-    fn what_a_plugin_gets_of_the_output_holds_no_secret_in_any_form_that_the_log_knows() {
-        let about = About {
+    fn about() -> About {
+        About {
             container: String::new(),
             runtime: Arc::new(FakeRuntime::new().unwrap()),
             log: None,
             plugin: "p".to_owned(),
             masker: Masker::new(["hunter2-token"]),
             tail_bytes_max: 1_000,
-            limit: Duration::ZERO,
+            limit: Duration::from_secs(60),
             lines_max: 10,
+        }
+    }
+
+    /// The process of a command that goes on until it is ended.
+    struct Endless;
+
+    #[async_trait]
+    impl SessionControl for Endless {
+        async fn close_stdin(&self) -> windlass_containers::Result<()> {
+            Ok(())
+        }
+
+        async fn resize(&self, _: TerminalSize) -> windlass_containers::Result<()> {
+            Ok(())
+        }
+
+        async fn signal(&self, _: i32) -> windlass_containers::Result<()> {
+            Ok(())
+        }
+
+        async fn wait(&self) -> windlass_containers::Result<u32> {
+            std::future::pending().await
+        }
+
+        async fn end(&self) -> windlass_containers::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_has_its_place_until_it_has_ended_in_whatever_way() {
+        let counts = Counts::new(&StageLimits { exec_at_once_max: 1, ..StageLimits::default() });
+        let begin = |limit| {
+            let (stdin, (_, output)) = (Box::new(tokio::io::sink()), mpsc::channel(1));
+            let session = Session { stdin, output, control: Box::new(Endless) };
+            let about = About { limit, ..about() };
+            Running::new(session, Vec::new(), about, counts.command().unwrap())
         };
+        let mut killed = begin(Duration::from_secs(60));
+        assert!(counts.command().is_err(), "one at a time");
+        killed.kill().await;
+        let mut timed_out = begin(Duration::from_millis(10));
+        assert!(timed_out.wait().await.timed_out);
+        let dropped = begin(Duration::from_secs(60));
+        drop(dropped);
+        counts.all_ended().await;
+        assert!(counts.command().is_ok());
+    }
+
+    #[test]
+    fn what_a_plugin_gets_of_the_output_holds_no_secret_in_any_form_that_the_log_knows() {
         let waiting = Arc::<Mutex<Waiting>>::default();
         let mut pump = Pump {
-            about,
+            about: about(),
             waiting: Arc::clone(&waiting),
             news: Arc::default(),
             tails: [Tail::default(), Tail::default()],

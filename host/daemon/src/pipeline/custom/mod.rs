@@ -48,7 +48,10 @@ pub(crate) use attached::is_file_name;
 /// What custom stages share on a host.
 pub(crate) struct Stages {
     client: Arc<http::Client>,
-    places: Arc<Semaphore>,
+    /// Of stages that deployments wait for.
+    places: Semaphore,
+    /// Of stages in the background, which so never hold up a deployment.
+    background_places: Semaphore,
     /// Deployments whose stages run in the background now.
     in_background: Mutex<HashSet<DeploymentId>>,
 }
@@ -60,8 +63,17 @@ impl Stages {
         let client = http::Client::new(Arc::new(http::System), certificates, limits.clone());
         Self {
             client: Arc::new(client),
-            places: Arc::new(Semaphore::new(limits.running_max.max(1))),
+            places: Semaphore::new(limits.running_max.max(1)),
+            background_places: Semaphore::new(limits.background_running_max.max(1)),
             in_background: Mutex::default(),
+        }
+    }
+
+    /// The places of the stages at a hook.
+    const fn places_at(&self, hook: Hook) -> &Semaphore {
+        match hook {
+            Hook::AfterSwitch => &self.background_places,
+            Hook::AfterFetch | Hook::AfterBuild | Hook::BeforeSwitch => &self.places,
         }
     }
 }

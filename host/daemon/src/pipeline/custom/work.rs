@@ -16,10 +16,10 @@ use windlass_model::variable::Variable;
 use windlass_model::{Deployment, Failure, Timestamp};
 use windlass_sandbox::{CustomCall, PluginFault, Source};
 
-use super::effects::Granted;
+use super::effects::{Counts, Granted};
 use super::graph::{self, Node};
 use super::record::{Folder, Kept};
-use super::{facts, failed_as};
+use super::{background, facts, failed_as};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::{Run, needs_no_source, plan};
@@ -313,17 +313,32 @@ async fn call(
         variables: job.variables.clone(),
         log: job.log.clone(),
         folder: job.folder.clone(),
+        counts: Counts::new(&job.host.config.limits.stages),
     };
-    let _place = Arc::clone(&job.host.stages.places).acquire_owned().await;
+    let _place = job.host.stages.places_at(node.hook).acquire().await;
     job.log.say(format!("stage {} begins", node.name()));
     let call =
         CustomCall { stage: &node.stage, context: &job.context, facts: &facts, inputs: &inputs };
     let sandbox = job.plugins.sandbox();
-    let called = sandbox.custom(&plugin, job.source.as_ref(), call, Arc::new(effects)).await;
+    let effects = Arc::new(effects);
+    let calling = sandbox.custom(&plugin, job.source.as_ref(), call, effects.clone());
+    let limit = limit_of_a_try(job, node.hook);
+    let Ok(called) = tokio::time::timeout(limit, calling).await else {
+        effects.counts.all_ended().await;
+        return Err((background::too_long(limit), true));
+    };
     let again = called.result.as_ref().err().is_some_and(is_worth_another);
     let asker = Asker { host: &job.host, deployment: &job.deployment, log: &job.log };
     let answer = asker.answer(&plugin, Some(&node.stage), called, warnings).await;
     answer.map_err(|failure| (failure, again))
+}
+
+/// How long one try may take. While a deployment waits, its stages at the hook have a limit together.
+fn limit_of_a_try(job: &Job, hook: Hook) -> Duration {
+    match hook {
+        Hook::AfterSwitch => Duration::from_secs(job.host.config.limits.stages.background_s),
+        Hook::AfterFetch | Hook::AfterBuild | Hook::BeforeSwitch => Duration::MAX,
+    }
 }
 
 /// Whether the same call may end otherwise.
