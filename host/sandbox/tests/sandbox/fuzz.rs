@@ -392,7 +392,7 @@ fn an_index_that_is_taken_is_harmless_and_what_is_left_out_is_named_whatever_it_
         if parsed.skipped.is_empty() { whole += 1 } else { without += 1 }
     }
     let counts = format!("{whole} whole, {without} without something, {refused} refused");
-    assert!(whole > 100 && without > 500 && refused > 100, "{counts}");
+    assert!(whole > 100 && without > 100 && refused > 100, "{counts}");
 }
 
 /// What the host relies on of an index that was read.
