@@ -118,7 +118,7 @@ fn is_still_live(host: &Host, deployment: &Deployment) -> Result<bool, Failure> 
     Ok(now.is_some_and(|(now, _)| suspension(&running, &now).is_none()))
 }
 
-/// Makes the container and starts it.
+/// Makes the container and starts it, once. Where no answer comes it may run or not.
 pub(super) async fn make(
     host: &Arc<Host>,
     deployment: &Deployment,
@@ -136,8 +136,15 @@ pub(super) async fn make(
     let spec = spec(host, deployment, schedule, run).map_err(|failure| {
         if failure.code == "session.no-image" { not_started(failure.why) } else { failure }
     })?;
-    let started = host.runtime.create_and_start(&spec).await;
-    started.map(drop).map_err(|error| not_started(error.to_string()))
+    match host.runtime.start_once(&spec).await {
+        Ok(_) => Ok(()),
+        // It may run: whoever waits for its end finds out. It is not started again.
+        Err(error @ RuntimeError::Unavailable { .. }) => {
+            tracing::warn!(%error, container = spec.id, "it is not known whether a run was started");
+            Ok(())
+        }
+        Err(error) => Err(not_started(error.to_string())),
+    }
 }
 
 fn spec(
@@ -204,6 +211,16 @@ async fn until_its_end(
 /// Waits until the container's process has ended.
 async fn exit(host: &Host, container: &str) -> End {
     loop {
+        match host.runtime.status(container).await {
+            // Its start was cut off before it took effect, and is not made again.
+            Ok(Some(TaskStatus::Created)) => return End::Lost,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, container, "the state of a run could not be read");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                continue;
+            }
+        }
         match host.runtime.wait(container).await {
             Ok(exit) => return End::Exited(exit),
             Err(RuntimeError::NotFound { .. }) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Labels, Runtime as _};
 use windlass_model::cron::{Overlap, Schedule};
 use windlass_model::deployment::{
@@ -312,6 +313,28 @@ async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
         let runs = cron::runs(world.host(), &world.target, name).unwrap();
         assert_eq!(runs.len(), 1, "{name} was not run again");
     }
+}
+
+#[tokio::test]
+async fn a_start_without_an_answer_is_not_made_again() {
+    let names = ["goes-on", "gone", "unstarted"];
+    let schedules = names.map(|name| schedule(name, Overlap::Skip)).to_vec();
+    let world = Box::pin(World::open(schedules)).await;
+    let after = [TaskStatus::Running { pid: 1 }, TaskStatus::Missing, TaskStatus::Created];
+    for (name, status) in names.into_iter().zip(after) {
+        world.parts.runtime.cut_off_next_start(status);
+        world.ask(name).await;
+        if name == "goes-on" {
+            let container = world.until_made(name, 1).await;
+            world.parts.runtime.crash(&container, 0);
+            world.until(name, 1, RunStatus::Succeeded).await;
+        } else {
+            let lost = world.until(name, 1, RunStatus::Lost).await;
+            assert_eq!(lost.failure.unwrap().code, "cron.lost");
+        }
+    }
+    world.until_clean().await;
+    assert_eq!(world.parts.runtime.started().len(), names.len(), "each was started once");
 }
 
 #[tokio::test]
