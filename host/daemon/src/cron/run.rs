@@ -24,6 +24,8 @@ use crate::supervise;
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
+/// After SIGKILL a process is gone, unless the kernel keeps it.
+pub(super) const KILLED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two tries of what must succeed in the end.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Tries to remove a container; what is left then goes at the next start.
@@ -202,10 +204,25 @@ async fn until_its_end(
         () = asked_to_end.cancelled() => End::Asked,
     };
     match end {
-        End::Exited(exit) => (end, Some(exit)),
-        End::Lost => (end, None),
-        End::TimedOut | End::Asked => (end, stop(host, container).await),
+        End::Exited(exit) => return (end, Some(exit)),
+        End::Lost => return (end, None),
+        End::TimedOut | End::Asked => {}
     }
+    // Its time may have run out, or it may have been asked, while the host was down.
+    match host.runtime.status(container).await {
+        Ok(Some(TaskStatus::Exited(exit))) if end == End::TimedOut && in_time(run, exit) => {
+            (End::Exited(exit), Some(exit))
+        }
+        Ok(None | Some(TaskStatus::Missing | TaskStatus::Created)) => (End::Lost, None),
+        _ => (end, stop(host, container).await),
+    }
+}
+
+/// Whether a run ended before its time had run out.
+fn in_time(run: &CronRun, exit: Exit) -> bool {
+    let limit = Duration::from_millis(run.timeout_ms);
+    let until = run.started_at.and_then(|at| at.checked_add(limit).ok());
+    until.is_none_or(|until| exit.at <= until)
 }
 
 /// Waits until the container's process has ended.
@@ -251,7 +268,13 @@ async fn stop(host: &Host, container: &str) -> Option<Exit> {
     if let Err(error) = host.runtime.kill(container, SIGKILL, true).await {
         tracing::warn!(%error, container, "a run could not be killed");
     }
-    host.runtime.wait(container).await.ok()
+    match tokio::time::timeout(KILLED_WITHIN, host.runtime.wait(container)).await {
+        Ok(exit) => exit.ok(),
+        Err(_) => {
+            tracing::error!(container, "a run was killed and is still there");
+            None
+        }
+    }
 }
 
 /// What became of a run, by how it ended.

@@ -154,7 +154,16 @@ impl World {
         let (now, name) = (Timestamp::now(), schedule.name.as_str());
         let begun = change(host, &place, name, |history| {
             history.ask(Asked::Time(now), schedule.overlap, now);
-            Ok(history.begin((live.id.clone(), live.number), 60_000, now))
+            let begun = history.begin((live.id.clone(), live.number), 60_000, now);
+            if name == "in-time"
+                && let Some(run) = history.runs.last_mut()
+            {
+                // Its time runs out while the host is down, after its end.
+                run.started_at = Some(ago(10));
+                run.timeout_ms = 12_000;
+                return Ok(Some(run.clone()));
+            }
+            Ok(begun)
         });
         let begun = begun.await.unwrap().unwrap();
         if name != "unmade" {
@@ -290,7 +299,7 @@ async fn a_run_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
-    let names = ["goes-on", "ended", "lost", "unmade", "stored"];
+    let names = ["goes-on", "ended", "lost", "unmade", "stored", "in-time"];
     let schedules = names.map(|name| schedule(name, Overlap::Skip)).to_vec();
     let mut world = Box::pin(World::open(schedules.clone())).await;
     let mut containers = Vec::new();
@@ -299,12 +308,15 @@ async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
     }
     world.parts.runtime.crash(&containers[1], 9);
     world.parts.runtime.lose_task(&containers[2]);
+    world.parts.runtime.crash(&containers[5], 0);
+    tokio::time::sleep(Duration::from_secs(3)).await;
     world.start_again().await;
     for name in ["lost", "unmade"] {
         let lost = world.until(name, 1, RunStatus::Lost).await;
         assert_eq!(lost.failure.unwrap().code, "cron.lost");
     }
     assert_eq!(world.until("ended", 1, RunStatus::Failed).await.exit_code, Some(9));
+    world.until("in-time", 1, RunStatus::Succeeded).await;
     assert_eq!(world.run("goes-on", 1).unwrap().status, RunStatus::Running);
     world.parts.runtime.crash(&containers[0], 0);
     world.until("goes-on", 1, RunStatus::Succeeded).await;
