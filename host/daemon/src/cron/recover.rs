@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
-use windlass_model::{EnvironmentName, Failure, ProjectName};
+use windlass_model::schedule::CronHistory;
+use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
+use windlass_store::Store;
 
 use super::{Place, change, run};
 use crate::host::Host;
@@ -40,6 +42,36 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
         if !known.contains(&container) {
             remove(host, &container).await?;
         }
+    }
+    Ok(())
+}
+
+/// In a state from a backup nothing waits: whether it ran since, nobody knows.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn forgo(store: &Store) -> Result<(), Failure> {
+    let why = "it waited when the backup was made that the state is from";
+    store.forgo_schedules(Timestamp::now(), why).await.map_err(|e| e.to_failure())
+}
+
+/// The schedules of a version that was found again count from now, and not from when it went live: nobody knows what
+/// ran since.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn begin_anew(store: &Store, deployment: &Deployment) -> Result<(), Failure> {
+    let (project, environment) = (&deployment.project, &deployment.environment);
+    for schedule in super::of_version(deployment) {
+        let found = store.cron_history(project, environment, &schedule.name);
+        if found.map_err(|e| e.to_failure())?.is_some() {
+            // It was in the backup, and is settled.
+            continue;
+        }
+        let mut history =
+            CronHistory::new(project.clone(), environment.clone(), schedule.name.clone());
+        history.decided_until = Some(Timestamp::now());
+        store.put_cron_history(&history, None).await.map_err(|e| e.to_failure())?;
     }
     Ok(())
 }

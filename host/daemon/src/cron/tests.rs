@@ -373,6 +373,31 @@ async fn what_was_due_while_the_host_was_down_runs_once_or_is_missed() {
 }
 
 #[tokio::test]
+async fn in_a_state_from_a_backup_or_found_again_nothing_is_due_that_may_have_run_since() {
+    let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
+    let old = schedule("old", Overlap::Queue);
+    let world = Box::pin(World::open(vec![old.clone()])).await;
+    world.work.abort();
+    let ask = change(world.host(), &world.place(), "old", |history| {
+        let before = ago(2 * HOUR_S);
+        history.decided_until = Some(before);
+        Ok(Some(history.ask(Asked::Time(before), Overlap::Queue, before)))
+    });
+    ask.await.unwrap().unwrap();
+    let before = Timestamp::now();
+    recover::forgo(&world.host().store).await.unwrap();
+    assert_eq!(world.run("old", 1).unwrap().status, RunStatus::Skipped);
+    let live = Box::pin(world.go_live(vec![old, often], HOUR_S)).await;
+    recover::begin_anew(&world.host().store, &live).await.unwrap();
+    let (project, environment) = world.place();
+    let histories = world.host().store.cron_histories(&project, &environment).unwrap();
+    let names: Vec<&str> = histories.iter().map(|history| history.schedule.as_str()).collect();
+    assert_eq!(names, ["often", "old"]);
+    assert!(histories.iter().all(|history| history.decided_until.unwrap() >= before));
+    assert_eq!(histories[1].runs.len(), 1, "what the backup tells is kept");
+}
+
+#[tokio::test]
 async fn nothing_runs_in_maintenance_and_what_was_due_then_does_not_follow() {
     let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
     let world = Box::pin(World::open(vec![often])).await;

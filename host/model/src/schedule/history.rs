@@ -130,6 +130,16 @@ impl CronHistory {
         Some(running.number)
     }
 
+    /// Whatever was due up to now is not run any more; what waits is left out, for this reason. Returns its number.
+    pub fn forgo(&mut self, now: Timestamp, why: &str) -> Option<u64> {
+        self.decided_until = Some(now);
+        let waiting = self.waiting().map(|run| run.number);
+        if let Some(number) = waiting {
+            self.end(number, RunStatus::Skipped, None, now, why);
+        }
+        waiting
+    }
+
     /// Notes a time that went by while the host did not run.
     pub fn miss(&mut self, due: Timestamp, now: Timestamp) -> u64 {
         let number = self.add(Asked::Time(due), RunStatus::Missed, now);
@@ -319,6 +329,24 @@ mod tests {
         assert!(old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
         assert_eq!(old.runs[0].status, RunStatus::Missed);
         assert!(!old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
+    }
+
+    #[test]
+    fn what_is_forgone_does_not_wait_and_is_not_due_later() {
+        let times = Times::read("* * * * *", None).unwrap();
+        let mut history = history();
+        ask(&mut history, Overlap::Queue, 60);
+        begin(&mut history, 60);
+        ask(&mut history, Overlap::Queue, 120);
+        assert_eq!(history.forgo(at(150), "it was stopped"), Some(2));
+        let left_out = history.run(2).unwrap();
+        assert_eq!(
+            (left_out.status, left_out.summary.as_str()),
+            (RunStatus::Skipped, "it was stopped")
+        );
+        assert!(history.running().is_some(), "what runs goes on");
+        assert!(!history.decide((&times, Overlap::Queue), at(0), 600, at(179)));
+        assert!(history.decide((&times, Overlap::Queue), at(0), 600, at(180)));
     }
 
     #[test]
