@@ -52,6 +52,8 @@ pub(crate) struct Cron {
     pub(crate) wake: Notify,
     /// What ends the runs that are waited for, by container.
     ends: Mutex<HashMap<String, CancellationToken>>,
+    /// Schedules of which a run is being begun or watched.
+    claimed: Mutex<HashSet<(Place, String)>>,
 }
 
 impl Cron {
@@ -60,6 +62,7 @@ impl Cron {
             places: Arc::new(Semaphore::new(limits.cron.running_max.max(1))),
             wake: Notify::new(),
             ends: Mutex::default(),
+            claimed: Mutex::default(),
         }
     }
 
@@ -71,6 +74,28 @@ impl Cron {
 
     fn forget(&self, container: &str) {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(container);
+    }
+}
+
+/// The right to begin and to watch the run of a schedule, which one alone has.
+struct Claim {
+    host: Arc<Host>,
+    of: (Place, String),
+}
+
+impl Claim {
+    /// `None` while somebody else has it.
+    fn of(host: &Arc<Host>, place: &Place, schedule: &str) -> Option<Self> {
+        let of = (place.clone(), schedule.to_owned());
+        let mut claimed = host.cron.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.insert(of.clone()).then(|| Self { host: host.clone(), of })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let claimed = &self.host.cron.claimed;
+        claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.of);
     }
 }
 
@@ -130,7 +155,7 @@ async fn look(
     let place = (running.project.clone(), running.environment.clone());
     let Some((deployment, _)) = host.deployment(&running.deployment)? else { return Ok(None) };
     let schedules = of_version(&deployment);
-    skip_orphans(host, &place, &schedules).await?;
+    look_after(host, &place, &schedules).await?;
     if schedules.is_empty() {
         return Ok(None);
     }
@@ -171,9 +196,17 @@ pub(crate) fn is_preview(host: &Host, (project, environment): &Place) -> Result<
     Ok(found.is_some())
 }
 
-/// What waits of a schedule that the version does not have is left out.
-async fn skip_orphans(host: &Host, place: &Place, schedules: &[Schedule]) -> Result<(), Failure> {
+/// What runs and is watched by nobody is watched, and what waits of a schedule that the version does not have is left
+/// out.
+async fn look_after(
+    host: &Arc<Host>,
+    place: &Place,
+    schedules: &[Schedule],
+) -> Result<(), Failure> {
     let histories = host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure())?;
+    for history in histories.iter().filter(|history| history.running().is_some()) {
+        run::adopt(host, place, &history.schedule)?;
+    }
     let is_orphan = |history: &&CronHistory| {
         history.waiting().is_some() && !schedules.iter().any(|it| it.name == history.schedule)
     };

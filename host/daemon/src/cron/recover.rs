@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windlass_containers::Labels;
-use windlass_containers::runtime::TaskStatus;
 use windlass_model::schedule::CronHistory;
 use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
 use windlass_store::Store;
@@ -14,6 +13,8 @@ use super::{Place, change, run};
 use crate::host::Host;
 use crate::pipeline::names;
 
+/// Beyond what ending a run may take, for writing it down.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks whether runs have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -25,22 +26,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
     let mut known = HashSet::new();
     for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
-        let Some(one) = history.running().cloned() else { continue };
-        let place: Place = (history.project, history.environment);
-        let Some(container) = run::container_of(&history.schedule, &one) else { continue };
-        let status = host.runtime.status(&container).await;
-        let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
-        if matches!(status, Some(TaskStatus::Running { .. } | TaskStatus::Exited(_))) {
-            known.insert(container);
-            let permit = Arc::clone(&host.cron.places).try_acquire_owned().ok();
-            tokio::spawn(run::watch(host.clone(), place, history.schedule, one, permit));
-        } else {
-            run::lose(host, &place, &history.schedule, &one).await;
+        let Some(one) = history.running() else { continue };
+        known.extend(run::container_of(&history.schedule, one));
+        let place: Place = (history.project.clone(), history.environment.clone());
+        if let Err(failure) = run::adopt(host, &place, &history.schedule) {
+            // It is tried again whenever the schedules are looked at.
+            tracing::error!(%failure, schedule = history.schedule, "a run is not watched yet");
         }
     }
     for (container, _) in containers(host, |_| true).await? {
-        if !known.contains(&container) {
-            remove(host, &container).await?;
+        if !known.contains(&container)
+            && let Err(failure) = remove(host, &container).await
+        {
+            tracing::warn!(%failure, container, "the container of a run stays until the next start");
         }
     }
     Ok(())
@@ -95,8 +93,8 @@ pub(crate) async fn end_all(
 /// Ends every run of an environment that must not go on beside another version, and waits for it.
 ///
 /// # Errors
-/// The store's.
-pub(crate) async fn make_way(host: &Host, place: &Place, why: &str) -> Result<(), Failure> {
+/// The store's; `cron.still-running` when one does not end although it was killed.
+pub(crate) async fn make_way(host: &Arc<Host>, place: &Place, why: &str) -> Result<(), Failure> {
     let histories = || host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure());
     for history in histories()? {
         let ended = change(host, place, &history.schedule, |history| {
@@ -109,12 +107,29 @@ pub(crate) async fn make_way(host: &Host, place: &Place, why: &str) -> Result<()
             && let Some(container) = run::container_of(&history.schedule, &one)
         {
             host.cron.end_of(&container).cancel();
+            run::adopt(host, place, &history.schedule)?;
         }
     }
-    while histories()?.iter().any(|history| history.running().is_some()) {
+    let grace = Duration::from_secs(host.config.limits.stop_grace_s);
+    let until = Instant::now() + grace + run::KILLED_WITHIN + ENDED_WITHIN;
+    loop {
+        let histories = histories()?;
+        let goes_on = histories.iter().find_map(|it| Some((it, it.running()?.number)));
+        let Some((history, number)) = goes_on else { return Ok(()) };
+        if Instant::now() >= until {
+            return Err(still_running(&history.schedule, number));
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
+}
+
+fn still_running(schedule: &str, number: u64) -> Failure {
+    Failure::app(
+        "cron.still-running",
+        "two versions must not run at once, because a volume is not shared",
+        format!("run #{number} of the schedule {schedule} was ended and is still there"),
+        format!("wait until it is over (`windlass cron runs {schedule}`), then deploy again"),
+    )
 }
 
 async fn remove(host: &Host, container: &str) -> Result<(), Failure> {

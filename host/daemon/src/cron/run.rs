@@ -15,7 +15,7 @@ use windlass_model::event::Event;
 use windlass_model::schedule::{CronHistory, CronRun, RunStatus};
 use windlass_model::{Deployment, DeploymentId, Failure, Timestamp};
 
-use super::{Place, change, suspension};
+use super::{Claim, Place, change, suspension};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::names;
@@ -33,7 +33,7 @@ const REMOVALS: u32 = 10;
 
 /// How a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     /// By itself, or whoever ended it from outside.
     Exited(Exit),
     /// It took longer than it may.
@@ -63,27 +63,56 @@ pub(super) fn proceed(
         return;
     }
     // Without a free place it waits: the end of any run wakes who asks here.
-    let Ok(place) = Arc::clone(&host.cron.places).try_acquire_owned() else { return };
+    let Ok(permit) = Arc::clone(&host.cron.places).try_acquire_owned() else { return };
+    let place = (deployment.project.clone(), deployment.environment.clone());
+    // Who begins it already may be waiting for the lock of the instances.
+    let Some(claim) = Claim::of(host, &place, &schedule.name) else { return };
     let (host, deployment, schedule) = (host.clone(), deployment.clone(), schedule.clone());
     tokio::spawn(async move {
-        let name = schedule.name.clone();
-        if let Err(failure) = begin(&host, deployment, schedule, place).await {
-            tracing::error!(%failure, schedule = name, "a run could not be begun");
+        match begin(&host, &deployment, &schedule).await {
+            Ok(Some(run)) => watch(host, place, schedule.name, run, claim, Some(permit)).await,
+            Ok(None) => give_up(&host, claim, permit),
+            Err(failure) => {
+                tracing::error!(%failure, schedule = schedule.name, "a run could not be begun");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                give_up(&host, claim, permit);
+            }
         }
     });
 }
 
-/// Begins the run that waits, unless it is not to run any more or another one was begun.
+/// Another run can be begun, of this schedule or of others.
+fn give_up(host: &Host, claim: Claim, permit: OwnedSemaphorePermit) {
+    drop((claim, permit));
+    host.cron.wake.notify_one();
+}
+
+/// Watches the run of a schedule that is stored as running, unless somebody does.
+///
+/// # Errors
+/// The store's.
+pub(super) fn adopt(host: &Arc<Host>, place: &Place, schedule: &str) -> Result<(), Failure> {
+    let Some(claim) = Claim::of(host, place, schedule) else { return Ok(()) };
+    // Read under the claim: who had it before may just have stored the end.
+    let found = host.store.cron_history(&place.0, &place.1, schedule);
+    let found = found.map_err(|e| e.to_failure())?;
+    let Some(run) = found.and_then(|found| found.value.running().cloned()) else { return Ok(()) };
+    let permit = Arc::clone(&host.cron.places).try_acquire_owned().ok();
+    tokio::spawn(watch(host.clone(), place.clone(), schedule.to_owned(), run, claim, permit));
+    Ok(())
+}
+
+/// Begins the run that waits, and returns it to be watched; `None` where it is not to run any more, another one was
+/// begun, or it could not be started.
 async fn begin(
     host: &Arc<Host>,
-    deployment: Deployment,
-    schedule: Schedule,
-    permit: OwnedSemaphorePermit,
-) -> Result<(), Failure> {
+    deployment: &Deployment,
+    schedule: &Schedule,
+) -> Result<Option<CronRun>, Failure> {
     let place = (deployment.project.clone(), deployment.environment.clone());
-    let lock = host.environment_lock(&deployment, "instances").await;
-    if !is_still_live(host, &deployment)? {
-        return Ok(());
+    let lock = host.environment_lock(deployment, "instances").await;
+    if !is_still_live(host, deployment)? {
+        return Ok(None);
     }
     let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
     let timeout_ms = match u64::from(schedule.timeout_ms) {
@@ -94,20 +123,15 @@ async fn begin(
     let begun = change(host, &place, &schedule.name, |history| {
         Ok(history.begin(of.clone(), timeout_ms, Timestamp::now()))
     });
-    let Some(run) = begun.await? else { return Ok(()) };
+    let Some(run) = begun.await? else { return Ok(None) };
     failpoint::reached("recorded:cron");
-    let made = make(host, &deployment, &schedule, &run).await;
+    let made = make(host, deployment, schedule, &run).await;
     drop(lock);
     failpoint::reached("during:cron");
-    match made {
-        Ok(()) => watch(host.clone(), place, schedule.name, run, Some(permit)).await,
-        Err(failure) => {
-            settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure))
-                .await;
-            remove(host, &schedule.name, &run).await;
-        }
-    }
-    Ok(())
+    let Err(failure) = made else { return Ok(Some(run)) };
+    settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure)).await;
+    remove(host, &schedule.name, &run).await;
+    Ok(None)
 }
 
 /// Whether the version is still the one that is live, and nothing keeps its schedules from running.
@@ -167,11 +191,12 @@ fn spec(
 }
 
 /// Waits for the end of a run, stores it, and removes the container.
-pub(super) async fn watch(
+async fn watch(
     host: Arc<Host>,
     place: Place,
     schedule: String,
     run: CronRun,
+    claim: Claim,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let Some(container) = container_of(&schedule, &run) else { return };
@@ -183,6 +208,8 @@ pub(super) async fn watch(
     let (status, failure) = judge(&schedule, &run, end);
     settle(&host, &place, &schedule, &run, status, exit, failure).await;
     failpoint::reached("exited:cron");
+    drop(claim);
+    host.cron.wake.notify_one();
     remove(&host, &schedule, &run).await;
     host.cron.forget(&container);
     drop(permit);
@@ -325,12 +352,6 @@ fn judge(schedule: &str, run: &CronRun, end: End) -> (RunStatus, Option<Failure>
 
 fn called(schedule: &str, run: &CronRun) -> String {
     format!("run #{} of the schedule {schedule}", run.number)
-}
-
-/// A run that is lost, as it is stored.
-pub(super) async fn lose(host: &Host, place: &Place, schedule: &str, run: &CronRun) {
-    let (status, failure) = judge(schedule, run, End::Lost);
-    settle(host, place, schedule, run, status, None, failure).await;
 }
 
 /// Stores the end of a run, in the end, and tells of a failed one.

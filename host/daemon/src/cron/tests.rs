@@ -302,6 +302,7 @@ async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
     let names = ["goes-on", "ended", "lost", "unmade", "stored", "in-time"];
     let schedules = names.map(|name| schedule(name, Overlap::Skip)).to_vec();
     let mut world = Box::pin(World::open(schedules.clone())).await;
+    world.work.abort();
     let mut containers = Vec::new();
     for schedule in &schedules {
         containers.push(world.left_by_a_killed_host(schedule).await);
@@ -347,6 +348,41 @@ async fn a_start_without_an_answer_is_not_made_again() {
     }
     world.until_clean().await;
     assert_eq!(world.parts.runtime.started().len(), names.len(), "each was started once");
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_watches_is_watched_at_the_next_look() {
+    let left = schedule("left", Overlap::Queue);
+    let world = Box::pin(World::open(vec![left.clone()])).await;
+    let container = world.left_by_a_killed_host(&left).await;
+    world.parts.runtime.crash(&container, 0);
+    // The run that is asked for has it looked.
+    world.ask("left").await;
+    world.until("left", 1, RunStatus::Succeeded).await;
+    let container = world.until_made("left", 2).await;
+    world.parts.runtime.crash(&container, 0);
+    world.until("left", 2, RunStatus::Succeeded).await;
+    world.until_clean().await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_the_lock_of_the_instances_takes_one_place() {
+    let world = Box::pin(World::open(vec![schedule("clean", Overlap::Skip)])).await;
+    let (project, environment) = world.place();
+    let (live, _) = world.host().live(&project, &environment).unwrap().unwrap();
+    let lock = world.host().environment_lock(&live, "instances").await;
+    let free = world.host().cron.places.available_permits();
+    world.ask("clean").await;
+    for _ in 0..5 {
+        world.host().cron.wake.notify_one();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.host().cron.places.available_permits(), free - 1);
+    drop(lock);
+    let container = world.until_made("clean", 1).await;
+    world.parts.runtime.crash(&container, 0);
+    world.until("clean", 1, RunStatus::Succeeded).await;
+    world.until_clean().await;
 }
 
 #[tokio::test]
