@@ -159,7 +159,13 @@ async fn look(
     if schedules.is_empty() {
         return Ok(None);
     }
-    if suspension(running, &deployment).is_some() {
+    if let Some(why) = suspension(running, &deployment) {
+        let why = match why {
+            Suspended::Maintenance => "the environment was in maintenance",
+            Suspended::Recreating => "the environment was being replaced",
+            Suspended::Stopped | Suspended::Preview => "the environment was stopped",
+        };
+        leave_out(host, &place, |_| true, why).await?;
         suspended.insert(place);
         return Ok(None);
     }
@@ -207,17 +213,29 @@ async fn look_after(
     for history in histories.iter().filter(|history| history.running().is_some()) {
         run::adopt(host, place, &history.schedule)?;
     }
-    let is_orphan = |history: &&CronHistory| {
-        history.waiting().is_some() && !schedules.iter().any(|it| it.name == history.schedule)
-    };
-    for history in histories.iter().filter(is_orphan) {
-        let skipped = change(host, place, &history.schedule, |history| {
+    let is_orphan = |history: &CronHistory| !schedules.iter().any(|it| it.name == history.schedule);
+    let why = "the version that is live now has no such schedule";
+    leave_out(host, place, is_orphan, why).await
+}
+
+/// What waits of these schedules of an environment is left out.
+async fn leave_out(
+    host: &Host,
+    place: &Place,
+    is_one: impl Fn(&CronHistory) -> bool + Send,
+    why: &str,
+) -> Result<(), Failure> {
+    let histories = host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure())?;
+    let waits = |history: &CronHistory| history.waiting().is_some() && is_one(history);
+    let waiting: Vec<String> =
+        histories.into_iter().filter(waits).map(|history| history.schedule).collect();
+    for schedule in waiting {
+        let left_out = change(host, place, &schedule, |history| {
             let Some(number) = history.waiting().map(|run| run.number) else { return Ok(None) };
-            let why = "the version that is live now has no such schedule";
             history.end(number, RunStatus::Skipped, None, Timestamp::now(), why);
             Ok(Some(()))
         });
-        skipped.await?;
+        left_out.await?;
     }
     Ok(())
 }

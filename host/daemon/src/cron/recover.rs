@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass_containers::Labels;
-use windlass_model::schedule::CronHistory;
+use windlass_containers::runtime::TaskStatus;
+use windlass_model::schedule::{CronHistory, RunStatus};
 use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
 use windlass_store::Store;
 
@@ -24,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// The store's, the container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
+    if let Err(failure) = miss_waiting(host).await {
+        tracing::error!(%failure, "it is not known which runs wait for too long");
+    }
     let mut known = HashSet::new();
     for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
         let Some(one) = history.running() else { continue };
@@ -42,6 +46,46 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What could have begun long ago, if the host had not been down, is missed.
+async fn miss_waiting(host: &Host) -> Result<(), Failure> {
+    let late_s_max = i64::try_from(host.config.limits.cron.late_s_max).unwrap_or(i64::MAX);
+    let now = Timestamp::now();
+    for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
+        if history.waiting().is_none() {
+            continue;
+        }
+        let Some(free_since) = free_since(host, &history).await else { continue };
+        let place: Place = (history.project, history.environment);
+        let missed = change(host, &place, &history.schedule, |history| {
+            let Some(run) = history.waiting() else { return Ok(None) };
+            let (number, could_begin) = (run.number, run.asked_at.max(free_since));
+            if now.duration_since(could_begin).as_secs() <= late_s_max {
+                return Ok(None);
+            }
+            let why = "the host did not run when it could have begun, and it is too long ago";
+            history.end(number, RunStatus::Missed, None, now, why);
+            Ok(history.run(number).cloned())
+        });
+        if let Some(run) = missed.await?
+            && let Some((live, _)) = host.live(&place.0, &place.1)?
+        {
+            run::tell(host, &live, &history.schedule, &run);
+        }
+    }
+    Ok(())
+}
+
+/// Since when no run of a schedule has been in the way of the one that waits; `None` when one goes on.
+async fn free_since(host: &Host, history: &CronHistory) -> Option<Timestamp> {
+    let Some(one) = history.running() else { return Some(Timestamp::UNIX_EPOCH) };
+    let container = run::container_of(&history.schedule, one)?;
+    match host.runtime.status(&container).await {
+        Ok(Some(TaskStatus::Running { .. })) | Err(_) => None,
+        Ok(Some(TaskStatus::Exited(exit))) => Some(exit.at),
+        Ok(_) => Some(Timestamp::UNIX_EPOCH),
+    }
 }
 
 /// In a state from a backup nothing waits: whether it ran since, nobody knows.

@@ -414,7 +414,8 @@ async fn in_a_state_from_a_backup_or_found_again_nothing_is_due_that_may_have_ru
     let old = schedule("old", Overlap::Queue);
     let world = Box::pin(World::open(vec![old.clone()])).await;
     world.work.abort();
-    let ask = change(world.host(), &world.place(), "old", |history| {
+    let place = world.place();
+    let ask = change(world.host(), &place, "old", |history| {
         let before = ago(2 * HOUR_S);
         history.decided_until = Some(before);
         Ok(Some(history.ask(Asked::Time(before), Overlap::Queue, before)))
@@ -464,6 +465,40 @@ async fn nothing_runs_in_maintenance_and_what_was_due_then_does_not_follow() {
     let runs = cron::runs(world.host(), &world.target, "often").unwrap();
     // A full minute may just have come; what was due before may not.
     assert!(runs.iter().all(|run| run.number == 1 || run.due_at.unwrap() >= at), "{runs:#?}");
+}
+
+#[tokio::test]
+async fn what_waits_is_left_out_when_its_environment_stops_and_missed_after_a_long_downtime() {
+    let schedules = ["clean", "late", "soon"].map(|name| schedule(name, Overlap::Queue)).to_vec();
+    let mut world = Box::pin(World::open(schedules)).await;
+    let place = world.place();
+    let (live, _) = world.host().live(&place.0, &place.1).unwrap().unwrap();
+    let lock = world.host().environment_lock(&live, "instances").await;
+    world.ask("clean").await;
+    let maintain = world.host().change_running(&place.0, &place.1, |running| {
+        let by = By::now("ann");
+        running.maintenance = Some(Maintenance { message: "soon".into(), hold_ms: None, by });
+        Ok(Some(()))
+    });
+    Box::pin(maintain).await.unwrap();
+    let left_out = world.until("clean", 1, RunStatus::Skipped).await;
+    assert_eq!(left_out.summary, "the environment was in maintenance");
+    drop(lock);
+
+    world.work.abort();
+    for (name, ago_s) in [("late", 2 * HOUR_S), ("soon", HOUR_S / 2)] {
+        let asked = change(world.host(), &place, name, |history| {
+            Ok(Some(history.ask(Asked::Person("ann".into()), Overlap::Queue, ago(ago_s))))
+        });
+        asked.await.unwrap().unwrap();
+    }
+    world.parts.start_anew().await;
+    recover::reconcile(world.host()).await.unwrap();
+    assert_eq!(world.run("late", 1).unwrap().status, RunStatus::Missed);
+    assert_eq!(world.run("soon", 1).unwrap().status, RunStatus::Waiting);
+    let told = world.host().observe.events.after(0);
+    assert_eq!(told.filter(|event| event.kind == "cron.missed").count(), 1);
+    assert!(world.parts.runtime.started().is_empty());
 }
 
 #[tokio::test]
