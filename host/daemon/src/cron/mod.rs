@@ -183,6 +183,14 @@ async fn look(
                 history.decided_until = Some(now);
                 return Ok(Some(history.clone()));
             }
+            if history.is_ahead(now) {
+                tracing::warn!(
+                    schedule = schedule.name,
+                    "the clock was far ahead: it counts from now"
+                );
+                history.decided_until = Some(now);
+                return Ok(Some(history.clone()));
+            }
             let times = (&times, schedule.overlap);
             let due = !is_preview && history.decide(times, since, late_s_max, now);
             Ok((due || history.waiting().is_some()).then(|| history.clone()))

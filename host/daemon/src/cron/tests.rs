@@ -502,6 +502,29 @@ async fn what_waits_is_left_out_when_its_environment_stops_and_missed_after_a_lo
 }
 
 #[tokio::test]
+async fn a_clock_that_was_far_ahead_does_not_keep_a_schedule_from_running() {
+    let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
+    let world = Box::pin(World::open(Vec::new())).await;
+    world.decided("often", -HOUR_S).await;
+    Box::pin(world.go_live(vec![often], 0)).await;
+    let next = || cron::list(world.host(), &world.target).unwrap()[0].next_at.unwrap();
+    assert!(next() > ago(60 - HOUR_S), "a clock that was put back has no time come twice");
+    world.decided("often", -30 * 24 * HOUR_S).await;
+    assert!(next() <= ago(-60));
+    let counts = async {
+        let (project, environment) = world.place();
+        loop {
+            let found = world.host().store.cron_history(&project, &environment, "often").unwrap();
+            if found.unwrap().value.decided_until.unwrap() <= Timestamp::now() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, counts).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_preview_runs_its_schedules_only_when_a_person_asks() {
     let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
     let world = Box::pin(World::open(Vec::new())).await;

@@ -3,13 +3,16 @@
 //! **Invariants.** At most one run of a schedule runs and at most one waits. A run that was begun is never begun
 //! again. The history is bounded.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{CronRun, Due, RunStatus, Times};
 use crate::cron::Overlap;
 use crate::failure::Failure;
 use crate::id::{DeploymentId, EnvironmentName, ProjectName};
+
+/// A clock that is put back by more was wrong before: by less, nothing is run a second time.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is kept of a schedule of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,12 @@ impl CronHistory {
     /// The one that waits.
     pub fn waiting(&self) -> Option<&CronRun> {
         self.runs.iter().find(|run| run.status == RunStatus::Waiting)
+    }
+
+    /// Whether it was decided upon times that are far away, as after a clock that went wrong for a while. Nothing would
+    /// be due until then.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.decided_until.is_some_and(|until| until.duration_since(now) > AHEAD_MAX)
     }
 
     /// Decides upon everything that has become due of a schedule, none of which is older than `since`; whether there
@@ -329,6 +338,16 @@ mod tests {
         assert!(old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
         assert_eq!(old.runs[0].status, RunStatus::Missed);
         assert!(!old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
+    }
+
+    #[test]
+    fn what_was_decided_by_a_wrong_clock_is_known() {
+        let mut history = history();
+        assert!(!history.is_ahead(at(0)));
+        history.decided_until = Some(at(24 * 3600));
+        assert!(!history.is_ahead(at(0)), "it may have been put back");
+        history.decided_until = Some(at(24 * 3600 + 1));
+        assert!(history.is_ahead(at(0)));
     }
 
     #[test]
