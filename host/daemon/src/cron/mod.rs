@@ -309,7 +309,7 @@ pub(crate) async fn change<T: Send>(
         let gone = history.forget_beyond(host.config.limits.cron.runs_kept_max);
         match host.store.put_cron_history(&history, revision).await {
             Ok(_) => {
-                gone.iter().for_each(|run| run::forget_log(host, run));
+                run::forget_logs(host, &gone).await;
                 return Ok(Some(value));
             }
             Err(StoreError::Conflict { .. }) => {}

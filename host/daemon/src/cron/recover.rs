@@ -28,6 +28,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
     if let Err(failure) = miss_waiting(host).await {
         tracing::error!(%failure, "it is not known which runs wait for too long");
     }
+    if let Err(failure) = sweep_logs(host).await {
+        tracing::error!(%failure, "it is not known which logs of runs are to be kept");
+    }
     let mut known = HashSet::new();
     for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
         let Some(one) = history.running() else { continue };
@@ -44,6 +47,30 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
         {
             tracing::warn!(%failure, container, "the container of a run stays until the next start");
         }
+    }
+    Ok(())
+}
+
+/// Removes the logs of runs that no history tells of: the host went down before it did.
+async fn sweep_logs(host: &Host) -> Result<(), Failure> {
+    let mut kept = HashSet::new();
+    for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
+        let runs = history.runs.into_iter();
+        kept.extend(runs.filter_map(|run| Some((run.deployment?, run.log?))));
+    }
+    let logs = host.logs.clone();
+    let swept = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        for deployment in logs.deployments()? {
+            for (name, dir) in logs.cron_dirs(&deployment) {
+                if !kept.contains(&(deployment.clone(), name)) {
+                    run::remove_log(&dir);
+                }
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = swept.await.map_err(std::io::Error::other).flatten() {
+        tracing::warn!(%error, "logs of forgotten runs may be left until the next start");
     }
     Ok(())
 }

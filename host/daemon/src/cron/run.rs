@@ -3,6 +3,7 @@
 //! **Invariant: stored as running, made, waited for, its end stored, removed, in this order.** Whatever a crash cuts
 //! off, the next start finds out how far it came ([`super::recover`]).
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -424,13 +425,25 @@ pub(super) fn container_of(schedule: &str, run: &CronRun) -> Option<String> {
     Some(names::cron(deployment, schedule, run.number))
 }
 
-/// Removes the log of a run that nothing tells of any more.
-pub(super) fn forget_log(host: &Host, run: &CronRun) {
-    let (Some(deployment), Some(log)) = (&run.deployment, &run.log) else { return };
-    let dir = host.logs.instance_dir(deployment, log);
-    if let Err(error) = std::fs::remove_dir_all(&dir)
+/// Removes the logs of runs that nothing tells of any more.
+pub(super) async fn forget_logs(host: &Host, runs: &[CronRun]) {
+    let log =
+        |run: &CronRun| Some(host.logs.instance_dir(run.deployment.as_ref()?, run.log.as_ref()?));
+    let dirs: Vec<PathBuf> = runs.iter().filter_map(log).collect();
+    if dirs.is_empty() {
+        return;
+    }
+    let removed = tokio::task::spawn_blocking(move || dirs.iter().for_each(|dir| remove_log(dir)));
+    if let Err(error) = removed.await {
+        tracing::warn!(%error, "the logs of forgotten runs stay until the next start");
+    }
+}
+
+/// Removes the log of a run. Blocks.
+pub(super) fn remove_log(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, log, "the log of a forgotten run stays");
+        tracing::warn!(%error, log = %dir.display(), "the log of a forgotten run stays");
     }
 }
