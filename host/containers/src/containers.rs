@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use containerd_client::services::v1::container::Runtime as RuntimeRecord;
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -130,21 +131,24 @@ impl Engine {
         Ok(of_builds)
     }
 
+    /// A container that runs or has run; one that is half made is taken away.
+    async fn container_started(&self, id: &str) -> Result<Option<Started>> {
+        let Some(record) = self.container_record(id).await? else { return Ok(None) };
+        let pid = match self.task_status(id).await? {
+            TaskStatus::Running { pid } => pid,
+            TaskStatus::Exited(_) => 0,
+            TaskStatus::Created | TaskStatus::Missing => {
+                self.container_delete(id).await?;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Started { pid, address: address_of(&record.labels), existed: true }))
+    }
+
     pub(crate) async fn container_ensure(&self, spec: &ContainerSpec) -> Result<Started> {
         spec::check(spec)?;
-        if let Some(record) = self.container_record(&spec.id).await? {
-            let address = address_of(&record.labels);
-            match self.task_status(&spec.id).await? {
-                TaskStatus::Running { pid } => {
-                    return Ok(Started { pid, address, existed: true });
-                }
-                TaskStatus::Exited(_) => {
-                    return Ok(Started { pid: 0, address, existed: true });
-                }
-                TaskStatus::Created | TaskStatus::Missing => {
-                    self.container_delete(&spec.id).await?;
-                }
-            }
+        if let Some(started) = self.container_started(&spec.id).await? {
+            return Ok(started);
         }
         match self.container_create(spec).await {
             Ok(started) => Ok(started),
@@ -156,6 +160,36 @@ impl Engine {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Creates the container, which nobody else does, and starts it. Not to be called again once `may_run` is true:
+    /// its command may have been started then, whatever is answered.
+    pub(crate) async fn container_start_once(
+        &self,
+        spec: &ContainerSpec,
+        may_run: &AtomicBool,
+    ) -> Result<Started> {
+        spec::check(spec)?;
+        if let Some(started) = self.container_started(&spec.id).await? {
+            return Ok(started);
+        }
+        let log = spec.log.clone();
+        let log = blocking(move || logger::prepare(&log)).await?;
+        let io = TaskIo::logger(&logger::uri(&self.config().logger_exe, &log));
+        let io = |_: &Path| -> Result<TaskIo> {
+            // The task is created next, and started right after.
+            may_run.store(true, Ordering::SeqCst);
+            Ok(io.clone())
+        };
+        match self.container_create_with(spec, None, &io).await {
+            Err(error) if !matches!(error, RuntimeError::Unavailable { .. }) => {
+                if let Err(left) = self.container_delete(&spec.id).await {
+                    tracing::warn!(id = spec.id, error = %left, "a failed start left something");
+                }
+                Err(error)
+            }
+            outcome => outcome,
         }
     }
 

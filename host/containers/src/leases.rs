@@ -13,8 +13,9 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::runtime::Labels;
 
-/// The lease whose end has containerd collect: it does not take such a wish by itself.
-const COLLECTING: &str = "windlass-collect";
+/// How a lease begins whose end has containerd collect: it does not take such a wish by itself. Each wish has one of its
+/// own: who ends one that somebody else has ended does not wait.
+const COLLECTING: &str = "windlass-collect-";
 /// It ends by itself when nobody ends it.
 const COLLECTING_FOR: Duration = Duration::from_secs(600);
 /// containerd's label with the time at which a lease ends by itself.
@@ -54,8 +55,9 @@ impl Engine {
     }
 
     pub(crate) async fn lease_collect(&self) -> Result<()> {
-        self.lease_create(COLLECTING, &Labels::new(), COLLECTING_FOR).await?;
-        self.lease_delete(COLLECTING, true).await
+        let name = format!("{COLLECTING}{}", ulid::Ulid::new());
+        self.lease_create(&name, &Labels::new(), COLLECTING_FOR).await?;
+        self.lease_delete(&name, true).await
     }
 
     pub(crate) async fn lease_list(&self, labels: &Labels) -> Result<Vec<String>> {
@@ -66,7 +68,7 @@ impl Engine {
             .await
             .map_err(self.client().refused("list", "leases"))?;
         let all = answer.into_inner().leases.into_iter().map(|lease| lease.id);
-        // It keeps nothing.
-        Ok(all.filter(|id| id != COLLECTING).collect())
+        // They keep nothing.
+        Ok(all.filter(|id| !id.starts_with(COLLECTING)).collect())
     }
 }

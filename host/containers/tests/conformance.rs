@@ -231,8 +231,9 @@ async fn a_life(runtime: &dyn Runtime, dir: &Path) {
 
     let mut tells = shell(dir, "tells", "echo told hunter22; exit 7");
     tells.log.mask = vec!["hunter22".to_owned()];
-    runtime.create_and_start(&tells).await.unwrap();
+    assert!(!runtime.start_once(&tells).await.unwrap().existed);
     assert_eq!(runtime.wait("tells").await.unwrap().code, 7);
+    assert!(runtime.start_once(&tells).await.unwrap().existed, "what has run is not run again");
     runtime.delete("tells").await.unwrap();
     assert_eq!(common::output(&tells.log.dir), "told [secret]\n");
     assert_eq!(runtime.wait("tells").await.unwrap_err().code(), "containers.not-found");
@@ -245,6 +246,8 @@ async fn refusals(runtime: &dyn Runtime, dir: &Path) {
     bad.argv = vec!["/no/such/command".to_owned()];
     let error = runtime.create_and_start(&bad).await.unwrap_err();
     assert!(matches!(&error, RuntimeError::StartFailed { why, .. } if why.contains("no such")));
+    let error = runtime.start_once(&bad).await.unwrap_err();
+    assert!(matches!(&error, RuntimeError::StartFailed { .. }));
     assert_eq!(runtime.status("no-command").await.unwrap(), None);
 }
 

@@ -97,6 +97,21 @@ impl StepLogs {
         ids_in(&self.root)
     }
 
+    /// The logs of runs of schedules that a deployment has, by their names, with their folders. Blocks.
+    pub(crate) fn cron_dirs(&self, deployment: &DeploymentId) -> Vec<(String, PathBuf)> {
+        let dir = self.deployment_dir(deployment).join("instances");
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let named =
+            entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry)));
+        // `cron.NAME.NUMBER`; instances of a process that is called cron have no name there.
+        let of_run = |name: &str| {
+            let rest = name.strip_prefix("cron.").and_then(|rest| rest.rsplit_once('.'));
+            rest.is_some_and(|(_, number)| number.parse::<u64>().is_ok())
+        };
+        let of_runs = named.filter(|(name, _)| of_run(name));
+        of_runs.map(|(name, entry)| (name, entry.path())).collect()
+    }
+
     /// Removes everything that a deployment logged.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! **Invariant: of two who change a history at once, one is refused.** That is why a run is begun by one alone.
 
 use windlass_model::schedule::CronHistory;
-use windlass_model::{EnvironmentName, ProjectName};
+use windlass_model::{EnvironmentName, ProjectName, Timestamp};
 
 use crate::doc::{Versioned, encode};
 use crate::error::Result;
@@ -34,6 +34,19 @@ impl Store {
     /// The same of every environment.
     pub fn all_cron_histories(&self) -> Result<Vec<CronHistory>> {
         self.histories(keys::CRON)
+    }
+
+    /// Nothing that was due up to now is to be run any more: what waits is left out, for this reason. For a host that
+    /// is not there yet, with a state that is older than what its schedules have done since.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn forgo_schedules(&self, now: Timestamp, why: &str) -> Result<()> {
+        for (_, mut doc) in self.read_all::<CronHistory>(keys::CRON, &Page::all())? {
+            doc.value.forgo(now, why);
+            self.put_cron_history(&doc.value, Some(doc.revision)).await?;
+        }
+        Ok(())
     }
 
     fn histories(&self, prefix: &str) -> Result<Vec<CronHistory>> {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -192,6 +193,22 @@ impl Runtime for Engine {
             tracing::warn!(id = spec.id, error = %left, "a start that was cut off left something");
         }
         started
+    }
+
+    async fn start_once(&self, spec: &ContainerSpec) -> Result<Started> {
+        let may_run = AtomicBool::new(false);
+        let started = again(|| async {
+            match self.container_start_once(spec, &may_run).await {
+                Err(error @ RuntimeError::Unavailable { .. })
+                    if !may_run.load(Ordering::SeqCst) =>
+                {
+                    Err(error)
+                }
+                // No other try, whatever it is.
+                outcome => Ok(outcome),
+            }
+        });
+        started.await?
     }
 
     async fn wait(&self, id: &str) -> Result<Exit> {

@@ -89,6 +89,8 @@ struct FakeState {
     places: BTreeMap<String, String>,
     containers: BTreeMap<String, containers::FakeContainer>,
     started: Vec<ContainerSpec>,
+    /// The next start that is made once gets no answer; its task is then in this state.
+    cut_off: Option<TaskStatus>,
     next_pid: u32,
 }
 
@@ -134,6 +136,12 @@ impl FakeRuntime {
         if let Some(container) = self.state().containers.get_mut(id) {
             container.status = TaskStatus::Missing;
         }
+    }
+
+    /// The next [`Runtime::start_once`](crate::Runtime::start_once) takes effect and gets no answer, as when containerd
+    /// goes away; the task is in this state then.
+    pub fn cut_off_next_start(&self, status: TaskStatus) {
+        self.state().cut_off = Some(status);
     }
 
     /// Makes the root file system `name` out of these files, as an import would.

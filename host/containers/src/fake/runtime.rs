@@ -312,6 +312,17 @@ impl Runtime for FakeRuntime {
         self.start_container(spec).await
     }
 
+    async fn start_once(&self, spec: &ContainerSpec) -> Result<Started> {
+        let cut_off = self.state().cut_off.take();
+        let started = self.start_container(spec).await?;
+        let Some(status) = cut_off else { return Ok(started) };
+        if let Some(container) = self.state().containers.get_mut(&spec.id) {
+            container.status = status;
+        }
+        let why = "the connection was cut off".to_owned();
+        Err(RuntimeError::Unavailable { socket: "fake".into(), why })
+    }
+
     async fn wait(&self, id: &str) -> Result<Exit> {
         self.wait_container(id).await
     }

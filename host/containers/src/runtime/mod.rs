@@ -156,6 +156,10 @@ pub trait Runtime: Send + Sync {
     /// Makes sure that the container runs or has run: created and started when it is absent, left alone
     /// when it was started before (`existed`). One left half made by a crash is made anew.
     async fn create_and_start(&self, spec: &ContainerSpec) -> Result<Started>;
+    /// The same for a command that must not run twice: what may have been started is never started again. With
+    /// [`RuntimeError::Unavailable`](crate::RuntimeError::Unavailable) nobody knows whether it was, and what there is
+    /// of it stays: [`Runtime::status`] tells when containerd is back.
+    async fn start_once(&self, spec: &ContainerSpec) -> Result<Started>;
     /// Waits until the container's first process has exited, through restarts of containerd.
     async fn wait(&self, id: &str) -> Result<Exit>;
     /// State of one container; `None` when there is none of this id.

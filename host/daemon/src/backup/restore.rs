@@ -44,6 +44,7 @@ pub async fn restore(config: RestoreConfig) -> Result<RestoreReport, Failure> {
         opened.await.map_err(|e| failed(&std::io::Error::other(e)))?.map_err(|e| e.to_failure())?
     };
     let interrupted = store.settle_unsettled(&interrupted()).await.map_err(|e| e.to_failure())?;
+    crate::cron::recover::forgo(&store).await?;
     keep_ahead_of_the_proxy(&store, &config.data_dir).await?;
     let live = store.deployments_with_status(DeploymentStatus::Live).map_err(|e| e.to_failure())?;
     let live: Vec<String> =

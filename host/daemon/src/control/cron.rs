@@ -28,7 +28,11 @@ pub(crate) fn list(host: &Host, target: &Target) -> Result<Vec<ScheduleView>, Fa
     let now = Timestamp::now();
     let view = |schedule: Schedule| {
         let history = histories.iter().find(|history| history.schedule == schedule.name);
-        let next = schedule.times().ok().and_then(|times| times.after(now));
+        // One that was decided upon does not come again, though the clock was put back.
+        let counts = history.filter(|history| !history.is_ahead(now));
+        let decided = counts.and_then(|history| history.decided_until);
+        let from = decided.map_or(now, |decided| decided.max(now));
+        let next = schedule.times().ok().and_then(|times| times.after(from));
         ScheduleView {
             source: ScheduleSource::of(&schedule),
             deployment_number: deployment.number,

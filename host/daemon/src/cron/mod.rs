@@ -52,6 +52,8 @@ pub(crate) struct Cron {
     pub(crate) wake: Notify,
     /// What ends the runs that are waited for, by container.
     ends: Mutex<HashMap<String, CancellationToken>>,
+    /// Schedules of which a run is being begun or watched.
+    claimed: Mutex<HashSet<(Place, String)>>,
 }
 
 impl Cron {
@@ -60,6 +62,7 @@ impl Cron {
             places: Arc::new(Semaphore::new(limits.cron.running_max.max(1))),
             wake: Notify::new(),
             ends: Mutex::default(),
+            claimed: Mutex::default(),
         }
     }
 
@@ -71,6 +74,28 @@ impl Cron {
 
     fn forget(&self, container: &str) {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(container);
+    }
+}
+
+/// The right to begin and to watch the run of a schedule, which one alone has.
+struct Claim {
+    host: Arc<Host>,
+    of: (Place, String),
+}
+
+impl Claim {
+    /// `None` while somebody else has it.
+    fn of(host: &Arc<Host>, place: &Place, schedule: &str) -> Option<Self> {
+        let of = (place.clone(), schedule.to_owned());
+        let mut claimed = host.cron.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.insert(of.clone()).then(|| Self { host: host.clone(), of })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let claimed = &self.host.cron.claimed;
+        claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.of);
     }
 }
 
@@ -130,11 +155,17 @@ async fn look(
     let place = (running.project.clone(), running.environment.clone());
     let Some((deployment, _)) = host.deployment(&running.deployment)? else { return Ok(None) };
     let schedules = of_version(&deployment);
-    skip_orphans(host, &place, &schedules).await?;
+    look_after(host, &place, &schedules).await?;
     if schedules.is_empty() {
         return Ok(None);
     }
-    if suspension(running, &deployment).is_some() {
+    if let Some(why) = suspension(running, &deployment) {
+        let why = match why {
+            Suspended::Maintenance => "the environment was in maintenance",
+            Suspended::Recreating => "the environment was being replaced",
+            Suspended::Stopped | Suspended::Preview => "the environment was stopped",
+        };
+        leave_out(host, &place, |_| true, why).await?;
         suspended.insert(place);
         return Ok(None);
     }
@@ -149,6 +180,14 @@ async fn look(
         let history = change(host, &place, &schedule.name, |history| {
             if is_back {
                 // What was due meanwhile was not to run.
+                history.decided_until = Some(now);
+                return Ok(Some(history.clone()));
+            }
+            if history.is_ahead(now) {
+                tracing::warn!(
+                    schedule = schedule.name,
+                    "the clock was far ahead: it counts from now"
+                );
                 history.decided_until = Some(now);
                 return Ok(Some(history.clone()));
             }
@@ -171,20 +210,40 @@ pub(crate) fn is_preview(host: &Host, (project, environment): &Place) -> Result<
     Ok(found.is_some())
 }
 
-/// What waits of a schedule that the version does not have is left out.
-async fn skip_orphans(host: &Host, place: &Place, schedules: &[Schedule]) -> Result<(), Failure> {
+/// What runs and is watched by nobody is watched, and what waits of a schedule that the version does not have is left
+/// out.
+async fn look_after(
+    host: &Arc<Host>,
+    place: &Place,
+    schedules: &[Schedule],
+) -> Result<(), Failure> {
     let histories = host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure())?;
-    let is_orphan = |history: &&CronHistory| {
-        history.waiting().is_some() && !schedules.iter().any(|it| it.name == history.schedule)
-    };
-    for history in histories.iter().filter(is_orphan) {
-        let skipped = change(host, place, &history.schedule, |history| {
+    for history in histories.iter().filter(|history| history.running().is_some()) {
+        run::adopt(host, place, &history.schedule)?;
+    }
+    let is_orphan = |history: &CronHistory| !schedules.iter().any(|it| it.name == history.schedule);
+    let why = "the version that is live now has no such schedule";
+    leave_out(host, place, is_orphan, why).await
+}
+
+/// What waits of these schedules of an environment is left out.
+async fn leave_out(
+    host: &Host,
+    place: &Place,
+    is_one: impl Fn(&CronHistory) -> bool + Send,
+    why: &str,
+) -> Result<(), Failure> {
+    let histories = host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure())?;
+    let waits = |history: &CronHistory| history.waiting().is_some() && is_one(history);
+    let waiting: Vec<String> =
+        histories.into_iter().filter(waits).map(|history| history.schedule).collect();
+    for schedule in waiting {
+        let left_out = change(host, place, &schedule, |history| {
             let Some(number) = history.waiting().map(|run| run.number) else { return Ok(None) };
-            let why = "the version that is live now has no such schedule";
             history.end(number, RunStatus::Skipped, None, Timestamp::now(), why);
             Ok(Some(()))
         });
-        skipped.await?;
+        left_out.await?;
     }
     Ok(())
 }
@@ -250,7 +309,7 @@ pub(crate) async fn change<T: Send>(
         let gone = history.forget_beyond(host.config.limits.cron.runs_kept_max);
         match host.store.put_cron_history(&history, revision).await {
             Ok(_) => {
-                gone.iter().for_each(|run| run::forget_log(host, run));
+                run::forget_logs(host, &gone).await;
                 return Ok(Some(value));
             }
             Err(StoreError::Conflict { .. }) => {}

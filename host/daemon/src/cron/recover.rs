@@ -2,16 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
-use windlass_model::{EnvironmentName, Failure, ProjectName};
+use windlass_model::schedule::{CronHistory, RunStatus};
+use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
+use windlass_store::Store;
 
 use super::{Place, change, run};
 use crate::host::Host;
 use crate::pipeline::names;
 
+/// Beyond what ending a run may take, for writing it down.
+const ENDED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks whether runs have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -21,25 +25,122 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// The store's, the container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
+    if let Err(failure) = miss_waiting(host).await {
+        tracing::error!(%failure, "it is not known which runs wait for too long");
+    }
+    if let Err(failure) = sweep_logs(host).await {
+        tracing::error!(%failure, "it is not known which logs of runs are to be kept");
+    }
     let mut known = HashSet::new();
     for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
-        let Some(one) = history.running().cloned() else { continue };
-        let place: Place = (history.project, history.environment);
-        let Some(container) = run::container_of(&history.schedule, &one) else { continue };
-        let status = host.runtime.status(&container).await;
-        let status = status.map_err(|e| e.failure("the state of a container could not be read"))?;
-        if matches!(status, Some(TaskStatus::Running { .. } | TaskStatus::Exited(_))) {
-            known.insert(container);
-            let permit = Arc::clone(&host.cron.places).try_acquire_owned().ok();
-            tokio::spawn(run::watch(host.clone(), place, history.schedule, one, permit));
-        } else {
-            run::lose(host, &place, &history.schedule, &one).await;
+        let Some(one) = history.running() else { continue };
+        known.extend(run::container_of(&history.schedule, one));
+        let place: Place = (history.project.clone(), history.environment.clone());
+        if let Err(failure) = run::adopt(host, &place, &history.schedule) {
+            // It is tried again whenever the schedules are looked at.
+            tracing::error!(%failure, schedule = history.schedule, "a run is not watched yet");
         }
     }
     for (container, _) in containers(host, |_| true).await? {
-        if !known.contains(&container) {
-            remove(host, &container).await?;
+        if !known.contains(&container)
+            && let Err(failure) = remove(host, &container).await
+        {
+            tracing::warn!(%failure, container, "the container of a run stays until the next start");
         }
+    }
+    Ok(())
+}
+
+/// Removes the logs of runs that no history tells of: the host went down before it did.
+async fn sweep_logs(host: &Host) -> Result<(), Failure> {
+    let mut kept = HashSet::new();
+    for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
+        let runs = history.runs.into_iter();
+        kept.extend(runs.filter_map(|run| Some((run.deployment?, run.log?))));
+    }
+    let logs = host.logs.clone();
+    let swept = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        for deployment in logs.deployments()? {
+            for (name, dir) in logs.cron_dirs(&deployment) {
+                if !kept.contains(&(deployment.clone(), name)) {
+                    run::remove_log(&dir);
+                }
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = swept.await.map_err(std::io::Error::other).flatten() {
+        tracing::warn!(%error, "logs of forgotten runs may be left until the next start");
+    }
+    Ok(())
+}
+
+/// What could have begun long ago, if the host had not been down, is missed.
+async fn miss_waiting(host: &Host) -> Result<(), Failure> {
+    let late_s_max = i64::try_from(host.config.limits.cron.late_s_max).unwrap_or(i64::MAX);
+    let now = Timestamp::now();
+    for history in host.store.all_cron_histories().map_err(|e| e.to_failure())? {
+        if history.waiting().is_none() {
+            continue;
+        }
+        let Some(free_since) = free_since(host, &history).await else { continue };
+        let place: Place = (history.project, history.environment);
+        let missed = change(host, &place, &history.schedule, |history| {
+            let Some(run) = history.waiting() else { return Ok(None) };
+            let (number, could_begin) = (run.number, run.asked_at.max(free_since));
+            if now.duration_since(could_begin).as_secs() <= late_s_max {
+                return Ok(None);
+            }
+            let why = "the host did not run when it could have begun, and it is too long ago";
+            history.end(number, RunStatus::Missed, None, now, why);
+            Ok(history.run(number).cloned())
+        });
+        if let Some(run) = missed.await?
+            && let Some((live, _)) = host.live(&place.0, &place.1)?
+        {
+            run::tell(host, &live, &history.schedule, &run);
+        }
+    }
+    Ok(())
+}
+
+/// Since when no run of a schedule has been in the way of the one that waits; `None` when one goes on.
+async fn free_since(host: &Host, history: &CronHistory) -> Option<Timestamp> {
+    let Some(one) = history.running() else { return Some(Timestamp::UNIX_EPOCH) };
+    let container = run::container_of(&history.schedule, one)?;
+    match host.runtime.status(&container).await {
+        Ok(Some(TaskStatus::Running { .. })) | Err(_) => None,
+        Ok(Some(TaskStatus::Exited(exit))) => Some(exit.at),
+        Ok(_) => Some(Timestamp::UNIX_EPOCH),
+    }
+}
+
+/// In a state from a backup nothing waits: whether it ran since, nobody knows.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn forgo(store: &Store) -> Result<(), Failure> {
+    let why = "it waited when the backup was made that the state is from";
+    store.forgo_schedules(Timestamp::now(), why).await.map_err(|e| e.to_failure())
+}
+
+/// The schedules of a version that was found again count from now, and not from when it went live: nobody knows what
+/// ran since.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn begin_anew(store: &Store, deployment: &Deployment) -> Result<(), Failure> {
+    let (project, environment) = (&deployment.project, &deployment.environment);
+    for schedule in super::of_version(deployment) {
+        let found = store.cron_history(project, environment, &schedule.name);
+        if found.map_err(|e| e.to_failure())?.is_some() {
+            // It was in the backup, and is settled.
+            continue;
+        }
+        let mut history =
+            CronHistory::new(project.clone(), environment.clone(), schedule.name.clone());
+        history.decided_until = Some(Timestamp::now());
+        store.put_cron_history(&history, None).await.map_err(|e| e.to_failure())?;
     }
     Ok(())
 }
@@ -63,8 +164,8 @@ pub(crate) async fn end_all(
 /// Ends every run of an environment that must not go on beside another version, and waits for it.
 ///
 /// # Errors
-/// The store's.
-pub(crate) async fn make_way(host: &Host, place: &Place, why: &str) -> Result<(), Failure> {
+/// The store's; `cron.still-running` when one does not end although it was killed.
+pub(crate) async fn make_way(host: &Arc<Host>, place: &Place, why: &str) -> Result<(), Failure> {
     let histories = || host.store.cron_histories(&place.0, &place.1).map_err(|e| e.to_failure());
     for history in histories()? {
         let ended = change(host, place, &history.schedule, |history| {
@@ -77,12 +178,29 @@ pub(crate) async fn make_way(host: &Host, place: &Place, why: &str) -> Result<()
             && let Some(container) = run::container_of(&history.schedule, &one)
         {
             host.cron.end_of(&container).cancel();
+            run::adopt(host, place, &history.schedule)?;
         }
     }
-    while histories()?.iter().any(|history| history.running().is_some()) {
+    let grace = Duration::from_secs(host.config.limits.stop_grace_s);
+    let until = Instant::now() + grace + run::KILLED_WITHIN + ENDED_WITHIN;
+    loop {
+        let histories = histories()?;
+        let goes_on = histories.iter().find_map(|it| Some((it, it.running()?.number)));
+        let Some((history, number)) = goes_on else { return Ok(()) };
+        if Instant::now() >= until {
+            return Err(still_running(&history.schedule, number));
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
+}
+
+fn still_running(schedule: &str, number: u64) -> Failure {
+    Failure::app(
+        "cron.still-running",
+        "two versions must not run at once, because a volume is not shared",
+        format!("run #{number} of the schedule {schedule} was ended and is still there"),
+        format!("wait until it is over (`windlass cron runs {schedule}`), then deploy again"),
+    )
 }
 
 async fn remove(host: &Host, container: &str) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! **Invariant: stored as running, made, waited for, its end stored, removed, in this order.** Whatever a crash cuts
 //! off, the next start finds out how far it came ([`super::recover`]).
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use windlass_model::event::Event;
 use windlass_model::schedule::{CronHistory, CronRun, RunStatus};
 use windlass_model::{Deployment, DeploymentId, Failure, Timestamp};
 
-use super::{Place, change, suspension};
+use super::{Claim, Place, change, suspension};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::names;
@@ -24,6 +25,8 @@ use crate::supervise;
 
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
+/// After SIGKILL a process is gone, unless the kernel keeps it.
+pub(super) const KILLED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two tries of what must succeed in the end.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Tries to remove a container; what is left then goes at the next start.
@@ -31,7 +34,7 @@ const REMOVALS: u32 = 10;
 
 /// How a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+enum End {
     /// By itself, or whoever ended it from outside.
     Exited(Exit),
     /// It took longer than it may.
@@ -61,27 +64,56 @@ pub(super) fn proceed(
         return;
     }
     // Without a free place it waits: the end of any run wakes who asks here.
-    let Ok(place) = Arc::clone(&host.cron.places).try_acquire_owned() else { return };
+    let Ok(permit) = Arc::clone(&host.cron.places).try_acquire_owned() else { return };
+    let place = (deployment.project.clone(), deployment.environment.clone());
+    // Who begins it already may be waiting for the lock of the instances.
+    let Some(claim) = Claim::of(host, &place, &schedule.name) else { return };
     let (host, deployment, schedule) = (host.clone(), deployment.clone(), schedule.clone());
     tokio::spawn(async move {
-        let name = schedule.name.clone();
-        if let Err(failure) = begin(&host, deployment, schedule, place).await {
-            tracing::error!(%failure, schedule = name, "a run could not be begun");
+        match begin(&host, &deployment, &schedule).await {
+            Ok(Some(run)) => watch(host, place, schedule.name, run, claim, Some(permit)).await,
+            Ok(None) => give_up(&host, claim, permit),
+            Err(failure) => {
+                tracing::error!(%failure, schedule = schedule.name, "a run could not be begun");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                give_up(&host, claim, permit);
+            }
         }
     });
 }
 
-/// Begins the run that waits, unless it is not to run any more or another one was begun.
+/// Another run can be begun, of this schedule or of others.
+fn give_up(host: &Host, claim: Claim, permit: OwnedSemaphorePermit) {
+    drop((claim, permit));
+    host.cron.wake.notify_one();
+}
+
+/// Watches the run of a schedule that is stored as running, unless somebody does.
+///
+/// # Errors
+/// The store's.
+pub(super) fn adopt(host: &Arc<Host>, place: &Place, schedule: &str) -> Result<(), Failure> {
+    let Some(claim) = Claim::of(host, place, schedule) else { return Ok(()) };
+    // Read under the claim: who had it before may just have stored the end.
+    let found = host.store.cron_history(&place.0, &place.1, schedule);
+    let found = found.map_err(|e| e.to_failure())?;
+    let Some(run) = found.and_then(|found| found.value.running().cloned()) else { return Ok(()) };
+    let permit = Arc::clone(&host.cron.places).try_acquire_owned().ok();
+    tokio::spawn(watch(host.clone(), place.clone(), schedule.to_owned(), run, claim, permit));
+    Ok(())
+}
+
+/// Begins the run that waits, and returns it to be watched; `None` where it is not to run any more, another one was
+/// begun, or it could not be started.
 async fn begin(
     host: &Arc<Host>,
-    deployment: Deployment,
-    schedule: Schedule,
-    permit: OwnedSemaphorePermit,
-) -> Result<(), Failure> {
+    deployment: &Deployment,
+    schedule: &Schedule,
+) -> Result<Option<CronRun>, Failure> {
     let place = (deployment.project.clone(), deployment.environment.clone());
-    let lock = host.environment_lock(&deployment, "instances").await;
-    if !is_still_live(host, &deployment)? {
-        return Ok(());
+    let lock = host.environment_lock(deployment, "instances").await;
+    if !is_still_live(host, deployment)? {
+        return Ok(None);
     }
     let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
     let timeout_ms = match u64::from(schedule.timeout_ms) {
@@ -92,20 +124,15 @@ async fn begin(
     let begun = change(host, &place, &schedule.name, |history| {
         Ok(history.begin(of.clone(), timeout_ms, Timestamp::now()))
     });
-    let Some(run) = begun.await? else { return Ok(()) };
+    let Some(run) = begun.await? else { return Ok(None) };
     failpoint::reached("recorded:cron");
-    let made = make(host, &deployment, &schedule, &run).await;
+    let made = make(host, deployment, schedule, &run).await;
     drop(lock);
     failpoint::reached("during:cron");
-    match made {
-        Ok(()) => watch(host.clone(), place, schedule.name, run, Some(permit)).await,
-        Err(failure) => {
-            settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure))
-                .await;
-            remove(host, &schedule.name, &run).await;
-        }
-    }
-    Ok(())
+    let Err(failure) = made else { return Ok(Some(run)) };
+    settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure)).await;
+    remove(host, &schedule.name, &run).await;
+    Ok(None)
 }
 
 /// Whether the version is still the one that is live, and nothing keeps its schedules from running.
@@ -118,7 +145,7 @@ fn is_still_live(host: &Host, deployment: &Deployment) -> Result<bool, Failure> 
     Ok(now.is_some_and(|(now, _)| suspension(&running, &now).is_none()))
 }
 
-/// Makes the container and starts it.
+/// Makes the container and starts it, once. Where no answer comes it may run or not.
 pub(super) async fn make(
     host: &Arc<Host>,
     deployment: &Deployment,
@@ -136,8 +163,15 @@ pub(super) async fn make(
     let spec = spec(host, deployment, schedule, run).map_err(|failure| {
         if failure.code == "session.no-image" { not_started(failure.why) } else { failure }
     })?;
-    let started = host.runtime.create_and_start(&spec).await;
-    started.map(drop).map_err(|error| not_started(error.to_string()))
+    match host.runtime.start_once(&spec).await {
+        Ok(_) => Ok(()),
+        // It may run: whoever waits for its end finds out. It is not started again.
+        Err(error @ RuntimeError::Unavailable { .. }) => {
+            tracing::warn!(%error, container = spec.id, "it is not known whether a run was started");
+            Ok(())
+        }
+        Err(error) => Err(not_started(error.to_string())),
+    }
 }
 
 fn spec(
@@ -158,11 +192,12 @@ fn spec(
 }
 
 /// Waits for the end of a run, stores it, and removes the container.
-pub(super) async fn watch(
+async fn watch(
     host: Arc<Host>,
     place: Place,
     schedule: String,
     run: CronRun,
+    claim: Claim,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let Some(container) = container_of(&schedule, &run) else { return };
@@ -174,6 +209,8 @@ pub(super) async fn watch(
     let (status, failure) = judge(&schedule, &run, end);
     settle(&host, &place, &schedule, &run, status, exit, failure).await;
     failpoint::reached("exited:cron");
+    drop(claim);
+    host.cron.wake.notify_one();
     remove(&host, &schedule, &run).await;
     host.cron.forget(&container);
     drop(permit);
@@ -195,15 +232,40 @@ async fn until_its_end(
         () = asked_to_end.cancelled() => End::Asked,
     };
     match end {
-        End::Exited(exit) => (end, Some(exit)),
-        End::Lost => (end, None),
-        End::TimedOut | End::Asked => (end, stop(host, container).await),
+        End::Exited(exit) => return (end, Some(exit)),
+        End::Lost => return (end, None),
+        End::TimedOut | End::Asked => {}
     }
+    // Its time may have run out, or it may have been asked, while the host was down.
+    match host.runtime.status(container).await {
+        Ok(Some(TaskStatus::Exited(exit))) if end == End::TimedOut && in_time(run, exit) => {
+            (End::Exited(exit), Some(exit))
+        }
+        Ok(None | Some(TaskStatus::Missing | TaskStatus::Created)) => (End::Lost, None),
+        _ => (end, stop(host, container).await),
+    }
+}
+
+/// Whether a run ended before its time had run out.
+fn in_time(run: &CronRun, exit: Exit) -> bool {
+    let limit = Duration::from_millis(run.timeout_ms);
+    let until = run.started_at.and_then(|at| at.checked_add(limit).ok());
+    until.is_none_or(|until| exit.at <= until)
 }
 
 /// Waits until the container's process has ended.
 async fn exit(host: &Host, container: &str) -> End {
     loop {
+        match host.runtime.status(container).await {
+            // Its start was cut off before it took effect, and is not made again.
+            Ok(Some(TaskStatus::Created)) => return End::Lost,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, container, "the state of a run could not be read");
+                tokio::time::sleep(AGAIN_AFTER).await;
+                continue;
+            }
+        }
         match host.runtime.wait(container).await {
             Ok(exit) => return End::Exited(exit),
             Err(RuntimeError::NotFound { .. }) => {
@@ -234,7 +296,13 @@ async fn stop(host: &Host, container: &str) -> Option<Exit> {
     if let Err(error) = host.runtime.kill(container, SIGKILL, true).await {
         tracing::warn!(%error, container, "a run could not be killed");
     }
-    host.runtime.wait(container).await.ok()
+    match tokio::time::timeout(KILLED_WITHIN, host.runtime.wait(container)).await {
+        Ok(exit) => exit.ok(),
+        Err(_) => {
+            tracing::error!(container, "a run was killed and is still there");
+            None
+        }
+    }
 }
 
 /// What became of a run, by how it ended.
@@ -285,12 +353,6 @@ fn judge(schedule: &str, run: &CronRun, end: End) -> (RunStatus, Option<Failure>
 
 fn called(schedule: &str, run: &CronRun) -> String {
     format!("run #{} of the schedule {schedule}", run.number)
-}
-
-/// A run that is lost, as it is stored.
-pub(super) async fn lose(host: &Host, place: &Place, schedule: &str, run: &CronRun) {
-    let (status, failure) = judge(schedule, run, End::Lost);
-    settle(host, place, schedule, run, status, None, failure).await;
 }
 
 /// Stores the end of a run, in the end, and tells of a failed one.
@@ -363,13 +425,25 @@ pub(super) fn container_of(schedule: &str, run: &CronRun) -> Option<String> {
     Some(names::cron(deployment, schedule, run.number))
 }
 
-/// Removes the log of a run that nothing tells of any more.
-pub(super) fn forget_log(host: &Host, run: &CronRun) {
-    let (Some(deployment), Some(log)) = (&run.deployment, &run.log) else { return };
-    let dir = host.logs.instance_dir(deployment, log);
-    if let Err(error) = std::fs::remove_dir_all(&dir)
+/// Removes the logs of runs that nothing tells of any more.
+pub(super) async fn forget_logs(host: &Host, runs: &[CronRun]) {
+    let log =
+        |run: &CronRun| Some(host.logs.instance_dir(run.deployment.as_ref()?, run.log.as_ref()?));
+    let dirs: Vec<PathBuf> = runs.iter().filter_map(log).collect();
+    if dirs.is_empty() {
+        return;
+    }
+    let removed = tokio::task::spawn_blocking(move || dirs.iter().for_each(|dir| remove_log(dir)));
+    if let Err(error) = removed.await {
+        tracing::warn!(%error, "the logs of forgotten runs stay until the next start");
+    }
+}
+
+/// Removes the log of a run. Blocks.
+pub(super) fn remove_log(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, log, "the log of a forgotten run stays");
+        tracing::warn!(%error, log = %dir.display(), "the log of a forgotten run stays");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Labels, Runtime as _};
 use windlass_model::cron::{Overlap, Schedule};
 use windlass_model::deployment::{
@@ -23,6 +24,8 @@ use crate::control::{Target, cron};
 use crate::host::Host;
 use crate::pipeline::TABLE;
 use crate::testing::TestHost;
+
+mod downtime;
 
 const WITHIN: Duration = Duration::from_secs(20);
 const HOUR_S: i64 = 3600;
@@ -153,7 +156,16 @@ impl World {
         let (now, name) = (Timestamp::now(), schedule.name.as_str());
         let begun = change(host, &place, name, |history| {
             history.ask(Asked::Time(now), schedule.overlap, now);
-            Ok(history.begin((live.id.clone(), live.number), 60_000, now))
+            let begun = history.begin((live.id.clone(), live.number), 60_000, now);
+            if name == "in-time"
+                && let Some(run) = history.runs.last_mut()
+            {
+                // Its time runs out while the host is down, after its end.
+                run.started_at = Some(ago(10));
+                run.timeout_ms = 12_000;
+                return Ok(Some(run.clone()));
+            }
+            Ok(begun)
         });
         let begun = begun.await.unwrap().unwrap();
         if name != "unmade" {
@@ -288,52 +300,44 @@ async fn a_run_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
-    let names = ["goes-on", "ended", "lost", "unmade", "stored"];
+async fn a_start_without_an_answer_is_not_made_again() {
+    let names = ["goes-on", "gone", "unstarted"];
     let schedules = names.map(|name| schedule(name, Overlap::Skip)).to_vec();
-    let mut world = Box::pin(World::open(schedules.clone())).await;
-    let mut containers = Vec::new();
-    for schedule in &schedules {
-        containers.push(world.left_by_a_killed_host(schedule).await);
+    let world = Box::pin(World::open(schedules)).await;
+    let after = [TaskStatus::Running { pid: 1 }, TaskStatus::Missing, TaskStatus::Created];
+    for (name, status) in names.into_iter().zip(after) {
+        world.parts.runtime.cut_off_next_start(status);
+        world.ask(name).await;
+        if name == "goes-on" {
+            let container = world.until_made(name, 1).await;
+            world.parts.runtime.crash(&container, 0);
+            world.until(name, 1, RunStatus::Succeeded).await;
+        } else {
+            let lost = world.until(name, 1, RunStatus::Lost).await;
+            assert_eq!(lost.failure.unwrap().code, "cron.lost");
+        }
     }
-    world.parts.runtime.crash(&containers[1], 9);
-    world.parts.runtime.lose_task(&containers[2]);
-    world.start_again().await;
-    for name in ["lost", "unmade"] {
-        let lost = world.until(name, 1, RunStatus::Lost).await;
-        assert_eq!(lost.failure.unwrap().code, "cron.lost");
-    }
-    assert_eq!(world.until("ended", 1, RunStatus::Failed).await.exit_code, Some(9));
-    assert_eq!(world.run("goes-on", 1).unwrap().status, RunStatus::Running);
-    world.parts.runtime.crash(&containers[0], 0);
-    world.until("goes-on", 1, RunStatus::Succeeded).await;
     world.until_clean().await;
-    for name in names {
-        let runs = cron::runs(world.host(), &world.target, name).unwrap();
-        assert_eq!(runs.len(), 1, "{name} was not run again");
-    }
+    assert_eq!(world.parts.runtime.started().len(), names.len(), "each was started once");
 }
 
 #[tokio::test]
-async fn what_was_due_while_the_host_was_down_runs_once_or_is_missed() {
-    let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
-    let world = Box::pin(World::open(vec![schedule("clean", Overlap::Skip), often])).await;
-    // It went live a week ago, and the host was down since.
-    let container = world.until_made("often", 1).await;
-    assert!(world.run("often", 1).unwrap().due_at.unwrap() > ago(90));
+async fn a_run_that_waits_for_the_lock_of_the_instances_takes_one_place() {
+    let world = Box::pin(World::open(vec![schedule("clean", Overlap::Skip)])).await;
+    let (project, environment) = world.place();
+    let (live, _) = world.host().live(&project, &environment).unwrap().unwrap();
+    let lock = world.host().environment_lock(&live, "instances").await;
+    let free = world.host().cron.places.available_permits();
+    world.ask("clean").await;
+    for _ in 0..5 {
+        world.host().cron.wake.notify_one();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(world.host().cron.places.available_permits(), free - 1);
+    drop(lock);
+    let container = world.until_made("clean", 1).await;
     world.parts.runtime.crash(&container, 0);
-    world.until("often", 1, RunStatus::Succeeded).await;
-    assert!(cron::runs(world.host(), &world.target, "clean").unwrap().is_empty());
-
-    let now = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let earlier = now.checked_sub(jiff::Span::new().hours(3)).unwrap();
-    let daily = Schedule {
-        cron: format!("{} {} * * *", earlier.minute(), earlier.hour()),
-        ..schedule("daily", Overlap::Skip)
-    };
-    Box::pin(world.go_live(vec![daily], 20 * HOUR_S)).await;
-    let missed = world.until("daily", 1, RunStatus::Missed).await;
-    assert!(missed.started_at.is_none() && missed.due_at.unwrap() < ago(2 * HOUR_S));
+    world.until("clean", 1, RunStatus::Succeeded).await;
     world.until_clean().await;
 }
 
@@ -368,6 +372,29 @@ async fn nothing_runs_in_maintenance_and_what_was_due_then_does_not_follow() {
     let runs = cron::runs(world.host(), &world.target, "often").unwrap();
     // A full minute may just have come; what was due before may not.
     assert!(runs.iter().all(|run| run.number == 1 || run.due_at.unwrap() >= at), "{runs:#?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_far_ahead_does_not_keep_a_schedule_from_running() {
+    let often = Schedule { cron: "* * * * *".to_owned(), ..schedule("often", Overlap::Skip) };
+    let world = Box::pin(World::open(Vec::new())).await;
+    world.decided("often", -HOUR_S).await;
+    Box::pin(world.go_live(vec![often], 0)).await;
+    let next = || cron::list(world.host(), &world.target).unwrap()[0].next_at.unwrap();
+    assert!(next() > ago(60 - HOUR_S), "a clock that was put back has no time come twice");
+    world.decided("often", -30 * 24 * HOUR_S).await;
+    assert!(next() <= ago(-60));
+    let counts = async {
+        let (project, environment) = world.place();
+        loop {
+            let found = world.host().store.cron_history(&project, &environment, "often").unwrap();
+            if found.unwrap().value.decided_until.unwrap() <= Timestamp::now() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, counts).await.unwrap();
 }
 
 #[tokio::test]
@@ -435,7 +462,7 @@ async fn a_run_has_to_make_way_where_two_versions_must_not_meet() {
 
 #[tokio::test]
 async fn runs_and_their_logs_are_forgotten_beyond_the_limit() {
-    let world = Box::pin(World::open(vec![schedule("clean", Overlap::Skip)])).await;
+    let mut world = Box::pin(World::open(vec![schedule("clean", Overlap::Skip)])).await;
     let mut logs = Vec::new();
     for number in 1..=7 {
         world.ask("clean").await;
@@ -450,6 +477,15 @@ async fn runs_and_their_logs_are_forgotten_beyond_the_limit() {
     assert_eq!(cron::runs(world.host(), &world.target, "clean").unwrap().len(), 5);
     let kept: Vec<bool> = logs.iter().map(|log| log.exists()).collect();
     assert_eq!(kept, [false, false, true, true, true, true, true]);
+
+    // A host that is killed in between leaves one.
+    let of_process = logs[0].with_file_name("cron.1");
+    for left in [&logs[0], &of_process] {
+        std::fs::create_dir_all(left).unwrap();
+    }
+    world.start_again().await;
+    assert!(!logs[0].exists() && logs[6].exists());
+    assert!(of_process.exists(), "a process may be called cron");
 }
 
 #[test]

@@ -24,8 +24,12 @@ pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
     let Some((live, _)) = host.live(project, environment)? else {
         return Ok(());
     };
-    if live.id == deployment.id || live.status != DeploymentStatus::Live {
+    if live.id == deployment.id {
         return Ok(());
+    }
+    if live.status != DeploymentStatus::Live {
+        // It was stopped, which lets runs of its schedules go on.
+        return end_schedules(run, &live).await;
     }
     host.ensure_running(&live).await?;
     let instances = host.change_running(project, environment, |running| {
@@ -54,10 +58,7 @@ pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
     let grace = Duration::from_secs(host.config.limits.stop_grace_s);
     retire::stop(host.runtime.as_ref(), &live.id, grace).await?;
     retire::delete_instances(host, &live.id).await?;
-    if is_exclusive(run) || has_exclusive_volume(&live) {
-        let why = format!("#{} made way, and has a volume that is not shared", live.number);
-        cron::recover::make_way(host, &(project.clone(), environment.clone()), &why).await?;
-    }
+    end_schedules(run, &live).await?;
     failpoint::reached("ended:start");
     let ended = host.change_running_and_tell(project, environment, |running, told| {
         if running.recreating.as_ref() != Some(&deployment.id) {
@@ -71,6 +72,16 @@ pub(super) async fn make_way(run: &Run) -> Result<(), Failure> {
         Ok(Some(()))
     });
     ended.await.map(drop)
+}
+
+/// Ends the runs of schedules, where they must not meet the new version.
+async fn end_schedules(run: &Run, live: &Deployment) -> Result<(), Failure> {
+    if !is_exclusive(run) && !has_exclusive_volume(live) {
+        return Ok(());
+    }
+    let place = (run.deployment.project.clone(), run.deployment.environment.clone());
+    let why = format!("#{} made way, and has a volume that is not shared", live.number);
+    cron::recover::make_way(&run.host, &place, &why).await
 }
 
 /// What is in flight is finished first.

@@ -185,6 +185,7 @@ async fn open(
 /// What the backup shows at work was cut off.
 async fn settle(store: &Store, lost: &mut Vec<String>) -> Result<(), Failure> {
     let failed = store.settle_unsettled(&crate::backup::interrupted()).await;
+    crate::cron::recover::forgo(store).await?;
     match failed.map_err(|e| e.to_failure())? {
         0 => {}
         n => lost.push(format!("{n} deployments that the backup shows at work: marked as failed")),
@@ -311,6 +312,7 @@ async fn put_back(
     let deployment = record.deployment.clone();
     let services: Vec<_> = record.services.iter().map(|service| service.name.clone()).collect();
     let plan = deployment.outputs.plan.clone().zip(record.plan);
+    let of_schedules = deployment.clone();
     let found = Found {
         project: record.project,
         is_live: live,
@@ -323,6 +325,7 @@ async fn put_back(
     };
     let (deployment, number) = (found.deployment.id.clone(), found.deployment.number);
     let put = store.put_back(found).await.map_err(|e| e.to_failure())?;
+    crate::cron::recover::begin_anew(store, &of_schedules).await?;
     let instances = instances.into_iter().map(|instance| instance.id).collect();
     let variables = put.variables;
     Ok(RecoveredEnvironment {

@@ -3,13 +3,16 @@
 //! **Invariants.** At most one run of a schedule runs and at most one waits. A run that was begun is never begun
 //! again. The history is bounded.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{CronRun, Due, RunStatus, Times};
 use crate::cron::Overlap;
 use crate::failure::Failure;
 use crate::id::{DeploymentId, EnvironmentName, ProjectName};
+
+/// A clock that is put back by more was wrong before: by less, nothing is run a second time.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is kept of a schedule of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,12 @@ impl CronHistory {
         self.runs.iter().find(|run| run.status == RunStatus::Waiting)
     }
 
+    /// Whether it was decided upon times that are far away, as after a clock that went wrong for a while. Nothing would
+    /// be due until then.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.decided_until.is_some_and(|until| until.duration_since(now) > AHEAD_MAX)
+    }
+
     /// Decides upon everything that has become due of a schedule, none of which is older than `since`; whether there
     /// was anything. See [`Times::due`] for `late_s_max`.
     pub fn decide(
@@ -128,6 +137,16 @@ impl CronHistory {
             why.clone_into(&mut running.summary);
         }
         Some(running.number)
+    }
+
+    /// Whatever was due up to now is not run any more; what waits is left out, for this reason. Returns its number.
+    pub fn forgo(&mut self, now: Timestamp, why: &str) -> Option<u64> {
+        self.decided_until = Some(now);
+        let waiting = self.waiting().map(|run| run.number);
+        if let Some(number) = waiting {
+            self.end(number, RunStatus::Skipped, None, now, why);
+        }
+        waiting
     }
 
     /// Notes a time that went by while the host did not run.
@@ -319,6 +338,34 @@ mod tests {
         assert!(old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
         assert_eq!(old.runs[0].status, RunStatus::Missed);
         assert!(!old.decide((&times, Overlap::Skip), at(0), 10, at(10_019)));
+    }
+
+    #[test]
+    fn what_was_decided_by_a_wrong_clock_is_known() {
+        let mut history = history();
+        assert!(!history.is_ahead(at(0)));
+        history.decided_until = Some(at(24 * 3600));
+        assert!(!history.is_ahead(at(0)), "it may have been put back");
+        history.decided_until = Some(at(24 * 3600 + 1));
+        assert!(history.is_ahead(at(0)));
+    }
+
+    #[test]
+    fn what_is_forgone_does_not_wait_and_is_not_due_later() {
+        let times = Times::read("* * * * *", None).unwrap();
+        let mut history = history();
+        ask(&mut history, Overlap::Queue, 60);
+        begin(&mut history, 60);
+        ask(&mut history, Overlap::Queue, 120);
+        assert_eq!(history.forgo(at(150), "it was stopped"), Some(2));
+        let left_out = history.run(2).unwrap();
+        assert_eq!(
+            (left_out.status, left_out.summary.as_str()),
+            (RunStatus::Skipped, "it was stopped")
+        );
+        assert!(history.running().is_some(), "what runs goes on");
+        assert!(!history.decide((&times, Overlap::Queue), at(0), 600, at(179)));
+        assert!(history.decide((&times, Overlap::Queue), at(0), 600, at(180)));
     }
 
     #[test]
