@@ -298,6 +298,15 @@ impl LoadError {
         Self::Mismatch { interface, reason }
     }
 
+    /// Whether another try with the same file can only end the same way.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Compile(error) => error.is_final(),
+            Self::Unusable { .. } | Self::Unreadable { .. } => false,
+            _ => true,
+        }
+    }
+
     /// The stable code of the failure.
     pub fn code(&self) -> &'static str {
         match self {
@@ -354,7 +363,12 @@ impl LoadError {
             Self::ForbiddenImport { .. } => {
                 "leave it out: plugins reach the outside through granted interfaces only".to_owned()
             }
-            Self::Compile(_) | Self::Unusable { .. } => {
+            Self::Unusable { .. } => {
+                "look whether the machine is short of memory or of open files: `windlass doctor`; \
+                 then try again"
+                    .to_owned()
+            }
+            Self::Compile(_) => {
                 "build it again; if that changes nothing, report it to its author".to_owned()
             }
         }
