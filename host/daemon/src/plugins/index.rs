@@ -23,7 +23,7 @@ use windlass_model::plugin::index::{BYTES_MAX, Index, Parsed, Release};
 use windlass_model::plugin::lock::{Policy, Signature, Signatures, is_name};
 use windlass_model::{Failure, Timestamp};
 
-use super::fetch::{self, Got, SMALL_TIME_MAX, Wish};
+use super::fetch::{self, Got, Reach, SMALL_TIME_MAX, Wish};
 use super::install::blocking;
 use super::{Plugins, signature};
 
@@ -77,6 +77,25 @@ struct Stored {
 enum Fetched {
     Unchanged,
     New { text: String, etag: Option<String>, signature: Option<String> },
+}
+
+/// What a name means.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) release: Release,
+    /// Where the index is that says so.
+    index_url: String,
+}
+
+impl Resolved {
+    /// Where the address in the index may lead: an index that whoever rules the host has on its disk names what it
+    /// wants, one of the web nothing inside but what its own server has.
+    pub(super) fn reach(&self) -> Reach<'_> {
+        match self.index_url.starts_with(FILE) {
+            true => Reach::Anywhere,
+            false => Reach::Outside { but: &self.index_url },
+        }
+    }
 }
 
 impl Indexes {
@@ -250,7 +269,7 @@ impl Plugins {
     ///
     /// # Errors
     /// `plugin.not-in-index`, `plugin.ambiguous`, `plugin.index-unknown`; `plugin.url-invalid` when it is no name.
-    pub(crate) async fn resolve(&self, text: &str) -> Result<Release, Failure> {
+    pub(crate) async fn resolve(&self, text: &str) -> Result<Resolved, Failure> {
         let Ok(wanted) = text.parse::<Wanted>();
         if !is_name(&wanted.name) {
             return Err(Failure::app(
@@ -262,7 +281,10 @@ impl Plugins {
         }
         let kept = self.indexed(Duration::ZERO).await;
         let resolved = discover::resolve(&readable(&kept), &wanted, &windlass_sandbox::speaks);
-        let found = resolved.map(|(_, release)| release.clone());
+        let found = resolved.map(|(index, release)| Resolved {
+            release: release.clone(),
+            index_url: kept.get(index).map(|one| one.source.url.clone()).unwrap_or_default(),
+        });
         found.map_err(|why| unresolved(&wanted, &why, &kept))
     }
 
@@ -349,14 +371,16 @@ async fn fetch_file(
     }
     let url = source.url.clone();
     let wish = Wish { url, bytes_max: BYTES_MAX, time_max: SMALL_TIME_MAX, etag };
-    match fetch::get(wish).await.map_err(|why| unreadable(name, why))? {
+    let reach = Reach::Outside { but: &source.url };
+    match fetch::get(wish, reach).await.map_err(|why| unreadable(name, why))? {
         Got::Unchanged => Ok(Fetched::Unchanged),
         Got::Absent(status) => Err(unreadable(name, format!("the server answered {status}"))),
         Got::File { bytes, etag } => {
             let signature = match looks {
-                true => fetch::beside(&source.url).await.map_err(|why| unreadable(name, why))?,
-                false => None,
+                true => fetch::beside(&source.url, reach).await,
+                false => Ok(None),
             };
+            let signature = signature.map_err(|why| unreadable(name, why))?;
             let text = String::from_utf8(bytes);
             let text = text.map_err(|_| unreadable(name, "it is not UTF-8".to_owned()))?;
             Ok(Fetched::New { text, etag, signature })

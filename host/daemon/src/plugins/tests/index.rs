@@ -211,7 +211,7 @@ async fn a_file_that_did_not_change_is_not_sent_again_and_stays_when_its_server_
 
     // What comes instead is not what was signed: what was there stays, and it is said.
     files.put("/plugins.json", index(&[("6.6.6", "https://example.com/6.wasm", b"6")]));
-    assert_eq!(world.plugins.resolve("scan").await.unwrap().version, "1.0.0");
+    assert_eq!(world.plugins.resolve("scan").await.unwrap().release.version, "1.0.0");
     let view = world.plugins.search("", None).await.unwrap();
     assert_eq!(view.problems[0].1.code, "plugin.index-signature");
     files.files.lock().unwrap().clear();
