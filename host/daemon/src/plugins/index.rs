@@ -132,7 +132,11 @@ impl Indexes {
         };
         let etag = before.as_ref().and_then(|file| file.etag.clone());
         let looked = match fetch_file(name, source, etag).await {
-            Ok(Fetched::Unchanged) => Ok(None),
+            Ok(Fetched::Unchanged) if before.is_some() => Ok(None),
+            Ok(Fetched::Unchanged) => {
+                let why = "the server answered 304 Not Modified, and nothing was here before";
+                Err(unreadable(name, why.to_owned()))
+            }
             Ok(Fetched::New { text, etag, signature }) => {
                 let url = source.url.clone();
                 let stored = Stored { url, etag, fetched_at: Timestamp::now(), signature, text };

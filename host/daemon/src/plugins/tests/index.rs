@@ -20,13 +20,20 @@ struct Files {
     url: String,
     files: Arc<Mutex<ByPath>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Whether it answers 304 to everybody.
+    always_unchanged: Arc<Mutex<bool>>,
 }
 
 impl Files {
     fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let files = Self { url, files: Arc::default(), asked: Arc::default() };
+        let files = Self {
+            url,
+            files: Arc::default(),
+            asked: Arc::default(),
+            always_unchanged: Arc::default(),
+        };
         let own = files.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -58,7 +65,8 @@ impl Files {
                 .to_vec();
         };
         let etag = format!("\"{}\"", Digest::of(bytes).short());
-        if head.contains(&format!("if-none-match: {etag}")) {
+        let unchanged = *self.always_unchanged.lock().unwrap();
+        if unchanged || head.contains(&format!("if-none-match: {etag}")) {
             return b"HTTP/1.1 304 Not Modified\r\nconnection: close\r\n\r\n".to_vec();
         }
         let length = bytes.len();
@@ -226,6 +234,23 @@ async fn a_file_that_did_not_change_is_not_sent_again_and_stays_when_its_server_
     std::fs::write(&kept, text.replace("1.0.0", "6.6.6")).unwrap();
     world.again();
     assert!(world.found("scan").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_says_unchanged_to_whoever_has_nothing_has_no_index() {
+    let world = World::new();
+    let files = Files::serve();
+    let (key, signed) = signed(&index(&[("1.0.0", "https://example.com/1.wasm", b"1")]));
+    files.put("/plugins.json", signed.0);
+    files.put("/plugins.json.sig", signed.1);
+    *files.always_unchanged.lock().unwrap() = true;
+    let url = format!("{}/plugins.json", files.url);
+    let body = SetIndex { url, key: Some(key), policy: None };
+    let failure = world.plugins.set_index("acme", body.clone()).await.unwrap_err();
+    assert_eq!(failure.code, "plugin.index-unreadable", "{failure:?}");
+    assert!(failure.why.contains("nothing was here before"), "{failure:?}");
+    *files.always_unchanged.lock().unwrap() = false;
+    assert_eq!(world.plugins.set_index("acme", body).await.unwrap().plugins, 1);
 }
 
 /// A key, and a text with its signature.
