@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
@@ -41,8 +41,9 @@ const FILE: &str = "file://";
 /// What is known of each index's file.
 pub(super) struct Indexes {
     folder: PathBuf,
-    /// Held while files are fetched: who comes meanwhile finds them fresh.
-    kept: tokio::sync::Mutex<BTreeMap<String, Kept>>,
+    kept: Mutex<BTreeMap<String, Kept>>,
+    /// Held while files are fetched: who waits for it finds fresh what was asked for after he came.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// What is known of one.
@@ -50,7 +51,8 @@ pub(super) struct Indexes {
 struct Kept {
     source: IndexSource,
     file: Option<Arc<File>>,
-    looked_at: Instant,
+    /// When its source began to be asked.
+    asked_at: Instant,
     /// Why there is no newer file, or none.
     problem: Option<Failure>,
 }
@@ -100,7 +102,12 @@ impl Resolved {
 
 impl Indexes {
     pub(super) fn new(installed: &Path) -> Self {
-        Self { folder: installed.join(FOLDER), kept: tokio::sync::Mutex::default() }
+        let folder = installed.join(FOLDER);
+        Self { folder, kept: Mutex::default(), looking: tokio::sync::Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of each of these, looked at anew where that was longer ago than `age_max`.
@@ -109,23 +116,50 @@ impl Indexes {
         sources: &BTreeMap<String, IndexSource>,
         age_max: Duration,
     ) -> BTreeMap<String, Kept> {
-        let mut kept = self.kept.lock().await;
+        let came = Instant::now();
+        if !self.stale(sources, came, age_max).is_empty() {
+            let _looking = self.looking.lock().await;
+            let stale = self.stale(sources, came, age_max);
+            let looked = stale.into_iter().map(|(name, source, before)| async move {
+                let kept = self.look(&name, &source, before).await;
+                (name, kept)
+            });
+            let looked = futures::future::join_all(looked).await;
+            self.kept().extend(looked);
+        }
+        let kept = self.kept();
+        let of_them = kept.iter().filter(|(name, one)| sources.get(*name) == Some(&one.source));
+        of_them.map(|(name, one)| (name.clone(), one.clone())).collect()
+    }
+
+    /// The sources that have to be asked again for somebody who came then, each with the file that is here. A file
+    /// of the host is read for everybody anew.
+    fn stale(
+        &self,
+        sources: &BTreeMap<String, IndexSource>,
+        came: Instant,
+        age_max: Duration,
+    ) -> Vec<(String, IndexSource, Option<Arc<File>>)> {
+        let mut kept = self.kept();
         kept.retain(|name, one| sources.get(name) == Some(&one.source));
-        let stale = sources.iter().filter(|(name, source)| {
-            source.url.starts_with(FILE)
-                || kept.get(*name).is_none_or(|one| one.looked_at.elapsed() >= age_max)
-        });
-        let looked = stale.map(|(name, source)| {
+        let is_stale = |one: &Kept| {
+            let since = match one.source.url.starts_with(FILE) {
+                true => Some(came),
+                false => came.checked_sub(age_max),
+            };
+            since.is_none_or(|since| one.asked_at < since)
+        };
+        let stale = sources.iter().filter(|(name, _)| kept.get(*name).is_none_or(is_stale));
+        let with_file = stale.map(|(name, source)| {
             let before = kept.get(name).and_then(|one| one.file.clone());
-            async move { (name.clone(), self.look(name, source, before).await) }
+            (name.clone(), source.clone(), before)
         });
-        let looked = futures::future::join_all(looked.collect::<Vec<_>>()).await;
-        kept.extend(looked);
-        kept.clone()
+        with_file.collect()
     }
 
     /// Fetches a file, if it is another one than before.
     async fn look(&self, name: &str, source: &IndexSource, before: Option<Arc<File>>) -> Kept {
+        let asked_at = Instant::now();
         let before = match before {
             Some(before) => Some(before),
             None => self.stored(name, source).await.map(Arc::new),
@@ -152,7 +186,7 @@ impl Indexes {
             Ok(None) => (before, None),
             Err(failure) => (before, Some(failure)),
         };
-        Kept { source: source.clone(), file, looked_at: Instant::now(), problem }
+        Kept { source: source.clone(), file, asked_at, problem }
     }
 
     /// The file that was kept of this very source, if its signature still counts.
@@ -178,7 +212,7 @@ impl Indexes {
     }
 
     async fn forget(&self, name: &str) {
-        self.kept.lock().await.remove(name);
+        self.kept().remove(name);
         let path = self.path(name);
         // One that is left is that of a source that nobody names.
         let _ = blocking("remove an index", move || std::fs::remove_file(path)).await;
@@ -215,10 +249,9 @@ impl Plugins {
             return Err(invalid(name, &why, "remove one: windlass plugin index remove NAME"));
         }
         self.commit(set, "").await?;
-        // Whoever fetches indexes now is not to hold up changes of plugins.
         drop(changing);
         let view = view(name, &kept);
-        self.indexes.kept.lock().await.insert(name.to_owned(), kept);
+        self.indexes.kept().insert(name.to_owned(), kept);
         Ok(view)
     }
 

@@ -237,6 +237,26 @@ async fn a_file_that_did_not_change_is_not_sent_again_and_stays_when_its_server_
 }
 
 #[tokio::test]
+async fn who_waits_for_an_index_that_is_fetched_does_not_have_it_fetched_once_more() {
+    let world = World::new();
+    let files = Files::serve();
+    let (key, signed) = signed(&index(&[("1.0.0", "https://example.com/1.wasm", b"1")]));
+    files.put("/plugins.json", signed.0);
+    files.put("/plugins.json.sig", signed.1);
+    let url = format!("{}/plugins.json", files.url);
+    let body = SetIndex { url, key: Some(key), policy: None };
+    world.plugins.set_index("acme", body).await.unwrap();
+    let resolved = (0..8).map(|_| world.plugins.resolve("scan"));
+    for resolved in futures::future::join_all(resolved).await {
+        assert_eq!(resolved.unwrap().release.version, "1.0.0");
+    }
+    // When it was added, for the first, and for all who came while it was fetched for the first.
+    assert!(files.asked_for("/plugins.json").len() <= 3);
+    world.found("scan").await;
+    assert!(files.asked_for("/plugins.json").len() <= 3, "it is fresh");
+}
+
+#[tokio::test]
 async fn a_server_that_says_unchanged_to_whoever_has_nothing_has_no_index() {
     let world = World::new();
     let files = Files::serve();
