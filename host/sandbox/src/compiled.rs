@@ -209,7 +209,6 @@ impl Compiled {
             code.set_permissions(fs::Permissions::from_mode(0o600))?;
             let mac = self.mac(&mut code, component)?.finalize().into_bytes();
             let path = self.path(component);
-            self.forget(component);
             write_atomically(&self.folder, &path.with_extension("mac"), &mac)?;
             fs::rename(&output, &path)
         };

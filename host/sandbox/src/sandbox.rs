@@ -204,6 +204,10 @@ impl Inner {
         }
         let one = self.compiling.acquire().await;
         let _one = one.map_err(|_| CompileError::Host { reason: "shutting down".to_owned() })?;
+        // Another one may have compiled it meanwhile.
+        if let Some(ready) = self.mapped(plugin).await? {
+            return Ok(ready);
+        }
         let digest = &plugin.info().digest;
         let args = &self.compiler_args;
         self.compiled.compile(&self.compiler, args, plugin.path(), digest, &self.limits).await?;
