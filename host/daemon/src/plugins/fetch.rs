@@ -11,7 +11,7 @@ use windlass_build::registry::{Client, Reference, RegistryError};
 use windlass_model::plugin::manage::FetchPlugin;
 use windlass_model::{Digest, Failure};
 
-use super::signature::SIGNATURE_BYTES_MAX;
+use super::signature::{SIGNATURE_BYTES_MAX, has_the_form};
 
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(20) };
@@ -77,6 +77,8 @@ pub(super) enum Got {
     Unchanged,
     /// There is nothing, or nothing that anybody may have.
     Absent(StatusCode),
+    /// It has more bytes than it may have.
+    TooLarge,
 }
 
 /// The file at an address, or of an artifact. Over `http` it is only taken with a digest: anyone on the way could
@@ -107,13 +109,15 @@ pub(super) async fn fetch(
             let why = "the server answered 304 Not Modified, and nothing was here before";
             return Err(failed(&shown(&wanted.url), why.to_owned()));
         }
+        Ok(Got::TooLarge) => return Err(failed(&shown(&wanted.url), too_large(bytes_max))),
         Err(why) => return Err(failed(&shown(&wanted.url), why)),
     };
     check_digest(&shown(&wanted.url), &bytes, wanted.digest.as_ref())?;
     Ok(bytes)
 }
 
-/// The signature that lies beside an address, as `ADDRESS.minisig` or `ADDRESS.sig`; none when nothing is there.
+/// The signature that lies beside an address, as `ADDRESS.minisig` or `ADDRESS.sig`; none when nothing is there, or
+/// nothing that can be one: some servers have a page for every path.
 ///
 /// # Errors
 /// Why it is not known whether there is one.
@@ -125,7 +129,14 @@ pub(super) async fn beside(url: &str, reach: Reach<'_>) -> Result<Option<String>
         let wish = Wish { url, bytes_max, time_max: SMALL_TIME_MAX, etag: None };
         match get(wish, reach).await.map_err(|why| format!("{place}: {why}"))? {
             Got::File { bytes, .. } => {
-                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if has_the_form(&text) {
+                    return Ok(Some(text));
+                }
+                tracing::debug!(%place, "what lies there is no signature");
+            }
+            Got::TooLarge => {
+                tracing::debug!(%place, "what lies there is too large for a signature");
             }
             Got::Unchanged | Got::Absent(_) => {}
         }
@@ -287,9 +298,14 @@ fn get_blocking(wish: &Wish, outside_but: Option<&str>) -> Result<Got, String> {
     let read = body.take(wish.bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
     if bytes.len() as u64 > wish.bytes_max {
-        return Err(format!("it has more than the {} bytes that it may have", wish.bytes_max));
+        return Ok(Got::TooLarge);
     }
     Ok(Got::File { bytes, etag })
+}
+
+/// Why a file is not taken.
+pub(super) fn too_large(bytes_max: u64) -> String {
+    format!("it has more than the {bytes_max} bytes that it may have")
 }
 
 fn failed(url: &str, why: String) -> Failure {
@@ -433,16 +449,32 @@ mod tests {
         url
     }
 
+    const MINISIG: &str = "untrusted comment: signature from minisign secret key\nRUQf6LRC\n";
+    const COSIGN: &str = "MEUCIQDsYXZlZA==";
+    const LARGE: &str = match std::str::from_utf8(&[b'x'; SIGNATURE_BYTES_MAX + 1]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+
     #[tokio::test]
     async fn a_signature_beside_an_address_is_found_and_none_is_no_error() {
-        let at =
-            serve_paths(&[("/a.wasm.minisig?v=1", "of minisign"), ("/b.wasm.sig", "of cosign")]);
+        let at = serve_paths(&[
+            ("/a.wasm.minisig?v=1", MINISIG),
+            ("/b.wasm.sig", COSIGN),
+            // A server that has a page for every path, and one that is too large.
+            ("/d.wasm.minisig", "<html><body>Welcome</body></html>"),
+            ("/d.wasm.sig", COSIGN),
+            ("/e.wasm.minisig", LARGE),
+            ("/e.wasm.sig", "<html></html>"),
+        ]);
         let of = async |path: &str| {
             let url = format!("{at}{path}");
             signature(&url, Reach::typed(&url)).await
         };
-        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some("of minisign"));
-        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some("of cosign"));
+        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some(MINISIG));
+        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some(COSIGN));
+        assert_eq!(of("/d.wasm").await.unwrap().as_deref(), Some(COSIGN));
+        assert_eq!(of("/e.wasm").await.unwrap(), None);
         assert_eq!(of("/c.wasm").await.unwrap(), None);
         let failure = signature("http://127.0.0.1:1/a.wasm", Reach::Anywhere).await.unwrap_err();
         assert_eq!(failure.code, "plugin.fetch-failed");

@@ -412,6 +412,7 @@ async fn fetch_file(
     match fetch::get(wish, reach).await.map_err(|why| unreadable(name, why))? {
         Got::Unchanged => Ok(Fetched::Unchanged),
         Got::Absent(status) => Err(unreadable(name, format!("the server answered {status}"))),
+        Got::TooLarge => Err(unreadable(name, fetch::too_large(BYTES_MAX))),
         Got::File { bytes, etag } => {
             let signature = match looks {
                 true => fetch::beside(&source.url, reach).await,
