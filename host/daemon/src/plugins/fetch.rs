@@ -320,9 +320,10 @@ fn failed(url: &str, why: String) -> Failure {
 /// The address without user and password, for people and for the lock.
 pub(super) fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // Before the path is looked for: an address may have none.
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}/{path}")
 }
 
@@ -485,5 +486,8 @@ mod tests {
     fn what_is_shown_of_an_address_holds_no_secret() {
         let url = "https://me:pass@example.com:8443/a/b.wasm?token=x#y";
         assert_eq!(shown(url), "https://example.com:8443/a/b.wasm");
+        for url in ["https://example.com?token=a/b", "https://me:pass@example.com#x@y/z"] {
+            assert_eq!(shown(url), "https://example.com/");
+        }
     }
 }
