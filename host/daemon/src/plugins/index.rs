@@ -21,7 +21,7 @@ use windlass_model::plugin::discover::{
 };
 use windlass_model::plugin::index::{BYTES_MAX, Index, Parsed, Release};
 use windlass_model::plugin::lock::{Policy, Signature, Signatures, is_name};
-use windlass_model::{Failure, Timestamp};
+use windlass_model::{Digest, Failure, Timestamp};
 
 use super::fetch::{self, Got, Reach, SMALL_TIME_MAX, Wish};
 use super::install::blocking;
@@ -63,6 +63,8 @@ struct File {
     signature: Signature,
     fetched_at: Timestamp,
     etag: Option<String>,
+    /// What it was read from.
+    mark: Digest,
 }
 
 /// How it is kept on disk.
@@ -73,6 +75,13 @@ struct Stored {
     fetched_at: Timestamp,
     signature: Option<String>,
     text: String,
+}
+
+impl Stored {
+    /// Of what a source gave: it is the same as long as that is.
+    fn mark(&self) -> Digest {
+        Digest::of_json(&(&self.text, &self.signature, &self.etag))
+    }
 }
 
 /// What a source gave.
@@ -174,9 +183,15 @@ impl Indexes {
             Ok(Fetched::New { text, etag, signature }) => {
                 let url = source.url.clone();
                 let stored = Stored { url, etag, fetched_at: Timestamp::now(), signature, text };
-                match read(name, source, &stored) {
-                    Ok(file) => self.store(name, stored).await.map(|()| Some(Arc::new(file))),
-                    Err(failure) => Err(failure),
+                let mark = stored.mark();
+                if before.as_ref().is_some_and(|before| before.mark == mark) {
+                    // It was read and kept as it is.
+                    Ok(None)
+                } else {
+                    match read(name, source, &stored) {
+                        Ok(file) => self.store(name, stored).await.map(|()| Some(Arc::new(file))),
+                        Err(failure) => Err(failure),
+                    }
                 }
             }
             Err(failure) => Err(failure),
@@ -294,9 +309,8 @@ impl Plugins {
         let installed =
             |name: &str| set.find(name).map(|(plugin, _)| plugin.info().manifest.version.clone());
         let speaks = windlass_sandbox::speaks;
-        let mut found = discover::search(&readable(&kept), &words, stage, &speaks, &installed);
-        let total = found.len() as u64;
-        found.truncate(FOUND_MAX);
+        let (found, total) =
+            discover::search(&readable(&kept), &words, stage, FOUND_MAX, &speaks, &installed);
         let problems =
             kept.iter().filter_map(|(name, one)| Some((name.clone(), one.problem.clone()?)));
         Ok(SearchView { found, total, problems: problems.collect() })
@@ -462,7 +476,7 @@ fn read(name: &str, source: &IndexSource, stored: &Stored) -> Result<File, Failu
     let signature = signature.map_err(|failure| unsigned(name, &failure))?;
     let parsed = Index::parse(text).map_err(|error| unreadable(name, error.to_string()))?;
     let (fetched_at, etag) = (stored.fetched_at, stored.etag.clone());
-    Ok(File { parsed, signature, fetched_at, etag })
+    Ok(File { parsed, signature, fetched_at, etag, mark: stored.mark() })
 }
 
 fn invalid(name: &str, why: &str, fix: &str) -> Failure {

@@ -191,7 +191,7 @@ async fn a_name_in_two_indexes_is_refused_with_both_and_one_is_removed() {
     world.plugins.remove_index("acme").await.unwrap();
     assert!(world.plugins.resolve("scan").await.is_ok());
     assert_eq!(world.plugins.remove_index("acme").await.unwrap_err().code, "plugin.index-unknown");
-    let far = text.replace("detector@0.1.0", "detector@9.0.0");
+    let far = text.replace("detector@1.0.0", "detector@9.0.0");
     world.indexed("other", &far).await.unwrap();
     let (unfit, why) = code(&world, "scan").await;
     assert_eq!(unfit, "plugin.not-in-index");
@@ -332,6 +332,20 @@ async fn what_cannot_be_an_index_is_refused_and_nothing_of_it_is_kept() {
     let long = "x".repeat(201);
     let failure = world.plugins.search(&long, None).await.unwrap_err();
     assert_eq!(failure.code, "request.invalid-query");
+}
+
+#[tokio::test]
+async fn a_file_that_is_read_again_is_kept_again_only_when_it_changed() {
+    let world = World::new();
+    let text = index(&[("1.0.0", "https://example.com/1.wasm", b"1")]);
+    world.indexed("acme", &text).await.unwrap();
+    let kept = world.folder().join(".indexes/acme.json");
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(world.found("").await, ["acme/scan"]);
+    assert!(!kept.exists(), "nothing is new");
+    std::fs::write(world.dir.path().join("acme.json"), text.replace("scan", "other")).unwrap();
+    assert_eq!(world.found("").await, ["acme/other"]);
+    assert!(kept.exists());
 }
 
 #[tokio::test]
