@@ -52,12 +52,12 @@ pub(crate) fn outcome(from: custom::Outcome, told: &Facts) -> Result<Outcome, St
         skipped,
         summary: first.chars().take(SUMMARY_CHARS_MAX).collect(),
         outputs,
-        schedules: all_schedules(schedules, told)?,
+        schedules: all_schedules(schedules)?,
         withheld: all_withheld(withheld, told)?,
     })
 }
 
-fn all_schedules(all: Vec<custom::Schedule>, told: &Facts) -> Result<Vec<Schedule>, String> {
+fn all_schedules(all: Vec<custom::Schedule>) -> Result<Vec<Schedule>, String> {
     if all.len() > SCHEDULES_MAX {
         return Err(format!("it has {} schedules, more than {SCHEDULES_MAX}", all.len()));
     }
@@ -92,9 +92,9 @@ fn check_command(one: &custom::Schedule) -> Result<(), String> {
 /// The first schedule that cannot be used, and why. Its times and its process stand in files of the application or
 /// in options: they are for whoever wrote those to correct, and not for the plugin's author.
 pub(crate) fn unusable(answer: &Outcome, told: &Facts) -> Option<Refusal> {
-    let mut wrong =
-        answer.schedules.iter().filter_map(|one| Some((one, check_use(one, told).err()?)));
-    let (one, (why, fix)) = wrong.next()?;
+    let all = &answer.schedules;
+    let wrong = all.iter().find_map(|one| Some((one, check_use(one, told).err()?)));
+    let (one, (why, fix)) = wrong?;
     Some(Refusal {
         code: "cron.unusable".to_owned(),
         message: format!("the schedule {}: {why}", one.name),
