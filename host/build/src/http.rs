@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::bytes::Bytes;
 use tokio_util::io::StreamReader;
 use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
@@ -50,8 +51,31 @@ pub fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
 /// this machine, what runs behind its bridges and metadata of its cloud, whatever a name resolves to and
 /// wherever a redirect leads. Such an address is refused with [`io::ErrorKind::PermissionDenied`].
 pub(crate) fn outside_agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
-    let config = config(certificates, timeouts);
-    ureq::Agent::with_parts(config, DefaultConnector::default(), OutsideOnly::default())
+    outside(certificates, timeouts, OutsideOnly::default())
+}
+
+/// The same, but for the server (host and port) of an address that somebody chose who may reach it.
+pub fn outside_agent_but(
+    certificates: Option<&Path>,
+    timeouts: Timeouts,
+    chosen: &str,
+) -> ureq::Agent {
+    let but = chosen.parse::<Uri>().ok().and_then(|uri| server(&uri));
+    outside(certificates, timeouts, OutsideOnly { but, ..OutsideOnly::default() })
+}
+
+fn outside(certificates: Option<&Path>, timeouts: Timeouts, only: OutsideOnly) -> ureq::Agent {
+    ureq::Agent::with_parts(config(certificates, timeouts), DefaultConnector::default(), only)
+}
+
+/// Host and port of an address over HTTP.
+fn server(uri: &Uri) -> Option<(String, u16)> {
+    let usual = match uri.scheme_str() {
+        Some("https") => Some(443),
+        Some("http") => Some(80),
+        _ => None,
+    };
+    Some((uri.host()?.to_ascii_lowercase(), uri.port_u16().or(usual)?))
 }
 
 fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
@@ -86,16 +110,23 @@ pub fn tls(certificates: Option<&Path>) -> TlsConfig {
 
 /// Resolves names, and leaves out addresses that lead inside.
 #[derive(Debug, Default)]
-struct OutsideOnly(DefaultResolver);
+struct OutsideOnly {
+    resolver: DefaultResolver,
+    /// The server that is asked wherever it is.
+    but: Option<(String, u16)>,
+}
 
 impl Resolver for OutsideOnly {
     fn resolve(
         &self,
-        uri: &ureq::http::Uri,
+        uri: &Uri,
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let all = self.0.resolve(uri, config, timeout)?;
+        let all = self.resolver.resolve(uri, config, timeout)?;
+        if self.but.is_some() && server(uri) == self.but {
+            return Ok(all);
+        }
         // The operator's own proxy may be anywhere; where it leads is its own matter.
         if config.proxy().is_some_and(|proxy| uri.host() == Some(proxy.host())) {
             return Ok(all);

@@ -30,6 +30,8 @@ const PRUNE_EVERY: usize = 256;
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// Answers that wait to be written. Most are a few hundred bytes long.
 const WAITING_MAX: usize = 256;
+/// Bytes of all that wait: that many large ones would be gigabytes.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// What an answer may depend on.
 #[derive(Serialize)]
@@ -68,7 +70,34 @@ pub(crate) struct Answers {
 struct Folder {
     path: PathBuf,
     /// What is not written yet.
-    waiting: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Answers in memory, and how many bytes they have together.
+#[derive(Debug, Default)]
+struct Waiting {
+    answers: HashMap<Digest, Arc<[u8]>>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Takes an answer, if there is room for it.
+    fn take(&mut self, key: &Digest, answer: Arc<[u8]>) -> bool {
+        let before = self.answers.get(key).map_or(0, |before| before.len());
+        let bytes = self.bytes - before + answer.len();
+        if bytes > WAITING_BYTES_MAX {
+            return false;
+        }
+        self.bytes = bytes;
+        self.answers.insert(key.clone(), answer);
+        true
+    }
+
+    fn remove(&mut self, key: &Digest) {
+        if let Some(answer) = self.answers.remove(key) {
+            self.bytes -= answer.len();
+        }
+    }
 }
 
 impl Answers {
@@ -86,7 +115,7 @@ impl Answers {
 
     /// A kept answer. One that does not read is forgotten: the call is made again.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &Digest) -> Option<Answer<T>> {
-        let waiting = self.folder.waiting().get(key).cloned();
+        let waiting = self.folder.waiting().answers.get(key).cloned();
         if let Some(bytes) = waiting {
             return serde_json::from_slice(&bytes).ok();
         }
@@ -112,7 +141,9 @@ impl Answers {
         };
         let Some(to_write) = &self.to_write else { return };
         // Before the writer hears of it, who takes it out again.
-        self.folder.waiting().insert(key.clone(), bytes.into());
+        if !self.folder.waiting().take(key, bytes.into()) {
+            return;
+        }
         if to_write.try_send(key.clone()).is_err() {
             self.folder.waiting().remove(key);
         }
@@ -129,14 +160,14 @@ impl Drop for Answers {
 }
 
 impl Folder {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Digest, Arc<[u8]>>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what comes, until nobody can send any more.
     fn write_all(&self, keys: &mpsc::Receiver<Digest>) {
         for (written, key) in keys.iter().enumerate() {
-            let Some(bytes) = self.waiting().get(&key).cloned() else { continue };
+            let Some(bytes) = self.waiting().answers.get(&key).cloned() else { continue };
             let mut done = write_atomically(&self.path, &self.file(&key), &bytes);
             if written % PRUNE_EVERY == PRUNE_EVERY - 1 {
                 done = done.and_then(|()| self.prune());
@@ -213,15 +244,32 @@ mod tests {
         let keys: Vec<_> = (0..4 * WAITING_MAX).map(|n| Digest::of(&n.to_le_bytes())).collect();
         for key in &keys {
             answers.put(key, &answer("yes"));
-            assert!(answers.folder.waiting().len() <= WAITING_MAX + 2);
+            assert!(answers.folder.waiting().answers.len() <= WAITING_MAX + 2);
         }
         let folder = Arc::clone(&answers.folder);
         drop(answers);
-        assert!(folder.waiting().is_empty());
+        assert!(folder.waiting().answers.is_empty());
+        assert_eq!(folder.waiting().bytes, 0);
         let answers = Answers::open(folder.path.clone()).unwrap();
         let kept = keys.iter().filter_map(|key| answers.get::<String>(key));
         let kept = kept.inspect(|kept| assert_eq!(kept.log_bytes_dropped, 3)).count();
         assert!(kept >= WAITING_MAX, "{kept} were kept");
+    }
+
+    #[test]
+    fn large_answers_that_wait_have_a_budget_of_bytes() {
+        let mut waiting = Waiting::default();
+        let large: Arc<[u8]> = vec![0; ANSWER_BYTES_MAX].into();
+        let key = |n: usize| Digest::of(&n.to_le_bytes());
+        let taken = (0..20).filter(|n| waiting.take(&key(*n), Arc::clone(&large))).count();
+        assert_eq!(taken, WAITING_BYTES_MAX / ANSWER_BYTES_MAX);
+        assert!(waiting.take(&key(0), Arc::clone(&large)), "one that is there is exchanged");
+        waiting.remove(&key(1));
+        assert!(waiting.take(&key(20), large));
+        for n in 0..=20 {
+            waiting.remove(&key(n));
+        }
+        assert_eq!((waiting.bytes, waiting.answers.len()), (0, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use wasmtime::component::{Instance, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use windlass_model::limits::PluginLimits;
+use windlass_model::plan::Refusal;
 use windlass_model::plugin::account::HostCalls;
 use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
@@ -73,6 +74,11 @@ pub(crate) trait Ask: Sync {
 
     /// Checks and translates the answer; the error says what the contract does not allow.
     fn accept(&self, raw: Self::Raw) -> Result<Self::Answer, String>;
+
+    /// Why the host cannot use what the answer passes on from the application.
+    fn unusable(&self, _answer: &Self::Answer) -> Option<Refusal> {
+        None
+    }
 }
 
 /// What was seen of a call beside its answer.
@@ -222,7 +228,13 @@ impl Inner {
         };
         let raw = self.run(&mut store, ready, ask, &limits).await;
         let result = raw.and_then(|raw| match raw {
-            Ok(raw) => ask.accept(raw).map_err(PluginFault::InvalidAnswer),
+            Ok(raw) => {
+                let answer = ask.accept(raw).map_err(PluginFault::InvalidAnswer)?;
+                match ask.unusable(&answer) {
+                    None => Ok(answer),
+                    Some(refusal) => Err(PluginFault::Unusable(refusal)),
+                }
+            }
             Err(error) => Err(refused(error)),
         });
         let state = store.into_data();

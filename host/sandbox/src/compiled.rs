@@ -28,6 +28,7 @@ use windlass_model::limits::PluginLimits;
 
 use crate::answers::write_atomically;
 use crate::engine;
+use crate::fault::LoadError;
 use crate::text::plain_line;
 
 /// Why a component could not be compiled.
@@ -121,16 +122,21 @@ impl Compiled {
     /// ours is removed.
     ///
     /// # Errors
-    /// The code is ours, and the runtime does not take it: it needs more than there is for one call.
+    /// [`LoadError::TooDemanding`]: the code is ours, and the runtime does not take it, because it needs more than
+    /// there is for one call. [`LoadError::Unusable`]: the machine had no memory or no file to spare for it, or its
+    /// disk failed; the code stays.
     pub(crate) fn get(
         &self,
         engine: &Engine,
         component: &Digest,
-    ) -> wasmtime::Result<Option<Component>> {
+    ) -> Result<Option<Component>, LoadError> {
         let path = self.path(component);
         let file = match self.verified(&path, component) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_of_machine(&error) => {
+                return Err(LoadError::Unusable { reason: error.to_string() });
+            }
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "compiled code is not ours; compiling again");
                 self.forget(component);
@@ -142,10 +148,14 @@ impl Compiled {
         // SAFETY: the keyed digest shows that this crate wrote these bytes for this component, the folder
         // keeps others from changing them, and the path is the verified descriptor's own.
         let mapped = unsafe { Component::deserialize_file(engine, same_file(&file)) };
-        if mapped.is_err() {
+        mapped.map(Some).map_err(|error| {
+            let reason = format!("{error:#}");
+            if is_of_system(&error) {
+                return LoadError::Unusable { reason };
+            }
             self.forget(component);
-        }
-        mapped.map(Some)
+            LoadError::TooDemanding { reason }
+        })
     }
 
     /// The file, opened, after everything was looked at that shows it to be ours.
@@ -158,9 +168,11 @@ impl Compiled {
         {
             return Err(denied("others can write it"));
         }
-        // No digest beside it: it is not said who wrote it.
-        let recorded =
-            fs::read(path.with_extension("mac")).map_err(|_| denied("it has no digest"))?;
+        let recorded = fs::read(path.with_extension("mac")).map_err(|error| match error {
+            error if is_of_machine(&error) => error,
+            // No digest beside it: it is not said who wrote it.
+            _ => denied("it has no digest"),
+        })?;
         let mac = self.mac(&mut file, component)?;
         mac.verify_slice(&recorded).map_err(|_| denied("its digest is another"))?;
         Ok(file)
@@ -197,7 +209,6 @@ impl Compiled {
             code.set_permissions(fs::Permissions::from_mode(0o600))?;
             let mac = self.mac(&mut code, component)?.finalize().into_bytes();
             let path = self.path(component);
-            self.forget(component);
             write_atomically(&self.folder, &path.with_extension("mac"), &mac)?;
             fs::rename(&output, &path)
         };
@@ -270,6 +281,21 @@ fn beyond(
             (files > files_max || bytes > bytes_max).then_some(path)
         })
         .collect()
+}
+
+/// Whether the machine is short of something, or its disk fails: that says nothing about the file.
+fn is_of_machine(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::INTR, Errno::IO];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
+}
+
+/// Whether the system refused something while code was mapped, and not the runtime.
+fn is_of_system(error: &wasmtime::Error) -> bool {
+    let is = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<io::Error>() || cause.is::<rustix::io::Errno>()
+    };
+    error.is::<wasmtime::OutOfMemory>() || error.chain().any(is)
 }
 
 /// Whether it belongs to this user, and nobody else may do anything with it.
@@ -401,6 +427,26 @@ fn complain(code: i32, why: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_is_short_of_says_nothing_about_a_file() {
+        use rustix::io::Errno;
+        for errno in [Errno::NOMEM, Errno::MFILE, Errno::IO] {
+            assert!(is_of_machine(&io::Error::from(errno)), "{errno}");
+            assert!(is_of_system(&wasmtime::Error::new(errno)), "{errno}");
+            assert!(is_of_system(&wasmtime::Error::new(io::Error::from(errno))), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::LOOP, Errno::ACCESS] {
+            assert!(!is_of_machine(&io::Error::from(errno)), "{errno}");
+        }
+        assert!(!is_of_machine(&io::Error::other("its digest is another")));
+        assert!(!is_of_system(&wasmtime::Error::msg("too many memories")));
+        let reason = String::new;
+        assert!(!LoadError::Unusable { reason: reason() }.is_final());
+        assert!(!LoadError::Compile(CompileError::Host { reason: reason() }).is_final());
+        assert!(LoadError::Compile(CompileError::Invalid { reason: reason() }).is_final());
+        assert!(LoadError::TooDemanding { reason: reason() }.is_final());
+    }
 
     #[test]
     fn what_was_used_longest_ago_goes_when_there_is_too_much() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 use windlass_model::limits::PluginLimits;
-use windlass_model::plan::Context;
+use windlass_model::plan::{Context, Refusal};
 use windlass_model::plugin::{Kind, Stage};
 use windlass_model::stage::{Facts, Input, Outcome};
 
@@ -106,5 +106,9 @@ impl Ask for Custom<'_> {
 
     fn accept(&self, raw: Self::Raw) -> Result<Outcome, String> {
         convert::outcome(raw, self.call.facts)
+    }
+
+    fn unusable(&self, answer: &Outcome) -> Option<Refusal> {
+        convert::unusable(answer, self.call.facts)
     }
 }

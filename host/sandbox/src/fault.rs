@@ -32,7 +32,7 @@ pub enum Limit {
     RandomBytes,
 }
 
-/// Why a call gave no answer. All but [`PluginFault::HostFailed`] are the plugin's doing.
+/// Why a call gave no answer. All but [`PluginFault::HostFailed`] and [`PluginFault::Unusable`] are the plugin's doing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PluginFault {
     /// It said no, with a reason, as the contract allows.
@@ -71,6 +71,9 @@ pub enum PluginFault {
     /// It answered something that the contract does not allow.
     #[error("its answer is not valid: {0}")]
     InvalidAnswer(String),
+    /// It passed on what somebody wrote for the application, and the host cannot use that.
+    #[error("{}: {}", .0.code, .0.message)]
+    Unusable(Refusal),
     /// It cannot be loaded.
     #[error("it cannot be loaded: {0}")]
     Load(Arc<LoadError>),
@@ -83,7 +86,7 @@ impl PluginFault {
     /// How the report names it.
     pub(crate) fn outcome(&self) -> CallOutcome {
         match self {
-            Self::Refused(_) => CallOutcome::Refused,
+            Self::Refused(_) | Self::Unusable(_) => CallOutcome::Refused,
             Self::Trapped { .. } => CallOutcome::Trapped,
             Self::CpuTimedOut { .. } | Self::WallTimedOut { .. } => CallOutcome::TimedOut,
             Self::OutOfMemory { .. } => CallOutcome::OutOfMemory,
@@ -97,7 +100,7 @@ impl PluginFault {
     /// its compiler was ended, or a file was not to be read.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Refused(_) => Blame::Nobody,
+            Self::Refused(_) | Self::Unusable(_) => Blame::Nobody,
             Self::HostFailed(_) => Blame::Host,
             Self::Load(error) => match error.as_ref() {
                 LoadError::Compile(error) if !error.is_final() => Blame::Host,
@@ -113,7 +116,7 @@ impl PluginFault {
     /// The stable code of the failure.
     pub fn code(&self) -> &str {
         match self {
-            Self::Refused(refusal) => &refusal.code,
+            Self::Refused(refusal) | Self::Unusable(refusal) => &refusal.code,
             Self::Trapped { .. } => "plugin.trapped",
             Self::CpuTimedOut { .. } | Self::WallTimedOut { .. } => "plugin.timed-out",
             Self::OutOfMemory { .. } => "plugin.out-of-memory",
@@ -130,7 +133,14 @@ impl PluginFault {
         let code = self.code();
         let asked = asked_of(stage);
         match self {
-            Self::Refused(refusal) => refusal_failure(refusal, plugin),
+            Self::Refused(refusal) => {
+                refusal_failure(refusal, plugin, format!("The plugin {plugin} refused"))
+            }
+            Self::Unusable(refusal) => {
+                let what =
+                    format!("What the plugin {plugin} takes from the application cannot be used");
+                refusal_failure(refusal, plugin, what)
+            }
             Self::HostFailed(why) => Failure::host(
                 code,
                 format!("The plugin {plugin} could not be asked {asked}"),
@@ -159,11 +169,10 @@ impl PluginFault {
 }
 
 /// A refusal as the failure of the application that it is about.
-fn refusal_failure(refusal: &Refusal, plugin: &str) -> Failure {
+fn refusal_failure(refusal: &Refusal, plugin: &str, what: String) -> Failure {
     let fix = refusal.hint.clone().unwrap_or_else(|| {
         format!("the plugin {plugin} gives no hint; see its documentation for {}", refusal.code)
     });
-    let what = format!("The plugin {plugin} refused");
     Failure::app(refusal.code.clone(), what, refusal.message.clone(), fix)
 }
 
@@ -298,6 +307,15 @@ impl LoadError {
         Self::Mismatch { interface, reason }
     }
 
+    /// Whether another try with the same file can only end the same way.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Compile(error) => error.is_final(),
+            Self::Unusable { .. } | Self::Unreadable { .. } => false,
+            _ => true,
+        }
+    }
+
     /// The stable code of the failure.
     pub fn code(&self) -> &'static str {
         match self {
@@ -354,7 +372,12 @@ impl LoadError {
             Self::ForbiddenImport { .. } => {
                 "leave it out: plugins reach the outside through granted interfaces only".to_owned()
             }
-            Self::Compile(_) | Self::Unusable { .. } => {
+            Self::Unusable { .. } => {
+                "look whether the machine is short of memory or of open files: `windlass doctor`; \
+                 then try again"
+                    .to_owned()
+            }
+            Self::Compile(_) => {
                 "build it again; if that changes nothing, report it to its author".to_owned()
             }
         }

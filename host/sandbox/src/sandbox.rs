@@ -188,9 +188,7 @@ impl Inner {
     pub(crate) async fn ready<'a>(&self, plugin: &'a Plugin) -> Result<&'a Ready, Arc<LoadError>> {
         let made = plugin.cell().get_or_try_init(|| async {
             match self.make_ready(plugin).await {
-                Err(LoadError::Compile(error)) if !error.is_final() => {
-                    Err(Arc::new(LoadError::Compile(error)))
-                }
+                Err(error) if !error.is_final() => Err(Arc::new(error)),
                 settled => Ok(settled.map_err(Arc::new)),
             }
         });
@@ -198,34 +196,39 @@ impl Inner {
     }
 
     async fn make_ready(&self, plugin: &Plugin) -> Result<Ready, LoadError> {
-        if let Ok(Some(ready)) = self.mapped(plugin).await {
-            return ready;
+        match self.mapped(plugin).await {
+            Ok(Some(ready)) => return Ok(ready),
+            // What the runtime does not take may be of other settings: it is made again.
+            Ok(None) | Err(LoadError::TooDemanding { .. }) => {}
+            Err(error) => return Err(error),
         }
         let one = self.compiling.acquire().await;
         let _one = one.map_err(|_| CompileError::Host { reason: "shutting down".to_owned() })?;
+        // Another one may have compiled it meanwhile.
+        if let Some(ready) = self.mapped(plugin).await? {
+            return Ok(ready);
+        }
         let digest = &plugin.info().digest;
         let args = &self.compiler_args;
         self.compiled.compile(&self.compiler, args, plugin.path(), digest, &self.limits).await?;
-        match self.mapped(plugin).await {
-            Ok(Some(ready)) => ready,
-            Ok(None) => {
-                let reason = "it was compiled, but is not there any more".to_owned();
-                Err(LoadError::Unusable { reason })
-            }
-            Err(error) => Err(LoadError::TooDemanding { reason: format!("{error:#}") }),
-        }
+        self.mapped(plugin).await?.ok_or_else(|| {
+            let reason = "it was compiled, but is not there any more".to_owned();
+            LoadError::Unusable { reason }
+        })
     }
 
-    /// The plugin's code, if it was compiled before; an error if it was, and the runtime does not take it.
-    async fn mapped(&self, plugin: &Plugin) -> wasmtime::Result<Option<Result<Ready, LoadError>>> {
+    /// The plugin's code, if it was compiled before.
+    async fn mapped(&self, plugin: &Plugin) -> Result<Option<Ready>, LoadError> {
         let (compiled, engine) = (Arc::clone(&self.compiled), self.running.engine.clone());
         let digest = plugin.info().digest.clone();
         // All of the code is read to be verified: of a whole interpreter that takes a while.
         let got = tokio::task::spawn_blocking(move || compiled.get(&engine, &digest)).await;
-        let component = got.map_err(wasmtime::Error::from)??;
-        let Some(component) = component else { return Ok(None) };
-        let linker = self.linker_of(plugin)?;
-        Ok(Some(Ready::new(&linker, &component, plugin)))
+        let got = got.map_err(|ended| LoadError::Unusable { reason: ended.to_string() })?;
+        let Some(component) = got? else { return Ok(None) };
+        let linker = self.linker_of(plugin);
+        let linker =
+            linker.map_err(|error| LoadError::Unusable { reason: format!("{error:#}") })?;
+        Ready::new(&linker, &component, plugin).map(Some)
     }
 
     /// What every plugin is linked to, and what this one asks for. An interface of which nothing is granted is

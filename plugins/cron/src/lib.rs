@@ -16,6 +16,10 @@ use windlass_sdk::{Context, Custom, PluginError, Source, log};
 
 /// Characters of a schedule's name.
 const NAME_MAX: usize = 40;
+/// Schedules that the host takes of one stage.
+const SCHEDULES_MAX: usize = 50;
+/// Characters that the host takes of one line for the shell.
+const LINE_CHARS_MAX: usize = 4_096;
 
 /// The plugin.
 #[derive(Debug)]
@@ -88,8 +92,17 @@ impl Custom for Cron {
         if facts.processes.is_empty() {
             return Ok(Outcome::skipped("the result runs nothing, so no command can be run in it"));
         }
+        if let Some(name) = &options.process
+            && facts.processes.iter().all(|process| process.name != *name)
+        {
+            let names: Vec<&str> = facts.processes.iter().map(|it| it.name.as_str()).collect();
+            let what = format!("there is no process {name:?}, but {names:?}");
+            return Err(PluginError::new("cron.option-invalid", what).hint(
+                "correct `process` in the stage's options, or leave it out for the web process",
+            ));
+        }
         read.found.iter().try_for_each(check)?;
-        let schedules = schedules(&mut read, &options);
+        let schedules = schedules(&mut read, &options)?;
         for why in &read.left_out {
             log::warn(format!("not registered: {why}"));
         }
@@ -111,8 +124,27 @@ fn check(found: &Found) -> Result<(), PluginError> {
     })
 }
 
+/// Refuses what would be more than the host takes, with the place where it stands.
+fn check_room(place: &str, line: &str, before: usize) -> Result<(), PluginError> {
+    let refused = |what: String, hint: &str| {
+        Err(PluginError::new("cron.schedule-invalid", format!("{place}: {what}")).hint(hint))
+    };
+    if before >= SCHEDULES_MAX {
+        let what = format!("it has more than the {SCHEDULES_MAX} schedules that a stage may have");
+        return refused(what, "leave some out, or write them as [[cron]] in windlass.toml");
+    }
+    if line.chars().count() > LINE_CHARS_MAX {
+        let what = format!("its command has more than {LINE_CHARS_MAX} characters");
+        return refused(what, "put it into a script of the repository, and run that");
+    }
+    if line.contains('\0') {
+        return refused("its command has a NUL character".to_owned(), "take it out");
+    }
+    Ok(())
+}
+
 /// As the host takes them, each with a name of its own.
-fn schedules(read: &mut Read, options: &Options) -> Vec<Schedule> {
+fn schedules(read: &mut Read, options: &Options) -> Result<Vec<Schedule>, PluginError> {
     let mut all: Vec<Schedule> = Vec::new();
     for found in std::mem::take(&mut read.found) {
         let line = match (&found.work, &options.url) {
@@ -126,6 +158,7 @@ fn schedules(read: &mut Read, options: &Options) -> Vec<Schedule> {
                 continue;
             }
         };
+        check_room(&found.place, &line, all.len())?;
         let wanted = match (&found.name, &found.work) {
             (Some(name), _) | (None, Work::Line(name) | Work::Request(name)) => slug(name),
         };
@@ -139,7 +172,7 @@ fn schedules(read: &mut Read, options: &Options) -> Vec<Schedule> {
         }
         all.push(schedule);
     }
-    all
+    Ok(all)
 }
 
 /// A request with what the image has for it; with the header by which Vercel's own requests are known.

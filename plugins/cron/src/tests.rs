@@ -139,6 +139,20 @@ fn what_has_no_schedules_or_runs_nothing_is_skipped_and_a_broken_file_is_named()
     let refused = on(&[("crontab", "# jobs\n0 25 * * * true\n")], "{}").result.unwrap_err();
     assert_eq!(refused.code, "cron.schedule-invalid");
     assert!(refused.message.contains("line 2 of crontab"), "{}", refused.message);
+    let long = format!("@daily true\n@daily echo {}\n", "x".repeat(4_096));
+    let many = "@daily true\n".repeat(51);
+    for (table, place, says) in [
+        (long.as_str(), "line 2 of crontab", "more than 4096 characters"),
+        (many.as_str(), "line 51 of crontab", "more than the 50 schedules"),
+    ] {
+        let refused = on(&[("crontab", table)], "{}").result.unwrap_err();
+        assert_eq!(refused.code, "cron.schedule-invalid");
+        assert!(refused.message.starts_with(place), "{}", refused.message);
+        assert!(refused.message.contains(says), "{}", refused.message);
+    }
+    let refused = on(&[("crontab", "@daily true\n")], r#"{"process":"job"}"#).result.unwrap_err();
+    assert_eq!(refused.code, "cron.option-invalid");
+    assert!(refused.message.contains(r#""job", but ["web"]"#), "{}", refused.message);
     let refused = on(&[("render.yaml", "services: [")], "{}").result.unwrap_err();
     assert_eq!(refused.code, "cron.file-invalid");
     assert!(refused.message.contains("render.yaml"), "{}", refused.message);

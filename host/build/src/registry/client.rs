@@ -18,12 +18,13 @@ use super::error::RegistryError;
 use super::manifest;
 use super::reference::Reference;
 use super::transport::{DOCUMENT_BYTES_MAX, Transport};
-use crate::http::{Timeouts, agent, into_async};
+use crate::http::{Timeouts, agent, into_async, outside_agent_but};
 
 /// A registry that does not take a connection within this time counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(2);
 /// One that sends nothing for so long counts as gone.
 const SILENCE: Duration = Duration::from_secs(60);
+const TIMEOUTS: Timeouts = Timeouts { connect: CONNECT, silence: SILENCE };
 
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
@@ -95,7 +96,7 @@ pub(super) fn origin(reference: &Reference) -> String {
 }
 
 pub(super) fn registry_agent(certificates: Option<&Path>) -> Agent {
-    agent(certificates, Timeouts { connect: CONNECT, silence: SILENCE })
+    agent(certificates, TIMEOUTS)
 }
 
 /// Reads one image from its registry.
@@ -114,7 +115,22 @@ impl Client {
         login: Option<Login>,
         mirrors: Vec<(String, Option<Login>)>,
     ) -> Self {
-        let agent = registry_agent(certificates);
+        Self::with_agent(&registry_agent(certificates), reference, login, mirrors)
+    }
+
+    /// The same for an image that strangers chose, without a login: nothing inside is asked (this machine, networks
+    /// behind its bridges, metadata of its cloud) but the server of an address that somebody chose who may reach it.
+    pub fn outside_but(reference: Reference, certificates: Option<&Path>, chosen: &str) -> Self {
+        let agent = outside_agent_but(certificates, TIMEOUTS, chosen);
+        Self::with_agent(&agent, reference, None, Vec::new())
+    }
+
+    fn with_agent(
+        agent: &Agent,
+        reference: Reference,
+        login: Option<Login>,
+        mirrors: Vec<(String, Option<Login>)>,
+    ) -> Self {
         let own = (origin(&reference), login);
         let place = |(base, login): (String, Option<Login>)| {
             let repository = &reference.repository;

@@ -177,13 +177,17 @@ impl Target {
         let mut location = self.location(&self.open_upload("")?)?;
         let mut body = self.content(open, 0)?;
         let (mut at, mut pauses) = (0, Pauses::default());
+        // How far it came at most: only what goes beyond counts as progress, whatever the registry forgets.
+        let mut farthest = 0;
         while at < bytes {
             let end = bytes.min(at + self.chunk_bytes);
             *sent += end - at;
             let (error, pause) = match self.send_chunk(&location, at..end, &mut body) {
                 Ok(answer) if answer.status().is_success() => {
                     (location, at) = (self.location(&answer)?, end);
-                    pauses = Pauses::default();
+                    if end > farthest {
+                        (farthest, pauses) = (end, Pauses::default());
+                    }
                     continue;
                 }
                 Ok(answer) => {

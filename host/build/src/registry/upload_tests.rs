@@ -105,3 +105,60 @@ fn a_registry_that_takes_no_chunks_is_sent_the_whole_from_then_on() {
     assert!(ranges(&bench.seen("PATCH")).iter().all(|range| range == "0-299999"));
     assert!(!bench.target.takes_chunks.load(Ordering::Relaxed));
 }
+
+/// A registry that takes the first chunk, refuses the next one for now, and has forgotten the first one then: for ever.
+/// It takes nothing whole.
+fn forgetful() -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let chunks = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&chunks);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let header = |name: &str| {
+                let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+                headers.find(|(of, _)| *of == name).map(|(_, value)| value.to_owned())
+            };
+            let bytes = header("content-length").map_or(0, |bytes| bytes.parse().unwrap());
+            io::copy(&mut (&mut client).take(bytes), &mut io::sink()).unwrap();
+            let method = head.split(' ').next().unwrap_or_default();
+            let is_first = header("content-range").is_some_and(|range| range.starts_with("0-"));
+            if method == "patch" {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            let status = match method {
+                "head" => "404 Not Found",
+                "get" => "200 OK\r\nrange: 0-0",
+                _ if method == "post" || is_first => "202 Accepted",
+                _ => "503 Busy\r\nretry-after: 0",
+            };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nlocation: /v2/team/shop/blobs/uploads/1\r\ncontent-length: 0\r\n\
+                 connection: close\r\n\r\n"
+            );
+            let _hung_up = client.write_all(answer.as_bytes());
+        }
+    });
+    (address, chunks)
+}
+
+#[test]
+fn a_registry_that_forgets_what_it_took_is_given_up() {
+    let (address, chunks) = forgetful();
+    let reference = format!("{address}/team/shop:1").parse().unwrap();
+    let target = Target { chunk_bytes: CHUNK, ..Target::new(reference, None, None) };
+    let bytes = blob();
+    let open = in_memory(&bytes);
+    assert!(target.put_blob(&Digest::of(&bytes), bytes.len() as u64, None, &open).is_err());
+    let chunks = chunks.load(Ordering::SeqCst);
+    assert!((2..40).contains(&chunks), "{chunks} chunks were sent");
+}

@@ -60,6 +60,33 @@ impl State {
     }
 }
 
+/// A project whose account is being written. Dropped before it is, it is to be written again.
+struct Unwritten<'a> {
+    accounts: &'a Accounts,
+    project: &'a ProjectName,
+    is_settled: bool,
+}
+
+impl<'a> Unwritten<'a> {
+    /// What is counted while it is written marks the project anew.
+    fn take(accounts: &'a Accounts, project: &'a ProjectName) -> Self {
+        accounts.state().changed.remove(project);
+        Self { accounts, project, is_settled: false }
+    }
+
+    fn settle(mut self) {
+        self.is_settled = true;
+    }
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.accounts.state().changed.insert(self.project.clone());
+        }
+    }
+}
+
 /// Counts the calls on behalf of a project.
 struct Counting {
     accounts: Arc<Accounts>,
@@ -281,17 +308,22 @@ impl Plugins {
 
     /// Writes what was counted since it was written last. What cannot be written now is written with what comes.
     pub(crate) async fn keep_accounts(&self, store: &Store) {
-        let changed = std::mem::take(&mut self.accounts.state().changed);
+        let changed = self.accounts.state().changed.clone();
         for project in changed {
+            // One by one, and put back unless it was written: whoever is dropped here drops nothing of the rest.
+            let unwritten = Unwritten::take(&self.accounts, &project);
             let Some(account) = self.accounts.state().projects.get(&project).cloned() else {
+                unwritten.settle();
                 continue;
             };
             match store.put_plugin_account(&account).await {
-                Ok(true) => {}
-                Ok(false) => self.forget_account(&project).await,
+                Ok(true) => unwritten.settle(),
+                Ok(false) => {
+                    unwritten.settle();
+                    self.forget_account(&project).await;
+                }
                 Err(error) => {
                     tracing::debug!(%error, %project, "what plugins did is written later");
-                    self.accounts.state().changed.insert(project);
                 }
             }
         }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 use windlass_build::Login;
-use windlass_build::http::{Timeouts, agent, certificate_bundle};
+use windlass_build::http::{Timeouts, agent, certificate_bundle, outside_agent_but};
 use windlass_build::registry::{Client, Reference, RegistryError};
 use windlass_model::plugin::manage::FetchPlugin;
 use windlass_model::{Digest, Failure};
 
-use super::signature::SIGNATURE_BYTES_MAX;
+use super::signature::{SIGNATURE_BYTES_MAX, has_the_form};
 
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(20) };
@@ -27,6 +27,34 @@ const ETAG_BYTES_MAX: usize = 1024;
 pub(super) const OCI: &str = "oci://";
 /// Endings of signatures that lie beside a file: of minisign, of cosign.
 const BESIDE: [&str; 2] = [".minisig", ".sig"];
+
+/// Where a fetch may lead, redirects included.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach<'a> {
+    /// Anywhere: whoever rules the host wrote the address on its disk, or typed that of an artifact.
+    Anywhere,
+    /// Outside, and to the server of this address, which somebody typed who may change plugins. Never otherwise to
+    /// this machine, to networks behind its bridges and to metadata of its cloud.
+    Outside { but: &'a str },
+}
+
+impl<'a> Reach<'a> {
+    /// Of an address that was typed itself. A registry is asked wherever it is.
+    pub(super) fn typed(url: &'a str) -> Self {
+        match url.starts_with(OCI) {
+            true => Self::Anywhere,
+            false => Self::Outside { but: url },
+        }
+    }
+
+    /// The server of which address alone may be inside; none: all may.
+    fn but(self) -> Option<&'a str> {
+        match self {
+            Self::Anywhere => None,
+            Self::Outside { but } => Some(but),
+        }
+    }
+}
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -49,6 +77,8 @@ pub(super) enum Got {
     Unchanged,
     /// There is nothing, or nothing that anybody may have.
     Absent(StatusCode),
+    /// It has more bytes than it may have.
+    TooLarge,
 }
 
 /// The file at an address, or of an artifact. Over `http` it is only taken with a digest: anyone on the way could
@@ -58,18 +88,19 @@ pub(super) enum Got {
 /// `plugin.url-invalid`, `plugin.fetch-failed`, `plugin.digest-wrong`.
 pub(super) async fn fetch(
     wanted: &FetchPlugin,
+    reach: Reach<'_>,
     logins: &[Login],
     bytes_max: u64,
 ) -> Result<Vec<u8>, Failure> {
     if let Some(name) = wanted.url.strip_prefix(OCI) {
-        let bytes = pull(name, logins, bytes_max).await?;
+        let bytes = pull(name, reach, logins, bytes_max).await?;
         check_digest(&wanted.url, &bytes, wanted.digest.as_ref())?;
         return Ok(bytes);
     }
     check_url(wanted)?;
     let url = wanted.url.clone();
     let wish = Wish { url, bytes_max, time_max: TIME_MAX, etag: None };
-    let bytes = match get(wish).await {
+    let bytes = match get(wish, reach).await {
         Ok(Got::File { bytes, .. }) => bytes,
         Ok(Got::Absent(status)) => {
             return Err(failed(&shown(&wanted.url), format!("the server answered {status}")));
@@ -78,25 +109,34 @@ pub(super) async fn fetch(
             let why = "the server answered 304 Not Modified, and nothing was here before";
             return Err(failed(&shown(&wanted.url), why.to_owned()));
         }
+        Ok(Got::TooLarge) => return Err(failed(&shown(&wanted.url), too_large(bytes_max))),
         Err(why) => return Err(failed(&shown(&wanted.url), why)),
     };
     check_digest(&shown(&wanted.url), &bytes, wanted.digest.as_ref())?;
     Ok(bytes)
 }
 
-/// The signature that lies beside an address, as `ADDRESS.minisig` or `ADDRESS.sig`; none when nothing is there.
+/// The signature that lies beside an address, as `ADDRESS.minisig` or `ADDRESS.sig`; none when nothing is there, or
+/// nothing that can be one: some servers have a page for every path.
 ///
 /// # Errors
 /// Why it is not known whether there is one.
-pub(super) async fn beside(url: &str) -> Result<Option<String>, String> {
+pub(super) async fn beside(url: &str, reach: Reach<'_>) -> Result<Option<String>, String> {
     for ending in BESIDE {
         let url = with_ending(url, ending);
         let bytes_max = SIGNATURE_BYTES_MAX as u64;
         let place = shown(&url);
         let wish = Wish { url, bytes_max, time_max: SMALL_TIME_MAX, etag: None };
-        match get(wish).await.map_err(|why| format!("{place}: {why}"))? {
+        match get(wish, reach).await.map_err(|why| format!("{place}: {why}"))? {
             Got::File { bytes, .. } => {
-                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if has_the_form(&text) {
+                    return Ok(Some(text));
+                }
+                tracing::debug!(%place, "what lies there is no signature");
+            }
+            Got::TooLarge => {
+                tracing::debug!(%place, "what lies there is too large for a signature");
             }
             Got::Unchanged | Got::Absent(_) => {}
         }
@@ -108,11 +148,11 @@ pub(super) async fn beside(url: &str) -> Result<Option<String>, String> {
 ///
 /// # Errors
 /// `plugin.fetch-failed`
-pub(super) async fn signature(url: &str) -> Result<Option<String>, Failure> {
+pub(super) async fn signature(url: &str, reach: Reach<'_>) -> Result<Option<String>, Failure> {
     if url.starts_with(OCI) {
         return Ok(None);
     }
-    beside(url).await.map_err(|why| {
+    beside(url, reach).await.map_err(|why| {
         Failure::app(
             "plugin.fetch-failed",
             format!("the signature of {} could not be fetched", shown(url)),
@@ -130,7 +170,12 @@ fn with_ending(url: &str, ending: &str) -> String {
 }
 
 /// The component of an artifact, with the login for its registry if there is one.
-async fn pull(name: &str, logins: &[Login], bytes_max: u64) -> Result<Vec<u8>, Failure> {
+async fn pull(
+    name: &str,
+    reach: Reach<'_>,
+    logins: &[Login],
+    bytes_max: u64,
+) -> Result<Vec<u8>, Failure> {
     let reference = name.parse::<Reference>().map_err(|error| {
         let fix = "give one such as oci://ghcr.io/acme/scan:1.2.0";
         let what = format!("{OCI}{name} is no address of a plugin");
@@ -138,9 +183,15 @@ async fn pull(name: &str, logins: &[Login], bytes_max: u64) -> Result<Vec<u8>, F
     })?;
     let login = logins.iter().find(|login| login.registry == reference.registry).cloned();
     let shown = reference.to_string();
+    // A registry that a project has a login for was chosen with it.
+    let but = reach.but().filter(|_| login.is_none()).map(ToOwned::to_owned);
     let pulled = tokio::task::spawn_blocking(move || {
         let bundle = certificate_bundle(None);
-        Client::new(reference, bundle.as_deref(), login, Vec::new()).component(bytes_max)
+        let client = match but {
+            None => Client::new(reference, bundle.as_deref(), login, Vec::new()),
+            Some(chosen) => Client::outside_but(reference, bundle.as_deref(), &chosen),
+        };
+        client.component(bytes_max)
     });
     let pulled = match pulled.await {
         Ok(pulled) => pulled,
@@ -208,13 +259,18 @@ pub(crate) fn check_digest(
 ///
 /// # Errors
 /// Why there is neither the file nor the knowledge that there is none.
-pub(super) async fn get(wish: Wish) -> Result<Got, String> {
-    let got = tokio::task::spawn_blocking(move || get_blocking(&wish)).await;
+pub(super) async fn get(wish: Wish, reach: Reach<'_>) -> Result<Got, String> {
+    let but = reach.but().map(ToOwned::to_owned);
+    let got = tokio::task::spawn_blocking(move || get_blocking(&wish, but.as_deref())).await;
     got.unwrap_or_else(|ended| Err(ended.to_string()))
 }
 
-fn get_blocking(wish: &Wish) -> Result<Got, String> {
-    let agent = agent(certificate_bundle(None).as_deref(), TIMEOUTS);
+fn get_blocking(wish: &Wish, outside_but: Option<&str>) -> Result<Got, String> {
+    let certificates = certificate_bundle(None);
+    let agent = match outside_but {
+        None => agent(certificates.as_deref(), TIMEOUTS),
+        Some(chosen) => outside_agent_but(certificates.as_deref(), TIMEOUTS, chosen),
+    };
     let mut request = agent.get(&wish.url);
     if let Some(etag) = &wish.etag {
         request = request.header(header::IF_NONE_MATCH, etag);
@@ -242,9 +298,14 @@ fn get_blocking(wish: &Wish) -> Result<Got, String> {
     let read = body.take(wish.bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
     if bytes.len() as u64 > wish.bytes_max {
-        return Err(format!("it has more than the {} bytes that it may have", wish.bytes_max));
+        return Ok(Got::TooLarge);
     }
     Ok(Got::File { bytes, etag })
+}
+
+/// Why a file is not taken.
+pub(super) fn too_large(bytes_max: u64) -> String {
+    format!("it has more than the {bytes_max} bytes that it may have")
 }
 
 fn failed(url: &str, why: String) -> Failure {
@@ -259,9 +320,10 @@ fn failed(url: &str, why: String) -> Failure {
 /// The address without user and password, for people and for the lock.
 pub(super) fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // Before the path is looked for: an address may have none.
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let path = path.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}/{path}")
 }
 
@@ -284,6 +346,11 @@ mod tests {
         }
     }
 
+    /// What comes of an address that was typed.
+    async fn typed(wanted: &FetchPlugin, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+        fetch(wanted, Reach::typed(&wanted.url), &[], bytes_max).await
+    }
+
     /// A server that answers one request with these bytes.
     fn serve(answer: &'static [u8]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -301,14 +368,14 @@ mod tests {
     #[tokio::test]
     async fn what_could_be_exchanged_on_the_way_needs_a_digest() {
         for url in ["http://example.com/a.wasm", "ftp://example.com/a", "a.wasm", "", "file:///a"] {
-            let failure = fetch(&wanted(url, None), &[], 10).await.unwrap_err();
+            let failure = typed(&wanted(url, None), 10).await.unwrap_err();
             assert_eq!(failure.code, "plugin.url-invalid", "{url}");
         }
         let url = serve(b"hello");
-        let bytes = fetch(&wanted(&url, Some(Digest::of(b"hello"))), &[], 10).await.unwrap();
+        let bytes = typed(&wanted(&url, Some(Digest::of(b"hello"))), 10).await.unwrap();
         assert_eq!(bytes, b"hello");
         let url = serve(b"other");
-        let failure = fetch(&wanted(&url, Some(Digest::of(b"hello"))), &[], 10).await.unwrap_err();
+        let failure = typed(&wanted(&url, Some(Digest::of(b"hello"))), 10).await.unwrap_err();
         assert_eq!(failure.code, "plugin.digest-wrong");
         assert!(!format!("{failure:?}").contains("secret"), "{failure:?}");
     }
@@ -316,10 +383,47 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_bounded_and_an_absent_server_is_said() {
         let url = serve(b"0123456789");
-        let failure = fetch(&wanted(&url, Some(Digest::of(b"x"))), &[], 9).await.unwrap_err();
+        let failure = typed(&wanted(&url, Some(Digest::of(b"x"))), 9).await.unwrap_err();
         assert!(failure.why.contains("more than the 9 bytes"), "{failure:?}");
         let nobody = wanted("http://127.0.0.1:1/a.wasm", Some(Digest::of(b"x")));
-        assert_eq!(fetch(&nobody, &[], 9).await.unwrap_err().code, "plugin.fetch-failed");
+        assert_eq!(typed(&nobody, 9).await.unwrap_err().code, "plugin.fetch-failed");
+    }
+
+    #[tokio::test]
+    async fn what_an_index_names_or_a_redirect_leads_to_is_not_asked_of_this_machine() {
+        let url = serve(b"hello");
+        let named = wanted(&url, Some(Digest::of(b"hello")));
+        let of_index = Reach::Outside { but: "https://acme.example/plugins.json" };
+        let failure = fetch(&named, of_index, &[], 10).await.unwrap_err();
+        assert_eq!(failure.code, "plugin.fetch-failed");
+        assert!(failure.why.contains("leads to this machine"), "{failure:?}");
+        let artifact = FetchPlugin { url: "oci://127.0.0.1:1/a:1".to_owned(), ..named.clone() };
+        let failure = fetch(&artifact, of_index, &[], 10).await.unwrap_err();
+        assert!(failure.why.contains("leads to this machine"), "{failure:?}");
+        let beside = signature(&url, of_index).await.unwrap_err();
+        assert!(beside.why.contains("leads to this machine"), "{beside:?}");
+        // Nobody was there: the server still answers its one request.
+        let redirects = redirect_to(url.clone());
+        let asked = FetchPlugin { url: redirects, ..named.clone() };
+        let failure = typed(&asked, 10).await.unwrap_err();
+        assert!(failure.why.contains("leads to this machine"), "{failure:?}");
+        let of_it = Reach::Outside { but: &url };
+        assert_eq!(fetch(&named, of_it, &[], 10).await.unwrap(), b"hello");
+    }
+
+    /// A server that sends one request elsewhere.
+    fn redirect_to(url: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = format!("http://{}/scan.wasm", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _head = std::io::Read::read(&mut stream, &mut [0; 4096]).unwrap();
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+        });
+        own
     }
 
     /// A server that has what stands beside its paths, and answers 404 for the rest.
@@ -346,22 +450,44 @@ mod tests {
         url
     }
 
+    const MINISIG: &str = "untrusted comment: signature from minisign secret key\nRUQf6LRC\n";
+    const COSIGN: &str = "MEUCIQDsYXZlZA==";
+    const LARGE: &str = match std::str::from_utf8(&[b'x'; SIGNATURE_BYTES_MAX + 1]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
+
     #[tokio::test]
     async fn a_signature_beside_an_address_is_found_and_none_is_no_error() {
-        let at =
-            serve_paths(&[("/a.wasm.minisig?v=1", "of minisign"), ("/b.wasm.sig", "of cosign")]);
-        let of = async |path: &str| signature(&format!("{at}{path}")).await;
-        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some("of minisign"));
-        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some("of cosign"));
+        let at = serve_paths(&[
+            ("/a.wasm.minisig?v=1", MINISIG),
+            ("/b.wasm.sig", COSIGN),
+            // A server that has a page for every path, and one that is too large.
+            ("/d.wasm.minisig", "<html><body>Welcome</body></html>"),
+            ("/d.wasm.sig", COSIGN),
+            ("/e.wasm.minisig", LARGE),
+            ("/e.wasm.sig", "<html></html>"),
+        ]);
+        let of = async |path: &str| {
+            let url = format!("{at}{path}");
+            signature(&url, Reach::typed(&url)).await
+        };
+        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some(MINISIG));
+        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some(COSIGN));
+        assert_eq!(of("/d.wasm").await.unwrap().as_deref(), Some(COSIGN));
+        assert_eq!(of("/e.wasm").await.unwrap(), None);
         assert_eq!(of("/c.wasm").await.unwrap(), None);
-        let failure = signature("http://127.0.0.1:1/a.wasm").await.unwrap_err();
+        let failure = signature("http://127.0.0.1:1/a.wasm", Reach::Anywhere).await.unwrap_err();
         assert_eq!(failure.code, "plugin.fetch-failed");
-        assert_eq!(signature("oci://127.0.0.1:1/a:1").await.unwrap(), None);
+        assert_eq!(signature("oci://127.0.0.1:1/a:1", Reach::Anywhere).await.unwrap(), None);
     }
 
     #[test]
     fn what_is_shown_of_an_address_holds_no_secret() {
         let url = "https://me:pass@example.com:8443/a/b.wasm?token=x#y";
         assert_eq!(shown(url), "https://example.com:8443/a/b.wasm");
+        for url in ["https://example.com?token=a/b", "https://me:pass@example.com#x@y/z"] {
+            assert_eq!(shown(url), "https://example.com/");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
@@ -21,9 +21,9 @@ use windlass_model::plugin::discover::{
 };
 use windlass_model::plugin::index::{BYTES_MAX, Index, Parsed, Release};
 use windlass_model::plugin::lock::{Policy, Signature, Signatures, is_name};
-use windlass_model::{Failure, Timestamp};
+use windlass_model::{Digest, Failure, Timestamp};
 
-use super::fetch::{self, Got, SMALL_TIME_MAX, Wish};
+use super::fetch::{self, Got, Reach, SMALL_TIME_MAX, Wish};
 use super::install::blocking;
 use super::{Plugins, signature};
 
@@ -41,8 +41,9 @@ const FILE: &str = "file://";
 /// What is known of each index's file.
 pub(super) struct Indexes {
     folder: PathBuf,
-    /// Held while files are fetched: who comes meanwhile finds them fresh.
-    kept: tokio::sync::Mutex<BTreeMap<String, Kept>>,
+    kept: Mutex<BTreeMap<String, Kept>>,
+    /// Held while files are fetched: who waits for it finds fresh what was asked for after he came.
+    looking: tokio::sync::Mutex<()>,
 }
 
 /// What is known of one.
@@ -50,7 +51,8 @@ pub(super) struct Indexes {
 struct Kept {
     source: IndexSource,
     file: Option<Arc<File>>,
-    looked_at: Instant,
+    /// When its source began to be asked.
+    asked_at: Instant,
     /// Why there is no newer file, or none.
     problem: Option<Failure>,
 }
@@ -61,6 +63,8 @@ struct File {
     signature: Signature,
     fetched_at: Timestamp,
     etag: Option<String>,
+    /// What it was read from.
+    mark: Digest,
 }
 
 /// How it is kept on disk.
@@ -73,15 +77,46 @@ struct Stored {
     text: String,
 }
 
+impl Stored {
+    /// Of what a source gave: it is the same as long as that is.
+    fn mark(&self) -> Digest {
+        Digest::of_json(&(&self.text, &self.signature, &self.etag))
+    }
+}
+
 /// What a source gave.
 enum Fetched {
     Unchanged,
     New { text: String, etag: Option<String>, signature: Option<String> },
 }
 
+/// What a name means.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) release: Release,
+    /// Where the index is that says so.
+    index_url: String,
+}
+
+impl Resolved {
+    /// Where the address in the index may lead: an index that whoever rules the host has on its disk names what it
+    /// wants, one of the web nothing inside but what its own server has.
+    pub(super) fn reach(&self) -> Reach<'_> {
+        match self.index_url.starts_with(FILE) {
+            true => Reach::Anywhere,
+            false => Reach::Outside { but: &self.index_url },
+        }
+    }
+}
+
 impl Indexes {
     pub(super) fn new(installed: &Path) -> Self {
-        Self { folder: installed.join(FOLDER), kept: tokio::sync::Mutex::default() }
+        let folder = installed.join(FOLDER);
+        Self { folder, kept: Mutex::default(), looking: tokio::sync::Mutex::default() }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of each of these, looked at anew where that was longer ago than `age_max`.
@@ -90,36 +125,73 @@ impl Indexes {
         sources: &BTreeMap<String, IndexSource>,
         age_max: Duration,
     ) -> BTreeMap<String, Kept> {
-        let mut kept = self.kept.lock().await;
+        let came = Instant::now();
+        if !self.stale(sources, came, age_max).is_empty() {
+            let _looking = self.looking.lock().await;
+            let stale = self.stale(sources, came, age_max);
+            let looked = stale.into_iter().map(|(name, source, before)| async move {
+                let kept = self.look(&name, &source, before).await;
+                (name, kept)
+            });
+            let looked = futures::future::join_all(looked).await;
+            self.kept().extend(looked);
+        }
+        let kept = self.kept();
+        let of_them = kept.iter().filter(|(name, one)| sources.get(*name) == Some(&one.source));
+        of_them.map(|(name, one)| (name.clone(), one.clone())).collect()
+    }
+
+    /// The sources that have to be asked again for somebody who came then, each with the file that is here. A file
+    /// of the host is read for everybody anew.
+    fn stale(
+        &self,
+        sources: &BTreeMap<String, IndexSource>,
+        came: Instant,
+        age_max: Duration,
+    ) -> Vec<(String, IndexSource, Option<Arc<File>>)> {
+        let mut kept = self.kept();
         kept.retain(|name, one| sources.get(name) == Some(&one.source));
-        let stale = sources.iter().filter(|(name, source)| {
-            source.url.starts_with(FILE)
-                || kept.get(*name).is_none_or(|one| one.looked_at.elapsed() >= age_max)
-        });
-        let looked = stale.map(|(name, source)| {
+        let is_stale = |one: &Kept| {
+            let since = match one.source.url.starts_with(FILE) {
+                true => Some(came),
+                false => came.checked_sub(age_max),
+            };
+            since.is_none_or(|since| one.asked_at < since)
+        };
+        let stale = sources.iter().filter(|(name, _)| kept.get(*name).is_none_or(is_stale));
+        let with_file = stale.map(|(name, source)| {
             let before = kept.get(name).and_then(|one| one.file.clone());
-            async move { (name.clone(), self.look(name, source, before).await) }
+            (name.clone(), source.clone(), before)
         });
-        let looked = futures::future::join_all(looked.collect::<Vec<_>>()).await;
-        kept.extend(looked);
-        kept.clone()
+        with_file.collect()
     }
 
     /// Fetches a file, if it is another one than before.
     async fn look(&self, name: &str, source: &IndexSource, before: Option<Arc<File>>) -> Kept {
+        let asked_at = Instant::now();
         let before = match before {
             Some(before) => Some(before),
             None => self.stored(name, source).await.map(Arc::new),
         };
         let etag = before.as_ref().and_then(|file| file.etag.clone());
         let looked = match fetch_file(name, source, etag).await {
-            Ok(Fetched::Unchanged) => Ok(None),
+            Ok(Fetched::Unchanged) if before.is_some() => Ok(None),
+            Ok(Fetched::Unchanged) => {
+                let why = "the server answered 304 Not Modified, and nothing was here before";
+                Err(unreadable(name, why.to_owned()))
+            }
             Ok(Fetched::New { text, etag, signature }) => {
                 let url = source.url.clone();
                 let stored = Stored { url, etag, fetched_at: Timestamp::now(), signature, text };
-                match read(name, source, &stored) {
-                    Ok(file) => self.store(name, stored).await.map(|()| Some(Arc::new(file))),
-                    Err(failure) => Err(failure),
+                let mark = stored.mark();
+                if before.as_ref().is_some_and(|before| before.mark == mark) {
+                    // It was read and kept as it is.
+                    Ok(None)
+                } else {
+                    match read(name, source, &stored) {
+                        Ok(file) => self.store(name, stored).await.map(|()| Some(Arc::new(file))),
+                        Err(failure) => Err(failure),
+                    }
                 }
             }
             Err(failure) => Err(failure),
@@ -129,7 +201,7 @@ impl Indexes {
             Ok(None) => (before, None),
             Err(failure) => (before, Some(failure)),
         };
-        Kept { source: source.clone(), file, looked_at: Instant::now(), problem }
+        Kept { source: source.clone(), file, asked_at, problem }
     }
 
     /// The file that was kept of this very source, if its signature still counts.
@@ -155,7 +227,7 @@ impl Indexes {
     }
 
     async fn forget(&self, name: &str) {
-        self.kept.lock().await.remove(name);
+        self.kept().remove(name);
         let path = self.path(name);
         // One that is left is that of a source that nobody names.
         let _ = blocking("remove an index", move || std::fs::remove_file(path)).await;
@@ -192,10 +264,9 @@ impl Plugins {
             return Err(invalid(name, &why, "remove one: windlass plugin index remove NAME"));
         }
         self.commit(set, "").await?;
-        // Whoever fetches indexes now is not to hold up changes of plugins.
         drop(changing);
         let view = view(name, &kept);
-        self.indexes.kept.lock().await.insert(name.to_owned(), kept);
+        self.indexes.kept().insert(name.to_owned(), kept);
         Ok(view)
     }
 
@@ -238,9 +309,8 @@ impl Plugins {
         let installed =
             |name: &str| set.find(name).map(|(plugin, _)| plugin.info().manifest.version.clone());
         let speaks = windlass_sandbox::speaks;
-        let mut found = discover::search(&readable(&kept), &words, stage, &speaks, &installed);
-        let total = found.len() as u64;
-        found.truncate(FOUND_MAX);
+        let (found, total) =
+            discover::search(&readable(&kept), &words, stage, FOUND_MAX, &speaks, &installed);
         let problems =
             kept.iter().filter_map(|(name, one)| Some((name.clone(), one.problem.clone()?)));
         Ok(SearchView { found, total, problems: problems.collect() })
@@ -250,7 +320,7 @@ impl Plugins {
     ///
     /// # Errors
     /// `plugin.not-in-index`, `plugin.ambiguous`, `plugin.index-unknown`; `plugin.url-invalid` when it is no name.
-    pub(crate) async fn resolve(&self, text: &str) -> Result<Release, Failure> {
+    pub(crate) async fn resolve(&self, text: &str) -> Result<Resolved, Failure> {
         let Ok(wanted) = text.parse::<Wanted>();
         if !is_name(&wanted.name) {
             return Err(Failure::app(
@@ -262,7 +332,10 @@ impl Plugins {
         }
         let kept = self.indexed(Duration::ZERO).await;
         let resolved = discover::resolve(&readable(&kept), &wanted, &windlass_sandbox::speaks);
-        let found = resolved.map(|(_, release)| release.clone());
+        let found = resolved.map(|(index, release)| Resolved {
+            release: release.clone(),
+            index_url: kept.get(index).map(|one| one.source.url.clone()).unwrap_or_default(),
+        });
         found.map_err(|why| unresolved(&wanted, &why, &kept))
     }
 
@@ -349,14 +422,17 @@ async fn fetch_file(
     }
     let url = source.url.clone();
     let wish = Wish { url, bytes_max: BYTES_MAX, time_max: SMALL_TIME_MAX, etag };
-    match fetch::get(wish).await.map_err(|why| unreadable(name, why))? {
+    let reach = Reach::Outside { but: &source.url };
+    match fetch::get(wish, reach).await.map_err(|why| unreadable(name, why))? {
         Got::Unchanged => Ok(Fetched::Unchanged),
         Got::Absent(status) => Err(unreadable(name, format!("the server answered {status}"))),
+        Got::TooLarge => Err(unreadable(name, fetch::too_large(BYTES_MAX))),
         Got::File { bytes, etag } => {
             let signature = match looks {
-                true => fetch::beside(&source.url).await.map_err(|why| unreadable(name, why))?,
-                false => None,
+                true => fetch::beside(&source.url, reach).await,
+                false => Ok(None),
             };
+            let signature = signature.map_err(|why| unreadable(name, why))?;
             let text = String::from_utf8(bytes);
             let text = text.map_err(|_| unreadable(name, "it is not UTF-8".to_owned()))?;
             Ok(Fetched::New { text, etag, signature })
@@ -400,7 +476,7 @@ fn read(name: &str, source: &IndexSource, stored: &Stored) -> Result<File, Failu
     let signature = signature.map_err(|failure| unsigned(name, &failure))?;
     let parsed = Index::parse(text).map_err(|error| unreadable(name, error.to_string()))?;
     let (fetched_at, etag) = (stored.fetched_at, stored.etag.clone());
-    Ok(File { parsed, signature, fetched_at, etag })
+    Ok(File { parsed, signature, fetched_at, etag, mark: stored.mark() })
 }
 
 fn invalid(name: &str, why: &str, fix: &str) -> Failure {

@@ -15,6 +15,8 @@ use windlass_model::plugin::manage::{FetchPlugin, PluginView, Proposal};
 use windlass_model::plugin::{Capability, Give, Grants, PluginInfo, difference, missing};
 use windlass_model::{Digest, Failure, Timestamp};
 
+use super::fetch::Reach;
+use super::index::Resolved;
 use super::set::{Set, load_version};
 use super::{Plugins, failures, fetch, lock, options, signature, view};
 
@@ -72,18 +74,25 @@ impl Plugins {
         mut wanted: FetchPlugin,
         logins: &[Login],
     ) -> Result<Incoming, Failure> {
-        if !wanted.url.contains("://") {
-            let release = self.resolve(&wanted.url).await?;
+        let resolved = match wanted.url.contains("://") {
+            true => None,
+            false => Some(self.resolve(&wanted.url).await?),
+        };
+        if let Some(resolved) = &resolved {
+            let release = &resolved.release;
             if let Some(digest) = wanted.digest.filter(|digest| *digest != release.digest) {
-                return Err(other_in_index(&wanted.url, &release, &digest));
+                return Err(other_in_index(&wanted.url, release, &digest));
             }
-            (wanted.url, wanted.digest) = (release.url, Some(release.digest));
+            wanted.url.clone_from(&release.url);
+            wanted.digest = Some(release.digest.clone());
         }
-        let bytes = fetch::fetch(&wanted, logins, self.sandbox.limits().component_bytes_max);
-        let bytes = bytes.await?;
+        let typed = Reach::typed(&wanted.url);
+        let reach = resolved.as_ref().map_or(typed, Resolved::reach);
+        let bytes_max = self.sandbox.limits().component_bytes_max;
+        let bytes = fetch::fetch(&wanted, reach, logins, bytes_max).await?;
         let looks = self.set().lock.signatures.policy != Policy::Off;
-        let signature = match wanted.signature {
-            None if looks => fetch::signature(&wanted.url).await?,
+        let signature = match wanted.signature.clone() {
+            None if looks => fetch::signature(&wanted.url, reach).await?,
             given => given,
         };
         let origin = match wanted.url.strip_prefix(fetch::OCI) {

@@ -79,6 +79,13 @@ pub(super) fn check_key(name: &str, text: &str) -> Result<(), Failure> {
     })
 }
 
+/// Whether a text has the form of a signature: the comments of minisign, or one base64 text.
+pub(super) fn has_the_form(text: &str) -> bool {
+    let compact: String = text.split_whitespace().collect();
+    let is_minisig = text.trim_start().starts_with("untrusted comment:");
+    is_minisig || (!compact.is_empty() && STANDARD.decode(compact).is_ok())
+}
+
 /// What is known of who made a file, and whether that is enough by the policy.
 ///
 /// # Errors

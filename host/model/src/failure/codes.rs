@@ -128,6 +128,7 @@ pub const CODES: &[Code] = codes! {
     App "cron.suspended": "Schedules do not run now", "the environment is stopped, in maintenance or being replaced", "`windlass start`, or `windlass maintenance off`";
     App "cron.timed-out": "A run of a schedule was ended", "it went on for longer than it may", "find out what it waits for, or set a longer `timeout`; `cron.run_s` in the limits file is the longest";
     App "cron.unknown-process": "A schedule names a process that the application does not have", "`process` of its [[cron]] table is misspelled", "correct it, or leave it out for the web process";
+    App "cron.unusable": "A schedule that a custom stage registers cannot be used", "its expression is none or never comes, or its time zone or its process does not exist", "correct it in the file, or in the options of [[stages]], that the stage takes it from";
     App "session.bad-start": "A session was not begun", "the client's first frame is not one that the host knows", "send {\"type\":\"start\",\"argv\":[...]} as text first; `windlass exec` does";
     Host "session.lost": "It is not known how a command ended", "see the message", "look at what it did; `windlass logs` shows whether the instance was restarted";
     App "session.no-command": "There is no command to run", "none was named", "name one: `windlass run --detach -- COMMAND`";

@@ -214,30 +214,34 @@ pub fn resolve<'a>(
 }
 
 /// The entries in which every word is found, best first: by the name, then by keywords and stages, then by the
-/// summary. Without words all of them, by name. `installed` gives the version that is in use here.
+/// summary. Without words all of them, by name. Of all that are found, the first so many, and how many there are.
+/// `installed` gives the version that is in use here.
 pub fn search(
     indexes: &[(&str, &Index)],
     words: &[String],
     stage: Option<Stage>,
+    found_max: usize,
     speaks: &dyn Fn(&str) -> bool,
     installed: &dyn Fn(&str) -> Option<String>,
-) -> Vec<Found> {
-    let mut ranked: Vec<(u32, Found)> = Vec::new();
+) -> (Vec<Found>, u64) {
+    let mut ranked: Vec<(u32, &str, &Entry)> = Vec::new();
     for (index, listed) in indexes {
         for entry in &listed.plugins {
             if stage.is_some_and(|stage| !entry.stages.contains(&stage)) {
                 continue;
             }
             if let Some(rank) = rank(entry, words) {
-                ranked.push((rank, found(index, entry, speaks, installed(&entry.name))));
+                ranked.push((rank, *index, entry));
             }
         }
     }
-    ranked.sort_by(|(a, one), (b, other)| {
-        let names = one.entry.name.cmp(&other.entry.name).then(one.index.cmp(&other.index));
-        b.cmp(a).then(names)
+    ranked.sort_by(|(a, index, one), (b, other_index, other)| {
+        b.cmp(a).then(one.name.cmp(&other.name)).then(index.cmp(other_index))
     });
-    ranked.into_iter().map(|(_, found)| found).collect()
+    let total = ranked.len() as u64;
+    let first = ranked.into_iter().take(found_max);
+    let first = first.map(|(_, index, entry)| found(index, entry, speaks, installed(&entry.name)));
+    (first.collect(), total)
 }
 
 fn found(
@@ -370,10 +374,11 @@ mod tests {
         ];
         let index = Index { plugins };
         let installed = |name: &str| (name == "tls").then(|| "1.0.0".to_owned());
-        let search = |words: &[&str], stage| {
+        let first = |words: &[&str], stage, found_max| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            search(&[("acme", &index)], &words, stage, &speaks, &installed)
+            search(&[("acme", &index)], &words, stage, found_max, &speaks, &installed)
         };
+        let search = |words: &[&str], stage| first(words, stage, 10).0;
         let names = |found: &[Found]| -> Vec<String> {
             found.iter().map(|found| found.entry.name.clone()).collect()
         };
@@ -386,5 +391,7 @@ mod tests {
         assert_eq!(names(&search(&["custom"], None)).len(), 4, "a stage is a keyword");
         assert_eq!(names(&search(&[], None)), ["audit", "other", "security-headers", "tls"]);
         assert!(search(&[], Some(Stage::Builder)).is_empty());
+        let (best, total) = first(&["security"], None, 1);
+        assert_eq!((names(&best), total), (vec!["security-headers".to_owned()], 3));
     }
 }

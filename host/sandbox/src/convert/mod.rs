@@ -17,7 +17,7 @@ pub(crate) use health::{
     verdict,
 };
 pub use outcome::OUTPUTS_BYTES_MAX;
-pub(crate) use outcome::outcome;
+pub(crate) use outcome::{outcome, unusable};
 pub(crate) use plan::{health_check_to_guest, plan};
 pub(crate) use rollout::{rollout_decision, rollout_state};
 pub(crate) use stage::{stage_facts, stage_input};

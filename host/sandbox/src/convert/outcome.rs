@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use globset::GlobBuilder;
 use windlass_model::cron::{Overlap, Schedule};
+use windlass_model::plan::Refusal;
 use windlass_model::plugin::{Hook, lock};
 use windlass_model::schedule::Times;
 use windlass_model::stage::{Facts, Outcome, OutputKind, Withheld};
@@ -51,12 +52,12 @@ pub(crate) fn outcome(from: custom::Outcome, told: &Facts) -> Result<Outcome, St
         skipped,
         summary: first.chars().take(SUMMARY_CHARS_MAX).collect(),
         outputs,
-        schedules: all_schedules(schedules, told)?,
+        schedules: all_schedules(schedules)?,
         withheld: all_withheld(withheld, told)?,
     })
 }
 
-fn all_schedules(all: Vec<custom::Schedule>, told: &Facts) -> Result<Vec<Schedule>, String> {
+fn all_schedules(all: Vec<custom::Schedule>) -> Result<Vec<Schedule>, String> {
     if all.len() > SCHEDULES_MAX {
         return Err(format!("it has {} schedules, more than {SCHEDULES_MAX}", all.len()));
     }
@@ -70,25 +71,13 @@ fn all_schedules(all: Vec<custom::Schedule>, told: &Facts) -> Result<Vec<Schedul
         if !names.insert(name.as_str()) {
             return Err(format!("the schedule {name} is there twice"));
         }
-        check_schedule(one, told).map_err(|why| format!("the schedule {name}: {why}"))?;
+        check_command(one).map_err(|why| format!("the schedule {name}: {why}"))?;
     }
     Ok(all.into_iter().map(schedule).collect())
 }
 
-fn check_schedule(one: &custom::Schedule, told: &Facts) -> Result<(), String> {
-    let is_short = |text: &str, chars_max| text.chars().count() <= chars_max;
-    let cron = one.cron.trim();
-    let is_expression = cron.starts_with('@') || cron.split_whitespace().count() == 5;
-    let is_line = is_short(cron, CRON_CHARS_MAX) && !cron.contains(char::is_control);
-    if !is_expression || !is_line {
-        return Err(format!("{cron:?} has neither five fields nor a name such as @hourly"));
-    }
-    let zone = one.timezone.as_deref().unwrap_or("UTC");
-    let letter = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
-    if zone.is_empty() || !is_short(zone, CRON_CHARS_MAX) || !zone.chars().all(letter) {
-        return Err(format!("{zone:?} is no name of a time zone, such as Europe/Vienna"));
-    }
-    let is_word = |word: &String| is_short(word, WORD_CHARS_MAX) && !word.contains('\0');
+fn check_command(one: &custom::Schedule) -> Result<(), String> {
+    let is_word = |word: &String| word.chars().count() <= WORD_CHARS_MAX && !word.contains('\0');
     if one.argv.first().is_none_or(String::is_empty) {
         return Err("its argv has no program".to_owned());
     }
@@ -97,13 +86,54 @@ fn check_schedule(one: &custom::Schedule, told: &Facts) -> Result<(), String> {
             "its argv has more than {ARGV_MAX} words, or one of more than {WORD_CHARS_MAX} characters"
         ));
     }
+    Ok(())
+}
+
+/// The first schedule that cannot be used, and why. Its times and its process stand in files of the application or
+/// in options: they are for whoever wrote those to correct, and not for the plugin's author.
+pub(crate) fn unusable(answer: &Outcome, told: &Facts) -> Option<Refusal> {
+    let all = &answer.schedules;
+    let wrong = all.iter().find_map(|one| Some((one, check_use(one, told).err()?)));
+    let (one, (why, fix)) = wrong?;
+    Some(Refusal {
+        code: "cron.unusable".to_owned(),
+        message: format!("the schedule {}: {why}", one.name),
+        hint: Some(fix),
+        retryable: false,
+    })
+}
+
+/// Why a schedule cannot be used, and what to do about it.
+fn check_use(one: &Schedule, told: &Facts) -> Result<(), (String, String)> {
+    let is_short = |text: &str| text.chars().count() <= CRON_CHARS_MAX;
+    let cron = one.cron.as_str();
+    let is_expression = cron.starts_with('@') || cron.split_whitespace().count() == 5;
+    if !is_expression || !is_short(cron) || cron.contains(char::is_control) {
+        let why = format!("{:?} has neither five fields nor a name such as @hourly", short(cron));
+        return Err((
+            why,
+            "write five fields, as \"0 3 * * *\", or @daily and the like".to_owned(),
+        ));
+    }
+    let zone = one.timezone.as_deref().unwrap_or("UTC");
+    let letter = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
+    if zone.is_empty() || !is_short(zone) || !zone.chars().all(letter) {
+        let why = format!("{:?} is no name of a time zone", short(zone));
+        return Err((why, "write one such as Europe/Vienna".to_owned()));
+    }
     let known = |name: &String| told.processes.iter().any(|process| process.name == *name);
     if let Some(name) = one.process.as_ref().filter(|name| !known(name)) {
         let names: Vec<&str> = told.processes.iter().map(|it| it.name.as_str()).collect();
-        return Err(format!("there is no process {name:?}, but {names:?}"));
+        let why = format!("there is no process {:?}, but {names:?}", short(name));
+        return Err((why, "name one of them, or none for the web process".to_owned()));
     }
     let times = Times::read(cron, one.timezone.as_deref());
-    times.map(drop).map_err(|invalid| format!("{invalid}; {}", invalid.fix))
+    times.map(drop).map_err(|invalid| (invalid.to_string(), invalid.fix))
+}
+
+/// The beginning of a text, for people.
+fn short(text: &str) -> String {
+    plain_line(&text.chars().take(CRON_CHARS_MAX).collect::<String>())
 }
 
 fn schedule(from: custom::Schedule) -> Schedule {
@@ -236,17 +266,8 @@ mod tests {
                 changed(|it| it.name = "Nightly".to_owned()),
                 "\"Nightly\" of a schedule is not valid",
             ),
-            (changed(|it| it.cron = "0 3 *".to_owned()), "nightly: \"0 3 *\" has neither five"),
-            (changed(|it| it.timezone = Some("a b".to_owned())), "no name of a time zone"),
-            (changed(|it| it.cron = "0 25 * * *".to_owned()), "\"0 25 * * *\" is no schedule"),
-            (changed(|it| it.cron = "@reboot".to_owned()), "\"@reboot\" is no schedule"),
-            (changed(|it| it.timezone = Some("Europe/Viena".to_owned())), "Europe/Vienna"),
-            (changed(|it| it.argv.clear()), "its argv has no program"),
+            (changed(|it| it.argv.clear()), "nightly: its argv has no program"),
             (changed(|it| it.argv = vec!["a".to_owned(); 101]), "more than 100 words"),
-            (
-                changed(|it| it.process = Some("job".to_owned())),
-                "no process \"job\", but [\"web\"]",
-            ),
         ] {
             assert!(why.contains(says), "{why}");
         }
@@ -258,6 +279,34 @@ mod tests {
             let why = answer(Hook::AfterBuild, Vec::new(), vec![withheld(output, path)]);
             assert!(why.unwrap_err().contains(output), "{output} {path}");
         }
+    }
+
+    #[test]
+    fn what_somebody_misspelled_is_no_fault_of_the_plugin_that_passes_it_on() {
+        let refused = |change: fn(&mut custom::Schedule)| {
+            let mut one = custom::Schedule { name: "other".to_owned(), ..nightly() };
+            change(&mut one);
+            let answer = answer(Hook::AfterBuild, vec![nightly(), one], Vec::new());
+            unusable(&answer.unwrap(), &told(Hook::AfterBuild)).unwrap()
+        };
+        for (refusal, says) in [
+            (refused(|it| it.cron = "0 3 *".to_owned()), "\"0 3 *\" has neither five"),
+            (refused(|it| it.timezone = Some("a b".to_owned())), "no name of a time zone"),
+            (refused(|it| it.cron = "0 25 * * *".to_owned()), "\"0 25 * * *\" is no schedule"),
+            (refused(|it| it.cron = "0 0 31 2 *".to_owned()), "no day has such a date"),
+            (refused(|it| it.cron = "@reboot".to_owned()), "\"@reboot\" is no schedule"),
+            (refused(|it| it.timezone = Some("Europe/Viena".to_owned())), "no time zone"),
+            (
+                refused(|it| it.process = Some("job".to_owned())),
+                "no process \"job\", but [\"web\"]",
+            ),
+        ] {
+            assert_eq!(refusal.code, "cron.unusable");
+            assert!(refusal.message.starts_with("the schedule other: "), "{refusal:?}");
+            assert!(refusal.message.contains(says) && refusal.hint.is_some(), "{refusal:?}");
+        }
+        let good = answer(Hook::AfterBuild, vec![nightly()], Vec::new()).unwrap();
+        assert!(unusable(&good, &told(Hook::AfterBuild)).is_none());
     }
 
     #[test]

@@ -188,6 +188,29 @@ async fn code_of_another_runtime_goes_and_our_own_stays() {
     assert!(maps(&again).await);
 }
 
+#[tokio::test]
+async fn what_several_want_at_once_is_compiled_once() {
+    let bench = Bench::new();
+    let counted = bench.cache.path().join("compilations");
+    let compiler = bench.config.compiler.display();
+    let line = format!("echo one >> '{}'; exec '{compiler}' \"$@\"", counted.display());
+    let mut compiler_args = vec!["-c".to_owned(), line, "sh".to_owned()];
+    compiler_args.extend(bench.config.compiler_args.clone());
+    let counting = windlass_sandbox::SandboxConfig {
+        compiler: "/bin/sh".into(),
+        compiler_args,
+        ..bench.config.clone()
+    };
+    let sandbox = Sandbox::new(counting).unwrap();
+    let load = || sandbox.load(&guest(), false).unwrap();
+    let (one, other, third) = (load(), load(), load());
+    let prepared =
+        tokio::join!(sandbox.prepare(&one), sandbox.prepare(&other), sandbox.prepare(&third));
+    assert!(prepared.0.is_ok() && prepared.1.is_ok() && prepared.2.is_ok(), "{prepared:?}");
+    assert_eq!(std::fs::read_to_string(counted).unwrap(), "one\n");
+    assert!(maps(&without_compiler(&bench)).await, "code and digest belong together");
+}
+
 /// A process that comes later, and cannot compile: what it maps was there.
 fn without_compiler(bench: &Bench) -> Sandbox {
     let compiler = "/nonexistent/compiler".into();

@@ -259,13 +259,16 @@ async fn what_a_stage_says_of_the_version_arrives_and_what_does_not_fit_is_refus
     );
     for (options, says) in [
         (r#"{"cron":"@hourly"}"#, "its argv has no program"),
-        (r#"{"cron":"hourly","command":["a"]}"#, "neither five fields"),
         (r#"{"withhold":["../a"]}"#, "no glob from the root of site"),
     ] {
         let fault = world.run("act", options, &[]).await.result.unwrap_err();
         assert_eq!(fault.code(), "plugin.invalid-answer");
         assert!(fault.to_string().contains(says), "{fault}");
     }
+    let misspelled = r#"{"cron":"hourly","command":["a"]}"#;
+    let fault = world.run("act", misspelled, &[]).await.result.unwrap_err();
+    assert_eq!((fault.code(), fault.blame()), ("cron.unusable", Blame::Nobody));
+    assert!(fault.to_string().contains("neither five fields"), "{fault}");
 }
 
 #[tokio::test]

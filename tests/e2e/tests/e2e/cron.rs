@@ -309,5 +309,13 @@ fn a_crontab_is_registered_by_the_bundled_stage_and_comes_back_with_a_rollback()
     let deployed = world.host.deploy_git(PROJECT, &world.repo, &[]);
     let failure = deployed.failed("cron.schedule-invalid");
     assert!(format!("{failure:?}").contains("line 1 of crontab"), "{failure:#?}");
+
+    // What only the host can know: nobody blames the plugin.
+    world.repo.write("crontab", "CRON_TZ=Europe/Viena\n0 3 * * * true\n");
+    world.repo.commit("A zone that is none");
+    let deployed = world.host.deploy_git(PROJECT, &world.repo, &[]);
+    let failure = deployed.failed("cron.unusable");
+    let said = format!("{failure:?}");
+    assert!(said.contains("the schedule true: ") && said.contains("Europe/Viena"), "{failure:#?}");
     world.host.finish();
 }

@@ -168,6 +168,9 @@ async fn calls_are_counted_kept_in_the_store_and_counted_on() {
     let unknown = world.plugins.stats(None, Some("nobody"), |_| true).unwrap_err();
     assert_eq!(unknown.code, "plugin.not-found");
 
+    // A host that stops in the middle of it writes the rest, and what was cut off, at the end.
+    let cut = world.plugins.keep_accounts(&store);
+    let _cut = tokio::time::timeout(std::time::Duration::ZERO, cut).await;
     world.plugins.keep_accounts(&store).await;
     world.again();
     assert_eq!(calls(&world, None), 0);

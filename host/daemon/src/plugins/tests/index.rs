@@ -20,13 +20,20 @@ struct Files {
     url: String,
     files: Arc<Mutex<ByPath>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Whether it answers 304 to everybody.
+    always_unchanged: Arc<Mutex<bool>>,
 }
 
 impl Files {
     fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let files = Self { url, files: Arc::default(), asked: Arc::default() };
+        let files = Self {
+            url,
+            files: Arc::default(),
+            asked: Arc::default(),
+            always_unchanged: Arc::default(),
+        };
         let own = files.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -58,7 +65,8 @@ impl Files {
                 .to_vec();
         };
         let etag = format!("\"{}\"", Digest::of(bytes).short());
-        if head.contains(&format!("if-none-match: {etag}")) {
+        let unchanged = *self.always_unchanged.lock().unwrap();
+        if unchanged || head.contains(&format!("if-none-match: {etag}")) {
             return b"HTTP/1.1 304 Not Modified\r\nconnection: close\r\n\r\n".to_vec();
         }
         let length = bytes.len();
@@ -211,7 +219,7 @@ async fn a_file_that_did_not_change_is_not_sent_again_and_stays_when_its_server_
 
     // What comes instead is not what was signed: what was there stays, and it is said.
     files.put("/plugins.json", index(&[("6.6.6", "https://example.com/6.wasm", b"6")]));
-    assert_eq!(world.plugins.resolve("scan").await.unwrap().version, "1.0.0");
+    assert_eq!(world.plugins.resolve("scan").await.unwrap().release.version, "1.0.0");
     let view = world.plugins.search("", None).await.unwrap();
     assert_eq!(view.problems[0].1.code, "plugin.index-signature");
     files.files.lock().unwrap().clear();
@@ -226,6 +234,43 @@ async fn a_file_that_did_not_change_is_not_sent_again_and_stays_when_its_server_
     std::fs::write(&kept, text.replace("1.0.0", "6.6.6")).unwrap();
     world.again();
     assert!(world.found("scan").await.is_empty());
+}
+
+#[tokio::test]
+async fn who_waits_for_an_index_that_is_fetched_does_not_have_it_fetched_once_more() {
+    let world = World::new();
+    let files = Files::serve();
+    let (key, signed) = signed(&index(&[("1.0.0", "https://example.com/1.wasm", b"1")]));
+    files.put("/plugins.json", signed.0);
+    files.put("/plugins.json.sig", signed.1);
+    let url = format!("{}/plugins.json", files.url);
+    let body = SetIndex { url, key: Some(key), policy: None };
+    world.plugins.set_index("acme", body).await.unwrap();
+    let resolved = (0..8).map(|_| world.plugins.resolve("scan"));
+    for resolved in futures::future::join_all(resolved).await {
+        assert_eq!(resolved.unwrap().release.version, "1.0.0");
+    }
+    // When it was added, for the first, and for all who came while it was fetched for the first.
+    assert!(files.asked_for("/plugins.json").len() <= 3);
+    world.found("scan").await;
+    assert!(files.asked_for("/plugins.json").len() <= 3, "it is fresh");
+}
+
+#[tokio::test]
+async fn a_server_that_says_unchanged_to_whoever_has_nothing_has_no_index() {
+    let world = World::new();
+    let files = Files::serve();
+    let (key, signed) = signed(&index(&[("1.0.0", "https://example.com/1.wasm", b"1")]));
+    files.put("/plugins.json", signed.0);
+    files.put("/plugins.json.sig", signed.1);
+    *files.always_unchanged.lock().unwrap() = true;
+    let url = format!("{}/plugins.json", files.url);
+    let body = SetIndex { url, key: Some(key), policy: None };
+    let failure = world.plugins.set_index("acme", body.clone()).await.unwrap_err();
+    assert_eq!(failure.code, "plugin.index-unreadable", "{failure:?}");
+    assert!(failure.why.contains("nothing was here before"), "{failure:?}");
+    *files.always_unchanged.lock().unwrap() = false;
+    assert_eq!(world.plugins.set_index("acme", body).await.unwrap().plugins, 1);
 }
 
 /// A key, and a text with its signature.
@@ -290,6 +335,20 @@ async fn what_cannot_be_an_index_is_refused_and_nothing_of_it_is_kept() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_read_again_is_kept_again_only_when_it_changed() {
+    let world = World::new();
+    let text = index(&[("1.0.0", "https://example.com/1.wasm", b"1")]);
+    world.indexed("acme", &text).await.unwrap();
+    let kept = world.folder().join(".indexes/acme.json");
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(world.found("").await, ["acme/scan"]);
+    assert!(!kept.exists(), "nothing is new");
+    std::fs::write(world.dir.path().join("acme.json"), text.replace("scan", "other")).unwrap();
+    assert_eq!(world.found("").await, ["acme/other"]);
+    assert!(kept.exists());
+}
+
+#[tokio::test]
 async fn an_index_with_an_entry_that_is_wrong_is_taken_without_it() {
     let world = World::new();
     let good = index(&[("1.0.0", "https://example.com/1.wasm", b"1")]);
@@ -319,12 +378,15 @@ async fn a_signature_beside_an_address_is_taken_where_signatures_are_looked_at()
     assert_eq!(world.plugins.fetch(plain.clone(), &[]).await.unwrap().signature, None, "404: none");
     files.put("/scan.wasm.sig", signature.clone());
     let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
-    assert_eq!(fetched.signature, Some(signature));
+    assert_eq!(fetched.signature.as_ref(), Some(&signature));
     plain.signature = Some("given".to_owned());
     let given = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
     assert_eq!(given.signature.as_deref(), Some("given"), "what is given counts");
-    files.put("/scan.wasm.minisig", vec![b'x'; 9_000]);
+    // A page for every path is no signature, however large it is.
     plain.signature = None;
-    let failure = world.plugins.fetch(plain, &[]).await.err().unwrap();
-    assert_eq!(failure.code, "plugin.fetch-failed");
+    for page in [vec![b'x'; 9_000], b"<html></html>".to_vec()] {
+        files.put("/scan.wasm.minisig", page);
+        let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
+        assert_eq!(fetched.signature.as_ref(), Some(&signature));
+    }
 }
