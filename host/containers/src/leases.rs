@@ -6,6 +6,7 @@ use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::{
     CreateRequest, DeleteRequest, ListRequest as ListLeasesRequest,
 };
+use ulid::Ulid;
 use windlass_model::Timestamp;
 
 use crate::client::{Idempotent, label_filter, to_wire};
@@ -54,8 +55,9 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn lease_collect(&self) -> Result<()> {
-        let name = format!("{COLLECTING}{}", ulid::Ulid::new());
+    /// `wish` is of one wish alone, and the same for all tries of it: a try whose answer was lost leaves nothing.
+    pub(crate) async fn lease_collect(&self, wish: Ulid) -> Result<()> {
+        let name = format!("{COLLECTING}{wish}");
         self.lease_create(&name, &Labels::new(), COLLECTING_FOR).await?;
         self.lease_delete(&name, true).await
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ulid::Ulid;
 use windlass_model::Digest;
 
 use super::Engine;
@@ -34,7 +35,8 @@ impl Runtime for Engine {
     }
 
     async fn collect(&self) -> Result<()> {
-        again(|| self.lease_collect()).await
+        let wish = Ulid::new();
+        again(|| self.lease_collect(wish)).await
     }
 
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
