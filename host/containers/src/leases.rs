@@ -6,7 +6,7 @@ use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::{
     CreateRequest, DeleteRequest, ListRequest as ListLeasesRequest,
 };
-use ulid::Ulid;
+use tokio::sync::Mutex;
 use windlass_model::Timestamp;
 
 use crate::client::{Idempotent, label_filter, to_wire};
@@ -14,11 +14,13 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::runtime::Labels;
 
-/// How a lease begins whose end has containerd collect: it does not take such a wish by itself. Each wish has one of its
-/// own: who ends one that somebody else has ended does not wait.
-const COLLECTING: &str = "windlass-collect-";
+/// The lease whose end has containerd collect: it does not take such a wish by itself. It is always the same, so that
+/// the next wish ends what a killed host has left of one.
+const COLLECTING: &str = "windlass-collect";
 /// It ends by itself when nobody ends it.
 const COLLECTING_FOR: Duration = Duration::from_secs(600);
+/// One wish at a time: who ends the lease that somebody else has ended does not wait for the collection.
+static ONE_WISH: Mutex<()> = Mutex::const_new(());
 /// containerd's label with the time at which a lease ends by itself.
 const LABEL_EXPIRES: &str = "containerd.io/gc.expire";
 
@@ -55,11 +57,10 @@ impl Engine {
         Ok(())
     }
 
-    /// `wish` is of one wish alone, and the same for all tries of it: a try whose answer was lost leaves nothing.
-    pub(crate) async fn lease_collect(&self, wish: Ulid) -> Result<()> {
-        let name = format!("{COLLECTING}{wish}");
-        self.lease_create(&name, &Labels::new(), COLLECTING_FOR).await?;
-        self.lease_delete(&name, true).await
+    pub(crate) async fn lease_collect(&self) -> Result<()> {
+        let _one = ONE_WISH.lock().await;
+        self.lease_create(COLLECTING, &Labels::new(), COLLECTING_FOR).await?;
+        self.lease_delete(COLLECTING, true).await
     }
 
     pub(crate) async fn lease_list(&self, labels: &Labels) -> Result<Vec<String>> {
@@ -71,6 +72,6 @@ impl Engine {
             .map_err(self.client().refused("list", "leases"))?;
         let all = answer.into_inner().leases.into_iter().map(|lease| lease.id);
         // They keep nothing.
-        Ok(all.filter(|id| !id.starts_with(COLLECTING)).collect())
+        Ok(all.filter(|id| id != COLLECTING).collect())
     }
 }

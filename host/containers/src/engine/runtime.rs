@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ulid::Ulid;
 use windlass_model::Digest;
 
 use super::Engine;
@@ -35,8 +34,7 @@ impl Runtime for Engine {
     }
 
     async fn collect(&self) -> Result<()> {
-        let wish = Ulid::new();
-        again(|| self.lease_collect(wish)).await
+        again(|| self.lease_collect()).await
     }
 
     async fn list_leases(&self, labels: &Labels) -> Result<Vec<String>> {
