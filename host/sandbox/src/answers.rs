@@ -1,18 +1,20 @@
-//! Answers of pure calls, kept as files and replayed with their logs.
+//! Answers of pure calls, kept on disk and replayed with their logs.
 //!
 //! An answer's name is the digest of all that it may depend on: component, interface version, source
 //! tree, function and arguments. What depends on more (a looked-up image, a refusal that asks for
 //! another try) is never kept, and neither is a fault.
 //!
-//! Files are written by a thread beside the calls: making one takes a file system as long as a detector takes to
-//! look at a small repository, and much longer while files are removed. What waits to be written is read from memory.
+//! Two files hold them, a line each: the older one is only read, the recent one is appended to, and takes the older
+//! one's place when it is full. What is asked for again moves into the recent one. A file for each answer would be
+//! simpler, but making one takes a file system as long as a detector takes to look at a small repository, and much
+//! longer while files are removed.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,16 +24,18 @@ use windlass_model::plan::Refusal;
 use crate::log::LogEntry;
 use crate::versions::CONTRACT;
 
-/// Answers kept; beyond, the oldest go.
-const ANSWERS_MAX: usize = 4_096;
-/// Answers written before the folder is looked through again.
-const PRUNE_EVERY: usize = 256;
+/// The file that is appended to.
+const RECENT: &str = "recent.jsonl";
+/// The file that it becomes.
+const OLDER: &str = "older.jsonl";
+/// Bytes of one file. Most answers are a few hundred bytes long.
+const FILE_BYTES_MAX: u64 = 8 << 20;
 /// An answer larger than this is not kept.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
-/// Answers that wait to be written. Most are a few hundred bytes long.
-const WAITING_MAX: usize = 256;
-/// Bytes of all that wait: that many large ones would be gigabytes.
-const WAITING_BYTES_MAX: usize = 64 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// A line begins with the answer's name, and the digest of the rest of the line: both as hexadecimal digits, each with
+/// a blank behind it.
+const NAME_CHARS: usize = 64;
+const HEADER_BYTES: usize = 2 * (NAME_CHARS + 1);
 
 /// What an answer may depend on.
 #[derive(Serialize)]
@@ -57,155 +61,166 @@ pub(crate) struct Answer<T> {
     pub(crate) memory_peak_bytes: u64,
 }
 
-/// The folder of answers. Dropping it writes what waits.
+/// The folder of answers. Processes may share it: what one of them keeps, those find that begin later.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    folder: Arc<Folder>,
-    /// `None` while it is dropped.
-    to_write: Option<mpsc::SyncSender<Digest>>,
-    writer: Option<JoinHandle<()>>,
+    folder: PathBuf,
+    kept: Mutex<Kept>,
 }
 
 #[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    /// What is not written yet.
-    waiting: Mutex<Waiting>,
+struct Kept {
+    recent: Lines,
+    older: Option<Lines>,
 }
 
-/// Answers in memory, and how many bytes they have together.
-#[derive(Debug, Default)]
-struct Waiting {
-    answers: HashMap<Digest, Arc<[u8]>>,
+/// A file of answers, and where in it they are.
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    at: HashMap<Name, Place>,
+    /// Its length, and whether its last line has an end.
+    bytes: u64,
+    is_whole: bool,
+}
+
+/// Hexadecimal digits of a key.
+type Name = [u8; NAME_CHARS];
+
+/// Where a line is, without its end.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
     bytes: usize,
 }
 
-impl Waiting {
-    /// Takes an answer, if there is room for it.
-    fn take(&mut self, key: &Digest, answer: Arc<[u8]>) -> bool {
-        let before = self.answers.get(key).map_or(0, |before| before.len());
-        let bytes = self.bytes - before + answer.len();
-        if bytes > WAITING_BYTES_MAX {
-            return false;
-        }
-        self.bytes = bytes;
-        self.answers.insert(key.clone(), answer);
-        true
-    }
-
-    fn remove(&mut self, key: &Digest) {
-        if let Some(answer) = self.answers.remove(key) {
-            self.bytes -= answer.len();
-        }
-    }
-}
-
 impl Answers {
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&path)?;
-        let folder = Arc::new(Folder { path, waiting: Mutex::default() });
-        folder.prune()?;
-        let (to_write, written) = mpsc::sync_channel(WAITING_MAX);
-        let writer = std::thread::Builder::new().name("answers".to_owned()).spawn({
-            let folder = Arc::clone(&folder);
-            move || folder.write_all(&written)
-        })?;
-        Ok(Self { folder, to_write: Some(to_write), writer: Some(writer) })
+    /// Opens the folder, or makes it.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            // Earlier versions kept a file for each.
+            if entry.file_name() != RECENT && entry.file_name() != OLDER {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        let older = Lines::open(&folder.join(OLDER), OpenOptions::new().read(true));
+        let older = match older {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        let kept = Kept { recent: Lines::begun(&folder)?, older };
+        Ok(Self { folder, kept: Mutex::new(kept) })
     }
 
     /// A kept answer. One that does not read is forgotten: the call is made again.
     pub(crate) fn get<T: DeserializeOwned>(&self, key: &Digest) -> Option<Answer<T>> {
-        let waiting = self.folder.waiting().answers.get(key).cloned();
-        if let Some(bytes) = waiting {
-            return serde_json::from_slice(&bytes).ok();
-        }
-        let path = self.folder.file(key);
-        let bytes = fs::read(&path).ok()?;
-        match serde_json::from_slice(&bytes) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::debug!(%error, "a kept answer does not read any more");
-                let _ = fs::remove_file(path);
-                None
+        let name = name_of(key)?;
+        let line = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            match kept.recent.get(&name) {
+                Some(line) => line,
+                None => {
+                    let line = kept.older.as_mut()?.get(&name)?;
+                    self.append(&mut kept, &name, &line);
+                    line
+                }
             }
-        }
+        };
+        let answer = serde_json::from_slice(line.get(HEADER_BYTES..)?);
+        answer.inspect_err(|error| tracing::debug!(%error, "a kept answer is of another form")).ok()
     }
 
-    /// Keeps an answer. That it cannot be kept is no failure of the call, and while the disk is too slow for
-    /// the calls none is.
+    /// Keeps an answer. That it cannot be kept is no failure of the call.
     pub(crate) fn put<T: Serialize>(&self, key: &Digest, answer: &Answer<T>) {
-        let bytes = match serde_json::to_vec(answer) {
-            Ok(bytes) if bytes.len() <= ANSWER_BYTES_MAX => bytes,
+        let Some(name) = name_of(key) else { return };
+        let json = match serde_json::to_vec(answer) {
+            Ok(json) if json.len() <= ANSWER_BYTES_MAX => json,
             Ok(_) => return,
             Err(error) => return tracing::warn!(%error, "an answer of a plugin could not be kept"),
         };
-        let Some(to_write) = &self.to_write else { return };
-        // Before the writer hears of it, who takes it out again.
-        if !self.folder.waiting().take(key, bytes.into()) {
-            return;
-        }
-        if to_write.try_send(key.clone()).is_err() {
-            self.folder.waiting().remove(key);
+        let mut line = format!("{} {} ", key.hex(), Digest::of(&json).hex()).into_bytes();
+        line.extend(json);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append(&mut kept, &name, &line);
+    }
+
+    fn append(&self, kept: &mut Kept, name: &Name, line: &[u8]) {
+        let done = kept.recent.append(name, line).and_then(|()| {
+            if kept.recent.bytes < FILE_BYTES_MAX {
+                return Ok(());
+            }
+            fs::rename(self.folder.join(RECENT), self.folder.join(OLDER))?;
+            kept.older = Some(std::mem::replace(&mut kept.recent, Lines::begun(&self.folder)?));
+            Ok(())
+        });
+        if let Err(error) = done {
+            tracing::warn!(%error, "an answer of a plugin could not be kept");
         }
     }
 }
 
-impl Drop for Answers {
-    fn drop(&mut self) {
-        self.to_write = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
-}
-
-impl Folder {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Lines {
+    fn begun(folder: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        Self::open(&folder.join(RECENT), options.read(true).append(true).create(true).mode(0o600))
     }
 
-    /// Writes what comes, until nobody can send any more.
-    fn write_all(&self, keys: &mpsc::Receiver<Digest>) {
-        for (written, key) in keys.iter().enumerate() {
-            let Some(bytes) = self.waiting().answers.get(&key).cloned() else { continue };
-            let mut done = write_atomically(&self.path, &self.file(&key), &bytes);
-            if written % PRUNE_EVERY == PRUNE_EVERY - 1 {
-                done = done.and_then(|()| self.prune());
+    /// Opens a file and finds its lines. They are looked at when they are asked for.
+    fn open(path: &Path, options: &OpenOptions) -> io::Result<Self> {
+        let file = options.open(path)?;
+        let (all, mut at, mut offset) = (fs::read(path)?, HashMap::new(), 0);
+        for line in all.split_inclusive(|byte| *byte == b'\n') {
+            if let (Some(name), Some(b'\n')) = (line.first_chunk(), line.last()) {
+                at.insert(*name, Place { offset, bytes: line.len() - 1 });
             }
-            if let Err(error) = done {
-                tracing::warn!(%error, "an answer of a plugin could not be kept");
-            }
-            self.waiting().remove(&key);
+            offset += line.len() as u64;
         }
+        let is_whole = all.last().is_none_or(|last| *last == b'\n');
+        Ok(Self { file, at, bytes: offset, is_whole })
     }
 
-    fn prune(&self) -> io::Result<()> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            files.push((entry.metadata()?.modified()?, entry.path()));
+    /// A line, if it is the one that was written.
+    fn get(&mut self, name: &Name) -> Option<Vec<u8>> {
+        let place = self.at.get(name)?;
+        let mut line = vec![0; place.bytes];
+        let read = self.file.read_exact_at(&mut line, place.offset);
+        let is_written = || {
+            let header = line.get(..HEADER_BYTES)?;
+            let digest = header.get(NAME_CHARS + 1..HEADER_BYTES - 1)?;
+            let is = Digest::of(line.get(HEADER_BYTES..)?).hex().as_bytes() == digest;
+            (is && header.starts_with(name)).then_some(())
+        };
+        if read.is_err() || is_written().is_none() {
+            tracing::debug!("a kept answer does not read any more");
+            self.at.remove(name);
+            return None;
         }
-        if files.len() > ANSWERS_MAX {
-            files.sort();
-            for (_, path) in files.iter().take(files.len() - ANSWERS_MAX) {
-                fs::remove_file(path)?;
-            }
+        Some(line)
+    }
+
+    /// Adds a line in one write, so that lines of other processes stay whole.
+    fn append(&mut self, name: &Name, line: &[u8]) -> io::Result<()> {
+        let mut written = Vec::with_capacity(line.len() + 2);
+        if !self.is_whole {
+            // A disk that was full, or a process that was killed, left a part of one.
+            written.push(b'\n');
         }
+        written.extend_from_slice(line);
+        written.push(b'\n');
+        self.is_whole = false;
+        self.file.write_all(&written)?;
+        self.is_whole = true;
+        self.bytes = self.file.stream_position()?;
+        let offset = self.bytes.saturating_sub(line.len() as u64 + 1);
+        self.at.insert(*name, Place { offset, bytes: line.len() });
         Ok(())
     }
-
-    fn file(&self, key: &Digest) -> PathBuf {
-        self.path.join(format!("{}.json", key.hex()))
-    }
 }
 
-/// Writes a file that is either whole or absent.
-pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+fn name_of(key: &Digest) -> Option<Name> {
+    key.hex().as_bytes().try_into().ok()
 }
 
 #[cfg(test)]
@@ -215,81 +230,92 @@ mod tests {
     fn answer(text: &str) -> Answer<String> {
         Answer {
             result: Ok(text.to_owned()),
-            log: vec![(crate::LogLevel::Info, "said".to_owned())],
+            log: vec![(crate::LogLevel::Info, "said\nand said".to_owned())],
             log_bytes_dropped: 3,
             memory_peak_bytes: 5,
         }
+    }
+
+    fn key(n: usize) -> Digest {
+        Digest::of(&n.to_le_bytes())
+    }
+
+    fn got(answers: &Answers, n: usize) -> Option<String> {
+        answers.get::<String>(&key(n)).map(|kept| kept.result.unwrap())
     }
 
     #[test]
     fn an_answer_comes_back_with_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let answers = Answers::open(folder.path().join("answers")).unwrap();
-        let key = Digest::of(b"key");
-        assert!(answers.get::<String>(&key).is_none());
-        answers.put(&key, &answer("yes"));
-        let at_once = answers.get::<String>(&key).unwrap();
-        assert_eq!(at_once.result.unwrap(), "yes");
+        assert_eq!(got(&answers, 0), None);
+        answers.put(&key(0), &answer("yes"));
+        answers.put(&key(1), &answer("no"));
+        assert_eq!(got(&answers, 0).as_deref(), Some("yes"));
         drop(answers);
         let answers = Answers::open(folder.path().join("answers")).unwrap();
-        let kept = answers.get::<String>(&key).unwrap();
+        let kept = answers.get::<String>(&key(0)).unwrap();
         assert_eq!(kept.result.unwrap(), "yes");
-        assert_eq!(kept.log[0].1, "said");
+        assert_eq!(kept.log[0].1, "said\nand said");
+        assert_eq!(got(&answers, 1).as_deref(), Some("no"));
     }
 
     #[test]
-    fn what_waits_to_be_written_is_bounded_and_whole() {
+    fn processes_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Answers::open(folder.path().to_owned()).unwrap();
+        let (one, other) = (open(), open());
+        for n in 0..20 {
+            if n % 2 == 0 { &one } else { &other }.put(&key(n), &answer(&n.to_string()));
+        }
+        let later = open();
+        for n in 0..20 {
+            let (own, foreign) = if n % 2 == 0 { (&one, &other) } else { (&other, &one) };
+            assert_eq!(got(own, n), Some(n.to_string()));
+            assert_eq!(got(foreign, n), None);
+            assert_eq!(got(&later, n), Some(n.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_line_and_a_changed_one_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let answers = Answers::open(folder.path().to_owned()).unwrap();
-        let keys: Vec<_> = (0..4 * WAITING_MAX).map(|n| Digest::of(&n.to_le_bytes())).collect();
-        for key in &keys {
-            answers.put(key, &answer("yes"));
-            assert!(answers.folder.waiting().answers.len() <= WAITING_MAX + 2);
-        }
-        let folder = Arc::clone(&answers.folder);
-        drop(answers);
-        assert!(folder.waiting().answers.is_empty());
-        assert_eq!(folder.waiting().bytes, 0);
-        let answers = Answers::open(folder.path.clone()).unwrap();
-        let kept = keys.iter().filter_map(|key| answers.get::<String>(key));
-        let kept = kept.inspect(|kept| assert_eq!(kept.log_bytes_dropped, 3)).count();
-        assert!(kept >= WAITING_MAX, "{kept} were kept");
-    }
-
-    #[test]
-    fn large_answers_that_wait_have_a_budget_of_bytes() {
-        let mut waiting = Waiting::default();
-        let large: Arc<[u8]> = vec![0; ANSWER_BYTES_MAX].into();
-        let key = |n: usize| Digest::of(&n.to_le_bytes());
-        let taken = (0..20).filter(|n| waiting.take(&key(*n), Arc::clone(&large))).count();
-        assert_eq!(taken, WAITING_BYTES_MAX / ANSWER_BYTES_MAX);
-        assert!(waiting.take(&key(0), Arc::clone(&large)), "one that is there is exchanged");
-        waiting.remove(&key(1));
-        assert!(waiting.take(&key(20), large));
-        for n in 0..=20 {
-            waiting.remove(&key(n));
-        }
-        assert_eq!((waiting.bytes, waiting.answers.len()), (0, 0));
-    }
-
-    #[test]
-    fn a_broken_file_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
+        (0..3).for_each(|n| answers.put(&key(n), &answer("yes")));
+        let path = folder.path().join(RECENT);
+        let mut all = fs::read(&path).unwrap();
+        let changed = all.windows(3).position(|three| three == b"yes").unwrap();
+        all[changed] = b'n';
+        all.truncate(all.len() - 9);
+        fs::write(&path, &all).unwrap();
         let answers = Answers::open(folder.path().to_owned()).unwrap();
-        let key = Digest::of(b"key");
-        fs::write(answers.folder.file(&key), "{").unwrap();
-        assert!(answers.get::<String>(&key).is_none());
-        assert!(!answers.folder.file(&key).exists());
+        assert_eq!([0, 1, 2].map(|n| got(&answers, n).is_some()), [false, true, false]);
+        answers.put(&key(2), &answer("again"));
+        let answers = Answers::open(folder.path().to_owned()).unwrap();
+        assert_eq!(got(&answers, 2).as_deref(), Some("again"));
     }
 
     #[test]
-    fn the_folder_is_bounded() {
+    fn the_folder_is_bounded_and_what_is_asked_for_stays() {
         let folder = tempfile::tempdir().unwrap();
-        for i in 0..ANSWERS_MAX + 10 {
-            fs::write(folder.path().join(format!("{i}.json")), "").unwrap();
+        // A file of an earlier version.
+        fs::write(folder.path().join("0.json"), "{}").unwrap();
+        let answers = Answers::open(folder.path().to_owned()).unwrap();
+        let long = answer(&"x".repeat(ANSWER_BYTES_MAX / 2));
+        answers.put(&key(0), &answer("asked for"));
+        answers.put(&key(1), &answer("not asked for"));
+        answers.put(&key(2), &answer(&"x".repeat(ANSWER_BYTES_MAX + 1)));
+        assert_eq!(got(&answers, 2), None);
+        for n in 3..100 {
+            answers.put(&key(n), &long);
+            assert_eq!(got(&answers, 0).as_deref(), Some("asked for"));
+            let held = fs::read_dir(folder.path()).unwrap();
+            let held: u64 = held.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+            assert!(held <= 2 * FILE_BYTES_MAX + 2 * ANSWER_BYTES_MAX as u64, "{held}");
         }
-        Answers::open(folder.path().to_owned()).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), ANSWERS_MAX);
+        assert_eq!(got(&answers, 1), None);
+        assert_eq!(got(&answers, 99), Some("x".repeat(ANSWER_BYTES_MAX / 2)));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

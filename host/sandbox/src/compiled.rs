@@ -26,7 +26,6 @@ use wasmtime::component::Component;
 use windlass_model::Digest;
 use windlass_model::limits::PluginLimits;
 
-use crate::answers::write_atomically;
 use crate::engine;
 use crate::fault::LoadError;
 use crate::text::plain_line;
@@ -370,6 +369,14 @@ fn key(folder: &Path) -> io::Result<[u8; 32]> {
         Err(error) => return Err(error),
     }
     Ok(key)
+}
+
+/// Writes a file that is either whole or absent.
+fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn ignore_absent(error: io::Error) -> io::Result<()> {
