@@ -257,7 +257,8 @@ impl Inner {
         limits: &Arc<PluginLimits>,
         effects: Option<Arc<dyn Effects>>,
     ) -> Result<Store<CallState>, String> {
-        let state = CallState::new(source.cloned(), Arc::clone(limits), images, effects)?;
+        let globs = Arc::clone(&self.globs);
+        let state = CallState::new(source.cloned(), globs, Arc::clone(limits), images, effects)?;
         let mut store = Store::new(&self.running.engine, state);
         store.limiter(|state| &mut state.meter);
         let fuel = usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX);

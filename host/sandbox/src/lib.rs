@@ -18,6 +18,7 @@ mod convert;
 mod custom;
 mod engine;
 mod fault;
+mod globs;
 mod granted;
 mod images;
 mod inspect;

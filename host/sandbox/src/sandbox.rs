@@ -15,6 +15,7 @@ use crate::call::Observer;
 use crate::compiled::{CompileError, Compiled};
 use crate::engine::{self, CALLS_RUNNING_MAX, Running};
 use crate::fault::{LoadError, LoadProblem};
+use crate::globs::Globs;
 use crate::images::{ImageLookup, NoImages};
 use crate::inspect::{self, Inspected};
 use crate::plugin::{Plugin, Ready};
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     linker: Linker<CallState>,
     compiled: Arc<Compiled>,
     pub(crate) answers: Answers,
+    pub(crate) globs: Arc<Globs>,
     pub(crate) limits: Arc<PluginLimits>,
     pub(crate) calls: Semaphore,
     compiling: Semaphore,
@@ -76,6 +78,7 @@ impl Sandbox {
         let inner = Inner {
             compiled: Arc::new(Compiled::open(config.cache_dir.join("code"), &running.engine)?),
             answers: Answers::open(config.cache_dir.join("answers"))?,
+            globs: Arc::default(),
             limits: Arc::new(config.limits),
             calls: Semaphore::new(CALLS_RUNNING_MAX as usize),
             compiling: Semaphore::new(1),

@@ -11,20 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use windlass_model::Digest;
 use windlass_model::limits::PluginLimits;
 
 use crate::bindings::source::{Entry, Kind, ListOptions, Listing, ReadError};
+use crate::globs::{self, Globs};
 
 /// Deepest folder that a listing enters: each level holds a descriptor.
 const DEPTH_MAX: u32 = 128;
 /// Most names of a tree that are held; lists of a larger one walk it each time.
 const NAMES_MAX: usize = 200_000;
-/// Globs of one listing, in bytes together: making them ready takes time and memory that are the host's.
-const GLOB_BYTES_MAX: usize = 64 * 1024;
 /// Names that are matched before the time is looked at.
 const LOOK_EVERY: u32 = 64;
 
@@ -100,7 +99,7 @@ impl Source {
         if globs.contains(&"**") {
             return Ok(self.clone());
         }
-        Ok(Self(Arc::clone(&self.0), Some(Arc::new(set_of(globs)?))))
+        Ok(Self(Arc::clone(&self.0), Some(Arc::new(globs::set_of(globs)?))))
     }
 
     /// Whether all of the tree is seen.
@@ -143,6 +142,7 @@ impl Source {
     pub(crate) fn list(
         &self,
         options: &ListOptions,
+        globs: &Globs,
         limits: &PluginLimits,
         until: Instant,
     ) -> Result<Listing, NoListing> {
@@ -150,7 +150,7 @@ impl Source {
         let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
         let depth_max = if options.max_depth == 0 { u32::MAX } else { options.max_depth };
         let under = options.under.trim_matches('/');
-        let globs = globs_of(&options.globs)?;
+        let globs = globs.ready(&options.globs)?;
         let entries = Vec::new();
         let clock = Clock { until, looked_ago: 0, late: false };
         let only = self.1.as_deref();
@@ -319,7 +319,7 @@ impl Visitor for Namer {
 }
 
 struct Lister<'a> {
-    globs: Option<GlobSet>,
+    globs: Option<Arc<GlobSet>>,
     /// What there is to be seen at all, by whole paths.
     only: Option<&'a GlobSet>,
     under: &'a str,
@@ -415,24 +415,6 @@ fn kind_of(kind: FileType) -> Kind {
     }
 }
 
-fn globs_of(globs: &[String]) -> Result<Option<GlobSet>, ReadError> {
-    if globs.is_empty() {
-        return Ok(None);
-    }
-    if globs.iter().map(String::len).sum::<usize>() > GLOB_BYTES_MAX {
-        return Err(ReadError::TooLarge);
-    }
-    set_of(globs).map(Some).map_err(|_| ReadError::Io)
-}
-
-fn set_of(globs: &[impl AsRef<str>]) -> Result<GlobSet, globset::Error> {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        set.add(GlobBuilder::new(glob.as_ref()).literal_separator(true).build()?);
-    }
-    set.build()
-}
-
 fn read_error(errno: Errno) -> ReadError {
     match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NAMETOOLONG => ReadError::NotFound,
@@ -478,7 +460,7 @@ mod tests {
         assert!(!only.is_whole() && opened(root).only(&["x", "**"]).unwrap().is_whole());
         let all = ListOptions { under: String::new(), globs: Vec::new(), max_depth: 0, limit: 0 };
         for source in [only.clone(), without_names(root).only(&["**/*.lock", "*.json"]).unwrap()] {
-            let listed = source.list(&all, &limits, later).unwrap();
+            let listed = source.list(&all, &Globs::default(), &limits, later).unwrap();
             let paths: Vec<&str> = listed.entries.iter().map(|it| it.path.as_str()).collect();
             assert_eq!(paths, ["a/link.lock", "a/yarn.lock", "package-lock.json"]);
         }
@@ -501,6 +483,7 @@ mod tests {
         symlink("apps/web", root.join("link")).unwrap();
         let (held, walked) = (opened(root), without_names(root));
         let limits = windlass_model::Limits::default().plugin;
+        let ready = Globs::default();
         let globs: [&[&str]; 4] =
             [&[], &["**/package.json"], &["*.ts", "src/*"], &["**/*.{go,ts}"]];
         let later = Instant::now() + std::time::Duration::from_secs(600);
@@ -513,8 +496,12 @@ mod tests {
                 for (max_depth, limit) in [(0, 0), (1, 0), (2, 0), (0, 2)] {
                     let globs = globs.iter().map(|&glob| glob.to_owned()).collect();
                     let options = ListOptions { under: under.to_owned(), globs, max_depth, limit };
-                    let held = said(held.list(&options, &limits, later));
-                    assert_eq!(held, said(walked.list(&options, &limits, later)), "{options:?}");
+                    let held = said(held.list(&options, &ready, &limits, later));
+                    assert_eq!(
+                        held,
+                        said(walked.list(&options, &ready, &limits, later)),
+                        "{options:?}"
+                    );
                     assert_eq!(held.is_some(), !["a", "absent", "../x"].contains(&under));
                 }
             }

@@ -12,6 +12,7 @@ use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::account::HostCalls;
 
 use crate::bindings::{images, log, source, types};
+use crate::globs::Globs;
 use crate::granted::Effects;
 use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX, Outside};
 use crate::limits::Meter;
@@ -36,6 +37,7 @@ pub(crate) struct CallState {
     pub(crate) meter: Meter,
     pub(crate) log: CallLog,
     source: Option<Source>,
+    globs: Arc<Globs>,
     limits: Arc<PluginLimits>,
     images: Arc<dyn ImageLookup>,
     /// What the host does for a custom stage; nobody for a pure call.
@@ -60,6 +62,7 @@ pub(crate) struct WallUsedUp;
 impl CallState {
     pub(crate) fn new(
         source: Option<Source>,
+        globs: Arc<Globs>,
         limits: Arc<PluginLimits>,
         images: Arc<dyn ImageLookup>,
         effects: Option<Arc<dyn Effects>>,
@@ -78,6 +81,7 @@ impl CallState {
             meter,
             log,
             source,
+            globs,
             limits,
             images,
             effects,
@@ -184,7 +188,7 @@ impl source::Host for CallState {
         let Some(source) = &self.source else {
             return Ok(Err(source::ReadError::NotFound));
         };
-        match source.list(&options, &self.limits, self.until + self.outside.spent()) {
+        match source.list(&options, &self.globs, &self.limits, self.until + self.outside.spent()) {
             Ok(listing) => Ok(Ok(listing)),
             Err(NoListing::Refused(error)) => Ok(Err(error)),
             Err(NoListing::Late) => Err(WallUsedUp.into()),
