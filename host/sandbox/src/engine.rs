@@ -4,7 +4,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 use windlass_model::limits::PluginLimits;
 
 use crate::limits::PER_CALL;
@@ -70,6 +70,7 @@ fn with_pool(limits: &PluginLimits) -> Config {
         .max_memory_size(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(64 * 1024)
+        .pagemap_scan(Enabled::Auto)
         .table_elements(limits.table_elements_max as usize);
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
