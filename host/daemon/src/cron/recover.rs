@@ -1,16 +1,16 @@
-//! Runs of which a restarted host finds traces, and those of environments that are deleted or have to make way.
+//! Runs of which a restarted host finds traces, and those that have to make way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::schedule::{CronHistory, RunStatus};
-use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
+use windlass_model::{Deployment, Failure, Timestamp};
 use windlass_store::Store;
 
 use super::{Place, change, run};
+use crate::commands;
 use crate::host::Host;
 use crate::pipeline::names;
 
@@ -41,9 +41,9 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
             tracing::error!(%failure, schedule = history.schedule, "a run is not watched yet");
         }
     }
-    for (container, _) in containers(host, |_| true).await? {
+    for (container, _) in commands::find(host, names::is_cron).await? {
         if !known.contains(&container)
-            && let Err(failure) = remove(host, &container).await
+            && let Err(failure) = commands::remove(host, &container).await
         {
             tracing::warn!(%failure, container, "the container of a run stays until the next start");
         }
@@ -145,22 +145,6 @@ pub(crate) async fn begin_anew(store: &Store, deployment: &Deployment) -> Result
     Ok(())
 }
 
-/// Ends every run of an environment that is deleted.
-///
-/// # Errors
-/// The container runtime's.
-pub(crate) async fn end_all(
-    host: &Host,
-    project: &ProjectName,
-    environment: Option<&EnvironmentName>,
-) -> Result<(), Failure> {
-    let is_of = |labels: &Labels| names::is_of(labels, project, environment);
-    for (container, _) in containers(host, is_of).await? {
-        remove(host, &container).await?;
-    }
-    Ok(())
-}
-
 /// Ends every run of an environment that must not go on beside another version, and waits for it.
 ///
 /// # Errors
@@ -201,20 +185,4 @@ fn still_running(schedule: &str, number: u64) -> Failure {
         format!("run #{number} of the schedule {schedule} was ended and is still there"),
         format!("wait until it is over (`windlass cron runs {schedule}`), then deploy again"),
     )
-}
-
-async fn remove(host: &Host, container: &str) -> Result<(), Failure> {
-    let deleted = host.runtime.delete(container).await;
-    deleted.map_err(|e| e.failure("a container could not be deleted"))
-}
-
-/// The containers of runs.
-async fn containers(
-    host: &Host,
-    wanted: impl Fn(&Labels) -> bool,
-) -> Result<Vec<(String, Labels)>, Failure> {
-    let all = host.runtime.list(&Labels::new()).await;
-    let all = all.map_err(|e| e.failure("the containers could not be listed"))?;
-    let ours = all.into_iter().filter(|it| names::is_cron(&it.labels) && wanted(&it.labels));
-    Ok(ours.map(|it| (it.id, it.labels)).collect())
 }

@@ -210,6 +210,11 @@ pub(crate) fn run_label(part: &str) -> String {
     format!("{LABEL}.run.{part}")
 }
 
+/// Whether a container is that of a one-off command.
+pub(crate) fn is_run(labels: &Labels) -> bool {
+    labels.contains_key(&run_label(RUN_NAME))
+}
+
 /// Labels of a one-off command's container.
 pub(crate) fn run_labels(deployment: &Deployment, name: &str) -> Labels {
     Labels::from([
