@@ -19,6 +19,9 @@ use crate::host::Host;
 use crate::logs::sources;
 use crate::pipeline::names;
 
+#[cfg(test)]
+mod tests;
+
 /// The record, in the folder of the log.
 const RECORD: &str = "run.json";
 /// Deployments whose commands are listed, newest first.
