@@ -116,11 +116,7 @@ async fn begin(
     if !is_still_live(host, deployment)? {
         return Ok(None);
     }
-    let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
-    let timeout_ms = match u64::from(schedule.timeout_ms) {
-        0 => limit_ms,
-        own => own.min(limit_ms),
-    };
+    let timeout_ms = timeout_ms(host, Some(schedule));
     let of = (deployment.id.clone(), deployment.number);
     let begun = change(host, &place, &schedule.name, |history| {
         Ok(history.begin(of.clone(), timeout_ms, Timestamp::now()))
@@ -134,6 +130,15 @@ async fn begin(
     settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure)).await;
     remove(host, &schedule.name, &run).await;
     Ok(None)
+}
+
+/// How long a run of a schedule may take, in milliseconds; the host's limit where the schedule is not known.
+pub(super) fn timeout_ms(host: &Host, schedule: Option<&Schedule>) -> u64 {
+    let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
+    match schedule.map_or(0, |schedule| u64::from(schedule.timeout_ms)) {
+        0 => limit_ms,
+        own => own.min(limit_ms),
+    }
 }
 
 /// Whether the version is still the one that is live, and nothing keeps its schedules from running.
@@ -301,16 +306,18 @@ fn judge(schedule: &str, run: &CronRun, end: End) -> (RunStatus, Option<Failure>
             (RunStatus::TimedOut, Some(failure))
         }
         End::Asked => (RunStatus::Ended, None),
-        End::Lost => {
-            let failure = Failure::host(
-                "cron.lost",
-                format!("it is not known how {called} ended"),
-                "the host or the machine went down while it was started or ran, and its container is gone",
-                "look at what it did; `windlass cron run` runs it again, which does not happen by itself",
-            );
-            (RunStatus::Lost, Some(failure))
-        }
+        End::Lost => (RunStatus::Lost, Some(lost(schedule, run))),
     }
+}
+
+/// Nobody knows how a run ended.
+pub(super) fn lost(schedule: &str, run: &CronRun) -> Failure {
+    Failure::host(
+        "cron.lost",
+        format!("it is not known how {} ended", called(schedule, run)),
+        "the host or the machine went down while it was started or ran, and its container is gone",
+        "look at what it did; `windlass cron run` runs it again, which does not happen by itself",
+    )
 }
 
 fn called(schedule: &str, run: &CronRun) -> String {
