@@ -47,10 +47,10 @@ pub(crate) async fn begin(
         ));
     }
     let place = host.observe.sessions.enter()?;
-    let (deployment, revision) = start::live(host, asked)?;
+    let deployment = start::live(host, asked)?;
     let name = start::fresh_name();
     let process = body.process.as_deref();
-    let mut spec = start::container(host, &deployment, revision, &name, &body.argv, process)?;
+    let mut spec = start::container(host, &deployment, &name, &body.argv, process)?;
     spec.labels.insert(names::run_label(names::RUN_DETACHED), "true".to_owned());
     host.observe.audit_session(asked, &deployment, &name, &body.argv);
     let view = RunView {
