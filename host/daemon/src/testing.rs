@@ -94,9 +94,7 @@ impl TestHost {
         live_at: Option<Timestamp>,
     ) -> Deployment {
         let Target { project, environment } = target.clone();
-        let source = Source::Git { url: "file:///x".into(), reference: None };
-        let queued =
-            Deployment::queued(project, environment, 0, Kind::Deploy, source, "test".into());
+        let queued = Deployment { project, environment, ..queued(0) };
         let stored = self.host.store.create_deployment(queued).await.unwrap();
         let mut deployment = stored.value;
         let (generation, replaced) = self.host.next_generation(&deployment).await.unwrap();
@@ -109,6 +107,13 @@ impl TestHost {
         self.host.go_live(&deployment, stored.revision).await.unwrap();
         deployment
     }
+}
+
+/// A deployment of `shop` that nothing was done for yet. The store gives it a number of its own.
+pub(crate) fn queued(number: u64) -> Deployment {
+    let source = Source::Git { url: "file:///x".into(), reference: None };
+    let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
+    Deployment::queued(project, environment, number, Kind::Deploy, source, "test".into())
 }
 
 /// A web process and a worker, both in the root file system `app`.

@@ -6,18 +6,17 @@ use std::time::Duration;
 use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Labels, Runtime as _};
 use windlass_model::cron::{Overlap, Schedule};
-use windlass_model::deployment::{Kind, Source};
 use windlass_model::running::{self, Action, By, Maintenance, Running};
 use windlass_model::schedule::{Asked, CronRun, RunStatus, Suspended};
 use windlass_model::settings::Settings;
 use windlass_model::webhook::{Preview, PreviewOf};
-use windlass_model::{Deployment, DeploymentStatus, EnvironmentName, Limits, Timestamp};
+use windlass_model::{Deployment, DeploymentStatus, Limits, Timestamp};
 
 use super::{change, recover, suspension};
 use crate::control::{Target, cron};
 use crate::host::Host;
 use crate::pipeline::TABLE;
-use crate::testing::{TestHost, artifact};
+use crate::testing::{TestHost, artifact, queued};
 
 mod downtime;
 
@@ -446,9 +445,7 @@ async fn runs_and_their_logs_are_forgotten_beyond_the_limit() {
 
 #[test]
 fn a_version_has_the_schedules_of_its_settings_and_of_its_stages_if_it_runs_anything() {
-    let source = Source::Git { url: "file:///x".into(), reference: None };
-    let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
-    let mut live = Deployment::queued(project, environment, 1, Kind::Deploy, source, "test".into());
+    let mut live = queued(1);
     live.status = DeploymentStatus::Live;
     live.outputs.artifact = Some(artifact());
     let cron = vec![schedule("nightly", Overlap::Skip)];

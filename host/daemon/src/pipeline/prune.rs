@@ -270,19 +270,13 @@ fn is_over(status: DeploymentStatus) -> bool {
 mod tests {
     use windlass_model::deployment::{Kind, MigrationRecord};
     use windlass_model::plan::{Migration, MigrationVerdict};
-    use windlass_model::{Digest, Source, Timestamp};
+    use windlass_model::{Digest, Timestamp};
 
     use super::*;
+    use crate::testing::queued;
 
     fn deployment(number: u64, status: DeploymentStatus) -> Deployment {
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            number,
-            Kind::Deploy,
-            Source::Git { url: "file:///x".into(), reference: None },
-            "test".into(),
-        );
+        let mut deployment = queued(number);
         deployment.status = status;
         let was_live = !matches!(status, DeploymentStatus::Failed | DeploymentStatus::Queued);
         deployment.live_at = was_live.then(Timestamp::now);
