@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use windlass_containers::fake::FakeRuntime;
 use windlass_model::deployment::{
-    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, Kind, Source,
+    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, Kind, MigrationRecord, Source,
 };
-use windlass_model::plan::{ProcessKind, RunConfig};
+use windlass_model::plan::{Migration, MigrationVerdict, ProcessKind, RunConfig};
 use windlass_model::project::Project;
 use windlass_model::settings::Settings;
 use windlass_model::{
@@ -136,6 +136,22 @@ pub(crate) fn artifact() -> Artifact {
         bases: Vec::new(),
         toolchains: Vec::new(),
         plan: Digest::of(b"plan"),
+    }
+}
+
+/// A migration that was run to its end.
+pub(crate) fn migrated() -> MigrationRecord {
+    MigrationRecord {
+        migration: Migration {
+            tool: "acme".into(),
+            output: "app".into(),
+            argv: vec!["acme".into()],
+            cwd: String::new(),
+            evidence: Vec::new(),
+            verdict: MigrationVerdict::Run,
+        },
+        container: "c".into(),
+        exit_code: Some(0),
     }
 }
 
