@@ -11,6 +11,7 @@
 pub mod access;
 pub mod api;
 pub mod backup;
+mod commands;
 mod config;
 pub mod control;
 mod cron;

@@ -270,25 +270,16 @@ pub(crate) fn failed(error: &ClientError) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::{Kind, Source};
     use windlass_model::{DeploymentId, Limits};
     use windlass_store::Change;
 
     use super::*;
     use crate::pipeline::TABLE;
-    use crate::testing::TestHost;
+    use crate::testing::{TestHost, queued};
 
     /// A deployment of `shop` under a generation.
     async fn stored(host: &Host, status: DeploymentStatus, generation: u64) -> DeploymentId {
-        let source = Source::Git { url: "file:///x".into(), reference: None };
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            0,
-            Kind::Deploy,
-            source,
-            "test".into(),
-        );
+        let mut deployment = queued(0);
         deployment = host.store.create_deployment(deployment).await.unwrap().value;
         let (_, revision) = host.deployment(&deployment.id).unwrap().unwrap();
         deployment.status = status;

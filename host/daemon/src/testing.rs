@@ -7,11 +7,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use windlass_containers::fake::FakeRuntime;
-use windlass_model::{Limits, Timestamp};
+use windlass_model::deployment::{
+    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, Kind, MigrationRecord, Source,
+};
+use windlass_model::plan::{Migration, MigrationVerdict, ProcessKind, RunConfig};
+use windlass_model::project::Project;
+use windlass_model::settings::Settings;
+use windlass_model::{
+    Deployment, DeploymentStatus, Digest, EnvironmentName, Limits, ProjectName, Timestamp,
+};
 use windlass_proxy::{Listen, ProxyClient, ProxyConfig, ProxyLimits};
 use windlass_store::Store;
 
 use crate::config::ServeConfig;
+use crate::control::Target;
 use crate::host::Host;
 use crate::pipeline::Row;
 use crate::plugins::Plugins;
@@ -67,6 +76,82 @@ impl TestHost {
         let store = self.host.store.opened_anew().unwrap();
         let config = self.host.config.clone();
         self.host = assemble(config, store, self.runtime.clone(), self.host.table).await;
+    }
+
+    /// The project `shop`, and what its [`artifact`]s run on.
+    pub(crate) async fn shop(&self) -> Target {
+        let project: ProjectName = "shop".parse().unwrap();
+        self.host.store.create_project(&Project::new(project.clone())).await.unwrap();
+        self.runtime.add_rootfs("app", &[("/etc/passwd", b"")]).unwrap();
+        Target { project, environment: EnvironmentName::production() }
+    }
+
+    /// A new deployment with these settings is live, since then, without instances.
+    pub(crate) async fn go_live(
+        &self,
+        target: &Target,
+        settings: Settings,
+        live_at: Option<Timestamp>,
+    ) -> Deployment {
+        let Target { project, environment } = target.clone();
+        let queued = Deployment { project, environment, ..queued(0) };
+        let stored = self.host.store.create_deployment(queued).await.unwrap();
+        let mut deployment = stored.value;
+        let (generation, replaced) = self.host.next_generation(&deployment).await.unwrap();
+        deployment.status = DeploymentStatus::Live;
+        deployment.live_at = live_at;
+        deployment.outputs.generation = Some(generation);
+        deployment.outputs.replaced = replaced;
+        deployment.outputs.settings = Some(settings);
+        deployment.outputs.artifact = Some(artifact());
+        self.host.go_live(&deployment, stored.revision).await.unwrap();
+        deployment
+    }
+}
+
+/// A deployment of `shop` that nothing was done for yet. The store gives it a number of its own.
+pub(crate) fn queued(number: u64) -> Deployment {
+    let source = Source::Git { url: "file:///x".into(), reference: None };
+    let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
+    Deployment::queued(project, environment, number, Kind::Deploy, source, "test".into())
+}
+
+/// A web process and a worker, both in the root file system `app`.
+pub(crate) fn artifact() -> Artifact {
+    let process = |name: &str, kind| ArtifactProcess {
+        name: name.parse().unwrap(),
+        output: "app".into(),
+        kind,
+        argv: vec!["serve".into()],
+        port: None,
+    };
+    Artifact {
+        digest: Digest::of(b"artifact"),
+        outputs: vec![ArtifactOutput {
+            name: "app".into(),
+            snapshot: "app".into(),
+            kind: ArtifactKind::Image { config: RunConfig::default() },
+        }],
+        processes: vec![process("web", ProcessKind::Web), process("worker", ProcessKind::Worker)],
+        bases: Vec::new(),
+        toolchains: Vec::new(),
+        plan: Digest::of(b"plan"),
+    }
+}
+
+/// A migration that was run to its end.
+pub(crate) fn migrated() -> MigrationRecord {
+    MigrationRecord {
+        migration: Migration {
+            tool: "acme".into(),
+            output: "app".into(),
+            argv: vec!["acme".into()],
+            cwd: String::new(),
+            evidence: Vec::new(),
+            verdict: MigrationVerdict::Run,
+        },
+        container: "c".into(),
+        exit_code: Some(0),
     }
 }
 

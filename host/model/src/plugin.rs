@@ -13,17 +13,17 @@ pub mod index;
 pub mod lock;
 pub mod manage;
 mod pattern;
+mod permission;
 
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::capability::{
-    Capability, Effective, Grants, Kind, Request, check, effective, missing,
-};
+pub use self::capability::{Capability, Grants, Kind, Request, check};
 pub use self::choice::Give;
 pub use self::growth::difference;
+pub use self::permission::{Effective, effective, missing};
 use crate::id::Digest;
 
 /// A decision point that plugins fill.

@@ -212,24 +212,25 @@ fn manager(package: Option<&PackageJson>, chosen: &PackageManager, files: &impl 
     Manager { program, package, berry }
 }
 
+/// Files in memory, with their texts.
+#[cfg(test)]
+pub(crate) struct Tree(pub(crate) std::collections::BTreeMap<&'static str, &'static str>);
+
+#[cfg(test)]
+impl Files for Tree {
+    fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        self.0.get(path).map(|text| (*text).to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use windlass_sdk::plan::Op;
-
-    struct Tree(BTreeMap<&'static str, &'static str>);
-
-    impl Files for Tree {
-        fn has(&self, path: &str) -> bool {
-            self.0.contains_key(path)
-        }
-
-        fn text(&self, path: &str) -> Option<String> {
-            self.0.get(path).map(|text| (*text).to_owned())
-        }
-    }
 
     fn assets(files: &[(&'static str, &'static str)]) -> Assets {
         Assets::of(&Settings::default(), &[], &Tree(files.iter().copied().collect()))

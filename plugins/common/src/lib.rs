@@ -30,6 +30,8 @@ pub mod programs;
 pub mod python;
 pub mod queues;
 mod restarting;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod samples;
 pub mod scripts;
 pub mod settings;
 pub mod spelling;

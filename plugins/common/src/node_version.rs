@@ -281,18 +281,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    struct Tree(BTreeMap<&'static str, &'static str>);
-
-    impl Files for Tree {
-        fn has(&self, path: &str) -> bool {
-            self.0.contains_key(path)
-        }
-
-        fn text(&self, path: &str) -> Option<String> {
-            self.0.get(path).map(|text| (*text).to_owned())
-        }
-    }
+    use crate::assets::Tree;
 
     fn asked(setting: Option<&str>, files: &[(&'static str, &'static str)]) -> Vec<Pin> {
         let tree = Tree(files.iter().copied().collect());

@@ -2,7 +2,7 @@
 //! to memory. And requests for deployments: one after another, and a thousand at once.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use windlass_model::api::{DeploymentView, Page};
@@ -11,7 +11,7 @@ use windlass_store::Store;
 use windlass_test_support::{HostOptions, Request, Response, TestHost, http};
 
 use crate::figure::{Figure, median};
-use crate::start::{ready, settled_mb};
+use crate::start::{settled_mb, starts};
 
 const HISTORY: usize = 10_000;
 /// Half of the history is one project's, the rest is spread over so many.
@@ -35,7 +35,7 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     let half_mb = started_mb(&mut host)?;
     fill(&host, &sample, HISTORY / 2..HISTORY)?;
     let full_mb = started_mb(&mut host)?;
-    let starts = starts(&mut host);
+    let starts = starts(&mut host, STARTS);
     let (slowest, pages) = list(&host, Pages::All)?;
     let read_mb = settled_mb(host.serve_pid())?;
     let added = "memory that a long history adds";
@@ -104,20 +104,6 @@ fn fill(host: &TestHost, sample: &Deployment, numbers: Range<usize>) -> Result<(
         }
         anyhow::Ok(())
     })
-}
-
-fn starts(host: &mut TestHost) -> Vec<f64> {
-    let mut took_ms = Vec::with_capacity(STARTS);
-    for _ in 0..STARTS {
-        host.stop_serve();
-        let began = Instant::now();
-        host.spawn_serve();
-        while !ready(host) {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        took_ms.push(began.elapsed().as_secs_f64() * 1e3);
-    }
-    took_ms
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

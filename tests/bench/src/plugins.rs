@@ -14,7 +14,7 @@ use windlass_test_support::{TestHost, binary};
 
 use crate::figure::{Figure, median};
 use crate::plugin_call::policy;
-use crate::start::{ready, settled_mb};
+use crate::start::{settled_mb, starts};
 
 /// Plugins that are installed.
 const MANY: usize = 200;
@@ -239,15 +239,5 @@ fn installs(host: &TestHost, folder: &Path) -> Result<Figure> {
 
 /// How soon `serve` is ready, and what it holds when nothing happens.
 fn idle(host: &mut TestHost) -> Result<(f64, f64)> {
-    let mut took_ms = Vec::with_capacity(STARTS);
-    for _ in 0..STARTS {
-        host.stop_serve();
-        let began = Instant::now();
-        host.spawn_serve();
-        while !ready(host) {
-            std::thread::park_timeout(std::time::Duration::from_millis(1));
-        }
-        took_ms.push(began.elapsed().as_secs_f64() * 1e3);
-    }
-    Ok((median(took_ms), settled_mb(host.serve_pid())?))
+    Ok((median(starts(host, STARTS)), settled_mb(host.serve_pid())?))
 }

@@ -18,19 +18,9 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     let folder = windlass_test_support::fixture("html");
     let folder = folder.to_string_lossy();
     host.cli(&["deploy", &folder, "--project", "warm"]).ok();
-    let mut took_ms = Vec::with_capacity(STARTS);
-    for _ in 0..STARTS {
-        host.stop_serve();
-        let began = Instant::now();
-        host.spawn_serve();
-        while !ready(&host) {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        took_ms.push(began.elapsed().as_secs_f64() * 1e3);
-    }
     let mut figures = vec![Figure {
         what: "`serve` ready, containerd up, plugins compiled".to_owned(),
-        measured: median(took_ms),
+        measured: median(starts(&mut host, STARTS)),
         unit: "ms",
         bar: Some(300.0),
         note: format!("median of {STARTS} starts, from the process's start to `/readyz`"),
@@ -40,7 +30,22 @@ pub(crate) fn measure() -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-pub(crate) fn ready(host: &TestHost) -> bool {
+/// How soon `serve` is ready after each of so many starts, in milliseconds.
+pub(crate) fn starts(host: &mut TestHost, count: usize) -> Vec<f64> {
+    let mut took_ms = Vec::with_capacity(count);
+    for _ in 0..count {
+        host.stop_serve();
+        let began = Instant::now();
+        host.spawn_serve();
+        while !ready(host) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        took_ms.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    took_ms
+}
+
+fn ready(host: &TestHost) -> bool {
     let request = windlass_test_support::Request::get("localhost", "/readyz");
     windlass_test_support::http::send(host.api_address(), &request)
         .is_ok_and(|response| response.status == 200)

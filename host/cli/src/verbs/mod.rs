@@ -306,6 +306,15 @@ fn confirm(session: &mut Session<'_, '_>, yes: bool, what: &str, name: &str) -> 
     if typed.trim() == name { Ok(()) } else { Err(declined("another name was typed")) }
 }
 
+/// Refuses what is done to a whole host, unless `--yes` was given.
+fn require_yes(yes: bool, not_done: String, why: &str) -> CliResult<()> {
+    if yes {
+        return Ok(());
+    }
+    let fix = "run it again with --yes";
+    Err(CliError::new(Exit::Refused, "cli.not-confirmed", not_done, why, fix))
+}
+
 /// What could not be read from standard input, a file or the environment.
 fn unreadable(what: &str, why: impl std::fmt::Display) -> Box<CliError> {
     CliError::bad_input(

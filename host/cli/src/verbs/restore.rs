@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use windlass_model::Secret;
 
 use super::backup::passphrase;
+use super::require_yes;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::roles::RestoreOptions;
 use crate::session::Session;
@@ -34,15 +35,8 @@ pub struct Restore {
 impl Restore {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let data_dir = session.data_dir();
-        if !self.yes {
-            return Err(CliError::new(
-                Exit::Refused,
-                "cli.not-confirmed",
-                format!("nothing was restored into {}", data_dir.display()),
-                "this replaces the state of the host",
-                "run it again with --yes",
-            ));
-        }
+        let not_done = format!("nothing was restored into {}", data_dir.display());
+        require_yes(self.yes, not_done, "this replaces the state of the host")?;
         let given = self.passphrase_file.as_deref().map(passphrase).transpose()?;
         let options = RestoreOptions {
             data_dir,

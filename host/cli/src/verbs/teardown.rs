@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::project::done;
+use super::require_yes;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::roles::TeardownOptions;
 use crate::session::Session;
@@ -27,15 +28,8 @@ pub struct Teardown {
 impl Teardown {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let data_dir = session.data_dir();
-        if !self.yes {
-            return Err(CliError::new(
-                Exit::Refused,
-                "cli.not-confirmed",
-                format!("nothing was stopped: {}", data_dir.display()),
-                "this stops every application of the host",
-                "run it again with --yes",
-            ));
-        }
+        let not_done = format!("nothing was stopped: {}", data_dir.display());
+        require_yes(self.yes, not_done, "this stops every application of the host")?;
         let options = TeardownOptions { data_dir: data_dir.clone(), containerd: self.containerd };
         session.roles.teardown(options).map_err(CliError::of_role)?;
         let kept = data_dir.display().to_string();

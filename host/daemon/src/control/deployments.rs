@@ -424,19 +424,13 @@ pub fn plan(host: &Host, deployment: &Deployment) -> Result<StoredPlan, Failure>
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::{EnvironmentName, StepStatus};
+    use windlass_model::StepStatus;
 
     use super::*;
+    use crate::testing::queued;
 
     fn in_step(step: StepName) -> Deployment {
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            7,
-            Kind::Deploy,
-            Source::Git { url: "file:///x".into(), reference: None },
-            "test".into(),
-        );
+        let mut deployment = queued(7);
         deployment.status = DeploymentStatus::Running;
         for row in deployment.steps.iter_mut().take_while(|row| row.name != step) {
             row.status = StepStatus::Succeeded;

@@ -10,10 +10,9 @@ use windlass_model::{EnvironmentName, Failure, ProjectName, Secret};
 
 use super::{Target, ensure, require, stored, views};
 use crate::access::caller;
-use crate::cron;
+use crate::commands;
 use crate::host::Host;
 use crate::pipeline::{names, prune};
-use crate::sessions::background;
 
 /// Longest Git token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
@@ -175,11 +174,8 @@ pub async fn delete_environment(host: &Arc<Host>, target: &Target) -> Result<(),
 
 /// Ends the one-off commands and the runs of schedules of what was deleted. What is left of them ends at its own time limit.
 async fn end_commands(host: &Host, project: &ProjectName, environment: Option<&EnvironmentName>) {
-    if let Err(failure) = background::end_all(host, project, environment).await {
-        tracing::warn!(%failure, %project, "one-off commands of a deleted environment go on");
-    }
-    if let Err(failure) = cron::recover::end_all(host, project, environment).await {
-        tracing::warn!(%failure, %project, "runs of schedules of a deleted environment go on");
+    if let Err(failure) = commands::end_all(host, project, environment).await {
+        tracing::warn!(%failure, %project, "commands of a deleted environment go on");
     }
 }
 

@@ -1,16 +1,17 @@
-//! Runs of which a restarted host finds traces, and those of environments that are deleted or have to make way.
+//! Runs of which a restarted host finds traces, and those that have to make way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::schedule::{CronHistory, RunStatus};
-use windlass_model::{Deployment, EnvironmentName, Failure, ProjectName, Timestamp};
+use windlass_model::{Deployment, DeploymentId, Failure, Timestamp};
 use windlass_store::Store;
 
 use super::{Place, change, run};
+use crate::commands;
 use crate::host::Host;
 use crate::pipeline::names;
 
@@ -20,11 +21,16 @@ const ENDED_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// After a start: a run that goes on, or has ended meanwhile, is waited for again; one whose container is gone is
-/// lost, and is not run again. Containers that no run names any more are removed.
+/// lost, and is not run again. Where the state is older than a run that goes on, that one is taken up. Containers that no
+/// run names any more are removed.
 ///
 /// # Errors
 /// The store's, the container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
+    let containers = commands::find(host, names::is_cron).await;
+    if let Err(failure) = take_up(host, containers.as_deref().unwrap_or_default()).await {
+        tracing::error!(%failure, "it is not known which runs were begun after the state was saved");
+    }
     if let Err(failure) = miss_waiting(host).await {
         tracing::error!(%failure, "it is not known which runs wait for too long");
     }
@@ -41,11 +47,58 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
             tracing::error!(%failure, schedule = history.schedule, "a run is not watched yet");
         }
     }
-    for (container, _) in containers(host, |_| true).await? {
+    for (container, _) in containers? {
         if !known.contains(&container)
-            && let Err(failure) = remove(host, &container).await
+            && let Err(failure) = commands::remove(host, &container).await
         {
             tracing::warn!(%failure, container, "the container of a run stays until the next start");
+        }
+    }
+    Ok(())
+}
+
+/// Takes up the runs that were begun after the state was saved, which is from a backup or was found again. Those of
+/// versions that it does not know are not: nobody could say what they are.
+async fn take_up(host: &Host, containers: &[(String, Labels)]) -> Result<(), Failure> {
+    // Of a schedule the newest: the others have ended, and only wait for their removal.
+    let mut newest: BTreeMap<(Place, String), (u64, DeploymentId)> = BTreeMap::new();
+    for (container, labels) in containers {
+        let place = names::labelled_environment(labels);
+        let Some((place, (schedule, number))) = place.zip(names::labelled_cron(labels)) else {
+            continue;
+        };
+        let Some(deployment) = names::of_instance(container) else { continue };
+        let one = newest.entry((place, schedule)).or_insert((number, deployment.clone()));
+        if one.0 < number {
+            *one = (number, deployment);
+        }
+    }
+    for ((place, schedule), (number, deployment)) in newest {
+        let Some((deployment, _)) = host.deployment(&deployment)? else { continue };
+        if (&deployment.project, &deployment.environment) != (&place.0, &place.1) {
+            continue;
+        }
+        let schedules = super::of_version(&deployment);
+        let known = schedules.iter().find(|known| known.name == schedule);
+        let (timeout_ms, now) = (run::timeout_ms(host, known), Timestamp::now());
+        let taken_up = change(host, &place, &schedule, |history| {
+            if history.has_begun(number) {
+                return Ok(None);
+            }
+            // It came before, or this one would not go on.
+            if let Some(before) = history.running().cloned() {
+                let lost = run::lost(&schedule, &before);
+                history.end(before.number, RunStatus::Lost, Some(lost), now, "");
+            }
+            let of = (deployment.id.clone(), deployment.number);
+            Ok(history.take_up(number, of, timeout_ms, now))
+        });
+        if taken_up.await?.is_some() {
+            tracing::warn!(
+                schedule,
+                number,
+                "a run goes on that was begun after the state was saved"
+            );
         }
     }
     Ok(())
@@ -145,22 +198,6 @@ pub(crate) async fn begin_anew(store: &Store, deployment: &Deployment) -> Result
     Ok(())
 }
 
-/// Ends every run of an environment that is deleted.
-///
-/// # Errors
-/// The container runtime's.
-pub(crate) async fn end_all(
-    host: &Host,
-    project: &ProjectName,
-    environment: Option<&EnvironmentName>,
-) -> Result<(), Failure> {
-    let is_of = |labels: &Labels| names::is_of(labels, project, environment);
-    for (container, _) in containers(host, is_of).await? {
-        remove(host, &container).await?;
-    }
-    Ok(())
-}
-
 /// Ends every run of an environment that must not go on beside another version, and waits for it.
 ///
 /// # Errors
@@ -201,20 +238,4 @@ fn still_running(schedule: &str, number: u64) -> Failure {
         format!("run #{number} of the schedule {schedule} was ended and is still there"),
         format!("wait until it is over (`windlass cron runs {schedule}`), then deploy again"),
     )
-}
-
-async fn remove(host: &Host, container: &str) -> Result<(), Failure> {
-    let deleted = host.runtime.delete(container).await;
-    deleted.map_err(|e| e.failure("a container could not be deleted"))
-}
-
-/// The containers of runs.
-async fn containers(
-    host: &Host,
-    wanted: impl Fn(&Labels) -> bool,
-) -> Result<Vec<(String, Labels)>, Failure> {
-    let all = host.runtime.list(&Labels::new()).await;
-    let all = all.map_err(|e| e.failure("the containers could not be listed"))?;
-    let ours = all.into_iter().filter(|it| names::is_cron(&it.labels) && wanted(&it.labels));
-    Ok(ours.map(|it| (it.id, it.labels)).collect())
 }

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use windlass_containers::ContainerSpec;
 use windlass_containers::runtime::{Exit, TaskStatus};
-use windlass_containers::{ContainerSpec, RuntimeError};
 use windlass_model::cron::Schedule;
 use windlass_model::event::Event;
 use windlass_model::schedule::{CronHistory, CronRun, RunStatus};
 use windlass_model::{Deployment, DeploymentId, Failure, Timestamp};
 
 use super::{Claim, Place, change, suspension};
+use crate::commands;
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::names;
@@ -115,11 +116,7 @@ async fn begin(
     if !is_still_live(host, deployment)? {
         return Ok(None);
     }
-    let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
-    let timeout_ms = match u64::from(schedule.timeout_ms) {
-        0 => limit_ms,
-        own => own.min(limit_ms),
-    };
+    let timeout_ms = timeout_ms(host, Some(schedule));
     let of = (deployment.id.clone(), deployment.number);
     let begun = change(host, &place, &schedule.name, |history| {
         Ok(history.begin(of.clone(), timeout_ms, Timestamp::now()))
@@ -133,6 +130,15 @@ async fn begin(
     settle(host, &place, &schedule.name, &run, RunStatus::Failed, None, Some(failure)).await;
     remove(host, &schedule.name, &run).await;
     Ok(None)
+}
+
+/// How long a run of a schedule may take, in milliseconds; the host's limit where the schedule is not known.
+pub(super) fn timeout_ms(host: &Host, schedule: Option<&Schedule>) -> u64 {
+    let limit_ms = host.config.limits.cron.run_s.saturating_mul(1000);
+    match schedule.map_or(0, |schedule| u64::from(schedule.timeout_ms)) {
+        0 => limit_ms,
+        own => own.min(limit_ms),
+    }
 }
 
 /// Whether the version is still the one that is live, and nothing keeps its schedules from running.
@@ -163,15 +169,7 @@ pub(super) async fn make(
     let spec = spec(host, deployment, schedule, run).map_err(|failure| {
         if failure.code == "session.no-image" { not_started(failure.why) } else { failure }
     })?;
-    match host.runtime.start_once(&spec).await {
-        Ok(_) => Ok(()),
-        // It may run: whoever waits for its end finds out. It is not started again.
-        Err(error @ RuntimeError::Unavailable { .. }) => {
-            tracing::warn!(%error, container = spec.id, "it is not known whether a run was started");
-            Ok(())
-        }
-        Err(error) => Err(not_started(error.to_string())),
-    }
+    commands::start(host, &spec).await.map_err(|error| not_started(error.to_string()))
 }
 
 fn spec(
@@ -227,7 +225,7 @@ async fn until_its_end(
     let spent = spent.and_then(|it| Duration::try_from(it).ok()).unwrap_or_default();
     let left = Duration::from_millis(run.timeout_ms).saturating_sub(spent);
     let end = tokio::select! {
-        end = exit(host, container) => end,
+        exit = commands::exit(host, container) => exit.map_or(End::Lost, End::Exited),
         () = tokio::time::sleep(left) => End::TimedOut,
         () = asked_to_end.cancelled() => End::Asked,
     };
@@ -251,37 +249,6 @@ fn in_time(run: &CronRun, exit: Exit) -> bool {
     let limit = Duration::from_millis(run.timeout_ms);
     let until = run.started_at.and_then(|at| at.checked_add(limit).ok());
     until.is_none_or(|until| exit.at <= until)
-}
-
-/// Waits until the container's process has ended.
-async fn exit(host: &Host, container: &str) -> End {
-    loop {
-        match host.runtime.status(container).await {
-            // Its start was cut off before it took effect, and is not made again.
-            Ok(Some(TaskStatus::Created)) => return End::Lost,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, container, "the state of a run could not be read");
-                tokio::time::sleep(AGAIN_AFTER).await;
-                continue;
-            }
-        }
-        match host.runtime.wait(container).await {
-            Ok(exit) => return End::Exited(exit),
-            Err(RuntimeError::NotFound { .. }) => {
-                // A containerd that is just being started may not know its tasks yet.
-                tokio::time::sleep(AGAIN_AFTER).await;
-                match host.runtime.status(container).await {
-                    Ok(Some(TaskStatus::Running { .. } | TaskStatus::Exited(_))) | Err(_) => {}
-                    Ok(_) => return End::Lost,
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, container, "a run cannot be watched");
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        }
-    }
 }
 
 /// SIGTERM, and SIGKILL to all of it when it is still there after the grace.
@@ -339,16 +306,18 @@ fn judge(schedule: &str, run: &CronRun, end: End) -> (RunStatus, Option<Failure>
             (RunStatus::TimedOut, Some(failure))
         }
         End::Asked => (RunStatus::Ended, None),
-        End::Lost => {
-            let failure = Failure::host(
-                "cron.lost",
-                format!("it is not known how {called} ended"),
-                "the host or the machine went down while it was started or ran, and its container is gone",
-                "look at what it did; `windlass cron run` runs it again, which does not happen by itself",
-            );
-            (RunStatus::Lost, Some(failure))
-        }
+        End::Lost => (RunStatus::Lost, Some(lost(schedule, run))),
     }
+}
+
+/// Nobody knows how a run ended.
+pub(super) fn lost(schedule: &str, run: &CronRun) -> Failure {
+    Failure::host(
+        "cron.lost",
+        format!("it is not known how {} ended", called(schedule, run)),
+        "the host or the machine went down while it was started or ran, and its container is gone",
+        "look at what it did; `windlass cron run` runs it again, which does not happen by itself",
+    )
 }
 
 fn called(schedule: &str, run: &CronRun) -> String {

@@ -6,24 +6,17 @@ use std::time::Duration;
 use windlass_containers::runtime::TaskStatus;
 use windlass_containers::{Labels, Runtime as _};
 use windlass_model::cron::{Overlap, Schedule};
-use windlass_model::deployment::{
-    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, Kind, Source,
-};
-use windlass_model::plan::{ProcessKind, RunConfig};
-use windlass_model::project::Project;
 use windlass_model::running::{self, Action, By, Maintenance, Running};
 use windlass_model::schedule::{Asked, CronRun, RunStatus, Suspended};
 use windlass_model::settings::Settings;
 use windlass_model::webhook::{Preview, PreviewOf};
-use windlass_model::{
-    Deployment, DeploymentStatus, Digest, EnvironmentName, Limits, ProjectName, Timestamp,
-};
+use windlass_model::{Deployment, DeploymentStatus, Limits, Timestamp};
 
 use super::{change, recover, suspension};
 use crate::control::{Target, cron};
 use crate::host::Host;
 use crate::pipeline::TABLE;
-use crate::testing::TestHost;
+use crate::testing::{TestHost, artifact, queued};
 
 mod downtime;
 
@@ -48,10 +41,7 @@ impl World {
         let mut limits = Limits { stop_grace_s: 1, ..Limits::default() };
         limits.cron.runs_kept_max = 5;
         let parts = TestHost::with(limits, &TABLE).await;
-        let project: ProjectName = "shop".parse().unwrap();
-        parts.host.store.create_project(&Project::new(project.clone())).await.unwrap();
-        parts.runtime.add_rootfs("app", &[("/etc/passwd", b"")]).unwrap();
-        let target = Target { project, environment: EnvironmentName::production() };
+        let target = parts.shop().await;
         let work = tokio::spawn(super::work(parts.host.clone()));
         let world = Self { parts, target, work };
         Box::pin(world.go_live(schedules, 7 * 24 * HOUR_S)).await;
@@ -59,21 +49,8 @@ impl World {
     }
 
     async fn go_live(&self, cron: Vec<Schedule>, live_for_s: i64) -> Deployment {
-        let Target { project, environment } = self.target.clone();
-        let source = Source::Git { url: "file:///x".into(), reference: None };
-        let queued =
-            Deployment::queued(project, environment, 0, Kind::Deploy, source, "test".into());
-        let stored = self.host().store.create_deployment(queued).await.unwrap();
-        let mut deployment = stored.value;
-        let (generation, replaced) = self.host().next_generation(&deployment).await.unwrap();
-        deployment.status = DeploymentStatus::Live;
-        deployment.live_at = Some(ago(live_for_s));
-        deployment.outputs.generation = Some(generation);
-        deployment.outputs.replaced = replaced;
-        deployment.outputs.settings = Some(Settings { cron, ..Settings::default() });
-        deployment.outputs.artifact = Some(artifact());
-        self.host().go_live(&deployment, stored.revision).await.unwrap();
-        deployment
+        let settings = Settings { cron, ..Settings::default() };
+        Box::pin(self.parts.go_live(&self.target, settings, Some(ago(live_for_s)))).await
     }
 
     fn host(&self) -> &Arc<Host> {
@@ -204,28 +181,6 @@ fn schedule(name: &str, overlap: Overlap) -> Schedule {
         process: None,
         overlap,
         timeout_ms: 0,
-    }
-}
-
-fn artifact() -> Artifact {
-    let process = |name: &str, kind| ArtifactProcess {
-        name: name.parse().unwrap(),
-        output: "app".into(),
-        kind,
-        argv: vec!["serve".into()],
-        port: None,
-    };
-    Artifact {
-        digest: Digest::of(b"artifact"),
-        outputs: vec![ArtifactOutput {
-            name: "app".into(),
-            snapshot: "app".into(),
-            kind: ArtifactKind::Image { config: RunConfig::default() },
-        }],
-        processes: vec![process("web", ProcessKind::Web), process("worker", ProcessKind::Worker)],
-        bases: Vec::new(),
-        toolchains: Vec::new(),
-        plan: Digest::of(b"plan"),
     }
 }
 
@@ -490,9 +445,7 @@ async fn runs_and_their_logs_are_forgotten_beyond_the_limit() {
 
 #[test]
 fn a_version_has_the_schedules_of_its_settings_and_of_its_stages_if_it_runs_anything() {
-    let source = Source::Git { url: "file:///x".into(), reference: None };
-    let (project, environment) = ("shop".parse().unwrap(), EnvironmentName::production());
-    let mut live = Deployment::queued(project, environment, 1, Kind::Deploy, source, "test".into());
+    let mut live = queued(1);
     live.status = DeploymentStatus::Live;
     live.outputs.artifact = Some(artifact());
     let cron = vec![schedule("nightly", Overlap::Skip)];

@@ -164,9 +164,8 @@ fn word(status: &StepStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::{Kind, Source};
-
     use super::*;
+    use crate::testing::queued;
 
     fn kinds(events: &[Event]) -> Vec<String> {
         events.iter().map(|event| event.kind.clone()).collect()
@@ -174,14 +173,7 @@ mod tests {
 
     #[test]
     fn every_change_is_told_once_and_in_order() {
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            windlass_model::EnvironmentName::production(),
-            1,
-            Kind::Deploy,
-            Source::Git { url: "file:///x".into(), reference: None },
-            "test".into(),
-        );
+        let mut deployment = queued(1);
         let first = news(&Told::default(), &deployment);
         assert_eq!(kinds(&first), ["deployment.queued"]);
         let queued = told_of(&deployment);

@@ -12,6 +12,7 @@
 //! - Undo runs in reverse order over every step that was begun, and only before the switch.
 //! - The only step that is not simply run again after a crash is `migrate`: see [`migrate`].
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -146,6 +147,28 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The work of a step beside the deployment's own run, on a copy of its record: it is not to be saved.
+    ///
+    /// # Errors
+    /// `logs.not-writable`.
+    pub(crate) fn beside(
+        host: &Arc<Host>,
+        deployment: Deployment,
+        variables: Vec<Variable>,
+    ) -> Result<Self, Failure> {
+        let masker = Self::masker(&variables);
+        let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
+            Failure::host(
+                "logs.not-writable",
+                "a log could not be opened",
+                e.to_string(),
+                "check the data directory's disk and permissions",
+            )
+        })?;
+        let (host, cancel) = (host.clone(), CancellationToken::new());
+        Ok(Self { host, deployment, revision: 0, log, cancel, variables })
+    }
+
     /// The settings in force: preflight has read and stored them.
     pub(crate) fn settings(&self) -> Result<&Settings, Failure> {
         self.deployment.outputs.settings.as_ref().ok_or_else(|| missing("settings"))
@@ -180,6 +203,18 @@ impl Run {
     /// Says that a plugin is not asked although it is there.
     pub(crate) fn warn_off(&mut self, off: &SwitchedOff) {
         self.warn("plugin.switched-off", format!("{off}; {}", off.fix()));
+    }
+
+    /// Makes sure of the environment's network. Its name, and its gateway.
+    ///
+    /// # Errors
+    /// The container runtime's.
+    pub(crate) async fn network(&self) -> Result<(String, Ipv4Addr), Failure> {
+        let network = names::network(&self.deployment.project, &self.deployment.environment);
+        let gateway = self.host.runtime.ensure_network(&network).await;
+        let gateway =
+            gateway.map_err(|e| e.failure("the environment's network could not be made"))?;
+        Ok((network, gateway))
     }
 
     /// Stores the deployment as it is now.

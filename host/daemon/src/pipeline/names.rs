@@ -195,6 +195,11 @@ pub(crate) fn is_cron(labels: &Labels) -> bool {
     labels.contains_key(&format!("{LABEL}.cron.schedule"))
 }
 
+/// The schedule and the number of a run, as its container is labelled.
+pub(crate) fn labelled_cron(labels: &Labels) -> Option<(String, u64)> {
+    Some((labelled(labels, "cron.schedule")?, labelled(labels, "cron.run")?))
+}
+
 /// Parts of a one-off command's labels: its name, its deployment, and whether a person works with it. It has no
 /// [`deployment_labels`]: it outlives the deployment that it was started in.
 pub(crate) const RUN_NAME: &str = "name";
@@ -208,6 +213,11 @@ pub(crate) const RUN_DETACHED: &str = "detached";
 /// A label of a one-off command.
 pub(crate) fn run_label(part: &str) -> String {
     format!("{LABEL}.run.{part}")
+}
+
+/// Whether a container is that of a one-off command.
+pub(crate) fn is_run(labels: &Labels) -> bool {
+    labels.contains_key(&run_label(RUN_NAME))
 }
 
 /// Labels of a one-off command's container.

@@ -8,7 +8,7 @@
 use async_trait::async_trait;
 use windlass_model::{Deployment, Failure};
 
-use super::{Done, Run, Work, egress, names, only_built};
+use super::{Done, Run, Work, egress, only_built};
 use crate::failpoint;
 
 pub(crate) struct Provision;
@@ -28,12 +28,7 @@ impl Work for Provision {
         if !has_processes {
             return Ok(Done::skipped("a static site needs no network"));
         }
-        let network = names::network(&deployment.project, &deployment.environment);
-        run.host
-            .runtime
-            .ensure_network(&network)
-            .await
-            .map_err(|e| e.failure("the environment's network could not be made"))?;
+        run.network().await?;
         egress::open(run).await?;
         failpoint::reached("during:provision");
         let deployment = &run.deployment;

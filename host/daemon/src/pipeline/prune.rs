@@ -268,21 +268,14 @@ fn is_over(status: DeploymentStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::{Kind, MigrationRecord};
-    use windlass_model::plan::{Migration, MigrationVerdict};
-    use windlass_model::{Digest, Source, Timestamp};
+    use windlass_model::deployment::Kind;
+    use windlass_model::{Digest, Timestamp};
 
     use super::*;
+    use crate::testing::{migrated, queued};
 
     fn deployment(number: u64, status: DeploymentStatus) -> Deployment {
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            number,
-            Kind::Deploy,
-            Source::Git { url: "file:///x".into(), reference: None },
-            "test".into(),
-        );
+        let mut deployment = queued(number);
         deployment.status = status;
         let was_live = !matches!(status, DeploymentStatus::Failed | DeploymentStatus::Queued);
         deployment.live_at = was_live.then(Timestamp::now);
@@ -382,18 +375,7 @@ mod tests {
             one.status = status;
             assert!(!keep.record_may_go(&one, None), "{status}");
         }
-        old.outputs.migration = Some(MigrationRecord {
-            migration: Migration {
-                tool: "acme".into(),
-                output: "app".into(),
-                argv: vec!["acme".into()],
-                cwd: String::new(),
-                evidence: Vec::new(),
-                verdict: MigrationVerdict::Run,
-            },
-            container: "c".into(),
-            exit_code: Some(0),
-        });
+        old.outputs.migration = Some(migrated());
         assert!(keep.record_may_go(&old, Some(3)), "nothing older can be gone back to");
         assert!(!keep.record_may_go(&old, Some(2)), "a rollback to #2 tells of its migration");
     }

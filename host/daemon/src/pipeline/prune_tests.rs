@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use windlass_model::deployment::{Artifact, Kind, MigrationRecord, Source};
-use windlass_model::plan::{Migration, MigrationVerdict};
+use windlass_model::deployment::{Artifact, Kind, Source};
 use windlass_model::secret::Masker;
 use windlass_model::settings::Settings;
 use windlass_model::{
@@ -17,7 +16,7 @@ use windlass_store::HistoryFilter;
 
 use super::{Done, Row, Run, Work, prune, queue};
 use crate::control::pausing;
-use crate::testing::TestHost;
+use crate::testing::{TestHost, migrated};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -108,26 +107,15 @@ fn artifact(id: &DeploymentId) -> Artifact {
     }
 }
 
-fn migrated(deployment: &mut Deployment) {
-    deployment.outputs.migration = Some(MigrationRecord {
-        migration: Migration {
-            tool: "acme".into(),
-            output: "app".into(),
-            argv: vec!["acme".into()],
-            cwd: String::new(),
-            evidence: Vec::new(),
-            verdict: MigrationVerdict::Run,
-        },
-        container: "c".into(),
-        exit_code: Some(0),
-    });
+fn has_migrated(deployment: &mut Deployment) {
+    deployment.outputs.migration = Some(migrated());
 }
 
 #[tokio::test]
 async fn records_and_logs_beyond_keep_deployments_go_and_the_live_and_pinned_ones_stay() {
     use DeploymentStatus::{Cancelled, Failed, Live, Retired};
     let world = World::new().await;
-    let mut ids = vec![world.put(Retired, migrated).await];
+    let mut ids = vec![world.put(Retired, has_migrated).await];
     let mut settings = Settings::default();
     settings.deploy.keep_deployments = Some(3);
     settings.deploy.keep_artifacts = Some(1);
@@ -136,7 +124,7 @@ async fn records_and_logs_beyond_keep_deployments_go_and_the_live_and_pinned_one
     for status in [Retired, Retired] {
         ids.push(world.put(status, |_| {}).await);
     }
-    ids.push(world.put(Retired, migrated).await);
+    ids.push(world.put(Retired, has_migrated).await);
     for status in [Failed, Cancelled, Retired, Failed, Retired, Failed, Cancelled] {
         ids.push(world.put(status, |_| {}).await);
     }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use windlass_model::deployment::{CancelReason, Kind, Source};
+use windlass_model::deployment::CancelReason;
 use windlass_model::project::{Intent, Project};
 use windlass_model::{
     Deployment, DeploymentId, DeploymentStatus, EnvironmentName, Failure, Limits, ProjectName,
@@ -14,7 +14,7 @@ use windlass_model::{
 
 use super::ticket::Ticket;
 use super::{Done, Row, Run, Work, queue, runner};
-use crate::testing::TestHost;
+use crate::testing::{TestHost, queued};
 
 /// What a scripted step does when it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,14 +116,7 @@ impl World {
     }
 
     async fn queued(&self) -> (Deployment, u64) {
-        let deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            0,
-            Kind::Deploy,
-            Source::Git { url: "file:///x".into(), reference: None },
-            "test".into(),
-        );
+        let deployment = queued(0);
         let stored = self.parts.host.store.create_deployment(deployment).await.unwrap();
         (stored.value, stored.revision)
     }

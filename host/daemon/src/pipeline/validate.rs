@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use windlass_model::Failure;
 use windlass_model::project::Service;
 
-use super::{Done, Run, Work, names};
+use super::{Done, Run, Work};
 use crate::{failpoint, resolve};
 
 /// How often something is tried before it counts as missing, and the pause between.
@@ -98,13 +98,7 @@ fn targets(run: &Run) -> Result<Vec<Target>, Failure> {
 
 /// Resolves and dials all of them as a container of the environment would.
 async fn from_inside(run: &mut Run, targets: Vec<Target>) -> Result<(), Failure> {
-    let network = names::network(&run.deployment.project, &run.deployment.environment);
-    let gateway = run
-        .host
-        .runtime
-        .ensure_network(&network)
-        .await
-        .map_err(|e| e.failure("the environment's network could not be made"))?;
+    let (network, gateway) = run.network().await?;
     let mut left = targets;
     let mut why = Vec::new();
     for attempt in 0..TRIES {

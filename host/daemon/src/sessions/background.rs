@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use windlass_containers::Labels;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::session::{CreateRun, RunView};
 use windlass_model::{DeploymentId, EnvironmentName, Failure, ProjectName, Timestamp};
 
 use super::{Asked, RUN_PREFIX, start};
+use crate::commands;
 use crate::host::Host;
 use crate::logs::sources;
 use crate::pipeline::names;
+
+#[cfg(test)]
+mod tests;
 
 /// The record, in the folder of the log.
 const RECORD: &str = "run.json";
@@ -44,10 +47,10 @@ pub(crate) async fn begin(
         ));
     }
     let place = host.observe.sessions.enter()?;
-    let (deployment, revision) = start::live(host, asked)?;
+    let deployment = start::live(host, asked)?;
     let name = start::fresh_name();
     let process = body.process.as_deref();
-    let mut spec = start::container(host, &deployment, revision, &name, &body.argv, process)?;
+    let mut spec = start::container(host, &deployment, &name, &body.argv, process)?;
     spec.labels.insert(names::run_label(names::RUN_DETACHED), "true".to_owned());
     host.observe.audit_session(asked, &deployment, &name, &body.argv);
     let view = RunView {
@@ -60,7 +63,7 @@ pub(crate) async fn begin(
         exit_code: None,
     };
     write(host, &deployment.id, &view)?;
-    if let Err(error) = host.runtime.create_and_start(&spec).await {
+    if let Err(error) = commands::start(host, &spec).await {
         let ended = RunView { ended_at: Some(Timestamp::now()), ..view };
         write(host, &deployment.id, &ended)?;
         return Err(start::not_started(&spec.argv, &error.to_string()));
@@ -81,8 +84,8 @@ async fn watch(
     let spent = begun.map(|at| Timestamp::now().duration_since(at).unsigned_abs());
     let limit = Duration::from_secs(host.config.limits.session_s);
     let left = limit.saturating_sub(spent.unwrap_or_default());
-    let exit = match tokio::time::timeout(left, host.runtime.wait(&container)).await {
-        Ok(exit) => exit.ok(),
+    let exit = match tokio::time::timeout(left, commands::exit(&host, &container)).await {
+        Ok(exit) => exit,
         Err(_) => {
             tracing::warn!(container, "a one-off command is ended: it took too long");
             let _ = host.runtime.kill(&container, KILL, true).await;
@@ -106,7 +109,7 @@ async fn watch(
 /// # Errors
 /// The container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
-    for (container, labels) in containers(host, |_| true).await? {
+    for (container, labels) in commands::find(host, names::is_run).await? {
         let deployment = labels.get(&names::run_label(names::RUN_OF)).map(|id| id.parse());
         let name = labels.get(&names::run_label(names::RUN_NAME)).cloned();
         let is_detached = labels.contains_key(&names::run_label(names::RUN_DETACHED));
@@ -115,43 +118,10 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
                 let place = host.observe.sessions.enter().ok();
                 tokio::spawn(watch(host.clone(), container, deployment, name, place));
             }
-            _ => remove(host, &container).await?,
+            _ => commands::remove(host, &container).await?,
         }
     }
     Ok(())
-}
-
-/// Ends every command of an environment, before it is deleted.
-///
-/// # Errors
-/// The container runtime's.
-pub(crate) async fn end_all(
-    host: &Host,
-    project: &ProjectName,
-    environment: Option<&EnvironmentName>,
-) -> Result<(), Failure> {
-    let is_of = |labels: &Labels| names::is_of(labels, project, environment);
-    for (container, _) in containers(host, is_of).await? {
-        remove(host, &container).await?;
-    }
-    Ok(())
-}
-
-async fn remove(host: &Host, container: &str) -> Result<(), Failure> {
-    let deleted = host.runtime.delete(container).await;
-    deleted.map_err(|e| e.failure("a container could not be deleted"))
-}
-
-/// The containers of one-off commands.
-async fn containers(
-    host: &Host,
-    wanted: impl Fn(&Labels) -> bool,
-) -> Result<Vec<(String, Labels)>, Failure> {
-    let all = host.runtime.list(&Labels::new()).await;
-    let all = all.map_err(|e| e.failure("the containers could not be listed"))?;
-    let is_run = |labels: &Labels| labels.contains_key(&names::run_label(names::RUN_NAME));
-    let ours = all.into_iter().filter(|it| is_run(&it.labels) && wanted(&it.labels));
-    Ok(ours.map(|it| (it.id, it.labels)).collect())
 }
 
 /// The background commands of an environment, newest first, as long as their logs are kept.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use windlass_containers::ContainerSpec;
 use windlass_containers::runtime::{Session, SessionSpec, TerminalSize};
 use windlass_model::deployment::{ArtifactKind, ArtifactProcess, Instance};
@@ -34,7 +33,7 @@ pub(crate) async fn open(
     asked: &Asked,
     start: &SessionStart,
 ) -> Result<Opened, Failure> {
-    let (deployment, revision) = live(host, asked)?;
+    let deployment = live(host, asked)?;
     let terminal = start.terminal.map(|it| TerminalSize { columns: it.columns, rows: it.rows });
     match asked.kind {
         Kind::Exec => {
@@ -52,7 +51,7 @@ pub(crate) async fn open(
         Kind::Run => {
             let name = fresh_name();
             let process = start.process.as_deref();
-            let mut spec = container(host, &deployment, revision, &name, &argv(start), process)?;
+            let mut spec = container(host, &deployment, &name, &argv(start), process)?;
             spec.labels.insert(names::run_label(names::RUN_ATTACHED), "true".to_owned());
             spec.env.extend(terminal.map(|_| term(start)));
             let session = host.runtime.run_session(&spec, terminal).await;
@@ -63,8 +62,9 @@ pub(crate) async fn open(
 }
 
 /// The deployment that is live where a session is asked for.
-pub(crate) fn live(host: &Host, asked: &Asked) -> Result<(Deployment, u64), Failure> {
-    host.live(&asked.project, &asked.environment)?.ok_or_else(|| {
+pub(crate) fn live(host: &Host, asked: &Asked) -> Result<Deployment, Failure> {
+    let live = host.live(&asked.project, &asked.environment)?;
+    live.map(|(deployment, _)| deployment).ok_or_else(|| {
         Failure::app(
             "session.nothing-live",
             format!("{}/{} has no live deployment", asked.project, asked.environment),
@@ -137,24 +137,12 @@ pub(crate) fn fresh_name() -> String {
 pub(crate) fn container(
     host: &Arc<Host>,
     deployment: &Deployment,
-    revision: u64,
     name: &str,
     argv: &[String],
     process: Option<&str>,
 ) -> Result<ContainerSpec, Failure> {
     let variables = host.variables(&deployment.project, &deployment.environment)?;
-    let masker = Run::masker(&variables);
-    let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
-        Failure::host(
-            "logs.not-writable",
-            "a log could not be opened",
-            e.to_string(),
-            "check the data directory's disk and permissions",
-        )
-    })?;
-    let (host, deployment) = (host.clone(), deployment.clone());
-    let cancel = CancellationToken::new();
-    let run = Run { host, deployment, revision, log, cancel, variables };
+    let run = Run::beside(host, deployment.clone(), variables)?;
     let id = format!("{}.{name}", run.deployment.id);
     let mut spec = beside(&run, process, id, name, argv)?;
     spec.labels = names::run_labels(&run.deployment, name);

@@ -10,7 +10,7 @@ use windlass_containers::RuntimeError;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::deployment::Instance;
 use windlass_model::running::{InstanceState, LastExit, LiveInstance};
-use windlass_model::{Deployment, DeploymentStatus, Failure, StepName};
+use windlass_model::{Deployment, DeploymentStatus, Failure};
 
 use super::exits::End;
 use super::liveness;
@@ -49,17 +49,7 @@ pub(crate) fn run_of(host: &Arc<Host>, deployment: Deployment) -> Result<Run, Fa
         }
         _ => host.variables(&deployment.project, &deployment.environment)?,
     };
-    let masker = Run::masker(&variables);
-    let log = host.logs.open(&deployment.id, StepName::Finish, masker).map_err(|e| {
-        Failure::host(
-            "logs.not-writable",
-            "a log could not be opened",
-            e.to_string(),
-            "check the data directory's disk and permissions",
-        )
-    })?;
-    let cancel = CancellationToken::new();
-    Ok(Run { host: host.clone(), deployment, revision: 0, log, cancel, variables })
+    Run::beside(host, deployment, variables)
 }
 
 /// Waits until a running instance ends, or does not answer any more.

@@ -79,24 +79,17 @@ fn process_of(
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::deployment::{Artifact, Kind, Source};
+    use windlass_model::deployment::Artifact;
     use windlass_model::plan::ProcessKind;
     use windlass_model::running::Scale;
     use windlass_model::settings::{Settings, Volume};
-    use windlass_model::{Digest, EnvironmentName, Timestamp};
+    use windlass_model::{Digest, Timestamp};
 
     use super::*;
+    use crate::testing::queued;
 
     fn deployment() -> Deployment {
-        let source = Source::Git { url: "file:///x".into(), reference: None };
-        let mut deployment = Deployment::queued(
-            "shop".parse().unwrap(),
-            EnvironmentName::production(),
-            1,
-            Kind::Deploy,
-            source,
-            "test".into(),
-        );
+        let mut deployment = queued(1);
         let process = |name: &str, kind| ArtifactProcess {
             name: name.parse().unwrap(),
             output: "app".into(),

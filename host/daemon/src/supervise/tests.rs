@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use windlass_model::deployment::{
-    Artifact, ArtifactKind, ArtifactOutput, ArtifactProcess, HealthRecord, Kind, Source,
-};
-use windlass_model::plan::{HealthPolicy, Probe, ProcessKind, RunConfig};
-use windlass_model::project::Project;
+use windlass_model::deployment::HealthRecord;
+use windlass_model::plan::{HealthPolicy, Probe};
 use windlass_model::running::{EventKind, InstanceState, LiveInstance, Running, SetScale};
 use windlass_model::settings::Settings;
-use windlass_model::{Deployment, DeploymentStatus, Digest, EnvironmentName, Limits, ProjectName};
+use windlass_model::{Deployment, DeploymentStatus, Limits};
 
 use crate::control::{Target, running};
 use crate::pipeline::TABLE;
@@ -49,11 +46,8 @@ impl World {
             ..Limits::default()
         };
         let parts = TestHost::with(limits, &TABLE).await;
-        let project: ProjectName = "shop".parse().unwrap();
-        parts.host.store.create_project(&Project::new(project.clone())).await.unwrap();
-        parts.runtime.add_rootfs("app", &[("/etc/passwd", b"")]).unwrap();
+        let target = parts.shop().await;
         let work = tokio::spawn(super::work(parts.host.clone()));
-        let target = Target { project, environment: EnvironmentName::production() };
         let world = Self { parts, target, work };
         Box::pin(world.go_live()).await;
         world
@@ -61,20 +55,7 @@ impl World {
 
     /// A new deployment is live, without instances: the supervisor starts them.
     async fn go_live(&self) -> Deployment {
-        let Target { project, environment } = self.target.clone();
-        let source = Source::Git { url: "file:///x".into(), reference: None };
-        let queued =
-            Deployment::queued(project, environment, 0, Kind::Deploy, source, "test".into());
-        let stored = self.parts.host.store.create_deployment(queued).await.unwrap();
-        let mut deployment = stored.value;
-        let (generation, replaced) = self.parts.host.next_generation(&deployment).await.unwrap();
-        deployment.status = DeploymentStatus::Live;
-        deployment.outputs.generation = Some(generation);
-        deployment.outputs.replaced = replaced;
-        deployment.outputs.settings = Some(Settings::default());
-        deployment.outputs.artifact = Some(artifact());
-        self.parts.host.go_live(&deployment, stored.revision).await.unwrap();
-        deployment
+        Box::pin(self.parts.go_live(&self.target, Settings::default(), None)).await
     }
 
     fn running(&self) -> Running {
@@ -125,28 +106,6 @@ impl World {
         use windlass_containers::Runtime as _;
         let found = self.parts.runtime.list(&windlass_containers::Labels::new()).await.unwrap();
         found.into_iter().map(|container| container.id).collect()
-    }
-}
-
-fn artifact() -> Artifact {
-    let process = |name: &str, kind| ArtifactProcess {
-        name: name.parse().unwrap(),
-        output: "app".into(),
-        kind,
-        argv: vec!["serve".into()],
-        port: None,
-    };
-    Artifact {
-        digest: Digest::of(b"artifact"),
-        outputs: vec![ArtifactOutput {
-            name: "app".into(),
-            snapshot: "app".into(),
-            kind: ArtifactKind::Image { config: RunConfig::default() },
-        }],
-        processes: vec![process("web", ProcessKind::Web), process("worker", ProcessKind::Worker)],
-        bases: Vec::new(),
-        toolchains: Vec::new(),
-        plan: Digest::of(b"plan"),
     }
 }
 

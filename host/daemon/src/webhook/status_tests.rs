@@ -1,8 +1,7 @@
-use windlass_model::EnvironmentName;
-use windlass_model::deployment::{Kind, Source};
 use windlass_model::webhook::{DeliveryId, WebhookId};
 
 use super::*;
+use crate::testing::queued;
 
 const COMMIT: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
 
@@ -22,15 +21,7 @@ fn webhook(provider: Provider, api_base: Option<&str>) -> Webhook {
 }
 
 fn deployment(status: DeploymentStatus) -> Deployment {
-    let source = Source::Git { url: "file:///x".into(), reference: None };
-    let mut deployment = Deployment::queued(
-        "shop".parse().unwrap(),
-        EnvironmentName::production(),
-        7,
-        Kind::Deploy,
-        source,
-        "test".into(),
-    );
+    let mut deployment = queued(7);
     deployment.status = status;
     deployment.trigger = Some(Trigger {
         webhook: WebhookId::generate(),

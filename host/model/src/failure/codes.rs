@@ -8,41 +8,13 @@
 //! **To add a code, add one line** to the block of its first word:
 //! `App "area.what-happened": "Title", "why it happens", "what to do";`
 
-use super::explain::{Explained, Whose};
-
-/// One code of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code {
-    /// Stable, dot-separated.
-    pub code: &'static str,
-    /// Whose doing it is.
-    pub whose: Whose,
-    /// What happened, in a few words.
-    pub title: &'static str,
-    /// Why it happens.
-    pub cause: &'static str,
-    /// What to do about it.
-    pub fix: &'static str,
-}
+pub use super::explain::Code;
+use super::explain::Whose;
 
 macro_rules! codes {
     ($($whose:ident $code:literal: $title:literal, $cause:literal, $fix:literal;)*) => {
         &[$(Code { code: $code, whose: Whose::$whose, title: $title, cause: $cause, fix: $fix }),*]
     };
-}
-
-impl Code {
-    /// As it is shown.
-    pub fn explained(&self) -> Explained {
-        Explained {
-            code: self.code.to_owned(),
-            whose: self.whose,
-            plugin: None,
-            title: self.title.to_owned(),
-            cause: self.cause.to_owned(),
-            fix: self.fix.to_owned(),
-        }
-    }
 }
 
 /// The code of this name.

@@ -36,6 +36,35 @@ impl Whose {
     }
 }
 
+/// One code of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Stable, dot-separated.
+    pub code: &'static str,
+    /// Whose doing it is.
+    pub whose: Whose,
+    /// What happened, in a few words.
+    pub title: &'static str,
+    /// Why it happens.
+    pub cause: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+}
+
+impl Code {
+    /// As it is shown.
+    pub fn explained(&self) -> Explained {
+        Explained {
+            code: self.code.to_owned(),
+            whose: self.whose,
+            plugin: None,
+            title: self.title.to_owned(),
+            cause: self.cause.to_owned(),
+            fix: self.fix.to_owned(),
+        }
+    }
+}
+
 /// A failure code, explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explained {
@@ -57,8 +86,7 @@ pub struct Explained {
 /// All codes: the host's, then those of the plugins, sorted.
 pub fn all<'a>(plugins: impl IntoIterator<Item = &'a Manifest>) -> Vec<Explained> {
     let of_plugins = plugins.into_iter().flat_map(of_plugin);
-    let mut all: Vec<Explained> =
-        CODES.iter().map(super::codes::Code::explained).chain(of_plugins).collect();
+    let mut all: Vec<Explained> = CODES.iter().map(Code::explained).chain(of_plugins).collect();
     all.sort_by(|a, b| a.code.cmp(&b.code));
     all.dedup_by(|a, b| a.code == b.code);
     all

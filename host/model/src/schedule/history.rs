@@ -163,23 +163,7 @@ impl CronHistory {
             Asked::Time(due) => (Some(due), None),
             Asked::Person(actor) => (None, Some(actor)),
         };
-        self.runs.push(CronRun {
-            number: self.last_number,
-            status,
-            due_at,
-            actor,
-            asked_at: now,
-            started_at: None,
-            ended_at: None,
-            exit_code: None,
-            deployment: None,
-            deployment_number: None,
-            log: None,
-            timeout_ms: 0,
-            ending: false,
-            summary: String::new(),
-            failure: None,
-        });
+        self.runs.push(CronRun { due_at, actor, ..unbegun(self.last_number, status, now) });
         self.last_number
     }
 
@@ -194,10 +178,48 @@ impl CronHistory {
         if self.running().is_some() {
             return None;
         }
-        let run = self.runs.iter_mut().find(|run| run.status == RunStatus::Waiting)?;
+        let number = self.waiting()?.number;
+        self.set_off(number, deployment, timeout_ms, now)
+    }
+
+    /// Whether a run of this number was begun, as far as this history knows: one from before then does not.
+    pub fn has_begun(&self, number: u64) -> bool {
+        let known = self.run(number);
+        known.map_or(number <= self.last_number, |run| run.started_at.is_some())
+    }
+
+    /// A run that is seen to go on is taken up, of which this history, from before then, does not know that it was
+    /// begun. Its time counts from now. `None` where it was begun, or another one runs.
+    pub fn take_up(
+        &mut self,
+        number: u64,
+        deployment: (DeploymentId, u64),
+        timeout_ms: u64,
+        now: Timestamp,
+    ) -> Option<CronRun> {
+        if self.running().is_some() || self.has_begun(number) {
+            return None;
+        }
+        if number > self.last_number {
+            self.last_number = number;
+            self.runs.push(unbegun(number, RunStatus::Waiting, now));
+        }
+        self.set_off(number, deployment, timeout_ms, now)
+    }
+
+    fn set_off(
+        &mut self,
+        number: u64,
+        deployment: (DeploymentId, u64),
+        timeout_ms: u64,
+        now: Timestamp,
+    ) -> Option<CronRun> {
+        let run = self.runs.iter_mut().find(|run| run.number == number)?;
         run.status = RunStatus::Running;
         run.started_at = Some(now);
-        run.log = Some(format!("cron.{}.{}", self.schedule, run.number));
+        run.ended_at = None;
+        run.summary.clear();
+        run.log = Some(format!("cron.{}.{number}", self.schedule));
         (run.deployment, run.deployment_number) = (Some(deployment.0), Some(deployment.1));
         run.timeout_ms = timeout_ms;
         self.started += 1;
@@ -244,6 +266,27 @@ impl CronHistory {
             goes
         };
         self.runs.extract_if(.., goes).collect()
+    }
+}
+
+/// A run of which nothing is known but that it was decided upon.
+fn unbegun(number: u64, status: RunStatus, now: Timestamp) -> CronRun {
+    CronRun {
+        number,
+        status,
+        due_at: None,
+        actor: None,
+        asked_at: now,
+        started_at: None,
+        ended_at: None,
+        exit_code: None,
+        deployment: None,
+        deployment_number: None,
+        log: None,
+        timeout_ms: 0,
+        ending: false,
+        summary: String::new(),
+        failure: None,
     }
 }
 
@@ -366,6 +409,35 @@ mod tests {
         assert!(history.running().is_some(), "what runs goes on");
         assert!(!history.decide((&times, Overlap::Queue), at(0), 600, at(179)));
         assert!(history.decide((&times, Overlap::Queue), at(0), 600, at(180)));
+    }
+
+    #[test]
+    fn a_run_that_an_older_history_has_not_begun_is_taken_up_once() {
+        let mut history = history();
+        let take_up = |history: &mut CronHistory, number| {
+            let taken = history.take_up(number, (DeploymentId::generate(), 7), 1000, at(200));
+            taken.map(|run| (run.number, run.log.unwrap()))
+        };
+        ask(&mut history, Overlap::Queue, 60);
+        begin(&mut history, 60);
+        ask(&mut history, Overlap::Queue, 120);
+        history.forgo(at(150), "the state is from a backup");
+        assert_eq!(take_up(&mut history, 1), None, "it was begun");
+        assert_eq!(take_up(&mut history, 2), None, "the first one runs");
+        history.end(1, RunStatus::Lost, None, at(200), "");
+        assert_eq!(take_up(&mut history, 2), Some((2, "cron.clean-up.2".to_owned())));
+        let taken = history.run(2).unwrap();
+        assert_eq!((taken.due_at, taken.ended_at), (Some(at(120)), None));
+        assert_eq!(taken.summary, "");
+        history.end(2, RunStatus::Succeeded, None, at(210), "");
+        assert_eq!(take_up(&mut history, 2), None);
+        assert_eq!(take_up(&mut history, 9).map(|taken| taken.0), Some(9));
+        let numbers: Vec<u64> = history.runs.iter().map(|run| run.number).collect();
+        assert_eq!((numbers, history.started), (vec![1, 2, 9], 3));
+        history.end(9, RunStatus::Ended, None, at(220), "");
+        assert_eq!(take_up(&mut history, 5), None, "what is forgotten by now was known");
+        assert_eq!(ask(&mut history, Overlap::Queue, 240), RunStatus::Waiting);
+        assert_eq!(begin(&mut history, 240), Some(10));
     }
 
     #[test]

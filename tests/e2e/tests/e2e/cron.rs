@@ -1,5 +1,5 @@
 //! Commands at their times: runs in containers of the live version, their overlap, limits, history and logs; what a
-//! switch, a stop and a killed host make of them.
+//! switch, a stop, a killed host and a lost state make of them.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use windlass_model::api::LogEntry;
 use windlass_model::event::Event;
 use windlass_model::schedule::{CronRun, RunStatus, ScheduleSource, ScheduleView, Suspended};
 use windlass_test_support::{GitRepo, HostOptions, TestHost, wait_for};
+
+use crate::recovery::lose_state;
 
 const PROJECT: &str = "timed";
 const IN_PROJECT: [&str; 2] = ["--project", PROJECT];
@@ -274,6 +276,29 @@ fn a_killed_host_runs_nothing_twice_and_leaves_nothing() {
     world.delete();
     let containers = world.host.ctr(&["containers", "list", "-q"]);
     assert!(containers.is_empty(), "{containers:?}");
+    world.host.finish();
+}
+
+#[test]
+fn a_run_goes_on_through_the_loss_of_the_state_and_its_end_is_kept() {
+    let volume = "[run]\nvolumes = [{ name = 'notes', path = '/data', shared = true }]\n";
+    let command = "echo begun; until test -f /data/go; do sleep 1; done; echo done";
+    let mut world = World::open(&format!("{volume}{}", schedule("slow", RARELY, command, "")));
+    world.ask("slow");
+    world.until_said("slow", 1, "begun");
+    lose_state(&mut world.host);
+    world.host.cli_json(&["recover"]).ok();
+    world.host.restart();
+    let taken_up = world.until("slow", 1, RunStatus::Running);
+    assert_eq!(taken_up.deployment_number, Some(1));
+    let go_on = ["exec", "--project", PROJECT, "--", "touch", "/data/go"];
+    world.host.cli_with_input(&go_on, "").ok();
+    assert_eq!(world.until("slow", 1, RunStatus::Succeeded).exit_code, Some(0));
+    assert_eq!(world.said("slow", 1), ["begun", "done"]);
+    assert_eq!(world.ask("slow"), 2, "no number is given twice");
+    world.until("slow", 2, RunStatus::Succeeded);
+    world.only_the_instance_is_left();
+    world.delete();
     world.host.finish();
 }
 

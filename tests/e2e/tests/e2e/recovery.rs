@@ -19,7 +19,7 @@ use crate::sources::{architecture, saved_image};
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// Stops the host and takes its state away, with the backups.
-fn lose_state(host: &mut TestHost) {
+pub(crate) fn lose_state(host: &mut TestHost) {
     host.stop_serve();
     for dir in ["store", "backups"] {
         std::fs::remove_dir_all(host.data_dir().join(dir)).unwrap();

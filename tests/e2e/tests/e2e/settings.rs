@@ -1,53 +1,25 @@
 //! Settings of an environment, in force for what has no `windlass.toml`: an image archive.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use windlass_model::Digest;
 use windlass_model::running::VolumeView;
 use windlass_model::settings::SettingsView;
 use windlass_model::stats::Stats;
 use windlass_test_support::{Deployed, TestHost, scratch};
 
+use crate::sources::{architecture, saved_image};
+
 const PROJECT: &str = "boxed";
 const HOST: &str = "boxed.localhost";
 
-fn tar(file: &Path, folder: &Path) {
-    let done = Command::new("tar").arg("-cf").arg(file).arg("-C").arg(folder).arg(".").status();
-    assert!(done.unwrap().success(), "{}", file.display());
-}
-
-/// An image as `docker save` packs it: busybox that serves the folder `/www`.
-fn saved_image(dir: &Path, page: &str) -> PathBuf {
-    let (root, parts) = (dir.join("rootfs"), dir.join("parts"));
-    for folder in [root.join("bin"), root.join("www"), parts.clone()] {
-        std::fs::create_dir_all(folder).unwrap();
+/// An image as `docker save` packs it, with a shell: busybox that serves the folder `/www`.
+fn image_with_shell(dir: &Path, page: &str) -> PathBuf {
+    let bin = dir.join("rootfs/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    if !bin.join("sh").exists() {
+        std::os::unix::fs::symlink("busybox", bin.join("sh")).unwrap();
     }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
-    std::fs::copy(busybox.unwrap(), root.join("bin/busybox")).unwrap();
-    if !root.join("bin/sh").exists() {
-        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
-    }
-    std::fs::write(root.join("www/index.html"), page).unwrap();
-    let layer = parts.join("layer.tar");
-    tar(&layer, &root);
-    let config = serde_json::json!({
-        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-        "os": "linux",
-        "config": {
-            "Cmd": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"],
-            "Env": ["PATH=/bin"], "ExposedPorts": {"8080/tcp": {}},
-        },
-        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&std::fs::read(&layer).unwrap())]},
-    });
-    std::fs::write(parts.join("config.json"), config.to_string()).unwrap();
-    let manifest = serde_json::json!([
-        {"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["layer.tar"]}
-    ]);
-    std::fs::write(parts.join("manifest.json"), manifest.to_string()).unwrap();
-    let image = dir.join("image.tar");
-    tar(&image, &parts);
-    image
+    saved_image(dir, page, architecture())
 }
 
 fn set<'a>(words: &[&'a str]) -> Vec<&'a str> {
@@ -74,7 +46,7 @@ impl World {
     }
 
     fn deploy(&self, page: &str) {
-        let image = saved_image(self.dir.path(), page);
+        let image = image_with_shell(self.dir.path(), page);
         let words = ["--json", "deploy", "--image-archive", image.to_str().unwrap()];
         Deployed::of(&self.host.cli(&[&words[..], &["--project", PROJECT]].concat())).live();
         assert_eq!(self.host.get(HOST, "/").text(), page);

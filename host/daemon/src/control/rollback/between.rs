@@ -96,7 +96,7 @@ fn listed(between: &[MigrationBetween]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::TestHost;
+    use crate::testing::{TestHost, migrated};
 
     #[test]
     fn what_was_run_is_told_with_its_outcome() {
@@ -117,21 +117,12 @@ mod tests {
     #[tokio::test]
     async fn the_whole_history_since_is_read_and_nothing_of_before() {
         use windlass_model::deployment::Kind;
-        use windlass_model::plan::{Migration, MigrationVerdict};
         use windlass_model::{EnvironmentName, Limits, Source};
 
         let parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
         let (host, project) = (&parts.host, "shop".parse().unwrap());
         let target = Target { project, environment: EnvironmentName::production() };
         host.store.ensure_project(&target.project).await.unwrap();
-        let migration = Migration {
-            tool: "acme".into(),
-            output: "app".into(),
-            argv: vec!["acme".into()],
-            cwd: String::new(),
-            evidence: Vec::new(),
-            verdict: MigrationVerdict::Run,
-        };
         let newest = 2 * PAGE as u64 + 20;
         let with = [1, 3, PAGE as u64, PAGE as u64 + 1, newest];
         for number in 1..=newest {
@@ -142,9 +133,7 @@ mod tests {
             let mut made = host.store.create_deployment(made).await.unwrap();
             assert_eq!(made.value.number, number);
             if with.contains(&number) {
-                let (migration, container) = (migration.clone(), "c".to_owned());
-                made.value.outputs.migration =
-                    Some(MigrationRecord { migration, container, exit_code: Some(0) });
+                made.value.outputs.migration = Some(migrated());
                 host.store.update_deployment(&made.value, made.revision).await.unwrap();
             }
         }

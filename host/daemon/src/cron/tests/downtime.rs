@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use windlass_model::Timestamp;
+use windlass_containers::Runtime as _;
 use windlass_model::cron::{Overlap, Schedule};
 use windlass_model::running::{By, Maintenance};
-use windlass_model::schedule::{Asked, RunStatus};
+use windlass_model::schedule::{Asked, CronHistory, RunStatus};
+use windlass_model::{DeploymentId, Timestamp};
 
 use super::{HOUR_S, World, ago, schedule};
 use crate::control::cron;
@@ -66,6 +67,84 @@ async fn in_a_state_from_a_backup_or_found_again_nothing_is_due_that_may_have_ru
     assert_eq!(names, ["often", "old"]);
     assert!(histories.iter().all(|history| history.decided_until.unwrap() >= before));
     assert_eq!(histories[1].runs.len(), 1, "what the backup tells is kept");
+}
+
+/// Another state of a schedule than the one that is stored.
+async fn rewrite(world: &World, name: &str, mut edit: impl FnMut(&mut CronHistory) + Send) {
+    let place = world.place();
+    let rewritten = change(world.host(), &place, name, |history| {
+        edit(history);
+        Ok(Some(()))
+    });
+    rewritten.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_is_taken_up_by_a_state_from_before_it_was_begun() {
+    let names = ["goes-on", "ended", "second", "left-out", "of-no-version"];
+    let schedules = names.map(|name| schedule(name, Overlap::Queue)).to_vec();
+    let mut world = Box::pin(World::open(schedules.clone())).await;
+    world.work.abort();
+    let mut containers = Vec::new();
+    for schedule in &schedules {
+        containers.push(world.left_by_a_killed_host(schedule).await);
+    }
+    let (project, environment) = world.place();
+    let runtime = world.parts.runtime.clone();
+
+    // In the state the first one still runs, of which the second one has taken the place.
+    let before = world.host().store.cron_history(&project, &environment, "second").unwrap();
+    let before = before.unwrap().value;
+    let now = Timestamp::now();
+    rewrite(&world, "second", |it| it.end(1, RunStatus::Succeeded, None, now, "")).await;
+    runtime.delete(&containers[2]).await.unwrap();
+    containers[2] = world.left_by_a_killed_host(&schedules[2]).await;
+    rewrite(&world, "second", |it| *it = before.clone()).await;
+    // This one waited when the state was saved.
+    rewrite(&world, "left-out", |it| {
+        it.runs[0].status = RunStatus::Waiting;
+        it.runs[0].started_at = None;
+        it.forgo(now, "it waited when the backup was made");
+    })
+    .await;
+    for name in ["goes-on", "ended", "of-no-version"] {
+        rewrite(&world, name, |it| {
+            it.runs.clear();
+            it.last_number = 0;
+        })
+        .await;
+    }
+    runtime.crash(&containers[1], 0);
+    let mut started = runtime.started().into_iter();
+    let mut stranger = started.find(|spec| spec.id == containers[4]).unwrap();
+    runtime.delete(&containers[4]).await.unwrap();
+    stranger.id = format!("{}.cron-0-1", DeploymentId::generate());
+    runtime.create_and_start(&stranger).await.unwrap();
+    let (live, _) = world.host().live(&project, &environment).unwrap().unwrap();
+    let log = world.host().logs.instance_dir(&live.id, "cron.goes-on.1");
+    std::fs::create_dir_all(&log).unwrap();
+
+    world.start_again().await;
+    let go_on = [("goes-on", 1, 0), ("second", 2, 2), ("left-out", 1, 3)];
+    for (name, number, _) in go_on {
+        let taken_up = world.run(name, number).unwrap();
+        assert_eq!((taken_up.status, taken_up.deployment_number), (RunStatus::Running, Some(1)));
+        assert_eq!(taken_up.summary, "");
+    }
+    let lost = world.run("second", 1).unwrap();
+    assert_eq!(
+        (lost.status, lost.failure.unwrap().code),
+        (RunStatus::Lost, "cron.lost".to_owned())
+    );
+    assert!(log.exists(), "its log is kept");
+    assert!(!world.containers().await.contains(&stranger.id), "nobody knows what it is");
+    assert!(cron::runs(world.host(), &world.target, "of-no-version").unwrap().is_empty());
+    world.until("ended", 1, RunStatus::Succeeded).await;
+    for (name, number, container) in go_on {
+        runtime.crash(&containers[container], 0);
+        world.until(name, number, RunStatus::Succeeded).await;
+    }
+    world.until_clean().await;
 }
 
 #[tokio::test]

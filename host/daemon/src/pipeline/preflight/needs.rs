@@ -6,7 +6,7 @@ use windlass_model::Failure;
 use windlass_model::settings::Settings;
 use windlass_model::variable::{Variable, VariableName};
 
-use super::super::{Run, names, runtime_env, validate};
+use super::super::{Run, runtime_env, validate};
 
 /// Files that name the variables of an application, as its authors keep them.
 const EXAMPLES: [&str; 4] = [".env.example", ".env.sample", ".env.template", ".env.dist"];
@@ -148,13 +148,7 @@ pub(super) async fn services(run: &mut Run) -> Result<Vec<Failure>, Failure> {
     if services.is_empty() {
         return Ok(Vec::new());
     }
-    let network = names::network(&deployment.project, &deployment.environment);
-    let gateway = run
-        .host
-        .runtime
-        .ensure_network(&network)
-        .await
-        .map_err(|e| e.failure("the environment's network could not be made"))?;
+    let (_, gateway) = run.network().await?;
     let asked = services.iter().map(|service| validate::reach(service, gateway));
     let answers = futures::future::join_all(asked).await;
     let mut missing = Vec::new();

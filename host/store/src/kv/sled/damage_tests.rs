@@ -4,15 +4,12 @@
 use std::path::PathBuf;
 
 use super::frame::HEAD_BYTES;
+use super::tests::{copy, put};
 use super::truth::{HEADER, Truth, checkpoint_path, log_path};
 use super::*;
 use crate::kv::{Entry, Expect};
 
 type Contents = Vec<(String, Entry)>;
-
-fn put(kv: &SledKv, key: &str, value: Vec<u8>) -> Revision {
-    kv.compare_and_set(key, Expect::Any, value).wait().unwrap()
-}
 
 fn contents(kv: &SledKv) -> Contents {
     kv.list("", &Page::all()).unwrap()
@@ -31,19 +28,6 @@ fn filled() -> (tempfile::TempDir, Contents) {
     let contents = contents(&kv);
     assert_eq!(contents.len(), 101);
     (dir, contents)
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let target = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).unwrap();
-        }
-    }
 }
 
 fn damaged_kept(dir: &Path) -> usize {

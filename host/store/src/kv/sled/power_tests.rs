@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::tests::copy;
 use super::truth::{HEADER, checkpoint_path, log_path};
 use super::*;
 use crate::kv::{Entry, Expect};
@@ -21,19 +22,6 @@ type Contents = Vec<(String, Entry)>;
 struct Moment {
     dir: tempfile::TempDir,
     acknowledged: Contents,
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let target = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy(&file.path(), &target);
-        } else {
-            std::fs::copy(file.path(), target).unwrap();
-        }
-    }
 }
 
 /// Commits one after the other, of several sizes, each a change of several keys.

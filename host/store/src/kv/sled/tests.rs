@@ -6,8 +6,22 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::kv::{Expect, VALUE_BYTES_MAX};
 
-fn put(kv: &SledKv, key: &str, value: Vec<u8>) -> Revision {
+pub(super) fn put(kv: &SledKv, key: &str, value: Vec<u8>) -> Revision {
     kv.compare_and_set(key, Expect::Any, value).wait().unwrap()
+}
+
+/// A folder with all that is below it.
+pub(super) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let target = to.join(file.file_name());
+        if file.file_type().unwrap().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            std::fs::copy(file.path(), target).unwrap();
+        }
+    }
 }
 
 fn files_in(dir: &Path) -> usize {
