@@ -231,8 +231,7 @@ impl Lack {
                 "plugin.signature-of-another",
                 format!("the signature of {name} is of another artifact"),
                 format!("the key {key} signed {signed}, and this is {artifact}"),
-                "somebody put it there who has not the key: ask the author, and have the artifact itself signed with \
-                 `cosign sign --key`",
+                "ask its author which artifact was meant; `cosign sign --key` of this very one mends it",
             ),
             Self::Unreadable { place, why } => Failure::app(
                 "plugin.signature-unreadable",
