@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
 use common::{Host, Registry, plan, script, step};
-use windlass_build::registry::{About, Client, Reference, push_component};
+use windlass_build::registry::{About, Client, CosignFound, Reference, push_component};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_containers::runtime::Labels;
 use windlass_model::plan::{Base, Op};
@@ -255,10 +255,11 @@ fn a_component_is_pushed_and_pulled_as_an_artifact_of_one_layer() {
     let imports = ["wasi:cli/environment@0.2.6".to_owned()];
     let about = About { imports: &imports, exports: &[] };
     let digest = push_component(&name("1.0.0").unwrap(), None, None, bytes, &about).unwrap();
-    assert_eq!(client("1.0.0").component(1_000).unwrap(), bytes);
+    let pulled = client("1.0.0").component(bytes.len() as u64).unwrap();
+    assert_eq!((pulled.bytes.as_slice(), &pulled.manifest), (bytes.as_slice(), &digest));
     let by_digest = format!("{}/team/scan@{digest}", registry.address).parse().unwrap();
     let by_digest = Client::new(by_digest, None, None, Vec::new());
-    assert_eq!(by_digest.component(1_000).unwrap(), bytes, "its manifest has this digest");
+    assert_eq!(by_digest.component(1_000).unwrap(), pulled, "its manifest has this digest");
 
     let large = client("1.0.0").component(5).unwrap_err().to_string();
     assert!(large.contains("more than the 5 allowed"), "{large}");
@@ -267,4 +268,51 @@ fn a_component_is_pushed_and_pulled_as_an_artifact_of_one_layer() {
     registry.push("team/scan", "image", "amd64");
     let image = client("image").component(1 << 20).unwrap_err().to_string();
     assert!(image.contains("it is no component"), "{image}");
+}
+
+#[test]
+fn what_cosign_left_beside_an_artifact_is_read_as_it_is_and_bounded() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let registry = Registry::start();
+    let reference: Reference = format!("{}/team/scan:1", registry.address).parse().unwrap();
+    let about = About { imports: &[], exports: &[] };
+    let artifact = push_component(&reference, None, None, b"\0asm", &about).unwrap();
+    let client = Client::new(reference, None, None, Vec::new());
+    let tag = format!("sha256-{}.sig", artifact.hex());
+    let nothing = client.cosign(&artifact).unwrap();
+    assert_eq!(nothing.found, CosignFound::Nothing);
+    assert_eq!(nothing.place, format!("{}/team/scan:{tag}", registry.address));
+    assert_eq!(nothing.artifact, artifact);
+
+    let config = registry.push_blob("team/scan", b"{}");
+    let layer = |payload: &[u8], signature: &str| {
+        serde_json::json!({
+            "mediaType": PAYLOAD, "size": 20, "digest": registry.push_blob("team/scan", payload),
+            "annotations": { "dev.cosignproject.cosign/signature": signature },
+        })
+    };
+    let found = |layers: &[serde_json::Value]| {
+        let image = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": layers,
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": config,
+            },
+        });
+        registry.push_index("team/scan", &tag, &image);
+        client.cosign(&artifact).map(|cosign| cosign.found)
+    };
+    let (one, other) = (br#"{"critical": "one"}"#, br#"{"critical": "two"}"#);
+    let layers = [layer(one, "Zmlyc3Q="), layer(other, "c2Vjb25k"), layer(one, "dGhpcmQ=")];
+    let CosignFound::Signatures(signatures) = found(&layers).unwrap() else { panic!("{layers:?}") };
+    let read = signatures.iter().map(|one| (one.payload.as_slice(), one.signature.as_str()));
+    let expected: [(&[u8], &str); 3] = [(one, "Zmlyc3Q="), (other, "c2Vjb25k"), (one, "dGhpcmQ=")];
+    assert_eq!(read.collect::<Vec<_>>(), expected);
+
+    let unreadable = found(&[]).unwrap();
+    assert!(matches!(unreadable, CosignFound::Unreadable { .. }), "{unreadable:?}");
+    // Whatever size it is said to have.
+    let large = found(&[layer(&[b'x'; 17_000], "Zmlyc3Q=")]).unwrap_err();
+    assert_eq!(large.code(), "registry.protocol", "{large}");
+    assert!(large.to_string().contains("more than the 16384 bytes allowed"), "{large}");
 }

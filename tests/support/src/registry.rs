@@ -5,6 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use windlass_model::Digest;
+
+use crate::http::{Request, Response, send};
 use crate::wait::wait_for;
 
 /// User and password of a guarded registry, and what its password file says of them.
@@ -94,6 +98,58 @@ impl DockerRegistry {
             .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
             .arg(format!("docker-archive:{}", image.display()))
             .arg(format!("docker://{}/{name}:1", self.address)));
+    }
+
+    /// Pushes an artifact `REPOSITORY:TAG`, as [`LOGIN`] where that counts: each layer with its media type and its
+    /// [annotations](https://github.com/opencontainers/image-spec/blob/main/annotations.md).
+    ///
+    /// # Panics
+    /// When it cannot be pushed.
+    pub fn push_artifact(
+        &self,
+        repository: &str,
+        tag: &str,
+        layers: &[(&str, &[u8], serde_json::Value)],
+    ) {
+        const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+        let described = layers.iter().map(|(media_type, bytes, annotations)| {
+            let digest = self.push_blob(repository, bytes);
+            serde_json::json!({ "mediaType": media_type, "size": bytes.len(), "digest": digest,
+                                "annotations": annotations })
+        });
+        let described: Vec<serde_json::Value> = described.collect();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "layers": described,
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
+                "digest": self.push_blob(repository, b"{}"),
+            },
+        });
+        let target = format!("/v2/{repository}/manifests/{tag}");
+        self.send("PUT", &target, MANIFEST, manifest.to_string().as_bytes());
+    }
+
+    fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        const ANY: &str = "application/octet-stream";
+        let digest = Digest::of(bytes);
+        let opened = self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), ANY, &[]);
+        let location = opened.header("location").unwrap();
+        let (_, target) = location.split_once(&self.address).unwrap_or(("", location));
+        self.send("PUT", &format!("{target}&digest={digest}"), ANY, bytes);
+        digest
+    }
+
+    fn send(&self, method: &str, target: &str, media_type: &str, body: &[u8]) -> Response {
+        let login = format!("{}:{}", LOGIN.0, LOGIN.1);
+        let login = base64::engine::general_purpose::STANDARD.encode(login);
+        let headers = vec![
+            ("authorization", format!("Basic {login}")),
+            ("content-type", media_type.to_owned()),
+        ];
+        let request = Request { method, target, host: &self.address, headers, body: Some(body) };
+        let response = send(self.address.parse().unwrap(), &request).unwrap();
+        assert!(matches!(response.status, 201 | 202), "{method} {target}: {}", response.text());
+        response
     }
 }
 

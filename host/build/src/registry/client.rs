@@ -164,6 +164,11 @@ impl Client {
         Ok(self.document("manifests", self.reference.selector(), expected)?.1)
     }
 
+    /// The manifest that another tag of the repository names, of at most so many bytes.
+    pub(super) fn tagged(&self, tag: &str, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+        Ok(self.fetch("manifests", tag, None, bytes_max)?.1)
+    }
+
     /// A blob of at most so many bytes, checked against its digest.
     pub(super) fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
         Ok(self.fetch("blobs", digest.as_str(), Some(digest.clone()), bytes_max)?.1)
@@ -215,8 +220,15 @@ impl Client {
         })?;
         let what = format!("{kind}/{selector} of {}", self.reference);
         let mut response = place.expect(response, &what)?;
-        let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
-        let bytes = body.map_err(|e| place.transport(&e))?;
+        // The reader refuses to look for the end when nothing is left of its limit.
+        let limit = bytes_max.saturating_add(1);
+        let body = response.body_mut().with_config().limit(limit).read_to_vec();
+        let bytes = body.map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(_) => {
+                place.protocol(&format!("{what} has more than the {bytes_max} bytes allowed"))
+            }
+            error => place.transport(&error),
+        })?;
         let got = Digest::of(&bytes);
         match expected {
             Some(expected) if *expected != got => {

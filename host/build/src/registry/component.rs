@@ -36,6 +36,15 @@ struct Descriptor {
     size: u64,
 }
 
+/// A component that was read from a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// The component, checked against its digest.
+    pub bytes: Vec<u8>,
+    /// The digest of the manifest that named it: what the artifact is known by, and what a signature beside it is of.
+    pub manifest: Digest,
+}
+
 /// What a registry is told of a component beside its bytes.
 #[derive(Debug, Clone)]
 pub struct About<'a> {
@@ -51,10 +60,11 @@ impl Client {
     /// # Errors
     /// Every [`RegistryError`]; what is no component, or larger than `bytes_max`, is
     /// [`RegistryError::Protocol`].
-    pub fn component(&self, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+    pub fn component(&self, bytes_max: u64) -> Result<Component, RegistryError> {
         let host = self.reference().host();
         let unusable = |why: String| RegistryError::Protocol { host: host.to_owned(), why };
-        let document: Manifest = manifest::json(host, &self.top()?)?;
+        let top = self.top()?;
+        let document: Manifest = manifest::json(host, &top)?;
         let [layer] = document.layers.as_slice() else {
             let layers = document.layers.len();
             return Err(unusable(format!("a component is one layer, and this has {layers}")));
@@ -71,7 +81,8 @@ impl Client {
                 "it has {bytes} bytes, more than the {bytes_max} allowed"
             )));
         }
-        self.blob(&layer.digest, bytes_max)
+        let bytes = self.blob(&layer.digest, bytes_max)?;
+        Ok(Component { bytes, manifest: Digest::of(&top) })
     }
 }
 

@@ -1,10 +1,11 @@
-//! Images of registries: names, logins, tokens, mirrors, manifests and blobs, read and pushed; and images in
-//! a folder.
+//! Images of registries: names, logins, tokens, mirrors, manifests and blobs, read and pushed; what cosign
+//! left beside them; and images in a folder.
 
 mod access;
 mod blob;
 mod client;
 mod component;
+mod cosign;
 mod error;
 mod layout;
 mod manifest;
@@ -16,7 +17,8 @@ mod upload;
 pub use access::{Access, Login};
 pub use client::{Client, ImageManifest, Layer};
 pub(crate) use client::{ImageSource, download};
-pub use component::{About, push_component};
+pub use component::{About, Component, push_component};
+pub use cosign::{Cosign, CosignFound, CosignSignature};
 pub use error::RegistryError;
 pub use layout::Layout;
 pub(crate) use manifest::MANIFEST_TYPE;

@@ -244,7 +244,8 @@ impl Registry {
         Self { address: running.address.clone(), _running: running }
     }
 
-    fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+    /// Pushes a blob of an image that is pushed afterwards.
+    pub(crate) fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
         let answer = ureq::post(&url).send_empty().unwrap();
@@ -331,7 +332,7 @@ impl Registry {
         self.push_document(repository, tag, &manifest)
     }
 
-    /// Pushes an index, whose images are there.
+    /// Pushes an index, whose images are there, or a manifest, whose blobs are.
     pub(crate) fn push_index(
         &self,
         repository: &str,

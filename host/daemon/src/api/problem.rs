@@ -112,6 +112,8 @@ const STATUSES: &[(&str, StatusCode)] = &[
     ("plugin.version-unknown", StatusCode::NOT_FOUND),
     ("plugin.key-unknown", StatusCode::NOT_FOUND),
     ("plugin.signature-missing", StatusCode::FORBIDDEN),
+    ("plugin.signature-of-another", StatusCode::FORBIDDEN),
+    ("plugin.signature-unreadable", StatusCode::FORBIDDEN),
     ("plugin.signature-wrong", StatusCode::FORBIDDEN),
     ("plugin.index-unknown", StatusCode::NOT_FOUND),
     ("plugin.index-signature", StatusCode::FORBIDDEN),

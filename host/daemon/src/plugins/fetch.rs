@@ -1,5 +1,5 @@
-//! Files from elsewhere: a plugin from an address or an image registry, its signature, an index. Fetched by the host,
-//! bounded in bytes and time.
+//! Files from elsewhere: a plugin from an address or an image registry with its signature, an index. Fetched by the
+//! host, bounded in bytes and time.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::{StatusCode, header};
 use windlass_build::Login;
 use windlass_build::http::{Timeouts, agent, certificate_bundle, outside_agent_but};
-use windlass_build::registry::{Client, Reference, RegistryError};
 use windlass_model::plugin::manage::FetchPlugin;
 use windlass_model::{Digest, Failure};
 
-use super::signature::{SIGNATURE_BYTES_MAX, has_the_form};
+use super::artifact::Artifact;
+use super::signature::{Proof, SIGNATURE_BYTES_MAX, has_the_form};
 
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(20) };
@@ -48,7 +48,7 @@ impl<'a> Reach<'a> {
     }
 
     /// The server of which address alone may be inside; none: all may.
-    fn but(self) -> Option<&'a str> {
+    pub(super) fn but(self) -> Option<&'a str> {
         match self {
             Self::Anywhere => None,
             Self::Outside { but } => Some(but),
@@ -81,8 +81,16 @@ pub(super) enum Got {
     TooLarge,
 }
 
+/// A plugin that was fetched.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) bytes: Vec<u8>,
+    /// The signature that was given with its address, or what lies beside it.
+    pub(super) proof: Proof,
+}
+
 /// The file at an address, or of an artifact. Over `http` it is only taken with a digest: anyone on the way could
-/// exchange it.
+/// exchange it. What `looks` says is whether a signature is looked for where none was given.
 ///
 /// # Errors
 /// `plugin.url-invalid`, `plugin.fetch-failed`, `plugin.digest-wrong`.
@@ -91,12 +99,27 @@ pub(super) async fn fetch(
     reach: Reach<'_>,
     logins: &[Login],
     bytes_max: u64,
-) -> Result<Vec<u8>, Failure> {
+    looks: bool,
+) -> Result<Fetched, Failure> {
+    let looks = looks && wanted.signature.is_none();
+    let given = Proof::given(wanted.signature.clone());
     if let Some(name) = wanted.url.strip_prefix(OCI) {
-        let bytes = pull(name, reach, logins, bytes_max).await?;
-        check_digest(&wanted.url, &bytes, wanted.digest.as_ref())?;
-        return Ok(bytes);
+        let artifact = Artifact::pull(name, reach, logins, bytes_max).await?;
+        check_digest(&wanted.url, &artifact.component.bytes, wanted.digest.as_ref())?;
+        let proof = if looks { artifact.proof().await? } else { given };
+        return Ok(Fetched { bytes: artifact.component.bytes, proof });
     }
+    let bytes = download(wanted, reach, bytes_max).await?;
+    let proof = if looks { signature(&wanted.url, reach).await? } else { given };
+    Ok(Fetched { bytes, proof })
+}
+
+/// The file at an address of the web.
+async fn download(
+    wanted: &FetchPlugin,
+    reach: Reach<'_>,
+    bytes_max: u64,
+) -> Result<Vec<u8>, Failure> {
     check_url(wanted)?;
     let url = wanted.url.clone();
     let wish = Wish { url, bytes_max, time_max: TIME_MAX, etag: None };
@@ -148,18 +171,20 @@ pub(super) async fn beside(url: &str, reach: Reach<'_>) -> Result<Option<String>
 ///
 /// # Errors
 /// `plugin.fetch-failed`
-pub(super) async fn signature(url: &str, reach: Reach<'_>) -> Result<Option<String>, Failure> {
-    if url.starts_with(OCI) {
-        return Ok(None);
-    }
-    beside(url, reach).await.map_err(|why| {
-        Failure::app(
-            "plugin.fetch-failed",
-            format!("the signature of {} could not be fetched", shown(url)),
-            why,
-            "try again, or give it with --signature FILE",
-        )
-    })
+async fn signature(url: &str, reach: Reach<'_>) -> Result<Proof, Failure> {
+    let found = beside(url, reach).await.map_err(|why| no_signature(&shown(url), why))?;
+    let places = BESIDE.map(|ending| shown(&with_ending(url, ending))).join(" or ");
+    Ok(found.map_or(Proof::Nothing { looked: Some(places) }, Proof::OfFile))
+}
+
+/// It is not known whether there is a signature of what is called so.
+pub(super) fn no_signature(place: &str, why: String) -> Failure {
+    Failure::app(
+        "plugin.fetch-failed",
+        format!("the signature of {place} could not be fetched"),
+        why,
+        "try again, or give it with --signature FILE",
+    )
 }
 
 /// An address whose path ends otherwise.
@@ -167,45 +192,6 @@ fn with_ending(url: &str, ending: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (path, rest) = url.split_at(end);
     format!("{path}{ending}{rest}")
-}
-
-/// The component of an artifact, with the login for its registry if there is one.
-async fn pull(
-    name: &str,
-    reach: Reach<'_>,
-    logins: &[Login],
-    bytes_max: u64,
-) -> Result<Vec<u8>, Failure> {
-    let reference = name.parse::<Reference>().map_err(|error| {
-        let fix = "give one such as oci://ghcr.io/acme/scan:1.2.0";
-        let what = format!("{OCI}{name} is no address of a plugin");
-        Failure::app("plugin.url-invalid", what, error.to_string(), fix)
-    })?;
-    let login = logins.iter().find(|login| login.registry == reference.registry).cloned();
-    let shown = reference.to_string();
-    // A registry that a project has a login for was chosen with it.
-    let but = reach.but().filter(|_| login.is_none()).map(ToOwned::to_owned);
-    let pulled = tokio::task::spawn_blocking(move || {
-        let bundle = certificate_bundle(None);
-        let client = match but {
-            None => Client::new(reference, bundle.as_deref(), login, Vec::new()),
-            Some(chosen) => Client::outside_but(reference, bundle.as_deref(), &chosen),
-        };
-        client.component(bytes_max)
-    });
-    let pulled = match pulled.await {
-        Ok(pulled) => pulled,
-        Err(ended) => return Err(failed(&shown, ended.to_string())),
-    };
-    pulled.map_err(|error| {
-        let mut failure = failed(&shown, error.to_string());
-        if matches!(error, RegistryError::Unauthorized { .. }) {
-            failure.fix = "if it is private, name a project that has a login for its registry: --project NAME; \
-                           `windlass registry login` stores one"
-                .to_owned();
-        }
-        failure
-    })
 }
 
 fn check_url(wanted: &FetchPlugin) -> Result<(), Failure> {
@@ -308,7 +294,8 @@ pub(super) fn too_large(bytes_max: u64) -> String {
     format!("it has more than the {bytes_max} bytes that it may have")
 }
 
-fn failed(url: &str, why: String) -> Failure {
+/// It was not to be had.
+pub(super) fn failed(url: &str, why: String) -> Failure {
     Failure::app(
         "plugin.fetch-failed",
         format!("{url} could not be fetched"),
@@ -348,7 +335,8 @@ mod tests {
 
     /// What comes of an address that was typed.
     async fn typed(wanted: &FetchPlugin, bytes_max: u64) -> Result<Vec<u8>, Failure> {
-        fetch(wanted, Reach::typed(&wanted.url), &[], bytes_max).await
+        let fetched = fetch(wanted, Reach::typed(&wanted.url), &[], bytes_max, false).await;
+        fetched.map(|fetched| fetched.bytes)
     }
 
     /// A server that answers one request with these bytes.
@@ -394,11 +382,11 @@ mod tests {
         let url = serve(b"hello");
         let named = wanted(&url, Some(Digest::of(b"hello")));
         let of_index = Reach::Outside { but: "https://acme.example/plugins.json" };
-        let failure = fetch(&named, of_index, &[], 10).await.unwrap_err();
+        let failure = fetch(&named, of_index, &[], 10, false).await.unwrap_err();
         assert_eq!(failure.code, "plugin.fetch-failed");
         assert!(failure.why.contains("leads to this machine"), "{failure:?}");
         let artifact = FetchPlugin { url: "oci://127.0.0.1:1/a:1".to_owned(), ..named.clone() };
-        let failure = fetch(&artifact, of_index, &[], 10).await.unwrap_err();
+        let failure = fetch(&artifact, of_index, &[], 10, true).await.unwrap_err();
         assert!(failure.why.contains("leads to this machine"), "{failure:?}");
         let beside = signature(&url, of_index).await.unwrap_err();
         assert!(beside.why.contains("leads to this machine"), "{beside:?}");
@@ -408,7 +396,7 @@ mod tests {
         let failure = typed(&asked, 10).await.unwrap_err();
         assert!(failure.why.contains("leads to this machine"), "{failure:?}");
         let of_it = Reach::Outside { but: &url };
-        assert_eq!(fetch(&named, of_it, &[], 10).await.unwrap(), b"hello");
+        assert_eq!(fetch(&named, of_it, &[], 10, false).await.unwrap().bytes, b"hello");
     }
 
     /// A server that sends one request elsewhere.
@@ -472,14 +460,16 @@ mod tests {
             let url = format!("{at}{path}");
             signature(&url, Reach::typed(&url)).await
         };
-        assert_eq!(of("/a.wasm?v=1").await.unwrap().as_deref(), Some(MINISIG));
-        assert_eq!(of("/b.wasm").await.unwrap().as_deref(), Some(COSIGN));
-        assert_eq!(of("/d.wasm").await.unwrap().as_deref(), Some(COSIGN));
-        assert_eq!(of("/e.wasm").await.unwrap(), None);
-        assert_eq!(of("/c.wasm").await.unwrap(), None);
+        let of_file = |text: &str| Proof::OfFile(text.to_owned());
+        assert_eq!(of("/a.wasm?v=1").await.unwrap(), of_file(MINISIG));
+        assert_eq!(of("/b.wasm").await.unwrap(), of_file(COSIGN));
+        assert_eq!(of("/d.wasm").await.unwrap(), of_file(COSIGN));
+        for path in ["/e.wasm", "/c.wasm"] {
+            let looked = Some(format!("{at}{path}.minisig or {at}{path}.sig"));
+            assert_eq!(of(path).await.unwrap(), Proof::Nothing { looked });
+        }
         let failure = signature("http://127.0.0.1:1/a.wasm", Reach::Anywhere).await.unwrap_err();
         assert_eq!(failure.code, "plugin.fetch-failed");
-        assert_eq!(signature("oci://127.0.0.1:1/a:1", Reach::Anywhere).await.unwrap(), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use windlass_model::{Digest, Failure, Timestamp};
 
 use super::fetch::{self, Got, Reach, SMALL_TIME_MAX, Wish};
 use super::install::blocking;
+use super::signature::Proof;
 use super::{Plugins, signature};
 
 /// Folder of files that were fetched, in that of the installed plugins. No plugin can have this name.
@@ -471,8 +472,8 @@ fn bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
 fn read(name: &str, source: &IndexSource, stored: &Stored) -> Result<File, Failure> {
     let keys = source.key.iter().map(|key| (name.to_owned(), key.clone())).collect();
     let trust = Signatures { policy: source.policy, keys };
-    let (text, signature) = (stored.text.as_bytes(), stored.signature.as_deref());
-    let signature = signature::check(&trust, &fetch::shown(&source.url), text, signature);
+    let (text, proof) = (stored.text.as_bytes(), Proof::given(stored.signature.clone()));
+    let signature = signature::check(&trust, &fetch::shown(&source.url), text, &proof);
     let signature = signature.map_err(|failure| unsigned(name, &failure))?;
     let parsed = Index::parse(text).map_err(|error| unreadable(name, error.to_string()))?;
     let (fetched_at, etag) = (stored.fetched_at, stored.etag.clone());

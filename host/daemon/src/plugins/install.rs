@@ -18,6 +18,7 @@ use windlass_model::{Digest, Failure, Timestamp};
 use super::fetch::Reach;
 use super::index::Resolved;
 use super::set::{Set, load_version};
+use super::signature::Proof;
 use super::{Plugins, failures, fetch, lock, options, signature, view};
 
 /// Folder of files that are not installed yet, in that of the installed ones. No plugin can have this name.
@@ -27,8 +28,8 @@ pub(super) const INCOMING: &str = ".incoming";
 pub(crate) struct Incoming {
     pub(crate) bytes: Vec<u8>,
     pub(crate) origin: Origin,
-    /// The text of its signature.
-    pub(crate) signature: Option<String>,
+    /// What came with it to show who made it.
+    pub(crate) proof: Proof,
 }
 
 /// What is to be done with it.
@@ -51,7 +52,7 @@ impl Incoming {
     pub(crate) fn upload(bytes: Vec<u8>, name: &str, signature: Option<String>) -> Self {
         let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
         let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
-        Self { bytes, origin: Origin::File { name }, signature }
+        Self { bytes, origin: Origin::File { name }, proof: Proof::given(signature) }
     }
 
     fn shown(&self) -> &str {
@@ -89,17 +90,13 @@ impl Plugins {
         let typed = Reach::typed(&wanted.url);
         let reach = resolved.as_ref().map_or(typed, Resolved::reach);
         let bytes_max = self.sandbox.limits().component_bytes_max;
-        let bytes = fetch::fetch(&wanted, reach, logins, bytes_max).await?;
         let looks = self.set().lock.signatures.policy != Policy::Off;
-        let signature = match wanted.signature.clone() {
-            None if looks => fetch::signature(&wanted.url, reach).await?,
-            given => given,
-        };
+        let fetched = fetch::fetch(&wanted, reach, logins, bytes_max, looks).await?;
         let origin = match wanted.url.strip_prefix(fetch::OCI) {
             Some(reference) => Origin::Oci { reference: reference.to_owned() },
             None => Origin::Url { url: fetch::shown(&wanted.url) },
         };
-        Ok(Incoming { bytes, origin, signature })
+        Ok(Incoming { bytes: fetched.bytes, origin, proof: fetched.proof })
     }
 
     /// Installs a file, or makes it the active version of what is installed; of a dry run only what would be.
@@ -116,9 +113,8 @@ impl Plugins {
         let info = staged.inspect(file.shown(), self.sandbox.limits().component_bytes_max)?;
         let name = info.manifest.name.clone();
         check_name(&set, &name, ask.upgrades.as_deref())?;
-        let signature = file.signature.as_deref();
         let trust = &set.lock.signatures;
-        let signature = signature::check(trust, file.shown(), &file.bytes, signature)?;
+        let signature = signature::check(trust, file.shown(), &file.bytes, &file.proof)?;
         options::check_schema(&info.manifest)?;
         let before = set.lock.installed(&name).and_then(|plugin| plugin.active()).cloned();
         let asked_before = before.as_ref().and_then(|before| set.version(&name, &before.digest));

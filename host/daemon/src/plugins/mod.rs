@@ -4,11 +4,12 @@
 //! whatever is installed meanwhile. A set is exchanged only after `plugins.lock` says so on disk, and only for one
 //! whose plugins were compiled and tried. Nothing that `plugins.lock` does not grant is granted.
 //!
-//! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `index` (where plugins are looked
-//! for), `choose` (grants and what projects choose), `reload` (files that are put into the folders by hand), `calls`,
+//! Reading order: [`Plugins`], `set` (what is loaded), `lock` (the file), `install`, `fetch` and `artifact` (files from
+//! elsewhere), `signature` (who made them), `index` (where plugins are looked for), `choose` (grants and what projects choose), `reload` (files that are put into the folders by hand), `calls`,
 //! `accounts` (what calls amounted to, and what is switched off).
 
 mod accounts;
+mod artifact;
 mod calls;
 mod choose;
 mod failures;

@@ -1,6 +1,7 @@
 //! Installing, upgrading, granting and going back, with real files and real components.
 
 mod accounts;
+mod artifact;
 mod index;
 
 use std::path::{Path, PathBuf};
@@ -86,6 +87,16 @@ fn http(hosts: &[&str]) -> Value {
     json!({ "name": "http", "hosts": hosts, "reason": "asks for advisories" })
 }
 
+fn ask(upgrades: Option<&str>, grant: Option<&str>, dry_run: bool) -> Ask {
+    Ask {
+        upgrades: upgrades.map(ToOwned::to_owned),
+        give: grant.map(|text| text.parse().unwrap()),
+        dry_run,
+        everywhere: true,
+        by: "test".to_owned(),
+    }
+}
+
 /// Two folders with nothing in them.
 struct World {
     dir: TempDir,
@@ -123,13 +134,7 @@ impl World {
         grant: Option<&str>,
         dry_run: bool,
     ) -> Result<Proposal, Failure> {
-        let ask = Ask {
-            upgrades: upgrades.map(ToOwned::to_owned),
-            give: grant.map(|text| text.parse().unwrap()),
-            dry_run,
-            everywhere: true,
-            by: "test".to_owned(),
-        };
+        let ask = ask(upgrades, grant, dry_run);
         self.plugins.install(Incoming::upload(file, "a/scan.wasm", None), ask).await
     }
 

@@ -314,6 +314,8 @@ pub const CODES: &[Code] = codes! {
     App "plugin.options-schema": "The options of a plugin cannot be checked", "the schema in its manifest is no JSON Schema", "report it to its author";
     App "plugin.other-name": "A file is no version of a plugin", "it is another plugin", "install it beside the other one: `windlass plugin install`";
     App "plugin.signature-missing": "A plugin has no signature", "this host installs only what a trusted key signed", "give its signature with `--signature`, or change the policy with `windlass plugin trust`";
+    App "plugin.signature-of-another": "The signature of a plugin is of another artifact", "a trusted key made it, and what it names is not what is installed", "ask its author; have the artifact itself signed with `cosign sign --key`";
+    App "plugin.signature-unreadable": "The signature of a plugin cannot be read", "what lies in the registry under the tag of its signatures is no signature of `cosign sign --key`", "sign the artifact again, or give the signature of the file with `--signature`";
     App "plugin.signature-wrong": "The signature of a plugin was not made by a trusted key", "it belongs to another file, or nobody trusts its key", "check the file; trust its author's key with `windlass plugin trust --add` if you trust its author";
     App "plugin.url-invalid": "That is no address of a plugin", "only https is fetched, and http with a digest", "give an address that begins with https://";
     App "plugin.version-unknown": "There is no such version of a plugin", "it was not installed here, or is kept no more", "name one that the message lists, or install it";

@@ -110,7 +110,7 @@ pub enum Signature {
     NotChecked,
     /// There is none.
     Absent,
-    /// There is one, and no trusted key made it.
+    /// There is one, and no trusted key made it, or not of this.
     Untrusted,
     /// A trusted key made it.
     Verified {

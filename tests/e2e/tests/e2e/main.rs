@@ -33,6 +33,7 @@ mod plans;
 mod plugin_accounts;
 mod plugin_faults;
 mod plugin_index;
+mod plugin_signatures;
 mod plugins;
 mod preflight;
 mod queue;

@@ -66,7 +66,7 @@ struct How {
     /// The digest that the file must have.
     #[arg(long, value_name = "sha256:...")]
     digest: Option<Digest>,
-    /// Its signature [default: FILE.minisig or FILE.sig, beside the file or the address].
+    /// Its signature [default: FILE.minisig or FILE.sig, beside the file or the address; what cosign left in the registry].
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Only say what it is and what it asks for.

@@ -8,6 +8,7 @@ use windlass_model::plugin::discover::{IndexView, SetIndex};
 use windlass_model::plugin::lock::Policy;
 use windlass_model::plugin::manage::FetchPlugin;
 
+use super::super::signature::Proof;
 use super::super::signature::tests::cosign;
 use super::*;
 
@@ -16,8 +17,8 @@ type ByPath = Vec<(String, Vec<u8>)>;
 
 /// A server of files by path; what it was asked for is kept, heads and all.
 #[derive(Clone)]
-struct Files {
-    url: String,
+pub(super) struct Files {
+    pub(super) url: String,
     files: Arc<Mutex<ByPath>>,
     asked: Arc<Mutex<Vec<String>>>,
     /// Whether it answers 304 to everybody.
@@ -25,7 +26,7 @@ struct Files {
 }
 
 impl Files {
-    fn serve() -> Self {
+    pub(super) fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let files = Self {
@@ -49,7 +50,7 @@ impl Files {
         files
     }
 
-    fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+    pub(super) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         let mut files = self.files.lock().unwrap();
         files.retain(|(known, _)| known != path);
         files.push((path.to_owned(), bytes.into()));
@@ -76,7 +77,7 @@ impl Files {
         [head.as_bytes(), bytes].concat()
     }
 
-    fn asked_for(&self, path: &str) -> Vec<String> {
+    pub(super) fn asked_for(&self, path: &str) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|head| head.starts_with(&format!("get {path} "))).cloned().collect()
     }
@@ -100,7 +101,7 @@ fn at(url: &str) -> SetIndex {
     SetIndex { url: url.to_owned(), key: None, policy: None }
 }
 
-fn wanted(name: &str) -> FetchPlugin {
+pub(super) fn wanted(name: &str) -> FetchPlugin {
     serde_json::from_value(json!({ "url": name })).unwrap()
 }
 
@@ -369,24 +370,28 @@ async fn a_signature_beside_an_address_is_taken_where_signatures_are_looked_at()
     let mut plain = wanted(&format!("{}/scan.wasm", files.url));
     plain.digest = Some(Digest::of(&file));
     let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
-    assert_eq!(fetched.signature, None);
+    assert_eq!(fetched.proof, Proof::Nothing { looked: None });
     assert!(files.asked_for("/scan.wasm.minisig").is_empty(), "nobody looks at signatures");
 
     let add = [("author".to_owned(), key)].into();
     let body = SetSignatures { policy: Some(Policy::Require), add, ..SetSignatures::default() };
     world.plugins.trust(body).await.unwrap();
-    assert_eq!(world.plugins.fetch(plain.clone(), &[]).await.unwrap().signature, None, "404: none");
-    files.put("/scan.wasm.sig", signature.clone());
     let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
-    assert_eq!(fetched.signature.as_ref(), Some(&signature));
+    let url = &plain.url;
+    let looked = Some(format!("{url}.minisig or {url}.sig"));
+    assert_eq!(fetched.proof, Proof::Nothing { looked }, "404: none");
+    files.put("/scan.wasm.sig", signature.clone());
+    let beside = Proof::OfFile(signature);
+    let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
+    assert_eq!(fetched.proof, beside);
     plain.signature = Some("given".to_owned());
     let given = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
-    assert_eq!(given.signature.as_deref(), Some("given"), "what is given counts");
+    assert_eq!(given.proof, Proof::OfFile("given".to_owned()), "what is given counts");
     // A page for every path is no signature, however large it is.
     plain.signature = None;
     for page in [vec![b'x'; 9_000], b"<html></html>".to_vec()] {
         files.put("/scan.wasm.minisig", page);
         let fetched = world.plugins.fetch(plain.clone(), &[]).await.unwrap();
-        assert_eq!(fetched.signature.as_ref(), Some(&signature));
+        assert_eq!(fetched.proof, beside);
     }
 }
