@@ -1,7 +1,7 @@
 //! The engine, and the one thread that lets its epochs pass.
 
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -82,12 +82,26 @@ pub(crate) struct Ticker(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    running: Mutex<usize>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Calls that run.
+    running: usize,
+    /// Whether the thread waits to be woken: waking one that does not costs each call a system call.
+    is_waiting: bool,
 }
 
 /// A call that runs.
 pub(crate) struct Ticking<'a>(&'a Shared);
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Ticker {
     fn start(engine: Engine) -> Self {
@@ -103,9 +117,11 @@ impl Ticker {
     }
 
     pub(crate) fn enter(&self) -> Ticking<'_> {
-        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        *running += 1;
-        self.0.changed.notify_one();
+        let mut state = self.0.state();
+        state.running += 1;
+        if std::mem::take(&mut state.is_waiting) {
+            self.0.changed.notify_one();
+        }
         Ticking(&self.0)
     }
 }
@@ -118,7 +134,7 @@ impl Drop for Ticker {
 
 impl Drop for Ticking<'_> {
     fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.state().running -= 1;
     }
 }
 
@@ -127,15 +143,16 @@ const IDLE: Duration = Duration::from_secs(60);
 
 fn tick(shared: &Weak<Shared>, engine: &Engine) {
     while let Some(shared) = shared.upgrade() {
-        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if *running > 0 {
-            drop(running);
+        let mut state = shared.state();
+        if state.running > 0 {
+            drop(state);
             drop(shared);
             std::thread::sleep(Duration::from_millis(TICK_MS));
             engine.increment_epoch();
         } else {
             // Woken by the next call, and at long intervals.
-            let waited = shared.changed.wait_timeout(running, IDLE);
+            state.is_waiting = true;
+            let waited = shared.changed.wait_timeout(state, IDLE);
             drop(waited);
         }
     }
