@@ -25,7 +25,7 @@ const INSTALLED: usize = 5;
 /// What the plugin that is installed is to be near, in bytes.
 const LARGE_BYTES: u64 = 200 * 1024;
 const CALLERS: usize = 64;
-const CALLS_OF_A_CALLER: usize = 100;
+const CALLS_OF_A_CALLER: usize = 2_000;
 const ROUNDS: usize = 5;
 
 pub(crate) fn measure() -> Result<Vec<Figure>> {
