@@ -156,18 +156,23 @@ fn maps_are_kept(host: &TestHost, view: &DeploymentView, commit: &str) {
     let mut names: Vec<&str> = view.attached.iter().map(|it| it.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["public-source-maps.csv", archive.as_str(), "source-maps.csv"]);
-    let bytes = host.attached(PROJECT, 2, &archive);
-    let mut kept = Vec::new();
-    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+    let kept = unpacked(&host.attached(PROJECT, 2, &archive));
+    let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(path.ends_with("/app/public/a.js.map"), "{path}");
+    assert_eq!(text, MAP);
+}
+
+/// Paths and texts of the files in an archive.
+fn unpacked(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(bytes).entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = entry.path().unwrap().display().to_string();
         let mut text = String::new();
         entry.read_to_string(&mut text).unwrap();
-        kept.push((path, text));
+        files.push((path, text));
     }
-    let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
-    assert!(path.ends_with("/app/public/a.js.map"), "{path}");
-    assert_eq!(text, MAP);
+    files
 }
 
 #[test]
@@ -194,7 +199,11 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     set(true);
     let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
     let summary = &done(&view, "collect").summary;
-    assert!(summary.contains("are not served"), "{summary}");
+    let said =
+        "source maps of site are not served; 1 withheld file of site is kept as withheld-site.tar";
+    assert_eq!(summary, said);
+    let kept = [("assets/a.js.map".to_owned(), MAP.to_owned())];
+    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept);
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/world.map"), 200, "only what bundlers call so");
     assert_eq!(served("/assets/a.js.map"), 404);
@@ -207,6 +216,7 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     Deployed::of(&host.cli_json(&["rollback", "1", "--project", PROJECT])).live();
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/a.js.map"), 404, "that version withholds it");
+    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept, "with its release");
     host.finish();
 }
 
