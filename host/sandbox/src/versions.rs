@@ -151,8 +151,13 @@ pub(crate) fn is_served(name: &str) -> bool {
 }
 
 fn find(name: &str) -> Option<&'static Offer> {
+    row(&OFFERED, name)
+}
+
+/// The row of an interface in exactly this version.
+fn row<'r>(rows: &'r [Offer], name: &str) -> Option<&'r Offer> {
     let (interface, version) = name.split_once('@')?;
-    OFFERED.iter().find(|offer| offer.interface == interface && offer.version == version)
+    rows.iter().find(|offer| offer.interface == interface && offer.version == version)
 }
 
 /// The refusal, with the versions of this interface; with everything of its sort where there is none.
@@ -171,8 +176,85 @@ fn unknown(name: &str, is_of_sort: impl Fn(&Served) -> bool) -> LoadError {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use wasmtime::component::Component;
+    use wasmtime::{Engine, Store};
 
     use super::*;
+    use crate::images::NotAsked;
+    use crate::log::LogLevel;
+
+    /// The adapter of a version that never was, whose lines had neither levels nor fields: bindings of the older
+    /// interface, which is implemented by the newest one.
+    mod log_0_9_0 {
+        wasmtime::component::bindgen!({
+            inline: "
+                package windlass:log@0.9.0;
+                interface log { write: func(message: string); }
+                world older { import log; }
+            ",
+            world: "older",
+            imports: { default: trappable },
+        });
+
+        pub(super) use self::windlass::log::log::add_to_linker;
+
+        use crate::bindings::log as newest;
+        use crate::state::CallState;
+
+        impl self::windlass::log::log::Host for CallState {
+            fn write(&mut self, message: String) -> wasmtime::Result<()> {
+                newest::Host::write(self, newest::Level::Info, message, Vec::new())
+            }
+        }
+    }
+
+    /// A component that was built from that version.
+    const OLDER: &str = r#"(component
+        (import "windlass:log/log@0.9.0" (instance $log
+            (export "write" (func (param "message" string)))))
+        (core module $text (memory (export "memory") 1) (data (i32.const 0) "older"))
+        (core instance $text (instantiate $text))
+        (core func $write (canon lower (func $log "write")
+            (memory (core memory $text "memory"))))
+        (core module $main
+            (import "log" "write" (func $write (param i32 i32)))
+            (func (export "run") (call $write (i32.const 0) (i32.const 5))))
+        (core instance $main
+            (instantiate $main (with "log" (instance (export "write" (func $write))))))
+        (func (export "run") (canon lift (core func $main "run"))))"#;
+
+    #[tokio::test]
+    async fn an_older_version_is_served_by_its_adapter_beside_the_newest() {
+        let newest: Link = |linker| log::add_to_linker::<_, Own>(linker, |it| it);
+        let older: Link = |linker| log_0_9_0::add_to_linker::<_, Own>(linker, |it| it);
+        let rows = [
+            always("windlass:log/log", newest),
+            Offer { version: "0.9.0", ..always("windlass:log/log", older) },
+        ];
+        let engine = Engine::default();
+        let mut linker = Linker::new(&engine);
+        for name in ["windlass:log/log@1.0.0", "windlass:log/log@0.9.0"] {
+            let Some(Offer { served: Served::Always(link), .. }) = row(&rows, name) else {
+                panic!("{name} has no row")
+            };
+            link(&mut linker).unwrap();
+        }
+        for unknown in ["windlass:log/log@0.9.1", "windlass:log/log@0.8.0"] {
+            assert!(row(&rows, unknown).is_none(), "{unknown}");
+        }
+
+        let component = Component::new(&engine, wat::parse_str(OLDER).unwrap()).unwrap();
+        let images = Arc::new(NotAsked::default());
+        let state = CallState::new(None, Arc::default(), images, None).unwrap();
+        let mut store = Store::new(&engine, state);
+        let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+        run.call_async(&mut store, ()).await.unwrap();
+        let said = store.data().log.finish().entries;
+        assert_eq!(said, [(LogLevel::Info, "older".to_owned())]);
+    }
 
     #[test]
     fn every_version_has_one_row_and_every_interface_of_the_newest_release_has_one() {

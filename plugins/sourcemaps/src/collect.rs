@@ -26,6 +26,8 @@ pub(crate) const PORTION_BYTES: u64 = 1_900_000;
 const TAIL_BYTES: u32 = 2 << 20;
 /// Bytes of the archive.
 const ARCHIVE_BYTES_MAX: u64 = 48 << 20;
+/// Commands of one call, less than the hundred that a host carries out unless its limits say otherwise.
+pub(crate) const COMMANDS_MAX: usize = 90;
 /// Places that are passed on.
 const PLACES_MAX: usize = 200;
 /// Status of a command that lacks a program.
@@ -62,6 +64,28 @@ for f; do cat "$f" || exit 1; printf '\n%s\n' "$m"; done
 /// Writes a line and a part of a file: from a byte, counted from 1, and how many.
 pub(crate) const PART: &str = r#"printf '\n%s\n' "$1"; tail -c "+$3" "$2" | head -c "$4""#;
 
+/// The commands that may still be run.
+#[derive(Debug)]
+struct Commands {
+    left: usize,
+}
+
+impl Commands {
+    /// Runs one; `None` where there may be no more of them.
+    fn run(&mut self, command: &Command) -> Result<Option<Exit>, ExecError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        match exec::run(command) {
+            Err(ExecError { reason: Reason::OverLimit, message }) => {
+                log::warn(message);
+                self.left = 0;
+                Ok(None)
+            }
+            ran => ran.map(Some),
+        }
+    }
+}
+
 /// A map in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
@@ -85,8 +109,10 @@ pub(crate) fn run(options: &Options, facts: &Facts) -> Result<Outcome, PluginErr
     if !options.remove || trees.is_empty() {
         return Ok(outcome);
     }
-    let summary =
-        format!("source maps of {} are not served; {}", trees.join(", "), outcome.summary);
+    let mut summary = format!("source maps of {} are not served", trees.join(", "));
+    if !outputs(facts).is_empty() {
+        summary.push_str(&format!("; {}", outcome.summary));
+    }
     let outcome = Outcome { skipped: false, summary, ..outcome };
     Ok(trees.into_iter().fold(outcome, |outcome, tree| outcome.withholding(tree, SERVED_MAPS)))
 }
@@ -94,10 +120,11 @@ pub(crate) fn run(options: &Options, facts: &Facts) -> Result<Outcome, PluginErr
 fn of_images(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
     let mut collected = Collected { release: release(facts), ..Collected::default() };
     let outputs = outputs(facts);
+    let mut commands = Commands { left: COMMANDS_MAX };
     let mut found = Vec::new();
     let mut unread = Vec::new();
     for output in &outputs {
-        match list(options, output)? {
+        match list(options, output, &mut commands)? {
             Ok(files) => found.extend(files),
             Err(why) => {
                 log::warn(format!("source maps of the output {output} are not collected: {why}"));
@@ -109,7 +136,8 @@ fn of_images(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
     match (outputs.is_empty(), found.is_empty(), unread.first()) {
         (true, ..) => {
             return skipped(
-                "no output of the build is an image; the stage `public` looks at static sites",
+                "no output of the build is an image: `remove` keeps the maps of static sites, the stage `public` those \
+                 of them that visitors can read",
             );
         }
         (_, true, Some(why)) => return skipped(why),
@@ -118,8 +146,8 @@ fn of_images(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
         }
         _ => {}
     }
-    let kept = Kept::read(&found, facts)?;
-    if kept.maps == 0 {
+    let kept = Kept::read(&found, facts, &mut commands)?;
+    if kept.maps + kept.left_out == 0 {
         return skipped("no file with the ending .map is a source map");
     }
     collected.maps = kept.maps;
@@ -143,13 +171,18 @@ fn shell(output: &str, script: &str, words: impl IntoIterator<Item = String>) ->
 }
 
 /// The maps in an output; or why they cannot be known, where that is no failure.
-fn list(options: &Options, output: &str) -> Result<Result<Vec<Found>, String>, PluginError> {
-    let exit = match exec::run(&shell(output, LIST, options.folders.iter().cloned())) {
-        Ok(exit) if exit.code == PROGRAM_MISSING => {
+fn list(
+    options: &Options,
+    output: &str,
+    commands: &mut Commands,
+) -> Result<Result<Vec<Found>, String>, PluginError> {
+    let exit = match commands.run(&shell(output, LIST, options.folders.iter().cloned())) {
+        Ok(None) => return Ok(Err("no more commands may be run".to_owned())),
+        Ok(Some(exit)) if exit.code == PROGRAM_MISSING => {
             let program = exit.stderr();
             return Ok(Err(format!("the image of {output} has no program {}", program.trim())));
         }
-        Ok(exit) => ended(exit, output)?,
+        Ok(Some(exit)) => ended(exit, output)?,
         Err(ExecError { reason: Reason::NotStarted, .. }) => {
             return Ok(Err(format!("the image of {output} has no /bin/sh")));
         }
@@ -217,9 +250,10 @@ fn failed(output: &str, error: ExecError) -> PluginError {
 struct Kept {
     archive: Archive,
     table: Table,
+    /// Maps in the archive.
     maps: usize,
     bytes: u64,
-    /// Maps that found no room.
+    /// Files that were not read: the archive has no room for them, or no more commands may be run.
     left_out: usize,
     /// Maps that their bundle names, in folders that are usually served.
     open: usize,
@@ -227,7 +261,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn read(found: &[Found], facts: &Facts) -> Result<Self, PluginError> {
+    fn read(found: &[Found], facts: &Facts, commands: &mut Commands) -> Result<Self, PluginError> {
         let head = [
             "output",
             "map",
@@ -249,18 +283,22 @@ impl Kept {
         };
         let mut rest = found;
         while let Some(first) = rest.first() {
-            if kept.archive.len() as u64 + first.bytes > ARCHIVE_BYTES_MAX {
-                kept.without(first);
-                rest = &rest[1..];
-            } else if first.bytes > PORTION_BYTES {
-                kept.add(first, &read_long(first, facts)?);
-                rest = &rest[1..];
-            } else {
-                let (portion, after) = rest.split_at(portion(rest, kept.archive.len() as u64));
-                for (file, content) in portion.iter().zip(read(portion, facts)?) {
-                    kept.add(file, &content);
+            let room = ARCHIVE_BYTES_MAX.saturating_sub(kept.archive.len() as u64);
+            let (files, after) = rest.split_at(portion(rest, room));
+            rest = after;
+            let contents = match first.bytes {
+                bytes if bytes > room => None,
+                0..=PORTION_BYTES => read(files, facts, commands)?,
+                _ => read_long(first, facts, commands)?.map(|content| vec![content]),
+            };
+            let Some(contents) = contents else {
+                for file in files {
+                    kept.without(file);
                 }
-                rest = after;
+                continue;
+            };
+            for (file, content) in files.iter().zip(contents) {
+                kept.add(file, &content);
             }
         }
         Ok(kept)
@@ -272,6 +310,7 @@ impl Kept {
             return;
         };
         self.archive.add(&format!("{}{}", file.output, file.path), content);
+        self.maps += 1;
         self.bytes += content.len() as u64;
         self.row(file, &map.sources.to_string(), yes(map.has_sources), true);
     }
@@ -282,7 +321,6 @@ impl Kept {
     }
 
     fn row(&mut self, file: &Found, sources: &str, has_sources: &str, is_kept: bool) {
-        self.maps += 1;
         if let Some(place) = place(&file.path) {
             self.open += usize::from(file.named);
             if self.places.len() < PLACES_MAX {
@@ -303,7 +341,8 @@ impl Kept {
             .attach(&self.archive.finish())?;
         let mut note = format!("{} of {release} with {}", count(self.maps), size(self.bytes));
         if self.left_out > 0 {
-            note.push_str(&format!("; {} found no room in the archive", self.left_out));
+            let left_out = count(self.left_out);
+            note.push_str(&format!("; {left_out} left out: they are too many, or too large"));
         }
         let mut annotation = Annotation::new("source-maps", "");
         if self.open > 0 {
@@ -321,24 +360,28 @@ impl Kept {
     }
 }
 
-/// How many of these files are read at once.
-fn portion(files: &[Found], archive_bytes: u64) -> usize {
+/// How many of these files are read at once, into an archive with so much room.
+fn portion(files: &[Found], room: u64) -> usize {
+    let bytes_max = PORTION_BYTES.min(room);
     let mut bytes = 0;
     let fits = |file: &&Found| {
         bytes += file.bytes;
-        bytes <= PORTION_BYTES
-            && archive_bytes + bytes <= ARCHIVE_BYTES_MAX
-            && file.output == files[0].output
+        bytes <= bytes_max && file.output == files[0].output
     };
     files.iter().take(PORTION_FILES_MAX).take_while(fits).count().max(1)
 }
 
-/// The contents of files of one output, in order.
-fn read(files: &[Found], facts: &Facts) -> Result<Vec<Vec<u8>>, PluginError> {
+/// The contents of files of one output, in order; `None` where no more commands may be run.
+fn read(
+    files: &[Found],
+    facts: &Facts,
+    commands: &mut Commands,
+) -> Result<Option<Vec<Vec<u8>>>, PluginError> {
     let output = files.first().map_or("", |file| file.output.as_str());
     let mark = mark(facts);
     let words = std::iter::once(mark.clone()).chain(files.iter().map(|file| file.path.clone()));
-    let exit = exec::run(&shell(output, READ, words)).map_err(|error| failed(output, error))?;
+    let ran = commands.run(&shell(output, READ, words)).map_err(|error| failed(output, error))?;
+    let Some(exit) = ran else { return Ok(None) };
     let exit = ended(exit, output)?;
     let mark = format!("\n{mark}\n");
     let mut contents = Vec::with_capacity(files.len());
@@ -348,11 +391,18 @@ fn read(files: &[Found], facts: &Facts) -> Result<Vec<Vec<u8>>, PluginError> {
         rest = &rest[at + mark.len()..];
     }
     // More of them: a file holds the mark.
-    if contents.len() == files.len() && rest.is_empty() { Ok(contents) } else { Err(cut(output)) }
+    match contents.len() == files.len() && rest.is_empty() {
+        true => Ok(Some(contents)),
+        false => Err(cut(output)),
+    }
 }
 
-/// The content of a file that does not come back at once.
-fn read_long(file: &Found, facts: &Facts) -> Result<Vec<u8>, PluginError> {
+/// The content of a file that does not come back at once; `None` where no more commands may be run.
+fn read_long(
+    file: &Found,
+    facts: &Facts,
+    commands: &mut Commands,
+) -> Result<Option<Vec<u8>>, PluginError> {
     let mark = mark(facts);
     let begin = format!("\n{mark}\n");
     let mut content = Vec::with_capacity(usize::try_from(file.bytes).unwrap_or_default());
@@ -360,8 +410,10 @@ fn read_long(file: &Found, facts: &Facts) -> Result<Vec<u8>, PluginError> {
     while from < file.bytes {
         let bytes = PORTION_BYTES.min(file.bytes - from);
         let words = [mark.clone(), file.path.clone(), (from + 1).to_string(), bytes.to_string()];
-        let exit = exec::run(&shell(&file.output, PART, words));
-        let exit = ended(exit.map_err(|error| failed(&file.output, error))?, &file.output)?;
+        let ran = commands.run(&shell(&file.output, PART, words));
+        let ran = ran.map_err(|error| failed(&file.output, error))?;
+        let Some(exit) = ran else { return Ok(None) };
+        let exit = ended(exit, &file.output)?;
         let part = exit.stdout_tail.strip_prefix(begin.as_bytes());
         match part.filter(|_| exit.stdout_bytes == bytes + begin.len() as u64) {
             Some(part) => content.extend_from_slice(part),
@@ -369,7 +421,7 @@ fn read_long(file: &Found, facts: &Facts) -> Result<Vec<u8>, PluginError> {
         }
         from += bytes;
     }
-    Ok(content)
+    Ok(Some(content))
 }
 
 /// A line that is in no source map.
@@ -428,9 +480,11 @@ mod tests {
         };
         let files =
             [file("web", 900_000), file("web", 900_000), file("web", 200_000), file("job", 1)];
-        assert_eq!(portion(&files, 0), 2);
-        assert_eq!(portion(&files[2..], 0), 1, "another output is another container");
-        assert_eq!(portion(&files, ARCHIVE_BYTES_MAX - 900_000), 1);
-        assert_eq!(portion(&vec![file("web", 1); 1_000], 0), PORTION_FILES_MAX);
+        let room = ARCHIVE_BYTES_MAX;
+        assert_eq!(portion(&files, room), 2);
+        assert_eq!(portion(&files[2..], room), 1, "another output is another container");
+        assert_eq!(portion(&files, 900_000), 1);
+        assert_eq!(portion(&files, 0), 1, "the first one is left out");
+        assert_eq!(portion(&vec![file("web", 1); 1_000], room), PORTION_FILES_MAX);
     }
 }

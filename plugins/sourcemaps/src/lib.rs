@@ -165,7 +165,7 @@ windlass_sdk::export! {
                 "items": { "type": "string", "pattern": "^/." }
             },
             "remove": { "type": "boolean", "default": false,
-                "description": "collect: whether source maps in static sites are answered with 404" },
+                "description": "collect: whether source maps in static sites are answered with 404, and kept with the deployment" },
             "url": { "type": "string", "pattern": "^https?://",
                 "description": "public: the application's address, where it is not the environment's first one" },
             "pages": {

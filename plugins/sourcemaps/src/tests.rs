@@ -11,7 +11,7 @@ use windlass_sdk::http::{HttpError, Reason as HttpReason};
 use windlass_sdk::testing::{Harness, Ran, answered, ended};
 
 use super::SourceMaps;
-use crate::collect::{LIST, PART, PORTION_BYTES, READ};
+use crate::collect::{COMMANDS_MAX, LIST, PART, PORTION_BYTES, READ};
 
 const MARK: &str = "--windlass-01j00000000000000000000000--";
 const FULL: &str = r#"{"version":3,"sources":["a.ts"],"sourcesContent":["x"],"mappings":"AAAA"}"#;
@@ -178,6 +178,32 @@ fn a_map_that_is_longer_than_a_portion_is_read_in_parts() {
     let error = collect(&harness.command([a, b, c, d, e, f], Ok(tail))).result.unwrap_err();
     assert_eq!(error.code, "sourcemaps.unreadable");
     assert!(error.hint.unwrap().contains("stages.exec_tail_bytes_max"));
+}
+
+#[test]
+fn however_many_files_there_are_it_runs_no_more_commands_than_a_host_carries_out() {
+    // None of them is a map, so none fills the archive; two of them are more than a portion.
+    let lines: Vec<String> =
+        (0..200).map(|number| format!("1000000\t/app/{number}.map\t\t\n")).collect();
+    let listed = ended(0, &format!("maps:\n{}", lines.concat()));
+    let with = |read| {
+        let harness = Harness::with_files(&[]).command(["/bin/sh", "-c", LIST], listed.clone());
+        collect(&harness.command(["/bin/sh", "-c", READ], read))
+    };
+    let ran = with(ended(0, &format!("\n{MARK}\nno\n{MARK}\n")));
+    assert_eq!(ran.commands.len(), COMMANDS_MAX);
+    let left_out = 200 - (COMMANDS_MAX - 1);
+    let said = format!("0 source maps of 42-4f2a9c1 with 0 bytes; {left_out} source maps left out");
+    assert!(summary(&ran).starts_with(&said), "{}", summary(&ran));
+    let table = table(&ran, "source-maps.csv", Path::new("-"));
+    assert_eq!(table.matches("no\n").count(), left_out, "{table}");
+
+    // A host whose limits say less.
+    let message = "a call may begin 1 commands, and has".to_owned();
+    let ran = with(Err(ExecError { reason: Reason::OverLimit, message }));
+    assert_eq!(ran.commands.len(), 2);
+    assert!(summary(&ran).contains("200 source maps left out"), "{}", summary(&ran));
+    assert!(ran.log.iter().any(|(_, line)| line.contains("a call may begin 1 commands")));
 }
 
 #[test]
@@ -394,6 +420,15 @@ fn maps_of_static_sites_are_withheld_where_that_is_set_and_nothing_else_is() {
     assert_eq!(withheld.paths, ["**/*.js.map", "**/*.mjs.map", "**/*.cjs.map", "**/*.css.map"]);
     let said = "source maps of site are not served; 1 source map of 42-4f2a9c1";
     assert!(outcome.summary.starts_with(said), "{}", outcome.summary);
+
+    let only_site = Facts { outputs: facts().outputs.split_off(2), ..facts() };
+    let harness = Harness::with_files(&[]).options(r#"{"remove":true}"#);
+    let outcome = harness.custom::<SourceMaps>("collect", &only_site, &[]).result.unwrap();
+    assert_eq!(
+        (outcome.summary.as_str(), outcome.skipped),
+        ("source maps of site are not served", false)
+    );
+    assert_eq!(outcome.withheld.len(), 1);
 
     let no_trees = Facts { outputs: vec![facts().outputs.remove(0)], ..facts() };
     let told = Harness::with_files(&[])

@@ -194,12 +194,19 @@ impl Api<'_> {
     }
 
     fn failed(&self, error: HttpError) -> PluginError {
-        let (base, said) = (self.base, &error.message);
-        if error.reason == Reason::Denied {
+        let (base, said, reason) = (self.base, &error.message, error.reason);
+        if reason == Reason::Denied {
             let what = format!("the database {base} may not be asked: {said}");
             return PluginError::new("vulnerabilities.denied", what).hint(self.grant());
         }
-        let error = PluginError::new("vulnerabilities.unreachable", format!("{base}: {said}"));
+        let what = format!("{base}: {said}");
+        let error = PluginError::new("vulnerabilities.unreachable", what);
+        if matches!(reason, Reason::OverLimit | Reason::TooLarge) {
+            return error.hint(
+                "have `stages.http_requests_max` or `stages.http_response_bytes_max` raised in the limits file, \
+                 or set the option `database` to a folder of the source with entries of OSV",
+            );
+        }
         error.retryable().hint(
             "deploy again; or set `on_failure = \"warn\"` for the stage, or the option `database` to a \
              folder of the source with entries of OSV",
@@ -269,9 +276,12 @@ fn now_s() -> u64 {
     since.map(|since| since.as_secs()).unwrap_or_default()
 }
 
-/// Without a cache the database is asked each time.
+/// Without a cache the database is asked each time; that one was not granted is as the operator wants it.
 fn remember<T: Serialize>(key: &str, value: &T) {
-    if let Err(error) = cache::put_json(key, value) {
-        log::debug(format!("an answer was not remembered: {}", error.message));
+    let Err(error) = cache::put_json(key, value) else { return };
+    let line = format!("an answer of the database is not remembered: {}", error.message);
+    match error.reason {
+        cache::Reason::Denied => log::debug(line),
+        _ => log::warn(line),
     }
 }

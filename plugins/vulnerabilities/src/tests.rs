@@ -253,6 +253,11 @@ fn answers_that_are_none_are_failures() {
     let timed_out = HttpError { reason: Reason::TimedOut, message: "30 s".to_owned() };
     let error = failure(&run(&source().request("POST", "https://api.osv.dev/", Err(timed_out))));
     assert_eq!((error.code.as_str(), error.retryable), ("vulnerabilities.unreachable", true));
+    // Asking once more would end the same.
+    let over = HttpError { reason: Reason::OverLimit, message: "3000 requests".to_owned() };
+    let error = failure(&run(&source().request("POST", "https://api.osv.dev/", Err(over))));
+    assert_eq!((error.code.as_str(), error.retryable), ("vulnerabilities.unreachable", false));
+    assert!(error.hint.unwrap().contains("raised in the limits file"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub mod http;
 pub mod leaks;
 pub mod load;
 pub mod mutate;
+pub mod newcomer;
 pub mod outside;
 pub mod registry;
 pub mod repo;

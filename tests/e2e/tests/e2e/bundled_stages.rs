@@ -2,6 +2,8 @@
 //! source maps, what is installed, and what of that is known to be vulnerable.
 
 use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -154,18 +156,23 @@ fn maps_are_kept(host: &TestHost, view: &DeploymentView, commit: &str) {
     let mut names: Vec<&str> = view.attached.iter().map(|it| it.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["public-source-maps.csv", archive.as_str(), "source-maps.csv"]);
-    let bytes = host.attached(PROJECT, 2, &archive);
-    let mut kept = Vec::new();
-    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+    let kept = unpacked(&host.attached(PROJECT, 2, &archive));
+    let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert!(path.ends_with("/app/public/a.js.map"), "{path}");
+    assert_eq!(text, MAP);
+}
+
+/// Paths and texts of the files in an archive.
+fn unpacked(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(bytes).entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = entry.path().unwrap().display().to_string();
         let mut text = String::new();
         entry.read_to_string(&mut text).unwrap();
-        kept.push((path, text));
+        files.push((path, text));
     }
-    let [(path, text)] = kept.as_slice() else { panic!("{kept:?}") };
-    assert!(path.ends_with("/app/public/a.js.map"), "{path}");
-    assert_eq!(text, MAP);
+    files
 }
 
 #[test]
@@ -192,7 +199,11 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     set(true);
     let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
     let summary = &done(&view, "collect").summary;
-    assert!(summary.contains("are not served"), "{summary}");
+    let said =
+        "source maps of site are not served; 1 withheld file of site is kept as withheld-site.tar";
+    assert_eq!(summary, said);
+    let kept = [("assets/a.js.map".to_owned(), MAP.to_owned())];
+    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept);
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/world.map"), 200, "only what bundlers call so");
     assert_eq!(served("/assets/a.js.map"), 404);
@@ -205,6 +216,7 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     Deployed::of(&host.cli_json(&["rollback", "1", "--project", PROJECT])).live();
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/a.js.map"), 404, "that version withholds it");
+    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept, "with its release");
     host.finish();
 }
 
@@ -262,6 +274,82 @@ fn what_is_installed_is_attached_and_what_is_known_to_be_vulnerable_does_not_go_
     // The first one once more: nothing of it has changed.
     host.deploy_git(PROJECT, &repo, &["--commit", &first]).live();
     assert_eq!(host.attached(PROJECT, 4, "sbom.cdx.json"), bill, "the same bytes");
+    host.finish();
+}
+
+/// A database that answers as osv.dev does, below `/mirror`, until it is away.
+fn database(is_away: &Arc<AtomicBool>) -> Server {
+    let is_away = Arc::clone(is_away);
+    let named = json!({"id": "GHSA-35jh-r3h4-6jhm", "modified": "2024-04-17T18:39:19Z"});
+    let found = json!({"results": [{"vulns": [named]}]}).to_string();
+    Server::answering(move |asked, _| match asked.target() {
+        _ if is_away.load(Ordering::SeqCst) => (503, "busy".to_owned()),
+        "/mirror/v1/querybatch" => (200, found.clone()),
+        "/mirror/v1/vulns/GHSA-35jh-r3h4-6jhm" => (200, ADVISORY.to_owned()),
+        other => (404, format!("no {other}")),
+    })
+}
+
+#[test]
+fn a_database_at_an_address_is_asked_as_far_as_it_is_granted_and_remembered_with_its_age() {
+    let host = host();
+    let is_away = Arc::new(AtomicBool::new(false));
+    let osv = database(&is_away);
+    let place = format!("localhost:{}", osv.port());
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write("tools/package-lock.json", LOCK);
+    repo.write(
+        "windlass.toml",
+        &format!(
+            "[[stages]]\nplugin = 'vulnerabilities'\noptions = {{ database = 'http://{place}/mirror', \
+             fail_on = 'none', cache_minutes = 0 }}\n"
+        ),
+    );
+    repo.commit("Scan");
+    let grant = |http: &[Value]| {
+        let mut all = json!([{"name": "source", "paths": ["**"]}, {"name": "artifacts"},
+            {"name": "cache"}, {"name": "annotations"}]);
+        all.as_array_mut().unwrap().extend_from_slice(http);
+        host.cli(&["plugin", "grant", "vulnerabilities", &all.to_string()]).ok();
+    };
+    let deploy = || host.deploy_git(PROJECT, &repo, &[]);
+
+    // Not its host, then its host but not that this is on this machine.
+    grant(&[]);
+    let failure = deploy().failed("vulnerabilities.denied");
+    assert!(failure.fix.contains("windlass plugin grant vulnerabilities '["), "{failure:#?}");
+    assert!(failure.fix.contains(&format!(r#""hosts":["{place}"]"#)), "{failure:#?}");
+    let http = json!({"name": "http", "hosts": [&place], "methods": ["GET", "POST"]});
+    grant(std::slice::from_ref(&http));
+    let failure = deploy().failed("vulnerabilities.denied");
+    assert!(failure.why.contains("not of the public internet"), "{failure:#?}");
+    assert!(failure.fix.contains(r#""private": ["localhost"]"#), "{failure:#?}");
+    assert!(osv.asked().is_empty(), "{:?}", osv.asked());
+
+    let mut inside = http;
+    inside["private"] = json!(["localhost"]);
+    grant(&[inside]);
+    let view = deploy().live().view;
+    assert_eq!(done(&view, "scan").summary, "1 vulnerability (1 high) in 1 component");
+    let asked = osv.next(SOON);
+    assert_eq!(asked.line, "POST /mirror/v1/querybatch HTTP/1.1");
+    let lodash = json!({"package": {"ecosystem": "npm", "name": "lodash"}, "version": "4.17.15"});
+    assert_eq!(asked.json(), json!({"queries": [lodash]}), "names and versions, and nothing else");
+    assert_eq!(osv.next(SOON).line, "GET /mirror/v1/vulns/GHSA-35jh-r3h4-6jhm HTTP/1.1");
+
+    // It is away: what it said before is used, and that is said.
+    is_away.store(true, Ordering::SeqCst);
+    let again = deploy().live();
+    assert_eq!(done(&again.view, "scan").summary, "1 vulnerability (1 high) in 1 component");
+    let report = host.attached(PROJECT, again.number(), "vulnerabilities.md");
+    let report = String::from_utf8(report).unwrap();
+    assert!(report.contains("answered 503: busy; what it said 0 hours ago is used"), "{report}");
+
+    // Of what it was never asked for nothing is known, and that does not pass.
+    repo.write("tools/package-lock.json", &LOCK.replace("4.17.15", "4.17.16"));
+    repo.commit("Another version");
+    let failure = deploy().failed("vulnerabilities.unreachable");
+    assert!(failure.why.contains("answered 503: busy"), "{failure:#?}");
     host.finish();
 }
 

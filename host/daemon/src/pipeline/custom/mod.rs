@@ -12,7 +12,7 @@
 //! - What is kept of stages lies in files of the deployment and goes with it ([`record`]).
 //!
 //! Reading order: [`graph`] (which, in which order), [`work`] (running those of one hook), [`background`],
-//! [`effects`] and what is behind them ([`exec`], [`http`], [`attached`], [`cache`]), [`facts`].
+//! [`effects`] and what is behind them ([`exec`], [`http`], [`attached`], [`cache`]), [`withheld`], [`facts`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,7 @@ mod facts;
 mod graph;
 mod http;
 pub(crate) mod record;
+mod withheld;
 mod work;
 
 pub(crate) use attached::is_file_name;

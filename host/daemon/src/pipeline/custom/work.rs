@@ -19,7 +19,7 @@ use windlass_sandbox::{CustomCall, PluginFault, Source};
 use super::effects::{Counts, Granted};
 use super::graph::{self, Node};
 use super::record::{Folder, Kept};
-use super::{background, facts, failed_as};
+use super::{background, facts, failed_as, withheld};
 use crate::failpoint;
 use crate::host::Host;
 use crate::pipeline::{Run, needs_no_source, plan};
@@ -330,7 +330,12 @@ async fn call(
     let again = called.result.as_ref().err().is_some_and(is_worth_another);
     let asker = Asker { host: &job.host, deployment: &job.deployment, log: &job.log };
     let answer = asker.answer(&plugin, Some(&node.stage), called, warnings).await;
-    answer.map_err(|failure| (failure, again))
+    let mut outcome = answer.map_err(|failure| (failure, again))?;
+    let kept = withheld::keep(&effects, &outcome.withheld).await;
+    for line in kept {
+        outcome.summary = format!("{}; {line}", outcome.summary);
+    }
+    Ok(outcome)
 }
 
 /// How long one try may take. While a deployment waits, its stages at the hook have a limit together.
