@@ -11,9 +11,9 @@ use crate::limits::PER_CALL;
 
 /// Calls that run at the same time; more wait.
 pub(crate) const CALLS_RUNNING_MAX: u32 = 16;
-/// Length of an epoch, in milliseconds: the grain of the CPU limit, and how often a computing guest
-/// lets others have its thread.
-pub(crate) const TICK_MS: u64 = 5;
+/// Length of an epoch, in milliseconds: how often the CPU time of a computing guest is looked at, and how often
+/// it lets others have its thread.
+const TICK_MS: u64 = 5;
 /// Memory of a slot of the pool that stays with the process between calls, in bytes.
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
 

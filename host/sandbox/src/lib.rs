@@ -32,6 +32,7 @@ mod stages;
 mod state;
 mod streams;
 mod text;
+mod times;
 mod versions;
 
 pub use call::{Call, Observer};

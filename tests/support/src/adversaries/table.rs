@@ -1,13 +1,12 @@
 //! The table of adversaries.
 
+use crate::mutate::{self, Dice};
+use crate::sample;
 use windlass_model::plugin::CallOutcome as Outcome;
-use windlass_test_support::mutate::{self, Dice};
-use windlass_test_support::sample;
 
 use super::hearts::{Heart, transplant};
-use super::played::Seen;
 use super::texts::{self, holding, importing, manifest, parsed, random, starting};
-use super::{Adversary, Damage, Ends, Kind, Made, bytes, damaged, laid};
+use super::{Adversary, Damage, Ends, Kind, Made, Seen, bytes, damaged, laid};
 
 const TIMED_OUT: Ends = Ends::Stopped(&[(Outcome::TimedOut, "plugin.timed-out")]);
 const OUT_OF_MEMORY: Ends = Ends::Stopped(&[(Outcome::OutOfMemory, "plugin.out-of-memory")]);
@@ -19,7 +18,7 @@ const INVALID: Ends = Ends::Stopped(&[(Outcome::InvalidAnswer, "plugin.invalid-a
 const FOREVER: &str = "(loop $more (br $more)) (unreachable)";
 
 /// All of them.
-pub(crate) fn table() -> Vec<Adversary> {
+pub fn table() -> Vec<Adversary> {
     let parts = [time(), space(), answers(), words(), reaches(), plans(), worlds(), files()];
     parts.into_iter().flatten().chain(damage()).collect()
 }
@@ -62,25 +61,29 @@ fn time() -> Vec<Adversary> {
         bodies: &[],
     };
     vec![
-        guest(Kind::LoopInCall, "detect=loop", TIMED_OUT).says(&["1000 ms"]),
-        guest(Kind::LoopInCall, "plan=loop", TIMED_OUT).says(&["1000 ms"]),
-        guest(Kind::LoopInCall, "policy=loop", TIMED_OUT).says(&["1000 ms"]),
-        heart(Kind::LoopInCall, "loop in realloc", TIMED_OUT, bodies(&[("cabi_realloc", FOREVER)])),
-        file(Kind::LoopInStart, "loop in start", TIMED_OUT, || starting("", FOREVER))
-            .says(&["1000 ms"]),
+        guest(Kind::LoopInCall, "detect=loop", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInCall, "plan=loop", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInCall, "policy=loop", TIMED_OUT).limit(of_cpu),
+        heart(Kind::LoopInCall, "loop in realloc", TIMED_OUT, bodies(&[("cabi_realloc", FOREVER)]))
+            .limit(of_cpu),
+        file(Kind::LoopInStart, "loop in start", TIMED_OUT, || starting("", FOREVER)).limit(of_cpu),
         heart(
             Kind::LoopInPostReturn,
             "loop in post-return",
             TIMED_OUT,
             bodies(&[("post#detect", FOREVER)]),
-        ),
-        guest(Kind::LoopInHostCall, "detect=ask-forever", TIMED_OUT),
-        guest(Kind::LoopInHostCall, "detect=log-forever", TIMED_OUT),
-        file(Kind::LoopInHostCall, "ask for ever in start", TIMED_OUT, texts::asking_for_ever),
-        guest(Kind::LoopInHostCall, "detect=glob-bomb", Ends::Named).lay(laid::long_names),
+        )
+        .limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=ask-forever", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=log-forever", TIMED_OUT).limit(of_cpu),
+        file(Kind::LoopInHostCall, "ask for ever in start", TIMED_OUT, texts::asking_for_ever)
+            .limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=glob-bomb", Ends::Named)
+            .lay(laid::long_names)
+            .limit(of_wall),
         guest(Kind::LoopInHostCall, "detect=many-globs", Ends::Harmless(refused_globs)),
-        guest(Kind::Sleep, "detect=sleep-in-hostcall", TIMED_OUT).says(&["4000 ms"]),
-        heart(Kind::Sleep, "sleep in start", TIMED_OUT, SLEEP).says(&["4000 ms"]),
+        guest(Kind::Sleep, "detect=sleep-in-hostcall", TIMED_OUT).limit(of_wall),
+        heart(Kind::Sleep, "sleep in start", TIMED_OUT, SLEEP).limit(of_wall),
         guest(Kind::Leave, "detect=exit", TRAPPED).says(&["exit"]),
         guest(Kind::Leave, "detect=trap", TRAPPED),
         guest(Kind::Leave, "plan=panic", TRAPPED),
@@ -93,8 +96,18 @@ fn time() -> Vec<Adversary> {
     ]
 }
 
+/// What computes comes to this.
+fn of_cpu(limits: &mut windlass_model::limits::PluginLimits) {
+    limits.cpu_ms = 1_000;
+}
+
+/// What waits comes to this.
+fn of_wall(limits: &mut windlass_model::limits::PluginLimits) {
+    (limits.cpu_ms, limits.wall_ms) = (20_000, 4_000);
+}
+
 fn refused_globs(seen: &Seen) {
-    assert!(seen.log.iter().any(|(_, line)| line == "listed: false"), "{:?}", seen.log);
+    assert!(seen.log.iter().any(|line| line == "listed: false"), "{:?}", seen.log);
 }
 
 /// What takes more than there is for one call.
@@ -114,7 +127,7 @@ fn space() -> Vec<Adversary> {
         (Outcome::OutOfMemory, "plugin.out-of-memory"),
     ]);
     vec![
-        guest(Kind::MemoryBomb, "detect=eat-memory", OUT_OF_MEMORY).says(&["67108864"]),
+        guest(Kind::MemoryBomb, "detect=eat-memory", OUT_OF_MEMORY),
         guest(Kind::MemoryBomb, "policy=eat-memory", OUT_OF_MEMORY),
         file(Kind::MemoryBomb, "grow in start", OUT_OF_MEMORY, || starting("(memory 1)", GROW)),
         heart(
@@ -197,21 +210,14 @@ fn answers() -> Vec<Adversary> {
         (Outcome::OutOfMemory, "plugin.out-of-memory"),
     ]);
     vec![
-        guest(Kind::HugeAnswer, "detect=huge-answer", OVER_LIMIT)
+        guest(Kind::HugeText, "detect=huge-answer", OVER_LIMIT)
             .limit(roomy)
             .says(&["bytes passed"]),
-        guest(Kind::HugeAnswer, "detect=endless-evidence", long),
-        guest(Kind::HugeAnswer, "plan=huge-plan", OVER_LIMIT).says(&["bytes passed"]),
-        guest(Kind::HugeAnswer, "detect=many-paths", OVER_LIMIT)
-            .limit(roomy)
+        guest(Kind::HugeList, "detect=endless-evidence", long),
+        guest(Kind::HugeList, "plan=huge-plan", OVER_LIMIT).says(&["bytes passed"]),
+        guest(Kind::HugeList, "detect=many-paths", OVER_LIMIT).limit(roomy).says(&["bytes passed"]),
+        heart(Kind::HugeText, "one text many times", OVER_LIMIT, bodies(&[("#detect", AMPLIFIED)]))
             .says(&["bytes passed"]),
-        heart(
-            Kind::HugeAnswer,
-            "one text many times",
-            OVER_LIMIT,
-            bodies(&[("#detect", AMPLIFIED)]),
-        )
-        .says(&["bytes passed"]),
         heart(
             Kind::BrokenAnswer,
             "a list beyond its memory",
@@ -261,7 +267,6 @@ fn answers() -> Vec<Adversary> {
 /// Memory enough to make what is then too long for the host.
 fn roomy(limits: &mut windlass_model::limits::PluginLimits) {
     limits.memory_bytes_max = 512 << 20;
-    limits.cpu_ms = 4_000;
 }
 
 /// What floods people, or speaks to their terminals.
@@ -280,11 +285,11 @@ fn words() -> Vec<Adversary> {
     vec![
         guest(Kind::LogFlood, "detect=log-flood", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=stdout-flood", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=huge-stderr-line", Ends::Harmless(cut)),
+        guest(Kind::GiantLine, "detect=huge-stderr-line", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=empty-lines", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=many-fields", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=long-log-line", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=huge-log-line", OVER_LIMIT)
+        guest(Kind::GiantLine, "detect=long-log-line", Ends::Harmless(cut)),
+        guest(Kind::GiantLine, "detect=huge-log-line", OVER_LIMIT)
             .limit(roomy)
             .says(&["bytes passed"]),
         guest(Kind::EscapeCodes, "detect=escapes", Ends::Harmless(plain)),
@@ -303,7 +308,7 @@ fn reaches() -> Vec<Adversary> {
         guest(Kind::PathEscape, "detect=paths", Ends::Harmless(laid::saw_the_inside))
             .lay(laid::ways_out),
         Adversary::new(
-            Kind::PathEscape,
+            Kind::SpecialFile,
             "paths beside a pipe and a device",
             Made::Guest("detect=paths"),
             Ends::Harmless(laid::saw_the_inside_in_batches),
@@ -313,8 +318,7 @@ fn reaches() -> Vec<Adversary> {
             .lay(laid::ways_out),
         guest(Kind::PathEscape, "detect=huge-read", Ends::Harmless(|_| ())),
         guest(Kind::RenameRace, "detect=race", Ends::Harmless(laid::saw_no_outside))
-            .lay(laid::a_door_that_is_exchanged)
-            .limit(|limits| (limits.cpu_ms, limits.wall_ms) = (20_000, 30_000)),
+            .lay(laid::a_door_that_is_exchanged),
         guest(
             Kind::Socket,
             "detect=sockets",
