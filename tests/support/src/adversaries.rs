@@ -1,6 +1,6 @@
 //! Plugins of strangers who mean harm: what each tries, how it is made, and how it must end.
 //!
-//! One [table] lists them, by [`Kind`]. The sandbox's tests play them as calls, with time and memory looked at
+//! One [table](table()) lists them, by [`Kind`]. The sandbox's tests play them as calls, with time and memory looked at
 //! (`every_adversary_is_stopped_named_and_harms_nothing`); the end-to-end tests beside a deployment. What a plugin
 //! can do with an interface that must be granted is played where that interface is made: requests over HTTP to
 //! loopback, metadata, private ranges and mapped addresses, by redirect and by names that change, in
