@@ -25,7 +25,7 @@ use crate::sandbox::{Inner, Sandbox};
 use crate::source::Source;
 use crate::stages::WrongType;
 use crate::state::{CallState, CpuUsedUp, WallUsedUp};
-use crate::text::plain_line;
+use crate::text::{cut, plain_line};
 use crate::times::Times;
 
 /// A call that ended, one way or another.
@@ -229,7 +229,8 @@ impl Inner {
         let raw = self.run(&mut store, ready, ask, &limits).await;
         let result = raw.and_then(|raw| match raw {
             Ok(raw) => {
-                let answer = ask.accept(raw).map_err(PluginFault::InvalidAnswer)?;
+                let accepted = ask.accept(raw);
+                let answer = accepted.map_err(|why| PluginFault::InvalidAnswer(cut(why)))?;
                 match ask.unusable(&answer) {
                     None => Ok(answer),
                     Some(refusal) => Err(PluginFault::Unusable(refusal)),
@@ -366,10 +367,10 @@ fn refused(error: PluginError) -> PluginFault {
         PluginFault::Refused(refusal)
     } else {
         let code = &refusal.code;
-        PluginFault::InvalidAnswer(format!(
-            "the code {code:?} of its error is not dot-separated words of a-z, 0-9 and hyphens \
+        PluginFault::InvalidAnswer(cut(format!(
+            "the code of its error is not dot-separated words of a-z, 0-9 and hyphens: {code:?} \
              (its message: {})",
             refusal.message
-        ))
+        )))
     }
 }

@@ -24,6 +24,8 @@ use crate::time::{Children, Took, alone, timed};
 
 /// When a call that does not end has hung, whatever its limits.
 const HUNG: Duration = Duration::from_secs(90);
+/// Most that one text of a failure may have, in bytes: it is kept with a deployment.
+const TEXT_BYTES_MAX: usize = 32 * 1024;
 /// What the host itself may need for a call, in bytes, beside the memory that it lends.
 const HOST_BYTES_MAX: u64 = 96 << 20;
 
@@ -203,6 +205,7 @@ fn check(one: &Adversary, path: &Path, ended: Ended, limits: &PluginLimits) {
             let problem = windlass_sandbox::LoadProblem { path: path.to_owned(), error };
             let said = problem.to_string();
             assert!(said.contains("odd.wasm"), "{name}: {said}");
+            assert!(said.len() <= TEXT_BYTES_MAX, "{name}: it says too much");
             assert_says(one, &said);
         }
         (Ends::NotLoadable, Ended::Fault(fault, report, ..)) => {
@@ -259,7 +262,9 @@ fn assert_failure(one: &Adversary, fault: &PluginFault, report: &CallReport) {
     }
     assert!(failure.what.contains(&report.plugin), "{name}: {failure:?}");
     assert!(!failure.why.is_empty() && !failure.fix.is_empty(), "{name}: {failure:?}");
-    assert_plain(name, &[failure.what.clone(), failure.why.clone(), failure.fix.clone()]);
+    let texts = [failure.what.clone(), failure.why.clone(), failure.fix.clone()];
+    assert!(texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX), "{name}: it says too much");
+    assert_plain(name, &texts);
     assert_says(one, &failure.why);
 }
 

@@ -12,6 +12,7 @@ const TIMED_OUT: Ends = Ends::Stopped(&[(Outcome::TimedOut, "plugin.timed-out")]
 const OUT_OF_MEMORY: Ends = Ends::Stopped(&[(Outcome::OutOfMemory, "plugin.out-of-memory")]);
 const OVER_LIMIT: Ends = Ends::Stopped(&[(Outcome::OverLimit, "plugin.over-limit")]);
 const TRAPPED: Ends = Ends::Stopped(&[(Outcome::Trapped, "plugin.trapped")]);
+const REFUSED: Ends = Ends::Stopped(&[(Outcome::Refused, "test.refused")]);
 const INVALID: Ends = Ends::Stopped(&[(Outcome::InvalidAnswer, "plugin.invalid-answer")]);
 
 /// What never ends, in text.
@@ -218,6 +219,9 @@ fn answers() -> Vec<Adversary> {
         guest(Kind::HugeList, "detect=many-paths", OVER_LIMIT).limit(roomy).says(&["bytes passed"]),
         heart(Kind::HugeText, "one text many times", OVER_LIMIT, bodies(&[("#detect", AMPLIFIED)]))
             .says(&["bytes passed"]),
+        guest(Kind::HugeText, "detect=refuse-at-length", REFUSED),
+        guest(Kind::HugeText, "detect=refuse-with-a-long-code", INVALID).says(&["code"]),
+        guest(Kind::HugeText, "detect=long-folder", INVALID).says(&["../../"]),
         heart(
             Kind::BrokenAnswer,
             "a list beyond its memory",
@@ -277,7 +281,6 @@ fn words() -> Vec<Adversary> {
     fn plain(seen: &Seen) {
         assert!(seen.texts.iter().any(|text| text.contains("Test guest") || text.contains("copy")));
     }
-    let refused = Ends::Stopped(&[(Outcome::Refused, "test.refused")]);
     let named =
         |json: &'static str| move || parsed(&holding("").replace(texts::MANIFEST, &manifest(json)));
     let spoken = r#"{"name":"odd","version":"1","summary":"\u001b[2Jgood","licence":"MIT"}"#;
@@ -294,7 +297,7 @@ fn words() -> Vec<Adversary> {
             .says(&["bytes passed"]),
         guest(Kind::EscapeCodes, "detect=escapes", Ends::Harmless(plain)),
         guest(Kind::EscapeCodes, "plan=spoken-name", Ends::Harmless(plain)),
-        guest(Kind::EscapeCodes, "detect=refuse-with-escapes", refused).says(&["refused"]),
+        guest(Kind::EscapeCodes, "detect=refuse-with-escapes", REFUSED).says(&["refused"]),
         file(Kind::EscapeCodes, "escapes in a summary", Ends::NotLoadable, named(spoken))
             .says(&["summary", "control characters"]),
         file(Kind::EscapeCodes, "escapes in a name", Ends::NotLoadable, named(called))
@@ -459,6 +462,14 @@ fn worlds() -> Vec<Adversary> {
         file(Kind::WrongWorld, "nothing at all", no(), exporting("")).says(&["no stage"]),
         file(Kind::WrongWorld, "no such stage", no(), exporting(other))
             .says(&["windlass:detector/admin"]),
+        file(Kind::WrongWorld, "many exports of long names", no(), || {
+            let export = |n: usize| {
+                format!(r#"(export "evil:{}{n}/x@1.0.0" (instance $i))"#, "a".repeat(1_000))
+            };
+            let exports: String = (0..500).map(export).collect();
+            parsed(&format!("(component {} (instance $i) {exports})", texts::MANIFEST))
+        })
+        .says(&["no stage"]),
         file(Kind::WrongWorld, "a stage without functions", no(), || parsed(&holding("")))
             .says(&["windlass:detector/detector", "export `detect`"]),
         file(Kind::VersionLie, "a newer version", no(), exporting(newer))
