@@ -241,7 +241,7 @@ pub struct AccessLimits {
 pub struct PluginLimits {
     /// Wall clock of one call, in milliseconds.
     pub wall_ms: u64,
-    /// CPU time of one call, by epochs, in milliseconds.
+    /// CPU time of one call, in milliseconds.
     pub cpu_ms: u64,
     /// Linear memory of one call, summed over all memories, in bytes.
     pub memory_bytes_max: u64,

@@ -288,7 +288,7 @@ pub struct CallReport {
     pub cached: bool,
     /// Wall clock, in microseconds.
     pub took_us: u64,
-    /// CPU time, in milliseconds, as the limit counts it: in ticks of five, of which one that was begun is whole.
+    /// CPU time, in milliseconds, as the kernel counts it: without what the host did outside for it.
     #[serde(default)]
     pub cpu_ms: u64,
     /// Most memory held at once, in bytes.

@@ -1,6 +1,6 @@
 //! One call: a fresh instance, every limit armed before the first instruction, a report in any case.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,17 @@ use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 use crate::answers::{Answer, Key};
 use crate::bindings::types::PluginError;
 use crate::convert;
-use crate::engine::TICK_MS;
 use crate::fault::{Limit, LoadError, PluginFault};
 use crate::granted::Effects;
-use crate::images::{ImageLookup, Outside};
+use crate::images::ImageLookup;
 use crate::log::{Finished, LogEntry};
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::{Inner, Sandbox};
 use crate::source::Source;
 use crate::stages::WrongType;
-use crate::state::{CallState, WallUsedUp};
-use crate::text::plain_line;
+use crate::state::{CallState, CpuUsedUp, WallUsedUp};
+use crate::text::{cut, plain_line};
+use crate::times::Times;
 
 /// A call that ended, one way or another.
 #[derive(Debug)]
@@ -229,7 +229,8 @@ impl Inner {
         let raw = self.run(&mut store, ready, ask, &limits).await;
         let result = raw.and_then(|raw| match raw {
             Ok(raw) => {
-                let answer = ask.accept(raw).map_err(PluginFault::InvalidAnswer)?;
+                let accepted = ask.accept(raw);
+                let answer = accepted.map_err(|why| PluginFault::InvalidAnswer(cut(why)))?;
                 match ask.unusable(&answer) {
                     None => Ok(answer),
                     Some(refusal) => Err(PluginFault::Unusable(refusal)),
@@ -240,7 +241,7 @@ impl Inner {
         let state = store.into_data();
         let seen = Seen {
             memory_peak_bytes: state.meter.memory_peak_bytes(),
-            cpu_ms: state.cpu_ticks.saturating_mul(TICK_MS).min(limits.cpu_ms),
+            cpu_ms: u64::try_from(state.times.cpu().as_millis()).unwrap_or(u64::MAX),
             asked: state.asked,
             looked_outside: state.looked_outside,
             log: state.into_log(),
@@ -248,8 +249,8 @@ impl Inner {
         (result, seen)
     }
 
-    /// A store with every limit armed. Guests compute only within epochs, and only as many as the CPU
-    /// limit has; between two of them other tasks get the thread, so the wall clock is looked at.
+    /// A store with every limit armed. Guests compute only within epochs, at whose end their CPU time is
+    /// looked at; between two of them other tasks get the thread, so the wall clock is looked at too.
     fn store(
         &self,
         source: Option<&Source>,
@@ -263,11 +264,10 @@ impl Inner {
         store.limiter(|state| &mut state.meter);
         let fuel = usize::try_from(limits.hostcall_bytes_max).unwrap_or(usize::MAX);
         store.set_hostcall_fuel(fuel);
-        let mut ticks = limits.cpu_ms.div_ceil(TICK_MS);
-        store.epoch_deadline_callback(move |mut store| {
-            store.data_mut().cpu_ticks += 1;
-            ticks = ticks.saturating_sub(1);
-            if ticks == 0 { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        let cpu_max = Duration::from_millis(limits.cpu_ms);
+        store.epoch_deadline_callback(move |store| {
+            let is_used_up = store.data().times.cpu() >= cpu_max;
+            if is_used_up { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
         });
         store.set_epoch_deadline(1);
         Ok(store)
@@ -282,12 +282,12 @@ impl Inner {
     ) -> Result<Result<A::Raw, PluginError>, PluginFault> {
         let _ticking = self.running.ticker.enter();
         let limit_ms = limits.wall_ms;
-        let outside = store.data().outside.clone();
+        let times = store.data().times.clone();
         let answer = async {
             let instance = ready.instance.instantiate_async(&mut *store).await?;
             ask.ask(store, ready, &instance).await
         };
-        match within(Duration::from_millis(limit_ms), &outside, answer).await {
+        match within(Duration::from_millis(limit_ms), &times, answer).await {
             None => Err(PluginFault::WallTimedOut { limit_ms }),
             Some(Ok(answer)) => Ok(answer),
             Some(Err(error)) => Err(self.fault_of(&error, A::STAGE, store.data(), limits)),
@@ -336,28 +336,25 @@ impl Inner {
     }
 }
 
-/// Waits for this long; the time that the host itself spends on an answer from outside does not count.
-async fn within<T>(
-    limit: Duration,
-    outside: &Outside,
-    answer: impl Future<Output = T>,
-) -> Option<T> {
+/// Waits for this long; the time that the host itself spends on an answer from outside does not count. CPU time
+/// is counted meanwhile.
+async fn within<T>(limit: Duration, times: &Times, answer: impl Future<Output = T>) -> Option<T> {
     let mut answer = std::pin::pin!(answer);
     let began = Instant::now();
     loop {
-        let left = (limit + outside.spent()).saturating_sub(began.elapsed());
+        let left = (limit + times.outside()).saturating_sub(began.elapsed());
         if left.is_zero() {
             return None;
         }
-        if let Ok(answer) = tokio::time::timeout(left, &mut answer).await {
+        let polled = poll_fn(|context| {
+            let _polled = times.poll();
+            answer.as_mut().poll(context)
+        });
+        if let Ok(answer) = tokio::time::timeout(left, polled).await {
             return Some(answer);
         }
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the CPU time is used up")]
-struct CpuUsedUp;
 
 /// The innermost cause: the outer ones are backtraces of guest code.
 fn reason(error: &wasmtime::Error) -> String {
@@ -371,10 +368,10 @@ fn refused(error: PluginError) -> PluginFault {
         PluginFault::Refused(refusal)
     } else {
         let code = &refusal.code;
-        PluginFault::InvalidAnswer(format!(
-            "the code {code:?} of its error is not dot-separated words of a-z, 0-9 and hyphens \
+        PluginFault::InvalidAnswer(cut(format!(
+            "the code of its error is not dot-separated words of a-z, 0-9 and hyphens: {code:?} \
              (its message: {})",
             refusal.message
-        ))
+        )))
     }
 }

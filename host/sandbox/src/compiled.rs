@@ -16,10 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
-use hmac::{Hmac, Mac as _};
 use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use sha2::Sha256;
 use tokio::io::AsyncReadExt as _;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -79,8 +77,6 @@ impl CompileError {
         Self::Host { reason: format!("{what}: {error}") }
     }
 }
-
-type Code = Hmac<Sha256>;
 
 /// Compiled components kept, and bytes of them: the disk is not to fill with code of plugins that are gone. Beyond,
 /// those go that were not mapped for longest. A host with more plugins than this would compile again after each start.
@@ -173,8 +169,9 @@ impl Compiled {
             _ => denied("it has no digest"),
         })?;
         let mac = self.mac(&mut file, component)?;
-        mac.verify_slice(&recorded).map_err(|_| denied("its digest is another"))?;
-        Ok(file)
+        // Compared in constant time.
+        let is_same = recorded.try_into().is_ok_and(|recorded: [u8; 32]| mac == recorded);
+        if is_same { Ok(file) } else { Err(denied("its digest is another")) }
     }
 
     /// Compiles a component in a child with limits, and keeps the code.
@@ -206,9 +203,9 @@ impl Compiled {
         let keep = || -> io::Result<()> {
             let mut code = File::open(&output)?;
             code.set_permissions(fs::Permissions::from_mode(0o600))?;
-            let mac = self.mac(&mut code, component)?.finalize().into_bytes();
+            let mac = self.mac(&mut code, component)?;
             let path = self.path(component);
-            write_atomically(&self.folder, &path.with_extension("mac"), &mac)?;
+            write_atomically(&self.folder, &path.with_extension("mac"), mac.as_bytes())?;
             fs::rename(&output, &path)
         };
         keep().map_err(|error| CompileError::host("its output cannot be kept", &error))
@@ -253,16 +250,11 @@ impl Compiled {
 
     /// The keyed digest of the code of a component: of what it is the code of, for which runtime, and of its
     /// bytes.
-    fn mac(&self, file: &mut File, component: &Digest) -> io::Result<Code> {
-        let mut mac = Code::new_from_slice(&self.key).map_err(io::Error::other)?;
+    fn mac(&self, file: &mut File, component: &Digest) -> io::Result<blake3::Hash> {
+        let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(format!("{} {}\n", component.as_str(), self.compatibility).as_bytes());
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(mac),
-                bytes => mac.update(&buffer[..bytes]),
-            }
-        }
+        mac.update_reader(file)?;
+        Ok(mac.finalize())
     }
 }
 

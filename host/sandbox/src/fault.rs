@@ -10,6 +10,7 @@ use windlass_model::plugin::{CallOutcome, Capability, Kind, Stage};
 
 use crate::compiled::CompileError;
 use crate::limits::PER_CALL;
+use crate::text::cut;
 use crate::versions::CONTRACT;
 
 /// Something countable that a call used up.
@@ -420,5 +421,5 @@ fn asked(capabilities: &[Capability]) -> String {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "nothing".to_owned() } else { cut(names.join(", ")) }
 }

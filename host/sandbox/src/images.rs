@@ -1,8 +1,8 @@
 //! What a builder may ask about base images. The host that has a registry client answers.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use windlass_model::Digest;
 use windlass_model::plan::{HealthCheck, ImageDetails, RunConfig};
@@ -111,36 +111,6 @@ impl ImageLookup for NotAsked {
 
 /// The longest look-up of one image.
 pub(crate) const LOOKUP_MAX: Duration = Duration::from_secs(60);
-
-/// How long the host has been looking things up outside for one call.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outside(Arc<Mutex<(Duration, Option<Instant>)>>);
-
-impl Outside {
-    /// All of it, with what is under way.
-    pub(crate) fn spent(&self) -> Duration {
-        let (done, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        done + since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    /// Counts what is done until the answer is dropped.
-    pub(crate) fn begin(&self) -> Counting {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
-        Counting(self.clone())
-    }
-}
-
-/// A look-up that is under way.
-#[derive(Debug)]
-pub(crate) struct Counting(Outside);
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        let mut counted = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (done, since) = *counted;
-        *counted = (done + since.map_or(Duration::ZERO, |since| since.elapsed()), None);
-    }
-}
 
 /// The answer where there is no registry client.
 pub(crate) struct NoImages;

@@ -6,8 +6,8 @@
 //! only. Whatever a guest does, the host is unharmed, the fault is named as the plugin's, and there
 //! is a report. Code is only ever mapped from files that this crate wrote itself.
 //!
-//! Reading order: [`Sandbox`], `plugin` (what is loaded), `call` (one call), `limits` (what it may
-//! use), `source` (what it sees), `versions` (which interfaces it may name), `compiled` and `answers` (the two
+//! Reading order: [`Sandbox`], `plugin` (what is loaded), `call` (one call), `limits` and `times` (what it may
+//! use and has used), `source` (what it sees), `versions` (which interfaces it may name), `compiled` and `answers` (the two
 //! caches).
 
 mod answers;
@@ -33,6 +33,7 @@ mod stages;
 mod state;
 mod streams;
 mod text;
+mod times;
 mod versions;
 
 pub use call::{Call, Observer};

@@ -9,7 +9,6 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use globset::GlobSet;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -24,8 +23,10 @@ use crate::globs::{self, Globs};
 const DEPTH_MAX: u32 = 128;
 /// Most names of a tree that are held; lists of a larger one walk it each time.
 const NAMES_MAX: usize = 200_000;
-/// Names that are matched before the time is looked at.
-const LOOK_EVERY: u32 = 64;
+/// Names that are matched, or files that are read, before the time is looked at.
+const LOOK_EVERY: usize = 64;
+/// Globs of so many bytes are matched that often; longer ones take longer.
+const QUICK_GLOB_BYTES: usize = 256;
 
 /// A source cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +37,19 @@ pub struct SourceError {
     source: std::io::Error,
 }
 
+/// Whether there is time left; the error is what ends the call.
+type TimeLeft<'a> = &'a dyn Fn() -> wasmtime::Result<()>;
+
 /// Why there is no listing.
 #[derive(Debug)]
-pub(crate) enum NoListing {
+pub(crate) enum NotDone {
     /// The contract's answer.
     Refused(ReadError),
     /// The call's time is used up.
-    Late,
+    Late(wasmtime::Error),
 }
 
-impl From<ReadError> for NoListing {
+impl From<ReadError> for NotDone {
     fn from(error: ReadError) -> Self {
         Self::Refused(error)
     }
@@ -138,29 +142,29 @@ impl Source {
         })
     }
 
-    /// See the contract: `source.list-entries`. Globs can be made to match slowly, so it ends at `until`.
+    /// See the contract: `source.list-entries`. Globs can be made to match slowly, so it ends with the time.
     pub(crate) fn list(
         &self,
         options: &ListOptions,
         globs: &Globs,
         limits: &PluginLimits,
-        until: Instant,
-    ) -> Result<Listing, NoListing> {
+        time_left: TimeLeft<'_>,
+    ) -> Result<Listing, NotDone> {
         let host = limits.list_entries_max as usize;
         let limit = if options.limit == 0 { host } else { host.min(options.limit as usize) };
         let depth_max = if options.max_depth == 0 { u32::MAX } else { options.max_depth };
         let under = options.under.trim_matches('/');
         let globs = globs.ready(&options.globs)?;
         let entries = Vec::new();
-        let clock = Clock { until, looked_ago: 0, late: false };
+        let clock = Clock::new(time_left, &options.globs);
         let only = self.1.as_deref();
         let mut lister = Lister { globs, only, under, depth_max, held_max: host, entries, clock };
         let complete = match self.named_below(under) {
             Some(names) => lister.pick(self.0.folder.as_fd(), names),
             None => walk(self.open_folder(&options.under)?.as_fd(), "", 1, &mut lister)?,
         };
-        if lister.clock.late {
-            return Err(NoListing::Late);
+        if let Some(error) = lister.clock.late {
+            return Err(NotDone::Late(error));
         }
         let mut entries = lister.entries;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -184,13 +188,14 @@ impl Source {
         all.get(from..until)
     }
 
-    /// See the contract: `source.read-many`.
+    /// See the contract: `source.read-many`. Millions of paths may be asked for at once, so it ends with the time.
     pub(crate) fn read_many(
         &self,
         paths: &[String],
         bytes_each_max: u32,
         limits: &PluginLimits,
-    ) -> Vec<Result<Vec<u8>, ReadError>> {
+        time_left: TimeLeft<'_>,
+    ) -> wasmtime::Result<Vec<Result<Vec<u8>, ReadError>>> {
         let all = limits.read_bytes_max;
         let each = if bytes_each_max == 0 { all } else { u64::from(bytes_each_max).min(all) };
         let mut left = all;
@@ -199,7 +204,12 @@ impl Source {
             left = left.saturating_sub(bytes.len() as u64);
             Ok(bytes)
         };
-        paths.iter().map(&mut read).collect()
+        let mut answers = Vec::with_capacity(paths.len());
+        for some in paths.chunks(LOOK_EVERY) {
+            time_left()?;
+            answers.extend(some.iter().map(&mut read));
+        }
+        Ok(answers)
     }
 
     fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
@@ -326,25 +336,32 @@ struct Lister<'a> {
     depth_max: u32,
     held_max: usize,
     entries: Vec<Entry>,
-    clock: Clock,
+    clock: Clock<'a>,
 }
 
-/// When a listing has to end, and whether it had to.
-struct Clock {
-    until: Instant,
-    looked_ago: u32,
-    late: bool,
+/// Whether a listing has to end.
+struct Clock<'a> {
+    time_left: TimeLeft<'a>,
+    look_every: usize,
+    looked_ago: usize,
+    late: Option<wasmtime::Error>,
 }
 
-impl Clock {
+impl<'a> Clock<'a> {
+    fn new(time_left: TimeLeft<'a>, globs: &[String]) -> Self {
+        let bytes = globs.iter().map(String::len).sum::<usize>().max(1);
+        let look_every = (LOOK_EVERY * QUICK_GLOB_BYTES / bytes).clamp(1, LOOK_EVERY);
+        Self { time_left, look_every, looked_ago: 0, late: None }
+    }
+
     /// Whether there is time for one name more.
     fn goes_on(&mut self) -> bool {
         self.looked_ago += 1;
-        if self.looked_ago >= LOOK_EVERY {
+        if self.looked_ago >= self.look_every && self.late.is_none() {
             self.looked_ago = 0;
-            self.late |= Instant::now() >= self.until;
+            self.late = (self.time_left)().err();
         }
-        !self.late
+        self.late.is_none()
     }
 }
 
@@ -428,6 +445,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::state::WallUsedUp;
 
     fn write(root: &Path, path: &str) {
         let path = root.join(path);
@@ -455,19 +473,52 @@ mod tests {
         }
         symlink("secret", root.join("a/link.lock")).unwrap();
         let limits = windlass_model::Limits::default().plugin;
-        let later = Instant::now() + std::time::Duration::from_secs(600);
         let only = opened(root).only(&["**/*.lock", "package-lock.json"]).unwrap();
         assert!(!only.is_whole() && opened(root).only(&["x", "**"]).unwrap().is_whole());
         let all = ListOptions { under: String::new(), globs: Vec::new(), max_depth: 0, limit: 0 };
         for source in [only.clone(), without_names(root).only(&["**/*.lock", "*.json"]).unwrap()] {
-            let listed = source.list(&all, &Globs::default(), &limits, later).unwrap();
+            let listed = source.list(&all, &Globs::default(), &limits, &|| Ok(())).unwrap();
             let paths: Vec<&str> = listed.entries.iter().map(|it| it.path.as_str()).collect();
             assert_eq!(paths, ["a/link.lock", "a/yarn.lock", "package-lock.json"]);
         }
         let paths = ["a/yarn.lock", "a/secret", "a/link.lock", "a/../.env", "./package-lock.json"];
-        let read = only.read_many(&paths.map(str::to_owned), 0, &limits);
+        let read = only.read_many(&paths.map(str::to_owned), 0, &limits, &|| Ok(())).unwrap();
         assert!(read[0].is_ok());
         assert!(read[1..].iter().all(|one| *one == Err(ReadError::Denied)), "{read:?}");
+    }
+
+    #[test]
+    fn what_the_host_reads_and_matches_ends_with_the_time_of_the_call() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..2 * LOOK_EVERY {
+            write(dir.path(), &format!("f{n}"));
+        }
+        let limits = windlass_model::Limits::default().plugin;
+        let looks = &std::cell::Cell::new(0);
+        // The time is over at the look of this number.
+        let until = move |last: usize| {
+            looks.set(0);
+            move || -> wasmtime::Result<()> {
+                looks.set(looks.get() + 1);
+                if looks.get() < last { Ok(()) } else { Err(WallUsedUp.into()) }
+            }
+        };
+        let paths: Vec<String> = (0..2 * LOOK_EVERY).map(|n| format!("f{n}")).collect();
+        let long = vec!["x".repeat(QUICK_GLOB_BYTES * LOOK_EVERY), "*".to_owned()];
+        for source in [opened(dir.path()), without_names(dir.path())] {
+            assert_eq!(source.read_many(&paths, 0, &limits, &until(3)).unwrap().len(), paths.len());
+            assert!(source.read_many(&paths, 0, &limits, &until(2)).is_err());
+            let globs = vec!["*".to_owned()];
+            let quick = ListOptions { under: String::new(), globs, max_depth: 0, limit: 0 };
+            let listed = source.list(&quick, &Globs::default(), &limits, &until(3)).unwrap();
+            assert_eq!(listed.entries.len(), paths.len());
+            assert!(matches!(source.list(&quick, &Globs::default(), &limits, &until(2)), Err(NotDone::Late(_))));
+            // Of globs that are slow to match, every name may be the last.
+            let slow = ListOptions { globs: long.clone(), ..quick };
+            let last = paths.len();
+            assert!(matches!(source.list(&slow, &Globs::default(), &limits, &until(last)), Err(NotDone::Late(_))));
+            assert_eq!(looks.get(), last);
+        }
     }
 
     #[test]
@@ -486,8 +537,7 @@ mod tests {
         let ready = Globs::default();
         let globs: [&[&str]; 4] =
             [&[], &["**/package.json"], &["*.ts", "src/*"], &["**/*.{go,ts}"]];
-        let later = Instant::now() + std::time::Duration::from_secs(600);
-        let said = |listing: Result<Listing, NoListing>| {
+        let said = |listing: Result<Listing, NotDone>| {
             let plain = |entry: &Entry| (entry.path.clone(), entry.kind, entry.size);
             listing.map(|it| (it.entries.iter().map(plain).collect::<Vec<_>>(), it.truncated)).ok()
         };
@@ -496,10 +546,10 @@ mod tests {
                 for (max_depth, limit) in [(0, 0), (1, 0), (2, 0), (0, 2)] {
                     let globs = globs.iter().map(|&glob| glob.to_owned()).collect();
                     let options = ListOptions { under: under.to_owned(), globs, max_depth, limit };
-                    let held = said(held.list(&options, &ready, &limits, later));
+                    let held = said(held.list(&options, &ready, &limits, &|| Ok(())));
                     assert_eq!(
                         held,
-                        said(walked.list(&options, &ready, &limits, later)),
+                        said(walked.list(&options, &ready, &limits, &|| Ok(()))),
                         "{options:?}"
                     );
                     assert_eq!(held.is_some(), !["a", "absent", "../x"].contains(&under));

@@ -14,11 +14,12 @@ use windlass_model::plugin::account::HostCalls;
 use crate::bindings::{images, log, source, types};
 use crate::globs::Globs;
 use crate::granted::Effects;
-use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX, Outside};
+use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX};
 use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
-use crate::source::{NoListing, Source};
+use crate::source::{NotDone, Source};
 use crate::streams::LogStream;
+use crate::times::Times;
 use crate::versions::{OFFERED, Served};
 
 /// The moment that every pure call sees: 2000-01-01T00:00:00Z.
@@ -44,12 +45,10 @@ pub(crate) struct CallState {
     pub(crate) effects: Option<Arc<dyn Effects>>,
     /// Whether an image was looked up: such an answer is not the arguments' alone.
     pub(crate) looked_outside: bool,
-    /// How long that took; it is not the plugin's time.
-    pub(crate) outside: Outside,
+    /// What it used of its time.
+    pub(crate) times: Times,
     /// What it asked of the host.
     pub(crate) asked: HostCalls,
-    /// Ticks of the CPU limit that it used.
-    pub(crate) cpu_ticks: u64,
     /// When the call has lasted as long as it may, but for what was spent outside.
     until: Instant,
 }
@@ -58,6 +57,11 @@ pub(crate) struct CallState {
 #[derive(Debug, thiserror::Error)]
 #[error("the time is used up")]
 pub(crate) struct WallUsedUp;
+
+/// Ends a call that has computed for as long as it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the CPU time is used up")]
+pub(crate) struct CpuUsedUp;
 
 impl CallState {
     pub(crate) fn new(
@@ -72,7 +76,6 @@ impl CallState {
         table.set_max_capacity(limits.resources_max as usize);
         let wasi = wasi(source.as_ref(), &log, effects.is_none())?;
         let meter = Meter::new(&limits);
-        let outside = Outside::default();
         let looked_outside = false;
         let until = Instant::now() + Duration::from_millis(limits.wall_ms);
         Ok(Self {
@@ -86,11 +89,21 @@ impl CallState {
             images,
             effects,
             looked_outside,
-            outside,
+            times: Times::default(),
             asked: HostCalls::default(),
-            cpu_ticks: 0,
             until,
         })
+    }
+
+    /// Ends the call where it is, when it has used up its time.
+    fn time_left(&self) -> wasmtime::Result<()> {
+        if self.times.cpu() >= Duration::from_millis(self.limits.cpu_ms) {
+            return Err(CpuUsedUp.into());
+        }
+        if Instant::now() >= self.until + self.times.outside() {
+            return Err(WallUsedUp.into());
+        }
+        Ok(())
     }
 
     /// The handles that the guest holds.
@@ -188,10 +201,10 @@ impl source::Host for CallState {
         let Some(source) = &self.source else {
             return Ok(Err(source::ReadError::NotFound));
         };
-        match source.list(&options, &self.globs, &self.limits, self.until + self.outside.spent()) {
+        match source.list(&options, &self.globs, &self.limits, &|| self.time_left()) {
             Ok(listing) => Ok(Ok(listing)),
-            Err(NoListing::Refused(error)) => Ok(Err(error)),
-            Err(NoListing::Late) => Err(WallUsedUp.into()),
+            Err(NotDone::Refused(error)) => Ok(Err(error)),
+            Err(NotDone::Late(error)) => Err(error),
         }
     }
 
@@ -201,7 +214,9 @@ impl source::Host for CallState {
         bytes_each_max: u32,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, source::ReadError>>> {
         match &self.source {
-            Some(source) => Ok(source.read_many(&paths, bytes_each_max, &self.limits)),
+            Some(source) => {
+                source.read_many(&paths, bytes_each_max, &self.limits, &|| self.time_left())
+            }
             None => Ok(paths.iter().map(|_| Err(source::ReadError::NotFound)).collect()),
         }
     }
@@ -215,7 +230,7 @@ impl images::Host for CallState {
     ) -> wasmtime::Result<Result<images::ImageConfig, images::ImageError>> {
         self.looked_outside = true;
         let images = Arc::clone(&self.images);
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         let asked = tokio::time::timeout(LOOKUP_MAX, images.config(&reference, &platform)).await;
         let found = asked.unwrap_or(Err(ImageError::Unreachable));
         Ok(found.map(image_config).map_err(|error| match error {

@@ -9,6 +9,8 @@ const VERSION_CHARS_MAX: usize = 64;
 const LINE_CHARS_MAX: usize = 1_000;
 /// Characters of what is said of one failure.
 const TEXT_CHARS_MAX: usize = 4_000;
+/// Most that a failure carries of a plugin's words at once, in bytes.
+const SAID_BYTES_MAX: usize = 8 * 1024;
 
 /// The text without escapes and control characters; its lines stay lines.
 pub(crate) fn plain(text: &str) -> String {
@@ -22,6 +24,16 @@ pub(crate) fn plain(text: &str) -> String {
 /// The same of a name, which is one line.
 pub(crate) fn plain_line(text: &str) -> String {
     ansi::clean(text.trim_end_matches('\r'), Colours::Strip)
+}
+
+/// The beginning of what a failure carries of a plugin's words: it is kept with a deployment, and sent with each
+/// mention of it.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > SAID_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(SAID_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 /// Refuses a manifest with texts that are no texts, and says which. It is read when a plugin is installed,
@@ -64,5 +76,12 @@ mod tests {
         assert_eq!(plain("a\tb\nc"), "a\tb\nc");
         assert_eq!(plain("\x1b[2Ja\r\n\x1b]0;t\x07b\u{9b}31m"), "a\nb31m");
         assert_eq!(plain_line("a\nb"), "a b");
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_two_characters() {
+        assert_eq!(cut("ä".repeat(SAID_BYTES_MAX / 2)), "ä".repeat(SAID_BYTES_MAX / 2));
+        let odd = format!("x{}", "ä".repeat(SAID_BYTES_MAX));
+        assert_eq!(cut(odd), format!("x{}…", "ä".repeat(SAID_BYTES_MAX / 2 - 1)));
     }
 }

@@ -130,7 +130,34 @@ impl TestHost {
         command.args(&self.options.args).env("WINDLASS_DATA_DIR", self.data_dir());
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
-        command
+        match self.options.name_server {
+            Some(server) => self.asking(server, &command),
+            None => command,
+        }
+    }
+
+    /// The command where names are asked of `server` first. The process is the same that the shell was.
+    fn asking(&self, server: Ipv4Addr, command: &Command) -> Command {
+        const SCRIPT: &str = r#"
+            set -e
+            for file in resolv.conf nsswitch.conf; do
+                [ ! -e "/etc/$file" ] || mount --bind "$1/$file" "/etc/$file"
+            done
+            shift
+            exec "$@""#;
+        let own = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let others = own.lines().filter(|line| line.starts_with("nameserver"));
+        let servers: Vec<String> = std::iter::once(format!("nameserver {server}"))
+            .chain(others.map(ToOwned::to_owned))
+            .collect();
+        let dir = self.dir.path();
+        std::fs::write(dir.join("resolv.conf"), servers.join("\n") + "\n").unwrap();
+        std::fs::write(dir.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
+        let mut asking = Command::new("unshare");
+        asking.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(dir);
+        asking.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+        asking.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        asking
     }
 
     fn limits(&self) -> toml::Table {

@@ -7,12 +7,13 @@
 //! - Nothing sleeps for a guessed time: every wait is for a condition, with a deadline.
 //! - A [`TestHost`] that is dropped leaves nothing on the machine, also when its test panics.
 //!
-//! Reading order: [`host`], [`cli`], [`repo`], [`load`], [`leaks`].
+//! Reading order: [`host`], [`cli`], [`repo`], [`load`], [`leaks`]; [`adversaries`] for plugins that mean harm.
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test says what it draws and what it saw")]
 
 pub mod addresses;
+pub mod adversaries;
 pub mod cli;
 mod code;
 pub mod containerd_proxy;
@@ -25,6 +26,7 @@ pub mod http;
 pub mod leaks;
 pub mod load;
 pub mod mutate;
+pub mod names;
 pub mod newcomer;
 pub mod outside;
 pub mod registry;
@@ -40,6 +42,7 @@ pub use host::{HostOptions, TestHost};
 pub use http::{Connection, Request, Response};
 pub use leaks::Machine;
 pub use load::{Load, LoadReport};
+pub use names::NameServer;
 pub use repo::GitRepo;
 pub use server::{Asked, Server};
 pub use wait::{until, wait_for};

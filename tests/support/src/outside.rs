@@ -26,6 +26,8 @@ pub enum Page {
 pub struct OutsideServer {
     /// `http://ADDRESS:PORT`
     pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
     /// The interface on this machine.
     here: String,
 }
@@ -36,14 +38,26 @@ impl OutsideServer {
     /// # Panics
     /// Without root and `ip`.
     pub fn start(page: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        Self::start_in(MEASUREMENTS, 80, page)
+    }
+
+    /// The same on this port of an address that counts as one of the public internet, though nobody there has it.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_public(port: u16, page: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        Self::start_in(RELAYS, port, page)
+    }
+
+    fn start_in(block: Block, port: u16, page: impl Fn(&str) -> Page + Send + 'static) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         // A name of an interface has 15 letters at most.
         let interface = |end: char| format!("wlt{end}{pid:x}-{count}");
         let (here, there) = (interface('h'), interface('t'));
-        let subnet = free_subnet(pid);
-        let address = SocketAddr::from((subnet.host(0).unwrap(), 80));
-        let server = Self { url: format!("http://{address}"), here: here.clone() };
+        let subnet = free_subnet(block, pid);
+        let address = SocketAddr::from((subnet.host(0).unwrap(), port));
+        let server = Self { url: format!("http://{address}"), address, here: here.clone() };
         let (sender, ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             // SAFETY: the thread has a network namespace of its own from here on, which nothing else shares.
@@ -77,12 +91,20 @@ fn ip(command: &str) {
     assert!(status.success(), "ip {command}");
 }
 
-/// A network of two addresses that no route of this machine uses, of the block for measurements (RFC 2544).
-fn free_subnet(pid: u32) -> Subnet {
-    const BLOCK: u32 = u32::from_be_bytes([198, 18, 0, 0]);
-    const COUNT: u32 = 1 << 15;
-    let subnet = |n: u32| Subnet { base: Ipv4Addr::from(BLOCK + n % COUNT * 4), prefix_bits: 30 };
-    (pid..pid + COUNT).map(subnet).find(|subnet| !subnet_in_use(*subnet)).unwrap()
+/// A block of addresses: the first, and how many networks of four it has.
+type Block = ([u8; 4], u32);
+
+/// The block for measurements (RFC 2544).
+const MEASUREMENTS: Block = ([198, 18, 0, 0], 1 << 15);
+/// The block of relays of multicast (RFC 7450): public, and nobody's but that of the nearest relay, of which most
+/// networks have none.
+const RELAYS: Block = ([192, 52, 193, 0], 1 << 6);
+
+/// A network of two addresses that no route of this machine uses.
+fn free_subnet((first, count): Block, pid: u32) -> Subnet {
+    let first = u32::from_be_bytes(first);
+    let subnet = |n: u32| Subnet { base: Ipv4Addr::from(first + n % count * 4), prefix_bits: 30 };
+    (pid..pid + count).map(subnet).find(|subnet| !subnet_in_use(*subnet)).unwrap()
 }
 
 fn answer(mut stream: TcpStream, page: &impl Fn(&str) -> Page) -> std::io::Result<()> {

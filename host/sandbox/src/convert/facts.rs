@@ -3,7 +3,7 @@
 use windlass_model::plan::{self as model, Context, DetectReport, Detection, NearMiss, Refusal};
 
 use crate::bindings::{detector, types};
-use crate::text::{plain, plain_line};
+use crate::text::{cut, plain, plain_line};
 
 /// Detections in one report.
 const DETECTIONS_MAX: usize = 64;
@@ -80,8 +80,8 @@ pub(crate) fn detection(detection: &Detection) -> types::Detection {
 pub(crate) fn refusal(error: types::PluginError) -> Refusal {
     Refusal {
         code: error.code,
-        message: plain(&error.message),
-        hint: error.hint.as_deref().map(plain),
+        message: cut(plain(&error.message)),
+        hint: error.hint.as_deref().map(plain).map(cut),
         retryable: error.retryable,
     }
 }

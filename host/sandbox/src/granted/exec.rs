@@ -49,19 +49,19 @@ impl HostProcess for CallState {
         lines_max: u32,
         wait_ms: u32,
     ) -> wasmtime::Result<Batch> {
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         let process = self.handles().get_mut(&process)?;
         Ok(process.0.next_lines(lines_max, wait_ms).await)
     }
 
     async fn wait(&mut self, process: Resource<Running>) -> wasmtime::Result<Exit> {
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         let process = self.handles().get_mut(&process)?;
         Ok(process.0.wait().await)
     }
 
     async fn kill(&mut self, process: Resource<Running>) -> wasmtime::Result<()> {
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         let process = self.handles().get_mut(&process)?;
         process.0.kill().await;
         Ok(())
@@ -69,7 +69,7 @@ impl HostProcess for CallState {
 
     async fn drop(&mut self, process: Resource<Running>) -> wasmtime::Result<()> {
         let mut process = self.handles().delete(process)?;
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         process.0.kill().await;
         Ok(())
     }

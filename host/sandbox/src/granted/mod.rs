@@ -100,7 +100,7 @@ impl CallState {
         F: Future<Output = T>,
     {
         let effects = self.effects.clone()?;
-        let _counting = self.outside.begin();
+        let _outside = self.times.begin_outside();
         Some(work(effects).await)
     }
 

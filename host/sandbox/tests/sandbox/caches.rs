@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use windlass_model::plan::Context;
 use windlass_sandbox::Sandbox;
+use windlass_test_support::adversaries::texts;
 
-use crate::adversaries::texts;
 use crate::support::{Bench, Folder, context, guest};
 
 #[tokio::test]

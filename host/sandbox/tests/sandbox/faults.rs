@@ -1,20 +1,20 @@
 //! Whatever a guest does, the fault is typed, it comes within the limit, and the next call works.
 
-use std::time::{Duration, Instant};
-
 use windlass_model::failure::Fault;
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::{CallOutcome, Stage};
 use windlass_sandbox::{Limit, PluginFault};
 
-use crate::support::Bench;
+use crate::support::{Bench, limits};
+use crate::time::timed;
 
 /// Runs a behaviour, checks outcome and code, and that the sandbox works afterwards.
 async fn fault_of(bench: &Bench, behaviour: &str, outcome: CallOutcome, code: &str) -> PluginFault {
     bench.sandbox.prepare(&bench.guest).await.unwrap();
-    let started = Instant::now();
-    let call = bench.detect(behaviour).await;
-    assert!(started.elapsed() < Duration::from_secs(8), "{behaviour} was not stopped in time");
+    let limits = &bench.config.limits;
+    let (call, took) = timed(Box::pin(bench.detect(behaviour)), limits).await;
     let fault = call.result.unwrap_err();
+    took.assert_within(behaviour, Some(&fault), limits);
     assert_eq!(call.report.outcome, outcome, "{behaviour}: {fault}");
     assert_eq!(fault.code(), code, "{behaviour}: {fault}");
     assert!(!call.report.cached);
@@ -24,7 +24,7 @@ async fn fault_of(bench: &Bench, behaviour: &str, outcome: CallOutcome, code: &s
 
 #[tokio::test]
 async fn a_guest_that_computes_forever_is_stopped_by_its_cpu_limit() {
-    let bench = Bench::new();
+    let bench = Bench::with(PluginLimits { wall_ms: 60_000, ..limits() });
     let fault = fault_of(&bench, "loop", CallOutcome::TimedOut, "plugin.timed-out").await;
     assert!(matches!(fault, PluginFault::CpuTimedOut { limit_ms: 1_000 }));
 }
@@ -63,9 +63,11 @@ async fn a_trap_is_the_plugins_fault_and_a_panic_says_what_happened() {
 
 #[tokio::test]
 async fn an_answer_or_a_message_that_is_too_large_never_reaches_the_host() {
-    let bench = Bench::with(windlass_model::limits::PluginLimits {
+    let bench = Bench::with(PluginLimits {
         memory_bytes_max: 512 << 20,
-        ..crate::support::limits()
+        cpu_ms: 20_000,
+        wall_ms: 60_000,
+        ..limits()
     });
     for behaviour in ["huge-answer", "huge-log-line"] {
         let fault = fault_of(&bench, behaviour, CallOutcome::OverLimit, "plugin.over-limit").await;

@@ -12,11 +12,11 @@ use windlass_model::plugin::discover::{self, Wanted};
 use windlass_model::plugin::index::{BYTES_MAX, Index, IndexError, VERSIONS_MAX};
 use windlass_model::plugin::lock::{Lock, LockError, is_name};
 use windlass_sandbox::{LoadError, inspect};
+use windlass_test_support::adversaries::hearts::{Heart, transplant};
+use windlass_test_support::adversaries::texts::{MANIFEST, holding, manifest, parsed};
 use windlass_test_support::mutate::{self, Dice};
 use windlass_test_support::sample;
 
-use crate::adversaries::hearts::{Heart, transplant};
-use crate::adversaries::texts::{MANIFEST, holding, manifest, parsed};
 use crate::support::guest;
 
 #[expect(clippy::print_stderr, reason = "a failure is repeated with it")]

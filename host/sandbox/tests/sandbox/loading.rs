@@ -5,8 +5,8 @@ use std::path::Path;
 use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::{Grants, Stage};
 use windlass_sandbox::{CompileError, LoadError, inspect};
+use windlass_test_support::adversaries::texts::MANIFEST;
 
-use crate::adversaries::texts::MANIFEST;
 use crate::support::{Bench, guest, limits};
 
 fn write(folder: &Path, name: &str, text: &str) {

@@ -16,3 +16,4 @@ mod loading;
 mod sights;
 mod stages;
 mod support;
+mod time;

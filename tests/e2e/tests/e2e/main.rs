@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod adversaries;
 mod builds;
 mod bundled_stages;
 mod canary;

@@ -1,7 +1,7 @@
 //! Custom stages: a real component at every hook of the pipeline, and what the host does for it.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use windlass_model::api::DeploymentView;
 use windlass_model::plugin::Hook;
 use windlass_model::stage::{StageRun, StageStatus};
 use windlass_model::{DeploymentStatus, StepName};
-use windlass_test_support::{GitRepo, HostOptions, Server, TestHost, guest, wait_for};
+use windlass_test_support::outside::{OutsideServer, Page};
+use windlass_test_support::{GitRepo, HostOptions, NameServer, Server, TestHost, guest, wait_for};
 
 use crate::observe::processes;
 
@@ -284,6 +285,39 @@ fn nothing_inside_is_reached_in_any_notation_or_by_a_redirect_from_what_was_gran
     for (url, end) in urls.iter().zip(ends) {
         assert_eq!(end, "denied", "{url}");
     }
+    assert_eq!(inside.asked(), 0, "nobody knocked there");
+    host.finish();
+}
+
+#[test]
+fn a_name_that_leads_inside_at_the_next_look_is_not_followed() {
+    const NAME: &str = "rebind.windlass.test";
+    let inside = Inside::listen();
+    let visits = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&visits);
+    let outside = OutsideServer::start_public(inside.port, move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Page::File(b"from outside")
+    });
+    let IpAddr::V4(public) = outside.address.ip() else { panic!("{outside:?}") };
+    // The look behind the check is what a rebinding name waits for.
+    let names = NameServer::start(NAME, vec![public, Ipv4Addr::LOCALHOST]);
+    let options = HostOptions { name_server: Some(names.address), ..HostOptions::default() };
+    let (host, _) = world_with(options);
+    let repo = GitRepo::of_files(&[("index.html", "<p>A site</p>\n")]);
+    let url = format!("http://{NAME}:{}/", inside.port);
+    set(
+        &repo,
+        &format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-fetch'\n\
+             on_failure = 'warn'\n[stages.options]\nurls = ['{url}', '{url}', '{url}']\n"
+        ),
+    );
+    let deployed = host.deploy_git(PROJECT, &repo, &[]).live();
+    let view = host.wait_stages(PROJECT, deployed.number());
+    assert_eq!(stage(&view, "act").summary, "200 denied denied");
+    assert_eq!(names.asked(), 3, "each request looks once");
+    assert_eq!(visits.load(Ordering::SeqCst), 1);
     assert_eq!(inside.asked(), 0, "nobody knocked there");
     host.finish();
 }

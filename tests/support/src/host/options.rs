@@ -1,5 +1,6 @@
 //! How a host of a test is started.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// How a host is started.
@@ -13,6 +14,9 @@ pub struct HostOptions {
     pub env: Vec<(String, String)>,
     /// The bundled plugins; those beside the binary when absent.
     pub plugins_dir: Option<PathBuf>,
+    /// A name server that `windlass serve` asks before those of the machine. It runs in a mount namespace of its own
+    /// then: what it mounts is not seen from outside, so such a host is for sites without containers.
+    pub name_server: Option<Ipv4Addr>,
 }
 
 impl HostOptions {

@@ -48,6 +48,11 @@ pub(crate) fn act(how: &str) -> Result<(), PluginError> {
             let message = format!("{ESCAPES}refused");
             Err(PluginError::new("test.refused", message).hint(format!("{ESCAPES}ask again")))
         }
+        "refuse-at-length" => {
+            let long = "x".repeat(1 << 20);
+            Err(PluginError::new("test.refused", &long).hint(&long))
+        }
+        "refuse-with-a-long-code" => Err(PluginError::new("x".repeat(1 << 20), "refused")),
         other => bombs::act(other).unwrap_or(Ok(())),
     }
 }
@@ -96,6 +101,7 @@ pub(crate) fn detect(
             found.refuse(why.hint("use something else"))
         }
         "wrong-folder" => found.app_dir("../../etc"),
+        "long-folder" => found.app_dir("../".repeat(300_000)),
         "endless-evidence" => bombs::endless_evidence(found),
         "many-detections" => {
             let detections = vec![found; 1_000];

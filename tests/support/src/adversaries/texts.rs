@@ -2,21 +2,21 @@
 //! parts that do not fit.
 
 /// A manifest, as text has it.
-pub(crate) const MANIFEST: &str = r#"(@custom "windlass-manifest" "{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22}")"#;
+pub const MANIFEST: &str = r#"(@custom "windlass-manifest" "{\22name\22:\22odd\22,\22version\22:\221\22,\22summary\22:\22s\22,\22licence\22:\22MIT\22}")"#;
 
 /// The bytes of a component in text.
-pub(crate) fn parsed(text: &str) -> Vec<u8> {
+pub fn parsed(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
 /// A manifest with this JSON.
-pub(crate) fn manifest(json: &str) -> String {
+pub fn manifest(json: &str) -> String {
     let bytes: String = json.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     format!("(@custom \"windlass-manifest\" \"{bytes}\")")
 }
 
 /// A component that exports a detector without functions, beside what it holds.
-pub(crate) fn holding(parts: &str) -> String {
+pub fn holding(parts: &str) -> String {
     format!(
         r#"(component {MANIFEST} {parts} (instance $nothing)
             (export "windlass:detector/detector@1.0.0" (instance $nothing)))"#
@@ -24,12 +24,12 @@ pub(crate) fn holding(parts: &str) -> String {
 }
 
 /// A component that imports an instance of this name.
-pub(crate) fn importing(import: &str) -> Vec<u8> {
+pub fn importing(import: &str) -> Vec<u8> {
     parsed(&holding(&format!("(import {import:?} (instance))")))
 }
 
 /// A component whose core does this when it is instantiated; `holds` is what the module has beside.
-pub(crate) fn starting(holds: &str, body: &str) -> Vec<u8> {
+pub fn starting(holds: &str, body: &str) -> Vec<u8> {
     with_functions(
         "",
         &format!(
@@ -41,7 +41,7 @@ pub(crate) fn starting(holds: &str, body: &str) -> Vec<u8> {
 
 /// A component whose core `$evil` is made and instantiated as said; its `detect` is of another type than
 /// the contract's.
-pub(crate) fn with_functions(imports: &str, module: &str, instance: &str) -> Vec<u8> {
+pub fn with_functions(imports: &str, module: &str, instance: &str) -> Vec<u8> {
     parsed(&format!(
         r#"(component {MANIFEST} {imports} {module} {instance}
             (func $detect (canon lift (core func $evil "detect")))
@@ -51,7 +51,7 @@ pub(crate) fn with_functions(imports: &str, module: &str, instance: &str) -> Vec
 }
 
 /// One that asks for random bytes when it is instantiated.
-pub(crate) fn random(function: &str, interface: &str, bytes: i64) -> Vec<u8> {
+pub fn random(function: &str, interface: &str, bytes: i64) -> Vec<u8> {
     let imports = format!(
         r#"(import "wasi:random/{interface}@0.2.0" (instance $random
             (export "{function}" (func (param "len" u64) (result (list u8))))))
@@ -72,7 +72,7 @@ pub(crate) fn random(function: &str, interface: &str, bytes: i64) -> Vec<u8> {
 }
 
 /// One that asks the host for numbers for ever, before it is called.
-pub(crate) fn asking_for_ever() -> Vec<u8> {
+pub fn asking_for_ever() -> Vec<u8> {
     let imports = r#"(import "wasi:random/random@0.2.0" (instance $random
             (export "get-random-u64" (func (result u64)))))
         (core func $ask (canon lower (func $random "get-random-u64")))"#;
@@ -85,7 +85,7 @@ pub(crate) fn asking_for_ever() -> Vec<u8> {
 }
 
 /// One with so many instances of a module that holds this.
-pub(crate) fn many_instances(many: usize, holds: &str) -> Vec<u8> {
+pub fn many_instances(many: usize, holds: &str) -> Vec<u8> {
     let instances = "(core instance (instantiate $evil))".repeat(many - 1);
     with_functions(
         "",

@@ -5,19 +5,17 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
-use super::played::Seen;
-use crate::support::Folder;
+use super::Seen;
 
 /// What lies outside.
 const OUTSIDE: &str = "outside: must not be read";
 
 /// Links of every sort that lead out.
-pub(crate) fn ways_out(folder: &Folder) {
-    let source = folder.path();
+pub(crate) fn ways_out(source: &Path) {
     let parent = source.parent().unwrap();
     std::fs::write(parent.join("outside"), OUTSIDE).unwrap();
-    folder.write("inside", "inside");
-    folder.write("folder/file", "inside");
+    write(source, "inside", "inside");
+    write(source, "folder/file", "inside");
     for (name, to) in [
         ("link-to-outside", "../outside"),
         ("link-to-absolute", "/etc/passwd"),
@@ -31,11 +29,17 @@ pub(crate) fn ways_out(folder: &Folder) {
 }
 
 /// The same with a pipe and a device, as which anybody may make the one that overlays use.
-pub(crate) fn ways_out_and_special_files(folder: &Folder) {
-    ways_out(folder);
-    pipe(&folder.path().join("pipe"));
+pub(crate) fn ways_out_and_special_files(source: &Path) {
+    ways_out(source);
+    pipe(&source.join("pipe"));
     let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(CWD, folder.path().join("device"), FileType::CharacterDevice, mode, 0).unwrap();
+    mknodat(CWD, source.join("device"), FileType::CharacterDevice, mode, 0).unwrap();
+}
+
+fn write(source: &Path, path: &str, text: &str) {
+    let path = source.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 pub(crate) fn pipe(path: &Path) {
@@ -47,19 +51,19 @@ pub(crate) fn link(path: &Path, to: &str) {
 }
 
 /// Many files with long names.
-pub(crate) fn long_names(folder: &Folder) {
+pub(crate) fn long_names(source: &Path) {
     for n in 0..2_000 {
-        folder.write(&format!("{}{n}", "a".repeat(240)), "");
+        write(source, &format!("{}{n}", "a".repeat(240)), "");
     }
 }
 
 /// A folder that is exchanged for a link to one outside, as long as it is there.
-pub(crate) fn a_door_that_is_exchanged(folder: &Folder) {
-    let source = folder.path().to_owned();
+pub(crate) fn a_door_that_is_exchanged(source: &Path) {
+    let source = source.to_owned();
     let outside = source.parent().unwrap().join("other");
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), OUTSIDE).unwrap();
-    folder.write("door/file", "inside");
+    write(&source, "door/file", "inside");
     symlink(&outside, source.join("trap")).unwrap();
     std::thread::spawn(move || {
         let (door, trap) = (source.join("door"), source.join("trap"));

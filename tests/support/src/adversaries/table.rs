@@ -1,25 +1,25 @@
 //! The table of adversaries.
 
+use crate::mutate::{self, Dice};
+use crate::sample;
 use windlass_model::plugin::CallOutcome as Outcome;
-use windlass_test_support::mutate::{self, Dice};
-use windlass_test_support::sample;
 
 use super::hearts::{Heart, transplant};
-use super::played::Seen;
 use super::texts::{self, holding, importing, manifest, parsed, random, starting};
-use super::{Adversary, Damage, Ends, Kind, Made, bytes, damaged, laid};
+use super::{Adversary, Damage, Ends, Kind, Made, Seen, bytes, damaged, laid};
 
 const TIMED_OUT: Ends = Ends::Stopped(&[(Outcome::TimedOut, "plugin.timed-out")]);
 const OUT_OF_MEMORY: Ends = Ends::Stopped(&[(Outcome::OutOfMemory, "plugin.out-of-memory")]);
 const OVER_LIMIT: Ends = Ends::Stopped(&[(Outcome::OverLimit, "plugin.over-limit")]);
 const TRAPPED: Ends = Ends::Stopped(&[(Outcome::Trapped, "plugin.trapped")]);
+const REFUSED: Ends = Ends::Stopped(&[(Outcome::Refused, "test.refused")]);
 const INVALID: Ends = Ends::Stopped(&[(Outcome::InvalidAnswer, "plugin.invalid-answer")]);
 
 /// What never ends, in text.
 const FOREVER: &str = "(loop $more (br $more)) (unreachable)";
 
 /// All of them.
-pub(crate) fn table() -> Vec<Adversary> {
+pub fn table() -> Vec<Adversary> {
     let parts = [time(), space(), answers(), words(), reaches(), plans(), worlds(), files()];
     parts.into_iter().flatten().chain(damage()).collect()
 }
@@ -62,25 +62,29 @@ fn time() -> Vec<Adversary> {
         bodies: &[],
     };
     vec![
-        guest(Kind::LoopInCall, "detect=loop", TIMED_OUT).says(&["1000 ms"]),
-        guest(Kind::LoopInCall, "plan=loop", TIMED_OUT).says(&["1000 ms"]),
-        guest(Kind::LoopInCall, "policy=loop", TIMED_OUT).says(&["1000 ms"]),
-        heart(Kind::LoopInCall, "loop in realloc", TIMED_OUT, bodies(&[("cabi_realloc", FOREVER)])),
-        file(Kind::LoopInStart, "loop in start", TIMED_OUT, || starting("", FOREVER))
-            .says(&["1000 ms"]),
+        guest(Kind::LoopInCall, "detect=loop", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInCall, "plan=loop", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInCall, "policy=loop", TIMED_OUT).limit(of_cpu),
+        heart(Kind::LoopInCall, "loop in realloc", TIMED_OUT, bodies(&[("cabi_realloc", FOREVER)]))
+            .limit(of_cpu),
+        file(Kind::LoopInStart, "loop in start", TIMED_OUT, || starting("", FOREVER)).limit(of_cpu),
         heart(
             Kind::LoopInPostReturn,
             "loop in post-return",
             TIMED_OUT,
             bodies(&[("post#detect", FOREVER)]),
-        ),
-        guest(Kind::LoopInHostCall, "detect=ask-forever", TIMED_OUT),
-        guest(Kind::LoopInHostCall, "detect=log-forever", TIMED_OUT),
-        file(Kind::LoopInHostCall, "ask for ever in start", TIMED_OUT, texts::asking_for_ever),
-        guest(Kind::LoopInHostCall, "detect=glob-bomb", Ends::Named).lay(laid::long_names),
+        )
+        .limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=ask-forever", TIMED_OUT).limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=log-forever", TIMED_OUT).limit(of_cpu),
+        file(Kind::LoopInHostCall, "ask for ever in start", TIMED_OUT, texts::asking_for_ever)
+            .limit(of_cpu),
+        guest(Kind::LoopInHostCall, "detect=glob-bomb", Ends::Named)
+            .lay(laid::long_names)
+            .limit(of_wall),
         guest(Kind::LoopInHostCall, "detect=many-globs", Ends::Harmless(refused_globs)),
-        guest(Kind::Sleep, "detect=sleep-in-hostcall", TIMED_OUT).says(&["4000 ms"]),
-        heart(Kind::Sleep, "sleep in start", TIMED_OUT, SLEEP).says(&["4000 ms"]),
+        guest(Kind::Sleep, "detect=sleep-in-hostcall", TIMED_OUT).limit(of_wall),
+        heart(Kind::Sleep, "sleep in start", TIMED_OUT, SLEEP).limit(of_wall),
         guest(Kind::Leave, "detect=exit", TRAPPED).says(&["exit"]),
         guest(Kind::Leave, "detect=trap", TRAPPED),
         guest(Kind::Leave, "plan=panic", TRAPPED),
@@ -93,8 +97,18 @@ fn time() -> Vec<Adversary> {
     ]
 }
 
+/// What computes comes to this.
+fn of_cpu(limits: &mut windlass_model::limits::PluginLimits) {
+    limits.cpu_ms = 1_000;
+}
+
+/// What waits comes to this.
+fn of_wall(limits: &mut windlass_model::limits::PluginLimits) {
+    (limits.cpu_ms, limits.wall_ms) = (20_000, 4_000);
+}
+
 fn refused_globs(seen: &Seen) {
-    assert!(seen.log.iter().any(|(_, line)| line == "listed: false"), "{:?}", seen.log);
+    assert!(seen.log.iter().any(|line| line == "listed: false"), "{:?}", seen.log);
 }
 
 /// What takes more than there is for one call.
@@ -114,7 +128,7 @@ fn space() -> Vec<Adversary> {
         (Outcome::OutOfMemory, "plugin.out-of-memory"),
     ]);
     vec![
-        guest(Kind::MemoryBomb, "detect=eat-memory", OUT_OF_MEMORY).says(&["67108864"]),
+        guest(Kind::MemoryBomb, "detect=eat-memory", OUT_OF_MEMORY),
         guest(Kind::MemoryBomb, "policy=eat-memory", OUT_OF_MEMORY),
         file(Kind::MemoryBomb, "grow in start", OUT_OF_MEMORY, || starting("(memory 1)", GROW)),
         heart(
@@ -197,21 +211,17 @@ fn answers() -> Vec<Adversary> {
         (Outcome::OutOfMemory, "plugin.out-of-memory"),
     ]);
     vec![
-        guest(Kind::HugeAnswer, "detect=huge-answer", OVER_LIMIT)
+        guest(Kind::HugeText, "detect=huge-answer", OVER_LIMIT)
             .limit(roomy)
             .says(&["bytes passed"]),
-        guest(Kind::HugeAnswer, "detect=endless-evidence", long),
-        guest(Kind::HugeAnswer, "plan=huge-plan", OVER_LIMIT).says(&["bytes passed"]),
-        guest(Kind::HugeAnswer, "detect=many-paths", OVER_LIMIT)
-            .limit(roomy)
+        guest(Kind::HugeList, "detect=endless-evidence", long),
+        guest(Kind::HugeList, "plan=huge-plan", OVER_LIMIT).says(&["bytes passed"]),
+        guest(Kind::HugeList, "detect=many-paths", OVER_LIMIT).limit(roomy).says(&["bytes passed"]),
+        heart(Kind::HugeText, "one text many times", OVER_LIMIT, bodies(&[("#detect", AMPLIFIED)]))
             .says(&["bytes passed"]),
-        heart(
-            Kind::HugeAnswer,
-            "one text many times",
-            OVER_LIMIT,
-            bodies(&[("#detect", AMPLIFIED)]),
-        )
-        .says(&["bytes passed"]),
+        guest(Kind::HugeText, "detect=refuse-at-length", REFUSED),
+        guest(Kind::HugeText, "detect=refuse-with-a-long-code", INVALID).says(&["code"]),
+        guest(Kind::HugeText, "detect=long-folder", INVALID).says(&["../../"]),
         heart(
             Kind::BrokenAnswer,
             "a list beyond its memory",
@@ -261,7 +271,6 @@ fn answers() -> Vec<Adversary> {
 /// Memory enough to make what is then too long for the host.
 fn roomy(limits: &mut windlass_model::limits::PluginLimits) {
     limits.memory_bytes_max = 512 << 20;
-    limits.cpu_ms = 4_000;
 }
 
 /// What floods people, or speaks to their terminals.
@@ -272,7 +281,6 @@ fn words() -> Vec<Adversary> {
     fn plain(seen: &Seen) {
         assert!(seen.texts.iter().any(|text| text.contains("Test guest") || text.contains("copy")));
     }
-    let refused = Ends::Stopped(&[(Outcome::Refused, "test.refused")]);
     let named =
         |json: &'static str| move || parsed(&holding("").replace(texts::MANIFEST, &manifest(json)));
     let spoken = r#"{"name":"odd","version":"1","summary":"\u001b[2Jgood","licence":"MIT"}"#;
@@ -280,16 +288,16 @@ fn words() -> Vec<Adversary> {
     vec![
         guest(Kind::LogFlood, "detect=log-flood", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=stdout-flood", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=huge-stderr-line", Ends::Harmless(cut)),
+        guest(Kind::GiantLine, "detect=huge-stderr-line", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=empty-lines", Ends::Harmless(cut)),
         guest(Kind::LogFlood, "detect=many-fields", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=long-log-line", Ends::Harmless(cut)),
-        guest(Kind::LogFlood, "detect=huge-log-line", OVER_LIMIT)
+        guest(Kind::GiantLine, "detect=long-log-line", Ends::Harmless(cut)),
+        guest(Kind::GiantLine, "detect=huge-log-line", OVER_LIMIT)
             .limit(roomy)
             .says(&["bytes passed"]),
         guest(Kind::EscapeCodes, "detect=escapes", Ends::Harmless(plain)),
         guest(Kind::EscapeCodes, "plan=spoken-name", Ends::Harmless(plain)),
-        guest(Kind::EscapeCodes, "detect=refuse-with-escapes", refused).says(&["refused"]),
+        guest(Kind::EscapeCodes, "detect=refuse-with-escapes", REFUSED).says(&["refused"]),
         file(Kind::EscapeCodes, "escapes in a summary", Ends::NotLoadable, named(spoken))
             .says(&["summary", "control characters"]),
         file(Kind::EscapeCodes, "escapes in a name", Ends::NotLoadable, named(called))
@@ -303,7 +311,7 @@ fn reaches() -> Vec<Adversary> {
         guest(Kind::PathEscape, "detect=paths", Ends::Harmless(laid::saw_the_inside))
             .lay(laid::ways_out),
         Adversary::new(
-            Kind::PathEscape,
+            Kind::SpecialFile,
             "paths beside a pipe and a device",
             Made::Guest("detect=paths"),
             Ends::Harmless(laid::saw_the_inside_in_batches),
@@ -313,8 +321,7 @@ fn reaches() -> Vec<Adversary> {
             .lay(laid::ways_out),
         guest(Kind::PathEscape, "detect=huge-read", Ends::Harmless(|_| ())),
         guest(Kind::RenameRace, "detect=race", Ends::Harmless(laid::saw_no_outside))
-            .lay(laid::a_door_that_is_exchanged)
-            .limit(|limits| (limits.cpu_ms, limits.wall_ms) = (20_000, 30_000)),
+            .lay(laid::a_door_that_is_exchanged),
         guest(
             Kind::Socket,
             "detect=sockets",
@@ -455,6 +462,14 @@ fn worlds() -> Vec<Adversary> {
         file(Kind::WrongWorld, "nothing at all", no(), exporting("")).says(&["no stage"]),
         file(Kind::WrongWorld, "no such stage", no(), exporting(other))
             .says(&["windlass:detector/admin"]),
+        file(Kind::WrongWorld, "many exports of long names", no(), || {
+            let export = |n: usize| {
+                format!(r#"(export "evil:{}{n}/x@1.0.0" (instance $i))"#, "a".repeat(1_000))
+            };
+            let exports: String = (0..500).map(export).collect();
+            parsed(&format!("(component {} (instance $i) {exports})", texts::MANIFEST))
+        })
+        .says(&["no stage"]),
         file(Kind::WrongWorld, "a stage without functions", no(), || parsed(&holding("")))
             .says(&["windlass:detector/detector", "export `detect`"]),
         file(Kind::VersionLie, "a newer version", no(), exporting(newer))

@@ -6,13 +6,13 @@ use super::texts::MANIFEST;
 
 /// What a heart is made of.
 #[derive(Default)]
-pub(crate) struct Heart {
+pub struct Heart {
     /// Functions that it imports: how the interface's name begins, the function, its name and type in text.
-    pub(crate) imports: &'static [(&'static str, &'static str, &'static str)],
+    pub imports: &'static [(&'static str, &'static str, &'static str)],
     /// What it holds beside its functions.
-    pub(crate) holds: &'static str,
+    pub holds: &'static str,
     /// Bodies of functions, by how their name ends; `post#detect` is what follows `#detect`.
-    pub(crate) bodies: &'static [(&'static str, &'static str)],
+    pub bodies: &'static [(&'static str, &'static str)],
 }
 
 /// Where an answer lies of which every byte is zero: a report that says nothing.
@@ -25,7 +25,7 @@ const REALLOC: &str = "(local $at i32)
     (local.get $at)";
 
 /// The component.
-pub(crate) fn transplant(guest: &[u8], heart: &Heart) -> Vec<u8> {
+pub fn transplant(guest: &[u8], heart: &Heart) -> Vec<u8> {
     let imports: Vec<String> = heart
         .imports
         .iter()

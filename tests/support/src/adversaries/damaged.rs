@@ -1,6 +1,6 @@
 //! Files that are no components any more, or never were.
 
-use windlass_test_support::mutate;
+use crate::mutate;
 
 use super::bytes::{number, section};
 use super::texts::{holding, parsed};
