@@ -203,7 +203,7 @@ mod tests {
         use crate::bindings::log as newest;
         use crate::state::CallState;
 
-        impl self::windlass::log::log::Host for CallState {
+        impl windlass::log::log::Host for CallState {
             fn write(&mut self, message: String) -> wasmtime::Result<()> {
                 newest::Host::write(self, newest::Level::Info, message, Vec::new())
             }
@@ -247,7 +247,7 @@ mod tests {
 
         let component = Component::new(&engine, wat::parse_str(OLDER).unwrap()).unwrap();
         let images = Arc::new(NotAsked::default());
-        let state = CallState::new(None, Arc::default(), images, None).unwrap();
+        let state = CallState::new(None, Arc::default(), Arc::default(), images, None).unwrap();
         let mut store = Store::new(&engine, state);
         let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
         let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
