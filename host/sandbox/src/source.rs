@@ -512,11 +512,17 @@ mod tests {
             let quick = ListOptions { under: String::new(), globs, max_depth: 0, limit: 0 };
             let listed = source.list(&quick, &Globs::default(), &limits, &until(3)).unwrap();
             assert_eq!(listed.entries.len(), paths.len());
-            assert!(matches!(source.list(&quick, &Globs::default(), &limits, &until(2)), Err(NotDone::Late(_))));
+            assert!(matches!(
+                source.list(&quick, &Globs::default(), &limits, &until(2)),
+                Err(NotDone::Late(_))
+            ));
             // Of globs that are slow to match, every name may be the last.
             let slow = ListOptions { globs: long.clone(), ..quick };
             let last = paths.len();
-            assert!(matches!(source.list(&slow, &Globs::default(), &limits, &until(last)), Err(NotDone::Late(_))));
+            assert!(matches!(
+                source.list(&slow, &Globs::default(), &limits, &until(last)),
+                Err(NotDone::Late(_))
+            ));
             assert_eq!(looks.get(), last);
         }
     }
