@@ -14,6 +14,9 @@ use crate::local;
 
 /// What Rust components are built for.
 const TARGET: &str = "wasm32-wasip2";
+/// Room for what a plugin allocates, from the start: memory that grows in each call is changed in the kernel's tables
+/// each time, under a lock that all calls at the same moment share. Cargo adds it to the flags that its files set.
+const HEAP: &str = "target.wasm32-wasip2.rustflags=[\"-Clink-arg=--initial-heap=1048576\"]";
 /// Where Python's packages of a plugin are.
 const VENV: &str = ".venv";
 /// Written there when all of them were installed.
@@ -60,7 +63,7 @@ fn language(folder: &Path) -> Result<Language, Failure> {
 fn rust(folder: &Path, commands: &mut Vec<String>) -> Result<PathBuf, Failure> {
     let mut cargo = Tool::Cargo.command(folder)?;
     require_target(folder)?;
-    cargo.args(["build", "--release", "--target", TARGET]);
+    cargo.args(["build", "--release", "--target", TARGET, "--config", HEAP]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let said = tools::answer(&mut cargo, commands)?;
     let made = artifact(&said, folder).ok_or_else(|| {
