@@ -68,7 +68,7 @@ fn start(config: &ServeConfig) -> Result<(), Failure> {
     }
     command.stdin(Stdio::null()).stdout(out).stderr(err).current_dir("/");
     command.env_remove("WINDLASS_FAILPOINT");
-    // SAFETY: setsid is async-signal-safe and nothing else runs between fork and exec.
+    // SAFETY: setsid is async-signal-safe and touches no memory of the parent.
     unsafe {
         command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
     }

@@ -11,8 +11,8 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -61,7 +61,7 @@ pub(crate) struct Answer<T> {
     pub(crate) memory_peak_bytes: u64,
 }
 
-/// The folder of answers. Processes may share it: what one of them keeps, those find that begin later.
+/// The folder of answers. Processes may share it: what one of them keeps, another finds when it opens the files again.
 #[derive(Debug)]
 pub(crate) struct Answers {
     folder: PathBuf,
@@ -99,18 +99,13 @@ impl Answers {
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            // Earlier versions kept a file for each.
-            if entry.file_name() != RECENT && entry.file_name() != OLDER {
-                fs::remove_file(entry.path())?;
+            let name = entry?.file_name();
+            if name != RECENT && name != OLDER {
+                // Earlier versions kept a file for each. Another process may remove it at the same time.
+                let _ = fs::remove_file(folder.join(name));
             }
         }
-        let older = Lines::open(&folder.join(OLDER), OpenOptions::new().read(true));
-        let older = match older {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            opened => Some(opened?),
-        };
-        let kept = Kept { recent: Lines::begun(&folder)?, older };
+        let kept = Kept::open(&folder)?;
         Ok(Self { folder, kept: Mutex::new(kept) })
     }
 
@@ -147,30 +142,45 @@ impl Answers {
     }
 
     fn append(&self, kept: &mut Kept, name: &Name, line: &[u8]) {
-        let done = kept.recent.append(name, line).and_then(|()| {
-            if kept.recent.bytes < FILE_BYTES_MAX {
-                return Ok(());
-            }
-            fs::rename(self.folder.join(RECENT), self.folder.join(OLDER))?;
-            kept.older = Some(std::mem::replace(&mut kept.recent, Lines::begun(&self.folder)?));
-            Ok(())
-        });
-        if let Err(error) = done {
+        let is_full = kept.recent.bytes >= FILE_BYTES_MAX;
+        let ready = if is_full { kept.rotate(&self.folder) } else { Ok(()) };
+        if let Err(error) = ready.and_then(|()| kept.recent.append(name, line)) {
             tracing::warn!(%error, "an answer of a plugin could not be kept");
         }
     }
 }
 
-impl Lines {
-    fn begun(folder: &Path) -> io::Result<Self> {
+impl Kept {
+    fn open(folder: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        Self::open(&folder.join(RECENT), options.read(true).append(true).create(true).mode(0o600))
+        options.read(true).append(true).create(true).mode(0o600);
+        let recent = Lines::open(options.open(folder.join(RECENT))?)?;
+        let older = match File::open(folder.join(OLDER)) {
+            Ok(file) => Some(Lines::open(file)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { recent, older })
     }
 
-    /// Opens a file and finds its lines. They are looked at when they are asked for.
-    fn open(path: &Path, options: &OpenOptions) -> io::Result<Self> {
-        let file = options.open(path)?;
-        let (all, mut at, mut offset) = (fs::read(path)?, HashMap::new(), 0);
+    /// Lets the recent file take the older one's place, unless another process did, or it was removed; then both are
+    /// opened again.
+    fn rotate(&mut self, folder: &Path) -> io::Result<()> {
+        let path = folder.join(RECENT);
+        let own = self.recent.file.metadata()?;
+        if fs::metadata(&path).is_ok_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino())) {
+            fs::rename(&path, folder.join(OLDER))?;
+        }
+        *self = Self::open(folder)?;
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// Finds the lines of a file. They are looked at when they are asked for.
+    fn open(mut file: File) -> io::Result<Self> {
+        let (mut all, mut at, mut offset) = (Vec::new(), HashMap::new(), 0);
+        file.read_to_end(&mut all)?;
         for line in all.split_inclusive(|byte| *byte == b'\n') {
             if let (Some(name), Some(b'\n')) = (line.first_chunk(), line.last()) {
                 at.insert(*name, Place { offset, bytes: line.len() - 1 });
@@ -275,6 +285,34 @@ mod tests {
             assert_eq!(got(foreign, n), None);
             assert_eq!(got(&later, n), Some(n.to_string()));
         }
+    }
+
+    #[test]
+    fn processes_that_share_a_folder_keep_what_the_others_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Answers::open(folder.path().to_owned()).unwrap();
+        let (one, other) = (open(), open());
+        let long = answer(&"x".repeat(ANSWER_BYTES_MAX - 1024));
+        for n in 0..10 {
+            one.put(&key(n), &long);
+        }
+        let path = folder.path().join(RECENT);
+        assert!(fs::metadata(&path).unwrap().len() < FILE_BYTES_MAX, "it was exchanged");
+        // The other one still appends to what is the older file now, and sees that when it is full.
+        other.put(&key(100), &answer("in the older one"));
+        other.put(&key(101), &answer("in the recent one"));
+        let later = open();
+        for n in (0..10).chain([100, 101]) {
+            assert!(got(&later, n).is_some(), "{n}");
+        }
+        // A cache that is cleared under a host is begun again.
+        fs::remove_dir_all(folder.path()).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        for n in 0..20 {
+            one.put(&key(n), &long);
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= FILE_BYTES_MAX + ANSWER_BYTES_MAX as u64);
+        assert!(got(&open(), 19).is_some());
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl Inner {
             return failed("shutting down".to_owned());
         };
         let limits = ask.limits().unwrap_or_else(|| Arc::clone(&self.limits));
-        let mut store = match self.store(source, images, &limits, ask.effects()) {
+        let mut store = match self.store(plugin, source, images, &limits, ask.effects()) {
             Ok(store) => store,
             Err(why) => return failed(why),
         };
@@ -253,12 +253,14 @@ impl Inner {
     /// looked at; between two of them other tasks get the thread, so the wall clock is looked at too.
     fn store(
         &self,
+        plugin: &Plugin,
         source: Option<&Source>,
         images: Arc<dyn ImageLookup>,
         limits: &Arc<PluginLimits>,
         effects: Option<Arc<dyn Effects>>,
     ) -> Result<Store<CallState>, String> {
-        let globs = Arc::clone(&self.globs);
+        // What others ask for is not kept: it holds memory of the host between their calls.
+        let globs = if plugin.info().bundled { Arc::clone(&self.globs) } else { Arc::default() };
         let state = CallState::new(source.cloned(), globs, Arc::clone(limits), images, effects)?;
         let mut store = Store::new(&self.running.engine, state);
         store.limiter(|state| &mut state.meter);
@@ -356,7 +358,7 @@ async fn within<T>(limit: Duration, times: &Times, answer: impl Future<Output = 
     }
 }
 
-/// The innermost cause: the outer ones are backtraces of guest code.
+/// The innermost cause: the outer ones say which function of the runtime saw it.
 fn reason(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     plain_line(root.lines().next().unwrap_or("no reason was given"))

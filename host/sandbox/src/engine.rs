@@ -30,7 +30,7 @@ pub(crate) fn start(limits: &PluginLimits) -> wasmtime::Result<Running> {
         tracing::info!(%error, "no pool for plugin instances; they are allocated one by one");
         Engine::new(&base())
     })?;
-    let ticker = Ticker::start(engine.clone());
+    let ticker = Ticker::start(engine.clone())?;
     Ok(Running { engine, ticker })
 }
 
@@ -108,16 +108,15 @@ impl Shared {
 }
 
 impl Ticker {
-    fn start(engine: Engine) -> Self {
+    /// Without its thread nothing would end a plugin that computes: there is no sandbox then.
+    fn start(engine: Engine) -> wasmtime::Result<Self> {
         let shared = Arc::new(Shared::default());
         let weak = Arc::downgrade(&shared);
         let spawned = std::thread::Builder::new()
             .name("windlass-epochs".to_owned())
             .spawn(move || tick(&weak, &engine));
-        if let Err(error) = spawned {
-            tracing::error!(%error, "no thread for plugin time limits; only wall clock limits hold");
-        }
-        Self(shared)
+        spawned.map_err(wasmtime::Error::new)?;
+        Ok(Self(shared))
     }
 
     pub(crate) fn enter(&self) -> Ticking<'_> {

@@ -8,34 +8,32 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::bindings::source::ReadError;
 
-/// Globs of one listing, in bytes together: making them ready takes time and memory that are the host's.
-const GLOB_BYTES_MAX: usize = 64 * 1024;
-/// Sets that are kept. All of the bundled plugins together ask for about a hundred.
-const SETS_MAX: usize = 512;
-/// Globs of all sets that are kept, in bytes; a set ready holds some hundred times as many.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Weight of the globs of one listing: see [`weight`].
+const WEIGHT_MAX: usize = 16 * 1024;
+/// Weight of all sets that are kept. All of the bundled plugins together ask for about a hundred sets.
+const KEPT_WEIGHT_MAX: usize = 256 * 1024;
 
-/// Sets that were asked for. When there are too many of them, all are made anew as they are asked for again.
+/// Sets that were asked for. When they weigh too much, all are made anew as they are asked for again.
 #[derive(Debug, Default)]
 pub(crate) struct Globs(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
     sets: HashMap<Vec<String>, Arc<GlobSet>>,
-    bytes: usize,
+    weight: usize,
 }
 
 impl Globs {
     /// The set of these; `None` where there are none, and everything matches.
     ///
     /// # Errors
-    /// [`ReadError::TooLarge`]: they are too long. [`ReadError::Io`]: one of them does not read.
+    /// [`ReadError::TooLarge`]: they weigh too much. [`ReadError::Io`]: one of them does not read.
     pub(crate) fn ready(&self, globs: &[String]) -> Result<Option<Arc<GlobSet>>, ReadError> {
         if globs.is_empty() {
             return Ok(None);
         }
-        let bytes = globs.iter().map(String::len).sum::<usize>();
-        if bytes > GLOB_BYTES_MAX {
+        let weight = weight(globs);
+        if weight > WEIGHT_MAX {
             return Err(ReadError::TooLarge);
         }
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).sets.get(globs).cloned();
@@ -43,23 +41,34 @@ impl Globs {
             return Ok(kept);
         }
         let set = Arc::new(set_of(globs).map_err(|_| ReadError::Io)?);
-        if bytes <= KEPT_BYTES_MAX / 8 {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.keep(globs, &set, bytes);
-        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = kept.keep(globs, &set, weight);
+        drop(kept);
+        drop(dropped);
         Ok(Some(set))
     }
 }
 
 impl Kept {
-    fn keep(&mut self, globs: &[String], set: &Arc<GlobSet>, bytes: usize) {
-        if self.sets.len() >= SETS_MAX || self.bytes + bytes > KEPT_BYTES_MAX {
-            *self = Self::default();
-        }
+    /// Keeps a set, and answers what has to go for it.
+    fn keep(&mut self, globs: &[String], set: &Arc<GlobSet>, weight: usize) -> Option<Self> {
+        let is_full = self.weight + weight > KEPT_WEIGHT_MAX;
+        let dropped = is_full.then(|| std::mem::take(self));
         if self.sets.insert(globs.to_vec(), Arc::clone(set)).is_none() {
-            self.bytes += bytes;
+            self.weight += weight;
         }
+        dropped
     }
+}
+
+/// What globs take of the host: those with a wildcard become one automaton, which in the worst case takes memory as
+/// their length times their number; a name alone is looked up.
+pub(crate) fn weight(globs: &[String]) -> usize {
+    let one = |glob: &String| match glob.contains(['*', '?', '[', '{', '\\']) {
+        true => glob.len() + 32,
+        false => glob.len() / 8 + 1,
+    };
+    globs.iter().map(one).sum()
 }
 
 /// A set of globs in which `*` stays within a name.
@@ -91,19 +100,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn what_is_made_ready_and_what_is_kept_is_bounded() {
         let globs = Globs::default();
-        for n in 0..2 * SETS_MAX {
+        let weighs = |globs: &Globs| {
+            let kept = globs.0.lock().unwrap();
+            assert_eq!(kept.weight, kept.sets.keys().map(|set| weight(set)).sum::<usize>());
+            kept.weight
+        };
+        let mut most = 0;
+        for n in 0..KEPT_WEIGHT_MAX / 16 {
             globs.ready(&of(&[&format!("{n}/*")])).unwrap();
-            assert!(globs.0.lock().unwrap().sets.len() <= SETS_MAX);
+            assert!(weighs(&globs) <= KEPT_WEIGHT_MAX);
+            most = most.max(globs.0.lock().unwrap().sets.len());
         }
-        let long = |n: usize| of(&[&format!("{n}{}", "x".repeat(KEPT_BYTES_MAX / 10))]);
-        for n in 0..30 {
-            assert!(globs.ready(&long(n)).unwrap().is_some());
-            assert!(globs.0.lock().unwrap().bytes <= KEPT_BYTES_MAX);
+        assert!(most > 1_000 && globs.0.lock().unwrap().sets.len() < most, "{most}");
+        // Many that are short weigh as much as few that are long.
+        let many = |glob: &str, number: usize| vec![glob.to_owned(); number];
+        for (glob, number) in [("", 100_000), ("*", 1_000), ("?.a", 500), (&"x".repeat(200_000), 1)]
+        {
+            let refused = globs.ready(&many(glob, number)).unwrap_err();
+            assert_eq!(refused, ReadError::TooLarge, "{number} of {} bytes", glob.len());
         }
-        let too_long = of(&[&"x".repeat(GLOB_BYTES_MAX + 1)]);
-        assert_eq!(globs.ready(&too_long).unwrap_err(), ReadError::TooLarge);
+        for (glob, number) in [("apps/web/package.json", 2_000), ("packages/*/package.json", 200)] {
+            assert!(globs.ready(&many(glob, number)).unwrap().is_some(), "{number} of {glob}");
+        }
         assert_eq!(globs.ready(&of(&["[a"])).unwrap_err(), ReadError::Io);
     }
 }

@@ -109,6 +109,8 @@ impl ImageLookup for NotAsked {
     }
 }
 
+/// Look-ups of one call: what they take is the host's time, so neither limit of time ends them.
+pub(crate) const LOOKUPS_MAX: usize = 100;
 /// The longest look-up of one image.
 pub(crate) const LOOKUP_MAX: Duration = Duration::from_secs(60);
 

@@ -25,8 +25,8 @@ const DEPTH_MAX: u32 = 128;
 const NAMES_MAX: usize = 200_000;
 /// Names that are matched, or files that are read, before the time is looked at.
 const LOOK_EVERY: usize = 64;
-/// Globs of so many bytes are matched that often; longer ones take longer.
-const QUICK_GLOB_BYTES: usize = 256;
+/// Globs of such a weight are matched that often; heavier ones take longer.
+const QUICK_WEIGHT: usize = 256;
 
 /// A source cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -349,8 +349,8 @@ struct Clock<'a> {
 
 impl<'a> Clock<'a> {
     fn new(time_left: TimeLeft<'a>, globs: &[String]) -> Self {
-        let bytes = globs.iter().map(String::len).sum::<usize>().max(1);
-        let look_every = (LOOK_EVERY * QUICK_GLOB_BYTES / bytes).clamp(1, LOOK_EVERY);
+        let weight = globs::weight(globs).max(1);
+        let look_every = (LOOK_EVERY * QUICK_WEIGHT / weight).clamp(1, LOOK_EVERY);
         Self { time_left, look_every, looked_ago: 0, late: None }
     }
 
@@ -504,7 +504,8 @@ mod tests {
             }
         };
         let paths: Vec<String> = (0..2 * LOOK_EVERY).map(|n| format!("f{n}")).collect();
-        let long = vec!["x".repeat(QUICK_GLOB_BYTES * LOOK_EVERY), "*".to_owned()];
+        let long =
+            vec![format!("{}*", "x".repeat(QUICK_WEIGHT * LOOK_EVERY - 100)), "*".to_owned()];
         for source in [opened(dir.path()), without_names(dir.path())] {
             assert_eq!(source.read_many(&paths, 0, &limits, &until(3)).unwrap().len(), paths.len());
             assert!(source.read_many(&paths, 0, &limits, &until(2)).is_err());

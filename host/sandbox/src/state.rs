@@ -14,7 +14,7 @@ use windlass_model::plugin::account::HostCalls;
 use crate::bindings::{images, log, source, types};
 use crate::globs::Globs;
 use crate::granted::Effects;
-use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX};
+use crate::images::{ImageConfig, ImageError, ImageLookup, LOOKUP_MAX, LOOKUPS_MAX};
 use crate::limits::Meter;
 use crate::log::{CallLog, Finished, LogLevel};
 use crate::source::{NotDone, Source};
@@ -45,6 +45,8 @@ pub(crate) struct CallState {
     pub(crate) effects: Option<Arc<dyn Effects>>,
     /// Whether an image was looked up: such an answer is not the arguments' alone.
     pub(crate) looked_outside: bool,
+    /// How many were.
+    looked_up: usize,
     /// What it used of its time.
     pub(crate) times: Times,
     /// What it asked of the host.
@@ -89,6 +91,7 @@ impl CallState {
             images,
             effects,
             looked_outside,
+            looked_up: 0,
             times: Times::default(),
             asked: HostCalls::default(),
             until,
@@ -229,6 +232,14 @@ impl images::Host for CallState {
         platform: String,
     ) -> wasmtime::Result<Result<images::ImageConfig, images::ImageError>> {
         self.looked_outside = true;
+        self.looked_up += 1;
+        if self.looked_up > LOOKUPS_MAX {
+            if self.looked_up == LOOKUPS_MAX + 1 {
+                let why = format!("a call may look up {LOOKUPS_MAX} images: all others are denied");
+                self.log.write(LogLevel::Warn, &why);
+            }
+            return Ok(Err(images::ImageError::Denied));
+        }
         let images = Arc::clone(&self.images);
         let _outside = self.times.begin_outside();
         let asked = tokio::time::timeout(LOOKUP_MAX, images.config(&reference, &platform)).await;

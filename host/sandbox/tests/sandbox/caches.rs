@@ -55,7 +55,6 @@ async fn answers_outlive_the_process() {
     let bench = Bench::new();
     let folder = Folder::new("ok");
     bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await.result.unwrap();
-    // They are written behind the call, and all of them before the sandbox has gone.
     drop(bench.sandbox);
     let again = Sandbox::new(bench.config.clone()).unwrap();
     let guest = again.load(&guest(), false).unwrap();
@@ -103,8 +102,12 @@ async fn forged_code_is_removed_and_compiled_again_however_it_came() {
         ("no digest", |code, _| std::fs::remove_file(code.with_extension("mac")).unwrap()),
         ("an empty digest", |code, _| std::fs::write(code.with_extension("mac"), "").unwrap()),
         ("a digest without the key", |code, _| {
-            let plain = windlass_model::Digest::of(&std::fs::read(code).unwrap());
-            std::fs::write(code.with_extension("mac"), plain.hex()).unwrap();
+            let name = code.file_stem().unwrap().to_str().unwrap();
+            let (component, compatibility) = name.split_once('-').unwrap();
+            let mut plain = blake3::Hasher::new();
+            plain.update(format!("sha256:{component} {compatibility}\n").as_bytes());
+            plain.update(&std::fs::read(code).unwrap());
+            std::fs::write(code.with_extension("mac"), plain.finalize().as_bytes()).unwrap();
         }),
         ("the code of another component", |code, other| {
             std::fs::copy(other, code).unwrap();

@@ -83,6 +83,7 @@ fn time() -> Vec<Adversary> {
             .lay(laid::long_names)
             .limit(of_wall),
         guest(Kind::LoopInHostCall, "detect=many-globs", Ends::Harmless(refused_globs)),
+        guest(Kind::LoopInHostCall, "detect=many-images", Ends::Harmless(refused_images)),
         guest(Kind::Sleep, "detect=sleep-in-hostcall", TIMED_OUT).limit(of_wall),
         heart(Kind::Sleep, "sleep in start", TIMED_OUT, SLEEP).limit(of_wall),
         guest(Kind::Leave, "detect=exit", TRAPPED).says(&["exit"]),
@@ -109,6 +110,13 @@ fn of_wall(limits: &mut windlass_model::limits::PluginLimits) {
 
 fn refused_globs(seen: &Seen) {
     assert!(seen.log.iter().any(|line| line == "listed: false"), "{:?}", seen.log);
+}
+
+/// One call may look up a hundred.
+fn refused_images(seen: &Seen) {
+    let denied = seen.log.iter().find_map(|line| line.strip_prefix("denied: "));
+    let denied: u32 = denied.unwrap_or_else(|| panic!("{:?}", seen.log)).parse().unwrap();
+    assert!(denied >= 200, "{denied}");
 }
 
 /// What takes more than there is for one call.

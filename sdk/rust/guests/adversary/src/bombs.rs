@@ -1,5 +1,6 @@
 //! What asks for too much: of time, of the stack, of handles, of the host's attention, of the log.
 
+use windlass_sdk::images::{self, ImageError};
 use windlass_sdk::{Detection, Evidence, NearMiss, PluginError, Source, log};
 
 /// Those that any call can show; `None` for what is none of them.
@@ -16,6 +17,7 @@ pub(crate) fn act(how: &str) -> Option<Result<(), PluginError>> {
         },
         "glob-bomb" => glob_bomb(),
         "many-globs" => many_globs(),
+        "many-images" => many_images(),
         "many-paths" => {
             let paths: Vec<String> = (0..400_000).map(|n| format!("a/path/{n}")).collect();
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -81,6 +83,13 @@ fn many_globs() {
     let globs: Vec<&str> = globs.iter().map(String::as_str).collect();
     let listed = Source::root().list(&globs, 0, 0);
     log::info(format!("listed: {}", listed.is_ok()));
+}
+
+/// What a look-up takes is not the call's time.
+fn many_images() {
+    let look_up = || images::config("not/A Reference", "linux/amd64");
+    let denied = (0..300).filter(|_| matches!(look_up(), Err(ImageError::Denied))).count();
+    log::info(format!("denied: {denied}"));
 }
 
 fn huge_read() {
