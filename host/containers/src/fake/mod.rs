@@ -91,6 +91,8 @@ struct FakeState {
     started: Vec<ContainerSpec>,
     /// The next start that is made once gets no answer; its task is then in this state.
     cut_off: Option<TaskStatus>,
+    /// The next list of containers gets no answer.
+    list_cut_off: bool,
     next_pid: u32,
 }
 
@@ -144,6 +146,11 @@ impl FakeRuntime {
         self.state().cut_off = Some(status);
     }
 
+    /// The next [`Runtime::list`](crate::Runtime::list) gets no answer, as when containerd goes away.
+    pub fn cut_off_next_list(&self) {
+        self.state().list_cut_off = true;
+    }
+
     /// Makes the root file system `name` out of these files, as an import would.
     ///
     /// # Errors
@@ -185,6 +192,11 @@ fn new_snapshot(key: &str, parent: Option<&str>, committed: bool, labels: &Label
 
 fn matches(labels: &Labels, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+fn cut_off() -> RuntimeError {
+    let why = "the connection was cut off".to_owned();
+    RuntimeError::Unavailable { socket: "fake".into(), why }
 }
 
 fn no_snapshot(key: &str) -> RuntimeError {
