@@ -140,6 +140,18 @@ impl FakeRuntime {
         }
     }
 
+    /// Starts the task of a container that was only made, as a start does that took its time.
+    pub fn start_late(&self, id: &str) {
+        let mut state = self.state();
+        state.next_pid += 1;
+        let pid = 1_000_000 + state.next_pid;
+        if let Some(container) = state.containers.get_mut(id)
+            && container.status == TaskStatus::Created
+        {
+            container.status = TaskStatus::Running { pid };
+        }
+    }
+
     /// The next [`Runtime::start_once`](crate::Runtime::start_once) takes effect and gets no answer, as when containerd
     /// goes away; the task is in this state then.
     pub fn cut_off_next_start(&self, status: TaskStatus) {
