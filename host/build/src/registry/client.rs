@@ -225,7 +225,7 @@ impl Client {
         let body = response.body_mut().with_config().limit(limit).read_to_vec();
         let bytes = body.map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(_) => {
-                place.protocol(&format!("{what} has more than the {bytes_max} bytes allowed"))
+                RegistryError::TooLarge { host: place.host.clone(), what, bytes_max }
             }
             error => place.transport(&error),
         })?;
