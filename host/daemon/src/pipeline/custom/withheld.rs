@@ -237,9 +237,13 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use windlass_model::DeploymentId;
+    use windlass_model::plugin::{Capability, Grants, effective};
+    use windlass_model::{DeploymentId, Limits, StepName};
 
     use super::*;
+    use crate::pipeline::TABLE;
+    use crate::pipeline::custom::effects::Counts;
+    use crate::testing::{TestHost, queued};
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -357,6 +361,71 @@ mod tests {
         check_room(root.path(), 10_239, &[&a, &b], 1);
     }
 
+    /// A file of a plugin's own.
+    fn attach(folder: &Folder, plugin: &str, name: &str, bytes: usize) {
+        let artifact = Artifact {
+            name: name.to_owned(),
+            kind: Kind::File,
+            media_type: "application/x-tar".to_owned(),
+            title: String::new(),
+        };
+        attached::attach(folder, plugin, &artifact, &vec![0_u8; bytes], 1 << 20).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_withheld_is_kept_beside_other_files_of_the_plugin_as_far_as_there_is_room() {
+        let parts = TestHost::with(Limits::default(), &TABLE).await;
+        let host = &parts.host;
+        let mut artifact = crate::testing::artifact();
+        let digest = Digest::of(b"a tree");
+        let root = host.builder.static_tree_dir(&digest);
+        artifact.outputs[0].kind = ArtifactKind::StaticTree {
+            tree: digest,
+            spa_fallback: None,
+            not_found: None,
+            files: 2,
+            bytes: 6_000,
+        };
+        fs::create_dir_all(&root).unwrap();
+        for name in ["a.map", "b.map"] {
+            fs::write(root.join(name), "m".repeat(3_000)).unwrap();
+        }
+        let mut deployment = queued(0);
+        deployment.outputs.artifact = Some(artifact);
+        let capabilities = serde_json::json!([{ "name": "artifacts", "bytes_max": 8_000 }]);
+        let grants: Grants = serde_json::from_value(capabilities).unwrap();
+        let asked = serde_json::json!([
+            { "name": "artifacts", "bytes_max": 8_000, "reason": "test" },
+        ]);
+        let asked: Vec<Capability> = serde_json::from_value(asked).unwrap();
+        let granted = Granted {
+            host: host.clone(),
+            plugin: "p".to_owned(),
+            allowed: effective(&asked, &grants),
+            variables: Vec::new(),
+            log: host.logs.open(&deployment.id, StepName::Build, Masker::default()).unwrap(),
+            folder: Folder::of(&host.config.data_dir, &deployment.id),
+            counts: Counts::new(&host.config.limits.stages),
+            deployment,
+        };
+        attach(&granted.folder, "p", "maps.tar", 3_000);
+        attach(&granted.folder, "other", "maps.tar", 3_000);
+        let withheld = [Withheld { output: "app".to_owned(), paths: vec!["*.map".to_owned()] }];
+        let kept = "1 withheld file of app is kept as withheld-collect.app.tar, 1 found no room in the 5000 \
+                    bytes that are left for it";
+        assert_eq!(keep(&granted, "collect", &withheld).await, [kept]);
+        assert_eq!(keep(&granted, "collect", &withheld).await, [kept], "as after a crash");
+        let other = "what is withheld of app is not kept: 2 found no room in the 392 bytes that are left for it";
+        assert_eq!(keep(&granted, "other", &withheld).await, [other]);
+        let files = granted.folder.attached();
+        let own: Vec<(&str, u64)> = files
+            .iter()
+            .filter(|file| file.plugin == "p")
+            .map(|file| (file.name.as_str(), file.bytes))
+            .collect();
+        assert_eq!(own, [("maps.tar", 3_000), ("withheld-collect.app.tar", 4_608)]);
+    }
+
     #[test]
     fn an_archive_has_the_room_that_other_files_of_its_plugin_leave() {
         let dir = tempfile::tempdir().unwrap();
@@ -365,13 +434,7 @@ mod tests {
         for (plugin, name, bytes) in
             [("p", "maps.tar", 300), ("p", name.as_str(), 200), ("other", "maps.tar", 400)]
         {
-            let artifact = Artifact {
-                name: name.to_owned(),
-                kind: Kind::File,
-                media_type: "application/x-tar".to_owned(),
-                title: String::new(),
-            };
-            attached::attach(&folder, plugin, &artifact, &vec![0_u8; bytes], 1_000).unwrap();
+            attach(&folder, plugin, name, bytes);
         }
         assert_eq!(left(&folder, "p", &name, 1_000), 700, "its own earlier one makes room");
         assert_eq!(left(&folder, "p", &file_name("other", "site"), 1_000), 500);
