@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use common::proxy::{Fault, Proxy};
 use common::{Host, Registry, plan, script, step};
-use windlass_build::registry::{About, Client, CosignFound, Reference, push_component};
+use windlass_build::registry::{
+    About, Client, CosignFound, CosignSignature, Reference, push_component,
+};
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
 use windlass_containers::runtime::Labels;
 use windlass_model::plan::{Base, Op};
@@ -312,7 +314,29 @@ fn what_cosign_left_beside_an_artifact_is_read_as_it_is_and_bounded() {
     let unreadable = found(&[]).unwrap();
     assert!(matches!(unreadable, CosignFound::Unreadable { .. }), "{unreadable:?}");
     // Whatever size it is said to have.
-    let large = found(&[layer(&[b'x'; 17_000], "Zmlyc3Q=")]).unwrap_err();
-    assert_eq!(large.code(), "registry.protocol", "{large}");
-    assert!(large.to_string().contains("more than the 16384 bytes allowed"), "{large}");
+    let large = layer(&[b'x'; 17_000], "Zmlyc3Q=");
+    let CosignFound::Unreadable { why } = found(std::slice::from_ref(&large)).unwrap() else {
+        panic!("{large}")
+    };
+    assert!(why.contains("more than the 16384 bytes allowed"), "{why}");
+
+    // A payload that is none hides no signature beside it.
+    let good = CosignFound::Signatures(vec![CosignSignature {
+        payload: other.to_vec(),
+        signature: "c2Vjb25k".to_owned(),
+    }]);
+    assert_eq!(found(&[large, layer(other, "c2Vjb25k")]).unwrap(), good);
+    found(&[layer(one, "Zmlyc3Q="), layer(other, "c2Vjb25k")]).unwrap();
+    let proxy = Proxy::start(&registry.address);
+    let reference: Reference = format!("{}/team/scan:1", proxy.address).parse().unwrap();
+    let through = Client::new(reference, None, None, Vec::new());
+    let bad = Digest::of(one);
+    for fault in [Fault::Status(404), Fault::Corrupt] {
+        proxy.fail("GET", bad.as_str(), fault, usize::MAX);
+        assert_eq!(through.cosign(&artifact).unwrap().found, good, "{fault:?}");
+        proxy.heal();
+    }
+    // What is refused for now may be a good one.
+    proxy.fail("GET", bad.as_str(), Fault::Status(403), usize::MAX);
+    assert_eq!(through.cosign(&artifact).unwrap_err().code(), "registry.unauthorized");
 }

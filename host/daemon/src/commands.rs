@@ -35,8 +35,13 @@ pub(crate) async fn start(host: &Host, spec: &ContainerSpec) -> Result<(), Runti
 pub(crate) async fn exit(host: &Host, container: &str) -> Option<Exit> {
     loop {
         match host.runtime.status(container).await {
-            // Its start was cut off before it took effect, and is not made again.
-            Ok(Some(TaskStatus::Created)) => return None,
+            Ok(Some(TaskStatus::Created)) => {
+                // It is being started, or that was cut off before it took effect, and is not made again.
+                if is_gone_soon(host, container).await {
+                    return None;
+                }
+                continue;
+            }
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, container, "the state of a command could not be read");
@@ -48,10 +53,8 @@ pub(crate) async fn exit(host: &Host, container: &str) -> Option<Exit> {
             Ok(exit) => return Some(exit),
             Err(RuntimeError::NotFound { .. }) => {
                 // A containerd that is just being started may not know its tasks yet.
-                tokio::time::sleep(AGAIN_AFTER).await;
-                match host.runtime.status(container).await {
-                    Ok(Some(TaskStatus::Running { .. } | TaskStatus::Exited(_))) | Err(_) => {}
-                    Ok(_) => return None,
+                if is_gone_soon(host, container).await {
+                    return None;
                 }
             }
             Err(error) => {
@@ -60,6 +63,13 @@ pub(crate) async fn exit(host: &Host, container: &str) -> Option<Exit> {
             }
         }
     }
+}
+
+/// Whether a moment later the process of a command is known not to be there: neither runs nor has run.
+async fn is_gone_soon(host: &Host, container: &str) -> bool {
+    tokio::time::sleep(AGAIN_AFTER).await;
+    let status = host.runtime.status(container).await;
+    matches!(status, Ok(None | Some(TaskStatus::Created | TaskStatus::Missing)))
 }
 
 /// The containers with such labels, each with them.

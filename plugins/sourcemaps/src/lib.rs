@@ -87,7 +87,7 @@ fn not_granted(what: String, hint: String) -> PluginError {
 #[serde(default)]
 struct Collected {
     release: String,
-    /// Number of maps that were found.
+    /// Number of maps that are in the archive.
     maps: usize,
     /// Where on the application's address they would lie if they are served.
     places: Vec<String>,

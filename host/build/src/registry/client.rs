@@ -104,6 +104,8 @@ pub struct Client {
     reference: Reference,
     /// Mirrors, and the registry itself, which is the last.
     places: Vec<Arc<Transport>>,
+    /// From the beginning of a request for a document to the last byte of its answer.
+    time_max: Option<Duration>,
 }
 
 impl Client {
@@ -137,7 +139,14 @@ impl Client {
             Arc::new(Transport::new(agent.clone(), &base, repository, login, "pull"))
         };
         let places = mirrors.into_iter().chain([own]).map(place).collect();
-        Self { reference, places }
+        Self { reference, places, time_max: None }
+    }
+
+    /// The same with a limit for each request of a document or a component, from its beginning to the last byte of its
+    /// answer: without one, a registry may send byte by byte for as long as it likes. Layers of images have none.
+    #[must_use]
+    pub fn within(self, time_max: Duration) -> Self {
+        Self { time_max: Some(time_max), ..self }
     }
 
     /// The image's manifest and configuration for this machine, each checked against its digest.
@@ -216,7 +225,7 @@ impl Client {
             if let Some(value) = authorization {
                 request = request.header("authorization", value);
             }
-            request.call()
+            request.config().timeout_global(self.time_max).build().call()
         })?;
         let what = format!("{kind}/{selector} of {}", self.reference);
         let mut response = place.expect(response, &what)?;
@@ -225,7 +234,7 @@ impl Client {
         let body = response.body_mut().with_config().limit(limit).read_to_vec();
         let bytes = body.map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(_) => {
-                place.protocol(&format!("{what} has more than the {bytes_max} bytes allowed"))
+                RegistryError::TooLarge { host: place.host.clone(), what, bytes_max }
             }
             error => place.transport(&error),
         })?;
@@ -296,4 +305,51 @@ fn of_registry(error: RuntimeError) -> Result<RegistryError, RuntimeError> {
 fn interrupted(error: tokio::task::JoinError) -> RuntimeError {
     let path = "a layer".into();
     RuntimeError::Io { operation: "read", path, source: io::Error::other(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+
+    const TIME_MAX: Duration = Duration::from_millis(300);
+
+    /// The name of an artifact in a registry that answers with this, and goes on byte by byte; how often it was asked.
+    fn slow(head: &'static str) -> (Reference, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = format!("{}/team/scan:1", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    let _request = stream.read(&mut [0; 4096]);
+                    let mut sent = stream.write_all(head.as_bytes());
+                    while sent.is_ok() {
+                        std::thread::sleep(TIME_MAX / 10);
+                        sent = stream.write_all(b"x");
+                    }
+                });
+            }
+        });
+        (name.parse().unwrap(), asked)
+    }
+
+    #[test]
+    fn what_comes_byte_by_byte_ends_with_the_time_of_the_client_and_is_not_asked_for_again() {
+        for head in ["HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", "HTTP/1.1 200 O"] {
+            let (reference, asked) = slow(head);
+            let client = Client::new(reference, None, None, Vec::new()).within(TIME_MAX);
+            let begun = Instant::now();
+            let error = client.cosign(&Digest::of(b"an artifact")).unwrap_err();
+            assert_eq!(error.code(), "registry.unreachable", "{error}");
+            assert!(begun.elapsed() < SILENCE, "{:?}", begun.elapsed());
+            assert_eq!(asked.load(Ordering::SeqCst), 1, "{error}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// A payload is never larger: it is a short document.
 const PAYLOAD_BYTES_MAX: u64 = 16 << 10;
-/// More signatures of one artifact are not read.
+/// Of one artifact the first ones are read, and no more.
 const SIGNATURES_MAX: usize = 50;
 
 /// What lies where cosign leaves its signatures of an artifact.
@@ -79,41 +79,62 @@ impl Client {
     /// What cosign left in this repository beside an artifact of it, which is given by the digest of its manifest.
     ///
     /// # Errors
-    /// Every [`RegistryError`]; that there is nothing is none.
+    /// Every [`RegistryError`]; that there is nothing, or nothing that can be read, is none.
     pub fn cosign(&self, artifact: &Digest) -> Result<Cosign, RegistryError> {
         let tag = format!("sha256-{}.sig", artifact.hex());
         let reference = self.reference();
         let place = format!("{}/{}:{tag}", reference.registry, reference.repository);
         let found = match self.tagged(&tag, MANIFEST_BYTES_MAX) {
             Err(RegistryError::NotFound { .. }) => CosignFound::Nothing,
+            Err(error @ RegistryError::TooLarge { .. }) => {
+                CosignFound::Unreadable { why: error.to_string() }
+            }
             Err(error) => return Err(error),
             Ok(manifest) => match listed(&manifest) {
                 Err(why) => CosignFound::Unreadable { why },
-                Ok(listed) => CosignFound::Signatures(self.with_payloads(listed)?),
+                Ok(listed) => self.with_payloads(listed)?,
             },
         };
         Ok(Cosign { artifact: artifact.clone(), place, found })
     }
 
-    /// Reads each payload once, however many signatures there are of it.
-    fn with_payloads(
-        &self,
-        listed: Vec<(Digest, String)>,
-    ) -> Result<Vec<CosignSignature>, RegistryError> {
-        let mut payloads: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    /// Reads each payload once, however many signatures there are of it. A signature whose payload cannot be one is
+    /// passed over.
+    fn with_payloads(&self, listed: Vec<(Digest, String)>) -> Result<CosignFound, RegistryError> {
+        let mut payloads: BTreeMap<Digest, Result<Vec<u8>, String>> = BTreeMap::new();
         let mut signatures = Vec::new();
+        let mut why = "it has no signature".to_owned();
         for (digest, signature) in listed {
             let payload = match payloads.get(&digest) {
-                Some(payload) => payload.clone(),
+                Some(known) => known.clone(),
                 None => {
-                    let payload = self.blob(&digest, PAYLOAD_BYTES_MAX)?;
-                    payloads.insert(digest, payload.clone());
-                    payload
+                    let read = self.payload(&digest)?;
+                    payloads.insert(digest, read.clone());
+                    read
                 }
             };
-            signatures.push(CosignSignature { payload, signature });
+            match payload {
+                Ok(payload) => signatures.push(CosignSignature { payload, signature }),
+                Err(lack) => why = lack,
+            }
         }
-        Ok(signatures)
+        if signatures.is_empty() {
+            return Ok(CosignFound::Unreadable { why });
+        }
+        Ok(CosignFound::Signatures(signatures))
+    }
+
+    /// A payload; why there is none, which another try would not change.
+    fn payload(&self, digest: &Digest) -> Result<Result<Vec<u8>, String>, RegistryError> {
+        match self.blob(digest, PAYLOAD_BYTES_MAX) {
+            Ok(payload) => Ok(Ok(payload)),
+            Err(
+                error @ (RegistryError::NotFound { .. }
+                | RegistryError::DigestMismatch { .. }
+                | RegistryError::TooLarge { .. }),
+            ) => Ok(Err(format!("a payload cannot be read: {error}"))),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -123,16 +144,9 @@ fn listed(manifest: &[u8]) -> Result<Vec<(Digest, String)>, String> {
     let manifest: Manifest = serde_json::from_slice(manifest)
         .map_err(|error| format!("it does not read as the manifest of an image: {error}"))?;
     let layers = manifest.layers.into_iter().filter(|layer| layer.media_type == PAYLOAD_TYPE);
-    let layers: Vec<Layer> = layers.collect();
-    if layers.len() > SIGNATURES_MAX {
-        let count = layers.len();
-        return Err(format!(
-            "it has {count} signatures, more than the {SIGNATURES_MAX} that are read"
-        ));
-    }
     let mut why = format!("it has no layer of the type {PAYLOAD_TYPE}");
     let mut listed = Vec::new();
-    for mut layer in layers {
+    for mut layer in layers.take(SIGNATURES_MAX) {
         let signature = layer.annotations.remove(SIGNATURE);
         match signature {
             _ if layer.size > PAYLOAD_BYTES_MAX => {
@@ -174,16 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn of_many_signatures_the_first_ones_are_listed() {
+        let layers: Vec<Value> = (0..=SIGNATURES_MAX)
+            .map(|n| layer(PAYLOAD_TYPE, 200, &json!({ SIGNATURE: n.to_string() })))
+            .collect();
+        let found = of(&layers).unwrap();
+        let found: Vec<String> = found.into_iter().map(|(_, signature)| signature).collect();
+        let expected: Vec<String> = (0..SIGNATURES_MAX).map(|n| n.to_string()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn what_has_no_signature_says_why() {
         let signed = json!({ SIGNATURE: "c2ln" });
-        let many = vec![layer(PAYLOAD_TYPE, 1, &signed); SIGNATURES_MAX + 1];
         for (layers, expected) in [
             (Vec::new(), "no layer of the type"),
             (vec![layer("application/wasm", 1, &signed)], "no layer of the type"),
             (vec![layer(PAYLOAD_TYPE, 1, &json!({}))], "no annotation dev.cosignproject.cosign"),
             (vec![layer(PAYLOAD_TYPE, PAYLOAD_BYTES_MAX + 1, &signed)], "16385 bytes, more than"),
             (vec![json!({ "mediaType": PAYLOAD_TYPE, "size": 1 })], "does not read"),
-            (many, "51 signatures, more than the 50"),
         ] {
             let why = of(&layers).unwrap_err();
             assert!(why.contains(expected), "{why}");

@@ -56,6 +56,18 @@ pub enum RegistryError {
         /// What there is.
         available: String,
     },
+    /// The answer is longer than anything of its kind.
+    #[error(
+        "{host} gave an answer that cannot be used: {what} has more than the {bytes_max} bytes allowed"
+    )]
+    TooLarge {
+        /// The registry's host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// Bytes that it may have.
+        bytes_max: u64,
+    },
     /// The answer makes no sense.
     #[error("{host} gave an answer that cannot be used: {why}")]
     Protocol {
@@ -76,7 +88,7 @@ impl RegistryError {
             Self::RateLimited { .. } => "registry.rate-limited",
             Self::DigestMismatch { .. } => "registry.digest-mismatch",
             Self::UnsupportedPlatform { .. } => "registry.unsupported-platform",
-            Self::Protocol { .. } => "registry.protocol",
+            Self::TooLarge { .. } | Self::Protocol { .. } => "registry.protocol",
         }
     }
 
@@ -118,7 +130,7 @@ impl RegistryError {
             Self::Unreachable { .. } | Self::RateLimited { .. } => {
                 "check this machine's connection and DNS, then try again"
             }
-            Self::DigestMismatch { .. } | Self::Protocol { .. } => {
+            Self::DigestMismatch { .. } | Self::TooLarge { .. } | Self::Protocol { .. } => {
                 "try again; if it stays, something between here and the registry alters data"
             }
         }

@@ -14,6 +14,8 @@ use super::manifest;
 
 /// A manifest or an image's configuration is never larger.
 pub(super) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+/// From the beginning of a request for a token to its last byte.
+const TOKEN_TIME_MAX: Duration = Duration::from_secs(60);
 /// Longest pause that a registry can ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Pauses before a request is made again, unless the registry names one.
@@ -127,7 +129,7 @@ impl Transport {
                 Err(Trouble::Registry(error)) => return Err(error),
                 Err(Trouble::Connection(error)) => {
                     let again = !is_connecting(&error) || self.answered.load(Ordering::Relaxed);
-                    if !again || !pauses.wait(None) {
+                    if is_out_of_time(&error) || !again || !pauses.wait(None) {
                         return Err(self.transport(&error));
                     }
                 }
@@ -208,6 +210,7 @@ impl Transport {
         if let Some(login) = &self.login {
             request = request.header("authorization", login.basic());
         }
+        let request = request.config().timeout_global(Some(TOKEN_TIME_MAX)).build();
         let mut answer = request.call().map_err(|e| self.transport(&e))?;
         if !answer.status().is_success() {
             return Ok(None);
@@ -250,6 +253,11 @@ fn is_connecting(error: &ureq::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether all of the time was used up that a request may take.
+fn is_out_of_time(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Timeout(ureq::Timeout::Global))
 }
 
 fn is_basic(challenge: &str) -> bool {

@@ -91,6 +91,8 @@ struct FakeState {
     started: Vec<ContainerSpec>,
     /// The next start that is made once gets no answer; its task is then in this state.
     cut_off: Option<TaskStatus>,
+    /// The next list of containers gets no answer.
+    list_cut_off: bool,
     next_pid: u32,
 }
 
@@ -138,10 +140,27 @@ impl FakeRuntime {
         }
     }
 
+    /// Starts the task of a container that was only made, as a start does that took its time.
+    pub fn start_late(&self, id: &str) {
+        let mut state = self.state();
+        state.next_pid += 1;
+        let pid = 1_000_000 + state.next_pid;
+        if let Some(container) = state.containers.get_mut(id)
+            && container.status == TaskStatus::Created
+        {
+            container.status = TaskStatus::Running { pid };
+        }
+    }
+
     /// The next [`Runtime::start_once`](crate::Runtime::start_once) takes effect and gets no answer, as when containerd
     /// goes away; the task is in this state then.
     pub fn cut_off_next_start(&self, status: TaskStatus) {
         self.state().cut_off = Some(status);
+    }
+
+    /// The next [`Runtime::list`](crate::Runtime::list) gets no answer, as when containerd goes away.
+    pub fn cut_off_next_list(&self) {
+        self.state().list_cut_off = true;
     }
 
     /// Makes the root file system `name` out of these files, as an import would.
@@ -185,6 +204,11 @@ fn new_snapshot(key: &str, parent: Option<&str>, committed: bool, labels: &Label
 
 fn matches(labels: &Labels, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+fn cut_off() -> RuntimeError {
+    let why = "the connection was cut off".to_owned();
+    RuntimeError::Unavailable { socket: "fake".into(), why }
 }
 
 fn no_snapshot(key: &str) -> RuntimeError {

@@ -10,8 +10,8 @@ use tokio::io::AsyncReadExt;
 use windlass_model::Digest;
 
 use super::{
-    FakeRuntime, FakeSnapshot, archive, containers, leases, matches, new_snapshot, no_snapshot,
-    tree,
+    FakeRuntime, FakeSnapshot, archive, containers, cut_off, leases, matches, new_snapshot,
+    no_snapshot, tree,
 };
 use crate::error::{Result, RuntimeError};
 use crate::runtime::{
@@ -313,14 +313,13 @@ impl Runtime for FakeRuntime {
     }
 
     async fn start_once(&self, spec: &ContainerSpec) -> Result<Started> {
-        let cut_off = self.state().cut_off.take();
+        let status = self.state().cut_off.take();
         let started = self.start_container(spec).await?;
-        let Some(status) = cut_off else { return Ok(started) };
+        let Some(status) = status else { return Ok(started) };
         if let Some(container) = self.state().containers.get_mut(&spec.id) {
             container.status = status;
         }
-        let why = "the connection was cut off".to_owned();
-        Err(RuntimeError::Unavailable { socket: "fake".into(), why })
+        Err(cut_off())
     }
 
     async fn wait(&self, id: &str) -> Result<Exit> {
@@ -341,7 +340,10 @@ impl Runtime for FakeRuntime {
     }
 
     async fn list(&self, labels: &Labels) -> Result<Vec<Container>> {
-        let state = self.state();
+        let mut state = self.state();
+        if std::mem::take(&mut state.list_cut_off) {
+            return Err(cut_off());
+        }
         let all = state.containers.values().filter(|it| matches(&it.spec.labels, labels));
         Ok(all.map(containers::FakeContainer::public).collect())
     }

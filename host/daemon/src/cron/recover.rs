@@ -10,7 +10,7 @@ use windlass_model::schedule::{CronHistory, RunStatus};
 use windlass_model::{Deployment, DeploymentId, Failure, Timestamp};
 use windlass_store::Store;
 
-use super::{Place, change, run};
+use super::{Claim, Place, change, run};
 use crate::commands;
 use crate::host::Host;
 use crate::pipeline::names;
@@ -20,21 +20,39 @@ const ENDED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks whether runs have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Between two tries to take up a run.
+const AGAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// A run whose container was found.
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    schedule: String,
+    number: u64,
+    deployment: DeploymentId,
+}
+
 /// After a start: a run that goes on, or has ended meanwhile, is waited for again; one whose container is gone is
-/// lost, and is not run again. Where the state is older than a run that goes on, that one is taken up. Containers that no
-/// run names any more are removed.
+/// lost, and is not run again. Where the state is older than a run that goes on, that one is taken up. Containers and logs
+/// that no run names any more are removed, but not before every run was taken up.
 ///
 /// # Errors
 /// The store's, the container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
     let containers = commands::find(host, names::is_cron).await;
-    if let Err(failure) = take_up(host, containers.as_deref().unwrap_or_default()).await {
-        tracing::error!(%failure, "it is not known which runs were begun after the state was saved");
+    let mut all_taken_up = containers.is_ok();
+    for found in newest(containers.as_deref().unwrap_or_default()) {
+        if let Err(failure) = take_up(host, &found).await {
+            let Found { schedule, number, .. } = &found;
+            tracing::error!(%failure, schedule, number, "a run that may go on could not be taken up yet");
+            all_taken_up = false;
+            take_up_later(host, found);
+        }
     }
     if let Err(failure) = miss_waiting(host).await {
         tracing::error!(%failure, "it is not known which runs wait for too long");
     }
-    if let Err(failure) = sweep_logs(host).await {
+    if all_taken_up && let Err(failure) = sweep_logs(host).await {
         tracing::error!(%failure, "it is not known which logs of runs are to be kept");
     }
     let mut known = HashSet::new();
@@ -48,7 +66,8 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
         }
     }
     for (container, _) in containers? {
-        if !known.contains(&container)
+        if all_taken_up
+            && !known.contains(&container)
             && let Err(failure) = commands::remove(host, &container).await
         {
             tracing::warn!(%failure, container, "the container of a run stays until the next start");
@@ -57,10 +76,8 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes up the runs that were begun after the state was saved, which is from a backup or was found again. Those of
-/// versions that it does not know are not: nobody could say what they are.
-async fn take_up(host: &Host, containers: &[(String, Labels)]) -> Result<(), Failure> {
-    // Of a schedule the newest: the others have ended, and only wait for their removal.
+/// Of each schedule the newest run that has a container: the others have ended, and only wait for their removal.
+fn newest(containers: &[(String, Labels)]) -> Vec<Found> {
     let mut newest: BTreeMap<(Place, String), (u64, DeploymentId)> = BTreeMap::new();
     for (container, labels) in containers {
         let place = names::labelled_environment(labels);
@@ -73,35 +90,73 @@ async fn take_up(host: &Host, containers: &[(String, Labels)]) -> Result<(), Fai
             *one = (number, deployment);
         }
     }
-    for ((place, schedule), (number, deployment)) in newest {
-        let Some((deployment, _)) = host.deployment(&deployment)? else { continue };
-        if (&deployment.project, &deployment.environment) != (&place.0, &place.1) {
-            continue;
+    let found = newest.into_iter();
+    found
+        .map(|((place, schedule), (number, deployment))| Found {
+            place,
+            schedule,
+            number,
+            deployment,
+        })
+        .collect()
+}
+
+/// Takes up a run that was begun after the state was saved, which is from a backup or was found again. That of a
+/// version which it does not know is not: nobody could say what it is.
+async fn take_up(host: &Host, found: &Found) -> Result<(), Failure> {
+    let Found { place, schedule, number, deployment } = found;
+    let number = *number;
+    let Some((deployment, _)) = host.deployment(deployment)? else { return Ok(()) };
+    if (&deployment.project, &deployment.environment) != (&place.0, &place.1) {
+        return Ok(());
+    }
+    let schedules = super::of_version(&deployment);
+    let known = schedules.iter().find(|known| known.name == *schedule);
+    let (timeout_ms, now) = (run::timeout_ms(host, known), Timestamp::now());
+    let taken_up = change(host, place, schedule, |history| {
+        if history.has_begun(number) {
+            return Ok(None);
         }
-        let schedules = super::of_version(&deployment);
-        let known = schedules.iter().find(|known| known.name == schedule);
-        let (timeout_ms, now) = (run::timeout_ms(host, known), Timestamp::now());
-        let taken_up = change(host, &place, &schedule, |history| {
-            if history.has_begun(number) {
-                return Ok(None);
-            }
-            // It came before, or this one would not go on.
-            if let Some(before) = history.running().cloned() {
-                let lost = run::lost(&schedule, &before);
-                history.end(before.number, RunStatus::Lost, Some(lost), now, "");
-            }
-            let of = (deployment.id.clone(), deployment.number);
-            Ok(history.take_up(number, of, timeout_ms, now))
-        });
-        if taken_up.await?.is_some() {
-            tracing::warn!(
-                schedule,
-                number,
-                "a run goes on that was begun after the state was saved"
-            );
+        // It came before, or this one would not go on.
+        let before = history.running().cloned();
+        if let Some(before) = &before {
+            let lost = run::lost_before(schedule, before, number);
+            history.end(before.number, RunStatus::Lost, Some(lost), now, "");
         }
+        let lost = before.and_then(|before| history.run(before.number).cloned());
+        let of = (deployment.id.clone(), deployment.number);
+        Ok(history.take_up(number, of, timeout_ms, now).map(|_| lost))
+    });
+    let Some(lost) = taken_up.await? else { return Ok(()) };
+    tracing::warn!(schedule, number, "a run goes on that was begun after the state was saved");
+    if let Some(lost) = lost
+        && let Some(of) = &lost.deployment
+        && let Ok(Some((deployment, _))) = host.deployment(of)
+    {
+        run::tell(host, &deployment, schedule, &lost);
     }
     Ok(())
+}
+
+/// Takes up a run in the end. Until then nothing is begun of its schedule: it would run beside this one.
+fn take_up_later(host: &Arc<Host>, found: Found) {
+    let Some(claim) = Claim::of(host, &found.place, &found.schedule) else { return };
+    let host = host.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(AGAIN_EVERY).await;
+            match take_up(&host, &found).await {
+                Ok(()) => break,
+                Err(failure) => {
+                    let Found { schedule, number, .. } = &found;
+                    tracing::warn!(%failure, schedule, number, "a run is not taken up yet");
+                }
+            }
+        }
+        drop(claim);
+        // It is watched from now on, like every run that nobody watches.
+        host.cron.wake.notify_one();
+    });
 }
 
 /// Removes the logs of runs that no history tells of: the host went down before it did.

@@ -320,6 +320,14 @@ pub(super) fn lost(schedule: &str, run: &CronRun) -> Failure {
     )
 }
 
+/// Nobody knows how a run ended: another one of this number goes on, which was begun since.
+pub(super) fn lost_before(schedule: &str, run: &CronRun, number: u64) -> Failure {
+    let why = format!(
+        "the state is older than its end: by now run #{number} goes on, which was begun after the state was saved"
+    );
+    Failure { why, ..lost(schedule, run) }
+}
+
 fn called(schedule: &str, run: &CronRun) -> String {
     format!("run #{} of the schedule {schedule}", run.number)
 }

@@ -9,7 +9,7 @@ use windlass_build::http::certificate_bundle;
 use windlass_build::registry::{Client, Component, Reference, RegistryError};
 use windlass_model::Failure;
 
-use super::fetch::{self, OCI, Reach};
+use super::fetch::{self, OCI, Reach, SMALL_TIME_MAX, TIME_MAX};
 use super::signature::Proof;
 
 /// An artifact that was pulled.
@@ -48,7 +48,9 @@ impl Artifact {
                 None => Client::new(reference, bundle.as_deref(), login, Vec::new()),
                 Some(chosen) => Client::outside_but(reference, bundle.as_deref(), &chosen),
             };
-            client.component(bytes_max).map(|component| (component, Arc::new(client)))
+            let client = client.within(TIME_MAX);
+            let component = client.component(bytes_max);
+            component.map(|component| (component, Arc::new(client.within(SMALL_TIME_MAX))))
         });
         match pulled.await {
             Ok(Ok((component, client))) => Ok(Self { component, client, shown }),

@@ -15,8 +15,8 @@ use super::signature::{Proof, SIGNATURE_BYTES_MAX, has_the_form};
 
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(10), silence: Duration::from_secs(20) };
-/// From the beginning of a fetch to its last byte.
-const TIME_MAX: Duration = Duration::from_secs(120);
+/// From the beginning of a request to its last byte.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(120);
 /// The same for what is small.
 pub(super) const SMALL_TIME_MAX: Duration = Duration::from_secs(30);
 

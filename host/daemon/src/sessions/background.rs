@@ -48,7 +48,7 @@ pub(crate) async fn begin(
     }
     let place = host.observe.sessions.enter()?;
     let deployment = start::live(host, asked)?;
-    let name = start::fresh_name();
+    let name = start::fresh_name(host);
     let process = body.process.as_deref();
     let mut spec = start::container(host, &deployment, &name, &body.argv, process)?;
     spec.labels.insert(names::run_label(names::RUN_DETACHED), "true".to_owned());
@@ -104,12 +104,20 @@ async fn watch(
     drop(place);
 }
 
-/// After a start: commands that a person worked with are removed, those in the background are watched again.
+/// After a start: commands that a person worked with are removed, those in the background are watched again. The API
+/// serves meanwhile: what was begun since is left alone.
 ///
 /// # Errors
 /// The container runtime's.
 pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
-    for (container, labels) in commands::find(host, names::is_run).await? {
+    let found = commands::find(host, names::is_run).await;
+    // Noted before it was made: whatever was found and is of this start is among them.
+    let begun_since = host.observe.sessions.noted();
+    for (container, labels) in found? {
+        if labels.get(&names::run_label(names::RUN_NAME)).is_some_and(|it| begun_since.contains(it))
+        {
+            continue;
+        }
         let deployment = labels.get(&names::run_label(names::RUN_OF)).map(|id| id.parse());
         let name = labels.get(&names::run_label(names::RUN_NAME)).cloned();
         let is_detached = labels.contains_key(&names::run_label(names::RUN_DETACHED));

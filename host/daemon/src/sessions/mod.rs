@@ -12,7 +12,8 @@ pub(crate) mod background;
 pub(crate) mod pump;
 pub(crate) mod start;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use windlass_model::{EnvironmentName, Failure, Limits, ProjectName};
@@ -59,12 +60,29 @@ impl Kind {
 pub(crate) struct Sessions {
     places: Arc<Semaphore>,
     count_max: usize,
+    /// One-off commands that were begun before it was looked for those of an earlier start; none is noted after that.
+    begun: Mutex<Option<HashSet<String>>>,
 }
 
 impl Sessions {
     pub(crate) fn new(limits: &Limits) -> Self {
         let count_max = limits.sessions_max;
-        Self { places: Arc::new(Semaphore::new(count_max)), count_max }
+        let begun = Mutex::new(Some(HashSet::new()));
+        Self { places: Arc::new(Semaphore::new(count_max)), count_max, begun }
+    }
+
+    /// Notes a one-off command before its container is made: it is none of an earlier start.
+    fn note(&self, name: &str) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(begun) = begun.as_mut() {
+            begun.insert(name.to_owned());
+        }
+    }
+
+    /// The one-off commands that were noted. From now on none is.
+    fn noted(&self) -> HashSet<String> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.take().unwrap_or_default()
     }
 
     /// A place for one more, held until it is dropped.

@@ -49,7 +49,7 @@ pub(crate) async fn open(
             Ok(Opened { session, name, deployment })
         }
         Kind::Run => {
-            let name = fresh_name();
+            let name = fresh_name(host);
             let process = start.process.as_deref();
             let mut spec = container(host, &deployment, &name, &argv(start), process)?;
             spec.labels.insert(names::run_label(names::RUN_ATTACHED), "true".to_owned());
@@ -126,11 +126,13 @@ async fn instance(
     ))
 }
 
-/// A name for a one-off command that no other has.
-pub(crate) fn fresh_name() -> String {
+/// A name for a one-off command that no other has, noted as that of one which this start of the host begins.
+pub(crate) fn fresh_name(host: &Host) -> String {
     // The random end of a new id, which is long enough within one deployment.
     let id = windlass_model::DeploymentId::generate().to_string();
-    format!("{RUN_PREFIX}{}", &id[id.len().saturating_sub(10)..])
+    let name = format!("{RUN_PREFIX}{}", &id[id.len().saturating_sub(10)..]);
+    host.observe.sessions.note(&name);
+    name
 }
 
 /// A container beside the instances: same image, variables, network, user and limits.

@@ -199,11 +199,11 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     set(true);
     let view = host.deploy_git(PROJECT, &repo, &[]).live().view;
     let summary = &done(&view, "collect").summary;
-    let said =
-        "source maps of site are not served; 1 withheld file of site is kept as withheld-site.tar";
+    let said = "source maps of site are not served; 1 withheld file of site is kept as \
+                withheld-collect.site.tar";
     assert_eq!(summary, said);
     let kept = [("assets/a.js.map".to_owned(), MAP.to_owned())];
-    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept);
+    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-collect.site.tar")), kept);
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/world.map"), 200, "only what bundlers call so");
     assert_eq!(served("/assets/a.js.map"), 404);
@@ -216,7 +216,11 @@ fn source_maps_of_a_static_site_are_not_served_and_a_rollback_keeps_to_what_was_
     Deployed::of(&host.cli_json(&["rollback", "1", "--project", PROJECT])).live();
     assert_eq!(served("/assets/a.js"), 200);
     assert_eq!(served("/assets/a.js.map"), 404, "that version withholds it");
-    assert_eq!(unpacked(&host.attached(PROJECT, 1, "withheld-site.tar")), kept, "with its release");
+    assert_eq!(
+        unpacked(&host.attached(PROJECT, 1, "withheld-collect.site.tar")),
+        kept,
+        "with its release"
+    );
     host.finish();
 }
 

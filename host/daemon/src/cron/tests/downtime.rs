@@ -1,5 +1,6 @@
 //! What a host finds that was down, or whose state is from elsewhere.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use windlass_containers::Runtime as _;
@@ -10,7 +11,8 @@ use windlass_model::{DeploymentId, Timestamp};
 
 use super::{HOUR_S, World, ago, schedule};
 use crate::control::cron;
-use crate::cron::{change, recover};
+use crate::cron::{Claim, change, recover};
+use crate::pipeline::names;
 
 #[tokio::test]
 async fn a_restarted_host_waits_for_what_goes_on_and_says_what_is_lost() {
@@ -132,10 +134,12 @@ async fn a_run_that_goes_on_is_taken_up_by_a_state_from_before_it_was_begun() {
         assert_eq!(taken_up.summary, "");
     }
     let lost = world.run("second", 1).unwrap();
-    assert_eq!(
-        (lost.status, lost.failure.unwrap().code),
-        (RunStatus::Lost, "cron.lost".to_owned())
-    );
+    let failure = lost.failure.unwrap();
+    assert_eq!((lost.status, failure.code.as_str()), (RunStatus::Lost, "cron.lost"));
+    assert!(failure.why.contains("run #2 goes on"), "{failure:?}");
+    let told: Vec<_> = world.host().observe.events.after(0).collect();
+    let told: Vec<_> = told.iter().filter(|event| event.kind == "cron.lost").collect();
+    assert!(matches!(told[..], [one] if one.message.contains("run #2 goes on")), "{told:?}");
     assert!(log.exists(), "its log is kept");
     assert!(!world.containers().await.contains(&stranger.id), "nobody knows what it is");
     assert!(cron::runs(world.host(), &world.target, "of-no-version").unwrap().is_empty());
@@ -144,6 +148,68 @@ async fn a_run_that_goes_on_is_taken_up_by_a_state_from_before_it_was_begun() {
         runtime.crash(&containers[container], 0);
         world.until(name, number, RunStatus::Succeeded).await;
     }
+    world.until_clean().await;
+}
+
+/// A run that goes on, with its log, of which the state does not know.
+async fn unknown(world: &World, schedule: &Schedule) -> (String, PathBuf) {
+    let container = world.left_by_a_killed_host(schedule).await;
+    rewrite(world, &schedule.name, |it| {
+        it.runs.clear();
+        it.last_number = 0;
+    })
+    .await;
+    let (project, environment) = world.place();
+    let (live, _) = world.host().live(&project, &environment).unwrap().unwrap();
+    let log = world.host().logs.instance_dir(&live.id, &format!("cron.{}.1", schedule.name));
+    std::fs::create_dir_all(&log).unwrap();
+    (container, log)
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_taken_up_yet_costs_no_run_its_container_or_its_log() {
+    let goes_on = schedule("goes-on", Overlap::Queue);
+    let mut world = Box::pin(World::open(vec![goes_on.clone()])).await;
+    world.work.abort();
+    let (container, log) = unknown(&world, &goes_on).await;
+    let runtime = world.parts.runtime.clone();
+    let place = world.place();
+    let (live, _) = world.host().live(&place.0, &place.1).unwrap().unwrap();
+    // The store takes no name that is so long. It is looked at before the other one.
+    let long = "a".repeat(600);
+    let mut odd = runtime.started().pop().unwrap();
+    odd.id = names::cron(&live.id, &long, 1);
+    odd.labels = names::cron_labels(&live, &long, 1);
+    runtime.create_and_start(&odd).await.unwrap();
+    let log_of_odd = world.host().logs.instance_dir(&live.id, "cron.odd.1");
+    std::fs::create_dir_all(&log_of_odd).unwrap();
+
+    world.start_again().await;
+    assert_eq!(world.run("goes-on", 1).unwrap().status, RunStatus::Running);
+    assert!(log.exists() && log_of_odd.exists());
+    assert!(world.containers().await.contains(&odd.id), "it may be a run");
+    assert!(Claim::of(world.host(), &place, &long).is_none(), "nothing is begun beside it");
+    runtime.crash(&container, 0);
+    world.until("goes-on", 1, RunStatus::Succeeded).await;
+}
+
+#[tokio::test]
+async fn containers_that_cannot_be_listed_cost_no_run_its_container_or_its_log() {
+    let goes_on = schedule("goes-on", Overlap::Queue);
+    let mut world = Box::pin(World::open(vec![goes_on.clone()])).await;
+    world.work.abort();
+    let (container, log) = unknown(&world, &goes_on).await;
+    world.parts.start_anew().await;
+    world.parts.runtime.cut_off_next_list();
+    let failure = recover::reconcile(world.host()).await.unwrap_err();
+    assert_eq!(failure.code, "containerd.unavailable");
+    assert!(log.exists());
+    assert_eq!(world.containers().await, [container.clone()]);
+
+    world.start_again().await;
+    assert_eq!(world.run("goes-on", 1).unwrap().status, RunStatus::Running);
+    world.parts.runtime.crash(&container, 0);
+    world.until("goes-on", 1, RunStatus::Succeeded).await;
     world.until_clean().await;
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
     let counted = granted.counts.command().map_err(|why| refused(Reason::OverLimit, why))?;
     let variables = variables(granted, &command)?;
     let output = output(granted, &command.place).await?;
-    let name = start::fresh_name();
+    let name = start::fresh_name(&granted.host);
     let run = Run {
         host: granted.host.clone(),
         deployment: granted.deployment.clone(),

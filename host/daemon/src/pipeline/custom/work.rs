@@ -331,11 +331,15 @@ async fn call(
     let asker = Asker { host: &job.host, deployment: &job.deployment, log: &job.log };
     let answer = asker.answer(&plugin, Some(&node.stage), called, warnings).await;
     let mut outcome = answer.map_err(|failure| (failure, again))?;
-    let kept = withheld::keep(&effects, &outcome.withheld).await;
-    for line in kept {
-        outcome.summary = format!("{}; {line}", outcome.summary);
-    }
+    let kept = withheld::keep(&effects, &node.stage, &outcome.withheld).await;
+    outcome.summary = summed_up(outcome.summary, kept);
     Ok(outcome)
+}
+
+/// A stage's summary, if it has one, with further lines of the host.
+fn summed_up(summary: String, lines: Vec<String>) -> String {
+    let parts = std::iter::once(summary).filter(|summary| !summary.is_empty()).chain(lines);
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// How long one try may take. While a deployment waits, its stages at the hook have a limit together.
@@ -404,6 +408,15 @@ mod tests {
         let pauses: Vec<u128> =
             [1, 2, 3, 4, 100].map(|tries| patience.pause(tries).as_millis()).to_vec();
         assert_eq!(pauses, [1_000, 2_000, 4_000, 5_000, 5_000]);
+    }
+
+    #[test]
+    fn a_summary_is_followed_by_what_the_host_says_and_may_be_empty() {
+        let lines = || ["kept".to_owned(), "not kept".to_owned()].to_vec();
+        assert_eq!(summed_up("done".to_owned(), lines()), "done; kept; not kept");
+        assert_eq!(summed_up(String::new(), lines()), "kept; not kept");
+        assert_eq!(summed_up("done".to_owned(), Vec::new()), "done");
+        assert_eq!(summed_up(String::new(), Vec::new()), "");
     }
 
     #[test]

@@ -127,8 +127,16 @@ async fn beside_an_artifact_nobody_looks_without_need_and_what_is_not_known_is_n
     registry.sign(&CosignKey::generate(), &registry.artifact);
     assert_eq!(world.tried(&registry).await.unwrap().signature, Signature::Untrusted);
     assert_eq!(registry.looked(), 2);
-    // The registry gives another payload than was signed.
+    // The registry gives another payload than was signed: no other try would find a signature.
     registry.files.put(&blob(&payload(KIND, &registry.artifact)), "{}");
+    assert_eq!(world.tried(&registry).await.unwrap().signature, Signature::Untrusted);
+    world.trusts(Policy::Require, &key).await;
+    let failure = world.tried(&registry).await.unwrap_err();
+    assert_eq!(failure.code, "plugin.signature-unreadable", "{failure:?}");
+    assert!(failure.why.contains("a payload cannot be read"), "{failure:?}");
+    world.trusts(Policy::Warn, &key).await;
+    // What it refuses to give may be a good one.
+    registry.files.refuse(&registry.place());
     let failure = world.tried(&registry).await.unwrap_err();
     assert_eq!(failure.code, "plugin.fetch-failed", "{failure:?}");
     assert!(failure.what.starts_with("the signature of"), "{failure:?}");

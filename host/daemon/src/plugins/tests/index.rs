@@ -23,6 +23,8 @@ pub(super) struct Files {
     asked: Arc<Mutex<Vec<String>>>,
     /// Whether it answers 304 to everybody.
     always_unchanged: Arc<Mutex<bool>>,
+    /// The path for which it answers 403.
+    refused: Arc<Mutex<Option<String>>>,
 }
 
 impl Files {
@@ -34,6 +36,7 @@ impl Files {
             files: Arc::default(),
             asked: Arc::default(),
             always_unchanged: Arc::default(),
+            refused: Arc::default(),
         };
         let own = files.clone();
         std::thread::spawn(move || {
@@ -56,9 +59,18 @@ impl Files {
         files.push((path.to_owned(), bytes.into()));
     }
 
+    /// From now on nobody may have this file.
+    pub(super) fn refuse(&self, path: &str) {
+        *self.refused.lock().unwrap() = Some(path.to_owned());
+    }
+
     /// The file, marked with its digest; 304 to whoever has it.
     fn answer(&self, head: &str) -> Vec<u8> {
         let path = head.split(' ').nth(1).unwrap_or_default();
+        if self.refused.lock().unwrap().as_deref() == Some(path) {
+            return b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                .to_vec();
+        }
         let files = self.files.lock().unwrap();
         let found = files.iter().find(|(known, _)| known == path);
         let Some((_, bytes)) = found else {

@@ -44,6 +44,28 @@ impl World {
         Box::pin(begin(&self.parts.host, &asked, body)).await
     }
 
+    /// A command of this kind that runs and that nobody watches, as a killed host leaves it. Returns its name.
+    async fn leave(&self, kind: &str) -> String {
+        let host = &self.parts.host;
+        let Target { project, environment } = &self.target;
+        let (live, _) = host.live(project, environment).unwrap().unwrap();
+        let (name, argv) = (start::fresh_name(host), vec!["job".to_owned()]);
+        let mut spec = start::container(host, &live, &name, &argv, None).unwrap();
+        spec.labels.insert(names::run_label(kind), "true".to_owned());
+        let view = RunView {
+            name: name.clone(),
+            number: live.number,
+            argv,
+            actor: "ann".to_owned(),
+            started_at: Timestamp::now(),
+            ended_at: None,
+            exit_code: None,
+        };
+        write(host, &live.id, &view).unwrap();
+        commands::start(host, &spec).await.unwrap();
+        name
+    }
+
     async fn containers(&self) -> Vec<String> {
         let found = self.parts.runtime.list(&Labels::new()).await.unwrap();
         found.into_iter().map(|container| container.id).collect()
@@ -81,6 +103,39 @@ async fn a_start_without_an_answer_is_not_made_again_and_its_end_is_found_out() 
         assert_eq!(ended.exit_code, goes_on.then_some(3), "{status:?}");
     }
     assert_eq!(world.parts.runtime.started().len(), after.len(), "each was started once");
+}
+
+#[tokio::test]
+async fn a_command_that_is_still_being_started_is_waited_for() {
+    let world = Box::pin(World::open()).await;
+    world.parts.runtime.cut_off_next_start(TaskStatus::Created);
+    let begun = world.begin().await.unwrap();
+    let [container] = &world.containers().await[..] else { panic!() };
+    // Long enough for a first look, which comes too soon.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.parts.runtime.start_late(container);
+    world.parts.runtime.crash(container, 3);
+    assert_eq!(world.until_ended(&begun.name).await.exit_code, Some(3));
+}
+
+#[tokio::test]
+async fn a_start_looks_after_commands_of_an_earlier_one_and_leaves_those_that_were_begun_since() {
+    let mut world = Box::pin(World::open()).await;
+    let places = |world: &World| world.parts.host.observe.sessions.places.available_permits();
+    let attached = world.leave(names::RUN_ATTACHED).await;
+    let detached = world.leave(names::RUN_DETACHED).await;
+    let free = places(&world);
+    reconcile(&world.parts.host).await.unwrap();
+    assert_eq!(world.containers().await.len(), 2, "both are of this start");
+    assert_eq!(places(&world), free, "who began them watches them");
+
+    world.parts.start_anew().await;
+    reconcile(&world.parts.host).await.unwrap();
+    let [container] = &world.containers().await[..] else { panic!("{attached} is left") };
+    assert!(container.ends_with(&detached), "{container}");
+    assert_eq!(places(&world), free - 1);
+    world.parts.runtime.crash(container, 0);
+    assert_eq!(world.until_ended(&detached).await.exit_code, Some(0));
 }
 
 #[tokio::test]
