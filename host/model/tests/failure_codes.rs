@@ -139,8 +139,10 @@ fn is_something_else(text: &str) -> bool {
         "events",
         "auto",
     ];
-    // Kinds of events, and attributes of OpenTelemetry's conventions.
-    const NAMES: [&str; 11] = [
+    // Kinds of events, ends of labels, and attributes of OpenTelemetry's conventions.
+    const NAMES: [&str; 13] = [
+        "cron.run",
+        "cron.schedule",
         "deployment.environment.name",
         "deployment.id",
         "plugin.loaded",
