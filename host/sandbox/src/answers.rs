@@ -302,7 +302,7 @@ mod tests {
         other.put(&key(100), &answer("in the older one"));
         other.put(&key(101), &answer("in the recent one"));
         let later = open();
-        for n in (0..10).chain([100, 101]) {
+        for n in [0, 8, 9, 100, 101] {
             assert!(got(&later, n).is_some(), "{n}");
         }
         // A cache that is cleared under a host is begun again.
