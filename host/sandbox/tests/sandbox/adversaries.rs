@@ -10,16 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use windlass_model::deployment::ArtifactProcess;
 use windlass_model::failure::Fault;
 use windlass_model::limits::PluginLimits;
-use windlass_model::plan::{Detection, ProcessKind};
+use windlass_model::plan::Detection;
 use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 use windlass_sandbox::{Call, LoadError, LogEntry, Plugin, PluginFault, Sandbox, Source};
 use windlass_test_support::adversaries::{Adversary, Ends, KINDS, Kind, Made, Seen, table};
 use windlass_test_support::sample;
 
-use crate::support::{Bench, Folder, context, guest};
+use crate::support::{Bench, Folder, context, guest, web};
 use crate::time::{Children, Took, alone, timed};
 
 /// When a call that does not end has hung, whatever its limits.
@@ -139,14 +138,7 @@ async fn ask(
         }
         Stage::Health => {
             let chosen = chosen(sandbox, &plugin, &source).await;
-            let web = ArtifactProcess {
-                name: "web".parse().unwrap(),
-                output: "site".to_owned(),
-                kind: ProcessKind::Web,
-                argv: Vec::new(),
-                port: Some(3000),
-            };
-            let processes = [web];
+            let processes = [web()];
             let policy = sandbox.health_policy(&plugin, &source, context, &chosen, &processes, &[]);
             let call = timed(Box::pin(policy), limits).await;
             ended(call, folder, |policy| (BTreeMap::new(), serde_json::to_value(&policy).unwrap()))

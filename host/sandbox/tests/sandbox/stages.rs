@@ -1,12 +1,11 @@
 //! Every pure stage, through a real component.
 
-use windlass_model::deployment::ArtifactProcess;
 use windlass_model::plan::{
-    Base, Detection, Observation, Op, OutputKind, Probe, ProbeOutcome, ProcessKind, Verdict,
+    Base, Detection, Observation, Op, OutputKind, Probe, ProbeOutcome, Verdict,
 };
 use windlass_model::plugin::{CallOutcome, Stage};
 
-use crate::support::{Bench, Folder, context};
+use crate::support::{Bench, Folder, context, web};
 
 async fn detected(bench: &Bench, folder: &Folder) -> Detection {
     let call = bench.sandbox.detect(&bench.guest, &folder.source(), &context()).await;
@@ -61,15 +60,10 @@ async fn the_policy_and_the_judge_work_together() {
     let folder = Folder::new("ok");
     let source = folder.source();
     let chosen = detected(&bench, &folder).await;
-    let web = ArtifactProcess {
-        name: "web".parse().unwrap(),
-        output: "site".to_owned(),
-        kind: ProcessKind::Web,
-        argv: Vec::new(),
-        port: Some(3000),
-    };
-    let call =
-        bench.sandbox.health_policy(&bench.guest, &source, &context(), &chosen, &[web], &[]).await;
+    let call = bench
+        .sandbox
+        .health_policy(&bench.guest, &source, &context(), &chosen, &[web()], &[])
+        .await;
     let policy = call.result.unwrap();
     assert!(matches!(&policy.probes[0], Probe::Http { path, .. } if path == "/health"));
     let mut seen = Vec::new();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use windlass_model::Digest;
+use windlass_model::deployment::ArtifactProcess;
 use windlass_model::limits::PluginLimits;
-use windlass_model::plan::{Context, DetectReport};
+use windlass_model::plan::{Context, DetectReport, ProcessKind};
 use windlass_sandbox::{Call, Plugin, Sandbox, SandboxConfig, Source};
 pub(crate) use windlass_test_support::guest::{component as guest, stages};
 
@@ -58,6 +59,17 @@ impl Bench {
     pub(crate) async fn assert_works(&self) {
         let call = self.detect("ok").await;
         assert_eq!(call.result.unwrap().detections[0].id, "test-guest");
+    }
+}
+
+/// A process that health components are asked about.
+pub(crate) fn web() -> ArtifactProcess {
+    ArtifactProcess {
+        name: "web".parse().unwrap(),
+        output: "site".to_owned(),
+        kind: ProcessKind::Web,
+        argv: Vec::new(),
+        port: Some(3000),
     }
 }
 
