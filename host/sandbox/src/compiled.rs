@@ -83,6 +83,8 @@ impl CompileError {
 const COMPONENTS_MAX: usize = 1024;
 /// See [`COMPONENTS_MAX`].
 const CODE_BYTES_MAX: u64 = 4 << 30;
+/// How exactly it is known when code was mapped last: writing it down each time takes as long as mapping it.
+const USED_GRAIN: Duration = Duration::from_secs(60 * 60);
 /// No compilation takes as long: an older scratch folder is of a process that was killed.
 const SCRATCH_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -139,7 +141,10 @@ impl Compiled {
             }
         };
         // What is mapped is in use: it is kept for longer than what is not. That this fails is no reason not to.
-        let _ = file.set_modified(SystemTime::now());
+        let modified = file.metadata().and_then(|meta| meta.modified()).ok();
+        if modified.is_none_or(|it| it.elapsed().is_ok_and(|age| age > USED_GRAIN)) {
+            let _ = file.set_modified(SystemTime::now());
+        }
         // SAFETY: the keyed digest shows that this crate wrote these bytes for this component, the folder
         // keeps others from changing them, and the path is the verified descriptor's own.
         let mapped = unsafe { Component::deserialize_file(engine, same_file(&file)) };
@@ -157,7 +162,7 @@ impl Compiled {
     fn verified(&self, path: &Path, component: &Digest) -> io::Result<File> {
         let denied = |why: &str| io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned());
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let mut file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() || !is_ours_alone(&meta) || !is_ours_alone(&fs::metadata(&self.folder)?)
         {
@@ -168,7 +173,7 @@ impl Compiled {
             // No digest beside it: it is not said who wrote it.
             _ => denied("it has no digest"),
         })?;
-        let mac = self.mac(&mut file, component)?;
+        let mac = self.mac(&file, component)?;
         // Compared in constant time.
         let is_same = recorded.try_into().is_ok_and(|recorded: [u8; 32]| mac == recorded);
         if is_same { Ok(file) } else { Err(denied("its digest is another")) }
@@ -201,9 +206,9 @@ impl Compiled {
             .kill_on_drop(true);
         run(command, limits).await?;
         let keep = || -> io::Result<()> {
-            let mut code = File::open(&output)?;
+            let code = File::open(&output)?;
             code.set_permissions(fs::Permissions::from_mode(0o600))?;
-            let mac = self.mac(&mut code, component)?;
+            let mac = self.mac(&code, component)?;
             let path = self.path(component);
             write_atomically(&self.folder, &path.with_extension("mac"), mac.as_bytes())?;
             fs::rename(&output, &path)
@@ -250,10 +255,10 @@ impl Compiled {
 
     /// The keyed digest of the code of a component: of what it is the code of, for which runtime, and of its
     /// bytes.
-    fn mac(&self, file: &mut File, component: &Digest) -> io::Result<blake3::Hash> {
+    fn mac(&self, file: &File, component: &Digest) -> io::Result<blake3::Hash> {
         let mut mac = blake3::Hasher::new_keyed(&self.key);
         mac.update(format!("{} {}\n", component.as_str(), self.compatibility).as_bytes());
-        mac.update_reader(file)?;
+        mac.update_mmap(same_file(file))?;
         Ok(mac.finalize())
     }
 }
