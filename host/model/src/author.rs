@@ -320,7 +320,7 @@ pub struct BenchPlugin {
 /// Times of one function.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Benched {
-    /// The function: `detect`, `plan`, ...
+    /// The function, `detect`, `plan`, ..., or the custom stage: `stage NAME`.
     pub function: String,
     /// Calls that were measured.
     pub calls: u32,
@@ -347,4 +347,7 @@ pub struct Bench {
     pub load_us: u64,
     /// Each function, warm.
     pub functions: Vec<Benched>,
+    /// What was not measured, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
 }

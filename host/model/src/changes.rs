@@ -20,6 +20,10 @@ pub struct MadeWith {
     /// Loaded plugins: name to version and digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugins: BTreeMap<String, String>,
+    /// What was granted to those of them that were granted something, for people; absent in records of
+    /// versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<BTreeMap<String, String>>,
 }
 
 /// One thing that differs.
@@ -65,6 +69,9 @@ pub struct Changes {
     /// Plugins by version and digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugins: Vec<Change>,
+    /// What plugins are granted, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Change>,
     /// Base images by digest, as far as this deployment came to know them: of a build that failed those
     /// that it had resolved by then, and none is said to be gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -102,6 +109,10 @@ impl Changes {
             } else {
                 Vec::new()
             },
+            grants: match (&was_made.grants, &is_made.grants) {
+                (Some(was), Some(is)) => differing(was, is),
+                _ => Vec::new(),
+            },
             bases: bases(was, is),
             toolchains: both
                 .map(|(a, b)| differing(&toolchains(a), &toolchains(b)))
@@ -121,6 +132,7 @@ impl Changes {
             && variables.changed.is_empty()
             && variables.removed.is_empty()
             && self.plugins.is_empty()
+            && self.grants.is_empty()
             && self.bases.is_empty()
             && self.toolchains.is_empty()
             && self.settings.is_empty()
@@ -232,6 +244,7 @@ mod tests {
         it.outputs.made_with = Some(MadeWith {
             variables: variables.iter().map(pair).collect(),
             plugins: BTreeMap::from([("p".to_owned(), format!("1.0.{number}"))]),
+            grants: None,
         });
         it.outputs.settings = Some(Settings::default());
         it
@@ -257,6 +270,35 @@ mod tests {
         assert_eq!(changes.settings[0].to.as_deref(), Some("4000"));
         assert!(!changes.is_empty());
         assert!(Changes::between(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn a_grant_that_changed_is_named_and_a_record_without_grants_says_nothing_of_them() {
+        let granted = |grants: &[(&str, &str)]| {
+            let mut it = deployment(1, "aaaa", &[]);
+            let pair = |(name, grant): &(&str, &str)| ((*name).to_owned(), (*grant).to_owned());
+            if let Some(made) = &mut it.outputs.made_with {
+                made.grants = Some(grants.iter().map(pair).collect());
+            }
+            it
+        };
+        let old = granted(&[("scan", "source: **/*.pem"), ("same", "cache: up to 9 bytes")]);
+        let new = granted(&[("scan", "source: **"), ("same", "cache: up to 9 bytes")]);
+        let changes = Changes::between(&old, &new);
+        let [change] = changes.grants.as_slice() else { panic!("{changes:?}") };
+        assert_eq!(change.name, "scan");
+        assert_eq!(change.from.as_deref(), Some("source: **/*.pem"));
+        assert_eq!(change.to.as_deref(), Some("source: **"));
+        assert!(!changes.is_empty() && changes.plugins.is_empty(), "{changes:?}");
+        assert_eq!(Changes::between(&new, &granted(&[])).grants.len(), 2, "both were taken back");
+
+        // A version that kept no grants wrote this.
+        let mut earlier = new.clone();
+        let stored = r#"{"plugins":{"p":"1.0.1"}}"#;
+        earlier.outputs.made_with = Some(serde_json::from_str(stored).unwrap());
+        assert!(Changes::between(&earlier, &new).is_empty());
+        let kept = serde_json::to_string(&new.outputs.made_with).unwrap();
+        assert_eq!(serde_json::from_str::<Option<MadeWith>>(&kept).unwrap(), new.outputs.made_with);
     }
 
     fn bases(list: &[(&str, &str)]) -> Vec<(String, Digest)> {

@@ -193,6 +193,10 @@ pub struct StageLimits {
     pub http_requests_max: u32,
     /// Body of the answer to one request of a stage, in bytes.
     pub http_response_bytes_max: u64,
+    /// Changes that one call of a stage may make to its files, its notes and its cache; one more is refused.
+    pub writes_max: u32,
+    /// What these changes may write together, in bytes.
+    pub write_bytes_max: u64,
 }
 
 /// What caches may take of the disk. What an artifact needs does not count: artifacts follow
@@ -245,6 +249,12 @@ pub struct PluginLimits {
     pub cpu_ms: u64,
     /// Linear memory of one call, summed over all memories, in bytes.
     pub memory_bytes_max: u64,
+    /// Most wall clock of one call that may be granted, in milliseconds.
+    pub granted_wall_ms_max: u64,
+    /// Most CPU time of one call that may be granted, in milliseconds.
+    pub granted_cpu_ms_max: u64,
+    /// Most linear memory of one call that may be granted, in bytes; no memory has more than 4 GiB.
+    pub granted_memory_bytes_max: u64,
     /// Bytes that a guest may pass to the host in one host call.
     pub hostcall_bytes_max: u64,
     /// Handles in the resource table.
@@ -425,6 +435,8 @@ impl Default for StageLimits {
             http_timeout_ms: 30_000,
             http_requests_max: 3_000,
             http_response_bytes_max: 8 * MIB,
+            writes_max: 4_000,
+            write_bytes_max: GIB,
         }
     }
 }
@@ -462,6 +474,9 @@ impl Default for PluginLimits {
             wall_ms: 10_000,
             cpu_ms: 5_000,
             memory_bytes_max: 256 * MIB,
+            granted_wall_ms_max: 1_800_000,
+            granted_cpu_ms_max: 600_000,
+            granted_memory_bytes_max: GIB,
             hostcall_bytes_max: 4 * MIB,
             resources_max: 10_000,
             table_elements_max: 100_000,

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::capability::{Capability, Grants, Kind, Request, check};
 pub use self::choice::Give;
 pub use self::growth::difference;
-pub use self::permission::{Effective, effective, missing};
+pub use self::permission::{Effective, effective, missing, narrowed_source};
 use crate::id::Digest;
 
 /// A decision point that plugins fill.

@@ -45,7 +45,7 @@ pub const CODES: &[Code] = codes! {
     App "request.no-websocket": "A path answers to websockets alone", "the request is none", "use `windlass exec` or `windlass run`; POST to `runs` runs a command in the background";
     App "request.body-broken": "The body of a request broke off", "the connection ended before all of it had come", "send it again";
     App "request.body-empty": "The body of a request is empty", "an archive was expected", "send the archive as the body";
-    App "request.body-too-large": "The body of a request is too large", "it is over `upload_bytes_max` or `request_body_bytes_max`", "send less (a .gitignore keeps files out of an archive), or raise the limit in the limits file";
+    App "request.body-too-large": "The body of a request is too large", "it is over `upload_bytes_max`, `request_body_bytes_max` or, of a plugin, `plugin.component_bytes_max`", "send less (a .gitignore keeps files out of an archive), or raise the limit in the limits file";
     App "request.invalid-body": "The body of a request does not fit", "a field is missing, unknown or of the wrong type", "compare it with the route in /v1/openapi.json";
     App "request.invalid-name": "A name in the path of a request is not valid", "names follow the rule that the message gives", "correct the name";
     App "request.invalid-query": "A query parameter is not valid", "its value cannot be read", "compare it with the route in /v1/openapi.json";
@@ -218,6 +218,7 @@ pub const CODES: &[Code] = codes! {
     Warning "source.token-transport": "The token was not used", "tokens are for https addresses only", "use the https address";
     App "source.too-large": "The source is too large", "it is over `source_bytes_max` or `source_files_max`", "remove what is not needed, or raise the limit in the limits file";
     App "source.unreachable": "The repository's host could not be reached", "its name is not found, it refuses, or its certificate is not trusted", "check the host name and this machine's network";
+    App "source.unreadable": "A plugin cannot read a file of the source", "it is no regular file, is larger than a plugin may read, or leads out of the source; the message says which", "correct the file that the message names";
     Host "source.upload-missing": "The uploaded archive is gone", "its file is not in the data directory any more", "upload it again";
     App "source.url-has-credentials": "The Git address holds credentials", "addresses are shown and logged", "remove them, and give the token with --git-token-env";
     App "source.url-invalid": "That is no Git address", "it has no form that Git knows", "write https://HOST/PATH.git or user@host:path";
@@ -262,7 +263,7 @@ pub const CODES: &[Code] = codes! {
     Host "detect.sandbox": "Plugins cannot be run on this machine", "the sandbox did not start", "look at `windlass doctor`";
     App "detect.source-too-large": "The folder is too large to look at", "it has more files or bytes than plugins are shown", "name the application's own folder";
     App "detect.source-unreadable": "The folder cannot be read", "the system refused", "check its permissions";
-    App "detect.tie": "Two things were recognised with the same confidence", "Windlass never guesses", "set `build.framework` in windlass.toml to one of them";
+    App "detect.tie": "Two things were recognised with the same confidence", "Windlass never guesses", "set `build.framework` in windlass.toml to one of them; where two plugins recognise the same, `windlass plugin disable` one of them for the project";
     App "detect.unknown-framework": "`build.framework` names something that no plugin detects", "it was mistyped, or the plugin is not installed", "use one of the ids that the message names";
     Host "detect.workspace": "The source cannot be opened", "the workspace is damaged or gone", "check the data directory's disk, then deploy again";
     App "plan.deadline": "Planning took too long", "the step's time was over", "deploy again; raise `plan_s` in the limits file if it happens often";
@@ -284,7 +285,7 @@ pub const CODES: &[Code] = codes! {
     App "plugin.not-built": "There is no component of a plugin", "it was not built", "build it with `windlass plugin build`, or name a .wasm file";
     App "plugin.not-written": "A file of a plugin cannot be written", "the system refused", "check that the folder is yours and that the disk has room";
     App "plugin.several-components": "It is not clear which component is meant", "there are several", "name one of the files, or remove the others";
-    App "plugin.stage-not-filled": "A plugin does not fill that stage", "it exports others", "ask one of those that are named";
+    App "plugin.stage-not-filled": "A plugin does not fill that stage", "it exports others", "ask one of those that are named, or another plugin; `[[stages]]` of windlass.toml is for plugins with a custom stage";
     App "plugin.tool-missing": "A tool is missing that a plugin is built with", "it is not installed", "install it as the message says";
     App "plugin.ambiguous": "Several indexes have a plugin of this name", "which one is trusted is not for the host to guess", "name the index: INDEX/NAME";
     App "plugin.asks-more": "A new version of a plugin asks for more than the one in use", "what it asks for more is in the message, with its reasons", "upgrade with `--grant` if you want it to do that, or stay with the version in use";
@@ -294,6 +295,7 @@ pub const CODES: &[Code] = codes! {
     Host "plugin.file-changed": "The file of an installed plugin is another one", "it was changed or exchanged by hand: its digest is not that of plugins.lock", "install it again: `windlass plugin upgrade NAME FILE`";
     Host "plugin.file-gone": "The file of a plugin's version cannot be used", "it could not be loaded when the host was started", "install that version again: `windlass plugin upgrade NAME FILE`";
     Host "plugin.folder": "The folder of plugins cannot be read or written", "the system refused", "check the space and the permissions of `plugins` in the data directory";
+    App "plugin.grant-too-large": "A plugin is granted more than this host grants to anyone", "the message names each limit of a call, and its ceiling", "grant less of `limits`, or raise the ceiling in the limits file";
     App "plugin.index-full": "An index has no room for another plugin or version", "an index is bounded in plugins, versions and bytes", "begin another index, or take old versions out";
     App "plugin.index-invalid": "That cannot be an index of plugins", "its name, its address, its key or an entry is not as it should be", "see the message; OPERATIONS.md describes the file";
     App "plugin.index-signature": "The file of an index was not signed by its key", "the file or its signature is another one, or there is no signature", "check with whoever publishes it; `windlass plugin index add` takes another key";
@@ -315,7 +317,7 @@ pub const CODES: &[Code] = codes! {
     App "plugin.other-name": "A file is no version of a plugin", "it is another plugin", "install it beside the other one: `windlass plugin install`";
     App "plugin.signature-missing": "A plugin has no signature", "this host installs only what a trusted key signed", "give its signature with `--signature`, or change the policy with `windlass plugin trust`";
     App "plugin.signature-of-another": "The signature of a plugin is of another artifact", "a trusted key made it, and what it names is not what is installed", "ask its author; have the artifact itself signed with `cosign sign --key`";
-    App "plugin.signature-unreadable": "The signature of a plugin cannot be read", "what lies in the registry under the tag of its signatures is no signature of `cosign sign --key`", "sign the artifact again, or give the signature of the file with `--signature`";
+    App "plugin.signature-unreadable": "The signature of a plugin cannot be read", "what came with the file is no signature, or what lies in the registry under the tag of its signatures is none of `cosign sign --key`", "sign the artifact again, or give the signature of the file with `--signature`";
     App "plugin.signature-wrong": "The signature of a plugin was not made by a trusted key", "it belongs to another file, or nobody trusts its key", "check the file; trust its author's key with `windlass plugin trust --add` if you trust its author";
     App "plugin.url-invalid": "That is no address of a plugin", "only https is fetched, and http with a digest", "give an address that begins with https://";
     App "plugin.version-unknown": "There is no such version of a plugin", "it was not installed here, or is kept no more", "name one that the message lists, or install it";
@@ -324,13 +326,14 @@ pub const CODES: &[Code] = codes! {
     Host "plugin.none": "There are no plugins", "the folder of bundled plugins is empty or missing", "put them beside the binary, or name their folder with --plugins-dir";
     Plugin "plugin.not-loadable": "A plugin cannot be loaded", "it is damaged, or made for another version of the contract", "install a version that fits this Windlass";
     Plugin "plugin.out-of-memory": "A plugin asked for too much memory", "it is over its limit", "report it to its author, or raise `plugin.memory_bytes_max` in the limits file";
-    Plugin "plugin.over-limit": "A plugin used more than it may", "the message names the limit", "report it to its author";
+    Plugin "plugin.over-limit": "A plugin used more than it may", "the message names the limit", "report it to its author, or raise the limit that the failure names in the limits file";
     Plugin "plugin.switched-off": "A plugin is switched off for a project", "it failed several times in a row there; the message says when and how", "`windlass plugin enable NAME --project PROJECT` tries it again; another version is asked by itself";
     Plugin "plugin.timed-out": "A plugin had no answer in time", "it computed or waited too long", "report it to its author, or raise `plugin.wall_ms` and `plugin.cpu_ms` in the limits file";
-    Plugin "plugin.trapped": "A plugin trapped", "it has a defect", "report it to its author; until then set in windlass.toml what it should have decided";
+    Plugin "plugin.trapped": "A plugin trapped", "it has a defect; the message carries what it said last", "report it to its author; until then set in windlass.toml what it should have decided, or leave its custom stage out";
 
     // Bases and images.
     Host "base.assembly-failed": "A base could not be assembled", "the package source is not reached, or misses something", "check that this machine reaches its Debian mirror, then deploy again";
+    Host "base.disk-floor": "There is no room on the disk for an image", "less than half of `disk_free_bytes_min` or of `disk_free_inodes_min` would be free, and what runs needs it", "free space: `windlass prune`; or lower `disk_free_bytes_min` or `disk_free_inodes_min` in the limits file";
     Host "base.interrupted": "Making a base was interrupted", "the host was stopped meanwhile", "deploy again";
     Host "base.io": "A base could not be stored", "the disk refused", "check free space and permissions of the data directory";
     Host "base.missing-part": "No base can be assembled", "a program is missing, and no image registry can be used", "run `apt-get install mmdebstrap`, or give this machine access to a registry";
@@ -344,6 +347,8 @@ pub const CODES: &[Code] = codes! {
     App "registry.not-found": "There is no such image", "the name or the tag is wrong", "check both";
     Host "registry.protocol": "The registry answered something unexpected", "it is no registry, or a proxy answers for it", "try again; check the address";
     Host "registry.rate-limited": "The registry limits this machine", "too many images were fetched from it", "wait, then try again";
+    App "registry.redirect-refused": "A registry leads to a server that is not asked", "its redirect or its token service is inside (this machine, networks behind its bridges, metadata of its cloud), or without TLS", "name another registry; one of your own on this machine has to answer, and to give tokens and layers, under one host name";
+    Host "registry.too-slow": "The registry sends a layer too slowly", "it is overloaded, or the line to it is", "try again later, or have the host ask a faster mirror first: `windlass serve --registry-mirror`";
     App "registry.unauthorized": "The registry wants a login", "the image is private, or does not exist", "check the name, or store a login with `windlass registry login`";
     Host "registry.unreachable": "The registry could not be reached", "its name is not found, or it does not answer", "check this machine's connection and DNS, then try again";
     App "registry.unsupported-platform": "The image is not made for this machine", "it has no variant for the processor", "choose an image that has one";
@@ -355,7 +360,7 @@ pub const CODES: &[Code] = codes! {
     App "build.command-failed": "A command of the build failed", "it ended with a status that is not 0; its last lines say why", "run the same command in a clean checkout, correct what it reports, and deploy again";
     App "build.copy-missing": "A file that the build copies is not in the source", "it is not committed, or lies elsewhere", "commit it, and check `build.app_dir`";
     App "build.deadline": "The build took too long", "the step's time was over", "see where it hangs in `windlass logs --step build`, or raise `build_s` in the limits file";
-    Host "build.disk-floor": "A build was stopped because the disk is nearly full", "less than half of `disk_free_bytes_min` was free, and what runs needs it", "free space: `windlass cache clear`; or lower `disk_free_bytes_min` in the limits file";
+    Host "build.disk-floor": "A build was stopped because the disk is nearly full", "less than half of `disk_free_bytes_min` or of `disk_free_inodes_min` was free, and what runs needs it", "free space: `windlass cache clear`; or lower `disk_free_bytes_min` or `disk_free_inodes_min` in the limits file";
     App "build.disk-full": "A command of the build found no space to write to", "the disk, or a memory file system of the command, is full", "free space on the host (`df -h`, `windlass cache clear`), or write less to memory";
     App "build.disk-limit": "A build was stopped because it wrote too much to the disk", "its steps and cache mounts wrote more than `build.disk_bytes_max`", "let it write less, or raise `build.disk_bytes_max` in the limits file";
     App "build.fetch-digest": "A downloaded file has another digest", "it was changed at its source", "correct the digest, or the address";

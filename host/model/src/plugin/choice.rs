@@ -30,6 +30,54 @@ impl Give {
             Self::Exactly(grants) => grants.clone(),
         }
     }
+
+    /// What is granted already and `more` of what is asked for, in the fewest words: kinds, unless one of them would
+    /// also give what was left out of `granted`.
+    pub fn with(granted: &Grants, more: &[&Capability], capabilities: &[Capability]) -> Self {
+        let mut whole = granted.clone();
+        whole.add(more.iter().map(|one| one.request.clone()));
+        let had: Vec<&Request> = whole.0.iter().collect();
+        let of_kinds = Grants::of_kinds(capabilities, &kinds(granted));
+        let gives_no_more = of_kinds.0.iter().all(|request| request.beyond(&had).is_empty());
+        if gives_no_more { Self::Kinds(kinds(&whole)) } else { Self::Exactly(whole) }
+    }
+
+    /// What it gives and a plugin that asks for this does not ask for, in words for people. It has no effect.
+    pub fn unasked(&self, capabilities: &[Capability]) -> Vec<String> {
+        let asked: Vec<&Request> = capabilities.iter().map(|one| &one.request).collect();
+        match self {
+            Self::All => Vec::new(),
+            Self::Kinds(kinds) => {
+                let is_asked = |kind: &Kind| asked.iter().any(|one| one.kind() == *kind);
+                let unasked = kinds.iter().filter(|kind| !is_asked(kind));
+                unasked.map(|kind| kind.as_str().to_owned()).collect()
+            }
+            Self::Exactly(grants) => {
+                let beyond = grants.0.iter().flat_map(|grant| public(grant).beyond(&asked));
+                beyond.map(|request| request.to_string()).collect()
+            }
+        }
+    }
+}
+
+fn kinds(grants: &Grants) -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for kind in grants.0.iter().map(Request::kind) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Without private hosts: no manifest can ask for them.
+fn public(grant: &Request) -> Request {
+    match grant.clone() {
+        Request::Http { hosts, methods, .. } => {
+            Request::Http { hosts, methods, private: Vec::new() }
+        }
+        other => other,
+    }
 }
 
 impl FromStr for Give {

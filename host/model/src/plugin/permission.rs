@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::capability::{Capability, Grants, Kind, Request};
 use super::pattern::{self, Shape};
+use crate::limits::PluginLimits;
 
 /// What a plugin may do: of what it asks for, what was granted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -26,6 +27,24 @@ pub fn effective(capabilities: &[Capability], grants: &Grants) -> Effective {
 pub fn missing<'a>(capabilities: &'a [Capability], grants: &Grants) -> Vec<&'a Capability> {
     let granted = |request: &Request| grants.0.iter().any(|grant| request.meet(grant).is_some());
     capabilities.iter().filter(|one| !one.optional && !granted(&one.request)).collect()
+}
+
+/// The globs of the source that a custom stage sees, where its plugin asks for more of it than was granted: none where
+/// nothing was. `None` where it sees all that it asks for, or asks for nothing of it. Where it requires some of the
+/// source, what it asks for beside that as an option is not missed.
+pub fn narrowed_source<'a>(
+    capabilities: &[Capability],
+    allowed: &'a Effective,
+) -> Option<Vec<&'a str>> {
+    let sees = allowed.source_paths();
+    let is_seen = |path: &String| sees.iter().any(|seen| Shape::Path.covers(seen, path));
+    let requires = |one: &Capability| !one.optional && one.request.kind() == Kind::Source;
+    let requires_some = capabilities.iter().any(requires);
+    let is_narrowed = capabilities.iter().any(|one| match &one.request {
+        Request::Source { paths } if requires(one) || !requires_some => !paths.iter().all(is_seen),
+        _ => false,
+    });
+    is_narrowed.then_some(sees)
 }
 
 impl Effective {
@@ -112,15 +131,87 @@ impl Effective {
         self.lists(Kind::Source).flat_map(|(_, paths)| paths).map(String::as_str).collect()
     }
 
-    /// Wall clock in milliseconds, CPU in milliseconds and memory in bytes of one call, where they were
-    /// granted.
-    pub fn limits(&self) -> (Option<u64>, Option<u64>, Option<u64>) {
-        let mut most = (None, None, None);
+    /// The limits of one call: everyone's, and more where more was granted, up to what this host grants to anyone.
+    /// A grant never gives less than everyone has.
+    pub fn limits(&self, everyones: &PluginLimits) -> PluginLimits {
+        let [wall, cpu, memory] = self.raised(everyones);
+        PluginLimits {
+            wall_ms: wall.limit(),
+            cpu_ms: cpu.limit(),
+            memory_bytes_max: memory.limit(),
+            ..everyones.clone()
+        }
+    }
+
+    /// What was granted more of than this host grants to anyone, for people; empty when nothing was.
+    pub fn above_ceilings(&self, everyones: &PluginLimits) -> Vec<String> {
+        let above = self.raised(everyones).into_iter().filter(|one| one.granted > one.most());
+        above
+            .map(|one| {
+                let (key, granted, most) = (one.key, one.granted, one.most());
+                format!("{key} of {granted}, and `plugin.{}` is {most}", one.setting)
+            })
+            .collect()
+    }
+
+    /// Wall clock, CPU time and memory of one call.
+    fn raised(&self, everyones: &PluginLimits) -> [Raised; 3] {
+        let mut granted = [0; 3];
         for request in &self.0 {
             if let Request::Limits { wall_ms, cpu_ms, memory_bytes } = request {
-                most = (most.0.max(*wall_ms), most.1.max(*cpu_ms), most.2.max(*memory_bytes));
+                for (most, more) in granted.iter_mut().zip([wall_ms, cpu_ms, memory_bytes]) {
+                    *most = more.unwrap_or(0).max(*most);
+                }
             }
         }
-        most
+        let [wall_ms, cpu_ms, memory_bytes] = granted;
+        [
+            Raised {
+                key: "wall_ms",
+                granted: wall_ms,
+                usual: everyones.wall_ms,
+                setting: "granted_wall_ms_max",
+                ceiling: everyones.granted_wall_ms_max,
+            },
+            Raised {
+                key: "cpu_ms",
+                granted: cpu_ms,
+                usual: everyones.cpu_ms,
+                setting: "granted_cpu_ms_max",
+                ceiling: everyones.granted_cpu_ms_max,
+            },
+            Raised {
+                key: "memory_bytes",
+                granted: memory_bytes,
+                usual: everyones.memory_bytes_max,
+                setting: "granted_memory_bytes_max",
+                ceiling: everyones.granted_memory_bytes_max,
+            },
+        ]
+    }
+}
+
+/// A limit of one call that a grant may raise.
+struct Raised {
+    /// Its name in a grant.
+    key: &'static str,
+    /// What was granted; 0 when nothing was.
+    granted: u64,
+    /// What everyone has.
+    usual: u64,
+    /// Name of its ceiling in the limits file.
+    setting: &'static str,
+    ceiling: u64,
+}
+
+impl Raised {
+    /// The most that anyone is granted.
+    fn most(&self) -> u64 {
+        self.ceiling.max(self.usual)
+    }
+
+    /// What holds.
+    fn limit(&self) -> u64 {
+        self.granted.min(self.ceiling).max(self.usual)
     }
 }

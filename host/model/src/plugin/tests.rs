@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::limits::PluginLimits;
 
 fn asks(value: Value) -> Vec<Capability> {
     serde_json::from_value(value).unwrap()
@@ -52,6 +53,33 @@ fn what_is_granted_and_not_asked_for_is_not_allowed_and_the_other_way_round() {
 }
 
 #[test]
+fn a_source_of_which_less_was_granted_than_is_asked_for_is_narrowed() {
+    let reads = |paths: Value, optional: bool| {
+        asks(json!([{ "name": "source", "paths": paths, "reason": "reads", "optional": optional }]))
+    };
+    let granted = |paths: Value| grants(json!([{ "name": "source", "paths": paths }]));
+    let narrowed = |asked: &[Capability], granted: &Grants| {
+        let allowed = effective(asked, granted);
+        let seen = narrowed_source(asked, &allowed);
+        seen.map(|globs| globs.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let all = reads(json!(["**"]), true);
+    assert_eq!(narrowed(&all, &granted(json!(["**/*.pem"]))).unwrap(), ["**/*.pem"]);
+    assert_eq!(narrowed(&all, &Grants::default()).unwrap(), [""; 0], "it sees nothing");
+    assert_eq!(narrowed(&all, &granted(json!(["**"]))), None);
+    // What it does not ask for is not missed.
+    let some = reads(json!(["src/**", "a.lock"]), false);
+    assert_eq!(narrowed(&some, &granted(json!(["**"]))), None);
+    assert_eq!(narrowed(&some, &granted(json!(["src/**", "a.lock"]))), None);
+    assert_eq!(narrowed(&some, &granted(json!(["src/**"]))).unwrap(), ["src/**"]);
+    assert_eq!(narrowed(&osv(), &Grants::default()), None);
+    // Beside what it requires, an option that is not granted is not missed.
+    let both = [some, all].concat();
+    assert_eq!(narrowed(&both, &granted(json!(["src/**", "a.lock"]))), None);
+    assert_eq!(narrowed(&both, &granted(json!(["a.lock"]))).unwrap(), ["a.lock"]);
+}
+
+#[test]
 fn an_operator_may_grant_less_than_is_asked_for() {
     let any = asks(json!([
         { "name": "http", "hosts": ["*"], "methods": ["POST"], "reason": "posts to your chat" },
@@ -64,8 +92,36 @@ fn an_operator_may_grant_less_than_is_asked_for() {
     let allowed = effective(&any, &few);
     assert!(allowed.allows_http("POST", "hooks.chat.example"));
     assert!(!allowed.allows_http("POST", "other.example"));
-    assert_eq!(allowed.limits(), (Some(30_000), None, None));
+    let limits = allowed.limits(&PluginLimits::default());
+    assert_eq!(limits, PluginLimits { wall_ms: 30_000, ..PluginLimits::default() });
     assert!(missing(&any, &few).is_empty(), "something of each is granted");
+}
+
+#[test]
+fn granted_limits_are_never_less_than_everyones_and_never_above_the_ceilings() {
+    let asked = asks(json!([
+        { "name": "limits", "wall_ms": 60000, "cpu_ms": 700, "memory_bytes": 3000, "reason": "x" },
+        { "name": "limits", "wall_ms": 90000, "reason": "a larger one" },
+    ]));
+    let allowed = effective(&asked, &Grants::all_of(&asked));
+    let everyones = PluginLimits {
+        wall_ms: 10_000,
+        granted_wall_ms_max: 100_000,
+        cpu_ms: 1_000,
+        granted_cpu_ms_max: 500,
+        memory_bytes_max: 1_000,
+        granted_memory_bytes_max: 2_000,
+        ..PluginLimits::default()
+    };
+    let limits = allowed.limits(&everyones);
+    assert_eq!(limits.wall_ms, 90_000, "the larger of the two");
+    assert_eq!(limits.cpu_ms, 1_000, "everyone has that much");
+    assert_eq!(limits.memory_bytes_max, 2_000, "the ceiling");
+    let above = allowed.above_ceilings(&everyones);
+    assert_eq!(above, ["memory_bytes of 3000, and `plugin.granted_memory_bytes_max` is 2000"]);
+    let none = effective(&asked, &Grants::default());
+    assert_eq!(none.limits(&everyones), everyones);
+    assert!(none.above_ceilings(&everyones).is_empty());
 }
 
 #[test]
@@ -203,5 +259,36 @@ fn a_choice_of_grants_is_read_from_one_word() {
     assert!(give(r#"[{"name": "http", "hosts": []}]"#).is_err());
     for text in ["all", "none", "exec,http"] {
         assert_eq!(give(text).unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn what_is_added_to_a_grant_is_said_in_kinds_unless_that_gives_more() {
+    let asked = osv();
+    let with = |granted: Value, more: &[&Capability]| {
+        let give = Give::with(&grants(granted), more, &asked);
+        assert_eq!(give.to_string().parse::<Give>().unwrap(), give);
+        give.to_string()
+    };
+    let cache = json!([{ "name": "cache", "bytes_max": 1000 }]);
+    assert_eq!(with(cache, &[&asked[0]]), "cache,http");
+    assert_eq!(with(json!([]), &[&asked[0]]), "http");
+    assert_eq!(with(json!([]), &[]), "none");
+    let small = with(json!([{ "name": "cache", "bytes_max": 5 }]), &[&asked[0]]);
+    let small: Value = serde_json::from_str(&small).unwrap();
+    assert_eq!((&small[0]["bytes_max"], &small[1]["name"]), (&json!(5), &json!("http")));
+}
+
+#[test]
+fn what_is_given_and_not_asked_for_is_named() {
+    let reads = asks(json!([{ "name": "source", "paths": ["src/**"], "reason": "reads it" }]));
+    let unasked = |text: &str, asks: &[Capability]| text.parse::<Give>().unwrap().unasked(asks);
+    assert_eq!(unasked("http,secrets,cache", &osv()), ["secrets"]);
+    assert_eq!(unasked("http", &[]), ["http"], "it asks for nothing");
+    let wide = r#"[{"name": "source", "paths": ["**", "src/**"]}]"#;
+    assert_eq!(unasked(wide, &reads), ["source: **"]);
+    let narrow = r#"[{"name": "source", "paths": ["src/a.rs"]}]"#;
+    for fits in ["all", "none", "source", narrow] {
+        assert_eq!(unasked(fits, &reads), [""; 0], "{fits}");
     }
 }
