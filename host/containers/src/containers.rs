@@ -32,6 +32,7 @@ use crate::runtime::{
     Access, Container, ContainerSpec, LABEL_GC_ROOT, Labels, Rootfs, Started, TaskStatus,
     TerminalSize,
 };
+use crate::shims::{self, Shim};
 use crate::snapshots::blocking;
 use crate::spec::{self, Surroundings};
 use crate::tasks::TaskIo;
@@ -457,6 +458,7 @@ impl Engine {
         found.extend(
             snapshots.iter().filter_map(|it| it.key.strip_prefix(EPHEMERAL)).map(str::to_owned),
         );
+        found.extend(self.shims().await?.into_iter().map(|shim| shim.container));
         let dirs = std::fs::read_dir(self.paths().containers()).into_iter().flatten().flatten();
         found.extend(dirs.filter_map(|entry| entry.file_name().into_string().ok()));
         found.sort();
@@ -471,9 +473,53 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends the shims of containers without a record, and what runs in these.
+    pub(crate) async fn sweep_shims(&self) -> Result<()> {
+        let mut lost = Vec::new();
+        for shim in self.shims().await? {
+            match self.container_record(&shim.container).await {
+                Ok(None) => lost.push(shim),
+                Ok(Some(_)) => {}
+                Err(error) => tracing::warn!(container = shim.container, %error, "it may be lost"),
+            }
+        }
+        let groups: Vec<Cgroup> =
+            lost.iter().flat_map(|shim| self.cgroups_of(&shim.container)).collect();
+        self.end_shims(lost).await?;
+        blocking(move || {
+            groups.iter().for_each(Cgroup::destroy);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn shims(&self) -> Result<Vec<Shim>> {
+        let namespace = self.paths().namespace().to_owned();
+        blocking(move || Ok(shims::of(&namespace))).await
+    }
+
+    async fn end_shims(&self, lost: Vec<Shim>) -> Result<()> {
+        let namespace = self.paths().namespace().to_owned();
+        let end = move || {
+            for shim in lost {
+                tracing::info!(
+                    container = shim.container,
+                    "ending a shim that containerd has lost"
+                );
+                shim.end(&namespace);
+            }
+            Ok(())
+        };
+        blocking(end).await
+    }
+
     pub(crate) async fn container_delete(&self, id: &str) -> Result<()> {
         spec::check_id(id)?;
-        self.task_delete(id).await?;
+        if !self.task_delete(id).await? {
+            let mut lost = self.shims().await?;
+            lost.retain(|shim| shim.container == id);
+            self.end_shims(lost).await?;
+        }
         let (network, name, groups) = (self.network(), id.to_owned(), self.cgroups_of(id));
         blocking(move || {
             groups.iter().for_each(Cgroup::destroy);

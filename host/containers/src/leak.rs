@@ -10,7 +10,7 @@ use crate::cgroup::{BUILDS, Cgroup};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::network::leftovers;
-use crate::runtime::Labels;
+use crate::runtime::{Labels, SPARE_PLACE};
 
 /// Names of what is there, by kind. Kinds without anything are absent.
 pub type Inventory = BTreeMap<&'static str, Vec<String>>;
@@ -33,8 +33,8 @@ pub fn machine(host: &HostId) -> Inventory {
 }
 
 impl Engine {
-    /// What [`machine`] finds, without what belongs to the running engine itself, and what containerd
-    /// holds: containers, snapshots, leases, blobs.
+    /// What [`machine`] finds, without what belongs to the running engine itself and the place that is ready for
+    /// the next build, and what containerd holds: containers, snapshots, leases, blobs.
     pub async fn inventory(&self) -> Result<Inventory> {
         let none = Labels::new();
         let mut found = machine(&self.config().host_id);
@@ -44,6 +44,7 @@ impl Engine {
         {
             processes.retain(|process| !process.starts_with(&format!("{pid} ")));
         }
+        leave_out_spare(&mut found);
         found.retain(|_, names| !names.is_empty());
         let containers = self.container_list(&none).await?;
         add(&mut found, "containers", containers.into_iter().map(|it| it.id).collect());
@@ -54,6 +55,21 @@ impl Engine {
         add(&mut found, "blobs", blobs.into_iter().map(|it| it.digest.to_string()).collect());
         Ok(found)
     }
+}
+
+/// Leaves out what a host that runs has for the next build: the newest place that is of nobody yet, and the DNS helper
+/// for it.
+pub fn leave_out_spare(found: &mut Inventory) {
+    let numbers = found.get("network attachments").into_iter().flatten();
+    let numbers = numbers.filter_map(|name| name.strip_prefix(SPARE_PLACE)?.parse::<u32>().ok());
+    let Some(newest) = numbers.max() else { return };
+    let spare = format!("{SPARE_PLACE}{newest}");
+    for kind in ["network namespaces", "network attachments", "mounts"] {
+        let names = found.entry(kind).or_default();
+        names.retain(|name| Path::new(name).file_name() != Some(spare.as_ref()));
+    }
+    found.entry("processes").or_default().retain(|process| !process.contains("aardvark-dns"));
+    found.retain(|_, names| !names.is_empty());
 }
 
 fn add(found: &mut Inventory, kind: &'static str, names: Vec<String>) {

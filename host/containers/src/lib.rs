@@ -26,6 +26,7 @@ mod mount;
 pub mod network;
 pub mod runtime;
 mod session;
+mod shims;
 pub mod signal;
 mod snapshots;
 pub mod spec;

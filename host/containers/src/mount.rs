@@ -64,16 +64,16 @@ pub(crate) fn unmount(path: &Path) {
 
 fn mount_one(mount: &Mount, target: &Path, access: Access) -> Result<()> {
     let (mut flags, data) = split_options(&mount.options);
+    // The host looks into what images brought: a device in it is nobody's to open here.
+    flags |= MountFlags::NODEV;
     if access == Access::ReadOnly {
         flags |= MountFlags::RDONLY;
     }
     let fail = || RuntimeError::os("mount a snapshot at", target);
     if mount.r#type == "bind" {
         rustix::mount::mount_bind_recursive(mount.source.as_str(), target).map_err(fail())?;
-        if flags.contains(MountFlags::RDONLY) {
-            let flags = MountFlags::BIND | MountFlags::RDONLY;
-            rustix::mount::mount_remount(target, flags, "").map_err(fail())?;
-        }
+        let flags = MountFlags::BIND | (flags & (MountFlags::RDONLY | MountFlags::NODEV));
+        rustix::mount::mount_remount(target, flags, "").map_err(fail())?;
         return Ok(());
     }
     let mount_with = |data: &str| match relative(data).filter(|_| data.len() > DATA_BYTES_MAX) {

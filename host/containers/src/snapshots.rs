@@ -225,6 +225,7 @@ impl Engine {
         parent: Option<&str>,
         name: &str,
         layer: &Blob,
+        expected: Option<&Digest>,
         labels: &Labels,
     ) -> Result<Applied> {
         if self.snapshot_stat(name).await?.is_some_and(|snapshot| snapshot.committed) {
@@ -234,15 +235,27 @@ impl Engine {
             return Ok(Applied { committed: Committed::Existed, diff_id: None });
         }
         let key = format!("apply-{}", ulid::Ulid::new());
-        let mounts = self.snapshot_prepare(&key, parent, &temporary()).await?;
-        let applied = match self.diff_apply(layer, mounts).await {
-            Ok(digest) => self.snapshot_commit(&key, name, labels).await.map(|it| (it, digest)),
-            Err(error) => Err(error),
+        let mut unpacking = Unpacking { engine: self.clone(), key: key.clone(), is_over: false };
+        let applied = async {
+            let mounts = self.snapshot_prepare(&key, parent, &temporary()).await?;
+            let diff_id = self.diff_apply(layer, mounts).await?;
+            // Before it has the name: others take what they find under it for what it says.
+            if let (Some(got), Some(expected)) = (&diff_id, expected)
+                && got != expected
+            {
+                self.snapshot_remove(&key).await?;
+                return Ok((Committed::Refused, diff_id));
+            }
+            Ok((self.snapshot_commit(&key, name, labels).await?, diff_id))
         };
-        match applied {
-            Ok((committed, diff_id)) => Ok(Applied { committed, diff_id }),
+        match applied.await {
+            Ok((committed, diff_id)) => {
+                unpacking.is_over = true;
+                Ok(Applied { committed, diff_id })
+            }
             Err(error) => {
                 self.snapshot_remove(&key).await?;
+                unpacking.is_over = true;
                 Err(error)
             }
         }
@@ -274,7 +287,7 @@ impl Engine {
             return Ok(Applied { committed: Committed::Existed, diff_id: None });
         }
         let blob = self.content_put(archive, None, &temporary()).await?;
-        let applied = self.layer_apply(None, name, &blob, labels).await;
+        let applied = self.layer_apply(None, name, &blob, None, labels).await;
         self.content_delete(&blob.digest).await?;
         applied
     }
@@ -289,6 +302,31 @@ impl Engine {
             self.content_delete(&blob.digest).await?;
         }
         Ok(())
+    }
+}
+
+/// What a layer is being unpacked into. It goes with its files when whoever waits for it goes: containerd ends what is
+/// not waited for.
+struct Unpacking {
+    engine: Engine,
+    key: String,
+    is_over: bool,
+}
+
+impl Drop for Unpacking {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // Without a runtime the host ends; the next start removes it.
+        let Ok(handle) = tokio::runtime::Handle::try_current() else { return };
+        let (engine, key) = (self.engine.clone(), std::mem::take(&mut self.key));
+        handle.spawn(async move {
+            let removed = engine.snapshot_remove(&key).await;
+            if let Err(error) = removed.and(engine.lease_collect().await) {
+                tracing::warn!(snapshot = key, %error, "a layer that was cut off is left until the next start");
+            }
+        });
     }
 }
 

@@ -189,8 +189,9 @@ impl Engine {
         }
     }
 
-    /// Kills and deletes the task; containerd answers when the logger has written the last line.
-    pub(crate) async fn task_delete(&self, id: &str) -> Result<()> {
+    /// Kills and deletes the task; containerd answers when the logger has written the last line. False when
+    /// containerd knows of none.
+    pub(crate) async fn task_delete(&self, id: &str) -> Result<bool> {
         match tokio::time::timeout(DELETE_LIMIT, self.task_delete_unbounded(id)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RuntimeError::Timeout {
@@ -201,7 +202,7 @@ impl Engine {
         }
     }
 
-    async fn task_delete_unbounded(&self, id: &str) -> Result<()> {
+    async fn task_delete_unbounded(&self, id: &str) -> Result<bool> {
         loop {
             match self.task_status(id).await? {
                 TaskStatus::Running { .. } | TaskStatus::Created => {
@@ -212,7 +213,7 @@ impl Engine {
             }
             let request = DeleteTaskRequest { container_id: id.to_owned() };
             match client(self).delete(self.request(request)).await.unless_gone() {
-                Ok(_) => return Ok(()),
+                Ok(deleted) => return Ok(deleted.is_some()),
                 Err(status) if status.code() == Code::FailedPrecondition => {
                     tokio::time::sleep(RETRY_AFTER).await;
                 }

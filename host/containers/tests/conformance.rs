@@ -181,7 +181,7 @@ async fn layers(runtime: &dyn Runtime) {
     let base = runtime.import_rootfs("base", reader(plain), &kept("layer")).await.unwrap();
     assert_eq!(base.committed, Committed::Existed);
     let layer = runtime.put_blob(reader(whiteout), None, &kept("layer")).await.unwrap().digest;
-    let top = runtime.apply_layer(Some("base"), "top", &layer, &kept("layer")).await.unwrap();
+    let top = runtime.apply_layer(Some("base"), "top", &layer, None, &kept("layer")).await.unwrap();
     assert_eq!(top.committed, Committed::New);
     {
         let mounted = runtime.mount_snapshot("top", Access::ReadOnly).await.unwrap();
@@ -192,7 +192,7 @@ async fn layers(runtime: &dyn Runtime) {
         runtime.remove_snapshot(key).await.unwrap();
     }
     runtime.delete_blob(&layer).await.unwrap();
-    let none = runtime.apply_layer(None, "none", &layer, &kept("layer")).await.unwrap_err();
+    let none = runtime.apply_layer(None, "none", &layer, None, &kept("layer")).await.unwrap_err();
     assert_eq!(none.code(), "containers.not-found");
 }
 

@@ -11,7 +11,7 @@ use common::{DEADLINE, Host, ROOTFS, until};
 use windlass_containers::runtime::{
     Access, ExecSpec, LABEL_GC_REF_SNAPSHOT, LABEL_GC_ROOT, Labels, Rootfs, TaskStatus,
 };
-use windlass_containers::{Runtime, doctor, logs};
+use windlass_containers::{Runtime, doctor, leak, logs};
 use windlass_model::network::Addresses;
 
 fn kill(pid: u32) {
@@ -277,7 +277,7 @@ async fn what_a_reboot_leaves_is_seen_and_made_anew() {
 async fn reboot(host: &Host) {
     let run = host.engine.paths().run().to_owned();
     until("the host's processes are gone", || {
-        let found = windlass_containers::leak::machine(&host.config.host_id);
+        let found = leak::machine(&host.config.host_id);
         for process in found.get("processes").into_iter().flatten() {
             let pid = process.split(' ').next().unwrap().parse().unwrap();
             let _ = rustix::process::Pid::from_raw(pid)
@@ -312,6 +312,51 @@ async fn an_unfinished_start_is_taken_away_at_the_next_start() {
     host.finish().await;
 }
 
+/// A shim that containerd has no record of, as one that was being started when whoever asked for it was killed.
+fn lost_shim(host: &Host, container: &str) -> std::fs::File {
+    let bundle = host.dir.join("lost").join(container);
+    std::fs::create_dir_all(&bundle).unwrap();
+    std::fs::write(bundle.join("config.json"), r#"{"ociVersion": "1.0.2"}"#).unwrap();
+    let log = bundle.join("log");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &log, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .unwrap();
+    // It writes its log there, and waits until somebody reads it.
+    let reader = std::fs::File::options().read(true).write(true).open(&log).unwrap();
+    let mut start = std::process::Command::new("containerd-shim-runc-v2");
+    start.args(["-namespace", &format!("windlass-{}", host.config.host_id), "-id", container]);
+    start.arg("-address").arg(host.engine.paths().socket()).arg("start").current_dir(&bundle);
+    let output = start.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    reader
+}
+
+fn shims(host: &Host) -> Vec<String> {
+    let mut processes = leak::machine(&host.config.host_id).remove("processes").unwrap_or_default();
+    processes.retain(|process| process.contains("containerd-shim"));
+    processes
+}
+
+#[tokio::test]
+async fn shims_that_containerd_has_lost_are_ended_and_no_others() {
+    let mut host = Host::start(248).await;
+    host.engine.create_and_start(&host.shell("web", "exec sleep 1000")).await.unwrap();
+    let pid = running_pid(&host, "web").await;
+    for (container, how) in [("gone", "a deletion"), ("left", "a start")] {
+        let _log = lost_shim(&host, container);
+        assert_eq!(shims(&host).len(), 2, "{how}: {:?}", shims(&host));
+        match how {
+            "a deletion" => host.engine.delete(container).await.unwrap(),
+            _ => host.restart().await,
+        }
+        let left = shims(&host);
+        assert!(matches!(&left[..], [one] if one.contains("-id web ")), "{how}: {left:?}");
+    }
+    assert_eq!(running_pid(&host, "web").await, pid);
+    let _log = lost_shim(&host, "at-the-end");
+    // A teardown ends it, too.
+    host.finish().await;
+}
+
 #[tokio::test]
 async fn a_given_containerd_is_used_and_left_alone() {
     let giver = Host::start(213).await;
@@ -334,7 +379,7 @@ async fn a_given_containerd_is_used_and_left_alone() {
     guest.shutdown_all().await.unwrap();
     guest.remove_snapshot(ROOTFS).await.unwrap();
     guest.teardown_host().await.unwrap();
-    assert!(windlass_containers::leak::machine(&id).is_empty());
+    assert!(leak::machine(&id).is_empty());
     assert!(running_pid(&giver, "web").await > 0);
     giver.finish().await;
 }
@@ -415,6 +460,8 @@ async fn ends_under_init(host: &Host, argv: &[&str], signal: i32) -> (u32, Strin
     let mut spec = host.shell("one", "");
     spec.argv = argv.iter().map(|&word| word.to_owned()).collect();
     spec.init = true;
+    // What the one before it said is not its own.
+    let _none = std::fs::remove_dir_all(&spec.log.dir);
     host.engine.create_and_start(&spec).await.unwrap();
     if signal != 0 {
         until("the command runs", || {

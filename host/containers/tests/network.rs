@@ -149,6 +149,17 @@ async fn walls_that_were_flushed_stand_again_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn nothing_is_connected_any_more_once_a_host_was_taken_away() {
+    let host = Host::start(247).await;
+    let (engine, id) = (host.engine.clone(), host.config.host_id.clone());
+    engine.ensure_place("early", &Attachment::build()).await.unwrap();
+    host.finish().await;
+    let late = engine.ensure_place("late", &Attachment::build()).await.unwrap_err();
+    assert!(late.to_string().contains("were taken away"), "{late}");
+    assert!(windlass_containers::leak::machine(&id).is_empty());
+}
+
+#[tokio::test]
 async fn places_of_a_killed_host_go_at_its_next_start() {
     let mut host = Host::start(196).await;
     let held = |host: &Host| {

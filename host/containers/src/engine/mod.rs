@@ -10,7 +10,7 @@ mod runtime;
 mod teardown;
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use containerd_client::tonic::Request;
@@ -75,6 +75,9 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 /// How often the network is looked after.
 const HEAL_EVERY: Duration = Duration::from_secs(2);
 
+/// How long after a start containerd has ended, or given up, all that a killed predecessor asked for.
+const CALMS_DOWN_AFTER: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Whether this process and this machine can run containers at all; nothing is started.
     ///
@@ -98,16 +101,15 @@ impl Engine {
         init::install(paths.data())?;
         let network: Arc<dyn Network> =
             Arc::new(Netavark::new(&config.host_id, paths.network(), addresses, &parts));
-        let namespace = format!("windlass-{}", config.host_id);
         let mut background = vec![tokio::spawn(heal(Arc::clone(&network)))];
         let client = match &config.containerd {
-            Some(socket) => Client::connect(socket, &namespace).await?,
+            Some(socket) => Client::connect(socket, paths.namespace()).await?,
             None => {
                 let own = own::Own::new(&paths, &parts);
                 own.ensure(START_DEADLINE).await?;
                 background.push(tokio::spawn(own.supervise()));
                 spread_snapshots(&paths);
-                Client::connect(&paths.socket(), &namespace).await?
+                Client::connect(&paths.socket(), paths.namespace()).await?
             }
         };
         let runtime_options = runc_options(&paths, &parts);
@@ -117,10 +119,11 @@ impl Engine {
         let id_map = OnceLock::new();
         let inner = Inner { config, paths, client, runtime_options, network, id_map, background };
         let engine = Self { inner: Arc::new(inner), lease: None };
-        engine.ensure_namespace(&namespace).await?;
+        engine.ensure_namespace().await?;
         engine.sweep_temporary().await?;
         engine.sweep_orphans().await?;
         engine.sweep_sessions().await;
+        tokio::spawn(sweep_shims(Arc::downgrade(&engine.inner)));
         match probing.await.map_err(|e| e.to_string()).flatten() {
             Ok(map) => drop(engine.inner.id_map.set(Arc::new(map))),
             Err(why) => {
@@ -169,7 +172,7 @@ impl Engine {
         self.inner.client.request(message, self.lease.as_deref())
     }
 
-    async fn ensure_namespace(&self, namespace: &str) -> Result<()> {
+    async fn ensure_namespace(&self) -> Result<()> {
         use crate::client::Idempotent;
         use containerd_client::services::v1::namespaces_client::NamespacesClient;
         use containerd_client::services::v1::{CreateNamespaceRequest, Namespace};
@@ -177,7 +180,7 @@ impl Engine {
             "windlass/host".to_owned(),
             self.inner.config.host_id.to_string(),
         )]));
-        let namespace = Namespace { name: namespace.to_owned(), labels };
+        let namespace = Namespace { name: self.paths().namespace().to_owned(), labels };
         let name = namespace.name.clone();
         NamespacesClient::new(self.client().channel())
             .create(self.request(CreateNamespaceRequest { namespace: Some(namespace) }))
@@ -193,6 +196,15 @@ fn spread_snapshots(paths: &Paths) {
     let snapshots = paths.data().join("root/io.containerd.snapshotter.v1.overlayfs/snapshots");
     if let Err(error) = crate::spread_children(&snapshots) {
         tracing::debug!(%error, "snapshots lie beside each other on the disk");
+    }
+}
+
+/// Once more, when what was asked for before a restart has come to its end in containerd as well.
+async fn sweep_shims(engine: Weak<Inner>) {
+    tokio::time::sleep(CALMS_DOWN_AFTER).await;
+    let Some(inner) = engine.upgrade() else { return };
+    if let Err(error) = (Engine { inner, lease: None }).sweep_shims().await {
+        tracing::warn!(%error, "shims that containerd has lost may be left");
     }
 }
 

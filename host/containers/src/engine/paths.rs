@@ -13,7 +13,7 @@ use crate::error::{Result, RuntimeError};
 pub struct Paths {
     run: PathBuf,
     data: PathBuf,
-    cgroup: String,
+    name: String,
 }
 
 impl Paths {
@@ -22,7 +22,7 @@ impl Paths {
         Self {
             run: Path::new("/run/windlass").join(config.host_id.as_str()),
             data: config.data_dir.join("containerd"),
-            cgroup: format!("windlass-{}", config.host_id),
+            name: format!("windlass-{}", config.host_id),
         }
     }
 
@@ -92,6 +92,11 @@ impl Paths {
 
     /// Name of the control group that holds those of all containers.
     pub(crate) fn cgroup(&self) -> &str {
-        &self.cgroup
+        &self.name
+    }
+
+    /// The namespace of containerd that holds all that is ours.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.name
     }
 }

@@ -124,12 +124,13 @@ impl Runtime for Engine {
         parent: Option<&str>,
         name: &str,
         layer: &Digest,
+        expected: Option<&Digest>,
         labels: &Labels,
     ) -> Result<Applied> {
         let Some(blob) = self.content_info(layer).await? else {
             return Err(RuntimeError::NotFound { what: "blob", name: layer.to_string() });
         };
-        self.layer_apply(parent, name, &blob, labels).await
+        self.layer_apply(parent, name, &blob, expected, labels).await
     }
 
     async fn import_rootfs(&self, name: &str, archive: Reader, labels: &Labels) -> Result<Applied> {

@@ -8,6 +8,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Result, RuntimeError};
 use crate::mount;
 use crate::runtime::{Labels, Runtime};
+use crate::shims;
 use crate::snapshots::blocking;
 
 impl Engine {
@@ -33,6 +34,9 @@ impl Engine {
         }
         let paths = self.paths().clone();
         blocking(move || {
+            for shim in shims::of(paths.namespace()) {
+                shim.end(paths.namespace());
+            }
             Cgroup::new(paths.cgroup()).destroy();
             for mounted in mounts_below(paths.run()).into_iter().chain(mounts_below(paths.data())) {
                 mount::unmount(&mounted);

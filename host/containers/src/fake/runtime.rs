@@ -215,6 +215,7 @@ impl Runtime for FakeRuntime {
         parent: Option<&str>,
         name: &str,
         layer: &Digest,
+        expected: Option<&Digest>,
         labels: &Labels,
     ) -> Result<Applied> {
         if self.snapshot(name).await?.is_some() {
@@ -227,13 +228,18 @@ impl Runtime for FakeRuntime {
         self.prepare_snapshot(&key, parent, labels).await?;
         let mounted = self.mount_snapshot(&key, Access::ReadWrite).await?;
         let diff_id = archive::apply(&bytes, mounted.path())?;
+        if expected.is_some_and(|expected| *expected != diff_id) {
+            drop(mounted);
+            self.remove_snapshot(&key).await?;
+            return Ok(Applied { committed: Committed::Refused, diff_id: Some(diff_id) });
+        }
         let committed = self.commit_snapshot(&key, name, labels).await?;
         Ok(Applied { committed, diff_id: Some(diff_id) })
     }
 
     async fn import_rootfs(&self, name: &str, archive: Reader, labels: &Labels) -> Result<Applied> {
         let blob = self.put_blob(archive, None, &Labels::new()).await?;
-        let applied = self.apply_layer(None, name, &blob.digest, labels).await;
+        let applied = self.apply_layer(None, name, &blob.digest, None, labels).await;
         self.delete_blob(&blob.digest).await?;
         applied
     }

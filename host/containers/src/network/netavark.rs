@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ pub struct Netavark {
     nft: PathBuf,
     /// How often it was looked after.
     beats: AtomicU32,
+    /// All was taken away, and nothing is attached any more.
+    is_down: AtomicBool,
 }
 
 impl Netavark {
@@ -61,6 +63,7 @@ impl Netavark {
             netavark: parts.netavark.clone(),
             nft: parts.nft.clone(),
             beats: AtomicU32::new(0),
+            is_down: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +90,13 @@ impl Netavark {
         attachment: &Attachment,
         is_place: bool,
     ) -> Result<Attached> {
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(RuntimeError::Network {
+                network: attachment.network.clone(),
+                operation: "setup",
+                why: "the networks of this host were taken away".to_owned(),
+            });
+        }
         self.detach_locked(container)?;
         let network = self.ensure_locked(&attachment.network)?;
         let address =
@@ -405,6 +415,7 @@ impl Network for Netavark {
 
     fn teardown(&self) -> Result<()> {
         let _lock = lock()?;
+        self.is_down.store(true, Ordering::Relaxed);
         for attachment in self.state.attachments()? {
             self.detach_locked(&attachment.container)?;
         }

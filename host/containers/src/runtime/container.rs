@@ -54,6 +54,10 @@ pub enum Mount {
     },
 }
 
+/// What the names of places begin with that were of nobody when they were made, before their number. The newest may be
+/// there as long as a host runs.
+pub const SPARE_PLACE: &str = "spare-";
+
 /// Membership of a container in a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {

@@ -21,7 +21,7 @@ use windlass_model::{Digest, Timestamp};
 use crate::error::Result;
 pub use container::{
     Attachment, Container, ContainerSpec, ExecResult, ExecSpec, Exit, LogSpec, Mount,
-    ResourceLimits, Rootfs, Started, TaskStatus, Usage,
+    ResourceLimits, Rootfs, SPARE_PLACE, Started, TaskStatus, Usage,
 };
 pub use session::{Session, SessionControl, SessionSpec, TerminalSize};
 
@@ -110,13 +110,14 @@ pub trait Runtime: Send + Sync {
     /// that is not committed; a committed one is mounted read-only.
     async fn mount_snapshot(&self, key: &str, access: Access) -> Result<Mounted>;
     /// Applies one image layer (tar, plain, gzip or zstd; OCI whiteouts), which is in the content store,
-    /// on `parent` and commits the outcome as `name`. The answer's diff id is the digest of the
-    /// uncompressed tar; it is `None` when `name` was there already.
+    /// on `parent` and commits the outcome as `name`, if its diff id is `expected` or none is. The answer's diff id
+    /// is the digest of the uncompressed tar; it is `None` when `name` was there already.
     async fn apply_layer(
         &self,
         parent: Option<&str>,
         name: &str,
         layer: &Digest,
+        expected: Option<&Digest>,
         labels: &Labels,
     ) -> Result<Applied>;
     /// Imports a root file system (tar, plain, gzip or zstd) as the committed snapshot `name`.
@@ -228,6 +229,8 @@ pub enum Committed {
     New,
     /// The name was there: a cache hit.
     Existed,
+    /// A layer was not what it was expected to be: nothing has the name.
+    Refused,
 }
 
 /// Outcome of applying a layer.
