@@ -13,6 +13,7 @@ use windlass_model::plan::Toolchain;
 use windlass_model::{Digest, Failure, Timestamp};
 
 use crate::builder::io_failure;
+use crate::disk::{Held, Holds};
 use crate::settled::is_suspect;
 
 /// Version of the record's form.
@@ -77,8 +78,14 @@ fn failed(error: RuntimeError) -> Failure {
 }
 
 /// Writes a record. It keeps the outputs' snapshots, and through them everything they are built on.
-pub(crate) async fn write(runtime: &dyn Runtime, record: Record) -> Result<Artifact, Failure> {
+/// It is held before it is there.
+pub(crate) async fn write(
+    runtime: &dyn Runtime,
+    record: Record,
+    held: &Held,
+) -> Result<Artifact, Failure> {
     let bytes = serde_json::to_vec(&record).unwrap_or_default();
+    held.add(&Digest::of(&bytes)).await;
     let mut labels = kind(KIND_ARTIFACT);
     labels.insert(LABEL_GC_ROOT.to_owned(), Timestamp::now().to_string());
     for (n, output) in record.outputs.iter().enumerate() {
@@ -168,36 +175,39 @@ fn missing(artifact: &Artifact, what: &str) -> Failure {
     )
 }
 
-/// Deletes a record, and the static trees that no other record has.
+/// Deletes a record, and the static trees that no other record has and nobody holds.
 pub(crate) async fn delete(
     runtime: &dyn Runtime,
     data_dir: &Path,
     digest: &Digest,
+    holds: &Holds,
 ) -> Result<(), Failure> {
     let Some(artifact) = load(runtime, digest).await? else { return Ok(()) };
     runtime.delete_blob(digest).await.map_err(failed)?;
     let used = trees(&all(runtime).await?);
-    for tree in trees(&[artifact]).difference(&used) {
+    for tree in trees(&[artifact]).difference(&used).filter(|tree| !holds.has(tree)) {
         remove_tree(&static_dir(data_dir, tree))?;
     }
     Ok(())
 }
 
-/// Removes artifacts and static trees that are not to be kept.
+/// Removes artifacts and static trees that are neither to be kept nor held.
 pub(crate) async fn prune(
     runtime: &dyn Runtime,
     data_dir: &Path,
     keep: &BTreeSet<Digest>,
+    holds: &Holds,
     cache_unused_for: Duration,
 ) -> Result<Pruned, Failure> {
     let mut pruned = Pruned::default();
+    let stays = |digest: &Digest| keep.contains(digest) || holds.has(digest);
     let (kept, gone): (Vec<_>, Vec<_>) =
-        all(runtime).await?.into_iter().partition(|artifact| keep.contains(&artifact.digest));
+        all(runtime).await?.into_iter().partition(|artifact| stays(&artifact.digest));
     for artifact in gone {
         runtime.delete_blob(&artifact.digest).await.map_err(failed)?;
         pruned.artifacts += 1;
     }
-    pruned.static_trees = prune_trees(data_dir, &trees(&kept), cache_unused_for)?;
+    pruned.static_trees = prune_trees(data_dir, &trees(&kept), holds, cache_unused_for)?;
     Ok(pruned)
 }
 
@@ -222,6 +232,7 @@ fn trees(artifacts: &[Artifact]) -> BTreeSet<Digest> {
 fn prune_trees(
     data_dir: &Path,
     used: &BTreeSet<Digest>,
+    holds: &Holds,
     unused_for: Duration,
 ) -> Result<usize, Failure> {
     let entries = std::fs::read_dir(data_dir.join("static")).into_iter().flatten().flatten();
@@ -230,7 +241,10 @@ fn prune_trees(
     for entry in entries {
         let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
         let name = entry.file_name();
-        let is_used = name.to_str().is_some_and(|name| used.contains(name));
+        let is_used = name.to_str().is_some_and(|name| {
+            let tree = format!("sha256:{name}").parse::<Digest>();
+            used.contains(name) || tree.is_ok_and(|tree| holds.has(&tree))
+        });
         if !is_used && age.is_some_and(|age| age >= unused_for) {
             remove_tree(&entry.path())?;
             removed += 1;

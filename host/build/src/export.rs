@@ -1,7 +1,8 @@
 //! The files of an artifact as a tar: a static tree, or the file system of an image.
 //!
-//! **Invariant: what is being read is not pruned meanwhile.** Links are written as links; devices and
-//! sockets are left out, and a file with several names is written once for each.
+//! **Invariant: what is being read is not pruned meanwhile**, and nothing else is kept for it, however slowly it
+//! is read. Links are written as links; devices and sockets are left out, and a file with several names is
+//! written once for each.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use windlass_model::deployment::{Artifact, ArtifactKind, ArtifactOutput};
 
 use crate::artifact::static_dir;
 use crate::builder::Builder;
-use crate::disk::Mark;
+use crate::disk::Held;
 use crate::pipe::Pipe;
 
 /// Pieces of a tar that wait for the reader.
@@ -35,10 +36,9 @@ impl Builder {
         output: Option<&str>,
     ) -> Result<Pieces, Failure> {
         let output = choose(artifact, output)?;
-        let mark = self.bases().guard().build();
-        let looking = self.bases().guard().touch(&output.snapshot).await;
+        // Its record keeps its snapshots and its static trees.
+        let held = self.hold(&artifact.digest).await;
         self.verify_artifact(artifact).await?;
-        drop(looking);
         let from = match &output.kind {
             ArtifactKind::StaticTree { tree, .. } => {
                 From::Folder(static_dir(self.data_dir(), tree))
@@ -50,7 +50,7 @@ impl Builder {
             }
         };
         let (to, pieces) = mpsc::channel(AHEAD);
-        tokio::task::spawn_blocking(move || write(&from, to, mark));
+        tokio::task::spawn_blocking(move || write(&from, to, held));
         Ok(pieces)
     }
 }
@@ -90,7 +90,7 @@ fn choose<'a>(artifact: &'a Artifact, name: Option<&str>) -> Result<&'a Artifact
     })
 }
 
-fn write(from: &From, to: mpsc::Sender<io::Result<Bytes>>, _in_use: Mark) {
+fn write(from: &From, to: mpsc::Sender<io::Result<Bytes>>, _in_use: Held) {
     let mut tar = tar::Builder::new(Pipe::new(to.clone()));
     tar.follow_symlinks(false);
     let outcome = append(&mut tar, from.path(), Path::new("."));

@@ -38,13 +38,15 @@ pub fn certificate_bundle(given: Option<&Path>) -> Option<PathBuf> {
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect: Duration,
-    /// Until the head of the answer is there, and between two reads of its body.
+    /// Until the head of the answer is there, and between two reads of its body. A server that takes nothing of
+    /// what is sent for so long is given up as well; as long as some tens of KiB a second move, what is sent may
+    /// take any time.
     pub silence: Duration,
 }
 
 /// A blocking client. Status codes are answers, not errors.
 pub fn agent(certificates: Option<&Path>, timeouts: Timeouts) -> ureq::Agent {
-    config(certificates, timeouts).new_agent()
+    config(certificates, timeouts, false).new_agent()
 }
 
 /// The same for addresses that strangers chose: it never connects to what a container is kept from, which is
@@ -64,8 +66,25 @@ pub fn outside_agent_but(
     outside(certificates, timeouts, OutsideOnly { but, ..OutsideOnly::default() })
 }
 
+/// A blocking client for a server that somebody named who may reach it, wherever it is. Where its redirects and its
+/// answers lead is its own choice, so that is never inside, but for other ports of its own host name; and what began
+/// over TLS goes nowhere without it.
+pub(crate) fn named_agent(
+    certificates: Option<&Path>,
+    timeouts: Timeouts,
+    base: &str,
+) -> ureq::Agent {
+    let named = base.parse::<Uri>().ok();
+    let host = named.as_ref().and_then(Uri::host).map(str::to_ascii_lowercase);
+    let https_only = named.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let only = OutsideOnly { host, ..OutsideOnly::default() };
+    let config = config(certificates, timeouts, https_only);
+    ureq::Agent::with_parts(config, DefaultConnector::default(), only)
+}
+
 fn outside(certificates: Option<&Path>, timeouts: Timeouts, only: OutsideOnly) -> ureq::Agent {
-    ureq::Agent::with_parts(config(certificates, timeouts), DefaultConnector::default(), only)
+    let config = config(certificates, timeouts, false);
+    ureq::Agent::with_parts(config, DefaultConnector::default(), only)
 }
 
 /// Host and port of an address over HTTP.
@@ -78,14 +97,16 @@ fn server(uri: &Uri) -> Option<(String, u16)> {
     Some((uri.host()?.to_ascii_lowercase(), uri.port_u16().or(usual)?))
 }
 
-fn config(certificates: Option<&Path>, timeouts: Timeouts) -> Config {
+fn config(certificates: Option<&Path>, timeouts: Timeouts, https_only: bool) -> Config {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .https_only(https_only)
         .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(timeouts.connect))
         .timeout_connect(Some(timeouts.connect))
         .timeout_recv_response(Some(timeouts.silence))
         .timeout_per_read(Some(timeouts.silence))
+        .timeout_per_write(Some(timeouts.silence))
         .tls_config(tls(certificates))
         .build()
 }
@@ -114,6 +135,8 @@ struct OutsideOnly {
     resolver: DefaultResolver,
     /// The server that is asked wherever it is.
     but: Option<(String, u16)>,
+    /// The same for a host with all of its ports, in small letters.
+    host: Option<String>,
 }
 
 impl Resolver for OutsideOnly {
@@ -125,6 +148,10 @@ impl Resolver for OutsideOnly {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let all = self.resolver.resolve(uri, config, timeout)?;
         if self.but.is_some() && server(uri) == self.but {
+            return Ok(all);
+        }
+        let host = uri.host().map(str::to_ascii_lowercase);
+        if self.host.is_some() && host == self.host {
             return Ok(all);
         }
         // The operator's own proxy may be anywhere; where it leads is its own matter.
@@ -172,4 +199,63 @@ pub(crate) fn into_async(mut reader: impl Read + Send + 'static) -> Reader {
         receive.recv().await.map(|item| (item, receive))
     });
     Box::new(StreamReader::new(Box::pin(stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// More than the buffers of two sockets hold.
+    const BODY_BYTES: usize = 32 << 20;
+    const SILENCE: Duration = Duration::from_secs(2);
+
+    /// Sends a large body to a server that does this with the connection. The receiver says when the client is done.
+    fn send_to(
+        server: impl FnOnce(TcpStream, Receiver<()>) + Send + 'static,
+    ) -> Result<ureq::http::StatusCode, ureq::Error> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (done, is_done) = channel();
+        let serving = std::thread::spawn(move || server(listener.accept().unwrap().0, is_done));
+        let agent = agent(None, Timeouts { connect: Duration::from_secs(10), silence: SILENCE });
+        let body = vec![7_u8; BODY_BYTES];
+        let sent = agent.put(&url).send(&body[..]).map(|answer| answer.status());
+        drop(done);
+        serving.join().unwrap();
+        sent
+    }
+
+    #[test]
+    fn a_server_that_stops_reading_is_given_up() {
+        let sent = send_to(|mut connection, is_done| {
+            // The head is read, and nothing of the body after it.
+            assert!(connection.read(&mut [0; 64]).unwrap() > 0);
+            assert!(is_done.recv().is_err(), "the client ends before the server");
+        });
+        assert!(matches!(sent, Err(ureq::Error::Timeout(ureq::Timeout::PerWrite))), "{sent:?}");
+    }
+
+    #[test]
+    fn a_server_that_reads_slowly_may_take_longer_than_the_silence() {
+        let sent = send_to(|mut connection, _| {
+            let (mut head, mut byte) = (Vec::<u8>::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") {
+                connection.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let mut part = vec![0; 1 << 20];
+            for n in 0..BODY_BYTES >> 20 {
+                connection.read_exact(&mut part).unwrap();
+                if n < 16 {
+                    std::thread::sleep(SILENCE / 8);
+                }
+            }
+            connection.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").unwrap();
+        });
+        assert_eq!(sent.unwrap(), 201);
+    }
 }

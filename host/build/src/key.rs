@@ -11,7 +11,7 @@ use windlass_model::plan::{KeyValues, Op};
 use crate::ops::shown_op;
 
 /// Raised when the executor's way of carrying out a step changes its result.
-pub(crate) const EXECUTOR_VERSION: u32 = 1;
+pub(crate) const EXECUTOR_VERSION: u32 = 2;
 
 /// All that a step's key is made of. Git ids stand in for contents where they are known.
 #[derive(Debug, Clone, Serialize)]

@@ -13,6 +13,7 @@ pub mod archive;
 pub mod artifact;
 pub mod base;
 pub mod builder;
+mod content;
 pub mod disk;
 mod export;
 pub mod http;

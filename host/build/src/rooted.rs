@@ -6,14 +6,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
 };
+
+use crate::content::{self, Body};
+use crate::ops::Allowance;
 
 /// Directories below each other that a walk follows.
 const DEPTH_MAX: usize = 256;
@@ -64,19 +68,26 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
+    /// What may be written to it, if not everything.
+    allowance: Option<Arc<Allowance>>,
 }
 
 impl Root {
     /// The directory at a path that the host itself chose.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())? })
+        Ok(Self { fd: rustix::fs::open(path, flags, Mode::empty())?, allowance: None })
+    }
+
+    /// Files are written within this allowance from now on.
+    pub(crate) fn within(self, allowance: &Arc<Allowance>) -> Self {
+        Self { allowance: Some(Arc::clone(allowance)), ..self }
     }
 
     /// A directory below, as a root of its own.
     pub(crate) fn sub(&self, path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { fd: self.lookup(path, flags)? })
+        Ok(Self { fd: self.lookup(path, flags)?, allowance: self.allowance.clone() })
     }
 
     fn lookup(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
@@ -87,12 +98,15 @@ impl Root {
 
     /// A regular file, links followed inside the root.
     pub(crate) fn open_file(&self, path: &Path) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(self.lookup(path, flags)?);
-        if !file.metadata()?.is_file() {
+        // To open a device has effects of its own: what it is, is looked at first.
+        let found = self.lookup(path, OFlags::PATH | OFlags::CLOEXEC)?;
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+        if kind != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        Ok(file)
+        // The same file, whatever the path leads to by now.
+        let number = std::os::fd::AsRawFd::as_raw_fd(&found);
+        File::open(format!("/proc/self/fd/{number}"))
     }
 
     /// At most `bytes_max` bytes of a regular file.
@@ -138,8 +152,14 @@ impl Root {
         names(&dir)?.iter().map(|name| look(&dir, prefix, name)).collect()
     }
 
+    /// Something without bytes is about to be made.
+    fn count(&self) -> io::Result<()> {
+        self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.spend(0))
+    }
+
     /// Makes a second name for a file, replacing a file or link of that name.
     pub(crate) fn hard_link(&self, first: &Path, second: &Path) -> io::Result<()> {
+        self.count()?;
         let first = relative(first)?;
         let of = self.lookup(first.parent().unwrap_or(Path::new("")), dir_flags())?;
         let (parent, name) = self.place(second, Owner::default())?;
@@ -163,6 +183,39 @@ impl Root {
             }
         }
         Ok(())
+    }
+
+    /// Makes a device, pipe or socket like one of another root, with its time, replacing a file or link of that name;
+    /// parents are made. A character device 0/0 only marks that a file was removed: nothing is made for it.
+    pub(crate) fn copy_node(
+        &self,
+        from: &Self,
+        entry: &Entry,
+        to: &Path,
+        mode: u32,
+        owner: Owner,
+    ) -> io::Result<()> {
+        let own = relative(&entry.path)?;
+        let dir = from.lookup(own.parent().unwrap_or(Path::new("")), dir_flags())?;
+        let name = own.file_name().unwrap_or_default();
+        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        match kind {
+            FileType::CharacterDevice if stat.st_rdev == 0 => return Ok(()),
+            FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Fifo
+            | FileType::Socket => {}
+            _ => return Err(io::Error::other("it became another kind of file meanwhile")),
+        }
+        self.count()?;
+        let (parent, name) = self.place(to, owner)?;
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        rustix::fs::mknodat(&parent, &name, kind, mode, stat.st_rdev)?;
+        chown(&parent, Path::new(&name), owner)?;
+        // Again, because the kernel takes the umask off, and what a change of the owner clears.
+        rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty())?;
+        self.set_mtime(to, entry.mtime)
     }
 
     /// Removes what has this name, with all that is in it.
@@ -193,6 +246,7 @@ impl Root {
             done.push(name);
             let next = match self.lookup(&done, flags) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.count()?;
                     rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
                     chown(&parent, Path::new(name), owner)?;
                     self.lookup(&done, flags)?
@@ -208,21 +262,22 @@ impl Root {
     pub(crate) fn write_file(
         &self,
         path: &Path,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         mode: u32,
         owner: Owner,
     ) -> io::Result<u64> {
         let (parent, name) = self.place(path, owner)?;
-        write_new(&parent, &name, body, mode, owner)
+        write_new(&parent, &name, body, mode, owner, self.allowance.as_deref())
     }
 
     /// A directory, made with its parents if need be, to write many files into.
     pub(crate) fn folder(&self, path: &Path, owner: Owner) -> io::Result<Folder> {
-        Ok(Folder { fd: self.create_dirs(path, owner)? })
+        Ok(Folder { fd: self.create_dirs(path, owner)?, allowance: self.allowance.clone() })
     }
 
     /// Makes a symbolic link, replacing a file or link of that name; parents are made.
     pub(crate) fn write_link(&self, path: &Path, target: &Path, owner: Owner) -> io::Result<()> {
+        self.count()?;
         let (parent, name) = self.place(path, owner)?;
         rustix::fs::symlinkat(target, &parent, &name)?;
         chown(&parent, Path::new(&name), owner)
@@ -281,6 +336,7 @@ impl Root {
 #[derive(Debug)]
 pub(crate) struct Folder {
     fd: OwnedFd,
+    allowance: Option<Arc<Allowance>>,
 }
 
 impl Folder {
@@ -288,12 +344,12 @@ impl Folder {
     pub(crate) fn write_file(
         &self,
         name: &OsStr,
-        body: &mut dyn Read,
+        body: &mut dyn Body,
         mode: u32,
         owner: Owner,
     ) -> io::Result<u64> {
         make_room(&self.fd, name)?;
-        write_new(&self.fd, name, body, mode, owner)
+        write_new(&self.fd, name, body, mode, owner, self.allowance.as_deref())
     }
 }
 
@@ -312,15 +368,15 @@ fn make_room(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
 fn write_new(
     parent: &OwnedFd,
     name: &OsStr,
-    body: &mut dyn Read,
+    body: &mut dyn Body,
     mode: u32,
     owner: Owner,
+    allowance: Option<&Allowance>,
 ) -> io::Result<u64> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))?;
     let mut file = File::from(fd);
-    let bytes = io::copy(body, &mut file)?;
-    file.flush()?;
+    let bytes = content::write(body, &mut file, allowance)?;
     set_owner(&file, owner)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
     Ok(bytes)

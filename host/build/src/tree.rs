@@ -1,7 +1,7 @@
 //! Static trees: exported from a step's snapshot to a folder that the proxy serves.
 //!
 //! **Invariant: a folder under its digest is whole and synced.** It is made under another name in the same
-//! directory and renamed last.
+//! directory and renamed last. It is held before it is looked for.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,7 @@ use windlass_model::{Digest, Failure};
 
 use crate::artifact::static_dir;
 use crate::builder::{Session, blocking, io_failure};
+use crate::disk::Held;
 use crate::rooted::{Entry, Kind, Owner, Root};
 use crate::source::sha256_of;
 
@@ -56,11 +57,11 @@ pub(crate) async fn export(
         .map_err(|e| e.failure("The static tree could not be opened"))?;
     let data_dir = session.config.data_dir.clone();
     let partial = data_dir.join("static").join(format!(".{}", session.request.deployment));
-    let root = source.root.clone();
+    let (root, held) = (source.root.clone(), session.held.clone());
     let (tree, skipped) = blocking(move || {
         let from = Root::open(mounted.path()).and_then(|whole| whole.sub(Path::new(&root)));
         let from = from.map_err(|e| no_tree(&root, &e))?;
-        let outcome = export_from(&from, &data_dir, &partial);
+        let outcome = export_from(&from, &data_dir, &partial, &held);
         let _absent = std::fs::remove_dir_all(&partial);
         outcome
     })
@@ -86,8 +87,12 @@ async fn exported_before(
 ) -> Result<Option<Exported>, Failure> {
     let snapshot = session.runtime.snapshot(&source.snapshot).await;
     let snapshot = snapshot.map_err(|e| e.failure("The static tree could not be looked up"))?;
-    let known = snapshot.and_then(|snapshot| parse(snapshot.labels.get(label)?));
-    Ok(known.filter(|tree| static_dir(&session.config.data_dir, &tree.digest).is_dir()))
+    let Some(known) = snapshot.and_then(|snapshot| parse(snapshot.labels.get(label)?)) else {
+        return Ok(None);
+    };
+    session.held.add(&known.digest).await;
+    let is_there = static_dir(&session.config.data_dir, &known.digest).is_dir();
+    Ok(is_there.then_some(known))
 }
 
 fn parse(label: &str) -> Option<Exported> {
@@ -103,6 +108,7 @@ fn export_from(
     from: &Root,
     data_dir: &Path,
     partial: &Path,
+    held: &Held,
 ) -> Result<(Exported, Vec<PathBuf>), Failure> {
     let io = |e: io::Error| io_failure("The static tree could not be written", partial, &e);
     let entries = from.walk().map_err(io)?;
@@ -114,12 +120,15 @@ fn export_from(
     let to = Root::open(partial).map_err(io)?;
     let (tree, skipped) = copy(from, &entries, &to).map_err(io)?;
     rustix::fs::syncfs(std::fs::File::open(partial).map_err(io)?).map_err(|e| io(e.into()))?;
+    held.add_blocking(&tree.digest);
     let target = static_dir(data_dir, &tree.digest);
-    if !target.is_dir() {
-        std::fs::rename(partial, &target).map_err(io)?;
-        let parent = std::fs::File::open(data_dir.join("static")).map_err(io)?;
-        parent.sync_all().map_err(io)?;
+    match std::fs::rename(partial, &target) {
+        // An earlier build has made the same tree, or another one just now.
+        Err(_) if target.is_dir() => {}
+        renamed => renamed.map_err(io)?,
     }
+    let parent = std::fs::File::open(data_dir.join("static")).map_err(io)?;
+    parent.sync_all().map_err(io)?;
     Ok((tree, skipped))
 }
 
@@ -210,6 +219,7 @@ fn no_tree(root: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Holds;
 
     #[test]
     fn a_tree_is_exported_whole_under_its_digest_and_links_out_are_left_out() {
@@ -222,7 +232,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let export = || {
             let from = Root::open(site.path()).unwrap();
-            export_from(&from, data.path(), &data.path().join("static/.x")).unwrap()
+            let held = Holds::default().none();
+            export_from(&from, data.path(), &data.path().join("static/.x"), &held).unwrap()
         };
         let (tree, skipped) = export();
         assert_eq!((tree.files, tree.bytes), (3, 13));
@@ -233,5 +244,31 @@ mod tests {
         assert_eq!(export().0, tree);
         std::fs::write(site.path().join("index.html"), "<h1>ho</h1>").unwrap();
         assert_ne!(export().0.digest, tree.digest);
+    }
+
+    #[test]
+    fn one_tree_that_several_builds_make_at_the_same_time_is_one() {
+        let site = tempfile::tempdir().unwrap();
+        std::fs::write(site.path().join("index.html"), "<h1>hi</h1>").unwrap();
+        let (at_once, rounds) = (4, 50);
+        for _ in 0..rounds {
+            let data = tempfile::tempdir().unwrap();
+            let begin = std::sync::Barrier::new(at_once);
+            let export = |name: usize| {
+                let from = Root::open(site.path()).unwrap();
+                let held = Holds::default().none();
+                let partial = data.path().join(format!("static/.{name}"));
+                begin.wait();
+                let tree = export_from(&from, data.path(), &partial, &held).unwrap().0;
+                let index = static_dir(data.path(), &tree.digest).join("index.html");
+                assert_eq!(std::fs::read_to_string(index).unwrap(), "<h1>hi</h1>");
+            };
+            std::thread::scope(|scope| {
+                for name in 0..at_once {
+                    let export = &export;
+                    scope.spawn(move || export(name));
+                }
+            });
+        }
     }
 }

@@ -56,12 +56,12 @@ async fn a_plan_is_carried_out_once_recorded_and_found_again() {
     host.builder.verify_artifact(&changed.artifact).await.unwrap();
 
     let keep = BTreeSet::from([changed.artifact.digest.clone()]);
-    let pruned = host.builder.prune(&keep, Duration::ZERO).await.unwrap();
+    let pruned = host.builder.removing().await.prune(&keep, Duration::ZERO).await.unwrap();
     assert_eq!((pruned.artifacts, pruned.snapshots), (1, 1));
     host.builder.verify_artifact(&changed.artifact).await.unwrap();
     let gone = host.builder.verify_artifact(&first.artifact).await.unwrap_err();
     assert_eq!(gone.code, "artifact.missing");
-    host.builder.prune(&BTreeSet::new(), Duration::ZERO).await.unwrap();
+    host.builder.removing().await.prune(&BTreeSet::new(), Duration::ZERO).await.unwrap();
     assert_eq!(host.engine.inventory().await.unwrap().keys().next(), None);
     host.finish().await;
 }
@@ -360,7 +360,11 @@ async fn a_static_tree_is_exported_for_the_proxy() {
     assert_eq!(again.artifact, built.artifact);
     let failure = host.build(site("/dist")).await.unwrap_err();
     assert_eq!(failure.code, "build.no-output");
-    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    let found = host.builder.hold(&built.static_trees[0].0).await;
+    host.builder.removing().await.delete(&built.artifact.digest).await.unwrap();
+    assert!(dir.exists(), "another build has found it, and is not recorded yet");
+    drop(found);
+    host.builder.removing().await.prune(&BTreeSet::new(), Duration::ZERO).await.unwrap();
     assert!(!dir.exists());
     assert!(Path::new(host.data.path()).join("static").read_dir().unwrap().next().is_none());
     host.finish().await;
@@ -402,7 +406,13 @@ async fn builds_at_once_have_addresses_of_their_own_and_nothing_stays_connected(
     assert_ne!(addresses[0], addresses[1]);
     assert_eq!(connected(&host).await, Vec::<String>::new());
 
-    // The one that fails has a place made ready for the one that never comes.
+    // The one that fails is given the place that is ready, for the one that never comes.
+    let places = async || host.runtime.list_places("").await.unwrap();
+    let start = Instant::now();
+    while places().await.is_empty() {
+        assert!(start.elapsed() < DEADLINE, "no place is ready for the next build");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let steps = vec![
         busybox(),
         step("fails", Base::Step("base".to_owned()), vec![Op::Run(script("sleep 1; exit 7"))]),
@@ -412,14 +422,7 @@ async fn builds_at_once_have_addresses_of_their_own_and_nothing_stays_connected(
             vec![Op::Run(Run { network: true, ..script("true") })],
         ),
     ];
-    let (builder, request) = (host.builder.clone(), host.request(plan(steps)));
-    let build = tokio::spawn(async move { builder.build(request).await });
-    let start = Instant::now();
-    while connected(&host).await.is_empty() {
-        assert!(start.elapsed() < DEADLINE && !build.is_finished(), "no place was made ready");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(build.await.unwrap().unwrap_err().code, "build.command-failed");
-    assert_eq!(connected(&host).await, Vec::<String>::new());
+    assert_eq!(host.build(plan(steps)).await.unwrap_err().code, "build.command-failed");
+    assert_eq!(places().await, Vec::<String>::new());
     host.finish().await;
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::{DEADLINE, Host, Registry, busybox, copy, plan, script, scripted, step};
 use windlass_build::ArchiveFormat;
 use windlass_build::disk::{Ask, Class, Rule, Victim, What, Why};
-use windlass_model::Limits;
 use windlass_model::plan::{Base, BuildPlan, Copy, Mount, Op, Origin, Run, Sharing};
+use windlass_model::{Digest, Limits};
 
 const MIB: u64 = 1 << 20;
 
@@ -70,7 +70,7 @@ async fn many_builds_of_a_changing_app_stay_under_the_budget_and_keep_their_arti
         artifacts.push(built.artifact);
         if artifacts.len() > KEPT {
             let old = artifacts.remove(0);
-            host.builder.delete_artifact(&old.digest).await.unwrap();
+            host.builder.removing().await.delete(&old.digest).await.unwrap();
         }
         for gone in prune(&host, ask(at_most(BUDGET), Rule::default())).await {
             assert!(matches!(gone.why, Why::OverBudget { bytes_max: BUDGET, .. }), "{gone:?}");
@@ -103,6 +103,33 @@ async fn many_builds_of_a_changing_app_stay_under_the_budget_and_keep_their_arti
 }
 
 #[tokio::test]
+async fn what_is_read_stays_and_nothing_else_is_kept_for_a_slow_reader() {
+    let host = Host::start(199).await;
+    std::fs::write(host.source.path().join("app.txt"), "version 1\n").unwrap();
+    // More than waits for a reader.
+    let large = vec![Op::Run(script("head -c 16777216 /dev/zero > /large"))];
+    let large = plan(vec![busybox(), step("app", Base::Step("base".to_owned()), large)]);
+    let read = host.build(large).await.unwrap().artifact;
+    let mut pieces = host.builder.files(&read, None).await.unwrap();
+    let first = pieces.recv().await.unwrap();
+    assert!(first.is_ok(), "{first:?}");
+
+    let other = host.build(app()).await.unwrap();
+    let made = other.steps[1].key.clone();
+    let delete =
+        async |digest: &Digest| host.builder.removing().await.delete(digest).await.unwrap();
+    assert!(!delete(&read.digest).await, "it is read");
+    assert!(delete(&other.artifact.digest).await);
+    let gone = prune(&host, ask(Rule::ALL, Rule::default())).await;
+    assert_eq!(gone.iter().map(|gone| &gone.key).collect::<Vec<_>>(), [&made]);
+    while let Some(piece) = pieces.recv().await {
+        piece.unwrap();
+    }
+    assert!(delete(&read.digest).await);
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn what_a_running_build_has_looked_up_stays_whatever_is_asked() {
     let host = Host::start(237).await;
     let made = || vec![copy("app.txt", "/"), Op::Run(script("echo made > /made"))];
@@ -110,7 +137,7 @@ async fn what_a_running_build_has_looked_up_stays_whatever_is_asked() {
     let first = plan(vec![busybox(), step("made", Base::Step("base".to_owned()), made())]);
     let built = host.build(first).await.unwrap();
     let made_key = built.steps[1].key.clone();
-    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    host.builder.removing().await.delete(&built.artifact.digest).await.unwrap();
 
     let slow = "echo begun; while [ ! -e /tmp/go ] && [ $((i=i+1)) -lt 40 ]; do sleep 0.1; done";
     let from_made = Op::Copy(Copy {
@@ -148,6 +175,87 @@ async fn what_a_running_build_has_looked_up_stays_whatever_is_asked() {
 }
 
 #[tokio::test]
+async fn a_base_that_a_running_build_has_just_pulled_stays_until_the_build_needs_it() {
+    let host = Host::start(252).await;
+    let registry = Registry::start();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    registry.push_with("team/tools", "1", architecture, "of the image");
+    let slow = "echo begun; while [ ! -e /tmp/go ] && [ $((i=i+1)) -lt 40 ]; do sleep 0.1; done";
+    let from_image = Op::Copy(Copy {
+        origin: Origin::Image(format!("{}/team/tools:1", registry.address)),
+        sources: vec!["note".to_owned()],
+        exclude: Vec::new(),
+        dest: "/taken/".to_owned(),
+        chown: None,
+        chmod: None,
+        parents: false,
+    });
+    // The image is pulled before the command runs, and read after it.
+    let ops = vec![Op::Run(script(slow)), from_image, Op::Run(script("cat /taken/note"))];
+    let app = plan(vec![busybox(), step("app", Base::Step("base".to_owned()), ops)]);
+    let (builder, request) = (host.builder.clone(), host.request(app));
+    let building = tokio::spawn(async move { builder.build(request).await });
+    let start = Instant::now();
+    while !host.log().contains("\nbegun\n") {
+        assert!(start.elapsed() < DEADLINE, "the step did not begin: {}", host.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let gone = prune(&host, ask(Rule::default(), at_most(0))).await;
+    assert!(gone.iter().all(|victim| victim.what != What::Base), "{gone:?}");
+    building.await.unwrap().unwrap();
+    assert!(host.log().contains("of the image"), "{}", host.log());
+    // The artifact has a copy of the file: nobody needs the image any more.
+    let gone = prune(&host, ask(Rule::default(), at_most(0))).await;
+    assert!(gone.iter().any(|victim| victim.what == What::Base), "{gone:?}");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_layer_that_inflates_beyond_what_is_free_is_stopped_and_leaves_nothing() {
+    const ZEROS: u64 = 384 * MIB;
+    let data = tempfile::tempdir().unwrap();
+    let stat = rustix::fs::statvfs(data.path()).unwrap();
+    // A quarter of the layer is left above the floor; other tests write to the disk meanwhile.
+    let floor = (stat.f_bavail * stat.f_frsize).saturating_sub(ZEROS / 4);
+    let limits = Limits { disk_free_bytes_min: floor * 2, ..Limits::default() };
+    let host = Host::with_limits(251, limits).await;
+    let registry = Registry::start();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    registry.push_zeros("team/zeros", architecture, ZEROS);
+    let base = Base::Image(format!("{}/team/zeros:1", registry.address));
+    let failure = host.bases.resolve(&base, &|_| {}).await.unwrap_err();
+    assert_eq!(failure.code, "base.disk-floor", "{failure:?}");
+    assert!(failure.why.contains("inodes free"), "{failure:?}");
+    let files = host.data.path().join("containerd/root/io.containerd.snapshotter.v1.overlayfs");
+    let start = Instant::now();
+    while bytes_below(&files) > MIB {
+        assert!(start.elapsed() < DEADLINE, "{} bytes are left", bytes_below(&files));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!host.left().await.contains(&"leases"));
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_somebody_holds_who_has_no_build_stays_until_it_is_given_back() {
+    let host = Host::start(253).await;
+    let registry = Registry::start();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    registry.push("team/base", "1", architecture);
+    let base = Base::Image(format!("{}/team/base:1", registry.address));
+    let held = host.builder.mark();
+    let access = windlass_build::Access::default();
+    let image = host.builder.resolve_base(&base, access, &|_| {}).await.unwrap();
+    assert_eq!(prune(&host, ask(at_most(0), at_most(0))).await, []);
+    assert!(host.runtime.snapshot(&image.snapshot).await.unwrap().is_some());
+    drop(held);
+    let gone = prune(&host, ask(at_most(0), at_most(0))).await;
+    assert_eq!(gone.iter().map(|victim| victim.what).collect::<Vec<_>>(), [What::Base]);
+    assert!(host.runtime.snapshot(&image.snapshot).await.unwrap().is_none());
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_layer_that_was_made_for_an_image_counts_with_its_step_and_goes_with_it() {
     let host = Host::start(249).await;
     let built = host.build(app()).await.unwrap();
@@ -161,7 +269,7 @@ async fn a_layer_that_was_made_for_an_image_counts_with_its_step_and_goes_with_i
     assert!(layer > MIB / 4, "letters at random do not become much smaller: {layer}");
     assert!(after.content_bytes < before.content_bytes + MIB / 4, "it is counted twice");
 
-    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    host.builder.removing().await.delete(&built.artifact.digest).await.unwrap();
     let (_, cache) = host.builder.picture(false).await.unwrap().bytes(Class::Step);
     assert!(cache > MIB + layer, "the budget does not see it: {cache}");
     let gone = prune(&host, ask(at_most(0), Rule::default())).await;
@@ -221,7 +329,7 @@ async fn a_base_goes_when_no_artifact_needs_it_and_is_pulled_again() {
     assert_eq!(prune(&host, everything()).await, [], "an artifact needs all of it");
     host.builder.verify_artifact(&built.artifact).await.unwrap();
 
-    host.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    host.builder.removing().await.delete(&built.artifact.digest).await.unwrap();
     let picture = host.builder.picture(false).await.unwrap();
     let (_, layers) = picture.bytes(Class::Base);
     assert!(layers > MIB, "busybox is larger than that: {picture:?}");

@@ -197,12 +197,59 @@ async fn what_short_commands_and_copies_write_counts_together() {
 }
 
 #[tokio::test]
+async fn what_the_host_copies_keeps_its_holes_and_a_copy_ends_where_the_limit_is() {
+    use std::os::unix::fs::MetadataExt as _;
+    let host = Host::with_limits(253, tight()).await;
+    let copied = |text: &str| {
+        let made = step("made", Base::Step("base".to_owned()), vec![Op::Run(script(text))]);
+        let Op::Copy(mut from) = copy("x", "/y") else { unreachable!() };
+        from.origin = Origin::Step("made".to_owned());
+        let app = step("app", Base::Step("base".to_owned()), vec![Op::Copy(from)]);
+        plan(vec![busybox(), made, app])
+    };
+    let built =
+        host.build(copied("busybox truncate -s 1099511627776 /x && echo end >> /x")).await.unwrap();
+    let snapshot = &built.artifact.outputs[0].snapshot;
+    let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
+    let meta = std::fs::metadata(mounted.path().join("y")).unwrap();
+    assert_eq!(meta.len(), (1 << 40) + 4);
+    assert!(meta.blocks() * 512 < MIB, "{} blocks", meta.blocks());
+    drop(mounted);
+    // One that fits once: the copy of it does not, and is not written to its end.
+    let made = "dd if=/dev/zero of=/x bs=1M count=50 2>/dev/null";
+    let failure = host.build(copied(made)).await.unwrap_err();
+    assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+    assert!(failure.what.contains("the step app"), "{failure:?}");
+    assert_stopped_near(&failure, 64, 1);
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn the_host_copies_nothing_below_the_floor() {
     let limits = Limits { disk_free_bytes_min: u64::MAX, ..Limits::default() };
     let host = Host::with_limits(248, limits).await;
     let failure = host.build(plan(vec![busybox()])).await.unwrap_err();
     assert_eq!(failure.code, "build.disk-floor", "{failure:?}");
     assert!(failure.what.contains("copy rootfs to /"), "{failure:?}");
+    assert_eq!(host.left().await, Vec::<&str>::new());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn empty_files_end_a_build_at_the_floor_of_inodes() {
+    let disk = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
+    // Some file systems make inodes as they need them: there is no floor.
+    if disk.f_files == 0 {
+        return;
+    }
+    let disk_free_inodes_min = disk.f_favail.saturating_sub(20_000) * 2;
+    let host = Host::with_limits(254, Limits { disk_free_inodes_min, ..Limits::default() }).await;
+    let hog = script("n=0; while true; do n=$((n+1)); : > /f$n; done");
+    let failure = host.build(scripted(hog)).await.unwrap_err();
+    assert_eq!(failure.code, "build.disk-floor", "{failure:?}");
+    let floor = format!("or {} inodes", disk_free_inodes_min / 2);
+    assert!(failure.why.contains(&floor), "{failure:?}");
     assert_eq!(host.left().await, Vec::<&str>::new());
     host.finish().await;
 }

@@ -102,7 +102,7 @@ async fn one_case(host: &Host, seed: u64, case: u64) {
         let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
         assert!(runtime.blob(&digest).await.unwrap().is_some(), "a made layer is kept");
         let applied = format!("applied-{case}-{level}");
-        runtime.apply_layer(parent.as_deref(), &applied, &digest, &keep).await.unwrap();
+        runtime.apply_layer(parent.as_deref(), &applied, &digest, None, &keep).await.unwrap();
         let made = runtime.mount_snapshot(&names[level], Mode::ReadOnly).await.unwrap();
         let unpacked = runtime.mount_snapshot(&applied, Mode::ReadOnly).await.unwrap();
         let (made, unpacked) = (trees::read(made.path()), trees::read(unpacked.path()));

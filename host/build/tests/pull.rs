@@ -5,9 +5,10 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::proxy::{Fault, Proxy};
-use common::{Host, Registry, plan, script, step};
+use common::{DEADLINE, Host, Registry, plan, script, step};
 use windlass_build::registry::{
     About, Client, CosignFound, CosignSignature, Reference, push_component,
 };
@@ -248,6 +249,76 @@ async fn an_image_of_many_layers_is_pulled_in_order_and_an_index_chosen_from() {
     host.finish().await;
 }
 
+/// Waits until the proxy was asked for this.
+async fn asked_for(proxy: &Proxy, part: &str) {
+    let start = Instant::now();
+    while proxy.take_seen(part).is_empty() {
+        assert!(start.elapsed() < DEADLINE, "nobody asks for {part}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_stalls_holds_up_no_other_pull_and_one_that_nobody_waits_for_ends() {
+    let host = Host::start(254).await;
+    let registry = Registry::start();
+    let one = registry.push("team/base", "1", architecture());
+    let many = registry.push_layers("team/many", architecture(), 3);
+    let last = registry.document("team/many", "manifests/1")["layers"][3]["digest"].clone();
+    let last = last.as_str().unwrap().to_owned();
+    let proxy = Proxy::start(&registry.address);
+    proxy.fail("GET", &last, Fault::Stall, usize::MAX);
+    let stalled = Base::Image(format!("{}/team/many:1", proxy.address));
+    let (bases, of_task) = (host.bases.clone(), stalled.clone());
+    let pulling = tokio::spawn(async move { bases.resolve(&of_task, &|_| {}).await });
+    asked_for(&proxy, &last).await;
+    let (of_one, quiet) = (named(&registry.address, ":1"), |_: String| {});
+    let beside = tokio::time::timeout(DEADLINE, host.bases.resolve(&of_one, &quiet)).await;
+    let beside = beside.expect("it waits for the other one");
+    assert_eq!(beside.unwrap().digest, one);
+
+    // Whoever asked for it goes: so does what it has stored, but for what the other image is made of.
+    pulling.abort();
+    let start = Instant::now();
+    while host.left().await.contains(&"leases") {
+        assert!(start.elapsed() < DEADLINE, "the pull goes on: {:?}", host.left().await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.heal();
+    let built = plan(vec![step("app", of_one, vec![Op::Run(script("id"))])]);
+    host.build(built).await.unwrap();
+    let run = Op::Run(script("cat /layer-0 /layer-2"));
+    let built = host.build(plan(vec![step("app", stalled, vec![run])])).await.unwrap();
+    assert_eq!(built.artifact.bases[0].1, many);
+    assert!(host.log().contains("of layer 2"), "{}", host.log());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn images_that_share_layers_are_pulled_at_once_and_each_is_whole() {
+    let host = Host::start(255).await;
+    let registry = Registry::start();
+    let one = registry.push("team/base", "1", architecture());
+    let many = registry.push_layers("team/many", architecture(), 5);
+    let of_many = Base::Image(format!("{}/team/many:1", registry.address));
+    let (of_one, quiet) = (named(&registry.address, ":1"), |_: String| {});
+    let (first, second, again) = tokio::join!(
+        host.bases.resolve(&of_one, &quiet),
+        host.bases.resolve(&of_many, &quiet),
+        host.bases.resolve(&of_many, &quiet),
+    );
+    let (first, second, again) = (first.unwrap(), second.unwrap(), again.unwrap());
+    assert_eq!((first.digest, second.digest, &again.snapshot), (one, many, &second.snapshot));
+    assert!(!host.left().await.contains(&"leases"));
+    let run = |text| vec![Op::Run(script(text))];
+    let steps = vec![step("one", of_one, run("id")), step("many", of_many, run("cat /layer-4"))];
+    for step in steps {
+        host.build(plan(vec![step])).await.unwrap();
+    }
+    assert!(host.log().contains("of layer 4"), "{}", host.log());
+    host.finish().await;
+}
+
 #[test]
 fn a_component_is_pushed_and_pulled_as_an_artifact_of_one_layer() {
     let registry = Registry::start();
@@ -270,6 +341,84 @@ fn a_component_is_pushed_and_pulled_as_an_artifact_of_one_layer() {
     registry.push("team/scan", "image", "amd64");
     let image = client("image").component(1 << 20).unwrap_err().to_string();
     assert!(image.contains("it is no component"), "{image}");
+}
+
+/// What `wkg` insists on: the manifest as `oci_client::manifest::OciImageManifest` and the checks of
+/// `oci_wasm::WasmClient` have it, the configuration as `oci_wasm::WasmConfig` has it.
+#[test]
+fn what_is_published_has_every_field_and_media_type_that_wkg_reads() {
+    let registry = Registry::start();
+    let reference: Reference = format!("{}/team/scan:1.0.0", registry.address).parse().unwrap();
+    let bytes = b"\0asm, as far as the registry knows";
+    let imports = ["wasi:cli/environment@0.2.6".to_owned()];
+    let exports = ["windlass:stage/custom@1.0.0".to_owned()];
+    let about = About { imports: &imports, exports: &exports };
+    let push = || push_component(&reference, None, None, bytes, &about).unwrap();
+    let digest = push();
+    assert_eq!(push(), digest, "the same component is the same artifact, whenever it is pushed");
+
+    let manifest = registry.document("team/scan", "manifests/1.0.0");
+    let config = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    let written = registry.document("team/scan", &format!("blobs/{config}"));
+    assert_eq!(
+        manifest,
+        serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.wasm.config.v0+json", "digest": config,
+                "size": written.to_string().len(),
+            },
+            "layers": [{
+                "mediaType": "application/wasm", "digest": Digest::of(bytes), "size": bytes.len(),
+            }],
+        })
+    );
+    // All but `author` and `component.target` are required of a component.
+    assert_eq!(
+        written,
+        serde_json::json!({
+            "created": "1970-01-01T00:00:00Z",
+            "architecture": "wasm",
+            "os": "wasip2",
+            "layerDigests": [Digest::of(bytes)],
+            "component": { "exports": exports, "imports": imports },
+        })
+    );
+}
+
+#[test]
+fn what_wkg_writes_is_read() {
+    let registry = Registry::start();
+    let bytes = b"\0asm, published by wkg";
+    // As `wkg publish` serializes them: with nulls in the configuration, and annotations of the package.
+    let layer = registry.push_blob("team/scan", bytes);
+    let config = serde_json::json!({
+        "created": "2026-02-03T04:05:06.789012345Z", "author": null,
+        "architecture": "wasm", "os": "wasip2", "layerDigests": [layer],
+        "component": {
+            "exports": ["windlass:stage/custom@1.0.0"], "imports": [], "target": null,
+        },
+    })
+    .to_string();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.wasm.config.v0+json", "size": config.len(),
+            "digest": registry.push_blob("team/scan", config.as_bytes()),
+        },
+        "layers": [{ "mediaType": "application/wasm", "size": bytes.len(), "digest": layer }],
+        "annotations": {
+            "org.opencontainers.image.description": "Looks for what leaks",
+            "org.opencontainers.image.licenses": "MIT",
+            "org.opencontainers.image.version": "1.2.0",
+        },
+    });
+    let digest = registry.push_index("team/scan", "1.2.0", &manifest);
+    let reference = format!("{}/team/scan:1.2.0", registry.address).parse().unwrap();
+    let read = Client::new(reference, None, None, Vec::new()).component(1_000).unwrap();
+    assert_eq!((read.bytes.as_slice(), &read.manifest), (bytes.as_slice(), &digest));
 }
 
 #[test]

@@ -88,6 +88,8 @@ async fn a_push_that_is_cut_off_is_made_again_and_a_name_never_leads_to_half_an_
     proxy.fail("PUT", "/blobs/", Fault::CutRequest(200_000), usize::MAX);
     let failure = push().await.unwrap_err();
     assert_eq!(failure.code, "registry.unreachable");
+    assert!(failure.why.contains(&proxy.address), "{failure:?}");
+    assert!(failure.why.contains("bytes of layers were sent"), "{failure:?}");
     assert_eq!(tag(&registry.address, "team/shop", "1"), 404);
     assert!(!host.left().await.contains(&"leases"));
 

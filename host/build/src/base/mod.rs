@@ -1,12 +1,13 @@
 //! What a step starts from: images and toolchains, resolved to committed snapshots.
 //!
 //! **Invariant: what was resolved once is looked up.** A base is remembered in the content store under the
-//! name it was asked for, with a reference that keeps its snapshot. One base is made at a time, on a
-//! task of its own: a build that is cancelled stops waiting, the work goes on for the next one.
+//! name it was asked for, with a reference that keeps its snapshot. What is not there is made on a task of
+//! its own, each base once at a time and different ones side by side ([`making`]); a pull that nobody waits for
+//! any more ends before its next layer.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use windlass_containers::{Labels, Runtime, RuntimeError};
 use windlass_model::plan::{Base, RunConfig, Toolchain};
 use windlass_model::{Digest, Failure};
 
-use crate::builder::LABEL_WORK;
+use crate::disk::free::Floor;
 use crate::disk::{Archive, Guard, picture};
 use crate::http::certificate_bundle;
 use crate::registry::{Access, ImageManifest, Mirror, Reference, RegistryError};
@@ -22,22 +23,24 @@ use crate::settled;
 
 mod assemble;
 mod family;
+mod making;
 mod pull;
 mod reach;
 mod recipe;
 mod record;
 mod requirement;
+mod room;
 mod toolchain;
 
+use making::{Lease, Making};
 use pull::PullError;
 use recipe::Recipe;
 pub(crate) use record::all;
+use room::Room;
 use toolchain::{Origin, has_image, no_image, settle};
 
 /// How long an unreachable registry is not asked again.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(300);
-/// A pull that takes longer than this loses what it stored.
-const WORK_LEASE: Duration = Duration::from_secs(2 * 3600);
 
 /// Where the bases of toolchains come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,6 +103,11 @@ impl Report {
         tracing::info!(target: "windlass::base", "{line}");
         let _nobody_waits = self.0.send(line);
     }
+
+    /// Returns when nobody waits for the work any more.
+    async fn unheard(&self) {
+        self.0.closed().await;
+    }
 }
 
 /// Resolves bases.
@@ -113,7 +121,9 @@ struct Inner {
     runtime: Arc<dyn Runtime>,
     config: BaseConfig,
     certificates: Option<PathBuf>,
-    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+    making: Making,
+    /// What pulls leave free on the disk; nothing for one that no builder told.
+    floor: OnceLock<Floor>,
     /// What builds use now.
     guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
@@ -137,7 +147,8 @@ impl Bases {
             runtime,
             config,
             certificates,
-            one_at_a_time: Arc::default(),
+            making: Making::default(),
+            floor: OnceLock::new(),
             guard: Arc::default(),
             mirrors,
             unreachable: Mutex::default(),
@@ -149,6 +160,11 @@ impl Bases {
     #[must_use]
     pub fn with(&self, access: Access) -> Self {
         Self { inner: Arc::clone(&self.inner), access }
+    }
+
+    /// Pulls leave so much free on the disk from now on. Said once.
+    pub(crate) fn keep_free(&self, floor: Floor) {
+        let _first = self.inner.floor.set(floor);
     }
 
     /// What builds use now, bases and steps.
@@ -166,8 +182,8 @@ impl Bases {
     }
 
     /// Keeps bases from being made while it is held; `None` when one is being made.
-    pub(crate) fn alone(&self) -> Option<tokio::sync::OwnedMutexGuard<()>> {
-        Arc::clone(&self.inner.one_at_a_time).try_lock_owned().ok()
+    pub(crate) fn alone(&self) -> Option<tokio::sync::OwnedRwLockWriteGuard<()>> {
+        self.inner.making.alone()
     }
 
     /// What an image's name means now, without pulling it: its name by digest, and its port.
@@ -243,7 +259,9 @@ impl Inner {
         }
         match self.pull_unless_unreachable(&reference, access, report).await {
             Err(PullError::Registry(
-                error @ (RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. }),
+                error @ (RegistryError::Unreachable { .. }
+                | RegistryError::RateLimited { .. }
+                | RegistryError::TooSlow { .. }),
             )) => {
                 let Some(found) = record::find(&*self.runtime, &self.guard, &asked).await? else {
                     return Err(error.failure(&reference));
@@ -423,26 +441,33 @@ impl Inner {
         self.note_unreachable(reference, manifest.as_ref().err());
         let manifest = manifest?;
         let asked = access.remembered(reference);
-        let _one = self.one_at_a_time.lock().await;
+        let _one = tokio::select! {
+            one = self.making.one(manifest.digest.as_str()) => one,
+            () = report.unheard() => return Err(PullError::Other(pull::unheard())),
+        };
         let known =
             record::find(&*self.runtime, &self.guard, &asked).await.map_err(PullError::Other)?;
         if let Some(known) = known.filter(|known| known.digest == manifest.digest) {
             return Ok(known);
         }
-        let lease = format!("base-{}", manifest.digest.hex());
-        let leased = self.lease(&lease).await.map_err(PullError::Other)?;
+        let lease = self.lease(manifest.digest.hex()).await.map_err(PullError::Other)?;
+        let leased = &lease.runtime;
+        let floor = self.floor.get().copied().unwrap_or_default();
+        let room = Room::new(&self.config.data_dir, floor);
         let work = async {
-            let image = pull::unpack(&leased, &client, reference, manifest, report).await?;
-            record::remember(&*leased, &asked, &image).await.map_err(PullError::Other)?;
+            let image = pull::unpack(leased, &client, reference, manifest, report, &room).await?;
+            record::remember(&**leased, &asked, &image).await.map_err(PullError::Other)?;
             Ok(image)
         };
         let outcome = work.await;
-        self.release(&lease).await;
+        self.pin(outcome.as_ref().ok()).await;
+        self.making.release(&self.runtime, lease).await;
         outcome
     }
 
     async fn assemble(&self, recipe: &Recipe, report: &Report) -> Result<BaseImage, Failure> {
-        let _one = self.one_at_a_time.lock().await;
+        // It takes much of the machine, so that of another base waits, too.
+        let _one = self.making.one("assembled").await;
         let name = asked(recipe);
         if let Some(found) = record::find(&*self.runtime, &self.guard, &name).await? {
             return Ok(found);
@@ -450,11 +475,19 @@ impl Inner {
         let own = self.config.data_dir.join("cache/bases");
         let dir = self.config.cache_dir.as_ref().unwrap_or(&own);
         let archive = assemble::archive(recipe, dir, self.certificates.as_deref(), report).await?;
-        let lease = format!("base-{}", recipe.digest().hex());
-        let leased = self.lease(&lease).await?;
-        let outcome = self.import(&*leased, recipe, &archive, report).await;
-        self.release(&lease).await;
+        let lease = self.lease(recipe.digest().hex()).await?;
+        let outcome = self.import(&*lease.runtime, recipe, &archive, report).await;
+        self.pin(outcome.as_ref().ok()).await;
+        self.making.release(&self.runtime, lease).await;
         outcome
+    }
+
+    /// Keeps what was just made for those who hold a mark, as a look-up does with what it finds: whoever
+    /// asked for it may begin to use it much later.
+    async fn pin(&self, made: Option<&BaseImage>) {
+        if let Some(image) = made {
+            drop(self.guard.touch(&image.snapshot).await);
+        }
     }
 
     async fn import(
@@ -487,22 +520,9 @@ impl Inner {
         Ok(image)
     }
 
-    async fn lease(&self, name: &str) -> Result<Arc<dyn Runtime>, Failure> {
-        self.runtime
-            .create_lease(
-                name,
-                &Labels::from([(LABEL_WORK.to_owned(), "1".to_owned())]),
-                WORK_LEASE,
-            )
-            .await
-            .map_err(|e| e.failure("The base could not be protected from clean-up"))?;
-        Ok(self.runtime.leased(name))
-    }
-
-    async fn release(&self, name: &str) {
-        if let Err(error) = self.runtime.delete_lease(name).await {
-            tracing::warn!(lease = name, %error, "a lease is left until it expires");
-        }
+    async fn lease(&self, what: &str) -> Result<Lease, Failure> {
+        let lease = self.making.lease(&self.runtime, what).await;
+        lease.map_err(|e| e.failure("The base could not be protected from clean-up"))
     }
 }
 
@@ -533,6 +553,7 @@ fn may_assemble_instead(error: &RegistryError) -> bool {
         error,
         RegistryError::Unreachable { .. }
             | RegistryError::RateLimited { .. }
+            | RegistryError::TooSlow { .. }
             | RegistryError::NotFound { .. }
             | RegistryError::UnsupportedPlatform { .. }
     )

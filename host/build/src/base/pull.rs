@@ -2,12 +2,15 @@
 //! images share what they have in common.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use windlass_containers::{Labels, Runtime, RuntimeError};
 use windlass_model::{Digest, Failure};
 
+use super::room::Room;
 use super::{BaseImage, Inner, Report};
 use crate::layer::note;
 use crate::registry::{
@@ -49,14 +52,19 @@ pub(super) async fn open(
     Ok(Arc::new(layout))
 }
 
+/// Time for all downloads of an image: its lease is to outlive them by far. A registry that keeps to its least
+/// speed may still send very much.
+const DOWNLOADS_TIME_MAX: Duration = Duration::from_secs(90 * 60);
+
 /// Downloads the layers that are missing, several at once, and commits them in order. `runtime` is under a
-/// lease.
+/// lease. It ends before the next layer when nobody waits for it any more.
 pub(super) async fn unpack(
     runtime: &Arc<dyn Runtime>,
     client: &Image,
     reference: &Reference,
     manifest: ImageManifest,
     report: &Report,
+    room: &Room,
 ) -> Result<BaseImage, PullError> {
     let (mut wanted, mut places) = (Vec::new(), Vec::new());
     for (layer, name) in manifest.layers.iter().zip(names(&manifest.layers)) {
@@ -65,15 +73,31 @@ pub(super) async fn unpack(
         wanted.push((layer.clone(), present));
         places.push(name);
     }
+    let missing = wanted.iter().filter(|(_, present)| !present);
+    let bytes = missing.fold(0_u64, |sum, (layer, _)| sum.saturating_add(layer.bytes));
+    if bytes > 0 {
+        room.check(reference, bytes).map_err(PullError::Other)?;
+    }
     let mut downloads = Downloads::start(runtime, client, &wanted);
     let mut parent: Option<String> = None;
     let total = wanted.len();
+    let until = tokio::time::Instant::now() + DOWNLOADS_TIME_MAX;
     for (n, ((layer, present), name)) in wanted.iter().zip(places).enumerate() {
         if !present {
             let mib = layer.bytes.div_ceil(1 << 20);
             report.say(format!("pulling {reference}: layer {} of {total}, {mib} MiB", n + 1));
-            downloads.wait(n).await?;
-            apply(&**runtime, client, parent.as_deref(), &name, layer).await?;
+            tokio::select! {
+                done = downloads.wait(n) => done?,
+                () = report.unheard() => return Err(PullError::Other(unheard())),
+                failure = room.is_over(reference) => return Err(PullError::Other(failure)),
+                () = tokio::time::sleep_until(until) => return Err(too_slow(reference, n, total)),
+            }
+            tokio::select! {
+                applied = apply(&**runtime, client, parent.as_deref(), &name, layer) => applied?,
+                failure = room.is_over(reference) => return Err(PullError::Other(failure)),
+            }
+            // It may have been quicker than the looks.
+            room.check(reference, 0).map_err(PullError::Other)?;
         }
         parent = Some(name);
     }
@@ -155,12 +179,11 @@ async fn apply(
     let mut labels = image.origin().map(|from| note(layer, Some(from))).unwrap_or_default();
     labels.extend([settled::unsynced()]);
     let applied = runtime
-        .apply_layer(parent, name, &layer.digest, &labels)
+        .apply_layer(parent, name, &layer.digest, Some(&layer.diff_id), &labels)
         .await
         .map_err(PullError::runtime)?;
     match applied.diff_id {
         Some(got) if got != layer.diff_id => {
-            runtime.remove_snapshot(name).await.map_err(PullError::runtime)?;
             let what = format!("the content of layer {}", layer.digest.short());
             let expected = layer.diff_id.clone();
             Err(PullError::Registry(RegistryError::DigestMismatch { what, expected, got }))
@@ -171,10 +194,12 @@ async fn apply(
 
 /// An image without layers is an empty file system.
 async fn empty(runtime: &dyn Runtime) -> Result<String, PullError> {
-    let (key, name) = ("image-empty-making", "image-empty".to_owned());
-    let labels = Labels::new();
-    runtime.prepare_snapshot(key, None, &labels).await.map_err(PullError::runtime)?;
-    runtime.commit_snapshot(key, &name, &labels).await.map_err(PullError::runtime)?;
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    // Somebody else may make it now.
+    let key = format!("image-empty-making-{}", MADE.fetch_add(1, Ordering::Relaxed));
+    let (name, labels) = ("image-empty".to_owned(), Labels::new());
+    runtime.prepare_snapshot(&key, None, &labels).await.map_err(PullError::runtime)?;
+    runtime.commit_snapshot(&key, &name, &labels).await.map_err(PullError::runtime)?;
     Ok(name)
 }
 
@@ -196,6 +221,17 @@ fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
         None => diff_id.clone(),
         Some(parent) => Digest::of(format!("{parent} {diff_id}").as_bytes()),
     }
+}
+
+fn too_slow(reference: &Reference, layers: usize, total: usize) -> PullError {
+    let minutes = DOWNLOADS_TIME_MAX.as_secs() / 60;
+    let why = format!("{layers} of {total} layers of {reference} came in {minutes} minutes");
+    PullError::Registry(RegistryError::TooSlow { host: reference.host().to_owned(), why })
+}
+
+/// Why a pull has ended that nobody waits for; nobody reads it.
+pub(super) fn unheard() -> Failure {
+    interrupted("what asked for it has ended".to_owned())
 }
 
 fn broken(error: &tokio::task::JoinError) -> Failure {

@@ -1,7 +1,12 @@
 //! Whom images are read from and pushed to: registries, their mirrors, and the logins for each.
 
+use std::time::Duration;
+
 use super::{Bases, Inner};
 use crate::registry::{Access, Client, Reference, Target};
+
+/// For a manifest or a configuration of an image, from the request to the last byte.
+const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(120);
 
 impl Bases {
     /// What images are reached with.
@@ -29,5 +34,6 @@ impl Inner {
         let certificates = self.certificates.as_deref();
         let login = access.login(reference);
         Client::new(reference.clone(), certificates, login, mirrors.collect())
+            .within(DOCUMENT_TIME_MAX)
     }
 }

@@ -11,9 +11,10 @@ use windlass_model::deployment::Artifact;
 use windlass_model::plan::{Base, RunConfig};
 use windlass_model::{DeploymentId, Digest, Failure};
 
-use crate::artifact::{self, KIND_STEP, LABEL_KIND, Pruned};
+use crate::artifact::{self, KIND_STEP, LABEL_KIND};
 use crate::base::{BaseImage, Bases, FoundImage, Progress};
-use crate::disk::{Ask, Rule, Sizes, What};
+use crate::disk::free::Floor;
+use crate::disk::{Held, Holds, Sizes};
 use crate::http::certificate_bundle;
 use crate::ops::{caches, secrets};
 use crate::registry::Access;
@@ -31,6 +32,7 @@ mod session;
 mod steps;
 mod variables;
 
+use places::Spare;
 pub(crate) use session::{Session, blocking, cancelled, io_failure};
 pub(crate) use variables::given;
 
@@ -62,6 +64,8 @@ pub struct Builder {
     budget: budget::Budget,
     sizes: Sizes,
     settling: Settling,
+    holds: Holds,
+    spare: Spare,
 }
 
 impl Builder {
@@ -69,9 +73,11 @@ impl Builder {
     pub fn new(runtime: Arc<dyn Runtime>, bases: Bases, config: BuildConfig) -> Self {
         let certificates = certificate_bundle(config.certificates.as_deref());
         let budget = budget::Budget::new(&config.limits.build);
+        bases.keep_free(Floor::of(&config.limits));
         let (config, sizes) = (Arc::new(config), Sizes::default());
-        let settling = Settling::default();
-        Self { runtime, bases, config, certificates, budget, sizes, settling }
+        let (settling, holds) = (Settling::default(), Holds::default());
+        let spare = Spare::new(&runtime);
+        Self { runtime, bases, config, certificates, budget, sizes, settling, holds, spare }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -86,6 +92,10 @@ impl Builder {
         &self.sizes
     }
 
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     pub(crate) fn data_dir(&self) -> &Path {
         &self.config.data_dir
     }
@@ -97,6 +107,15 @@ impl Builder {
     /// A failure with a `build.*`, `base.*` or `registry.*` code; nothing is left of the attempt but
     /// the steps that succeeded, as cache. A cancelled build fails with `build.cancelled`.
     pub async fn build(&self, request: BuildRequest) -> Result<BuildOutcome, Failure> {
+        Box::pin(self.build_held(request)).await.map(|(outcome, _)| outcome)
+    }
+
+    /// The same; the artifact is held, from before its record is there until the second is dropped: it is not
+    /// removed before it is known whose it is.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub async fn build_held(&self, request: BuildRequest) -> Result<(BuildOutcome, Held), Failure> {
         request.plan.validate(&self.config.limits.build).map_err(|problem| {
             let fix = "report this to the plugin's author";
             Failure::plugin(
@@ -137,7 +156,7 @@ impl Builder {
         &self,
         request: BuildRequest,
         lease: &str,
-    ) -> Result<BuildOutcome, Failure> {
+    ) -> Result<(BuildOutcome, Held), Failure> {
         let mut session = Session::open(self, self.runtime.leased(lease), request).await?;
         let _place = self.budget.build(&session.wait()).await?;
         let outcome = session.build().await;
@@ -154,7 +173,7 @@ impl Builder {
         }
         let outcome = outcome?;
         left.map_err(|e| e.failure("A build's place in the network could not be removed"))?;
-        Ok(outcome)
+        Ok((outcome, session.held))
     }
 
     /// Syncs what was built and collects what nothing keeps, in the background. What was not synced before the
@@ -197,8 +216,12 @@ impl Builder {
         for container in self.runtime.list(&labels).await.map_err(failed)? {
             self.runtime.delete(&container.id).await.map_err(failed)?;
         }
-        for place in self.runtime.list_places(&places::prefix(deployment)).await.map_err(failed)? {
+        let prefix = places::prefix(deployment);
+        let mut left = self.runtime.list_places(&prefix).await.map_err(failed)?;
+        left.extend(self.spare.taken_by(&prefix));
+        for place in left {
             self.runtime.remove_place(&place).await.map_err(failed)?;
+            self.spare.is_gone(&place);
         }
         for snapshot in self.runtime.list_snapshots(&labels).await.map_err(failed)? {
             if !snapshot.committed {
@@ -263,35 +286,6 @@ impl Builder {
     /// `artifact.missing`, with what is missing.
     pub async fn verify_artifact(&self, artifact: &Artifact) -> Result<(), Failure> {
         artifact::verify(&*self.runtime, &self.config.data_dir, artifact).await
-    }
-
-    /// Deletes an artifact's record, which releases its snapshots, and its static trees unless another
-    /// artifact has them too.
-    ///
-    /// # Errors
-    /// What the runtime or the file system says; calling it again is safe.
-    pub async fn delete_artifact(&self, digest: &Digest) -> Result<(), Failure> {
-        artifact::delete(&*self.runtime, &self.config.data_dir, digest).await
-    }
-
-    /// Removes every artifact that is not to be kept, static trees without an artifact, and cached
-    /// steps that were not used for this long.
-    ///
-    /// # Errors
-    /// What the runtime or the file system says; calling it again is safe.
-    pub async fn prune(
-        &self,
-        keep: &BTreeSet<Digest>,
-        cache_unused_for: Duration,
-    ) -> Result<Pruned, Failure> {
-        let dir = &self.config.data_dir;
-        let mut pruned = artifact::prune(&*self.runtime, dir, keep, cache_unused_for).await?;
-        let pass = self.prune_pass().await?;
-        let unused = Rule { bytes_max: None, unused_for: Some(cache_unused_for) };
-        let victims = pass.choose(&Ask { steps: unused, ..Ask::nothing() });
-        let gone = pass.carry_out(victims, &|_| ()).await?;
-        pruned.snapshots = gone.iter().filter(|victim| victim.what == What::Step).count();
-        Ok(pruned)
     }
 
     /// The folder of a static tree: `<data>/static/<64 hexadecimal digits>`.

@@ -62,7 +62,7 @@ impl Session {
             toolchains: toolchains.clone(),
             plan: Digest::of_json(plan),
         };
-        artifact::write(&*self.runtime, record).await
+        artifact::write(&*self.runtime, record, &self.held).await
     }
 }
 

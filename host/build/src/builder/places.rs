@@ -2,18 +2,20 @@
 //!
 //! To connect a namespace to the network and to take it away again takes longer than many a command. So a place is made
 //! as soon as it is known that a command with a network comes, serves one after the other, and is taken away beside the
-//! rest of the build when no such command is left.
+//! rest of the build when no such command is left. While a host builds, one more is ready for the next build: it is made
+//! while a command with a network runs.
 //!
 //! **Invariant: a place is of one build alone, and in it is one command at a time.** One whose command may not be gone
-//! serves no other. All are gone when the build has ended; those of a build that nobody waits for any more go by
-//! themselves, and those of a killed host at its next start.
+//! serves no other. All are gone when the build has ended but the one that is of none yet; those of a build that nobody
+//! waits for any more go by themselves, and those of a killed host at its next start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
-use windlass_containers::runtime::Attachment;
+use windlass_containers::runtime::{Attachment, SPARE_PLACE};
 use windlass_containers::{Runtime, RuntimeError};
 use windlass_model::DeploymentId;
 use windlass_model::plan::{BuildPlan, BuildStep, Op};
@@ -24,9 +26,30 @@ use super::session::locked;
 /// Number of the next place: what goes in the background is never one that was made since.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
+/// How long the one that is ready is kept when no build takes it.
+const SPARE_FOR: Duration = Duration::from_secs(600);
+
+/// The place that is ready for the next build of a host.
+#[derive(Clone)]
+pub(super) struct Spare {
+    runtime: Arc<dyn Runtime>,
+    ready: Arc<Mutex<Ready>>,
+    /// Those that builds have, with what the names of the build's own places begin with.
+    taken: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+#[derive(Default)]
+enum Ready {
+    #[default]
+    None,
+    Making,
+    Is(String),
+}
+
 /// The places of one build.
 pub(crate) struct Places {
     runtime: Arc<dyn Runtime>,
+    spare: Spare,
     prefix: String,
     /// Ids of the steps with commands that have a network, and of those that they need.
     towards: BTreeSet<String>,
@@ -69,6 +92,7 @@ impl Places {
     /// None yet.
     pub(super) fn new(
         runtime: &Arc<dyn Runtime>,
+        spare: &Spare,
         deployment: &DeploymentId,
         plan: &BuildPlan,
     ) -> Arc<Self> {
@@ -86,7 +110,8 @@ impl Places {
         }
         let state = State { idle: Vec::new(), has_begun: false, to_come, leaving: Vec::new() };
         let (runtime, prefix) = (Arc::clone(runtime), prefix(deployment));
-        Arc::new(Self { runtime, prefix, towards, state: Mutex::new(state) })
+        let spare = spare.clone();
+        Arc::new(Self { runtime, spare, prefix, towards, state: Mutex::new(state) })
     }
 
     /// All steps are to be carried out, whatever is in the cache.
@@ -149,9 +174,17 @@ impl Places {
         ended
     }
 
+    /// A command with a network runs, so that there is time to make a place for the next build.
+    pub(crate) fn prepare_spare(&self) {
+        self.spare.prepare();
+    }
+
     fn begin(&self, state: &mut State) -> Made {
         state.has_begun = true;
-        let name = format!("{}{}", self.prefix, NEXT.fetch_add(1, Ordering::Relaxed));
+        let spare = self.spare.take(&self.prefix);
+        // One that is ready is there at once, unless something has taken it away since.
+        let name = spare
+            .unwrap_or_else(|| format!("{}{}", self.prefix, NEXT.fetch_add(1, Ordering::Relaxed)));
         let (runtime, of) = (Arc::clone(&self.runtime), name.clone());
         let making =
             tokio::spawn(async move { runtime.ensure_place(&of, &Attachment::build()).await });
@@ -176,14 +209,98 @@ impl Places {
     fn leave(&self, state: &mut State, made: Made) {
         // Without one the host has ended, and its next start takes away what is left.
         let Ok(background) = tokio::runtime::Handle::try_current() else { return };
-        let runtime = Arc::clone(&self.runtime);
+        let (runtime, spare) = (Arc::clone(&self.runtime), self.spare.clone());
         state.leaving.push(background.spawn(async move {
             if let Some(making) = made.making {
                 // Made or not: what there is of it goes.
                 let _made = making.await;
             }
-            runtime.remove_place(&made.name).await
+            runtime.remove_place(&made.name).await?;
+            spare.is_gone(&made.name);
+            Ok(())
         }));
+    }
+}
+
+impl Spare {
+    /// None yet.
+    pub(super) fn new(runtime: &Arc<dyn Runtime>) -> Self {
+        let (ready, taken) = (Arc::default(), Arc::default());
+        Self { runtime: Arc::clone(runtime), ready, taken }
+    }
+
+    /// It is of the build with this prefix from here on.
+    fn take(&self, prefix: &str) -> Option<String> {
+        let mut ready = locked(&self.ready);
+        match std::mem::take(&mut *ready) {
+            Ready::Is(name) => {
+                locked(&self.taken).insert(name.clone(), prefix.to_owned());
+                Some(name)
+            }
+            other => {
+                *ready = other;
+                None
+            }
+        }
+    }
+
+    /// Those that the build with this prefix has taken and that are not gone.
+    pub(super) fn taken_by(&self, prefix: &str) -> Vec<String> {
+        let taken = locked(&self.taken);
+        taken.iter().filter(|(_, by)| *by == prefix).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A place was removed.
+    pub(super) fn is_gone(&self, name: &str) {
+        locked(&self.taken).remove(name);
+    }
+
+    /// Makes one in the background, unless there is one. It goes when it was needed by nobody for long.
+    fn prepare(&self) {
+        let mut ready = locked(&self.ready);
+        if !matches!(*ready, Ready::None) {
+            return;
+        }
+        *ready = Ready::Making;
+        let spare = self.clone();
+        tokio::spawn(async move {
+            let name = format!("{SPARE_PLACE}{}", NEXT.fetch_add(1, Ordering::Relaxed));
+            let made = async {
+                // A killed host may have left one of this name.
+                spare.runtime.remove_place(&name).await?;
+                spare.runtime.ensure_place(&name, &Attachment::build()).await
+            };
+            let made = made.await;
+            *locked(&spare.ready) = match &made {
+                Ok(()) => Ready::Is(name.clone()),
+                Err(_) => Ready::None,
+            };
+            if let Err(error) = made {
+                tracing::debug!(%error, "no place in the network is ready for the next build");
+                return;
+            }
+            // A host that ends meanwhile is not held up by it.
+            let Self { runtime, ready, taken } = spare;
+            let kept = Arc::downgrade(&runtime);
+            drop(runtime);
+            tokio::time::sleep(SPARE_FOR).await;
+            if let Some(runtime) = kept.upgrade() {
+                (Self { runtime, ready, taken }).let_go(&name).await;
+            }
+        });
+    }
+
+    async fn let_go(&self, name: &str) {
+        {
+            let mut ready = locked(&self.ready);
+            if !matches!(&*ready, Ready::Is(is) if is == name) {
+                return;
+            }
+            *ready = Ready::None;
+        }
+        if let Err(error) = self.runtime.remove_place(name).await {
+            tracing::warn!(%error, "a place in the network of builds could not be removed");
+        }
     }
 }
 
@@ -222,5 +339,41 @@ impl Drop for Place {
             self.of.leave(&mut state, made);
         }
         self.of.ended(&mut state, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_containers::fake::FakeRuntime;
+
+    use super::*;
+
+    async fn prepared(spare: &Spare) -> String {
+        spare.prepare();
+        loop {
+            if let Ready::Is(name) = &*locked(&spare.ready) {
+                return name.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_no_build_takes_goes_and_one_that_is_taken_stays() {
+        let runtime: Arc<dyn Runtime> = Arc::new(FakeRuntime::new().unwrap());
+        let spare = Spare::new(&runtime);
+        let name = prepared(&spare).await;
+        assert_eq!(prepared(&spare).await, name, "there is one");
+        assert_eq!(spare.take("build-1-"), Some(name.clone()));
+        assert_eq!(spare.take("build-2-"), None);
+        assert_eq!(spare.taken_by("build-1-"), std::slice::from_ref(&name));
+        assert_eq!(spare.taken_by("build-2-"), Vec::<String>::new());
+        spare.let_go(&name).await;
+        let next = prepared(&spare).await;
+        assert_eq!(runtime.list_places("").await.unwrap(), [name.clone(), next.clone()]);
+        spare.let_go(&next).await;
+        assert_eq!(runtime.list_places("").await.unwrap(), std::slice::from_ref(&name));
+        spare.is_gone(&name);
+        assert_eq!(spare.taken_by("build-1-"), Vec::<String>::new());
     }
 }

@@ -19,7 +19,7 @@ use super::budget::{Budget, Wait};
 use super::places::Places;
 use super::{Builder, scratch_dir};
 use crate::base::{BaseImage, Bases};
-use crate::disk::Guard;
+use crate::disk::{Guard, Held};
 use crate::log::BuildLog;
 use crate::request::{BuildConfig, BuildRequest, StepOutcome};
 use crate::source::Tree;
@@ -56,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) budget: Budget,
     /// Places in the network of builds, for commands.
     pub(crate) places: Arc<Places>,
+    /// What it has made or found so far that no artifact's record may keep yet.
+    pub(crate) held: Held,
     /// Place of the step in the plan.
     pub(super) place: usize,
     /// See [`super::record`].
@@ -73,7 +75,26 @@ struct Shared {
     resolved: Mutex<HashMap<String, Arc<OnceCell<BaseImage>>>>,
     told: Mutex<BTreeMap<String, Digest>>,
     written: Mutex<BTreeMap<String, u64>>,
+    /// What shared caches held when the build first used them.
+    held: Mutex<BTreeMap<PathBuf, u64>>,
     used_caches: AtomicBool,
+}
+
+impl Shared {
+    fn note_written(&self, name: &str, bytes: u64) -> u64 {
+        let mut written = locked(&self.written);
+        written.insert(name.to_owned(), bytes);
+        written.values().sum()
+    }
+
+    fn begin_shared(&self, dir: &Path, bytes: u64) {
+        locked(&self.held).entry(dir.to_owned()).or_insert(bytes);
+    }
+
+    fn note_shared(&self, dir: &Path, bytes: u64) {
+        let held = locked(&self.held).get(dir).copied().unwrap_or(bytes);
+        self.note_written(&dir.to_string_lossy(), bytes.saturating_sub(held));
+    }
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -140,7 +161,7 @@ impl Session {
             .map_err(|e: std::io::Error| source_unreadable(&request.app_dir, &e))?;
         // The first step that fails ends the others, and nothing else.
         request.cancel = request.cancel.child_token();
-        let places = Places::new(&runtime, &request.deployment, &request.plan);
+        let places = Places::new(&runtime, &builder.spare, &request.deployment, &request.plan);
         Ok(Self {
             runtime,
             log,
@@ -152,6 +173,7 @@ impl Session {
             done: BTreeMap::new(),
             budget: builder.budget.clone(),
             places,
+            held: builder.holds.none(),
             place: 0,
             salt: Arc::new(super::record::salt(&config.data_dir)?),
             shared: Arc::default(),
@@ -247,9 +269,24 @@ impl Session {
     /// Notes what was written to the disk by now under this name: a step's files, or a command's caches.
     /// Answers what the whole build has written.
     pub(crate) fn note_written(&self, name: &str, bytes: u64) -> u64 {
-        let mut written = locked(&self.shared.written);
-        written.insert(name.to_owned(), bytes);
-        written.values().sum()
+        self.shared.note_written(name, bytes)
+    }
+
+    /// Notes what a shared cache holds before a command uses it.
+    pub(crate) fn begin_shared(&self, dir: &Path, bytes: u64) {
+        self.shared.begin_shared(dir, bytes);
+    }
+
+    /// Notes what a shared cache holds by now: what it has grown by since the build first used it counts as
+    /// written, once, however many commands of the build use it.
+    pub(crate) fn note_shared(&self, dir: &Path, bytes: u64) {
+        self.shared.note_shared(dir, bytes);
+    }
+
+    /// [`Self::note_written`] under one name, for threads that have no session.
+    pub(crate) fn noting(&self, name: String) -> impl Fn(u64) -> u64 + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |bytes| shared.note_written(&name, bytes)
     }
 
     /// What the whole build has written to the disk, as far as it was noted.
@@ -317,4 +354,25 @@ fn source_unreadable(app_dir: &str, error: &std::io::Error) -> Failure {
         error.to_string(),
         "set [build] app_dir in windlass.toml to a directory of the repository",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shared_cache_grows_by_counts_once_whichever_command_measures_it() {
+        let shared = Shared::default();
+        let (npm, pip) = (Path::new("/cache/npm"), Path::new("/cache/pip"));
+        shared.begin_shared(npm, 100);
+        assert_eq!(shared.note_written("step", 5), 5);
+        shared.note_shared(npm, 130);
+        // Another command of the build begins, and both measure.
+        shared.begin_shared(npm, 130);
+        shared.begin_shared(pip, 7);
+        shared.note_shared(npm, 140);
+        shared.note_shared(npm, 140);
+        shared.note_shared(pip, 3);
+        assert_eq!(shared.note_written("step", 5), 45);
+    }
 }

@@ -13,7 +13,7 @@ use super::{build_labels, record, variables};
 use crate::artifact::{KIND_STEP, LABEL_KIND, LABEL_LAST_USED};
 use crate::base::BaseImage;
 use crate::key::{Input, InputFrom, KeyInput, platform};
-use crate::ops::{self, OpContext};
+use crate::ops::{self, Allowance, OpContext};
 use crate::request::{StepEvent, StepOutcome};
 use crate::settled;
 use crate::source::CopySources;
@@ -306,7 +306,8 @@ impl Session {
         for (number, op) in step.ops.iter().enumerate() {
             self.check_cancelled()?;
             let id = format!("build-{}-{}-{number}", self.request.deployment, self.place);
-            let context = OpContext { step, active, env: &prepared.env, id };
+            let allowance = Allowance::of(self, &id);
+            let context = OpContext { step, active, env: &prepared.env, id, allowance };
             ops::carry_out(self, &context, op).await.map_err(|failure| placed(failure, step))?;
         }
         Ok(())

@@ -45,7 +45,7 @@ impl Looking<'_> {
 
 /// Somebody who needs what is touched from now on. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub struct Mark {
     guard: Arc<Guard>,
     since: u64,
 }

@@ -7,6 +7,7 @@
 //!   look-ups held off, right before each removal. A cache mount's own lock says whether it is used.
 //! - What others stand on goes after them, so a removal that is cut off leaves nothing broken: only less
 //!   cache.
+//! - Artifacts go by their own rules, see [`Removing`]: never one that a build has just made or that is pushed.
 //!
 //! Reading order: [`picture`] (what there is), [`choose`] (a pure function from that to what goes),
 //! [`guard`], and the [`Pass`] that carries it out.
@@ -18,15 +19,21 @@ use std::sync::Arc;
 use windlass_containers::RuntimeError;
 use windlass_model::{Digest, Failure};
 
+use crate::artifact;
 use crate::builder::{Builder, blocking, io_failure};
 use crate::ops::caches;
 
 pub(crate) mod choose;
+pub(crate) mod free;
 pub(crate) mod guard;
+mod holds;
 pub(crate) mod picture;
 
 pub use choose::{Ask, Rule, Victim, What, Why};
-pub(crate) use guard::{Guard, Mark};
+pub(crate) use guard::Guard;
+pub use guard::Mark;
+pub(crate) use holds::Holds;
+pub use holds::{Held, Removing};
 pub(crate) use picture::Sizes;
 pub use picture::{Archive, BaseUse, CacheMount, Class, Picture, Piece};
 
@@ -58,6 +65,12 @@ impl Builder {
         Ok(Pass { builder: self.clone(), picture, mark })
     }
 
+    /// While the answer lives, nothing is pruned that is looked up, pulled or made from now on: for whoever starts
+    /// something in an image and has no build.
+    pub fn mark(&self) -> Mark {
+        self.bases().guard().build()
+    }
+
     /// Has containerd collect what nothing keeps any more, and free its bytes.
     ///
     /// # Errors
@@ -76,6 +89,15 @@ impl Pass {
     /// The same as if these artifacts were gone.
     pub fn without(&mut self, artifacts: &BTreeSet<Digest>) {
         self.picture.artifacts.retain(|artifact| !artifacts.contains(&artifact.digest));
+    }
+
+    /// Looks again which artifacts there are: of those that were to go, some may have stayed.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn look_at_artifacts(&mut self) -> Result<(), Failure> {
+        self.picture.artifacts = artifact::all(&**self.builder.runtime()).await?;
+        Ok(())
     }
 
     /// Measures the cache mounts that may go by this, which takes a walk through each, and leaves those out

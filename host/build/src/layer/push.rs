@@ -2,6 +2,7 @@
 //! that a name never leads to half an image.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -55,7 +56,7 @@ pub(super) async fn push(
     }
     let target = Arc::new(export.builder.bases.target(&reference, &export.access));
     let (lease, runtime) = export.builder.work("push", super::WORK_LEASE).await?;
-    let work = Push { target, runtime };
+    let work = Push { target, runtime, given: Arc::default() };
     let pushed = work.run(export, artifact, output, &reference).await;
     export.builder.end_work(&lease).await;
     pushed
@@ -64,6 +65,8 @@ pub(super) async fn push(
 struct Push {
     target: Arc<Target>,
     runtime: Arc<dyn Runtime>,
+    /// Bytes of layers that were given to the connection so far, those that are sent again included.
+    given: Arc<AtomicU64>,
 }
 
 impl Push {
@@ -113,14 +116,15 @@ impl Push {
 
     async fn layer(&self, piece: Piece, reference: &Reference) -> Result<u64, Failure> {
         let (target, runtime) = (Arc::clone(&self.target), Arc::clone(&self.runtime));
-        let handle = Handle::current();
+        let (handle, given) = (Handle::current(), Arc::clone(&self.given));
         self.ask(reference, move || {
             let Piece { layer, from } = piece;
             let open = |from| {
                 let opened = handle.block_on(runtime.open_blob(&layer.digest, from));
                 let lost = || std::io::Error::other(format!("layer {} is gone", layer.digest));
                 let reader = opened.map_err(std::io::Error::other)?.ok_or_else(lost)?;
-                Ok(Box::new(Blocking { reader, handle: handle.clone() }) as Box<dyn std::io::Read>)
+                let (handle, given) = (handle.clone(), Arc::clone(&given));
+                Ok(Box::new(Blocking { reader, handle, given }) as Box<dyn std::io::Read>)
             };
             target.put_blob(&layer.digest, layer.bytes, from.as_ref(), &open)
         })
@@ -151,7 +155,17 @@ impl Push {
                 name: e.to_string(),
             })
         })?;
-        done.map_err(|e| e.push_failure(reference))
+        done.map_err(|e| self.failure(&e, reference))
+    }
+
+    /// With how far it came, where the connection broke or nothing was taken from it any more.
+    fn failure(&self, error: &RegistryError, reference: &Reference) -> Failure {
+        let mut failure = error.push_failure(reference);
+        let given = self.given.load(Ordering::Relaxed);
+        if given > 0 && matches!(error, RegistryError::Unreachable { .. }) {
+            failure.why = format!("{}, after {given} bytes of layers were sent", failure.why);
+        }
+        failure
     }
 }
 
@@ -159,10 +173,13 @@ impl Push {
 struct Blocking {
     reader: Reader,
     handle: Handle,
+    given: Arc<AtomicU64>,
 }
 
 impl std::io::Read for Blocking {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.handle.block_on(self.reader.read(buffer))
+        let read = self.handle.block_on(self.reader.read(buffer))?;
+        self.given.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
     }
 }

@@ -36,12 +36,13 @@ pub(crate) async fn copy(
         _ => open_origin(session, &copy.origin).await?,
     };
     let target = mount(session, context.active, Access::ReadWrite).await?;
-    let copy = copy.clone();
+    let (copy, allowance) = (copy.clone(), Arc::clone(&context.allowance));
     let from_source = matches!(copy.origin, Origin::Source);
     crate::builder::blocking(move || -> Result<(), Failure> {
         let origin = origin.tree()?;
         let to = Root::open(target.path())
-            .map_err(|e| unreadable("The step's files cannot be opened", &e))?;
+            .map_err(|e| unreadable("The step's files cannot be opened", &e))?
+            .within(&allowance);
         let sources = CopySources {
             sources: &copy.sources,
             exclude: &copy.exclude,

@@ -37,7 +37,7 @@ pub(super) async fn fetch(
 ) -> Result<(), Failure> {
     let mut body = body(session, wanted).await?;
     let target = mount(session, context.active, Access::ReadWrite).await?;
-    let root = open(target.path())?;
+    let root = open(target.path())?.within(&context.allowance);
     let owner = owner::resolve(file.chown, &root)?;
     root.write_file(Path::new(file.path), &mut body, file.mode, owner)
         .map_err(|e| unreadable(&format!("{} cannot be written", file.path), &e))?;

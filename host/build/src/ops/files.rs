@@ -1,6 +1,7 @@
 //! Writing one file, and unpacking an archive.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use windlass_containers::runtime::Access;
 use windlass_model::Failure;
@@ -30,7 +31,7 @@ pub(super) async fn write(
     content: &[u8],
 ) -> Result<(), Failure> {
     let target = mount(session, context.active, Access::ReadWrite).await?;
-    let root = open(target.path())?;
+    let root = open(target.path())?.within(&context.allowance);
     let owner = owner::resolve(file.chown, &root)?;
     let mut body = content;
     root.write_file(Path::new(file.path), &mut body, file.mode, owner)
@@ -53,13 +54,14 @@ pub(super) async fn extract(
         entries_max: session.config.limits.source_files_max,
     };
     let (archive, dest) = (archive.to_owned(), dest.to_owned());
+    let allowance = Arc::clone(&context.allowance);
     blocking(move || -> Result<(), Failure> {
         let tree = origin.tree()?;
         let mut file = tree
             .root
             .open_file(Path::new(&archive))
             .map_err(|e| unreadable(&format!("The archive {archive} cannot be read"), &e))?;
-        let root = open(target.path())?;
+        let root = open(target.path())?.within(&allowance);
         let dest = Path::new(&dest);
         root.create_dirs(dest, Owner::default())
             .map_err(|e| unreadable("The archive's directory cannot be made", &e))?;

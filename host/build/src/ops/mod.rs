@@ -1,13 +1,16 @@
 //! The operations of a step, each on the step's writable snapshot.
 
 use std::io;
+use std::sync::Arc;
 
+use windlass_containers::runtime::Mounted;
 use windlass_model::Failure;
 use windlass_model::plan::{BuildStep, KeyValues, Op};
 
-use crate::builder::Session;
+use crate::builder::{Session, blocking};
 use crate::source::SelectError;
 
+mod allowance;
 pub(crate) mod caches;
 mod copy;
 mod fetch;
@@ -21,6 +24,7 @@ mod run;
 pub(crate) mod secrets;
 mod watch;
 
+pub(crate) use allowance::Allowance;
 pub(crate) use copy::{CopyOptions, copy_selected};
 pub(crate) use mode::Mode;
 pub(crate) use place::{download_input, inputs as place_inputs};
@@ -38,6 +42,8 @@ pub(crate) struct OpContext<'a> {
     pub(crate) env: &'a KeyValues,
     /// Name of this operation, for its container.
     pub(crate) id: String,
+    /// What the host may write for it.
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 /// An operation in a few words, for people.
@@ -69,20 +75,38 @@ pub(crate) async fn carry_out(
     context: &OpContext<'_>,
     op: &Op,
 ) -> Result<(), Failure> {
-    if matches!(op, Op::Run(_)) {
-        return operate(session, context, op).await;
+    let (shown, is_command) = (shown_op(op), matches!(op, Op::Run(_)));
+    if !is_command {
+        watch::check_floor(session, context, &shown)?;
     }
-    let shown = shown_op(op);
-    watch::check_floor(session, context, &shown)?;
-    operate(session, context, op).await?;
+    let done = operate(session, context, op).await;
+    if let Some(failure) = context.allowance.failure(&shown, &context.step.name) {
+        return Err(failure);
+    }
+    let mounted = done?;
+    // What was copied for a command stays, beside the step's files, until the build is over.
+    if is_command {
+        return Ok(());
+    }
+    context.allowance.end();
     // What these write stands in the plan, which is small.
     if matches!(op, Op::WriteFile { .. } | Op::MakeDir { .. }) {
         return Ok(());
     }
-    watch::check_written(session, context, &shown).await
+    // It takes its time to let go of many files, and changes none.
+    let unmounting = blocking(move || drop(mounted));
+    let (checked, unmounted) =
+        tokio::join!(watch::check_written(session, context, &shown), unmounting);
+    unmounted?;
+    checked
 }
 
-async fn operate(session: &mut Session, context: &OpContext<'_>, op: &Op) -> Result<(), Failure> {
+/// The step's files, if they are still mounted: nothing is written to them any more.
+async fn operate(
+    session: &mut Session,
+    context: &OpContext<'_>,
+    op: &Op,
+) -> Result<Option<Mounted>, Failure> {
     match op {
         Op::Run(command) => run::run(session, context, command).await,
         Op::Copy(copy) => copy::copy(session, context, copy).await,
@@ -99,11 +123,12 @@ async fn operate(session: &mut Session, context: &OpContext<'_>, op: &Op) -> Res
         Op::Extract { origin, archive, dest } => {
             files::extract(session, context, origin, archive, dest).await
         }
-        Op::Place(wanted) => place::place(session, context, wanted).await,
+        Op::Place(wanted) => return place::place(session, context, wanted).await.map(Some),
         Op::MakeDir { path, chown } => {
             files::make_dir(session, context, path, chown.as_deref()).await
         }
-    }
+    }?;
+    Ok(None)
 }
 
 /// The sources of a copy are not there, or its globs cannot be read.

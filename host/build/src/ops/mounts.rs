@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use windlass_containers::runtime::{Access, Mount as ContainerMount, Mounted};
 use windlass_model::Failure;
@@ -11,7 +12,7 @@ use super::caches::overlay::Changes;
 use super::caches::{self, Cache, Noting};
 use super::copy::mount;
 use super::secrets;
-use super::{CopyOptions, OpContext, copy_selected, unreadable};
+use super::{Allowance, CopyOptions, OpContext, copy_selected, unreadable};
 use crate::builder::{Session, blocking, io_failure};
 use crate::rooted::Root;
 use crate::source::{CopySources, Tree};
@@ -41,7 +42,18 @@ pub(super) struct Prepared {
     /// Places that the mounts leave behind in the snapshot.
     pub(super) targets: Vec<String>,
     caches: BTreeMap<String, UsedCache>,
+    /// Folders that it may write to and that are thrown away.
+    copies: Vec<PathBuf>,
     mounted: Vec<Mounted>,
+}
+
+/// Folders whose growth counts as written by a command.
+pub(super) struct Written {
+    /// It alone writes to these: changes to caches, caches that are its own meanwhile, and copies that are
+    /// thrown away.
+    pub(super) own: Vec<PathBuf>,
+    /// Shared caches: other commands and other builds write to them as well.
+    pub(super) shared: Vec<PathBuf>,
 }
 
 /// A cache that a command uses, and where its changes lie when they lie apart.
@@ -68,7 +80,7 @@ pub(super) async fn prepare(
             Mount::Cache { id, target, .. } => prepared.cache(id, target),
             Mount::Bind { from_step, path, target, writable } => {
                 let scratch = session.scratch().join(format!("{}-bind-{n}", context.id));
-                let writable = writable.then_some(scratch);
+                let writable = writable.then(|| (scratch, Arc::clone(&context.allowance)));
                 prepared.bind_tree(session, from_step, path, target, writable).await?;
             }
             Mount::Secret { name, target, env, mode, owner, required } => {
@@ -117,14 +129,17 @@ impl Prepared {
         self.mounts.push(ContainerMount::Overlay { lower: dir, upper, work, target });
     }
 
-    /// Folders whose size counts as written by the command: changes to caches, or caches that are written
-    /// to directly.
-    pub(super) fn written_dirs(&self) -> Vec<PathBuf> {
-        let of = |used: &UsedCache| match &used.changes {
-            Some((changes, _)) => changes.upper.clone(),
-            None => used.cache.dir.clone(),
-        };
-        self.caches.values().map(of).collect()
+    /// Folders whose growth counts as written.
+    pub(super) fn written(&self) -> Written {
+        let mut written = Written { own: self.copies.clone(), shared: Vec::new() };
+        for UsedCache { cache, changes } in self.caches.values() {
+            match changes {
+                Some((changes, _)) => written.own.push(changes.upper.clone()),
+                None if cache.sharing == Sharing::Shared => written.shared.push(cache.dir.clone()),
+                None => written.own.push(cache.dir.clone()),
+            }
+        }
+        written
     }
 
     /// The command has ended: what it changed in caches is taken over if it succeeded, and thrown away if
@@ -162,7 +177,7 @@ impl Prepared {
         from_step: &str,
         path: &str,
         target: &str,
-        writable: Option<PathBuf>,
+        writable: Option<(PathBuf, Arc<Allowance>)>,
     ) -> Result<(), Failure> {
         let base = if from_step.is_empty() {
             session.source.path.clone()
@@ -177,26 +192,28 @@ impl Prepared {
         let resolved = Root::open(&base)
             .and_then(|root| root.resolved(Path::new(path)))
             .map_err(|e| unreadable(&what, &e))?;
-        let Some(copy) = writable else {
+        let Some((copy, allowance)) = writable else {
             self.bind_in_layer(resolved, target, true);
             return Ok(());
         };
         let to = copy.clone();
-        blocking(move || copy_tree(&resolved, &to)).await?.map_err(|e| unreadable(&what, &e))?;
-        self.bind_in_layer(copy, target, false);
+        let copied = blocking(move || copy_tree(&resolved, &to, &allowance)).await?;
+        self.bind_in_layer(copied.map_err(|e| unreadable(&what, &e))?, target, false);
+        self.copies.push(copy);
         Ok(())
     }
 }
 
-/// A copy that may be written to and is thrown away.
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    if !from.is_dir() {
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        return std::fs::copy(from, to).map(drop);
-    }
+/// A copy that may be written to and is thrown away, in a folder that is made for it: where it is.
+fn copy_tree(from: &Path, to: &Path, allowance: &Arc<Allowance>) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(to)?;
+    let root = Root::open(to)?.within(allowance);
+    if let (false, Some(parent), Some(name)) = (from.is_dir(), from.parent(), from.file_name()) {
+        let (parent, name) = (Root::open(parent)?, Path::new(name));
+        let (entry, mut file) = (parent.entry(name)?, parent.open_file(name)?);
+        root.write_file(name, &mut file, entry.mode, entry.owner)?;
+        return Ok(to.join(name));
+    }
     let tree = Tree::dir(from)?;
     let sources = CopySources {
         sources: &[".".to_owned()],
@@ -207,7 +224,8 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     };
     let selection = tree.select(&sources).map_err(std::io::Error::other)?;
     let options = CopyOptions { owner: None, mode: None, plain_modes: false };
-    copy_selected(&tree, &selection, &Root::open(to)?, Path::new("/"), options)
+    copy_selected(&tree, &selection, &root, Path::new("/"), options)?;
+    Ok(to.to_owned())
 }
 
 /// The caches of a command, each opened once; in the order of their names, so that two builds never wait

@@ -2,7 +2,7 @@
 //! an address.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::files::open;
 use super::{COPY_MISSING, Mode, OpContext, fetch, owner, revision, unreadable};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
+use crate::content::Body;
 use crate::key::{Input, InputFrom, short};
 use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
 use crate::rooted::{Entry, Kind, Owner, Root};
@@ -73,12 +74,12 @@ pub(crate) async fn download_input(session: &mut Session, url: &str) -> Result<I
     Ok(Input { from: InputFrom::Source(files), digest: digest.to_string() })
 }
 
-/// Carries a copy out.
+/// Carries a copy out. The step's files are mounted still.
 pub(crate) async fn place(
     session: &mut Session,
     context: &OpContext<'_>,
     wanted: &Place,
-) -> Result<(), Failure> {
+) -> Result<Mounted, Failure> {
     let mode = wanted.chmod.as_deref().filter(|text| !text.is_empty()).map(Mode::parse);
     let mode = mode.transpose()?;
     let opened = open_origin(session, wanted).await?;
@@ -88,20 +89,22 @@ pub(crate) async fn place(
         entries_max: session.config.limits.source_files_max,
     };
     let scratch = session.scratch();
-    let wanted = wanted.clone();
+    let (wanted, allowance) = (wanted.clone(), Arc::clone(&context.allowance));
     blocking(move || {
-        let to = open(target.path())?;
+        let to = open(target.path())?.within(&allowance);
         let job = Job { wanted: &wanted, mode: mode.as_ref(), limits };
         if !wanted.link {
-            return job.copy(&opened, &to);
+            job.copy(&opened, &to)?;
+            return Ok(target);
         }
         let failed = |e: std::io::Error| io_failure("A copy could not be made", &scratch, &e);
         std::fs::create_dir_all(&scratch).map_err(failed)?;
         let upper = tempfile::tempdir_in(&scratch).map_err(failed)?;
-        let root = open(upper.path())?;
+        let root = open(upper.path())?.within(&allowance.apart());
         job.copy(&opened, &root)?;
         lay_over(&root, &to)
-            .map_err(|e| unreadable(&format!("{} cannot be laid over", wanted.dest), &e))
+            .map_err(|e| unreadable(&format!("{} cannot be laid over", wanted.dest), &e))?;
+        Ok(target)
     })
     .await?
 }
@@ -139,7 +142,7 @@ fn write(
     dir: &tempfile::TempDir,
     name: &str,
     mode: u32,
-    body: &mut dyn std::io::Read,
+    body: &mut dyn Body,
 ) -> Result<(), Failure> {
     let written = Root::open(dir.path())
         .and_then(|root| root.write_file(Path::new(name), body, mode, Owner::default()));
@@ -248,30 +251,28 @@ fn source_digest(
     place: &Place,
 ) -> Result<(Digest, BTreeMap<String, String>), Failure> {
     let picks = picks(&tree.root, place, true).map_err(|e| refused(&e))?;
-    let mut sha = Sha256::new();
-    let mut files = Vec::new();
-    let mut add = |entry: &Entry, to: &Path| -> std::io::Result<()> {
-        let id = tree.content_id(entry)?;
-        write!(sha, "{}\0{id}\0", to.display())?;
-        if entry.kind != Kind::Dir {
-            files.push((entry.path.clone(), id));
-        }
-        Ok(())
-    };
-    let mut all = || -> std::io::Result<()> {
-        for pick in &picks {
-            match pick {
-                Pick::File(entry, name) => add(entry, Path::new(name))?,
-                Pick::Inside(below) => {
-                    for one in below {
-                        add(&one.entry, &one.to)?;
-                    }
-                }
+    let (mut sha, mut files) = (Sha256::new(), Vec::new());
+    for pick in &picks {
+        // A file and a folder with such a file in it may arrive at different places.
+        let (kind, entries): (&str, Vec<(&Entry, &Path)>) = match pick {
+            Pick::File(entry, name) => ("file", vec![(entry, Path::new(name))]),
+            Pick::Inside(below) => {
+                ("inside", below.iter().map(|one| (&one.entry, one.to.as_path())).collect())
+            }
+        };
+        sha.update(format!("{kind} {}\0", entries.len()));
+        for (entry, to) in entries {
+            let id = tree.content_id(entry);
+            let id = id.map_err(|e| unreadable("The source cannot be read", &e))?;
+            sha.update(to.as_os_str().as_bytes());
+            sha.update([0]);
+            sha.update(id.as_bytes());
+            sha.update([0]);
+            if entry.kind != Kind::Dir {
+                files.push((entry.path.clone(), id));
             }
         }
-        Ok(())
-    };
-    all().map_err(|e| unreadable("The source cannot be read", &e))?;
+    }
     Ok((Digest::from_sha256(sha.finalize().into()), grouped(&files)))
 }
 
@@ -288,4 +289,53 @@ fn refused(error: &PickError) -> Failure {
         }
     };
     Failure::app(COPY_MISSING, what, error.to_string(), fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    /// The digest of `COPY NAME /to` of a source that is made anew.
+    fn digest_of(name: &str, make: impl Fn(&Path)) -> (Digest, BTreeMap<String, String>) {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let place = Place {
+            origin: Placed::Source,
+            paths: vec![name.to_owned()],
+            ignore: Vec::new(),
+            exclude: Vec::new(),
+            dest: "/to".to_owned(),
+            chown: None,
+            chmod: None,
+            parents: false,
+            link: false,
+            unpack: false,
+        };
+        source_digest(&Tree::dir(dir.path()).unwrap(), &place).unwrap()
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_told_apart() {
+        let named = |last: u8| {
+            let name = OsString::from_vec(vec![b'a', last]);
+            digest_of(".", |dir| std::fs::write(dir.join(&name), "same").unwrap())
+        };
+        assert_eq!(named(0xff), named(0xff));
+        let (old, new) = (named(0xff), named(0xfe));
+        assert_ne!(old.0, new.0);
+        assert_ne!(old.1, new.1, "the record names them differently too");
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_folder_with_that_file_is_another_copy() {
+        let file = digest_of("x", |dir| std::fs::write(dir.join("x"), "same").unwrap());
+        let folder = digest_of("x", |dir| {
+            std::fs::create_dir(dir.join("x")).unwrap();
+            std::fs::write(dir.join("x/x"), "same").unwrap();
+        });
+        assert_ne!(file.0, folder.0);
+    }
 }

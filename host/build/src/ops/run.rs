@@ -17,8 +17,9 @@ use super::OpContext;
 use super::copy::mount;
 use super::files::open;
 use super::mounts::{self, Prepared};
-use super::watch::{Free, Over, Watch};
+use super::watch::{Before, Over, Watch};
 use crate::builder::{Session, build_labels, cancelled, given};
+use crate::disk::free::Free;
 
 /// The logger ends with its container; it is not waited for longer than this.
 const LOG_END_WAIT: Duration = Duration::from_secs(10);
@@ -47,25 +48,29 @@ pub(crate) async fn run(
     session.log.begin_command();
     session.log.host(format!("$ {shown}"));
     let prepared = mounts::prepare(session, context, &command.mounts).await?;
+    let mut spec = spec(session, context, command, &prepared);
+    // Waited for last: who holds it needs nothing more of others.
+    let budget = session.budget.clone();
+    let memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
     let place = async {
         match command.network {
             true => session.places.take().await.map(Some),
             false => Ok(None),
         }
     };
-    let (left_behind, place) = tokio::join!(absent(session, context, &prepared.targets), place);
-    let (left_behind, place) =
-        (left_behind?, place.map_err(|e| not_started(session, context, &shown, &e))?);
-    let mut spec = spec(session, context, command, &prepared);
+    let (left_behind, before, place) = tokio::join!(
+        absent(session, context, &prepared.targets),
+        Before::of(session, prepared.written()),
+        place
+    );
+    let place = place.map_err(|e| not_started(session, context, &shown, &e))?;
+    let (left_behind, before) = (left_behind?, before?);
     spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
     let ended = {
-        // Waited for last: who holds it needs nothing more of others.
-        let budget = session.budget.clone();
-        let _memory = budget.memory(spec.limits.memory_bytes, &session.wait()).await?;
-        let dirs = prepared.written_dirs();
-        let watch = Watch::begin(session, context.active, &spec, dirs).await?;
+        let watch = Watch::begin(session, context.active, &spec, before);
         in_container(session, &spec, time_limit(session, command), &watch).await
     };
+    drop(memory);
     // Only then it is known that nothing of the command is in it any more.
     if let (Some(place), Ok(_)) = (place, &ended) {
         place.give_back();
@@ -163,6 +168,9 @@ async fn in_container(
     });
     let outcome = async {
         runtime.create_and_start(spec).await?;
+        if spec.network.is_some() {
+            session.places.prepare_spare();
+        }
         tokio::select! {
             exit = runtime.wait(&spec.id) => {
                 let exit = exit?;

@@ -7,12 +7,10 @@
 //! part in [`TOLERATED`] of the limit.
 //!
 //! What a command has written is measured once more when it has ended, so that many short ones are held to
-//! the limit as a long one is. What the host itself does for a step ([`check_floor`], [`check_written`]) is
-//! measured when it is done.
+//! the limit as a long one is. What the host itself writes for a step is counted before it is written
+//! ([`super::allowance`]), and measured when it is done ([`check_written`]).
 
-use std::fmt;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +20,9 @@ use windlass_model::Failure;
 
 use super::OpContext;
 use super::caches::disk_bytes;
+use super::mounts::Written;
 use crate::builder::{Session, blocking};
+use crate::disk::free::{Disks, Floor, Free, grown};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -32,9 +32,6 @@ const WALK_EVERY: Duration = Duration::from_secs(5);
 const WALK_SHARE: u32 = 10;
 /// Growth below one part in so many of the limit is no reason to measure at once.
 const TOLERATED: u64 = 64;
-/// Below so much the disk counts as full.
-const EXHAUSTED_BYTES: u64 = 1 << 20;
-const EXHAUSTED_INODES: u64 = 16;
 const KILL: i32 = 9;
 
 /// What is watched of one command.
@@ -43,8 +40,8 @@ pub(super) struct Watch<'a> {
     active: &'a str,
     id: &'a str,
     log: PathBuf,
-    dirs: Vec<PathBuf>,
-    /// What the folders held before.
+    dirs: Written,
+    /// What its own folders held before.
     before: u64,
     /// Known before the command is killed: its end may be seen before the killing is over.
     verdict: Mutex<Option<Over>>,
@@ -58,93 +55,38 @@ pub(super) enum Over {
     /// What its build has written to the disk.
     Disk { bytes: u64, bytes_max: u64 },
     /// What the host needs to have free.
-    Floor { free: Free, bytes_min: u64 },
+    Floor { free: Free, floor: Floor },
 }
 
-/// What is free on a file system.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Free {
+/// What a command may write to, as it was before.
+pub(super) struct Before {
+    dirs: Written,
+    /// In its own folders.
     bytes: u64,
-    inodes: u64,
-    has_inodes: bool,
 }
 
-impl Free {
-    const UNKNOWN: Self = Self { bytes: u64::MAX, inodes: u64::MAX, has_inodes: false };
-
-    /// Of the file system of a build that has least.
-    pub(super) fn least(data_dir: &Path) -> Self {
-        let free = Disks::of(data_dir).free().into_iter();
-        free.min_by_key(|free| (!free.is_exhausted(), free.bytes)).unwrap_or(Self::UNKNOWN)
-    }
-
-    /// Of the file system that holds this path.
-    fn of(path: &Path) -> Self {
-        let Ok(stat) = rustix::fs::statvfs(path) else { return Self::UNKNOWN };
-        let bytes = stat.f_bavail * stat.f_frsize;
-        // Some file systems make inodes as they need them, and say that there are none.
-        Self { bytes, inodes: stat.f_favail, has_inodes: stat.f_files > 0 }
-    }
-
-    /// Whether there is none left.
-    pub(super) const fn is_exhausted(self) -> bool {
-        self.bytes < EXHAUSTED_BYTES || (self.has_inodes && self.inodes < EXHAUSTED_INODES)
-    }
-}
-
-impl fmt::Display for Free {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB", self.bytes >> 20)?;
-        match self.has_inodes {
-            true => write!(f, " and {} inodes free", self.inodes),
-            false => f.write_str(" free"),
+impl Before {
+    /// Measures it.
+    pub(super) async fn of(session: &Session, dirs: Written) -> Result<Self, Failure> {
+        let (own, shared) = tokio::try_join!(sizes(&dirs.own), sizes(&dirs.shared))?;
+        for (dir, bytes) in dirs.shared.iter().zip(shared) {
+            session.begin_shared(dir, bytes);
         }
+        Ok(Self { dirs, bytes: own.iter().sum() })
     }
-}
-
-/// The file systems that a build writes to: that of the data directory, and that of containerd's root if
-/// it is another one.
-struct Disks(Vec<PathBuf>);
-
-impl Disks {
-    fn of(data_dir: &Path) -> Self {
-        let containerd = data_dir.join("containerd/root");
-        let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
-        let of_its_own = device(&containerd).filter(|own| device(data_dir) != Some(*own));
-        let mut paths = vec![data_dir.to_owned()];
-        paths.extend(of_its_own.map(|_| containerd));
-        Self(paths)
-    }
-
-    fn free(&self) -> Vec<Free> {
-        self.0.iter().map(|path| Free::of(path)).collect()
-    }
-}
-
-/// By how much less is free now, on all file systems together.
-fn grown(before: &[Free], now: &[Free]) -> u64 {
-    before.iter().zip(now).map(|(before, now)| before.bytes.saturating_sub(now.bytes)).sum()
 }
 
 impl<'a> Watch<'a> {
     /// Begins before the command does.
-    pub(super) async fn begin(
+    pub(super) fn begin(
         session: &'a Session,
         active: &'a str,
         spec: &'a ContainerSpec,
-        dirs: Vec<PathBuf>,
-    ) -> Result<Self, Failure> {
-        let of = dirs.clone();
-        let before = blocking(move || of.iter().map(|dir| disk_bytes(dir)).sum()).await?;
-        Ok(Self {
-            session,
-            active,
-            id: &spec.id,
-            log: spec.log.dir.clone(),
-            dirs,
-            before,
-            verdict: Mutex::default(),
-        })
+        before: Before,
+    ) -> Self {
+        let Before { dirs, bytes: before } = before;
+        let (id, log) = (&spec.id, spec.log.dir.clone());
+        Self { session, active, id, log, dirs, before, verdict: Mutex::default() }
     }
 
     /// Why the command was killed, if it was.
@@ -160,7 +102,7 @@ impl<'a> Watch<'a> {
     pub(super) async fn over(&self) -> Over {
         let limits = &self.session.config.limits;
         let (output_max, disk_max) = (limits.build.output_bytes_max, limits.build.disk_bytes_max);
-        let bytes_min = floor(self.session);
+        let floor = Floor::of(limits);
         let disks = Disks::of(&self.session.config.data_dir);
         let began = disks.free();
         let mut at_walk = began.clone();
@@ -172,11 +114,8 @@ impl<'a> Watch<'a> {
                 return self.kill(Over::Output { bytes, bytes_max: output_max }).await;
             }
             let free = disks.free();
-            let mut below = free.iter().zip(&began);
-            if let Some((free, _)) =
-                below.find(|(now, began)| is_below(now.bytes, bytes_min, began.bytes))
-            {
-                return self.kill(Over::Floor { free: *free, bytes_min }).await;
+            if let Some(free) = floor.crossed(&began, &free) {
+                return self.kill(Over::Floor { free, floor }).await;
             }
             let grown = grown(&at_walk, &free);
             let is_urgent = may_be_over(self.session.written(), grown, disk_max);
@@ -205,12 +144,14 @@ impl<'a> Watch<'a> {
 
     /// What the whole build has written by now; `None` when it could not be measured.
     async fn measure(&self) -> Option<u64> {
-        let dirs = self.dirs.clone();
-        let all = blocking(move || dirs.iter().map(|dir| disk_bytes(dir)).sum::<u64>()).await;
-        let caches = all.ok()?.saturating_sub(self.before);
+        let own: u64 = sizes(&self.dirs.own).await.ok()?.iter().sum();
+        let shared = sizes(&self.dirs.shared).await.ok()?;
         let step = self.session.runtime.snapshot_bytes(self.active).await.ok()?;
         // What earlier commands of the step wrote into caches stands under their own names.
-        self.session.note_written(self.id, caches);
+        self.session.note_written(self.id, own.saturating_sub(self.before));
+        for (dir, bytes) in self.dirs.shared.iter().zip(shared) {
+            self.session.note_shared(dir, bytes);
+        }
         Some(self.session.note_written(self.active, step))
     }
 
@@ -252,9 +193,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Half of what a deployment needs to begin: what runs keeps the other half.
-fn floor(session: &Session) -> u64 {
-    session.config.limits.disk_free_bytes_min / 2
+/// Bytes on the disk of each of these folders.
+async fn sizes(dirs: &[PathBuf]) -> Result<Vec<u64>, Failure> {
+    let dirs = dirs.to_vec();
+    blocking(move || dirs.iter().map(|dir| disk_bytes(dir)).collect()).await
 }
 
 /// Whether so much growth since the last measure may have brought a build over its limit. All that is
@@ -269,10 +211,13 @@ pub(super) fn check_floor(
     context: &OpContext<'_>,
     shown: &str,
 ) -> Result<(), Failure> {
-    let bytes_min = floor(session);
+    let floor = Floor::of(&session.config.limits);
     let free = Disks::of(&session.config.data_dir).free();
-    match free.into_iter().find(|free| free.bytes < bytes_min) {
-        Some(free) => Err(Over::Floor { free, bytes_min }.failure(shown, &context.step.name)),
+    match floor.missed(&free) {
+        Some(place) => {
+            let over = Over::Floor { free: free[place], floor };
+            Err(over.failure(shown, &context.step.name))
+        }
         None => Ok(()),
     }
 }
@@ -291,11 +236,6 @@ pub(super) async fn check_written(
         return Ok(());
     }
     Err(Over::Disk { bytes, bytes_max }.failure(shown, &context.step.name))
-}
-
-/// Whether a command must end for want of space: what was short before it began is not its doing.
-const fn is_below(free: u64, min: u64, at_begin: u64) -> bool {
-    free < min && free < at_begin
 }
 
 impl Over {
@@ -323,15 +263,15 @@ impl Over {
                 ),
                 "let it write less, or raise `build.disk_bytes_max` in the limits file",
             ),
-            Self::Floor { free, bytes_min } => Failure::host(
+            Self::Floor { free, floor } => Failure::host(
                 "build.disk-floor",
                 what,
                 format!(
-                    "the host's disk has {free}; builds are stopped below {} MiB, so that what runs \
-                     can go on",
-                    bytes_min >> 20
+                    "the host's disk has {free}; builds are stopped below {floor}, so that what runs can \
+                     go on"
                 ),
-                "free space: `windlass cache clear`; or lower `disk_free_bytes_min` in the limits file",
+                "free space: `windlass cache clear`; or lower `disk_free_bytes_min` or \
+                 `disk_free_inodes_min` in the limits file",
             ),
         }
     }
@@ -342,35 +282,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_stopped_below_the_floor_only_if_it_went_there() {
-        assert!(is_below(9, 10, 11));
-        assert!(!is_below(10, 10, 11));
-        assert!(!is_below(9, 10, 9), "it was so before");
-    }
-
-    #[test]
     fn what_may_be_over_is_measured_at_once_and_little_growth_is_not() {
         assert!(!may_be_over(0, 64, 64), "it may write all of it");
         assert!(may_be_over(0, 65, 64));
         assert!(may_be_over(60, 5, 64) && !may_be_over(60, 4, 64));
         assert!(may_be_over(64, 2, 64) && !may_be_over(64, 1, 64), "one in 64 is tolerated");
-    }
-
-    #[test]
-    fn what_is_taken_counts_on_every_file_system_and_what_is_freed_on_one_hides_none_on_another() {
-        let free = |bytes| Free { bytes, ..Free::UNKNOWN };
-        assert_eq!(grown(&[free(10), free(10)], &[free(7), free(30)]), 3);
-        assert_eq!(grown(&[free(10), free(10)], &[free(9), free(8)]), 3);
-        let data = tempfile::tempdir().unwrap();
-        assert_eq!(Disks::of(data.path()).0, [data.path()]);
-        std::fs::create_dir_all(data.path().join("containerd/root")).unwrap();
-        assert_eq!(Disks::of(data.path()).0, [data.path()], "it is the same file system");
-        std::fs::remove_dir(data.path().join("containerd/root")).unwrap();
-        std::os::unix::fs::symlink("/proc", data.path().join("containerd/root")).unwrap();
-        assert_eq!(
-            Disks::of(data.path()).0,
-            [data.path().to_owned(), data.path().join("containerd/root")]
-        );
     }
 
     #[test]
@@ -381,9 +297,8 @@ mod tests {
         let disk = said(Over::Disk { bytes: 70 << 20, bytes_max: 64 << 20 });
         assert!(disk.contains("70 MiB") && disk.contains("64 MiB"), "{disk}");
         let free = Free { bytes: 5 << 20, inodes: 7, has_inodes: true };
-        let floor = said(Over::Floor { free, bytes_min: 6 << 20 });
-        assert!(floor.contains("5 MiB and 7 inodes free") && floor.contains("6 MiB"), "{floor}");
-        assert!(Free { bytes: 5 << 20, inodes: 7, has_inodes: true }.is_exhausted());
-        assert!(!Free { bytes: 5 << 20, inodes: 7, has_inodes: false }.is_exhausted());
+        let floor = said(Over::Floor { free, floor: Floor { bytes_min: 6 << 20, inodes_min: 8 } });
+        assert!(floor.contains("5 MiB and 7 inodes free"), "{floor}");
+        assert!(floor.contains("below 6 MiB or 8 inodes"), "{floor}");
     }
 }

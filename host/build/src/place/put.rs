@@ -1,8 +1,10 @@
 //! Putting what was picked into a root.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::num::NonZero;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Pick;
@@ -130,18 +132,19 @@ impl Putting<'_> {
     ) -> io::Result<()> {
         let owner = self.owner_of(entry);
         match &entry.kind {
-            Kind::Dir | Kind::Other => return Ok(()),
+            Kind::Dir => return Ok(()),
+            // A source has files, folders and links, as Git knows them.
+            Kind::Other if self.plain => return Ok(()),
+            Kind::Other => {
+                return self.to.copy_node(self.from, entry, path, self.mode_of(entry), owner);
+            }
             Kind::Symlink(target) => self.to.write_link(path, Path::new(target), owner)?,
             Kind::File { .. } => {
                 let mut body = self.from.open_file(&entry.path)?;
-                let meta = body.metadata()?;
-                use std::os::unix::fs::MetadataExt as _;
-                let number = (meta.dev(), meta.ino());
-                if let Some(first) = links.get(&number) {
-                    return self.to.hard_link(first, path);
-                }
-                if meta.nlink() > 1 && !self.plain {
-                    links.insert(number, path.to_owned());
+                if !self.plain
+                    && let Some(first) = first_link(&body, path, links)?
+                {
+                    return self.to.hard_link(&first, path);
                 }
                 self.to.write_file(path, &mut body, self.mode_of(entry), owner)?;
                 if !self.plain {
@@ -173,8 +176,9 @@ fn threads() -> usize {
 }
 
 /// Lays one tree over another: what is in the way of a file or a directory goes, directories take the
-/// upper one's mode and owner, and no link is followed.
+/// upper one's mode, owner and time, files also its attributes and hard links, and no link is followed.
 pub(crate) fn lay_over(from: &Root, to: &Root) -> io::Result<()> {
+    let (mut links, mut times) = (HashMap::new(), Vec::new());
     for entry in from.walk()? {
         let there = to.entry(&entry.path).ok();
         let is_dir = entry.kind == Kind::Dir;
@@ -182,24 +186,55 @@ pub(crate) fn lay_over(from: &Root, to: &Root) -> io::Result<()> {
             to.remove_all(&entry.path)?;
         }
         match &entry.kind {
-            Kind::Dir => to.write_dir(&entry.path, entry.mode, entry.owner)?,
+            Kind::Dir => {
+                to.write_dir(&entry.path, entry.mode, entry.owner)?;
+                times.push((entry.path, entry.mtime));
+                continue;
+            }
             Kind::File { .. } => {
                 let mut body = from.open_file(&entry.path)?;
+                if let Some(first) = first_link(&body, &entry.path, &mut links)? {
+                    to.hard_link(&first, &entry.path)?;
+                    continue;
+                }
                 to.write_file(&entry.path, &mut body, entry.mode, entry.owner)?;
-                to.set_mtime(&entry.path, entry.mtime)?;
+                to.copy_attributes(&body, &entry.path)?;
             }
             Kind::Symlink(target) => {
                 to.write_link(&entry.path, Path::new(target), entry.owner)?;
             }
-            Kind::Other => {}
+            Kind::Other => {
+                to.copy_node(from, &entry, &entry.path, entry.mode, entry.owner)?;
+                continue;
+            }
         }
+        to.set_mtime(&entry.path, entry.mtime)?;
     }
-    Ok(())
+    // Last, because what is put into a directory changes its time.
+    times.iter().rev().try_for_each(|(path, mtime)| to.set_mtime(path, *mtime))
+}
+
+/// Where a file was put under its first name; else notes that it is put here, if it has several.
+fn first_link(
+    body: &File,
+    path: &Path,
+    links: &mut HashMap<(u64, u64), PathBuf>,
+) -> io::Result<Option<PathBuf>> {
+    let meta = body.metadata()?;
+    let number = (meta.dev(), meta.ino());
+    let first = links.get(&number).cloned();
+    if first.is_none() && meta.nlink() > 1 {
+        links.insert(number, path.to_owned());
+    }
+    Ok(first)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rustix::fs::{CWD, FileType, XattrFlags, makedev, mknodat};
 
     use super::super::{Picker, Rules};
     use super::*;
@@ -331,5 +366,81 @@ mod tests {
         lay_over(&from, &to).unwrap();
         assert!(!lower.path().join("d").is_symlink());
         assert!(lower.path().join("d/f").is_file() && !lower.path().join("real/f").exists());
+    }
+
+    /// The attribute that file capabilities are stored in, with one of them: `CAP_NET_BIND_SERVICE`.
+    const CAPABILITY: (&str, &[u8]) =
+        ("security.capability", &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+    /// Gives a file these attributes; where the file system or the user cannot, none.
+    fn marked(path: &Path) -> Vec<(&'static str, &'static [u8])> {
+        let set = |(name, value): &(&str, &[u8])| {
+            rustix::fs::setxattr(path, *name, value, XattrFlags::empty()).is_ok()
+        };
+        [("user.mark", b"1".as_slice()), CAPABILITY].into_iter().filter(set).collect()
+    }
+
+    #[test]
+    fn laid_over_files_keep_attributes_hard_links_and_times() {
+        let (upper, lower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |path: &str| upper.path().join(path);
+        std::fs::create_dir(at("d")).unwrap();
+        std::fs::write(at("d/server"), "program").unwrap();
+        std::fs::hard_link(at("d/server"), at("second")).unwrap();
+        let attributes = marked(&at("d/server"));
+        let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::open(at("d")).unwrap().set_modified(time).unwrap();
+        let (from, to) = (Root::open(upper.path()).unwrap(), Root::open(lower.path()).unwrap());
+        lay_over(&from, &to).unwrap();
+
+        let arrived = |path: &str| lower.path().join(path);
+        for (name, value) in attributes {
+            let mut found = [0_u8; 64];
+            let length = rustix::fs::getxattr(arrived("second"), name, &mut found[..]).expect(name);
+            assert_eq!(&found[..length], value, "{name}");
+        }
+        let inode = |path: &str| std::fs::metadata(arrived(path)).unwrap().ino();
+        assert_eq!(inode("d/server"), inode("second"));
+        assert_eq!(std::fs::metadata(arrived("d")).unwrap().modified().unwrap(), time);
+    }
+
+    #[test]
+    fn pipes_and_devices_arrive_but_those_of_a_source() {
+        let from = tempfile::tempdir().unwrap();
+        let at = |path: &str| from.path().join(path);
+        std::fs::create_dir(at("src")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let node = |name, kind, device| mknodat(CWD, at(name), kind, mode, device);
+        node("src/pipe", FileType::Fifo, 0).unwrap();
+        // Only root makes devices, and not in every container.
+        let has_device = node("src/device", FileType::CharacterDevice, makedev(1, 3)).is_ok();
+        std::fs::set_permissions(at("src/pipe"), std::fs::Permissions::from_mode(0o666)).unwrap();
+        let root = Root::open(from.path()).unwrap();
+        let picker = Picker {
+            root: &root,
+            ignore: Rules::default(),
+            exclude: Rules::default(),
+            without_git: false,
+            parents: false,
+        };
+        let (upper, lower) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (to, over) = (Root::open(upper.path()).unwrap(), Root::open(lower.path()).unwrap());
+        for (plain, dest) in [(false, "/kept"), (true, "/plain")] {
+            let putting = Putting { from: &root, to: &to, owner: Some(me()), mode: None, plain };
+            picker.pick("src").unwrap().iter().for_each(|pick| putting.put(pick, dest).unwrap());
+        }
+        lay_over(&to, &over).unwrap();
+        for arrived in [upper.path(), lower.path()] {
+            let pipe = std::fs::metadata(arrived.join("kept/pipe")).unwrap();
+            assert!(pipe.file_type().is_fifo());
+            assert_eq!(pipe.mode() & 0o7777, 0o666, "whatever the umask is");
+            let own = std::fs::metadata(at("src/pipe")).unwrap();
+            assert_eq!(pipe.modified().unwrap(), own.modified().unwrap());
+            if has_device {
+                let device = std::fs::metadata(arrived.join("kept/device")).unwrap();
+                assert!(device.file_type().is_char_device() && device.rdev() == makedev(1, 3));
+            }
+            assert_eq!(std::fs::read_dir(arrived.join("plain")).unwrap().count(), 0);
+        }
     }
 }

@@ -13,12 +13,12 @@ use windlass_model::Digest;
 use windlass_model::plan::RunConfig;
 
 use super::access::Login;
-use super::blob::BlobReader;
+use super::blob::{BlobReader, Pace};
 use super::error::RegistryError;
 use super::manifest;
 use super::reference::Reference;
 use super::transport::{DOCUMENT_BYTES_MAX, Transport};
-use crate::http::{Timeouts, agent, into_async, outside_agent_but};
+use crate::http::{Timeouts, into_async, named_agent, outside_agent_but};
 
 /// A registry that does not take a connection within this time counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -81,7 +81,8 @@ impl ImageSource for Client {
     }
 
     fn layer(&self, layer: &Layer, place: usize) -> Result<Box<dyn Read + Send>, RegistryError> {
-        Ok(Box::new(BlobReader::open(&self.places[place], &layer.digest, layer.bytes)?))
+        let place = &self.places[place];
+        Ok(Box::new(BlobReader::open(place, &layer.digest, layer.bytes, Pace::OF_LAYERS)?))
     }
 
     fn origin(&self) -> Option<&Reference> {
@@ -95,8 +96,9 @@ pub(super) fn origin(reference: &Reference) -> String {
     format!("{scheme}://{}", reference.host())
 }
 
-pub(super) fn registry_agent(certificates: Option<&Path>) -> Agent {
-    agent(certificates, TIMEOUTS)
+/// For the registry, or the mirror, at this address: where it leads is never inside, unless it is its own host.
+pub(super) fn registry_agent(certificates: Option<&Path>, base: &str) -> Agent {
+    named_agent(certificates, TIMEOUTS, base)
 }
 
 /// Reads one image from its registry.
@@ -117,18 +119,19 @@ impl Client {
         login: Option<Login>,
         mirrors: Vec<(String, Option<Login>)>,
     ) -> Self {
-        Self::with_agent(&registry_agent(certificates), reference, login, mirrors)
+        let agent = |base: &str| registry_agent(certificates, base);
+        Self::with_agent(agent, reference, login, mirrors)
     }
 
     /// The same for an image that strangers chose, without a login: nothing inside is asked (this machine, networks
     /// behind its bridges, metadata of its cloud) but the server of an address that somebody chose who may reach it.
     pub fn outside_but(reference: Reference, certificates: Option<&Path>, chosen: &str) -> Self {
         let agent = outside_agent_but(certificates, TIMEOUTS, chosen);
-        Self::with_agent(&agent, reference, None, Vec::new())
+        Self::with_agent(|_| agent.clone(), reference, None, Vec::new())
     }
 
     fn with_agent(
-        agent: &Agent,
+        agent: impl Fn(&str) -> Agent,
         reference: Reference,
         login: Option<Login>,
         mirrors: Vec<(String, Option<Login>)>,
@@ -136,14 +139,14 @@ impl Client {
         let own = (origin(&reference), login);
         let place = |(base, login): (String, Option<Login>)| {
             let repository = &reference.repository;
-            Arc::new(Transport::new(agent.clone(), &base, repository, login, "pull"))
+            Arc::new(Transport::new(agent(&base), &base, repository, login, "pull"))
         };
         let places = mirrors.into_iter().chain([own]).map(place).collect();
         Self { reference, places, time_max: None }
     }
 
     /// The same with a limit for each request of a document or a component, from its beginning to the last byte of its
-    /// answer: without one, a registry may send byte by byte for as long as it likes. Layers of images have none.
+    /// answer: without one, a registry may send byte by byte for as long as it likes. Layers of images have a least speed instead.
     #[must_use]
     pub fn within(self, time_max: Duration) -> Self {
         Self { time_max: Some(time_max), ..self }
@@ -310,7 +313,7 @@ fn interrupted(error: tokio::task::JoinError) -> RuntimeError {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
@@ -338,6 +341,62 @@ mod tests {
             }
         });
         (name.parse().unwrap(), asked)
+    }
+
+    /// A server at this address whose every answer is this; how often it was asked.
+    fn answering(address: &str, answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _request = stream.read(&mut [0; 4096]);
+                let _hung_up = stream.write_all(answer.as_bytes());
+            }
+        });
+        (address, asked)
+    }
+
+    #[test]
+    fn a_registry_leads_nowhere_inside_but_to_its_own_host() {
+        let head = |status: &str, fields: &str| {
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\n{fields}\r\n\r\n")
+        };
+        let good = head("200 OK", "content-length: 2") + "{}";
+        let redirect = |to: SocketAddr| {
+            head("307 Elsewhere", &format!("location: http://{to}/x\r\ncontent-length: 0"))
+        };
+        let token = |to: SocketAddr| {
+            let realm =
+                format!("www-authenticate: Bearer realm=\"http://{to}/token\",service=\"s\"");
+            head("401 No", &format!("{realm}\r\ncontent-length: 0"))
+        };
+        let ask = |registry: SocketAddr| {
+            let reference = format!("{registry}/team/scan:1").parse().unwrap();
+            Client::new(reference, None, None, Vec::new()).tagged("1", 1_000)
+        };
+        let (inside, asked) = answering("127.0.0.2:0", good.clone());
+        for answer in [redirect(inside), token(inside)] {
+            let (registry, _) = answering("127.0.0.1:0", answer);
+            let error = ask(registry).unwrap_err();
+            assert_eq!(error.code(), "registry.redirect-refused", "{error}");
+            assert!(error.to_string().contains("127.0.0.2 leads to this machine"), "{error}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 0, "it was asked");
+
+        let (own, asked) = answering("127.0.0.1:0", good);
+        let (registry, _) = answering("127.0.0.1:0", redirect(own));
+        assert_eq!(ask(registry).unwrap(), b"{}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn what_is_spoken_to_with_tls_leads_nowhere_without() {
+        let agent = registry_agent(None, "https://registry.example");
+        let refused = agent.get("http://registry.example/v2/x").call();
+        assert!(matches!(refused, Err(ureq::Error::RequireHttpsOnly(_))), "{refused:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! WebAssembly components in registries: an artifact of one layer of the type `application/wasm`, as `wkg` writes
-//! it. Blocking: the caller puts it on a thread of its own.
+//! WebAssembly components in registries: an artifact of one layer of the type `application/wasm`, as `wkg` (the crate
+//! `oci-wasm`) writes and reads it. The layout is the guidance of CNCF's TAG Runtime for Wasm OCI artifacts. Blocking:
+//! the caller puts it on a thread of its own.
 
 use std::path::Path;
 
@@ -15,6 +16,9 @@ use super::upload::{Target, in_memory};
 
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const LAYER_TYPE: &str = "application/wasm";
+/// When an artifact was made, which readers insist on: always the same, so that a component pushed again has the same
+/// digest.
+const CREATED: &str = "1970-01-01T00:00:00Z";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,7 +90,7 @@ impl Client {
     }
 }
 
-/// Pushes a component under this name; the digest of its manifest.
+/// Pushes a component under this name; the digest of its manifest, which is the same for the same component.
 ///
 /// # Errors
 /// Every [`RegistryError`].
@@ -100,6 +104,7 @@ pub fn push_component(
     let target = Target::new(reference.clone(), certificates, login);
     let digest = Digest::of(bytes);
     let config = serde_json::json!({
+        "created": CREATED,
         "architecture": "wasm",
         "os": "wasip2",
         "layerDigests": [digest],

@@ -30,6 +30,22 @@ pub enum RegistryError {
         /// What was seen.
         why: String,
     },
+    /// It leads where the host does not go.
+    #[error("{host} leads to another server that is not asked: {why}")]
+    LeadsAway {
+        /// The registry's host.
+        host: String,
+        /// Where it leads.
+        why: String,
+    },
+    /// It sends, but slower than anybody waits for.
+    #[error("{host} sends too slowly: {why}")]
+    TooSlow {
+        /// The registry's host.
+        host: String,
+        /// What came in which time, and what is expected.
+        why: String,
+    },
     /// Too many requests.
     #[error("{host} refuses more requests for now")]
     RateLimited {
@@ -85,6 +101,8 @@ impl RegistryError {
             Self::NotFound { .. } => "registry.not-found",
             Self::Unauthorized { .. } => "registry.unauthorized",
             Self::Unreachable { .. } => "registry.unreachable",
+            Self::LeadsAway { .. } => "registry.redirect-refused",
+            Self::TooSlow { .. } => "registry.too-slow",
             Self::RateLimited { .. } => "registry.rate-limited",
             Self::DigestMismatch { .. } => "registry.digest-mismatch",
             Self::UnsupportedPlatform { .. } => "registry.unsupported-platform",
@@ -130,6 +148,14 @@ impl RegistryError {
             Self::Unreachable { .. } | Self::RateLimited { .. } => {
                 "check this machine's connection and DNS, then try again"
             }
+            Self::LeadsAway { .. } => {
+                "name another registry; one of your own on this machine has to answer, and to give tokens and \
+                 layers, under one host name"
+            }
+            Self::TooSlow { .. } => {
+                "try again later, or have the host ask a faster mirror first: windlass serve \
+                 --registry-mirror"
+            }
             Self::DigestMismatch { .. } | Self::TooLarge { .. } | Self::Protocol { .. } => {
                 "try again; if it stays, something between here and the registry alters data"
             }
@@ -141,6 +167,7 @@ impl RegistryError {
         match self {
             Self::NotFound { .. }
             | Self::Unauthorized { .. }
+            | Self::LeadsAway { .. }
             | Self::UnsupportedPlatform { .. } => Failure::app(self.code(), what, why, fix),
             _ => Failure::host(self.code(), what, why, fix),
         }

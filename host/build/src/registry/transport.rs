@@ -1,5 +1,6 @@
 //! Requests to one place that has an image: authorized as it asks for, and asked again when it is busy.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -129,7 +130,8 @@ impl Transport {
                 Err(Trouble::Registry(error)) => return Err(error),
                 Err(Trouble::Connection(error)) => {
                     let again = !is_connecting(&error) || self.answered.load(Ordering::Relaxed);
-                    if is_out_of_time(&error) || !again || !pauses.wait(None) {
+                    if is_refused(&error) || is_out_of_time(&error) || !again || !pauses.wait(None)
+                    {
                         return Err(self.transport(&error));
                     }
                 }
@@ -179,7 +181,11 @@ impl Transport {
     }
 
     pub(super) fn transport(&self, error: &ureq::Error) -> RegistryError {
-        RegistryError::Unreachable { host: self.host.clone(), why: error.to_string() }
+        let (host, why) = (self.host.clone(), error.to_string());
+        match is_refused(error) {
+            true => RegistryError::LeadsAway { host, why },
+            false => RegistryError::Unreachable { host, why },
+        }
     }
 
     /// Follows a challenge, with the login if there is one. Whether another try makes sense.
@@ -251,6 +257,16 @@ fn is_connecting(error: &ureq::Error) -> bool {
         ureq::Error::Io(e) => {
             matches!(e.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
         }
+        _ => false,
+    }
+}
+
+/// Whether the host itself refused to go where it was led: inside, or away from TLS.
+fn is_refused(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::RequireHttpsOnly(_) => true,
+        // The kernel's own refusals have no words with them.
+        ureq::Error::Io(e) => e.kind() == ErrorKind::PermissionDenied && e.get_ref().is_some(),
         _ => false,
     }
 }

@@ -51,7 +51,8 @@ impl Target {
         certificates: Option<&Path>,
         login: Option<Login>,
     ) -> Self {
-        let (agent, base) = (registry_agent(certificates), origin(&reference));
+        let base = origin(&reference);
+        let agent = registry_agent(certificates, &base);
         let place = Transport::new(agent, &base, &reference.repository, login, "pull,push");
         let takes_chunks = AtomicBool::new(true);
         Self { place, reference, chunk_bytes: CHUNK_BYTES, takes_chunks }

@@ -80,9 +80,11 @@ impl Tree {
         select(&candidates, sources, exclude, dest, parents, without_git)
     }
 
-    /// The digest of what was selected: paths, kinds, executable bits and contents.
+    /// The digest of what was selected: paths, kinds, executable bits and contents, and whether it goes into a
+    /// directory.
     pub(crate) fn digest(&self, selection: &Selection) -> io::Result<Digest> {
         let mut sha = Sha256::new();
+        sha.update([u8::from(selection.into_dir)]);
         for Chosen { index, to } in &selection.chosen {
             let entry = &self.entries[*index];
             sha.update(to.as_os_str().as_bytes());
@@ -203,6 +205,29 @@ mod tests {
         assert_ne!(digest_of(dir.path(), None), first);
         std::fs::write(&file, "one").unwrap();
         assert_eq!(digest_of(dir.path(), None), first);
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_folder_with_that_file_has_another_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = || {
+            let sources = ["x".to_owned()];
+            let copy = CopySources {
+                sources: &sources,
+                exclude: &[],
+                dest: "/to",
+                parents: false,
+                without_git: true,
+            };
+            let tree = Tree::dir(dir.path()).unwrap();
+            tree.digest(&tree.select(&copy).unwrap()).unwrap()
+        };
+        std::fs::write(dir.path().join("x"), "same").unwrap();
+        let file = digest();
+        std::fs::remove_file(dir.path().join("x")).unwrap();
+        std::fs::create_dir(dir.path().join("x")).unwrap();
+        std::fs::write(dir.path().join("x/x"), "same").unwrap();
+        assert_ne!(digest(), file);
     }
 
     #[test]

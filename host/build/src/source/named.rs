@@ -17,9 +17,7 @@ const DEPTH_MAX: usize = 4;
 /// Digests by file, or by folder at the deepest level at which the folders are few enough.
 pub(crate) fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
     if files.len() <= NAMED_FILES_MAX {
-        let of = |(path, id): &(PathBuf, String)| {
-            (path.to_string_lossy().into_owned(), short(&Digest::of(id.as_bytes())))
-        };
+        let of = |(path, id): &(PathBuf, String)| (shown(path), short(&Digest::of(id.as_bytes())));
         return files.iter().map(of).collect();
     }
     let Some(depth) = (1..=DEPTH_MAX).rev().find(|depth| are_few(files, *depth)) else {
@@ -27,7 +25,7 @@ pub(crate) fn grouped(files: &[(PathBuf, String)]) -> BTreeMap<String, String> {
     };
     let mut groups: BTreeMap<String, Sha256> = BTreeMap::new();
     for (path, id) in files {
-        let mut name = prefix(path, depth).to_string_lossy().into_owned();
+        let mut name = shown(&prefix(path, depth));
         if path.components().count() > depth {
             name.push('/');
         }
@@ -47,6 +45,11 @@ fn are_few(files: &[(PathBuf, String)], depth: usize) -> bool {
         folders.insert(prefix(path, depth));
         folders.len() <= NAMED_FILES_MAX
     })
+}
+
+/// The path, with escapes and in quotes where it is no text, so that two that differ do not look the same.
+fn shown(path: &Path) -> String {
+    path.to_str().map_or_else(|| format!("{path:?}"), str::to_owned)
 }
 
 fn prefix(path: &Path, depth: usize) -> PathBuf {

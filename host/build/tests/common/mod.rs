@@ -297,6 +297,16 @@ impl Registry {
         self.push_image(repository, "1", architecture, &layers)
     }
 
+    /// Pushes an image of one layer, which has a file of so many zeros.
+    pub(crate) fn push_zeros(&self, repository: &str, architecture: &str, bytes: u64) -> Digest {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join("zeros")).unwrap().set_len(bytes).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.sparse(false);
+        tar.append_path_with_name(dir.path().join("zeros"), "zeros").unwrap();
+        self.push_image(repository, "1", architecture, &[tar.into_inner().unwrap()])
+    }
+
     fn push_image(
         &self,
         repository: &str,
@@ -352,11 +362,16 @@ impl Registry {
 
     /// The first layer of an image.
     pub(crate) fn layer_of(&self, repository: &str, tag: &str) -> Digest {
-        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let manifest = self.document(repository, &format!("manifests/{tag}"));
+        manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// A document as the registry has it: `manifests/TAG`, or `blobs/DIGEST` of a configuration.
+    pub(crate) fn document(&self, repository: &str, name: &str) -> serde_json::Value {
+        let url = format!("http://{}/v2/{repository}/{name}", self.address);
         let accept = "application/vnd.oci.image.manifest.v1+json";
         let mut answer = ureq::get(&url).header("accept", accept).call().unwrap();
-        let manifest: serde_json::Value = answer.body_mut().read_json().unwrap();
-        manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap()
+        answer.body_mut().read_json().unwrap()
     }
 }
 

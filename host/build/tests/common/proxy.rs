@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Corrupt,
     /// Ranges are not understood.
     NoRange,
+    /// Nothing comes before all is healed.
+    Stall,
 }
 
 /// A fault for the next requests of a kind.
@@ -119,6 +121,9 @@ fn serve(mut client: TcpStream, registry: &str, shared: &Mutex<Shared>) -> std::
             return client.write_all(answer.as_bytes());
         }
     }
+    while fault == Some(Fault::Stall) && is_stalled(shared) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     if let Some(Fault::Status(status)) = fault {
         let answer = format!(
             "HTTP/1.1 {status} Trouble\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -150,6 +155,10 @@ fn serve(mut client: TcpStream, registry: &str, shared: &Mutex<Shared>) -> std::
     let answered = answer(&mut server, &mut client, fault);
     let _gone = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     answered
+}
+
+fn is_stalled(shared: &Mutex<Shared>) -> bool {
+    shared.lock().unwrap().rules.iter().any(|rule| rule.fault == Fault::Stall)
 }
 
 fn answer(

@@ -108,7 +108,7 @@ async fn clearing_leaves_what_artifacts_need_and_the_next_build_says_that_it_was
     assert_eq!((cleared.steps, cleared.in_use), (0, 0), "the artifact is built on both steps");
     bench.builder.verify_artifact(&built.artifact).await.unwrap();
 
-    bench.builder.delete_artifact(&built.artifact.digest).await.unwrap();
+    bench.builder.removing().await.delete(&built.artifact.digest).await.unwrap();
     let other = "blog".parse().unwrap();
     assert_eq!(bench.builder.clear_cache(Some(&other)).await.unwrap().steps, 0);
     let cleared = bench.builder.clear_cache(Some(&"shop".parse().unwrap())).await.unwrap();
@@ -119,13 +119,34 @@ async fn clearing_leaves_what_artifacts_need_and_the_next_build_says_that_it_was
 }
 
 #[tokio::test]
+async fn an_artifact_that_is_held_stays_and_goes_when_nobody_holds_it() {
+    let bench = bench(0);
+    let built = Box::pin(bench.builder.build_held(request(&bench, plan()))).await;
+    let (built, held) = built.unwrap();
+    let digest = &built.artifact.digest;
+    assert!(!bench.builder.removing().await.delete(digest).await.unwrap());
+    let keep = std::collections::BTreeSet::new();
+    let pruned = bench.builder.removing().await.prune(&keep, Duration::ZERO).await.unwrap();
+    assert_eq!((pruned.artifacts, pruned.snapshots), (0, 0));
+    bench.builder.verify_artifact(&built.artifact).await.unwrap();
+
+    let pushed = bench.builder.hold(digest).await;
+    drop(held);
+    assert!(!bench.builder.removing().await.delete(digest).await.unwrap());
+    drop(pushed);
+    assert!(bench.builder.removing().await.delete(digest).await.unwrap());
+    let gone = bench.builder.verify_artifact(&built.artifact).await.unwrap_err();
+    assert_eq!(gone.code, "artifact.missing");
+}
+
+#[tokio::test]
 async fn steps_that_two_projects_use_are_cleared_with_neither() {
     let bench = bench(0);
     let (one, _) = recorded(&bench, |_| (), &[]).await;
     let blog = |request: &mut BuildRequest| request.project = "blog".parse().unwrap();
     let (two, _) = recorded(&bench, blog, &[]).await;
     assert!(two.unwrap().all_cached());
-    bench.builder.delete_artifact(&one.unwrap().artifact.digest).await.unwrap();
+    bench.builder.removing().await.delete(&one.unwrap().artifact.digest).await.unwrap();
     assert_eq!(bench.builder.clear_cache(Some(&"shop".parse().unwrap())).await.unwrap().steps, 0);
     assert_eq!(bench.builder.clear_cache(None).await.unwrap().steps, 2);
 }
@@ -141,7 +162,7 @@ async fn what_a_running_build_uses_is_not_cleared() {
         }
     });
     let first = bench.builder.build(request(&bench, plan())).await.unwrap();
-    bench.builder.delete_artifact(&first.artifact.digest).await.unwrap();
+    bench.builder.removing().await.delete(&first.artifact.digest).await.unwrap();
     hangs.store(true, std::sync::atomic::Ordering::SeqCst);
     std::fs::write(bench.source.path().join("index.js"), "2").unwrap();
     let (builder, request) = (bench.builder.clone(), request(&bench, plan()));

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use windlass_containers::runtime::SPARE_PLACE;
+
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -39,7 +41,7 @@ fn places(bench: &Bench) -> BTreeMap<String, Option<String>> {
 }
 
 async fn left(bench: &Bench) -> Vec<String> {
-    bench.runtime.list_places("").await.unwrap()
+    bench.runtime.list_places("build-").await.unwrap()
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -74,6 +76,39 @@ async fn commands_one_after_the_other_are_in_one_place_which_goes_before_the_bui
     assert!(places["first"].is_some() && places["first"] == places["second"], "{places:?}");
     assert_eq!((&places["offline"], &places["last"]), (&None, &None));
     assert_eq!(left(&bench).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_next_build_with_a_network_finds_a_place_ready_which_is_its_own() {
+    let bench = endless();
+    let spare = async || bench.runtime.list_places(SPARE_PLACE).await.unwrap();
+    let mut ready = spare().await;
+    assert_eq!(ready, Vec::<String>::new(), "nothing was built yet");
+    for (n, id) in ["first", "offline", "second"].into_iter().enumerate() {
+        let networked = if id == "offline" { &[][..] } else { &[id] };
+        let (builder, request) = (bench.builder.clone(), request(&bench, chain(&[id], networked)));
+        let build = tokio::spawn(async move { builder.build(request).await });
+        until("the command runs", async || bench.runtime.started().len() > n).await;
+        if id != "offline" {
+            let before = ready.clone();
+            until("another is ready", async || spare().await.iter().any(|it| !before.contains(it)))
+                .await;
+        }
+        bench.runtime.crash(&bench.runtime.started()[n].id, 0);
+        build.await.unwrap().unwrap();
+        assert_eq!(left(&bench).await, Vec::<String>::new());
+        let place = places(&bench)[id].clone();
+        match id {
+            "first" => assert!(!place.unwrap().starts_with(SPARE_PLACE)),
+            "second" => assert_eq!(place.as_ref(), ready.first()),
+            _ => assert_eq!((place, spare().await), (None, ready.clone())),
+        }
+        if id == "second" {
+            assert_ne!(spare().await, ready, "it is of one build alone");
+        }
+        ready = spare().await;
+        assert_eq!(ready.len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -122,6 +157,8 @@ async fn builds_and_steps_at_once_are_in_places_of_their_own() {
     for build in builds {
         build.await.unwrap().unwrap();
     }
+    let all = async || bench.runtime.list_places("").await.unwrap();
+    until("nothing is left but one for the next build", async || all().await.len() <= 1).await;
     assert_eq!(left(&bench).await, Vec::<String>::new());
 }
 
@@ -130,10 +167,12 @@ async fn nothing_is_made_for_steps_that_are_cached_or_have_no_network() {
     let bench = bench(0);
     let plan = chain(&["one", "two"], &["one"]);
     bench.builder.build(request(&bench, plan.clone())).await.unwrap();
-    bench.runtime.remove_network("windlass-build").await.unwrap();
+    let all = async || bench.runtime.list_places("").await.unwrap();
+    until("one is ready for the next build", async || all().await.len() == 1).await;
+    let ready = all().await;
     assert!(bench.builder.build(request(&bench, plan)).await.unwrap().all_cached());
     bench.builder.build(request(&bench, chain(&["offline"], &[]))).await.unwrap();
-    assert_eq!(bench.runtime.list_networks().await.unwrap(), Vec::<String>::new());
+    assert_eq!(all().await, ready);
 }
 
 #[tokio::test]

@@ -1,0 +1,229 @@
+//! What the host itself may write for an operation: copies, unpacked archives, downloads.
+//!
+//! **Invariant: nothing is written that was not counted before**, against the limits that end a command
+//! ([`super::watch`]); and a build that is cancelled writes no more.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+use windlass_model::Failure;
+
+use super::watch::Over;
+use crate::builder::{Session, cancelled};
+use crate::disk::free::{Disks, Floor, Free};
+
+/// The disks are looked at whenever so much was written since the last look.
+const LOOK_BYTES: u64 = 8 << 20;
+/// So much counts for a look whenever something is counted: an empty file takes its place, too.
+const COUNTED_BYTES: u64 = 4 << 10;
+
+/// Told what was written within one allowance; answers what the whole build has written.
+type Noting = Box<dyn Fn(u64) -> u64 + Send + Sync>;
+
+/// What may be written for one operation. Threads share it.
+pub(crate) struct Allowance {
+    /// Bytes that the build may write.
+    bytes_max: u64,
+    floor: Floor,
+    disks: Disks,
+    /// What was free when the operation began.
+    began: Vec<Free>,
+    cancel: CancellationToken,
+    noting: Noting,
+    written: AtomicU64,
+    unlooked: AtomicU64,
+    stopped: Arc<OnceLock<Stopped>>,
+}
+
+/// Why nothing more may be written.
+enum Stopped {
+    Over(Over),
+    Cancelled,
+}
+
+impl Allowance {
+    /// For the operation of this name, which begins.
+    pub(crate) fn of(session: &Session, id: &str) -> Arc<Self> {
+        let disks = Disks::of(&session.config.data_dir);
+        Arc::new(Self {
+            bytes_max: session.config.limits.build.disk_bytes_max,
+            floor: Floor::of(&session.config.limits),
+            began: disks.free(),
+            disks,
+            cancel: session.request.cancel.clone(),
+            noting: Box::new(session.noting(format!("{id}-host"))),
+            written: AtomicU64::new(0),
+            unlooked: AtomicU64::new(0),
+            stopped: Arc::default(),
+        })
+    }
+
+    /// For files that are made before others take their place: what they take now is not counted once more
+    /// with those.
+    pub(super) fn apart(self: &Arc<Self>) -> Arc<Self> {
+        let outer = Arc::clone(self);
+        let noting =
+            move |bytes: u64| (outer.noting)(outer.written.load(Ordering::Relaxed)) + bytes;
+        Arc::new(Self {
+            bytes_max: self.bytes_max,
+            floor: self.floor,
+            disks: self.disks.clone(),
+            began: self.began.clone(),
+            cancel: self.cancel.clone(),
+            noting: Box::new(noting),
+            written: AtomicU64::new(0),
+            unlooked: AtomicU64::new(0),
+            stopped: Arc::clone(&self.stopped),
+        })
+    }
+
+    /// Counts bytes that are about to be written; none for a file that is about to be made.
+    ///
+    /// # Errors
+    /// When nothing more may be written; [`Self::failure`] says why.
+    pub(crate) fn spend(&self, bytes: u64) -> io::Result<()> {
+        if let Some(stopped) = self.count(bytes) {
+            // The first reason counts.
+            let _later = self.stopped.set(stopped);
+        }
+        match self.stopped.get() {
+            None => Ok(()),
+            Some(_) => Err(io::Error::other("the build may write no more")),
+        }
+    }
+
+    fn count(&self, bytes: u64) -> Option<Stopped> {
+        if self.cancel.is_cancelled() {
+            return Some(Stopped::Cancelled);
+        }
+        let written = self.written.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let (all, bytes_max) = ((self.noting)(written), self.bytes_max);
+        if all > bytes_max {
+            return Some(Stopped::Over(Over::Disk { bytes: all, bytes_max }));
+        }
+        let more = bytes + COUNTED_BYTES;
+        if self.unlooked.fetch_add(more, Ordering::Relaxed) + more < LOOK_BYTES {
+            return None;
+        }
+        self.unlooked.store(0, Ordering::Relaxed);
+        let free = self.floor.crossed(&self.began, &self.disks.free())?;
+        Some(Stopped::Over(Over::Floor { free, floor: self.floor }))
+    }
+
+    /// All that was written lies in the step's files now, and is measured with them.
+    pub(super) fn end(&self) {
+        (self.noting)(0);
+    }
+
+    /// The failure of an operation that was stopped, `None` if it was not.
+    pub(super) fn failure(&self, shown: &str, step: &str) -> Option<Failure> {
+        self.stopped.get().map(|stopped| match stopped {
+            Stopped::Over(over) => over.failure(shown, step),
+            Stopped::Cancelled => cancelled(),
+        })
+    }
+}
+
+impl fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allowance").field("written", &self.written).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use windlass_model::Limits;
+
+    use super::*;
+    use crate::rooted::{Owner, Root};
+
+    const MIB: u64 = 1 << 20;
+
+    /// Of a build that has written nothing else, and what it has noted.
+    fn allowance(dir: &Path, limits: &Limits) -> (Arc<Allowance>, Arc<Mutex<u64>>) {
+        let (disks, noted) = (Disks::of(dir), Arc::new(Mutex::new(0)));
+        let seen = Arc::clone(&noted);
+        let noting = move |bytes: u64| {
+            *seen.lock().unwrap() = bytes;
+            bytes
+        };
+        let allowance = Allowance {
+            bytes_max: limits.build.disk_bytes_max,
+            floor: Floor::of(limits),
+            began: vec![Free::UNKNOWN; disks.free().len()],
+            disks,
+            cancel: CancellationToken::new(),
+            noting: Box::new(noting),
+            written: AtomicU64::new(0),
+            unlooked: AtomicU64::new(0),
+            stopped: Arc::default(),
+        };
+        (Arc::new(allowance), noted)
+    }
+
+    fn limits(bytes_max: u64) -> Limits {
+        let mut limits = Limits { disk_free_bytes_min: 0, ..Limits::default() };
+        limits.build.disk_bytes_max = bytes_max;
+        limits
+    }
+
+    fn write(root: &Root, name: &str, body: &mut File) -> io::Result<u64> {
+        let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
+        let owner = Owner { uid: uid.as_raw(), gid: gid.as_raw() };
+        root.write_file(Path::new(name), body, 0o644, owner)
+    }
+
+    #[test]
+    fn a_copy_ends_where_the_limit_is_and_holes_count_as_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (allowance, noted) = allowance(dir.path(), &limits(3 * MIB));
+        let root = Root::open(dir.path()).unwrap().within(&allowance);
+        let path = |name: &str| dir.path().join(name);
+        File::create(path("hole")).unwrap().set_len(1 << 40).unwrap();
+        let open = |name: &str| File::open(path(name)).unwrap();
+        assert_eq!(write(&root, "hole-copy", &mut open("hole")).unwrap(), 1 << 40);
+        assert_eq!(*noted.lock().unwrap(), 0);
+
+        std::fs::write(path("big"), vec![7; 2 << 20]).unwrap();
+        // What is laid over later is counted there alone.
+        let apart = Root::open(dir.path()).unwrap().within(&allowance.apart());
+        write(&apart, "apart", &mut open("big")).unwrap();
+        assert_eq!(*noted.lock().unwrap(), 0);
+        write(&root, "one", &mut open("big")).unwrap();
+        assert_eq!(*noted.lock().unwrap(), 2 * MIB);
+        assert!(allowance.failure("copy", "app").is_none());
+        write(&root, "two", &mut open("big")).unwrap_err();
+        assert_eq!(std::fs::metadata(path("two")).unwrap().len(), MIB);
+        let failure = allowance.failure("copy", "app").unwrap();
+        assert_eq!(failure.code, "build.disk-limit");
+        write(&apart, "more", &mut open("big")).unwrap_err();
+        allowance.end();
+        assert_eq!(*noted.lock().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_copy_ends_with_its_build_and_at_the_floor() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = dir.path().join("big");
+        std::fs::write(&content, vec![7; 9 << 20]).unwrap();
+        let failed = |limits: &Limits, is_cancelled: bool| {
+            let (allowance, _) = allowance(dir.path(), limits);
+            let root = Root::open(dir.path()).unwrap().within(&allowance);
+            if is_cancelled {
+                allowance.cancel.cancel();
+            }
+            write(&root, "copy", &mut File::open(&content).unwrap()).unwrap_err();
+            allowance.failure("copy", "app").unwrap().code
+        };
+        assert_eq!(failed(&limits(100 * MIB), true), "build.cancelled");
+        let floor = Limits { disk_free_bytes_min: u64::MAX, ..limits(100 * MIB) };
+        assert_eq!(failed(&floor, false), "build.disk-floor");
+    }
+}
