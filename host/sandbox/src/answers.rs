@@ -41,6 +41,8 @@ const HEADER_BYTES: usize = 2 * (NAME_CHARS + 1);
 #[derive(Serialize)]
 pub(crate) struct Key<'a, A: Serialize> {
     pub(crate) component: &'a Digest,
+    /// Of the interface that is asked. An adapter of the host may stand before it, so the newest release counts too.
+    pub(crate) version: Option<&'a str>,
     pub(crate) tree: Option<&'a Digest>,
     pub(crate) function: &'a str,
     pub(crate) arguments: A,
@@ -360,15 +362,23 @@ mod tests {
     fn everything_that_an_answer_depends_on_is_in_its_key() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let key = |component, tree, function, arguments: &str| {
-            Key { component, tree, function, arguments }.digest()
+            Key { component, version: Some("1.0.0"), tree, function, arguments }.digest()
         };
         let one = key(&a, Some(&a), "detect", "x");
+        let older = Key {
+            component: &a,
+            version: Some("0.9.0"),
+            tree: Some(&a),
+            function: "detect",
+            arguments: "x",
+        };
         for other in [
             key(&b, Some(&a), "detect", "x"),
             key(&a, Some(&b), "detect", "x"),
             key(&a, None, "detect", "x"),
             key(&a, Some(&a), "plan", "x"),
             key(&a, Some(&a), "detect", "y"),
+            older.digest(),
         ] {
             assert_ne!(one, other);
         }

@@ -16,6 +16,7 @@ use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 use crate::answers::{Answer, Key};
 use crate::bindings::types::PluginError;
 use crate::convert;
+use crate::exports::WrongType;
 use crate::fault::{Limit, LoadError, PluginFault};
 use crate::granted::Effects;
 use crate::images::ImageLookup;
@@ -23,7 +24,6 @@ use crate::log::{Finished, LogEntry};
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::{Inner, Sandbox};
 use crate::source::Source;
-use crate::stages::WrongType;
 use crate::state::{CallState, CpuUsedUp, WallUsedUp};
 use crate::text::{cut, plain_line};
 use crate::times::Times;
@@ -123,7 +123,8 @@ impl Sandbox {
         let key = ask.arguments().map(|arguments| {
             let component = &plugin.info().digest;
             let tree = source.map(Source::tree_digest);
-            Key { component, tree, function: A::FUNCTION, arguments }.digest()
+            let version = plugin.version_of(A::STAGE);
+            Key { component, version, tree, function: A::FUNCTION, arguments }.digest()
         });
         if let Some(kept) = key.as_ref().and_then(|key| inner.answers.get(key)) {
             return replay::<A>(plugin, kept, started);
@@ -236,7 +237,13 @@ impl Inner {
                     Some(refusal) => Err(PluginFault::Unusable(refusal)),
                 }
             }
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(match refused(error) {
+                PluginFault::Refused(refusal) => {
+                    let denied = &store.data().not_granted;
+                    PluginFault::Refused(of_the_grant(refusal, plugin, denied))
+                }
+                invalid => invalid,
+            }),
         });
         let state = store.into_data();
         let seen = Seen {
@@ -246,7 +253,7 @@ impl Inner {
             looked_outside: state.looked_outside,
             log: state.into_log(),
         };
-        (result, seen)
+        (result.map_err(|fault| fault.with_last_words(seen.log.last_words())), seen)
     }
 
     /// A store with every limit armed. Guests compute only within epochs, at whose end their CPU time is
@@ -362,6 +369,31 @@ async fn within<T>(limit: Duration, times: &Times, answer: impl Future<Output = 
 fn reason(error: &wasmtime::Error) -> String {
     let root = error.root_cause().to_string();
     plain_line(root.lines().next().unwrap_or("no reason was given"))
+}
+
+/// A refusal because of a file that could not be read, where the reason is that it was not granted: the contract
+/// tells a plugin no more than `denied`, and the host knows what was granted. `denied` are the paths that were.
+fn of_the_grant(refusal: Refusal, plugin: &Plugin, denied: &[String]) -> Refusal {
+    // The SDKs' words; a plugin names paths from the application's folder.
+    let named = refusal.message.split_once(" cannot be read").map(|(path, _)| path);
+    let is_named = |path: &&String| {
+        let folder = named.and_then(|named| path.strip_suffix(named));
+        folder.is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
+    };
+    let path = denied.iter().find(is_named).filter(|_| refusal.code == "source.unreadable");
+    let Some(path) = path else { return refusal };
+    let (name, granted) = (plugin.name(), plugin.effective().source_paths().join(", "));
+    Refusal {
+        code: "plugin.not-granted".to_owned(),
+        message: cut(plain_line(&format!(
+            "{path} cannot be read: it is outside of what {name} was granted of the source, which is {granted}"
+        ))),
+        hint: Some(format!(
+            "if it may read that, grant it more: `windlass plugin grant {name} all`, or JSON with the `paths` of \
+             `source` beside what else it may do"
+        )),
+        retryable: refusal.retryable,
+    }
 }
 
 fn refused(error: PluginError) -> PluginFault {

@@ -15,11 +15,11 @@ use crate::bindings::custom;
 use crate::bindings::types::PluginError;
 use crate::call::{Ask, Call};
 use crate::convert;
+use crate::exports::exported;
 use crate::granted::Effects;
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::Sandbox;
 use crate::source::Source;
-use crate::stages::{exported, typed};
 use crate::state::CallState;
 
 /// What a custom stage is told.
@@ -51,18 +51,8 @@ impl Sandbox {
         let seen = seen.and_then(|source| source.only(&allowed.source_paths()).ok());
         let context = plugin.told(call.context);
         let call = CustomCall { context: &context, ..call };
-        let limits = self.limits_of(plugin);
+        let limits = Arc::new(allowed.limits(self.limits()));
         self.call(plugin, seen.as_ref(), Custom { call, effects, limits }).await
-    }
-
-    /// The limits of a custom stage: everyone's, but for what was granted.
-    fn limits_of(&self, plugin: &Plugin) -> Arc<PluginLimits> {
-        let mut limits = self.limits().clone();
-        let (wall_ms, cpu_ms, memory_bytes) = plugin.effective().limits();
-        limits.wall_ms = wall_ms.unwrap_or(limits.wall_ms);
-        limits.cpu_ms = cpu_ms.unwrap_or(limits.cpu_ms);
-        limits.memory_bytes_max = memory_bytes.unwrap_or(limits.memory_bytes_max);
-        Arc::new(limits)
     }
 }
 
@@ -96,12 +86,12 @@ impl Ask for Custom<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> wasmtime::Result<Result<Self::Raw, PluginError>> {
-        let guest = typed(exported(ready.exports.custom.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.custom.as_deref())?;
         let CustomCall { stage, context, facts, inputs } = self.call;
         let context = convert::context(context);
         let facts = convert::stage_facts(facts);
         let inputs: Vec<_> = inputs.iter().map(convert::stage_input).collect();
-        guest.call_run(store, stage, &context, &facts, &inputs).await
+        guest.run(store, instance, stage, &context, &facts, &inputs).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<Outcome, String> {

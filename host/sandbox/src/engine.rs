@@ -16,6 +16,8 @@ pub(crate) const CALLS_RUNNING_MAX: u32 = 16;
 const TICK_MS: u64 = 5;
 /// Memory of a slot of the pool that stays with the process between calls, in bytes.
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+/// What a memory of 32 bits can address, in bytes. The pool is refused when its memories may be larger.
+const ADDRESSABLE_BYTES: u64 = 1 << 32;
 
 /// An engine that the guests run in.
 pub(crate) struct Running {
@@ -54,7 +56,7 @@ fn base() -> Config {
         .wasm_memory64(false)
         .memory_init_cow(true)
         .parallel_compilation(true)
-        // A fault is told by its cause. Where in a plugin it happened is not, and takes a fifth of the code's file.
+        // A fault is told by its cause. Where in a plugin it happened is not, and would make the file of its code larger.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(None);
@@ -71,7 +73,7 @@ fn with_pool(limits: &PluginLimits) -> Config {
         .max_core_instances_per_component(PER_CALL.instances)
         .max_memories_per_component(PER_CALL.memories)
         .max_tables_per_component(PER_CALL.tables)
-        .max_memory_size(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX))
+        .max_memory_size(slot_bytes(limits))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(64 * 1024)
         .pagemap_scan(Enabled::Auto)
@@ -79,6 +81,15 @@ fn with_pool(limits: &PluginLimits) -> Config {
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
+}
+
+/// Bytes that one memory of the pool can grow to: what anyone may be granted. It costs nothing: a slot takes the whole
+/// 4 GiB that a memory can address, and a guard, whatever of it may be used, so the pool's 64 slots take 258 GiB of 128
+/// TiB. What a call did not touch has no pages, and what it did goes back to the system when it ends, but for
+/// [`KEEP_RESIDENT_BYTES`].
+fn slot_bytes(limits: &PluginLimits) -> usize {
+    let most = limits.memory_bytes_max.max(limits.granted_memory_bytes_max);
+    usize::try_from(most.min(ADDRESSABLE_BYTES)).unwrap_or(usize::MAX)
 }
 
 /// Advances the epoch while calls run; sleeps without waking while none does.
@@ -158,5 +169,19 @@ fn tick(shared: &Weak<Shared>, engine: &Engine) {
             let waited = shared.changed.wait_timeout(state, IDLE);
             drop(waited);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ceiling_beyond_what_a_memory_addresses_does_not_cost_the_pool() {
+        let limits = PluginLimits { granted_memory_bytes_max: u64::MAX, ..PluginLimits::default() };
+        assert_eq!(slot_bytes(&limits) as u64, ADDRESSABLE_BYTES);
+        Engine::new(&with_pool(&limits)).unwrap();
+        let low = PluginLimits { granted_memory_bytes_max: 1, ..limits };
+        assert_eq!(slot_bytes(&low) as u64, low.memory_bytes_max, "what everyone has");
     }
 }

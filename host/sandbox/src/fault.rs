@@ -42,7 +42,7 @@ pub enum PluginFault {
     /// It trapped: a panic, an abort, an access out of bounds, an endless recursion.
     #[error("it trapped: {reason}")]
     Trapped {
-        /// What the runtime says, first line only.
+        /// What the runtime says, first line only; and what the plugin had said last of why.
         reason: String,
     },
     /// It used more CPU time than it may.
@@ -160,11 +160,62 @@ impl PluginFault {
                 code,
                 format!("The plugin {plugin} failed when it was asked {asked}"),
                 other.to_string(),
-                format!(
-                    "report it to the author of {plugin}; until it is repaired, set what it should \
-                     have decided in windlass.toml, or remove the plugin"
-                ),
+                other.fix(plugin, stage),
             ),
+        }
+    }
+
+    /// What a person can do about a fault of the plugin: raise the limit that it went over, where there is one;
+    /// and what helps until the plugin is repaired. A custom stage decides nothing that could be set instead.
+    fn fix(&self, plugin: &str, stage: Stage) -> String {
+        let first = match self.setting() {
+            Some(setting @ ("cpu_ms" | "wall_ms" | "memory_bytes_max"))
+                if stage == Stage::Custom =>
+            {
+                format!(
+                    "raise `plugin.{setting}` in the limits file if {plugin} may use more, or grant it more by `limits` in \
+                 `windlass plugin grant`; if it should not, report it to its author"
+                )
+            }
+            Some(setting) => format!(
+                "raise `plugin.{setting}` in the limits file if {plugin} may use more; if it should not, \
+                 report it to its author"
+            ),
+            None => format!("report it to the author of {plugin}"),
+        };
+        let meanwhile = match stage {
+            Stage::Custom => {
+                "let the stage pass with `on_failure = 'warn'` in its [[stages]], or leave it out"
+            }
+            _ => "set what it should have decided in windlass.toml, or remove the plugin",
+        };
+        format!("{first}; until it is repaired, {meanwhile}")
+    }
+
+    /// The limit that it went over, as the table `plugin` of the limits file calls it; `None` where it went over
+    /// none, or over one that cannot be set.
+    fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::CpuTimedOut { .. } => Some("cpu_ms"),
+            Self::WallTimedOut { .. } => Some("wall_ms"),
+            Self::OutOfMemory { .. } => Some("memory_bytes_max"),
+            Self::OverLimit { which } => match which {
+                Limit::HostCallBytes => Some("hostcall_bytes_max"),
+                Limit::Resources => Some("resources_max"),
+                Limit::TableElements => Some("table_elements_max"),
+                Limit::Instances | Limit::RandomBytes => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The same, where it trapped, with what the plugin had said last of why.
+    pub(crate) fn with_last_words(self, words: Option<String>) -> Self {
+        match (self, words) {
+            (Self::Trapped { reason }, Some(words)) => {
+                Self::Trapped { reason: format!("{reason}; it ended with: {words}") }
+            }
+            (fault, _) => fault,
         }
     }
 }
@@ -201,7 +252,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// It is larger than a plugin may be.
-    #[error("it has {bytes} bytes, more than the {limit_bytes} that a plugin may have")]
+    #[error("it has {bytes} bytes, and a plugin has at most {limit_bytes} ({})", mib(*limit_bytes))]
     TooLarge {
         /// Its size.
         bytes: u64,
@@ -209,9 +260,9 @@ pub enum LoadError {
         limit_bytes: u64,
     },
     /// It is not WebAssembly, or it is broken.
-    #[error("it is not a valid WebAssembly file: {reason}")]
+    #[error("it is not a WebAssembly component: {reason}")]
     NotWasm {
-        /// What the parser says.
+        /// Why not, in a few words; of a broken one what the parser says.
         reason: String,
     },
     /// It is compiled code, and not WebAssembly.
@@ -332,7 +383,9 @@ impl LoadError {
                 format!("check that {} exists and that Windlass may read it", path.display())
             }
             Self::TooLarge { .. } => {
-                "build it with `cargo build --profile plugin --target wasm32-wasip2`".to_owned()
+                "build it optimised and without debug information, as `windlass plugin build` does; or \
+                 raise `plugin.component_bytes_max` in the limits file"
+                    .to_owned()
             }
             Self::MachineCode => {
                 "offer the .wasm file that it was compiled from: Windlass compiles it itself, once"
@@ -344,7 +397,9 @@ impl LoadError {
                 PER_CALL.instances, PER_CALL.memories, PER_CALL.tables
             ),
             Self::NotWasm { .. } | Self::CoreModule => {
-                "build it for wasm32-wasip2, which makes a component".to_owned()
+                "name the component that `windlass plugin build` made; without it, build for wasm32-wasip2, \
+                 which makes one"
+                    .to_owned()
             }
             Self::NoManifest | Self::BadManifest { .. } | Self::NoStage { .. } => {
                 "export it with `windlass_sdk::export!`, which writes manifest and exports"
@@ -413,6 +468,12 @@ pub struct LoadProblem {
     /// Why.
     #[source]
     pub error: LoadError,
+}
+
+/// A size for people, to a tenth.
+fn mib(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 fn asked(capabilities: &[Capability]) -> String {

@@ -19,8 +19,16 @@ pub(crate) struct Globs(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    sets: HashMap<Vec<String>, Arc<GlobSet>>,
+    sets: HashMap<Vec<String>, Arc<Ready>>,
     weight: usize,
+}
+
+/// A set of globs, made ready.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) set: GlobSet,
+    /// What it takes of the host: see [`weight`].
+    pub(crate) weight: usize,
 }
 
 impl Globs {
@@ -28,7 +36,7 @@ impl Globs {
     ///
     /// # Errors
     /// [`ReadError::TooLarge`]: they weigh too much. [`ReadError::Io`]: one of them does not read.
-    pub(crate) fn ready(&self, globs: &[String]) -> Result<Option<Arc<GlobSet>>, ReadError> {
+    pub(crate) fn ready(&self, globs: &[String]) -> Result<Option<Arc<Ready>>, ReadError> {
         if globs.is_empty() {
             return Ok(None);
         }
@@ -40,22 +48,23 @@ impl Globs {
         if kept.is_some() {
             return Ok(kept);
         }
-        let set = Arc::new(set_of(globs).map_err(|_| ReadError::Io)?);
+        let set = set_of(globs).map_err(|_| ReadError::Io)?;
+        let ready = Arc::new(Ready { set, weight });
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped = kept.keep(globs, &set, weight);
+        let dropped = kept.keep(globs, &ready);
         drop(kept);
         drop(dropped);
-        Ok(Some(set))
+        Ok(Some(ready))
     }
 }
 
 impl Kept {
     /// Keeps a set, and answers what has to go for it.
-    fn keep(&mut self, globs: &[String], set: &Arc<GlobSet>, weight: usize) -> Option<Self> {
-        let is_full = self.weight + weight > KEPT_WEIGHT_MAX;
+    fn keep(&mut self, globs: &[String], ready: &Arc<Ready>) -> Option<Self> {
+        let is_full = self.weight + ready.weight > KEPT_WEIGHT_MAX;
         let dropped = is_full.then(|| std::mem::take(self));
-        if self.sets.insert(globs.to_vec(), Arc::clone(set)).is_none() {
-            self.weight += weight;
+        if self.sets.insert(globs.to_vec(), Arc::clone(ready)).is_none() {
+            self.weight += ready.weight;
         }
         dropped
     }
@@ -63,7 +72,7 @@ impl Kept {
 
 /// What globs take of the host: those with a wildcard become one automaton, which in the worst case takes memory as
 /// their length times their number; a name alone is looked up.
-pub(crate) fn weight(globs: &[String]) -> usize {
+fn weight(globs: &[String]) -> usize {
     let one = |glob: &String| match glob.contains(['*', '?', '[', '{', '\\']) {
         true => glob.len() + 32,
         false => glob.len() / 8 + 1,
@@ -95,6 +104,7 @@ mod tests {
         let again = globs.ready(&of(&["*.ts", "src/*"])).unwrap().unwrap();
         let other = globs.ready(&of(&["*.ts"])).unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
+        let (first, other) = (&first.set, &other.set);
         assert!(first.is_match("src/a") && !first.is_match("src/a/b") && !other.is_match("src/a"));
         assert!(globs.ready(&[]).unwrap().is_none());
     }

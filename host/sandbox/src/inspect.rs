@@ -1,5 +1,6 @@
 //! Reads what a file says of itself, before anything in it is compiled.
 
+use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,6 +20,8 @@ const WASI: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 /// How compiled code begins: it is kept as an ELF file.
 const MACHINE_CODE: &[u8] = b"\x7fELF";
+/// How every WebAssembly file begins, module or component.
+const MAGIC: &[u8] = b"\0asm";
 /// A section longer than this is no manifest.
 const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 
@@ -106,6 +109,13 @@ struct Outline {
 }
 
 fn outline(bytes: &[u8]) -> Result<Outline, LoadError> {
+    if !bytes.starts_with(MAGIC) {
+        let reason = match bytes.is_empty() {
+            true => "the file is empty",
+            false => "it does not begin as every WebAssembly file does",
+        };
+        return Err(LoadError::NotWasm { reason: reason.to_owned() });
+    }
     let not_wasm = |error: wasmparser::BinaryReaderError| LoadError::NotWasm {
         reason: crate::text::plain_line(error.message()),
     };
@@ -170,15 +180,18 @@ fn parse_manifest(json: &[u8]) -> Result<Manifest, LoadError> {
     Ok(manifest)
 }
 
+/// The stages that it fills, and what serves each: of one that it exports in several versions the newest.
 fn stages_of(exports: &[String]) -> Result<(Vec<Stage>, Vec<&'static Offer>), LoadError> {
     let ours = exports.iter().filter(|name| name.starts_with("windlass:"));
-    let found = ours.map(|name| versions::exported(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut found = ours.map(|name| versions::exported(name)).collect::<Result<Vec<_>, _>>()?;
     if found.is_empty() {
         return Err(LoadError::NoStage { exports: exports.to_vec() });
     }
-    let mut stages: Vec<Stage> = found.iter().map(|(_, stage)| *stage).collect();
-    stages.sort_unstable();
-    Ok((stages, found.into_iter().map(|(offer, _)| offer).collect()))
+    found.sort_by_key(|(offer, stage)| {
+        (*stage, Reverse(semver::Version::parse(offer.version).ok()))
+    });
+    found.dedup_by_key(|(_, stage)| *stage);
+    Ok(found.into_iter().map(|(offer, stage)| (stage, offer)).unzip())
 }
 
 /// What serves this import, if it is one of the contract's.

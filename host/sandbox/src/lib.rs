@@ -7,9 +7,11 @@
 //! is a report. Code is only ever mapped from files that this crate wrote itself.
 //!
 //! Reading order: [`Sandbox`], `plugin` (what is loaded), `call` (one call), `limits` and `times` (what it may
-//! use and has used), `source` (what it sees), `versions` (which interfaces it may name), `compiled` and `answers` (the two
-//! caches).
+//! use and has used), `source` (what it sees), `versions` (which interfaces it may name), `exports` (what it is asked),
+//! `compiled` and `answers` (the two caches).
 
+#[cfg(test)]
+mod adapters;
 mod answers;
 mod bindings;
 mod call;
@@ -17,6 +19,7 @@ mod compiled;
 mod convert;
 mod custom;
 mod engine;
+mod exports;
 mod fault;
 mod globs;
 mod granted;

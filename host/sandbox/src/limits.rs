@@ -70,8 +70,12 @@ impl ResourceLimiter for Meter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // What its own type forbids does not happen, so it is not counted.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let total = self.memory_bytes.saturating_add(growth(current, desired));
         if total > self.memory_bytes_max {
             let limit_bytes = self.memory_bytes_max;
@@ -118,7 +122,8 @@ mod tests {
         let limits = PluginLimits { memory_bytes_max: 100, ..PluginLimits::default() };
         let mut meter = Meter::new(&limits);
         assert!(meter.memory_growing(0, 60, None).unwrap());
-        assert!(meter.memory_growing(0, 40, None).unwrap());
+        assert!(!meter.memory_growing(0, 30, Some(20)).unwrap(), "its type says so");
+        assert!(meter.memory_growing(0, 40, Some(40)).unwrap(), "and it was not counted");
         assert!(meter.memory_growing(60, 61, None).is_err());
         assert!(matches!(meter.exceeded(), Some(PluginFault::OutOfMemory { limit_bytes: 100 })));
         assert_eq!(meter.memory_peak_bytes(), 100);

@@ -10,9 +10,10 @@ use wasmtime::component::{Component, InstancePre};
 use windlass_model::plan::Context;
 use windlass_model::plugin::{self, Capability, Effective, Grants, PluginInfo, Stage};
 
+use crate::exports::Exports;
 use crate::fault::LoadError;
 use crate::state::CallState;
-use crate::versions::{Exports, Offer, Served};
+use crate::versions::{Offer, Served};
 
 /// A loaded plugin. Cheap to clone. Its code is mapped when it is first called, and compiled before that unless it
 /// was.
@@ -94,6 +95,14 @@ impl Plugin {
 
     pub(crate) fn uses(&self) -> &[&'static Offer] {
         &self.known.uses
+    }
+
+    /// The version of the interface by which it fills a stage.
+    pub(crate) fn version_of(&self, stage: Stage) -> Option<&'static str> {
+        self.uses().iter().find_map(|offer| match offer.served {
+            Served::Stage(of, _) if of == stage => Some(offer.version),
+            _ => None,
+        })
     }
 
     /// What a call of it is told: the context, with its options.

@@ -1,8 +1,11 @@
 //! Trying a plugin before it is taken into use: it is compiled, linked, and an instance is begun.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use wasmtime::Store;
 use wasmtime::component::Instance;
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::Stage;
 
 use crate::bindings::types::PluginError;
@@ -13,7 +16,7 @@ use crate::sandbox::Sandbox;
 use crate::state::CallState;
 
 /// Asks nothing: that the instance has begun is the answer.
-struct Begun;
+struct Begun(Arc<PluginLimits>);
 
 impl Ask for Begun {
     type Answer = ();
@@ -21,6 +24,10 @@ impl Ask for Begun {
     // Of no matter: no function of a stage is called.
     const STAGE: Stage = Stage::Custom;
     const FUNCTION: &'static str = "start";
+
+    fn limits(&self) -> Option<Arc<PluginLimits>> {
+        Some(Arc::clone(&self.0))
+    }
 
     fn arguments(&self) -> Option<impl Serialize> {
         None::<()>
@@ -41,11 +48,19 @@ impl Ask for Begun {
 }
 
 impl Sandbox {
-    /// Compiles a plugin if that is needed, links it, and begins an instance under the limits of a call.
+    /// Compiles a plugin if that is needed, links it, and begins an instance under the limits of a call: for one
+    /// of custom stages alone, with what it was granted.
     ///
     /// # Errors
     /// What a first call would fail with, whatever it asked.
     pub async fn smoke_test(&self, plugin: &Plugin) -> Result<(), PluginFault> {
-        self.inner().make(plugin, None, self.images(), &Begun).await.0
+        let inner = self.inner();
+        // What was granted is for calls of custom stages alone.
+        let is_custom = plugin.info().stages.iter().all(|stage| *stage == Stage::Custom);
+        let limits = match is_custom {
+            true => Arc::new(plugin.effective().limits(&inner.limits)),
+            false => Arc::clone(&inner.limits),
+        };
+        inner.make(plugin, None, self.images(), &Begun(limits)).await.0
     }
 }

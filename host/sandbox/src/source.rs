@@ -156,7 +156,7 @@ impl Source {
         let under = options.under.trim_matches('/');
         let globs = globs.ready(&options.globs)?;
         let entries = Vec::new();
-        let clock = Clock::new(time_left, &options.globs);
+        let clock = Clock::new(time_left, globs.as_ref().map_or(0, |globs| globs.weight));
         let only = self.1.as_deref();
         let mut lister = Lister { globs, only, under, depth_max, held_max: host, entries, clock };
         let complete = match self.named_below(under) {
@@ -212,9 +212,13 @@ impl Source {
         Ok(answers)
     }
 
+    /// Whether a path is a proper one in the tree, and none of those that are seen of it.
+    pub(crate) fn is_beyond(&self, path: &str) -> bool {
+        self.1.as_ref().is_some_and(|only| is_plain(path) && !only.is_match(path))
+    }
+
     fn read(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
-        let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if self.1.as_ref().is_some_and(|only| !is_plain || !only.is_match(path)) {
+        if self.1.as_ref().is_some_and(|only| !is_plain(path) || !only.is_match(path)) {
             return Err(ReadError::Denied);
         }
         let found = self.resolve(path, OFlags::PATH)?;
@@ -329,7 +333,7 @@ impl Visitor for Namer {
 }
 
 struct Lister<'a> {
-    globs: Option<Arc<GlobSet>>,
+    globs: Option<Arc<globs::Ready>>,
     /// What there is to be seen at all, by whole paths.
     only: Option<&'a GlobSet>,
     under: &'a str,
@@ -348,9 +352,8 @@ struct Clock<'a> {
 }
 
 impl<'a> Clock<'a> {
-    fn new(time_left: TimeLeft<'a>, globs: &[String]) -> Self {
-        let weight = globs::weight(globs).max(1);
-        let look_every = (LOOK_EVERY * QUICK_WEIGHT / weight).clamp(1, LOOK_EVERY);
+    fn new(time_left: TimeLeft<'a>, weight: usize) -> Self {
+        let look_every = (LOOK_EVERY * QUICK_WEIGHT / weight.max(1)).clamp(1, LOOK_EVERY);
         Self { time_left, look_every, looked_ago: 0, late: None }
     }
 
@@ -379,7 +382,7 @@ impl Lister<'_> {
     }
 
     fn wants(&self, path: &str) -> bool {
-        self.globs.as_ref().is_none_or(|globs| globs.is_match(path))
+        self.globs.as_ref().is_none_or(|globs| globs.set.is_match(path))
     }
 
     /// Adds an entry, `name` as seen from the folder `at`; false when it cannot be held any more.
@@ -430,6 +433,10 @@ fn kind_of(kind: FileType) -> Kind {
         FileType::Symlink => Kind::Symlink,
         _ => Kind::Other,
     }
+}
+
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 fn read_error(errno: Errno) -> ReadError {

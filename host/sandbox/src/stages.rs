@@ -12,16 +12,14 @@ use windlass_model::plan::{
 };
 use windlass_model::plugin::Stage;
 
-use crate::bindings::types::PluginError;
 use crate::bindings::{builder, detector, health, migrator, rollout};
 use crate::call::{Ask, Call};
 use crate::convert;
+use crate::exports::{Asked, exported};
 use crate::plugin::{Plugin, Ready};
 use crate::sandbox::Sandbox;
 use crate::source::Source;
 use crate::state::CallState;
-
-type Asked<T> = wasmtime::Result<Result<T, PluginError>>;
 
 impl Sandbox {
     /// Asks a detector what the application is.
@@ -123,21 +121,6 @@ impl Sandbox {
 /// Observations that a judge is shown.
 pub const OBSERVATIONS_MAX: usize = 1_000;
 
-/// The index of an interface that the plugin was checked to export when it was linked.
-pub(crate) fn exported<T>(indices: Option<&T>) -> wasmtime::Result<&T> {
-    indices.ok_or_else(|| wasmtime::Error::msg("the stage is not exported"))
-}
-
-/// The functions of an interface are of other types than the contract's.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct WrongType(pub(crate) String);
-
-/// The functions of an interface, which are compared with the contract when they are taken.
-pub(crate) fn typed<T>(taken: wasmtime::Result<T>) -> wasmtime::Result<T> {
-    taken.map_err(|error| WrongType(format!("{error:#}")).into())
-}
-
 struct Detect<'a> {
     context: &'a Context,
 }
@@ -158,8 +141,8 @@ impl Ask for Detect<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.detector.as_ref())?.load(&mut *store, instance))?;
-        guest.call_detect(store, &convert::context(self.context)).await
+        let guest = exported(ready.exports.detector.as_deref())?;
+        guest.detect(store, instance, &convert::context(self.context)).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<DetectReport, String> {
@@ -188,9 +171,9 @@ impl Ask for Plan<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.builder.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.builder.as_deref())?;
         let context = convert::context(self.context);
-        guest.call_plan(store, &context, &convert::detection(self.chosen)).await
+        guest.plan(store, instance, &context, &convert::detection(self.chosen)).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<BuildPlan, String> {
@@ -222,9 +205,9 @@ impl Ask for Migrations<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.migrator.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.migrator.as_deref())?;
         let context = convert::context(self.context);
-        guest.call_plan(store, &context, &convert::detection(self.chosen), self.outputs).await
+        guest.plan(store, instance, &context, &convert::detection(self.chosen), self.outputs).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<Vec<Migration>, String> {
@@ -259,13 +242,13 @@ impl Ask for Policy<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.health.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.health.as_deref())?;
         let context = convert::context(self.context);
         let chosen = convert::detection(self.chosen);
         let check = |n: usize| self.checks.get(n).and_then(Option::as_ref);
         let processes: Vec<_> =
             self.processes.iter().enumerate().map(|(n, p)| convert::process(p, check(n))).collect();
-        guest.call_policy_for(store, &context, &chosen, &processes).await
+        guest.policy_for(store, instance, &context, &chosen, &processes).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<HealthPolicy, String> {
@@ -297,11 +280,11 @@ impl Ask for Judge<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.health.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.health.as_deref())?;
         let context = convert::context(self.context);
         let policy = convert::policy_to_guest(self.policy);
         let seen: Vec<_> = self.seen.iter().map(convert::observation).collect();
-        guest.call_judge(store, &context, &policy, &seen).await
+        guest.judge(store, instance, &context, &policy, &seen).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<Verdict, String> {
@@ -330,9 +313,9 @@ impl Ask for Next<'_> {
         ready: &Ready,
         instance: &Instance,
     ) -> Asked<Self::Raw> {
-        let guest = typed(exported(ready.exports.rollout.as_ref())?.load(&mut *store, instance))?;
+        let guest = exported(ready.exports.rollout.as_deref())?;
         let context = convert::context(self.context);
-        guest.call_next(store, &context, convert::rollout_state(self.state)).await
+        guest.next(store, instance, &context, convert::rollout_state(self.state)).await
     }
 
     fn accept(&self, raw: Self::Raw) -> Result<RolloutDecision, String> {

@@ -30,6 +30,10 @@ const FIXED_MONOTONIC_NS: u64 = 1_000_000_000;
 const SEED: &[u8] = b"windlass: the same in every call";
 /// Random bytes that a guest may ask for at once.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
+/// Paths that were not granted, of which a call remembers so many.
+const NOT_GRANTED_KEPT: usize = 100;
+/// A longer path is counted and not remembered.
+const NOT_GRANTED_BYTES_MAX: usize = 1024;
 
 /// The store's data for one call.
 pub(crate) struct CallState {
@@ -51,6 +55,8 @@ pub(crate) struct CallState {
     pub(crate) times: Times,
     /// What it asked of the host.
     pub(crate) asked: HostCalls,
+    /// Paths that it wanted to read outside of what was granted of the source, the first ones.
+    pub(crate) not_granted: Vec<String>,
     /// When the call has lasted as long as it may, but for what was spent outside.
     until: Instant,
 }
@@ -94,6 +100,7 @@ impl CallState {
             looked_up: 0,
             times: Times::default(),
             asked: HostCalls::default(),
+            not_granted: Vec::new(),
             until,
         })
     }
@@ -107,6 +114,23 @@ impl CallState {
             return Err(WallUsedUp.into());
         }
         Ok(())
+    }
+
+    /// Counts what was wanted outside of what was granted of the source, and remembers which files.
+    fn note_not_granted(&mut self, paths: Vec<String>) {
+        for path in paths {
+            self.asked.denied += 1;
+            let has_room = self.not_granted.len() < NOT_GRANTED_KEPT;
+            if !has_room || path.len() > NOT_GRANTED_BYTES_MAX {
+                continue;
+            }
+            if self.not_granted.is_empty() {
+                let why =
+                    format!("{path} is denied: it is outside of what was granted of the source");
+                self.log.write(LogLevel::Info, &why);
+            }
+            self.not_granted.push(path);
+        }
     }
 
     /// The handles that the guest holds.
@@ -164,7 +188,7 @@ impl WasiView for CallState {
 /// Links WASI and our own interfaces that need no grant.
 pub(crate) fn link(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    for offer in &OFFERED {
+    for offer in OFFERED {
         if let Served::Always(link) = offer.served {
             link(linker)?;
         }
@@ -216,12 +240,14 @@ impl source::Host for CallState {
         paths: Vec<String>,
         bytes_each_max: u32,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, source::ReadError>>> {
-        match &self.source {
-            Some(source) => {
-                source.read_many(&paths, bytes_each_max, &self.limits, &|| self.time_left())
-            }
-            None => Ok(paths.iter().map(|_| Err(source::ReadError::NotFound)).collect()),
-        }
+        let Some(source) = &self.source else {
+            return Ok(paths.iter().map(|_| Err(source::ReadError::NotFound)).collect());
+        };
+        let answers =
+            source.read_many(&paths, bytes_each_max, &self.limits, &|| self.time_left())?;
+        let beyond: Vec<String> = paths.into_iter().filter(|path| source.is_beyond(path)).collect();
+        self.note_not_granted(beyond);
+        Ok(answers)
     }
 }
 

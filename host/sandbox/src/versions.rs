@@ -5,18 +5,22 @@
 //!
 //! **Where an adapter goes.** The rest of the host knows the newest version of each interface. When a release
 //! brings a newer one, its row is added, the host's own code moves to it, and the row of the older version stays:
-//! its function then names a module `adapters::<package>_<version>`, which has bindings of the older release's
+//! its function is then that of a module `adapters::<package>_<version>`, which has bindings of the older release's
 //! folder below `wit/` and turns their records into those of the newest. For an import that module implements the
-//! older `Host` on [`CallState`] by the newest one; for a stage it is another place in [`Exports`], which the call
-//! of that stage asks where the newest is absent. `host/decisions/0012-releases-of-the-contract.md` has the rules.
+//! older `Host` on [`CallState`] by the newest one; for a stage it implements the stage's trait in
+//! [`exports`](crate::exports). Nothing else changes: loading, linking, calls and kept answers go by the rows.
+//! `host/decisions/0012-releases-of-the-contract.md` has the rules.
 
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use windlass_model::plugin::{Kind, Stage};
 
+#[cfg(test)]
+use crate::adapters;
 use crate::bindings::{
     annotations, artifacts, builder, cache, custom, detector, exec, health, http, images, log,
     migrator, rollout, source, types,
 };
+use crate::exports::Exports;
 use crate::fault::LoadError;
 use crate::state::CallState;
 
@@ -50,43 +54,32 @@ type Link = fn(&mut Linker<CallState>) -> wasmtime::Result<()>;
 /// Notes where a component has the functions of a stage.
 type Find = fn(&InstancePre<CallState>, &mut Exports) -> wasmtime::Result<()>;
 
-/// Where a component has the functions of its stages.
-#[derive(Default)]
-pub(crate) struct Exports {
-    pub(crate) detector: Option<detector::GuestIndices>,
-    pub(crate) builder: Option<builder::GuestIndices>,
-    pub(crate) migrator: Option<migrator::GuestIndices>,
-    pub(crate) health: Option<health::GuestIndices>,
-    pub(crate) rollout: Option<rollout::GuestIndices>,
-    pub(crate) custom: Option<custom::GuestIndices>,
-}
-
 type Own = HasSelf<CallState>;
 
 /// All that there is.
-pub(crate) static OFFERED: [Offer; 15] = [
+pub(crate) static OFFERED: &[Offer] = &[
     stage("windlass:detector/detector", Stage::Detector, |pre, exports| {
-        exports.detector = Some(detector::GuestIndices::new(pre)?);
+        exports.detector = Some(Box::new(detector::GuestIndices::new(pre)?));
         Ok(())
     }),
     stage("windlass:builder/builder", Stage::Builder, |pre, exports| {
-        exports.builder = Some(builder::GuestIndices::new(pre)?);
+        exports.builder = Some(Box::new(builder::GuestIndices::new(pre)?));
         Ok(())
     }),
     stage("windlass:migrator/migrator", Stage::Migrator, |pre, exports| {
-        exports.migrator = Some(migrator::GuestIndices::new(pre)?);
+        exports.migrator = Some(Box::new(migrator::GuestIndices::new(pre)?));
         Ok(())
     }),
     stage("windlass:health/health", Stage::Health, |pre, exports| {
-        exports.health = Some(health::GuestIndices::new(pre)?);
+        exports.health = Some(Box::new(health::GuestIndices::new(pre)?));
         Ok(())
     }),
     stage("windlass:rollout/rollout", Stage::Rollout, |pre, exports| {
-        exports.rollout = Some(rollout::GuestIndices::new(pre)?);
+        exports.rollout = Some(Box::new(rollout::GuestIndices::new(pre)?));
         Ok(())
     }),
     stage("windlass:custom/custom", Stage::Custom, |pre, exports| {
-        exports.custom = Some(custom::GuestIndices::new(pre)?);
+        exports.custom = Some(Box::new(custom::GuestIndices::new(pre)?));
         Ok(())
     }),
     always("windlass:types/types", |linker| types::add_to_linker::<_, Own>(linker, |it| it)),
@@ -108,6 +101,13 @@ pub(crate) static OFFERED: [Offer; 15] = [
     granted("windlass:annotations/annotations", Kind::Annotations, |linker| {
         annotations::add_to_linker::<_, Own>(linker, |it| it)
     }),
+    #[cfg(test)]
+    Offer {
+        version: "0.9.0",
+        ..stage("windlass:detector/detector", Stage::Detector, adapters::detector_0_9_0::find)
+    },
+    #[cfg(test)]
+    Offer { version: "0.9.0", ..always("windlass:log/log", adapters::log_0_9_0::link) },
 ];
 
 const fn stage(interface: &'static str, stage: Stage, find: Find) -> Offer {
@@ -150,14 +150,10 @@ pub(crate) fn is_served(name: &str) -> bool {
     find(name).is_some()
 }
 
-fn find(name: &str) -> Option<&'static Offer> {
-    row(&OFFERED, name)
-}
-
 /// The row of an interface in exactly this version.
-fn row<'r>(rows: &'r [Offer], name: &str) -> Option<&'r Offer> {
+fn find(name: &str) -> Option<&'static Offer> {
     let (interface, version) = name.split_once('@')?;
-    rows.iter().find(|offer| offer.interface == interface && offer.version == version)
+    OFFERED.iter().find(|offer| offer.interface == interface && offer.version == version)
 }
 
 /// The refusal, with the versions of this interface; with everything of its sort where there is none.
@@ -176,91 +172,123 @@ fn unknown(name: &str, is_of_sort: impl Fn(&Served) -> bool) -> LoadError {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
+    use std::path::Path;
 
-    use wasmtime::component::Component;
-    use wasmtime::{Engine, Store};
+    use windlass_model::Digest;
+    use windlass_model::limits::PluginLimits;
+    use windlass_model::plan::Context;
+    use windlass_test_support::adversaries::texts::{MANIFEST, holding, parsed};
+    use windlass_test_support::{folder_of, guest};
 
     use super::*;
-    use crate::images::NotAsked;
+    use crate::fault::PluginFault;
+    use crate::inspect;
     use crate::log::LogLevel;
+    use crate::sandbox::{Sandbox, SandboxConfig};
+    use crate::source::Source;
 
-    /// The adapter of a version that never was, whose lines had neither levels nor fields: bindings of the older
-    /// interface, which is implemented by the newest one.
-    mod log_0_9_0 {
-        wasmtime::component::bindgen!({
-            inline: "
-                package windlass:log@0.9.0;
-                interface log { write: func(message: string); }
-                world older { import log; }
-            ",
-            world: "older",
-            imports: { default: trappable },
-        });
-
-        pub(super) use self::windlass::log::log::add_to_linker;
-
-        use crate::bindings::log as newest;
-        use crate::state::CallState;
-
-        impl windlass::log::log::Host for CallState {
-            fn write(&mut self, message: String) -> wasmtime::Result<()> {
-                newest::Host::write(self, newest::Level::Info, message, Vec::new())
-            }
-        }
+    /// A component that was built from older versions: it logs the platform that it is told, and recognises what the
+    /// first five letters of that name.
+    fn older() -> Vec<u8> {
+        parsed(&format!(
+            r#"(component {MANIFEST}
+            (import "windlass:log/log@0.9.0" (instance $log
+                (export "write" (func (param "message" string)))))
+            (core module $memory (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+            (core instance $memory (instantiate $memory))
+            (core func $write (canon lower (func $log "write")
+                (memory (core memory $memory "memory"))))
+            (core module $main
+                (import "memory" "memory" (memory 1))
+                (import "log" "write" (func $write (param i32 i32)))
+                (func (export "detect") (param $at i32) (param $bytes i32) (result i32)
+                    (local $is_short i32)
+                    (call $write (local.get $at) (local.get $bytes))
+                    (local.set $is_short (i32.lt_u (local.get $bytes) (i32.const 5)))
+                    (i32.store8 (i32.const 16) (local.get $is_short))
+                    (i32.store offset=4 (i32.const 16) (local.get $at))
+                    (i32.store offset=8 (i32.const 16)
+                        (select (local.get $bytes) (i32.const 5) (local.get $is_short)))
+                    (i32.const 16)))
+            (core instance $main (instantiate $main
+                (with "memory" (instance $memory))
+                (with "log" (instance (export "write" (func $write))))))
+            (func $detect (param "platform" string) (result (result string (error string)))
+                (canon lift (core func $main "detect")
+                    (memory (core memory $memory "memory"))
+                    (realloc (core func $memory "realloc"))))
+            (instance $detector (export "detect" (func $detect)))
+            (export "windlass:detector/detector@0.9.0" (instance $detector)))"#
+        ))
     }
 
-    /// A component that was built from that version.
-    const OLDER: &str = r#"(component
-        (import "windlass:log/log@0.9.0" (instance $log
-            (export "write" (func (param "message" string)))))
-        (core module $text (memory (export "memory") 1) (data (i32.const 0) "older"))
-        (core instance $text (instantiate $text))
-        (core func $write (canon lower (func $log "write")
-            (memory (core memory $text "memory"))))
-        (core module $main
-            (import "log" "write" (func $write (param i32 i32)))
-            (func (export "run") (call $write (i32.const 0) (i32.const 5))))
-        (core instance $main
-            (instantiate $main (with "log" (instance (export "write" (func $write))))))
-        (func (export "run") (canon lift (core func $main "run"))))"#;
+    /// One with the compiler of the tests: this one is `<target>/debug/deps/<test>`.
+    fn sandbox(cache_dir: &Path) -> Sandbox {
+        let test = std::env::current_exe().unwrap();
+        Sandbox::new(SandboxConfig {
+            cache_dir: cache_dir.to_owned(),
+            limits: PluginLimits::default(),
+            compiler: test.ancestors().nth(2).unwrap().join("examples/sandbox"),
+            compiler_args: vec!["__compile".to_owned()],
+            images: None,
+        })
+        .unwrap()
+    }
+
+    fn on(platform: &str) -> Context {
+        let config_json = "{}".to_owned();
+        Context { platform: platform.to_owned(), config_json, ..Context::default() }
+    }
 
     #[tokio::test]
     async fn an_older_version_is_served_by_its_adapter_beside_the_newest() {
-        let newest: Link = |linker| log::add_to_linker::<_, Own>(linker, |it| it);
-        let older: Link = |linker| log_0_9_0::add_to_linker::<_, Own>(linker, |it| it);
-        let rows = [
-            always("windlass:log/log", newest),
-            Offer { version: "0.9.0", ..always("windlass:log/log", older) },
-        ];
-        let engine = Engine::default();
-        let mut linker = Linker::new(&engine);
-        for name in ["windlass:log/log@1.0.0", "windlass:log/log@0.9.0"] {
-            let Some(Offer { served: Served::Always(link), .. }) = row(&rows, name) else {
-                panic!("{name} has no row")
-            };
-            link(&mut linker).unwrap();
-        }
-        for unknown in ["windlass:log/log@0.9.1", "windlass:log/log@0.8.0"] {
-            assert!(row(&rows, unknown).is_none(), "{unknown}");
-        }
+        let (folder, cache) = (folder_of(&[("behave", "ok")]), tempfile::tempdir().unwrap());
+        let source = Source::open(folder.path(), Digest::of(b"the same in every call")).unwrap();
+        let sandbox = sandbox(cache.path());
+        let file = cache.path().join("older.wasm");
+        std::fs::write(&file, older()).unwrap();
+        let older = sandbox.load(&file, false).unwrap();
+        assert_eq!(older.info().stages, [Stage::Detector]);
+        assert_eq!(older.version_of(Stage::Detector), Some("0.9.0"));
 
-        let component = Component::new(&engine, wat::parse_str(OLDER).unwrap()).unwrap();
-        let images = Arc::new(NotAsked::default());
-        let state = CallState::new(None, Arc::default(), Arc::default(), images, None).unwrap();
-        let mut store = Store::new(&engine, state);
-        let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
-        let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
-        run.call_async(&mut store, ()).await.unwrap();
-        let said = store.data().log.finish().entries;
-        assert_eq!(said, [(LogLevel::Info, "older".to_owned())]);
+        let first = sandbox.detect(&older, &source, &on("linux/amd64")).await;
+        let again = sandbox.detect(&older, &source, &on("linux/amd64")).await;
+        assert_eq!((first.report.cached, again.report.cached), (false, true));
+        for call in [first, again] {
+            assert_eq!(call.log, [(LogLevel::Info, "linux/amd64".to_owned())]);
+            let report = call.result.unwrap();
+            assert_eq!(report.detections.len(), 1);
+            let found = &report.detections[0];
+            assert_eq!((found.id.as_str(), found.confidence), ("linux", 50));
+        }
+        let refused = sandbox.detect(&older, &source, &on("dos")).await.result;
+        let Err(PluginFault::Refused(refusal)) = &refused else { panic!("{refused:?}") };
+        let said = (refusal.code.as_str(), refusal.message.as_str());
+        assert_eq!(said, ("detector.refused", "dos"));
+
+        let newest = sandbox.load(&guest::component(), false).unwrap();
+        assert_eq!(newest.version_of(Stage::Detector), Some("1.0.0"));
+        let call = sandbox.detect(&newest, &source, &on("linux/amd64")).await;
+        assert_eq!(call.result.unwrap().detections[0].id, "test-guest");
+    }
+
+    #[test]
+    fn of_a_stage_in_two_versions_the_newest_is_asked() {
+        let both = r#"(instance $older)
+            (export "windlass:detector/detector@0.9.0" (instance $older))"#;
+        let found = inspect::inspect_bytes(&parsed(&holding(both))).unwrap();
+        assert_eq!(found.exports.len(), 2);
+        assert_eq!(found.info.stages, [Stage::Detector]);
+        let versions: Vec<&str> = found.uses.iter().map(|offer| offer.version).collect();
+        assert_eq!(versions, ["1.0.0"]);
     }
 
     #[test]
     fn every_version_has_one_row_and_every_interface_of_the_newest_release_has_one() {
         let rows: BTreeSet<_> = OFFERED.iter().map(|it| (it.interface, it.version)).collect();
         assert_eq!(rows.len(), OFFERED.len(), "a row is there twice");
-        let wit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(CONTRACT);
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(CONTRACT);
         let mut released = Vec::new();
         for entry in std::fs::read_dir(wit.join("deps")).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
@@ -296,14 +324,15 @@ mod tests {
                 panic!("{name} is served")
             };
             assert_eq!((interface.as_str(), version.as_str()), ("windlass:detector/detector", at));
-            assert_eq!(offered, ["windlass:detector/detector@1.0.0"]);
+            let rows = ["windlass:detector/detector@1.0.0", "windlass:detector/detector@0.9.0"];
+            assert_eq!(offered, rows);
         }
         let other = |result: Result<(), LoadError>| match result {
             Err(LoadError::UnknownInterface { offered, .. }) => offered.len(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(other(exported("windlass:oracle/oracle@1.0.0").map(drop)), 6);
-        assert_eq!(other(imported("windlass:oracle/oracle@1.0.0").map(drop)), 9);
-        assert_eq!(other(exported("windlass:log/log@1.0.0").map(drop)), 6, "it is no stage");
+        assert_eq!(other(exported("windlass:oracle/oracle@1.0.0").map(drop)), 7);
+        assert_eq!(other(imported("windlass:oracle/oracle@1.0.0").map(drop)), 10);
+        assert_eq!(other(exported("windlass:log/log@1.0.0").map(drop)), 7, "it is no stage");
     }
 }

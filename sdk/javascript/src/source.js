@@ -10,13 +10,13 @@ const WHY = {
   "not-found": "it does not exist",
   "not-a-file": "it is not a regular file",
   "too-large": "it is larger than a plugin may read",
-  denied: "the path leaves the source",
+  denied: "the path leaves the source, or was not granted",
   io: "reading it failed, or the request was malformed",
 };
 
 /**
  * A read-only view of the source below one folder. Paths use forward slashes and are relative to that
- * folder; what leaves the source's root is `denied`.
+ * folder; what leaves the source's root, or was not granted to a custom stage, is `denied`.
  */
 export class Source {
   #base;

@@ -18,7 +18,7 @@ _WHY = {
     "not-found": "it does not exist",
     "not-a-file": "it is not a regular file",
     "too-large": "it is larger than a plugin may read",
-    "denied": "the path leaves the source",
+    "denied": "the path leaves the source, or was not granted",
     "io": "reading it failed, or the request was malformed",
 }
 
@@ -26,7 +26,8 @@ _WHY = {
 class Source:
     """A read-only view of the source below one folder.
 
-    Paths use forward slashes and are relative to that folder; what leaves the source's root is `denied`.
+    Paths use forward slashes and are relative to that folder; what leaves the source's root, or was not granted to
+    a custom stage, is `denied`.
     """
 
     def __init__(self, folder: str = "") -> None:

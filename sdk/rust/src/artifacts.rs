@@ -33,7 +33,15 @@ impl Artifact {
     pub fn attach(&self, content: &[u8]) -> Result<(), ArtifactError> {
         let (first, rest) = content.split_at(content.len().min(PIECE_BYTES));
         host::attach(self, first)?;
-        rest.chunks(PIECE_BYTES).try_for_each(|piece| host::append(&self.name, piece))
+        self.append(rest)
+    }
+
+    /// Adds to it, once this call has attached it.
+    ///
+    /// # Errors
+    /// See [`Reason`].
+    pub fn append(&self, content: &[u8]) -> Result<(), ArtifactError> {
+        content.chunks(PIECE_BYTES).try_for_each(|piece| host::append(&self.name, piece))
     }
 }
 

@@ -13,7 +13,7 @@ pub use host::{Entry, Kind, Listing, ReadError};
 type Read = Result<Vec<u8>, ReadError>;
 
 /// A read-only view of the source below one folder. Paths use forward slashes and are relative to
-/// that folder; what leaves the source's root is [`ReadError::Denied`].
+/// that folder; what leaves the source's root, or was not granted to a custom stage, is [`ReadError::Denied`].
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     base: String,
@@ -183,7 +183,7 @@ fn unreadable(path: &str, error: ReadError) -> PluginError {
         ReadError::NotFound => "it does not exist",
         ReadError::NotAFile => "it is not a regular file",
         ReadError::TooLarge => "it is larger than a plugin may read",
-        ReadError::Denied => "the path leaves the source",
+        ReadError::Denied => "the path leaves the source, or was not granted",
         ReadError::Io => "reading it failed, or the request was malformed",
     };
     let shown = if path.is_empty() { "the source" } else { path };

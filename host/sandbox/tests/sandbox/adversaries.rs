@@ -1,6 +1,7 @@
 //! Plugins of strangers who mean harm: every one is stopped, named, and harms nothing.
 //!
-//! Each is played as a call beside calls of a good plugin, with the host's memory and time looked at.
+//! Each is played as a call beside calls of a good plugin, with the host's memory and time looked at, in a process
+//! that plays nothing else.
 //! `WINDLASS_TEST_EXTENT=full` plays all of them, otherwise one of each kind is drawn; `WINDLASS_TEST_ONLY` plays
 //! those of these names.
 
@@ -15,8 +16,10 @@ use windlass_model::limits::PluginLimits;
 use windlass_model::plan::Detection;
 use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 use windlass_sandbox::{Call, LoadError, LogEntry, Plugin, PluginFault, Sandbox, Source};
-use windlass_test_support::adversaries::{Adversary, Ends, KINDS, Kind, Made, Seen, table};
-use windlass_test_support::sample;
+use windlass_test_support::adversaries::{
+    Adversary, Ends, KINDS, Kind, Made, Seen, mutants, table,
+};
+use windlass_test_support::{mutate, sample};
 
 use crate::support::{Bench, Folder, context, guest, web};
 use crate::time::{Children, Took, alone, timed};
@@ -37,6 +40,27 @@ enum Ended {
     Answered(Seen, Took),
 }
 
+/// How far one came.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    Read,
+    Compiled,
+    Called,
+}
+
+impl Ended {
+    fn reached(&self) -> Reached {
+        match self {
+            Self::NotLoaded(_) | Self::NotAsked => Reached::Read,
+            Self::Fault(PluginFault::Load(error), ..) => match error.as_ref() {
+                LoadError::Mismatch { .. } => Reached::Compiled,
+                _ => Reached::Read,
+            },
+            Self::Fault(..) | Self::Answered(..) => Reached::Called,
+        }
+    }
+}
+
 #[test]
 fn the_table_has_every_kind_and_no_name_twice() {
     let table = table();
@@ -51,8 +75,13 @@ fn the_table_has_every_kind_and_no_name_twice() {
     assert_eq!(names.len(), all);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_adversary_is_stopped_named_and_harms_nothing() {
+#[test]
+fn every_adversary_is_stopped_named_and_harms_nothing() {
+    alone("adversaries::every_adversary_is_stopped_named_and_harms_nothing", play_drawn());
+}
+
+#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+async fn play_drawn() {
     let bench = Arc::new(Bench::new());
     bench.sandbox.prepare(&bench.guest).await.unwrap();
     let mut failed = Vec::new();
@@ -66,6 +95,36 @@ async fn every_adversary_is_stopped_named_and_harms_nothing() {
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
+    bench.assert_works().await;
+}
+
+/// A mutant that the reader of files refuses shows nothing of the compiler, the calls and the reading of answers.
+#[test]
+fn most_components_with_a_mutated_core_are_compiled_and_called_and_end_named() {
+    const NAME: &str =
+        "adversaries::most_components_with_a_mutated_core_are_compiled_and_called_and_end_named";
+    alone(NAME, play_mutants());
+}
+
+#[expect(clippy::print_stderr, reason = "the case that fails must be known")]
+async fn play_mutants() {
+    let bench = Bench::new();
+    bench.sandbox.prepare(&bench.guest).await.unwrap();
+    let many = mutate::cases(24, 400);
+    let (mut compiled, mut called) = (0, 0);
+    for one in mutants(many) {
+        let reached = play(&bench, &one).await;
+        eprintln!("{}: {reached:?}", one.name);
+        compiled += u64::from(reached >= Reached::Compiled);
+        called += u64::from(reached == Reached::Called);
+    }
+    eprintln!("of {many}: {compiled} compiled, {called} called");
+    // A change of the manifest is one of about a dozen kinds of change, and refused before anything is compiled.
+    let enough = many / 3;
+    assert!(
+        compiled >= enough && called >= enough,
+        "of {many}: {compiled} compiled, {called} called"
+    );
     bench.assert_works().await;
 }
 
@@ -83,7 +142,7 @@ fn drawn() -> Vec<Adversary> {
     KINDS.into_iter().flat_map(|kind| of(kind, &mut table)).collect()
 }
 
-async fn play(bench: &Bench, one: &Adversary) {
+async fn play(bench: &Bench, one: &Adversary) -> Reached {
     let file = tempfile::tempdir().unwrap();
     let path = one.lay_file(file.path());
     let behaviour = if let Made::Guest(how) = &one.made { how } else { "" };
@@ -104,7 +163,9 @@ async fn play(bench: &Bench, one: &Adversary) {
     memory.assert_grown_less_than(limits.memory_bytes_max / 10 * 11 + HOST_BYTES_MAX, &one.name);
     children.assert_computed_within(Duration::from_secs(limits.compile_cpu_s), &one.name);
     beside.assert_undisturbed(&one.name).await;
+    let reached = ended.reached();
     check(one, &path, ended, &limits);
+    reached
 }
 
 async fn ask(
@@ -312,19 +373,18 @@ impl Beside {
     }
 }
 
-/// Memory of this process that is resident, where nothing else runs in it.
-struct Memory(Option<u64>);
+/// Memory of this process that is resident; see [`alone`].
+struct Memory(u64);
 
 impl Memory {
     /// Looks, and forgets the peak.
     fn look() -> Self {
-        let reset = alone() && std::fs::write("/proc/self/clear_refs", "5").is_ok();
-        Self(reset.then(|| resident_bytes("VmRSS:")))
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        Self(resident_bytes("VmRSS:"))
     }
 
     fn assert_grown_less_than(&self, bytes_max: u64, name: &str) {
-        let Some(before) = self.0 else { return };
-        let grown = resident_bytes("VmHWM:").saturating_sub(before);
+        let grown = resident_bytes("VmHWM:").saturating_sub(self.0);
         assert!(grown < bytes_max, "{name}: the host grew by {grown} bytes");
     }
 }

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
+use windlass_model::failure::Fault;
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::account::{Blame, HostCalls};
 use windlass_model::plugin::{CallOutcome, CallReport, Grants, Hook, Kind, Stage};
 use windlass_model::stage::{Facts, Input, Outcome, OutputKind, Process as Running, State};
@@ -13,9 +16,10 @@ use windlass_sandbox::contract::artifacts::{Artifact, ArtifactError, Reason};
 use windlass_sandbox::contract::cache::CacheError;
 use windlass_sandbox::contract::exec::{Batch, Command, ExecError, Exit, Line, Pipe};
 use windlass_sandbox::contract::http::{HttpError, Request, Response};
-use windlass_sandbox::{Call, CustomCall, Effects, Observer, Plugin, Process};
+use windlass_sandbox::{Call, CustomCall, Effects, Observer, Plugin, PluginFault, Process};
+use windlass_test_support::adversaries::greedy::GREEDY;
 
-use crate::support::{Bench, Folder, context, stages};
+use crate::support::{Bench, Folder, context, limits, stages};
 
 /// Does nothing outside, and keeps what it was asked.
 #[derive(Default)]
@@ -204,6 +208,39 @@ async fn a_stage_sees_what_it_was_granted_and_its_answer_is_never_kept() {
 }
 
 #[tokio::test]
+async fn a_read_outside_of_what_was_granted_says_so_and_is_counted() {
+    let mut world = World::new(Kept::default());
+    world.folder.write("a.key", "not to be seen");
+    let call = world.run("act", r#"{"read":"a.key"}"#, &[]).await;
+    assert_eq!(call.report.host_calls.denied, 1, "{call:?}");
+    assert!(call.log.iter().any(|(_, line)| line.contains("a.key is denied")), "{call:?}");
+    let failure = call.result.unwrap_err().to_failure("test-stages", Stage::Custom);
+    assert_eq!((failure.code.as_str(), &failure.fault), ("plugin.not-granted", &Fault::App));
+    assert!(windlass_model::failure::codes::find(&failure.code).is_some());
+    for said in ["a.key cannot be read", "outside of what test-stages was granted", "**/*.txt"] {
+        assert!(failure.why.contains(said), "{said}: {failure:?}");
+    }
+    assert!(failure.fix.contains("windlass plugin grant test-stages"), "{failure:?}");
+    // What matches is read, and what is missing there is no denial.
+    for (path, ends) in [("b/c.txt", "c"), ("absent.txt", "there is no such file")] {
+        let call = world.run("act", &json!({ "read": path }).to_string(), &[]).await;
+        assert_eq!(call.report.host_calls.denied, 0, "{path}: {call:?}");
+        assert_eq!(call.result.unwrap().summary, ends);
+    }
+
+    // Who was granted all of it is told of the source's end.
+    let all: Grants = serde_json::from_str(r#"[{"name":"source","paths":["**"]}]"#).unwrap();
+    world.plugin = world.plugin.with_grants(all);
+    assert_eq!(
+        world.run("act", r#"{"read":"a.key"}"#, &[]).await.result.unwrap().summary,
+        "not to be seen"
+    );
+    let fault = world.run("act", r#"{"read":"../a.key"}"#, &[]).await.result.unwrap_err();
+    assert_eq!(fault.code(), "source.unreadable");
+    assert!(fault.to_string().contains("leaves the source"), "{fault}");
+}
+
+#[tokio::test]
 async fn what_it_wishes_goes_through_the_effects_and_what_it_needs_comes_as_inputs() {
     let world = World::new(Kept::default());
     let outputs = serde_json::from_str(r#"{"files":5}"#).unwrap();
@@ -294,11 +331,96 @@ async fn limits_hold_and_the_time_of_the_host_is_not_the_plugins() {
     assert_eq!((fault.code(), fault.blame()), ("plugin.timed-out", Blame::Plugin));
     let call = world.run("act", r#"{"misbehave":"trap"}"#, &[]).await;
     assert_eq!(call.result.unwrap_err().code(), "plugin.trapped");
+    let fault = world.run("act", r#"{"misbehave":"panic"}"#, &[]).await.result.unwrap_err();
+    let failure = fault.to_failure("test-stages", Stage::Custom);
+    let said = |text: &str| text.contains("it ended with: thread") && text.ends_with("as asked");
+    assert!(said(&failure.why), "{failure:?}");
+    assert!(failure.fix.contains("report it") && failure.fix.contains("on_failure"), "{failure:?}");
     let call = world.run("act", r#"{"misbehave":"sleep"}"#, &[]).await;
-    assert_eq!(call.result.unwrap_err().code(), "plugin.timed-out");
+    let fault = call.result.unwrap_err();
+    assert_eq!(fault.code(), "plugin.timed-out");
+    let fix = fault.to_failure("test-stages", Stage::Custom).fix;
+    assert!(fix.contains("`plugin.wall_ms`") && !fix.contains("should have decided"), "{fix}");
     // Longer than the wall clock of a call, and on the host's time.
     let call = world.run("act", r#"{"url":"https://slow.example/"}"#, &[]).await;
     assert_eq!(call.result.unwrap().summary, "200 from https://slow.example/: fine");
+}
+
+#[tokio::test]
+async fn a_stage_that_asks_for_ever_is_ended_by_its_own_time_whatever_the_host_gives() {
+    let mut world = World::new(Kept::default());
+    world.bench = Bench::with(PluginLimits { wall_ms: 60_000, ..limits() });
+    for one in GREEDY {
+        let options = json!({ "misbehave": one.misbehave }).to_string();
+        let call = world.run("act", &options, &[]).await;
+        let report = &call.report;
+        assert!(matches!(call.result, Err(PluginFault::CpuTimedOut { .. })), "{one:?}: {call:?}");
+        assert!(report.memory_peak_bytes < limits().memory_bytes_max, "{one:?}: {report:?}");
+    }
+    // Those that it dropped were ended.
+    let said = world.kept.said();
+    let count = |what: &str| said.iter().filter(|line| line.starts_with(what)).count();
+    assert!(count("spawn") > 1, "{}", count("spawn"));
+    assert!(count("killed") + 1 >= count("spawn"), "{} of {}", count("killed"), count("spawn"));
+    assert!(count("append") > 1 && count("note") > 1);
+    assert!(!world.kept.cache.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn each_limit_has_its_effect_where_it_is_granted_and_only_there() {
+    let mut world = World::new(Kept::default());
+    let everyones = PluginLimits { wall_ms: 2_000, cpu_ms: 500, ..limits() };
+    world.bench = Bench::with(everyones.clone());
+    let all = json!({ "name": "limits", "wall_ms": 60_000, "cpu_ms": 30_000,
+                      "memory_bytes": 256 << 20 });
+    for (limit, needs, without) in [
+        ("memory_bytes", r#"{"take_bytes":134217728}"#, "plugin.out-of-memory"),
+        ("cpu_ms", r#"{"compute_ms":20000}"#, "plugin.timed-out"),
+        ("wall_ms", r#"{"wait_ms":4000}"#, "plugin.timed-out"),
+    ] {
+        let mut others = all.clone();
+        others.as_object_mut().unwrap().remove(limit);
+        for (granted, ends) in [(all.clone(), None), (others, Some(without))] {
+            let source = json!({ "name": "source", "paths": ["**"] });
+            let grants: Grants = serde_json::from_value(json!([source, granted])).unwrap();
+            let sandbox = &world.bench.sandbox;
+            world.plugin = sandbox.load_granted(&stages(), false, &grants).unwrap();
+            let call = world.run("act", needs, &[]).await;
+            let fault = call.result.as_ref().err();
+            assert_eq!(fault.map(PluginFault::code), ends, "{limit}: {call:?}");
+            let (report, is_granted) = (&call.report, ends.is_none());
+            match limit {
+                "memory_bytes" => {
+                    let took_more = report.memory_peak_bytes > everyones.memory_bytes_max;
+                    assert_eq!(took_more, is_granted, "{report:?}");
+                }
+                "cpu_ms" if is_granted => assert!(report.cpu_ms > everyones.cpu_ms, "{report:?}"),
+                "wall_ms" if !is_granted => {
+                    let Some(PluginFault::WallTimedOut { limit_ms }) = fault else {
+                        panic!("{fault:?}")
+                    };
+                    assert_eq!(*limit_ms, everyones.wall_ms);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_grant_above_the_ceiling_gives_no_more_than_the_ceiling() {
+    let mut world = World::new(Kept::default());
+    let ceiling = 96 << 20;
+    let low = PluginLimits { granted_memory_bytes_max: ceiling, cpu_ms: 5_000, ..limits() };
+    world.bench = Bench::with(low);
+    let grants = r#"[{"name":"source","paths":["**"]},{"name":"limits","memory_bytes":268435456}]"#;
+    let grants: Grants = serde_json::from_str(grants).unwrap();
+    world.plugin = world.bench.sandbox.load_granted(&stages(), false, &grants).unwrap();
+    let fits = world.run("act", r#"{"take_bytes":83886080}"#, &[]).await;
+    assert_eq!(fits.result.unwrap().summary, "83886080 bytes taken");
+    let fault = world.run("act", r#"{"take_bytes":134217728}"#, &[]).await.result.unwrap_err();
+    let PluginFault::OutOfMemory { limit_bytes } = fault else { panic!("{fault:?}") };
+    assert_eq!(limit_bytes, ceiling);
 }
 
 /// What an observer was told.

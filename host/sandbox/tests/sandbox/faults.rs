@@ -27,6 +27,9 @@ async fn a_guest_that_computes_forever_is_stopped_by_its_cpu_limit() {
     let bench = Bench::with(PluginLimits { wall_ms: 60_000, ..limits() });
     let fault = fault_of(&bench, "loop", CallOutcome::TimedOut, "plugin.timed-out").await;
     assert!(matches!(fault, PluginFault::CpuTimedOut { limit_ms: 1_000 }));
+    let fix = fault.to_failure("test-guest", Stage::Detector).fix;
+    assert!(fix.contains("raise `plugin.cpu_ms` in the limits file"), "{fix}");
+    assert!(fix.contains("set what it should have decided in windlass.toml"), "{fix}");
 }
 
 #[tokio::test]
@@ -43,6 +46,8 @@ async fn a_guest_that_eats_memory_is_stopped_at_its_limit() {
     let code = "plugin.out-of-memory";
     let fault = fault_of(&bench, "eat-memory", CallOutcome::OutOfMemory, code).await;
     assert!(matches!(fault, PluginFault::OutOfMemory { limit_bytes } if limit_bytes == 64 << 20));
+    let fix = fault.to_failure("test-guest", Stage::Detector).fix;
+    assert!(fix.contains("raise `plugin.memory_bytes_max` in the limits file"), "{fix}");
     let report = bench.detect("eat-memory").await.report;
     assert!(report.memory_peak_bytes > 32 << 20, "{report:?}");
     assert!(report.memory_peak_bytes <= 64 << 20, "{report:?}");
@@ -56,7 +61,9 @@ async fn a_trap_is_the_plugins_fault_and_a_panic_says_what_happened() {
     assert_eq!(failure.fault, Fault::Plugin("test-guest".to_owned()));
     assert!(failure.what.contains("test-guest"), "{failure:?}");
     assert!(!failure.why.is_empty() && !failure.fix.is_empty());
-    fault_of(&bench, "panic", CallOutcome::Trapped, "plugin.trapped").await;
+    let fault = fault_of(&bench, "panic", CallOutcome::Trapped, "plugin.trapped").await;
+    let why = fault.to_failure("test-guest", Stage::Detector).why;
+    assert!(why.contains("it ended with: thread") && why.contains("panicked at"), "{why}");
     let log = bench.detect("panic").await.log;
     assert!(log.iter().any(|(_, line)| line.contains("panicked")), "{log:?}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::{Grants, Stage};
 use windlass_sandbox::{CompileError, LoadError, inspect};
-use windlass_test_support::adversaries::texts::MANIFEST;
+use windlass_test_support::adversaries::texts::{MANIFEST, manifest, parsed};
 
 use crate::support::{Bench, guest, limits};
 
@@ -65,7 +65,7 @@ fn every_file_that_is_no_plugin_is_refused_with_its_reason_and_keeps_no_other_fr
     assert!(plugins[0].info().bundled);
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let expected = [
-        ("a-text.wasm", "not a valid WebAssembly file"),
+        ("a-text.wasm", "not a WebAssembly component: it does not begin as every WebAssembly"),
         ("b-core.wasm", "core WebAssembly module"),
         ("c-silent.wasm", "no manifest"),
         ("d-manifest.wasm", "manifest does not read"),
@@ -106,6 +106,9 @@ fn a_file_over_the_limit_is_not_even_read() {
     std::fs::File::create(&path).unwrap().set_len(1_000_001).unwrap();
     let error = bench.sandbox.load(&path, false).unwrap_err();
     assert!(matches!(error, LoadError::TooLarge { bytes: 1_000_001, .. }), "{error}");
+    let (bytes, limit_bytes) = (40 << 20, 32 << 20);
+    let said = LoadError::TooLarge { bytes, limit_bytes }.to_string();
+    assert_eq!(said, "it has 41943040 bytes, and a plugin has at most 33554432 (32.0 MiB)");
 }
 
 #[tokio::test]
@@ -270,4 +273,31 @@ async fn what_is_required_must_be_granted_and_what_is_optional_is_there_and_deni
     for plugin in [granted, bundled, wishes] {
         bench.sandbox.smoke_test(&plugin).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_is_born_with_the_memory_that_it_was_granted_is_tried_with_it() {
+    let bench = Bench::new();
+    let json = r#"{"name":"large","version":"1.0.0","summary":"s","licence":"MIT",
+        "capabilities":[{"name":"limits","memory_bytes":268435456,"reason":"a large engine"}],
+        "custom":[{"name":"act","summary":"s","hooks":["after-build"]}]}"#;
+    let component = format!(
+        r#"(component {}
+            (core module $m (memory 2000) (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $e (export "run" (func $f)))
+            (export "windlass:custom/custom@1.0.0" (instance $e)))"#,
+        manifest(json)
+    );
+    let path = bench.cache.path().join("large.wasm");
+    std::fs::write(&path, parsed(&component)).unwrap();
+    let granted = |bytes: u64| {
+        let grants = format!(r#"[{{"name":"limits","memory_bytes":{bytes}}}]"#);
+        let grants: Grants = serde_json::from_str(&grants).unwrap();
+        bench.sandbox.load_granted(&path, false, &grants).unwrap()
+    };
+    bench.sandbox.smoke_test(&granted(256 << 20)).await.unwrap();
+    let too_little = bench.sandbox.smoke_test(&granted(96 << 20)).await.unwrap_err();
+    assert_eq!(too_little.code(), "plugin.out-of-memory", "{too_little}");
 }

@@ -6,6 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ const TICK: Duration = Duration::from_millis(5);
 const GRAIN: Duration = Duration::from_millis(50);
 /// The grain of the kernel's limit of a process's CPU time, and of what it says of children.
 const CHILD_GRAIN: Duration = Duration::from_secs(1);
+
+/// Set for the process of a test that is played [`alone`].
+const ALONE: &str = "WINDLASS_TEST_ALONE";
 
 /// What a call took.
 #[derive(Debug)]
@@ -108,26 +112,36 @@ fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap()
 }
 
-/// CPU time of the processes that this one has waited for, where no other test runs in it.
-pub(crate) struct Children(Option<Duration>);
+/// CPU time of the processes that this one has waited for; see [`alone`].
+pub(crate) struct Children(Duration);
 
 impl Children {
     pub(crate) fn look() -> Self {
-        Self(alone().then(children_cpu))
+        Self(children_cpu())
     }
 
     /// Those that compiled since then ended within their limit and a tenth.
     pub(crate) fn assert_computed_within(&self, cpu_max: Duration, name: &str) {
-        let Some(before) = self.0 else { return };
-        let computed = children_cpu().saturating_sub(before);
+        let computed = children_cpu().saturating_sub(self.0);
         let end = cpu_max * 11 / 10 + CHILD_GRAIN;
         assert!(computed <= end, "{name}: compiled for {computed:?} with {cpu_max:?}");
     }
 }
 
-/// Whether this process runs one test and nothing else.
-pub(crate) fn alone() -> bool {
-    std::env::var("NEXTEST_EXECUTION_MODE").is_ok_and(|it| it == "process-per-test")
+/// Plays a test in a process that plays nothing else, whatever runs the tests: memory and CPU time of the process are
+/// then those of this test. `name` is its own, with its module.
+pub(crate) fn alone(name: &str, test: impl Future<Output = ()>) {
+    if std::env::var_os(ALONE).is_some() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        return runtime.block_on(test);
+    }
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args([name, "--exact", "--nocapture"]).env(ALONE, "1").stderr(Stdio::inherit());
+    let ended = process.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{name}: {}\n{said}", ended.status);
+    assert!(said.contains("test result: ok. 1 passed"), "{name} was not played: {said}");
 }
 
 fn children_cpu() -> Duration {

@@ -3,13 +3,16 @@
 //!
 //! `inspect` counts the files that it may see and passes the number on; `report` attaches it as an artifact and
 //! notes it; `gate` opens or stays shut; `tell` runs in the background and fails as often as it is told;
-//! `act` does whatever its options name, at any hook.
+//! `act` does whatever its options name, at any hook; `left` and `right` do it on two branches after `inspect`, and
+//! `join` waits for both.
+
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use windlass_sdk::annotations::{Annotation, Tone};
 use windlass_sdk::artifacts::{Artifact, Kind};
 use windlass_sdk::custom::{Facts, Input, Outcome, OutputKind, Schedule};
-use windlass_sdk::exec::{self, Command};
+use windlass_sdk::exec::{self, Command, Exit};
 use windlass_sdk::http::{Reason, Request};
 use windlass_sdk::{Context, Custom, PluginError, Source, annotations, cache, images, log};
 
@@ -27,6 +30,10 @@ struct Options {
     failures: u32,
     /// `act`: a command, in the first output.
     command: Vec<String>,
+    /// `act`: what the command reads.
+    stdin: String,
+    /// `act`: how often it reads that; never means once.
+    stdin_times: usize,
     /// `act`: variables of the environment that the command gets.
     variables: Vec<String>,
     /// `act`: whether the command's lines are read while it runs.
@@ -41,9 +48,17 @@ struct Options {
     cron: String,
     /// `act`: files of static trees that are not served.
     withhold: Vec<String>,
+    /// `act`: a file of the source that is read.
+    read: String,
     /// `act`: an image that is looked up.
     image: String,
-    /// `act`: `loop`, `trap`, `sleep`.
+    /// `act`: memory that it takes and fills, in bytes.
+    take_bytes: usize,
+    /// `act`: how long it computes, in milliseconds.
+    compute_ms: u64,
+    /// `act`: how long it waits, in milliseconds.
+    wait_ms: u64,
+    /// `act`: `loop`, `trap`, `panic`, `sleep`; `put-forever`, `append-forever`, `annotate-forever`, `spawn-forever`.
     misbehave: String,
 }
 
@@ -51,6 +66,12 @@ struct Options {
 #[derive(Debug, Serialize, Deserialize)]
 struct Counted {
     files: usize,
+}
+
+/// What `left` and `right` pass on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Branch {
+    name: String,
 }
 
 impl Custom for Stages {
@@ -67,7 +88,12 @@ impl Custom for Stages {
             "report" => report(facts, inputs),
             "gate" => gate(facts, &options),
             "tell" => tell(facts, &options),
-            "act" => act(facts, &options),
+            "act" => act(source, facts, &options),
+            "left" | "right" => {
+                let branch = Branch { name: stage.to_owned() };
+                Ok(act(source, facts, &options)?.with_outputs(&branch))
+            }
+            "join" => join(inputs),
             other => {
                 let what = format!("there is no stage {other:?}");
                 Err(PluginError::new("test-stages.unknown-stage", what))
@@ -125,13 +151,15 @@ fn tell(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     Ok(Outcome::done(format!("told of #{} as {:?}", facts.number, facts.state)))
 }
 
-fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
+fn act(source: &Source, facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     match options.misbehave.as_str() {
         "loop" => loop {
             std::hint::black_box(facts);
         },
         "trap" => std::process::abort(),
-        "sleep" => std::thread::sleep(std::time::Duration::from_secs(3_600)),
+        "panic" => panic!("as asked"),
+        "sleep" => std::thread::sleep(Duration::from_secs(3_600)),
+        how if how.ends_with("-forever") => ask_for_ever(how, facts)?,
         _ => {}
     }
     if !options.cron.is_empty() || !options.withhold.is_empty() {
@@ -144,8 +172,15 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
         let ends: Vec<String> = options.urls.iter().map(|url| end(url)).collect();
         return Ok(Outcome::done(ends.join(" ")));
     }
+    if !options.read.is_empty() {
+        let text = source.text(&options.read)?;
+        return Ok(Outcome::done(text.unwrap_or_else(|| "there is no such file".to_owned())));
+    }
     if !options.image.is_empty() {
         return look_up(&options.image);
+    }
+    if options.take_bytes > 0 || options.compute_ms > 0 || options.wait_ms > 0 {
+        return Ok(use_up(options));
     }
     let mut request = Request::get(&options.url);
     if !options.secret.is_empty() {
@@ -154,6 +189,57 @@ fn act(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
     }
     let answer = request.send()?;
     Ok(Outcome::done(format!("{} from {}: {}", answer.status, answer.url, answer.text())))
+}
+
+/// Asks the host for the same for ever; what it is refused, and why, is said once.
+fn ask_for_ever(how: &str, facts: &Facts) -> Result<(), PluginError> {
+    let output = facts.outputs.first().map_or("", |output| output.name.as_str());
+    let nap = Command::in_output(output, ["sleep", "3600"]);
+    let file = Artifact::new("more.txt", Kind::File, "text/plain");
+    if how == "append-forever" {
+        file.attach(b"m")?;
+    }
+    let mut said = String::new();
+    for turn in 0_u64.. {
+        let done = match how {
+            "put-forever" => {
+                cache::put(&format!("key {}", turn % 100), &[0; 500]).map_err(|e| e.message)
+            }
+            "append-forever" => file.append(b"m").map_err(|e| e.message),
+            "annotate-forever" => {
+                Annotation::new("turn", turn.to_string()).set().map_err(|e| e.message)
+            }
+            // What is dropped is ended.
+            _ => exec::spawn(&nap).map(drop).map_err(|e| e.message),
+        };
+        if let Err(why) = done.map_err(|why| (why != said).then_some(why))
+            && let Some(why) = why
+        {
+            log::warn(&why);
+            said = why;
+        }
+    }
+    Ok(())
+}
+
+/// Uses what it is told to, and says so.
+fn use_up(options: &Options) -> Outcome {
+    let taken = vec![1_u8; options.take_bytes];
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(options.compute_ms) {
+        std::hint::black_box(&taken);
+    }
+    std::thread::sleep(Duration::from_millis(options.wait_ms));
+    Outcome::done(format!("{} bytes taken", taken.len()))
+}
+
+fn join(inputs: &[Input]) -> Result<Outcome, PluginError> {
+    let mut names = Vec::new();
+    for input in inputs {
+        let branch: Branch = input.outputs()?;
+        names.push(branch.name);
+    }
+    Ok(Outcome::done(format!("after {}", names.join(" and "))))
 }
 
 /// How a request ends, in a word.
@@ -191,16 +277,23 @@ fn command(facts: &Facts, options: &Options) -> Result<Outcome, PluginError> {
         PluginError::new("test-stages.command", format!("{:?}: {}", error.reason, error.message))
     };
     let output = facts.outputs.first().map_or("", |output| output.name.as_str());
-    let wanted = Command::in_output(output, &options.command);
+    let stdin = options.stdin.repeat(options.stdin_times.max(1));
+    let wanted = Command::in_output(output, &options.command).stdin(stdin);
     let wanted = options.variables.iter().fold(wanted, Command::variable);
     if !options.lines {
         let exit = exec::run(&wanted).map_err(failed)?;
-        return Ok(Outcome::done(format!("{}: {}", exit.code, exit.stdout().trim_end())));
+        return Ok(Outcome::done(format!("{}: {}", code(&exit), exit.stdout().trim_end())));
     }
     let process = exec::spawn(&wanted).map_err(failed)?;
     let mut lines = Vec::new();
     let exit = process.each_line(|line| lines.push(line.text.clone()));
-    Ok(Outcome::done(format!("{}: {}", exit.code, lines.join("|"))))
+    Ok(Outcome::done(format!("{}: {}", code(&exit), lines.join("|"))))
+}
+
+/// How a command ended.
+fn code(exit: &Exit) -> String {
+    let how = if exit.timed_out { " at its time" } else { "" };
+    format!("{}{how}", exit.code)
 }
 
 windlass_sdk::export! {
@@ -216,6 +309,8 @@ windlass_sdk::export! {
         { name: "artifacts", bytes_max: 1048576, reason: "attaches its report", optional: true },
         { name: "cache", bytes_max: 65536, reason: "remembers the last number", optional: true },
         { name: "annotations", reason: "notes the number", optional: true },
+        { name: "limits", wall_ms: 60000, cpu_ms: 30000, memory_bytes: 268435456,
+          reason: "uses what its options say", optional: true },
     ],
     custom: [
         { name: "inspect", hooks: ["after-fetch"], provides: ["files"],
@@ -226,5 +321,10 @@ windlass_sdk::export! {
         { name: "tell", hooks: ["after-switch"], summary: "Tells in the background" },
         { name: "act", hooks: ["after-fetch", "after-build", "before-switch", "after-switch"],
           summary: "Does what its options say" },
+        { name: "left", hooks: ["after-build"], needs: ["files"], provides: ["left"],
+          summary: "Does what its options say on a branch" },
+        { name: "right", hooks: ["after-build"], needs: ["files"], provides: ["right"],
+          summary: "Does what its options say on another branch" },
+        { name: "join", hooks: ["after-build"], needs: ["left", "right"], summary: "Waits for both" },
     ],
 }

@@ -76,8 +76,9 @@ fn commands_and_requests_are_answered_as_the_test_says() {
     let ran = act(r#"{"command":["sh","-c","x"],"variables":["A"]}"#);
     assert_eq!(ran.result.unwrap().summary, "3: one\ntwo");
     assert_eq!(ran.commands[0].variable_names, ["A"]);
-    let ran = act(r#"{"command":["sh","-c","x"],"lines":true}"#);
+    let ran = act(r#"{"command":["sh","-c","x"],"lines":true,"stdin":"read this"}"#);
     assert_eq!(ran.result.unwrap().summary, "3: one|two");
+    assert_eq!(ran.commands[0].stdin, b"read this");
     let ran = act(r#"{"url":"https://api.example.com/x","secret":"TOKEN"}"#);
     assert!(ran.result.unwrap().summary.ends_with("fine"));
     assert_eq!(ran.requests[0].headers[0].1, "Bearer {{TOKEN}}");
