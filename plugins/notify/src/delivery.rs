@@ -1,12 +1,12 @@
-//! Sending a message, and what a target's answer means.
+//! Telling a target, and what the answer to a request means.
 
 use serde_json::Value;
 use windlass_sdk::PluginError;
 use windlass_sdk::http::{HttpError, Reason, Response};
 
 use crate::message::{Message, one_line};
-use crate::options::Target;
-use crate::target;
+use crate::options::{Place, Target};
+use crate::{mail, target};
 
 /// Characters of an answer that are repeated.
 const SAID_CHARS_MAX: usize = 160;
@@ -15,29 +15,31 @@ const SAID_CHARS_MAX: usize = 160;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     what: String,
-    fix: &'static str,
+    fix: String,
     /// Whether another try may help.
     passing: bool,
 }
 
 impl Problem {
-    fn new(what: String, fix: &'static str) -> Self {
-        Self { what, fix, passing: false }
+    pub(crate) fn new(what: String, fix: impl Into<String>) -> Self {
+        Self { what, fix: fix.into(), passing: false }
     }
 
-    fn passing(what: String) -> Self {
-        Self {
-            what,
-            fix: "it is tried again; look at the target if it does not help",
-            passing: true,
-        }
+    pub(crate) fn passing(what: String) -> Self {
+        let fix = "it is tried again; look at the target if it does not help".to_owned();
+        Self { what, fix, passing: true }
+    }
+
+    /// The same, with something better to do about it.
+    pub(crate) fn with_fix(self, fix: &str) -> Self {
+        Self { fix: fix.to_owned(), ..self }
     }
 
     /// All of them as one failure: worth another try if one of them is.
     pub(crate) fn all(problems: Vec<Self>) -> Option<PluginError> {
         let passing = problems.iter().any(|problem| problem.passing);
         // What stays is what somebody has to do something about.
-        let fix = problems.iter().min_by_key(|problem| problem.passing)?.fix;
+        let fix = problems.iter().min_by_key(|problem| problem.passing)?.fix.clone();
         let what: Vec<String> = problems.into_iter().map(|problem| problem.what).collect();
         let what = what.join("; ");
         Some(match passing {
@@ -52,7 +54,11 @@ impl Problem {
 /// # Errors
 /// Why it was not told.
 pub(crate) fn send(to: &Target, message: &Message<'_>) -> Result<(), Problem> {
-    match target::request(&to.place, message).send() {
+    let place = match &to.place {
+        Place::Mail(account) => return mail::send(to, account, message),
+        Place::Web(place) => place,
+    };
+    match target::request(place, message).send() {
         Ok(answer) => taken(to, &answer),
         Err(error) => Err(not_sent(to, &error)),
     }

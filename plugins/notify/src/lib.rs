@@ -1,15 +1,21 @@
 //! Tells people how a deployment ended: one message to each target that wants to hear of that end.
 //!
-//! Reading order: [`options`] (who is told, and when), [`message`] (what is said), [`target`] (how each target
-//! wants it), [`delivery`] (what became of it), [`record`] (what was said already).
+//! Reading order: [`options`] and [`account`] (who is told, and when), [`message`] (what is said), [`target`] (how each
+//! chat and webhook wants it), [`mail`] (the same as mail), [`delivery`] (what became of it), [`record`] (what was said
+//! already).
 //!
 //! **Invariants**
-//! - No secret is ever held here: requests name the variables, and the host fills them in. What people wrote
-//!   (subjects, names, reasons) cannot name one: `{{` is written in another way in every body.
+//! - No secret is ever held here: requests and commands name the variables, and the host fills them in. What people wrote
+//!   (subjects, names, reasons) cannot name one: `{{` is written in another way in the body of every request, and what
+//!   goes to a command is not filled in.
 //! - What people wrote formats nothing and calls nobody, in whatever target.
 //! - A target that took the message is not told again at another try, as long as the cache keeps that.
 
+mod account;
 mod delivery;
+mod mail;
+#[cfg(test)]
+mod mail_tests;
 mod message;
 mod options;
 mod record;
@@ -77,16 +83,18 @@ windlass_sdk::export! {
     Notify: [custom],
     name: "notify",
     capabilities: [
-        { name: "http", hosts: ["*"], methods: ["POST", "PUT"],
+        { name: "http", hosts: ["*"], methods: ["POST", "PUT"], optional: true,
           reason: "posts the message to the chats and webhooks that the options name" },
         { name: "secrets", names: ["NOTIFY_*"], optional: true,
-          reason: "addresses of webhooks and tokens of chats, which the host fills into the requests" },
+          reason: "addresses of webhooks and tokens of chats, which the host fills into the requests, and passwords of mail" },
+        { name: "exec", outputs: ["image:*"], optional: true,
+          reason: "sends mail with curl, in a container of the image that is set" },
         { name: "cache", bytes_max: 4194304, optional: true,
           reason: "remembers who was told, and how the deployment before ended" },
     ],
     custom: [
         { name: "tell", hooks: ["after-switch"],
-          summary: "Tells chats and webhooks how the deployment ended" },
+          summary: "Tells chats, webhooks and receivers of mail how the deployment ended" },
     ],
     options_schema: r##"{
         "type": "object",
@@ -100,7 +108,7 @@ windlass_sdk::export! {
                     "additionalProperties": false,
                     "required": ["kind"],
                     "properties": {
-                        "kind": { "enum": ["slack", "discord", "mattermost", "matrix", "webhook"] },
+                        "kind": { "enum": ["slack", "discord", "mattermost", "matrix", "webhook", "mail"] },
                         "when": {
                             "description": "After which ends: one, or a list; always if it is left out",
                             "anyOf": [
@@ -118,7 +126,21 @@ windlass_sdk::export! {
                         "homeserver": { "type": "string", "pattern": "^https?://",
                             "description": "matrix: address of the homeserver" },
                         "room": { "type": "string", "pattern": "^!",
-                            "description": "matrix: id of the room" }
+                            "description": "matrix: id of the room" },
+                        "server": { "type": "string", "pattern": "^smtps?://",
+                            "description": "mail: address of the server, smtp:// (with STARTTLS) or smtps://" },
+                        "starttls": { "type": "boolean",
+                            "description": "mail by smtp://: whether nothing is sent unencrypted; true" },
+                        "from": { "type": "string", "maxLength": 254, "description": "mail: address of the sender" },
+                        "to": { "type": "array", "minItems": 1, "maxItems": 50,
+                            "description": "mail: addresses of the receivers",
+                            "items": { "type": "string", "maxLength": 254 } },
+                        "user": { "type": "string", "minLength": 1, "maxLength": 200,
+                            "description": "mail: name for the server's login" },
+                        "password_secret": { "type": "string", "pattern": "^NOTIFY_[A-Z0-9_]{1,90}$",
+                            "description": "mail: secret variable with the password" },
+                        "image": { "type": "string", "minLength": 1, "maxLength": 200,
+                            "description": "mail: image with curl; docker.io/curlimages/curl:latest" }
                     }
                 }
             }

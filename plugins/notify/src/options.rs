@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use windlass_sdk::{Context, PluginError};
 
+use crate::account::{self, Account};
 use crate::message::Ending;
 
 /// Targets of one stage.
@@ -29,6 +30,13 @@ pub(crate) struct Target {
 /// Where a message goes, with what the target needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
+    Web(Web),
+    Mail(Account),
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Web {
     Slack(Address),
     Discord(Address),
     Mattermost(Address),
@@ -85,18 +93,19 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenTarget {
     kind: Kind,
-    #[serde(default)]
     when: Option<OneOrMore>,
-    #[serde(default)]
     url_secret: Option<String>,
-    #[serde(default)]
     url: Option<String>,
-    #[serde(default)]
     token_secret: Option<String>,
-    #[serde(default)]
     homeserver: Option<String>,
-    #[serde(default)]
     room: Option<String>,
+    server: Option<String>,
+    starttls: Option<bool>,
+    from: Option<String>,
+    to: Option<Vec<String>>,
+    user: Option<String>,
+    password_secret: Option<String>,
+    image: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -107,6 +116,7 @@ enum Kind {
     Mattermost,
     Matrix,
     Webhook,
+    Mail,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +163,8 @@ fn invalid(place: usize, Wrong(why, fix): &Wrong) -> PluginError {
 }
 
 /// What is wrong with a target, and what to do.
-struct Wrong(String, &'static str);
+#[derive(Debug)]
+pub(crate) struct Wrong(pub(crate) String, pub(crate) &'static str);
 
 impl WrittenTarget {
     fn checked(mut self) -> Result<Target, Wrong> {
@@ -169,16 +180,27 @@ impl WrittenTarget {
             }
             Some(OneOrMore::More(more)) => more,
         };
+        Ok(Target { place: self.place()?, when })
+    }
+
+    fn place(mut self) -> Result<Place, Wrong> {
+        let mail = self.take_mail();
+        let mail_only = mail != account::Written::default();
         let matrix_only = self.homeserver.is_some() || self.room.is_some();
-        let place = match self.kind {
-            Kind::Matrix => return Ok(Target { place: self.matrix()?, when }),
+        Ok(Place::Web(match self.kind {
+            Kind::Mail => return self.mail(mail).map(Place::Mail),
+            _ if mail_only => {
+                let why = "`server`, `starttls`, `from`, `to`, `user`, `password_secret` and `image` are of mail alone";
+                return Err(Wrong(why.to_owned(), "set `kind = \"mail\"`, or remove them"));
+            }
+            Kind::Matrix => self.matrix()?,
             _ if matrix_only => {
                 let why = "`homeserver` and `room` are of Matrix alone".to_owned();
                 return Err(Wrong(why, "set `kind = \"matrix\"`, or remove them"));
             }
             Kind::Webhook => {
                 let token = self.token_secret.as_deref().map(variable).transpose()?;
-                Place::Webhook { address: address(self.url_secret, self.url)?, token }
+                Web::Webhook { address: address(self.url_secret, self.url)?, token }
             }
             _ if self.token_secret.is_some() => {
                 let why = "`token_secret` is of Matrix and of plain webhooks".to_owned();
@@ -190,14 +212,37 @@ impl WrittenTarget {
                            \"NOTIFY_NAME\"` in place of `url`";
                 return Err(Wrong(why, fix));
             }
-            Kind::Slack => Place::Slack(address(self.url_secret, None)?),
-            Kind::Discord => Place::Discord(address(self.url_secret, None)?),
-            Kind::Mattermost => Place::Mattermost(address(self.url_secret, None)?),
-        };
-        Ok(Target { place, when })
+            Kind::Slack => Web::Slack(address(self.url_secret, None)?),
+            Kind::Discord => Web::Discord(address(self.url_secret, None)?),
+            Kind::Mattermost => Web::Mattermost(address(self.url_secret, None)?),
+        }))
     }
 
-    fn matrix(self) -> Result<Place, Wrong> {
+    /// What it has of mail.
+    fn take_mail(&mut self) -> account::Written {
+        account::Written {
+            server: self.server.take(),
+            starttls: self.starttls.take(),
+            from: self.from.take(),
+            to: self.to.take(),
+            user: self.user.take(),
+            password_secret: self.password_secret.take(),
+            image: self.image.take(),
+        }
+    }
+
+    fn mail(self, mail: account::Written) -> Result<Account, Wrong> {
+        let others = [self.url_secret, self.url, self.token_secret, self.homeserver, self.room];
+        if others.iter().any(Option::is_some) {
+            let why = "mail has no webhook, token, homeserver or room".to_owned();
+            let fix =
+                "remove them: the server is in `server`, the login in `user` and `password_secret`";
+            return Err(Wrong(why, fix));
+        }
+        mail.checked()
+    }
+
+    fn matrix(self) -> Result<Web, Wrong> {
         const FIX: &str = "a target of Matrix has `homeserver = \"https://matrix.example.com\"`, `room = \
                            \"!id:example.com\"` and `token_secret = \"NOTIFY_MATRIX\"`";
         if self.url.is_some() || self.url_secret.is_some() {
@@ -216,7 +261,7 @@ impl WrittenTarget {
         }
         let token = self.token_secret.ok_or_else(|| missing("token_secret"))?;
         let homeserver = homeserver.trim_end_matches('/').to_owned();
-        Ok(Place::Matrix { homeserver, room, token: variable(&token)? })
+        Ok(Web::Matrix { homeserver, room, token: variable(&token)? })
     }
 }
 
@@ -234,7 +279,7 @@ fn address(secret: Option<String>, open_url: Option<String>) -> Result<Address, 
 }
 
 /// The name of a variable that the plugin may name.
-fn variable(name: &str) -> Result<String, Wrong> {
+pub(crate) fn variable(name: &str) -> Result<String, Wrong> {
     let letter = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let rest = name.strip_prefix(SECRETS).unwrap_or_default();
     if rest.is_empty() || name.len() > 100 || !name.chars().all(letter) {
@@ -272,11 +317,12 @@ impl fmt::Display for Target {
     /// For people, and different for each target of a stage: `Slack (NOTIFY_SLACK)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Slack(address) => write!(f, "Slack ({address})"),
-            Place::Discord(address) => write!(f, "Discord ({address})"),
-            Place::Mattermost(address) => write!(f, "Mattermost ({address})"),
-            Place::Webhook { address, .. } => write!(f, "webhook ({address})"),
-            Place::Matrix { room, .. } => write!(f, "Matrix ({room})"),
+            Place::Web(Web::Slack(address)) => write!(f, "Slack ({address})"),
+            Place::Web(Web::Discord(address)) => write!(f, "Discord ({address})"),
+            Place::Web(Web::Mattermost(address)) => write!(f, "Mattermost ({address})"),
+            Place::Web(Web::Webhook { address, .. }) => write!(f, "webhook ({address})"),
+            Place::Web(Web::Matrix { room, .. }) => write!(f, "Matrix ({room})"),
+            Place::Mail(account) => write!(f, "mail ({})", account.to.join(", ")),
         }
     }
 }

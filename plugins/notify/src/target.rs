@@ -1,10 +1,10 @@
-//! How each target wants the message: its request, with everything that people wrote escaped as it asks for.
+//! How each chat and webhook wants the message: its request, with everything that people wrote escaped as it asks for.
 
 use serde_json::{Value, json};
 use windlass_sdk::http::Request;
 
 use crate::message::{Ending, Message};
-use crate::options::{Address, Place};
+use crate::options::{Address, Web};
 
 /// Time of one request, in milliseconds.
 const TIMEOUT_MS: u32 = 20_000;
@@ -14,19 +14,19 @@ const CHARS_MAX: [usize; 4] = [600, 300, 120, 40];
 const DISCORD_CHARS_MAX: usize = 2_000;
 
 /// The request that tells a target.
-pub(crate) fn request(place: &Place, message: &Message<'_>) -> Request {
+pub(crate) fn request(place: &Web, message: &Message<'_>) -> Request {
     let mut request = match place {
-        Place::Slack(to) => post(to, &slack(message)),
-        Place::Discord(to) => post(to, &discord(message)),
-        Place::Mattermost(to) => post(to, &mattermost(message)),
-        Place::Webhook { address, token } => {
+        Web::Slack(to) => post(to, &slack(message)),
+        Web::Discord(to) => post(to, &discord(message)),
+        Web::Mattermost(to) => post(to, &mattermost(message)),
+        Web::Webhook { address, token } => {
             let request = post(address, &webhook(message)).header("idempotency-key", id(message));
             match token {
                 Some(token) => bearer(request, token),
                 None => request,
             }
         }
-        Place::Matrix { homeserver, room, token } => {
+        Web::Matrix { homeserver, room, token } => {
             let (room, txn) = (percent(room), percent(&id(message)));
             let url =
                 format!("{homeserver}/_matrix/client/v3/rooms/{room}/send/m.room.message/{txn}");
@@ -39,7 +39,7 @@ pub(crate) fn request(place: &Place, message: &Message<'_>) -> Request {
 }
 
 /// The same at every try of telling of a deployment: a target that knows it takes the message once.
-fn id(message: &Message<'_>) -> String {
+pub(crate) fn id(message: &Message<'_>) -> String {
     format!("windlass-{}-after-switch", message.facts.deployment)
 }
 
@@ -147,17 +147,24 @@ fn mattermost_markdown(text: &str) -> String {
     escaped
 }
 
-fn matrix(message: &Message<'_>) -> Value {
+/// The lines without any format, the last one being the address.
+pub(crate) fn plain(message: &Message<'_>) -> String {
     let mut plain = text(message, CHARS_MAX[0], ["", ""], "\n", str::to_owned);
-    let mut formatted = text(message, CHARS_MAX[0], ["<strong>", "</strong>"], "<br>", html);
     if let Some(url) = message.url() {
         plain.push_str(&format!("\n{url}"));
+    }
+    plain
+}
+
+fn matrix(message: &Message<'_>) -> Value {
+    let mut formatted = text(message, CHARS_MAX[0], ["<strong>", "</strong>"], "<br>", html);
+    if let Some(url) = message.url() {
         let url = html(url);
         formatted.push_str(&format!("<br><a href=\"{url}\">{url}</a>"));
     }
     json!({
         "msgtype": "m.text",
-        "body": plain,
+        "body": plain(message),
         "format": "org.matrix.custom.html",
         "formatted_body": formatted,
         "m.mentions": {},

@@ -1,4 +1,4 @@
-//! What each target is sent, byte for byte where it matters, and what becomes of its answers.
+//! What each chat and webhook is sent, byte for byte where it matters, and what becomes of its answers.
 
 use serde_json::{Value, json};
 use windlass_sdk::PluginError;
@@ -11,10 +11,10 @@ use crate::message::{duration, one_line};
 use crate::record::took_ms;
 
 /// A subject that tries everything that a chat may read something into.
-const HOSTILE: &str =
+pub(crate) const HOSTILE: &str =
     "Fix <!channel> <@U1> @everyone **bold** `x` & [a](https://b) {{NOTIFY_SLACK}}\u{202e}\n<b>";
 
-fn live() -> Facts {
+pub(crate) fn live() -> Facts {
     Facts {
         hook: Hook::AfterSwitch,
         state: State::Live,
@@ -31,7 +31,7 @@ fn live() -> Facts {
     }
 }
 
-fn failed() -> Facts {
+pub(crate) fn failed() -> Facts {
     let failure = Failure {
         code: "build.command-failed".to_owned(),
         step: Some("build".to_owned()),
@@ -42,15 +42,15 @@ fn failed() -> Facts {
     Facts { state: State::Failed, failure: Some(failure), ..live() }
 }
 
-fn harness(options: Value) -> Harness {
+pub(crate) fn harness(options: Value) -> Harness {
     Harness::with_files(&[]).options(&options.to_string())
 }
 
-fn one(target: Value) -> Harness {
+pub(crate) fn one(target: Value) -> Harness {
     harness(json!({ "targets": [target] }))
 }
 
-fn tell(harness: &Harness, facts: &Facts) -> Ran {
+pub(crate) fn tell(harness: &Harness, facts: &Facts) -> Ran {
     harness.custom::<Notify>("tell", facts, &[])
 }
 
@@ -60,11 +60,11 @@ fn body(ran: &Ran) -> Value {
     serde_json::from_slice(&ran.requests[0].body).unwrap()
 }
 
-fn summary(ran: &Ran) -> &str {
+pub(crate) fn summary(ran: &Ran) -> &str {
     &ran.result.as_ref().unwrap().summary
 }
 
-fn error(ran: Ran) -> PluginError {
+pub(crate) fn error(ran: Ran) -> PluginError {
     ran.result.unwrap_err()
 }
 

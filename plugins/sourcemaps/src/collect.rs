@@ -100,20 +100,32 @@ struct Found {
 /// Source maps in a static tree, by the names that bundlers give them: what else ends in `.map` stays.
 const SERVED_MAPS: [&str; 4] = ["**/*.js.map", "**/*.mjs.map", "**/*.cjs.map", "**/*.css.map"];
 
-/// Collects the maps of the images; with `remove`, those of static trees are kept from visitors.
+/// Collects the maps of the images; with `remove`, those of static trees are kept from visitors. Images are not
+/// changed, and that is said where it was asked for.
 pub(crate) fn run(options: &Options, facts: &Facts) -> Result<Outcome, PluginError> {
-    let outcome = of_images(options, facts)?;
+    let mut outcome = of_images(options, facts)?;
+    if !options.remove {
+        return Ok(outcome);
+    }
     let is_tree = |output: &&Output| output.kind == OutputKind::StaticTree;
     let trees: Vec<&str> =
         facts.outputs.iter().filter(is_tree).map(|output| output.name.as_str()).collect();
-    if !options.remove || trees.is_empty() {
-        return Ok(outcome);
+    let images = outputs(facts);
+    if !trees.is_empty() {
+        let mut summary = format!("source maps of {} are not served", trees.join(", "));
+        if !images.is_empty() {
+            summary.push_str(&format!("; {}", outcome.summary));
+        }
+        outcome = Outcome { skipped: false, summary, ..outcome };
     }
-    let mut summary = format!("source maps of {} are not served", trees.join(", "));
-    if !outputs(facts).is_empty() {
-        summary.push_str(&format!("; {}", outcome.summary));
+    if !images.is_empty() {
+        let stay = format!(
+            "`remove` changes no image: source maps in {} stay where they are",
+            images.join(", ")
+        );
+        log::warn(format!("{stay}, and may be served; take them out in the build"));
+        outcome.summary.push_str(&format!("; {stay}"));
     }
-    let outcome = Outcome { skipped: false, summary, ..outcome };
     Ok(trees.into_iter().fold(outcome, |outcome, tree| outcome.withholding(tree, SERVED_MAPS)))
 }
 

@@ -8,6 +8,7 @@ use windlass_sdk::annotations::Tone;
 use windlass_sdk::custom::{Facts, Hook, Input, Output, OutputKind, Process, State};
 use windlass_sdk::exec::{ExecError, Exit, Reason};
 use windlass_sdk::http::{HttpError, Reason as HttpReason};
+use windlass_sdk::log::Level;
 use windlass_sdk::testing::{Harness, Ran, answered, ended};
 
 use super::SourceMaps;
@@ -436,4 +437,33 @@ fn maps_of_static_sites_are_withheld_where_that_is_set_and_nothing_else_is() {
         .command(["/bin/sh", "-c", LIST], ended(0, "maps:\n"));
     let outcome = told.custom::<SourceMaps>("collect", &no_trees, &[]).result.unwrap();
     assert!(outcome.withheld.is_empty() && outcome.skipped, "{outcome:?}");
+}
+
+#[test]
+fn where_remove_is_asked_for_an_image_it_is_said_that_images_stay_as_they_are() {
+    let stay = "`remove` changes no image: source maps in web stay where they are";
+    let warned = |ran: &Ran| {
+        let line = format!("{stay}, and may be served; take them out in the build");
+        ran.log.contains(&(Level::Warn, line))
+    };
+    let told = |options: &str| {
+        let listed = ended(0, "maps:\n");
+        Harness::with_files(&[]).options(options).command(["/bin/sh", "-c", LIST], listed)
+    };
+    let no_trees = Facts { outputs: vec![facts().outputs.remove(0)], ..facts() };
+    for (facts, begins) in [
+        (no_trees, "the build left no source map"),
+        (facts(), "source maps of site are not served; "),
+    ] {
+        let ran = told(r#"{"remove":true}"#).custom::<SourceMaps>("collect", &facts, &[]);
+        assert!(warned(&ran), "{:?}", ran.log);
+        assert!(summary(&ran).starts_with(begins), "{}", summary(&ran));
+        assert!(summary(&ran).ends_with(&format!("; {stay}")), "{}", summary(&ran));
+        let ran = told("{}").custom::<SourceMaps>("collect", &facts, &[]);
+        assert!(!warned(&ran) && !summary(&ran).contains("remove"), "nobody has asked for it");
+    }
+
+    let only_site = Facts { outputs: facts().outputs.split_off(2), ..facts() };
+    let ran = told(r#"{"remove":true}"#).custom::<SourceMaps>("collect", &only_site, &[]);
+    assert!(!warned(&ran), "there is no image");
 }

@@ -29,6 +29,8 @@ pub(crate) struct Api<'a> {
     pub(crate) base: &'a str,
     /// How long an answer is as good as a new one.
     pub(crate) fresh: Duration,
+    /// What has to be granted.
+    pub(crate) methods: &'a [&'a str],
 }
 
 /// What the database found, as it is remembered.
@@ -173,19 +175,26 @@ impl Api<'_> {
     }
 
     fn send(&self, request: &Request) -> Result<Response, PluginError> {
-        let answer = request.send().map_err(|error| self.failed(error))?;
+        let answer = self.answer(request)?;
         if answer.is_success() {
             return Ok(answer);
         }
-        let said: String = answer.text().chars().filter(|c| !c.is_control()).take(200).collect();
-        let what = format!("{} answered {}: {said}", request.url, answer.status);
-        let again = answer.status == 429 || answer.status >= 500;
-        let code = if again { "vulnerabilities.unreachable" } else { "vulnerabilities.refused" };
-        let error = PluginError::new(code, what).hint(match again {
-            true => "deploy again, or set `on_failure = \"warn\"` for the stage".to_owned(),
-            false => format!("check whether {} answers as https://api.osv.dev does", self.base),
-        });
-        Err(if again { error.retryable() } else { error })
+        let hint = format!("check whether {} answers as https://api.osv.dev does", self.base);
+        Err(PluginError::new("vulnerabilities.refused", said(request, &answer)).hint(hint))
+    }
+
+    /// What a server answers that is neither busy nor out of order.
+    ///
+    /// # Errors
+    /// `vulnerabilities.denied`, `vulnerabilities.unreachable`.
+    pub(crate) fn answer(&self, request: &Request) -> Result<Response, PluginError> {
+        let answer = request.send().map_err(|error| self.failed(error))?;
+        if answer.status != 429 && answer.status < 500 {
+            return Ok(answer);
+        }
+        Err(PluginError::new("vulnerabilities.unreachable", said(request, &answer))
+            .hint("deploy again, or set `on_failure = \"warn\"` for the stage")
+            .retryable())
     }
 
     /// An answer that is not as osv.dev answers.
@@ -223,7 +232,7 @@ impl Api<'_> {
             {"name": "artifacts"},
             {"name": "cache"},
             {"name": "annotations"},
-            {"name": "http", "hosts": [host], "methods": ["GET", "POST"]},
+            {"name": "http", "hosts": [host], "methods": self.methods},
         ]);
         let private = match self.base {
             crate::OSV => String::new(),
@@ -235,7 +244,7 @@ impl Api<'_> {
     }
 
     /// Keys of the cache have up to 200 bytes, and two databases are two.
-    fn key<'k>(&self, what: &str, parts: impl Iterator<Item = &'k str>) -> String {
+    pub(crate) fn key<'k>(&self, what: &str, parts: impl Iterator<Item = &'k str>) -> String {
         let mut hash = Sha256::new();
         let mut add = |part: &str| {
             hash.update(part.as_bytes());
@@ -245,6 +254,12 @@ impl Api<'_> {
         parts.for_each(&mut add);
         format!("{what}/{}", hex::encode(hash.finalize()))
     }
+}
+
+/// What a server said, shortened.
+pub(crate) fn said(request: &Request, answer: &Response) -> String {
+    let said: String = answer.text().chars().filter(|c| !c.is_control()).take(200).collect();
+    format!("{} answered {}: {said}", request.url, answer.status)
 }
 
 fn query(component: &Component) -> Value {
@@ -271,13 +286,14 @@ fn named(vuln: &Value) -> Option<(String, String)> {
     fits.then(|| (id.to_owned(), modified.to_owned()))
 }
 
-fn now_s() -> u64 {
+/// Seconds since 1970.
+pub(crate) fn now_s() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map(|since| since.as_secs()).unwrap_or_default()
 }
 
 /// Without a cache the database is asked each time; that one was not granted is as the operator wants it.
-fn remember<T: Serialize>(key: &str, value: &T) {
+pub(crate) fn remember<T: Serialize>(key: &str, value: &T) {
     let Err(error) = cache::put_json(key, value) else { return };
     let line = format!("an answer of the database is not remembered: {}", error.message);
     match error.reason {

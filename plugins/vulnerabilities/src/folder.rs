@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use windlass_plugin_locked::{Component, Ecosystem};
-use windlass_sdk::{PluginError, Source, log};
+use windlass_sdk::{Kind, PluginError, Source, log};
 
 use crate::osv::{Entry, Matches, normal_name};
 
-/// Files of one database.
+/// Files of one database; one of more is refused, as a part of it may not stand for the whole.
 const FILES_MAX: usize = 20_000;
 
 /// Compares all components with all entries in a file, or below a folder, of the source.
 ///
 /// # Errors
-/// `vulnerabilities.no-database` where there is no such file; `source.unreadable`.
+/// `vulnerabilities.no-database` where there is no such file; `vulnerabilities.database-too-large`;
+/// `source.unreadable`.
 pub(crate) fn look_up(path: &str, components: &[&Component]) -> Result<Matches, PluginError> {
     let source = Source::root();
     let path = path.trim_start_matches("./").trim_matches('/');
@@ -25,13 +26,20 @@ pub(crate) fn look_up(path: &str, components: &[&Component]) -> Result<Matches, 
             let below =
                 |end: &str| format!("{path}/**/*.{end}").trim_start_matches("./").to_owned();
             let globs = [below("json"), below("jsonl"), below("ndjson")];
-            source.files(&globs.each_ref().map(String::as_str))?
+            let listing = source.list(&globs.each_ref().map(String::as_str), 0, 0)?;
+            let is_file = |entry: &windlass_sdk::Entry| entry.kind == Kind::File;
+            let files: Vec<String> =
+                listing.entries.into_iter().filter(is_file).map(|entry| entry.path).collect();
+            if listing.truncated || files.len() > FILES_MAX {
+                return Err(too_large(path));
+            }
+            files
         }
     };
     let named = by_name(components);
     let mut matches = Matches::default();
     let mut read = 0_usize;
-    for file in files.iter().take(FILES_MAX) {
+    for file in &files {
         let Some(text) = source.text(file)? else {
             continue;
         };
@@ -48,11 +56,18 @@ pub(crate) fn look_up(path: &str, components: &[&Component]) -> Result<Matches, 
     if read == 0 {
         return Err(no_database(path, files.len()));
     }
-    if files.len() > FILES_MAX {
-        matches.notes.push(format!("of {} files the first {FILES_MAX} were read", files.len()));
-    }
     log::info(format!("entries of {path} that were looked at: {read}"));
     Ok(matches)
+}
+
+fn too_large(path: &str) -> PluginError {
+    let what = format!(
+        "there are more than {FILES_MAX} files of entries in {path}: a part of a database would pass what the rest \
+         knows to be vulnerable, so none of it was looked at"
+    );
+    PluginError::new("vulnerabilities.database-too-large", what).hint(
+        "keep the entries of the packages in use alone, or put many entries into one file, one a line, as .jsonl",
+    )
 }
 
 fn no_database(path: &str, files: usize) -> PluginError {
@@ -87,9 +102,9 @@ fn entries(file: &str, text: &str) -> Vec<Result<Entry, String>> {
 }
 
 /// Components by ecosystem and name: a database has many more entries than one of them asks for.
-type Named<'c> = BTreeMap<(Ecosystem, String), Vec<&'c Component>>;
+pub(crate) type Named<'c> = BTreeMap<(Ecosystem, String), Vec<&'c Component>>;
 
-fn by_name<'c>(components: &[&'c Component]) -> Named<'c> {
+pub(crate) fn by_name<'c>(components: &[&'c Component]) -> Named<'c> {
     let mut named = Named::new();
     for component in components {
         let name = normal_name(component.ecosystem, &component.name);
@@ -98,7 +113,8 @@ fn by_name<'c>(components: &[&'c Component]) -> Named<'c> {
     named
 }
 
-fn keep(entry: Entry, named: &Named<'_>, matches: &mut Matches) {
+/// Keeps an entry if it is of a version that is in use.
+pub(crate) fn keep(entry: Entry, named: &Named<'_>, matches: &mut Matches) {
     let mut is_used = false;
     for affected in &entry.affected {
         let Some(ecosystem) = Ecosystem::of_osv(&affected.package.ecosystem) else {

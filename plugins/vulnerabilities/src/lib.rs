@@ -2,13 +2,15 @@
 //! OSV, attaches what it found, and fails where it is bad enough.
 //!
 //! **Invariant: not looked up is never the same as not vulnerable.** A database that may not be asked or does
-//! not answer is an error; what was left out is in the notes of the report.
+//! not answer, or is there in part only, is an error; what was left out is in the notes of the report, and then the
+//! annotation is not good.
 
 mod api;
 mod folder;
 mod osv;
 mod report;
 mod severity;
+mod snapshot;
 mod version;
 
 use std::time::Duration;
@@ -37,7 +39,8 @@ const IDS_MAX: usize = 1_000;
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Options {
-    /// `osv-api`, the address of one that answers alike, or a file or folder of the source.
+    /// `osv-api`, the address of one that answers alike, `snapshot+` and the address of a snapshot, or a file or folder
+    /// of the source.
     database: String,
     fail_on: FailOn,
     /// Ids or their aliases that do not count.
@@ -118,12 +121,13 @@ impl Custom for Vulnerabilities {
             return Ok(Outcome::skipped("there is no lock file of a kind that is read"));
         }
         let matches = look_up(&inventory, &options)?;
+        let is_whole = inventory.unread.is_empty() && matches.notes.is_empty();
         let report = Report::new(&inventory, matches, &options);
         for note in &report.notes {
             log::warn(note.as_str());
         }
         attach(&report)?;
-        note(&report, inventory.unread.is_empty());
+        note(&report, is_whole);
         if let Some(error) = report.failure(options.fail_on.level()) {
             return Err(error);
         }
@@ -142,13 +146,17 @@ impl Custom for Vulnerabilities {
 fn look_up(inventory: &Inventory, options: &Options) -> Result<Matches, PluginError> {
     let components: Vec<&Component> =
         inventory.components.values().filter(|component| component.from_registry).collect();
-    let is_address = options.database.contains("://");
-    if !is_address && options.database != "osv-api" {
-        return folder::look_up(&options.database, &components);
+    let database = options.database.as_str();
+    if let Some(base) = database.strip_prefix("snapshot+") {
+        return snapshot::look_up(base.trim_end_matches('/'), &components);
     }
-    let base = if is_address { options.database.trim_end_matches('/') } else { OSV };
+    let is_address = database.contains("://");
+    if !is_address && database != "osv-api" {
+        return folder::look_up(database, &components);
+    }
+    let base = if is_address { database.trim_end_matches('/') } else { OSV };
     let fresh = Duration::from_secs(options.cache_minutes.saturating_mul(60));
-    api::Api { base, fresh }.look_up(&components)
+    api::Api { base, fresh, methods: &["GET", "POST"] }.look_up(&components)
 }
 
 /// For people and for programs. Where nothing may be attached, the log says so.
@@ -171,6 +179,7 @@ fn attach(report: &Report<'_>) -> Result<(), PluginError> {
     Ok(())
 }
 
+/// Notes it beside the deployment: good only where everything was read and looked up in a whole database.
 fn note(report: &Report<'_>, is_whole: bool) {
     let worst = report.counted().map(|finding| finding.severity.level).max();
     let tone = match worst {
@@ -216,7 +225,7 @@ windlass_sdk::export! {
         "properties": {
             "database": {
                 "type": "string", "minLength": 1,
-                "description": "osv-api; the address of a database that answers as https://api.osv.dev; or a file or folder of the source with entries in the format of OSV"
+                "description": "osv-api; the address of a database that answers as https://api.osv.dev; snapshot+ and the address of a snapshot; or a file or folder of the source with entries in the format of OSV"
             },
             "fail_on": {
                 "enum": ["critical", "high", "medium", "low", "any", "none"],

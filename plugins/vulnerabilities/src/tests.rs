@@ -163,6 +163,40 @@ fn without_the_file_or_without_an_entry_nothing_passes() {
     assert_eq!(failure(&ran).code, "vulnerabilities.no-database");
 }
 
+#[test]
+fn a_database_of_too_many_files_is_refused_before_any_part_of_it_passes() {
+    let harness = Harness::with_files(&[("package-lock.json", NPM), ("osv/a.json", JINJA)]);
+    let harness = harness.options(r#"{"database":"osv"}"#);
+    let folder = harness.folder().join("osv/many");
+    std::fs::create_dir(&folder).unwrap();
+    let lay = |from: usize, to: usize| {
+        for number in from..to {
+            std::fs::write(folder.join(format!("{number}.json")), "[]").unwrap();
+        }
+    };
+    // With the one beside them as many as are read.
+    lay(0, 19_999);
+    let ran = run(&harness);
+    assert_eq!(ran.result.unwrap().summary, "no known vulnerability in 2 components");
+    assert_eq!(ran.annotations[0].tone, Tone::Good);
+
+    lay(19_999, 20_000);
+    let ran = run(&harness);
+    let error = failure(&ran);
+    assert_eq!(error.code, "vulnerabilities.database-too-large");
+    assert!(error.message.contains("more than 20000 files of entries in osv"), "{error:?}");
+    assert!(!error.retryable && error.hint.unwrap().contains(".jsonl"));
+    assert!(ran.annotations.is_empty() && ran.artifacts.is_empty(), "nothing looks scanned");
+}
+
+#[test]
+fn what_was_not_read_of_a_database_is_never_good() {
+    let files = [("package-lock.json", NPM), ("osv/a.json", JINJA), ("osv/broken.json", "{")];
+    let ran = run(&Harness::with_files(&files).options(r#"{"database":"osv"}"#));
+    assert_eq!(ran.annotations[0].value, "no known vulnerability in 2 components");
+    assert_eq!(ran.annotations[0].tone, Tone::Warning);
+}
+
 /// osv.dev, which finds what is in lodash.
 fn online() -> Harness {
     let found = json!({"results": [

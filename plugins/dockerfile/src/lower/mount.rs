@@ -7,10 +7,13 @@ use windlass_sdk::plan::{
 use super::apply::absolute;
 use super::{Lowering, State};
 use crate::ignore::clean;
+use crate::instruction::Instruction;
 use crate::problem::{Found, Problem, nearest};
 
 /// Most characters of a cache's name.
 const ID_MAX: usize = 64;
+/// Mode of a cache's folder, which is root's: every user may write to it.
+const CACHE_MODE: u32 = 0o777;
 /// Where a secret appears.
 const SECRETS: &str = "/run/secrets";
 
@@ -76,11 +79,17 @@ impl Keys {
 }
 
 impl Lowering<'_> {
-    pub(super) fn mount(&mut self, index: usize, state: &State, text: &str) -> Found<Mount> {
+    pub(super) fn mount(
+        &mut self,
+        index: usize,
+        state: &State,
+        one: &Instruction,
+        text: &str,
+    ) -> Found<Mount> {
         let mut keys = self.keys(state, text)?;
         let mount = match keys.kind.as_str() {
             "bind" => self.bind(index, state, &mut keys)?,
-            "cache" => cache(state, &mut keys)?,
+            "cache" => self.cache(state, one, &mut keys)?,
             "tmpfs" => Mount::Tmpfs(TmpfsMount {
                 target: target(state, &mut keys)?,
                 bytes_max: keys.take(&["size"]).map(|text| bytes(&text)).transpose()?,
@@ -186,6 +195,52 @@ impl Lowering<'_> {
         Ok(id)
     }
 
+    /// A cache. The contract has no place for its mode and owner: what is asked for is told as not done.
+    fn cache(&mut self, state: &State, one: &Instruction, keys: &mut Keys) -> Found<Mount> {
+        let given = keys.take(&["id"]).filter(|id| !id.is_empty());
+        let target = target(state, keys)?;
+        for name in ["from", "source"] {
+            if keys.take(&[name]).is_some_and(|value| !value.is_empty()) {
+                return Err(Problem::unsupported(
+                    format!("a cache with {name}= begins with files, and caches begin empty here"),
+                    format!("remove {name}=, and copy the files in the command if they are absent"),
+                ));
+            }
+        }
+        if keys.switch(&["readonly", "ro"])? == Some(true) {
+            let fix = "remove it, or use a mount of type bind";
+            return Err(Problem::unsupported("a cache cannot be read-only here", fix));
+        }
+        let _rw = keys.switch(&["readwrite", "rw"])?;
+        let mode = keys.number("mode", 8)?.filter(|mode| *mode != CACHE_MODE);
+        let mode = mode.map(|mode| format!("mode={mode:04o}"));
+        let id_of =
+            |name: &str, id: Option<u32>| id.filter(|id| *id != 0).map(|id| format!("{name}={id}"));
+        let (uid, gid) = (keys.number("uid", 10)?, keys.number("gid", 10)?);
+        let ignored = [mode, id_of("uid", uid), id_of("gid", gid)];
+        let ignored: Vec<String> = ignored.into_iter().flatten().collect();
+        if !ignored.is_empty() {
+            self.warnings.push(format!(
+                "line {}: {}: the cache {target} does not get {}: its folder is root's, and every user may \
+                 write to it (mode {CACHE_MODE:04o})",
+                one.line,
+                one.name,
+                ignored.join(", ")
+            ));
+        }
+        let sharing = match keys.take(&["sharing"]).as_deref() {
+            None | Some("" | "shared") => Sharing::Shared,
+            Some("private") => Sharing::Private,
+            Some("locked") => Sharing::Locked,
+            Some(other) => {
+                let what = format!("sharing={other} is not known");
+                return Err(Problem::syntax(what, "use shared, private or locked"));
+            }
+        };
+        let id = cache_id(&given.unwrap_or_else(|| target.clone()));
+        Ok(Mount::Cache(CacheMount { id, target, sharing }))
+    }
+
     fn secret(&self, state: &State, keys: &mut Keys) -> Found<Mount> {
         let given = keys.take(&["target", "dst", "destination"]);
         let env = keys.take(&["env"]).filter(|env| !env.is_empty());
@@ -245,38 +300,6 @@ fn target(state: &State, keys: &mut Keys) -> Found<String> {
         return Err(Problem::syntax("nothing can be mounted over /", "mount it at a folder"));
     }
     Ok(target)
-}
-
-fn cache(state: &State, keys: &mut Keys) -> Found<Mount> {
-    let given = keys.take(&["id"]).filter(|id| !id.is_empty());
-    let target = target(state, keys)?;
-    for name in ["from", "source"] {
-        if keys.take(&[name]).is_some_and(|value| !value.is_empty()) {
-            return Err(Problem::unsupported(
-                format!("a cache with {name}= begins with files, and caches begin empty here"),
-                format!("remove {name}=, and copy the files in the command if they are absent"),
-            ));
-        }
-    }
-    if keys.switch(&["readonly", "ro"])? == Some(true) {
-        let fix = "remove it, or use a mount of type bind";
-        return Err(Problem::unsupported("a cache cannot be read-only here", fix));
-    }
-    let _rw = keys.switch(&["readwrite", "rw"])?;
-    // A cache's folder can be written to by every user.
-    let _mode = keys.number("mode", 8)?;
-    let _owner = (keys.number("uid", 10)?, keys.number("gid", 10)?);
-    let sharing = match keys.take(&["sharing"]).as_deref() {
-        None | Some("" | "shared") => Sharing::Shared,
-        Some("private") => Sharing::Private,
-        Some("locked") => Sharing::Locked,
-        Some(other) => {
-            let what = format!("sharing={other} is not known");
-            return Err(Problem::syntax(what, "use shared, private or locked"));
-        }
-    };
-    let id = cache_id(&given.unwrap_or_else(|| target.clone()));
-    Ok(Mount::Cache(CacheMount { id, target, sharing }))
 }
 
 /// A name for a folder: other characters become `-`, with a digest behind so that names stay apart.

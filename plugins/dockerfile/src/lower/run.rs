@@ -48,7 +48,7 @@ impl Lowering<'_> {
         }
         let mut mounts = Vec::new();
         for text in &run.mounts {
-            mounts.push(self.mount(index, state, text)?);
+            mounts.push(self.mount(index, state, one, text)?);
         }
         let argv = self.argv(index, state, run, &mut mounts)?;
         let mut step = self.new_step(index, self.shown(index, one), state.base.clone());

@@ -317,6 +317,21 @@ fn an_argument_that_only_a_variable_is_named_like_is_told() {
 }
 
 #[test]
+fn a_mode_and_an_owner_that_a_cache_does_not_get_are_told_with_their_line() {
+    let told = |flags: &str| {
+        let text = format!("FROM plain\n\nRUN --mount=type=cache,target=/c{flags} x\nCMD x");
+        run(&text, &Case::default()).unwrap().warnings
+    };
+    let line = "line 3: RUN: the cache /c does not get mode=0755, uid=1000: its folder is root's, and every user \
+                may write to it (mode 0777)";
+    assert_eq!(told(",mode=0755,uid=1000,gid=0"), [line]);
+    assert!(told(",gid=50")[0].contains("does not get gid=50:"));
+    for same in ["", ",mode=0777", ",uid=0,gid=0"] {
+        assert_eq!(told(same), [] as [&str; 0], "{same}");
+    }
+}
+
+#[test]
 fn unused_arguments_are_told() {
     let case = Case { args: &[("VERSOIN", "1")], ..Case::default() };
     let lowered = run("FROM plain\nARG VERSION\nCMD x", &case).unwrap();
