@@ -44,6 +44,7 @@ pub use file::read_table;
 pub use limits::ProxyLimits;
 pub use listen::listen_on;
 pub use route::{DrainDeadlines, Instance, Route, Targets};
+pub use statics::{Withheld, plain_of};
 
 /// Where visitors are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

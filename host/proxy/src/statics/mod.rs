@@ -32,7 +32,7 @@ use crate::body::{Body, BoxError, Leased, full};
 use crate::generation::{Lease, Phase};
 use conditions::{Slice, Validators};
 use path::TreePath;
-use withheld::Withheld;
+pub use withheld::{Withheld, plain_of};
 
 /// Files up to this size are read in one go, in bytes; larger ones in pieces of this size.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -11,14 +12,23 @@ use super::path::TreePath;
 /// Endings of precompressed forms: what a file may not show, its forms may not either.
 const FORMS: [&[u8]; 3] = [b".br", b".gz", b".zst"];
 
+/// The file that this is a precompressed form of, by its name.
+pub fn plain_of(path: &Path) -> Option<&Path> {
+    let path = path.as_os_str().as_bytes();
+    let plain = FORMS.iter().find_map(|form| path.strip_suffix(*form));
+    plain.map(|plain| Path::new(OsStr::from_bytes(plain)))
+}
+
 /// The files that are kept from visitors.
 #[derive(Debug, Default)]
-pub(super) struct Withheld(GlobSet);
+pub struct Withheld(GlobSet);
 
 impl Withheld {
+    /// Those that one of these globs names; `*` does not cross a slash.
+    ///
     /// # Errors
     /// A text that is no glob.
-    pub(super) fn of(globs: &[String]) -> io::Result<Self> {
+    pub fn of(globs: &[String]) -> io::Result<Self> {
         let invalid = |error: globset::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let mut set = GlobSetBuilder::new();
         for glob in globs {
@@ -28,16 +38,16 @@ impl Withheld {
         set.build().map(Self).map_err(invalid)
     }
 
-    /// Whether the file of this path is among them, or what it is a precompressed form of.
+    /// Whether the file that is asked for is among them.
     pub(super) fn has(&self, path: &TreePath) -> bool {
-        if self.0.is_empty() || path.name().is_empty() {
-            return false;
-        }
-        let path = path.relative();
-        let forms = FORMS.iter().filter_map(|form| path.strip_suffix(*form));
-        std::iter::once(path.as_slice())
-            .chain(forms)
-            .any(|path| self.0.is_match(OsStr::from_bytes(path)))
+        !self.0.is_empty()
+            && !path.name().is_empty()
+            && self.has_file(Path::new(OsStr::from_bytes(&path.relative())))
+    }
+
+    /// Whether the file of this path from the tree's root is among them, or what it is a precompressed form of.
+    pub fn has_file(&self, path: &Path) -> bool {
+        std::iter::once(path).chain(plain_of(path)).any(|path| self.0.is_match(path))
     }
 }
 
