@@ -1,6 +1,6 @@
 //! What authors of plugins do, with this binary as the compiler of components.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use windlass_build::Login;
 use windlass_build::http::certificate_bundle;
@@ -11,9 +11,10 @@ use windlass_model::author::{
     Answers, AskPlugin, Bench, BenchPlugin, Built, Checked, Created, IndexPlugin, Indexed,
     NewPlugin, PublishPlugin, Published, TestPlugin, Tested,
 };
+use windlass_model::plugin::lock::is_name;
 use windlass_model::{Digest, Failure};
 
-use crate::roles::{devtools_config, runtime};
+use crate::roles::{devtools_config, plugins_dir, runtime};
 
 /// The author's verbs, in this process.
 pub(crate) struct Workshop;
@@ -23,13 +24,32 @@ fn config() -> Result<windlass_devtools::Config, Failure> {
     devtools_config(None, Path::new(""))
 }
 
+/// No host installs a plugin under the name of one that comes with Windlass. Where this binary has none beside it,
+/// only the host can say that.
+fn require_untaken(name: &str, bundled: &Path) -> Result<(), Failure> {
+    if !is_name(name) || !bundled.join(format!("{name}.wasm")).is_file() {
+        return Ok(());
+    }
+    Err(Failure::app(
+        "plugin.exists",
+        format!("the name {name} is taken"),
+        "a plugin of this name comes with Windlass, and no host installs another one under it",
+        "choose another name",
+    ))
+}
+
 impl Authoring for Workshop {
     fn new_plugin(&self, request: &NewPlugin) -> Result<Created, Failure> {
+        require_untaken(&request.name, &plugins_dir(None)?)?;
         author::new(request)
     }
 
     fn build_plugin(&self, folder: &Path) -> Result<Built, Failure> {
         author::build(folder)
+    }
+
+    fn find_component(&self, plugin: &Path) -> Result<PathBuf, Failure> {
+        author::find(plugin)
     }
 
     fn check_plugin(&self, plugin: &Path) -> Result<Checked, Failure> {
@@ -92,5 +112,23 @@ impl Authoring for Workshop {
             artifact,
             component: checked.info.digest,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_bundled_plugin_is_refused_before_anything_is_written() {
+        let bundled = std::env::temp_dir().join(format!("windlass-new-{}", std::process::id()));
+        require_untaken("node", &bundled).unwrap();
+        std::fs::create_dir_all(&bundled).unwrap();
+        std::fs::write(bundled.join("node.wasm"), "").unwrap();
+        let taken = require_untaken("node", &bundled);
+        let others = ["nodes", "../node", ""].map(|name| require_untaken(name, &bundled));
+        std::fs::remove_dir_all(&bundled).unwrap();
+        assert_eq!(taken.unwrap_err().code, "plugin.exists");
+        assert!(others.iter().all(Result::is_ok), "{others:?}");
     }
 }

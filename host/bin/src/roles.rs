@@ -188,7 +188,7 @@ fn this_binary() -> Result<PathBuf, Failure> {
 }
 
 /// The given folder, else `plugins` beside this binary.
-fn plugins_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub(crate) fn plugins_dir(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     match given {
         Some(folder) => Ok(folder),
         None => Ok(this_binary()?.with_file_name("plugins")),

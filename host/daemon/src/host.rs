@@ -60,9 +60,6 @@ pub struct Host {
     pub since: Timestamp,
     /// One lock for each name; those that nobody holds are dropped now and then.
     pub(crate) locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// Held for reading from an artifact's build until it is recorded, for writing while artifacts
-    /// are removed.
-    pub(crate) artifacts: tokio::sync::RwLock<()>,
     /// Turns to look at a source without deploying it.
     pub(crate) looks: tokio::sync::Semaphore,
     /// What the names that applications may reach led to lately.

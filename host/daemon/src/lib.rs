@@ -175,7 +175,6 @@ async fn assemble(config: ServeConfig, store: Store) -> Result<Arc<Host>, Failur
         wake: Notify::new(),
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
-        artifacts: tokio::sync::RwLock::new(()),
         looks: tokio::sync::Semaphore::new(config.limits.deployments_running_max.max(1)),
         lookups: pipeline::egress::Lookups::default(),
         building: pipeline::Building::default(),

@@ -181,7 +181,6 @@ async fn assemble(
         wake: tokio::sync::Notify::new(),
         since: Timestamp::now(),
         locks: Mutex::new(HashMap::new()),
-        artifacts: tokio::sync::RwLock::new(()),
         looks: tokio::sync::Semaphore::new(config.limits.deployments_running_max.max(1)),
         lookups: crate::pipeline::egress::Lookups::default(),
         building: crate::pipeline::Building::default(),

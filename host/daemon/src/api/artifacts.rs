@@ -5,6 +5,7 @@ use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 use windlass_model::stage::Attached;
 
@@ -51,7 +52,9 @@ async fn get(
 ) -> Answer<Response> {
     let of = found(&app, &text, &args)?;
     let (attached, file) = artifacts::open(&app.host, &of, &plugin, &name)?;
-    let file = ReaderStream::with_capacity(tokio::fs::File::from_std(file), PIECE_BYTES);
+    // What is being added to it is not noted yet.
+    let file = tokio::fs::File::from_std(file).take(attached.bytes);
+    let file = ReaderStream::with_capacity(file, PIECE_BYTES);
     let headers = [
         (header::CONTENT_TYPE, attached.media_type),
         (header::CONTENT_LENGTH, attached.bytes.to_string()),

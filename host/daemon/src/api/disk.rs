@@ -38,6 +38,7 @@ async fn prune(
     State(app): State<App>,
     Body(request): Body<PruneRequest>,
 ) -> Answer<Json<PruneView>> {
-    let pruned = detached(async move { disk::prune::prune(&app.host, &request).await }).await?;
+    let pruned =
+        detached(async move { Box::pin(disk::prune::prune(&app.host, &request)).await }).await?;
     Ok(Json(pruned))
 }

@@ -237,16 +237,33 @@ async fn uploaded(
 
 async fn read(app: &App, body: RawBody) -> Answer<Vec<u8>> {
     let bytes_max = app.host.config.limits.plugin.component_bytes_max;
-    let bytes = whole(body, bytes_max).await.map_err(Problem)?;
+    let bytes = whole(body, bytes_max).await.map_err(|failure| {
+        Problem(match failure.is("request.body-too-large") {
+            true => too_large(bytes_max),
+            false => failure,
+        })
+    })?;
     if bytes.is_empty() {
         return Err(Problem(Failure::app(
             "request.body-empty",
-            "the request has no body",
-            "a component was expected",
-            "send the file as the body: curl --data-binary @plugin.wasm …",
+            "the plugin is empty",
+            "the request has no body, where a component was expected",
+            "check that the file holds the component, which `windlass plugin build` makes, and send it as the body: \
+             curl --data-binary @plugin.wasm …",
         )));
     }
     Ok(bytes.into())
+}
+
+/// The same code as of every body, and what helps with a component.
+fn too_large(bytes_max: u64) -> Failure {
+    Failure::app(
+        "request.body-too-large",
+        "the plugin is too large",
+        format!("a plugin has at most {bytes_max} bytes on this host"),
+        "build it optimised and without debug information, as `windlass plugin build` does; or raise \
+         `plugin.component_bytes_max` in the host's limits file",
+    )
 }
 
 async fn fetch(
@@ -283,7 +300,11 @@ async fn fetched(
 }
 
 async fn roll_back(State(app): State<App>, Names(name): Names<String>) -> Answer<Json<PluginView>> {
-    Ok(Json(detached(async move { app.host.plugins.roll_back(&name).await }).await?))
+    let change = async move {
+        let view = app.host.plugins.roll_back(&name).await?;
+        Ok(chosen::changed(&app.host, view))
+    };
+    Ok(Json(detached(change).await?))
 }
 
 async fn remove(State(app): State<App>, Names(name): Names<String>) -> Answer<StatusCode> {
@@ -296,7 +317,11 @@ async fn grant(
     Names(name): Names<String>,
     Body(body): Body<SetGrants>,
 ) -> Answer<Json<PluginView>> {
-    Ok(Json(detached(async move { app.host.plugins.grant(&name, &body).await }).await?))
+    let change = async move {
+        let view = app.host.plugins.grant(&name, &body).await?;
+        Ok(chosen::changed(&app.host, view))
+    };
+    Ok(Json(detached(change).await?))
 }
 
 async fn signatures(State(app): State<App>) -> Json<SignaturesView> {

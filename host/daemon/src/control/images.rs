@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use windlass_build::disk::Held;
 use windlass_build::{ArchiveFormat, Export, SavedImage};
 use windlass_model::deployment::Artifact;
 use windlass_model::image::{PushImage, PushedView, SavedView};
@@ -11,7 +12,8 @@ use windlass_model::{Deployment, Failure};
 use crate::failpoint;
 use crate::host::Host;
 
-/// Pushes a deployment's image, with the project's login for that registry. What is pushed is kept meanwhile.
+/// Pushes a deployment's image, with the project's login for that registry. What is pushed is held meanwhile,
+/// and nothing else is.
 ///
 /// # Errors
 /// `image.no-artifact`, `image.no-such-output`, `layer.*`, `registry.*`.
@@ -22,7 +24,7 @@ pub async fn push(
 ) -> Result<PushedView, Failure> {
     let artifact = artifact(of)?;
     let export = export(host, of)?;
-    let _kept = host.artifacts.read().await;
+    let _held = host.builder.hold(&artifact.digest).await;
     host.builder.verify_artifact(artifact).await?;
     failpoint::reached("during:push");
     let pushed = export.push(artifact, wanted.output.as_deref(), &wanted.reference).await?;
@@ -49,11 +51,25 @@ pub async fn save(
     let format: ArchiveFormat = format.parse()?;
     let artifact = artifact(of)?;
     let export = export(host, of)?.named(format!("{}:{}", of.project, of.number));
-    let _kept = host.artifacts.read().await;
+    let _held = host.builder.hold(&artifact.digest).await;
     host.builder.verify_artifact(artifact).await?;
     let (saved, file) = export.spool(artifact, output, format).await?;
     let SavedImage { digest, config, bytes, layers, notes } = saved;
     Ok((SavedView { digest, config, bytes, layers, notes }, file))
+}
+
+/// A deployment as it is now, with its artifact held, if it has one: nothing takes that before it is stored that the
+/// deployment is wanted.
+pub(super) async fn held(
+    host: &Host,
+    of: Deployment,
+) -> Result<(Deployment, Option<Held>), Failure> {
+    let Some(artifact) = of.outputs.artifact.as_ref().filter(|_| !of.artifact_pruned) else {
+        return Ok((of, None));
+    };
+    let held = host.builder.hold(&artifact.digest).await;
+    let now = host.deployment(&of.id)?.map(|(now, _)| now);
+    Ok((now.unwrap_or(of), Some(held)))
 }
 
 fn export(host: &Host, of: &Deployment) -> Result<Export, Failure> {

@@ -10,7 +10,7 @@ use windlass_model::queue::Pin;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, StepName, Timestamp};
 
 use super::deployments::show;
-use super::stored;
+use super::{images, stored};
 use crate::host::Host;
 
 /// Asks that a running deployment halts before its next step. This returns at once.
@@ -134,6 +134,7 @@ pub async fn pin(
     deployment: Deployment,
     actor: &str,
 ) -> Result<DeploymentView, Failure> {
+    let (deployment, _held) = images::held(host, deployment).await?;
     if deployment.artifact_pruned {
         let number = deployment.number;
         return Err(Failure::app(

@@ -1,25 +1,62 @@
-//! What a project uses of the host's plugins.
+//! What a project uses of the host's plugins, and who uses a plugin.
 
 use std::sync::Arc;
 
 use windlass_build::Login;
 use windlass_model::plugin::account::PluginStats;
-use windlass_model::plugin::manage::{PluginView, PluginsView, ProjectPlugin, SetProjectPlugin};
+use windlass_model::plugin::manage::{
+    LiveUse, PluginView, PluginsView, ProjectPlugin, SetProjectPlugin,
+};
+use windlass_model::stage::StageRun;
 use windlass_model::{Failure, ProjectName};
 
 use super::stored;
 use crate::access::caller;
 use crate::host::Host;
+use crate::pipeline::custom::record::Folder;
 
 /// A plugin with all that is known of it; of projects only those that the caller may see.
 ///
 /// # Errors
-/// `plugin.not-found`
+/// `plugin.not-found`; those of the store.
 pub(crate) fn show(host: &Host, name: &str) -> Result<PluginView, Failure> {
-    let mut view = host.plugins.show(name)?;
+    let (view, live) = (host.plugins.show(name)?, live(host, name)?);
+    Ok(seen(view, live))
+}
+
+/// The same of one that was changed just now, which is so whatever else can be read.
+pub(crate) fn changed(host: &Host, view: PluginView) -> PluginView {
+    let live = live(host, &view.summary.info.manifest.name).unwrap_or_else(|failure| {
+        tracing::warn!(%failure, "who uses a plugin is left out of what is said of its change");
+        Vec::new()
+    });
+    seen(view, live)
+}
+
+fn seen(mut view: PluginView, live: Vec<LiveUse>) -> PluginView {
+    view.live = live;
     view.projects.retain(|chosen| caller::sees(&chosen.project));
     view.summary.switched_off.retain(|off| caller::sees(&off.project));
-    Ok(view)
+    view
+}
+
+/// The live versions that a plugin had a part in, of the projects that the caller may see.
+fn live(host: &Host, plugin: &str) -> Result<Vec<LiveUse>, Failure> {
+    let mut found = Vec::new();
+    let projects = host.store.projects().map_err(stored)?;
+    for project in projects.iter().filter(|project| caller::sees(&project.name)) {
+        for environment in host.store.environments(&project.name).map_err(stored)? {
+            let Some(live) = &environment.live else { continue };
+            let Some((deployment, _)) = host.deployment(live)? else { continue };
+            let kept = Folder::of(&host.config.data_dir, live).stages().unwrap_or_else(|failure| {
+                tracing::warn!(%failure, deployment = %live, "its stages are left out of who uses a plugin");
+                Vec::new()
+            });
+            let custom: Vec<StageRun> = kept.into_iter().map(|kept| kept.run).collect();
+            found.extend(LiveUse::of(plugin, &deployment, &custom));
+        }
+    }
+    Ok(found)
 }
 
 /// The logins of image registries that a plugin is fetched with: those of a project, or none.

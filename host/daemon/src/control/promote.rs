@@ -9,7 +9,7 @@ use windlass_model::{Deployment, DeploymentStatus, Failure};
 
 use super::deployments::{self, Request};
 use super::rollback::exact_source;
-use super::{Target, once, stored};
+use super::{Target, images, once, stored};
 use crate::host::Host;
 
 /// Queues a promotion into `target`. Settings are read for the target environment from the source at
@@ -37,7 +37,7 @@ pub async fn promote(
         ));
     }
     let from = Target { project: project.clone(), environment: body.from };
-    let live = live_of(host, &from)?;
+    let (live, _held) = images::held(host, live_of(host, &from)?).await?;
     deployments::prepare(host, target, request).await?;
     let kind = Kind::Promote { from: live.id.clone(), environment: from.environment };
     deployments::queue(host, target, kind, exact_source(&live), request).await

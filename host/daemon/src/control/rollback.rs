@@ -11,7 +11,7 @@ use windlass_model::deployment::Kind;
 use windlass_model::{Deployment, DeploymentId, DeploymentStatus, Failure, Source};
 
 use super::deployments::{self, Request};
-use super::{Target, find, once, stored};
+use super::{Target, find, images, once, stored};
 use crate::host::Host;
 
 mod between;
@@ -57,6 +57,7 @@ pub async fn rollback(
         }
     };
     let may_build = body.rebuild || body.commit.is_some();
+    let (to, _held) = images::held(host, to).await?;
     check(&to, target, found.live.as_ref(), may_build)?;
     let kind = Kind::Rollback {
         rebuild: is_to_be_built(&to),

@@ -26,13 +26,24 @@ pub(crate) fn made_with(host: &Host, project: &ProjectName, variables: &[Variabl
         tracing::warn!(%error, "variables cannot be compared: {KEY_FILE} cannot be used");
     });
     let digests = key.map(|key| variables.iter().map(|one| digest(&key, one)).collect());
-    let plugins = host.plugins.of_project(Some(project));
-    let plugins = plugins.all().iter().map(|plugin| {
+    let in_force = host.plugins.of_project(Some(project));
+    let plugins = in_force.all().iter().map(|plugin| {
         let info = plugin.info();
         let version = format!("{} ({})", info.manifest.version, info.digest.short());
         (info.manifest.name.clone(), version)
     });
-    MadeWith { variables: digests.unwrap_or_default(), plugins: plugins.collect() }
+    let granted = in_force.all().iter().filter(|plugin| !plugin.grants().0.is_empty());
+    let grants = granted.map(|plugin| {
+        let mut grants: Vec<String> = plugin.grants().0.iter().map(ToString::to_string).collect();
+        // The order in which they were given is no change.
+        grants.sort_unstable();
+        (plugin.name().to_owned(), grants.join("; "))
+    });
+    MadeWith {
+        variables: digests.unwrap_or_default(),
+        plugins: plugins.collect(),
+        grants: Some(grants.collect()),
+    }
 }
 
 fn digest(key: &[u8], variable: &Variable) -> (String, String) {

@@ -28,10 +28,10 @@ pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneVi
     let mut items: Vec<PruneItem> = Vec::new();
     // What several deployments have goes once, with the first of them.
     let mut freed = std::mem::take(&mut job.freed);
-    for Going { deployment, kind, .. } in &job.deployments {
-        let artifact = deployment.outputs.artifact.as_ref();
+    for going in &job.deployments {
+        let artifact = going.deployment.outputs.artifact.as_ref();
         let freed = artifact.and_then(|artifact| freed.remove(&artifact.digest));
-        items.push(of_deployment(deployment, *kind, freed.unwrap_or_default()));
+        items.push(going.item(freed.unwrap_or_default()));
     }
     for orphan in &job.orphans {
         items.push(of_orphan(orphan, freed.remove(orphan).unwrap_or_default()));
@@ -40,9 +40,7 @@ pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneVi
     items.extend(job.uploads.iter().map(|upload| upload.item()));
     if !request.dry_run {
         let gone = job.carry_out(host).await?;
-        let by_name =
-            |kind| matches!(kind, PruneKind::Cache | PruneKind::Bases | PruneKind::Mounts);
-        items.retain(|item| !by_name(item.kind) || gone.contains(&item.name));
+        items.retain(|item| item.kind == PruneKind::Uploads || gone.contains(&item.name));
     }
     let bytes = items.iter().map(|item| item.bytes).sum();
     Ok(PruneView { dry_run: request.dry_run, items, bytes, left: job.left })
@@ -55,6 +53,33 @@ struct Going {
     kind: PruneKind,
 }
 
+impl Going {
+    fn is_held(&self, host: &Host) -> bool {
+        let artifact = self.deployment.outputs.artifact.as_ref();
+        artifact.is_some_and(|artifact| host.builder.is_held(&artifact.digest))
+    }
+
+    /// What it is called among what goes.
+    fn name(&self) -> String {
+        let Deployment { number, project, environment, kind, .. } = &self.deployment;
+        let number = format!("#{number} of {project}/{environment}");
+        if self.kind != PruneKind::Images {
+            return number;
+        }
+        let name = kind.image().filter(|name| !name.is_empty());
+        format!("{} ({number})", name.unwrap_or("a build without a name"))
+    }
+
+    fn item(&self, freed: Freed) -> PruneItem {
+        let why = match self.kind {
+            PruneKind::Images => "asked for; build it again to have it again",
+            _ => "beyond what is kept (`keep_artifacts`)",
+        };
+        let (name, last_used) = (self.name(), self.deployment.ended_at);
+        PruneItem { kind: self.kind, name, bytes: freed.bytes, last_used, why: freed.said(why) }
+    }
+}
+
 /// What was found.
 struct Job<'a> {
     request: &'a PruneRequest,
@@ -64,53 +89,45 @@ struct Job<'a> {
     /// What goes with each artifact.
     freed: BTreeMap<Digest, Freed>,
     pass: Pass,
+    ask: Ask,
     victims: Vec<Victim>,
     uploads: Vec<Upload>,
     left: Vec<String>,
-    /// Held until the end: nothing is built meanwhile whose artifact this may be.
-    _no_build: Option<tokio::sync::RwLockWriteGuard<'a, ()>>,
 }
 
 impl<'a> Job<'a> {
-    async fn look(host: &'a Host, request: &'a PruneRequest) -> Result<Self, Failure> {
+    async fn look(host: &Host, request: &'a PruneRequest) -> Result<Self, Failure> {
         let wants = |kind| request.kinds.is_empty() || request.kinds.contains(&kind);
         let mut left = Vec::new();
-        let about_artifacts =
-            wants(PruneKind::Artifacts) || request.kinds.contains(&PruneKind::Images);
-        let no_build = match about_artifacts {
-            true => host.artifacts.try_write().ok(),
-            false => None,
-        };
-        if about_artifacts && no_build.is_none() {
-            left.push(
-                "artifacts: something is being built, which may be one of them; ask again"
-                    .to_owned(),
-            );
-        }
         let mut deployments: Vec<Going> = Vec::new();
-        let mut orphans = Vec::new();
+        let mut orphans: Vec<Digest> = Vec::new();
         let mut pass = host.builder.prune_pass().await?;
-        if no_build.is_some() {
-            if wants(PruneKind::Artifacts) {
-                let due = prune::due(host)?;
-                let kind = PruneKind::Artifacts;
-                let going = |(deployment, revision)| Going { deployment, revision, kind };
-                deployments.extend(due.into_iter().map(going));
-                let kept: BTreeSet<Digest> =
-                    prune::retained(host)?.into_iter().map(|(_, digest)| digest).collect();
-                let records = pass.picture().artifacts.iter().map(|artifact| &artifact.digest);
-                orphans.extend(records.filter(|digest| !kept.contains(digest)).cloned());
-            }
-            if request.kinds.contains(&PruneKind::Images) {
-                let older = older_than(request);
-                for (deployment, revision) in prune::images(host)? {
-                    let built_at = deployment.ended_at.unwrap_or(deployment.created_at);
-                    let known = |going: &Going| going.deployment.id == deployment.id;
-                    if is_older(built_at, older) && !deployments.iter().any(known) {
-                        deployments.push(Going { deployment, revision, kind: PruneKind::Images });
-                    }
+        if wants(PruneKind::Artifacts) {
+            let due = prune::due(host)?;
+            let kind = PruneKind::Artifacts;
+            let going = |(deployment, revision)| Going { deployment, revision, kind };
+            deployments.extend(due.into_iter().map(going));
+            let kept: BTreeSet<Digest> =
+                prune::retained(host)?.into_iter().map(|(_, digest)| digest).collect();
+            let records = pass.picture().artifacts.iter().map(|artifact| &artifact.digest);
+            orphans.extend(records.filter(|digest| !kept.contains(digest)).cloned());
+        }
+        if request.kinds.contains(&PruneKind::Images) {
+            let older = older_than(request);
+            for (deployment, revision) in prune::images(host)? {
+                let built_at = deployment.ended_at.unwrap_or(deployment.created_at);
+                let known = |going: &Going| going.deployment.id == deployment.id;
+                if is_older(built_at, older) && !deployments.iter().any(known) {
+                    deployments.push(Going { deployment, revision, kind: PruneKind::Images });
                 }
             }
+        }
+        let found = deployments.len() + orphans.len();
+        deployments.retain(|going| !going.is_held(host));
+        orphans.retain(|orphan| !host.builder.is_held(orphan));
+        let held = found - deployments.len() - orphans.len();
+        if held > 0 {
+            left.push(in_use(held));
         }
         let going = going(host, &deployments, &orphans)?;
         let artifacts = pass.picture().artifacts.iter();
@@ -128,25 +145,18 @@ impl<'a> Job<'a> {
             true => uploads_to_go(host).await?,
             false => Vec::new(),
         };
-        let _no_build = no_build;
-        Ok(Self { request, deployments, orphans, freed, pass, victims, uploads, left, _no_build })
+        Ok(Self { request, deployments, orphans, freed, pass, ask, victims, uploads, left })
     }
 
-    /// Artifacts first, so that their steps are nobody's any more. Answers the names of the steps, bases
-    /// and cache mounts that went.
+    /// Artifacts first, so that their steps are nobody's any more. Answers the names of what went, but for uploads.
     async fn carry_out(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
-        for Going { deployment, revision, .. } in std::mem::take(&mut self.deployments) {
-            prune::let_go(host, deployment, revision).await?;
-            failpoint::reached("during:prune-artifacts");
-        }
-        for orphan in &self.orphans {
-            host.builder.delete_artifact(orphan).await?;
-        }
+        let mut gone = self.carry_out_artifacts(host).await?;
         let victims = std::mem::take(&mut self.victims);
         let asked = victims.len();
-        let gone = self.pass.carry_out(victims, &told).await?;
-        if gone.len() < asked {
-            let n = asked - gone.len();
+        let removed = self.pass.carry_out(victims, &told).await?;
+        gone.extend(removed.iter().map(|victim| victim.name.clone()));
+        if removed.len() < asked {
+            let n = asked - removed.len();
             self.left
                 .push(format!("{n} of the cache: a build uses them now, or bases are being made"));
         }
@@ -155,8 +165,50 @@ impl<'a> Job<'a> {
             remove_uploads(host.config.data_dir.clone(), kept).await?;
         }
         tracing::info!(kinds = ?self.request.kinds, "pruned on demand");
-        Ok(gone.into_iter().map(|victim| victim.name).collect())
+        Ok(gone)
     }
+
+    /// Lets artifacts go, and takes those steps off the list that stand in one that has come into use since the look.
+    async fn carry_out_artifacts(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
+        let mut gone = BTreeSet::new();
+        let asked = self.deployments.len() + self.orphans.len();
+        if asked == 0 {
+            return Ok(gone);
+        }
+        let mut stayed = 0;
+        for going in std::mem::take(&mut self.deployments) {
+            let name = going.name();
+            if prune::let_go(host, going.deployment, going.revision).await? {
+                gone.insert(name);
+            } else {
+                stayed += 1;
+            }
+            failpoint::reached("during:prune-artifacts");
+        }
+        for orphan in std::mem::take(&mut self.orphans) {
+            let removing = host.builder.removing().await;
+            // A build may have been stored with it since.
+            let is_kept = prune::is_kept_without(host, &orphan, &BTreeSet::new())?;
+            if !is_kept && removing.delete(&orphan).await? {
+                gone.insert(orphan.short().to_owned());
+            } else {
+                stayed += 1;
+            }
+        }
+        if stayed > 0 {
+            self.left.push(in_use(stayed));
+        }
+        self.pass.look_at_artifacts().await?;
+        let chosen = self.pass.choose(&self.ask);
+        let still: BTreeSet<String> = chosen.into_iter().map(|victim| victim.key).collect();
+        self.victims.retain(|victim| still.contains(&victim.key));
+        Ok(gone)
+    }
+}
+
+/// What is said of artifacts that stay although they could go.
+fn in_use(artifacts: usize) -> String {
+    format!("{artifacts} of the artifacts: just built, or being pushed or saved; ask again")
 }
 
 fn older_than(request: &PruneRequest) -> Duration {
@@ -197,19 +249,6 @@ fn going(
         }
     }
     Ok(going)
-}
-
-fn of_deployment(one: &Deployment, kind: PruneKind, freed: Freed) -> PruneItem {
-    let number = format!("#{} of {}/{}", one.number, one.project, one.environment);
-    let (name, why) = match kind {
-        PruneKind::Images => {
-            let name = one.kind.image().filter(|name| !name.is_empty());
-            let name = name.unwrap_or("a build without a name");
-            (format!("{name} ({number})"), "asked for; build it again to have it again")
-        }
-        _ => (number, "beyond what is kept (`keep_artifacts`)"),
-    };
-    PruneItem { kind, name, bytes: freed.bytes, last_used: one.ended_at, why: freed.said(why) }
 }
 
 fn of_orphan(digest: &Digest, freed: Freed) -> PruneItem {

@@ -61,7 +61,7 @@ impl Work for Build {
         // Kept as they become known: also a build that fails, or is ended, says what it was based on.
         run.deployment.outputs.bases.clear();
         let builder = run.host.builder.clone();
-        let mut build = std::pin::pin!(builder.build(request));
+        let mut build = std::pin::pin!(builder.build_held(request));
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -72,7 +72,8 @@ impl Work for Build {
         while let Ok(base) = bases.try_recv() {
             run.deployment.outputs.bases.push(base);
         }
-        let outcome = outcome?;
+        let (outcome, held) = outcome?;
+        run.held = Some(held);
         for warning in &outcome.warnings {
             run.warn(&warning.code, warning.message.clone());
         }
@@ -86,11 +87,14 @@ impl Work for Build {
     async fn undo(&self, run: &mut Run) -> Result<(), Failure> {
         run.host.builder.clean_up(&run.deployment.id).await?;
         failpoint::reached("within-undo:build");
+        run.held = None;
         if let Some(artifact) = run.deployment.outputs.artifact.clone() {
-            // An unchanged redeploy yields the record of the deployment it repeats.
+            let removing = run.host.builder.removing().await;
+            // An unchanged redeploy yields the record of the deployment it repeats, and so may one that runs.
             if !run.host.artifact_in_use(&artifact.digest, &run.deployment.id)? {
-                run.host.builder.delete_artifact(&artifact.digest).await?;
+                removing.delete(&artifact.digest).await?;
             }
+            drop(removing);
             run.deployment.outputs.artifact = None;
         }
         Ok(())

@@ -8,7 +8,8 @@
 //!
 //! **Invariants**
 //! - Only [`runner`] writes a deployment's state.
-//! - A step's output is stored in the same write that marks the step as done.
+//! - A step's output is stored in the same write that marks the step as done: the next one, which begins another step,
+//!   halts or ends the deployment. What was built is stored at once.
 //! - Undo runs in reverse order over every step that was begun, and only before the switch.
 //! - The only step that is not simply run again after a crash is `migrate`: see [`migrate`].
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+use windlass_build::disk::Held;
 use windlass_model::deployment::{Artifact, Kind, Warning};
 use windlass_model::plugin::account::SwitchedOff;
 use windlass_model::secret::Masker;
@@ -25,6 +27,7 @@ use windlass_model::variable::Variable;
 use windlass_model::{Deployment, DeploymentStatus, Failure, Limits, StepName, StepStatus};
 use windlass_sandbox::{Call, Plugin};
 
+use crate::failpoint;
 use crate::host::Host;
 use crate::plugins::Asker;
 use crate::steplog::StepLog;
@@ -138,6 +141,10 @@ pub(crate) struct Run {
     pub host: Arc<Host>,
     pub deployment: Deployment,
     pub revision: u64,
+    /// The last step that was done since the deployment was stored.
+    pub unsaved: Option<StepName>,
+    /// Keeps what was built until the deployment is stored, and so says whose it is.
+    pub held: Option<Held>,
     /// The log of the present step.
     pub log: StepLog,
     /// Cancelled when the deployment is; passed to what kills process trees.
@@ -166,7 +173,8 @@ impl Run {
             )
         })?;
         let (host, cancel) = (host.clone(), CancellationToken::new());
-        Ok(Self { host, deployment, revision: 0, log, cancel, variables })
+        let (unsaved, held) = (None, None);
+        Ok(Self { host, deployment, revision: 0, unsaved, held, log, cancel, variables })
     }
 
     /// The settings in force: preflight has read and stored them.
@@ -220,6 +228,10 @@ impl Run {
     /// Stores the deployment as it is now.
     pub(crate) async fn save(&mut self) -> Result<(), Failure> {
         self.revision = self.host.save_deployment(&self.deployment, self.revision).await?;
+        self.held = None;
+        if let Some(step) = self.unsaved.take() {
+            failpoint::reached(&format!("after:{step}"));
+        }
         Ok(())
     }
 

@@ -1,12 +1,17 @@
 //! prune: what history and rollback no longer need. It never un-deploys anything.
 //!
 //! **Invariant: the live deployment, those that are pinned, and the newest `keep_artifacts` beside it keep
-//! their artifact.** A page of a history costs its own length: nothing here holds a long one as a whole.
+//! their artifact; what a build has just made stays until its deployment is stored, and what is pushed or saved as
+//! long as it is.** The second half is what [`windlass_build::disk::Held`] is for: such an artifact is passed over, and
+//! its environment is owed the rest when the next deployment ends. Nothing here waits for a build or a push, and
+//! these wait for one removal at most, so artifacts go at any load. A page of a history costs its own length: nothing
+//! here holds a long one as a whole.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use windlass_build::disk::Removing;
 use windlass_model::deployment::Artifact;
 use windlass_model::settings::{Overrides, Settings};
 use windlass_model::{
@@ -22,7 +27,7 @@ mod retained;
 use retained::keep;
 pub(crate) use retained::{due, images, is_kept_without, let_go, retained};
 
-/// Environments whose artifacts could not be pruned because something was being built.
+/// Environments whose artifacts could not all be pruned because somebody used one.
 pub(crate) type Owed = Arc<Mutex<BTreeSet<(ProjectName, EnvironmentName)>>>;
 
 /// Applies an environment's retention, and that of those that are owed it. Failures are logged: the next
@@ -55,16 +60,13 @@ pub(crate) async fn environment(
     host.built.notify_one();
 }
 
-/// Prunes; whether that could be done. While something is built no artifact is removed: it may be the
-/// very same one.
+/// Prunes; whether all of it could be done. What somebody uses now is left.
 async fn prune(
     host: &Host,
     project: &ProjectName,
     environment: &EnvironmentName,
 ) -> Result<bool, Failure> {
-    let Ok(_alone) = host.artifacts.try_write() else {
-        return Ok(false);
-    };
+    let _one = host.named_lock(lock(project, environment)).await;
     let live = host.live(project, environment)?;
     let set = host.store.environment_settings(project, environment).map_err(|e| e.to_failure())?;
     let keep = keep(host, project, environment)?;
@@ -72,13 +74,14 @@ async fn prune(
         host.store.deployments_with_artifact(project, environment).map_err(|e| e.to_failure())?;
     let chosen = keep.artifacts_to_go(retained.iter().map(|found| &found.value));
     let mut oldest = live.map(|(live, _)| live.number);
+    let mut whole = true;
     for found in retained {
-        if chosen.contains(&found.value.id) {
-            let_go(host, found.value, found.revision).await?;
-        } else {
-            let number = found.value.number;
-            oldest = Some(oldest.map_or(number, |n| n.min(number)));
+        let (is_chosen, number) = (chosen.contains(&found.value.id), found.value.number);
+        if is_chosen && let_go(host, found.value, found.revision).await? {
+            continue;
         }
+        whole &= !is_chosen;
+        oldest = Some(oldest.map_or(number, |n| n.min(number)));
     }
     let beyond = host.store.history_beyond(project, environment, keep.deployments);
     for id in beyond.map_err(|e| e.to_failure())? {
@@ -88,11 +91,16 @@ async fn prune(
             host.forget_deployment(&id).await?;
         }
     }
-    if let Some(set) = set.filter(|set| set.value.retention_owed) {
+    if let Some(set) = set.filter(|set| whole && set.value.retention_owed) {
         let noted = host.store.retention_applied(project, environment, set).await;
         noted.map_err(|e| e.to_failure())?;
     }
-    Ok(true)
+    Ok(whole)
+}
+
+/// One at a time prunes an environment.
+fn lock(project: &ProjectName, environment: &EnvironmentName) -> String {
+    format!("retention:{project}/{environment}")
 }
 
 /// Pinned ones, and what a waiting rollback or promotion takes over.
@@ -110,20 +118,22 @@ fn kept_always(
 }
 
 /// Releases everything that an environment's settled deployments keep: artifacts and logs. False when
-/// something is being built, which may be one of these artifacts: to be asked again. Can be repeated.
+/// somebody uses one of these artifacts: to be asked again. Can be repeated.
 pub(crate) async fn all_of(host: &Host, history: &[(Deployment, u64)]) -> Result<bool, Failure> {
-    let Ok(_alone) = host.artifacts.try_write() else {
-        return Ok(false);
-    };
-    for (deployment, revision) in history {
-        if let Some(artifact) =
-            deployment.outputs.artifact.clone().filter(|_| !deployment.artifact_pruned)
-        {
-            let mut pruned = deployment.clone();
-            pruned.artifact_pruned = true;
-            host.save_deployment(&pruned, *revision).await?;
-            release(host, &pruned, &artifact).await?;
+    for (deployment, _) in history {
+        let removing = host.builder.removing().await;
+        // As it is now: retention may have come before this.
+        let Some((mut pruned, revision)) = host.deployment(&deployment.id)? else { continue };
+        let Some(artifact) = pruned.outputs.artifact.clone().filter(|_| !pruned.artifact_pruned)
+        else {
+            continue;
+        };
+        if host.builder.is_held(&artifact.digest) {
+            return Ok(false);
         }
+        pruned.artifact_pruned = true;
+        host.save_deployment(&pruned, revision).await?;
+        release(host, &removing, &pruned, &artifact).await?;
     }
     host.forget_files(history.iter().map(|(deployment, _)| deployment.id.clone()).collect()).await;
     Ok(true)
@@ -134,8 +144,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// A cached step that no build has used for so long goes.
 const CACHE_UNUSED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Sweeps the whole host at its start and every hour, when no deployment is at work: artifacts, uploads
-/// and logs that no deployment refers to, plans, and old cached steps.
+/// Sweeps the whole host at its start and every hour: artifacts that no deployment refers to, and old cached steps;
+/// and when no deployment is at work uploads and logs that none refers to, and plans.
 pub(crate) async fn sweep(host: Arc<Host>) {
     loop {
         if let Err(failure) = sweep_once(&host).await {
@@ -146,16 +156,13 @@ pub(crate) async fn sweep(host: Arc<Host>) {
 }
 
 async fn sweep_once(host: &Host) -> Result<(), Failure> {
+    sweep_artifacts(host).await?;
     let busy = |status| host.store.deployments_with_status(status).map(|found| !found.is_empty());
     let at_work = busy(DeploymentStatus::Running)
         .and_then(|running| Ok(running || busy(DeploymentStatus::Queued)?));
     if at_work.map_err(|e| e.to_failure())? {
         return Ok(());
     }
-    let Ok(_alone) = host.artifacts.try_write() else {
-        return Ok(());
-    };
-    let artifacts = retained(host)?.into_iter().map(|(_, digest)| digest).collect();
     let mut uploads = BTreeSet::new();
     for project in host.store.projects().map_err(|e| e.to_failure())? {
         uploads.extend(host.store.uploads_used(&project.name).map_err(|e| e.to_failure())?);
@@ -163,7 +170,6 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     logs::sweep(host).await?;
     super::custom::sweep(host).await?;
     host.store.prune_plans().await.map_err(|e| e.to_failure())?;
-    host.builder.prune(&artifacts, CACHE_UNUSED_FOR).await?;
     let data_dir = host.config.data_dir.clone();
     let swept = tokio::task::spawn_blocking(move || uploads::prune(&data_dir, &uploads)).await;
     swept.map_err(std::io::Error::other).flatten().map_err(|e| {
@@ -176,12 +182,25 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
     })
 }
 
+/// What was built before this is recorded or held by now, and nothing is recorded or held until it is done.
+async fn sweep_artifacts(host: &Host) -> Result<(), Failure> {
+    let removing = host.builder.removing().await;
+    let artifacts = retained(host)?.into_iter().map(|(_, digest)| digest).collect();
+    removing.prune(&artifacts, CACHE_UNUSED_FOR).await?;
+    Ok(())
+}
+
 /// Deletes an artifact, unless another deployment that keeps its own has the same.
-async fn release(host: &Host, of: &Deployment, artifact: &Artifact) -> Result<(), Failure> {
-    if host.artifact_in_use(&artifact.digest, &of.id)? {
-        return Ok(());
+async fn release(
+    host: &Host,
+    removing: &Removing<'_>,
+    of: &Deployment,
+    artifact: &Artifact,
+) -> Result<(), Failure> {
+    if !host.artifact_in_use(&artifact.digest, &of.id)? {
+        removing.delete(&artifact.digest).await?;
     }
-    host.builder.delete_artifact(&artifact.digest).await
+    Ok(())
 }
 
 /// What is kept of an environment.

@@ -112,6 +112,37 @@ fn has_migrated(deployment: &mut Deployment) {
 }
 
 #[tokio::test]
+async fn what_is_pushed_stays_and_is_owed_and_the_other_artifacts_go() {
+    use DeploymentStatus::{Live, Retired};
+    let world = World::new().await;
+    let pushed = world.put(Retired, |_| {}).await;
+    let other = world.put(Retired, |_| {}).await;
+    let mut settings = Settings::default();
+    settings.deploy.keep_artifacts = Some(0);
+    let live = Box::pin(world.put(Live, |live| live.outputs.settings = Some(settings))).await;
+    let host = &world.parts.host;
+    let ids = [&pushed, &other, &live];
+    let kept = || ids.map(|id| !host.deployment(id).unwrap().unwrap().0.artifact_pruned);
+    let owed = prune::Owed::default();
+    let apply = || {
+        let environment = EnvironmentName::production();
+        Box::pin(prune::environment(host.clone(), owed.clone(), shop(), environment))
+    };
+
+    let held = host.builder.hold(&artifact(&pushed).digest).await;
+    apply().await;
+    assert_eq!(kept(), [true, false, true]);
+    assert_eq!(owed.lock().unwrap().len(), 1);
+    let all = host.history(&shop(), &EnvironmentName::production()).unwrap();
+    let retired: Vec<_> = all.into_iter().filter(|(one, _)| one.id == pushed).collect();
+    assert!(!prune::all_of(host, &retired).await.unwrap(), "to be asked again");
+    drop(held);
+    apply().await;
+    assert_eq!(kept(), [false, false, true]);
+    assert!(owed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn records_and_logs_beyond_keep_deployments_go_and_the_live_and_pinned_ones_stay() {
     use DeploymentStatus::{Cancelled, Failed, Live, Retired};
     let world = World::new().await;

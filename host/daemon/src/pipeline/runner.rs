@@ -1,9 +1,9 @@
 //! The runner takes one deployment through the table, from wherever its record says it is.
 //!
 //! **Invariant: nothing else writes a deployment's state while it runs.** The record is stored before
-//! a step is begun and after it ended, so a crash at any moment leaves a record that says where to go
-//! on: a step that is `running` is run again, and a record with a `failure` or a `cancelled` reason
-//! goes on with the undo.
+//! a step is begun, together with how the one before it ended, so a crash at any moment leaves a record
+//! that says where to go on: a step that is `running` is run again, and a record with a `failure` or a
+//! `cancelled` reason goes on with the undo.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,8 @@ async fn prepare(
     let step = deployment.current_step().unwrap_or(StepName::Finish);
     let log = open_log(&host, &deployment, step, Run::masker(&variables))?;
     let cancel = ticket.cancel.clone();
-    let mut run = Run { host, deployment, revision, log, cancel, variables };
+    let mut run =
+        Run { host, deployment, revision, unsaved: None, held: None, log, cancel, variables };
     if begins {
         let variables = run.variables.clone();
         run.revision = run.host.take_up(&run.deployment, run.revision, variables).await?;
@@ -111,26 +112,20 @@ enum Ended {
     Cancelled,
 }
 
-/// One row: recorded as running, done within its deadline, recorded with its outcome.
+/// One row: recorded as running, and done within its deadline. The next write records how it ended.
 async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failure> {
     let name = row.step;
     run.log = open_log(&run.host, &run.deployment, name, run.log.masker().clone())?;
     let skipped = row.work.skip(&run.deployment);
     if let Some(why) = skipped.filter(|_| !custom::follow(run, name)) {
         mark(&mut run.deployment, name, StepStatus::Skipped, why);
-        run.save().await?;
         return Ok(Ended::Well);
     }
     failpoint::reached(&format!("before:{name}"));
     begin(&mut run.deployment, name);
     run.save().await?;
     failpoint::reached(&format!("begun:{name}"));
-    let host = run.host.clone();
-    let _recorded = match name {
-        StepName::Build => Some(host.artifacts.read().await),
-        _ => None,
-    };
-    let deadline = Duration::from_secs((row.deadline_s)(&host.config.limits));
+    let deadline = Duration::from_secs((row.deadline_s)(&run.host.config.limits));
     let outcome = tokio::select! {
         biased;
         outcome = work(run, row, skipped, deadline) => outcome,
@@ -140,11 +135,11 @@ async fn step(run: &mut Run, row: &Row, ticket: &Ticket) -> Result<Ended, Failur
     match outcome {
         Ok(Done { status, summary }) => {
             mark(&mut run.deployment, name, status, &summary);
-            // The last step is recorded together with the new status, in one write.
-            if name != StepName::Finish {
+            run.unsaved = Some(name);
+            // The write that begins the next step stores it; what was built is held until it is stored, so at once.
+            if name == StepName::Build {
                 run.save().await?;
             }
-            failpoint::reached(&format!("after:{name}"));
             Ok(Ended::Well)
         }
         Err(_) if ticket.cuts(name) => Ok(Ended::Cancelled),
@@ -185,6 +180,7 @@ async fn live(run: &mut Run) -> Result<(), Failure> {
     run.deployment.status = DeploymentStatus::Live;
     run.deployment.live_at = Some(now);
     compare(run);
+    failpoint::reached("after:finish");
     run.host.go_live(&run.deployment, run.revision).await?;
     failpoint::reached("after:live");
     custom::ended(&run.host, &run.deployment);

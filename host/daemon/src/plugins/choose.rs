@@ -8,7 +8,7 @@ use windlass_model::plugin::missing;
 use windlass_model::{Failure, ProjectName};
 use windlass_sandbox::Plugin;
 
-use super::install::require_installed;
+use super::install::{check_ceilings, require_installed};
 use super::set::Set;
 use super::{Plugins, failures, options, signature, view};
 
@@ -21,7 +21,7 @@ impl Plugins {
     ///
     /// # Errors
     /// `plugin.not-found`, `plugin.not-installed`; `plugin.not-granted` when an installed one could not do
-    /// without what is taken away.
+    /// without what is taken away; `plugin.grant-too-large`.
     pub(crate) async fn grant(&self, name: &str, body: &SetGrants) -> Result<PluginView, Failure> {
         let _changing = self.changing.lock().await;
         let mut set = self.writable()?;
@@ -30,16 +30,18 @@ impl Plugins {
         };
         let asks = &plugin.info().manifest.capabilities;
         let grants = body.grant.of(asks);
+        let fits = check_ceilings(name, asks, &grants, self.sandbox.limits());
         match standing {
             Standing::Unmanaged => return Err(failures::not_installed(name, false)),
             Standing::Bundled => {
+                fits?;
                 set.lock.bundled.insert(name.to_owned(), grants);
                 set.lock.bundled.retain(|_, grants| !grants.0.is_empty());
             }
             Standing::Installed => {
-                let missing = missing(asks, &grants);
-                if !missing.is_empty() {
-                    return Err(failures::not_granted(name, &missing));
+                fits?;
+                if !missing(asks, &grants).is_empty() {
+                    return Err(failures::not_granted(name, asks, &grants, true));
                 }
                 let digest = plugin.info().digest.clone();
                 let granted = plugin.with_grants(grants.clone());

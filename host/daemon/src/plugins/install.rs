@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use windlass_build::Login;
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::index::Release;
 use windlass_model::plugin::lock::{Lock, Origin, Policy, Version};
 use windlass_model::plugin::manage::{FetchPlugin, PluginView, Proposal};
-use windlass_model::plugin::{Capability, Give, Grants, PluginInfo, difference, missing};
+use windlass_model::plugin::{
+    Capability, Give, Grants, PluginInfo, difference, effective, missing,
+};
 use windlass_model::{Digest, Failure, Timestamp};
 
 use super::fetch::Reach;
@@ -104,7 +107,8 @@ impl Plugins {
     ///
     /// # Errors
     /// `plugin.not-loadable` and other faults of the file; `plugin.exists`, `plugin.not-found`,
-    /// `plugin.other-name`; `plugin.signature-*`; `plugin.asks-more`, `plugin.not-granted`;
+    /// `plugin.other-name`; `plugin.signature-*`; `plugin.asks-more`, `plugin.not-granted`,
+    /// `plugin.grant-too-large`;
     /// `plugin.options-*`; `plugin.folder` and `plugin.lock-*` of the host.
     pub(crate) async fn install(&self, file: Incoming, ask: Ask) -> Result<Proposal, Failure> {
         let _changing = self.changing.lock().await;
@@ -140,6 +144,7 @@ impl Plugins {
             return Ok(proposal);
         }
         check_grants(&name, asks, &proposal.more, &version.grants, ask.give.is_some())?;
+        check_ceilings(&name, asks, &version.grants, self.sandbox.limits())?;
         check_options(&set.lock, &info)?;
         self.try_out(&staged.path, file.shown(), &version.grants).await?;
         staged.keep(&self.folder, &version.file(&name)).await?;
@@ -279,10 +284,23 @@ fn check_grants(
     is_given: bool,
 ) -> Result<(), Failure> {
     if !more.is_empty() && !is_given {
-        return Err(failures::asks_more(name, more));
+        return Err(failures::asks_more(name, asks, more, grants));
     }
-    let missing = missing(asks, grants);
-    if missing.is_empty() { Ok(()) } else { Err(failures::not_granted(name, &missing)) }
+    if missing(asks, grants).is_empty() {
+        return Ok(());
+    }
+    Err(failures::not_granted(name, asks, grants, false))
+}
+
+/// Refuses a grant of more than this host grants to anyone.
+pub(super) fn check_ceilings(
+    name: &str,
+    asks: &[Capability],
+    grants: &Grants,
+    limits: &PluginLimits,
+) -> Result<(), Failure> {
+    let above = effective(asks, grants).above_ceilings(limits);
+    if above.is_empty() { Ok(()) } else { Err(failures::above_ceilings(name, &above)) }
 }
 
 fn check_name(set: &Set, name: &str, upgrades: Option<&str>) -> Result<(), Failure> {

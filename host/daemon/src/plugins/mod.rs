@@ -31,6 +31,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use windlass_model::plugin::Stage;
 use windlass_model::plugin::account::{self, SwitchedOff};
+use windlass_model::spelling::nearest;
 use windlass_model::{Digest, Failure, ProjectName};
 use windlass_sandbox::{Plugin, Sandbox};
 
@@ -104,7 +105,7 @@ impl Plugins {
             None => self.sandbox.clone(),
         };
         let off = project.map(|project| self.accounts.off(Some(project))).unwrap_or_default();
-        InForce { plugins: set.in_force(project), set, sandbox, off }
+        InForce { plugins: set.in_force(project), set, sandbox, off, project: project.cloned() }
     }
 }
 
@@ -115,6 +116,8 @@ pub(crate) struct InForce {
     set: Arc<Set>,
     sandbox: Sandbox,
     off: Vec<SwitchedOff>,
+    /// Absent: what a project uses that chose nothing.
+    project: Option<ProjectName>,
 }
 
 impl InForce {
@@ -162,9 +165,31 @@ impl InForce {
     }
 
     /// The plugin of this name that fills the stage.
+    ///
+    /// # Errors
+    /// `plugin.missing`; `plugin.stage-not-filled` of one without a custom stage.
     pub(crate) fn named(&self, name: &str, stage: Stage) -> Result<&Plugin, Failure> {
         let found = self.of(stage).find(|plugin| plugin.name() == name);
-        found.ok_or_else(|| failures::missing(name, stage, self.set.knows(name)))
+        found.ok_or_else(|| self.lack(name, stage))
+    }
+
+    /// Why no plugin of this name is to be asked as this.
+    fn lack(&self, name: &str, stage: Stage) -> Failure {
+        let used = self.plugins.iter().find(|plugin| plugin.name() == name).cloned();
+        let here = used.or_else(|| self.set.find(name).map(|(plugin, _)| plugin));
+        let project = self.project.as_ref();
+        let is_enabled = project.is_some_and(|one| self.set.lock.is_enabled(one, name));
+        match here {
+            Some(plugin) if !plugin.fills(stage) => failures::not_filled(plugin.info(), stage),
+            Some(_) if !is_enabled => failures::not_enabled(name, stage, project),
+            _ => {
+                let is_installed = self.set.lock.installed(name).is_some();
+                let mut known = self.set.infos();
+                known.retain(|info| info.stages.contains(&stage) && info.manifest.name != name);
+                let names = known.iter().map(|info| info.manifest.name.as_str());
+                failures::missing(name, stage, is_installed, &nearest(name, names))
+            }
+        }
     }
 
     /// The very plugin that decided before, if it is still kept, else the one of its name: who detected an

@@ -12,6 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use serde::Deserialize;
 use windlass_build::registry::{Cosign, CosignFound, CosignSignature};
 use windlass_model::plugin::lock::{Policy, Signature, Signatures};
+use windlass_model::plugin::manage::check_not_private;
 use windlass_model::{Digest, Failure};
 
 /// A signature is never longer, in bytes.
@@ -74,6 +75,7 @@ fn ecdsa(pem: &str) -> Result<Vec<u8>, String> {
 /// # Errors
 /// `plugin.key-invalid`
 pub(super) fn check_key(name: &str, text: &str) -> Result<(), Failure> {
+    check_not_private(name, "KEY", text)?;
     Key::parse(text).map(drop).map_err(|why| {
         Failure::app(
             "plugin.key-invalid",
@@ -89,6 +91,14 @@ pub(super) fn has_the_form(text: &str) -> bool {
     let compact: String = text.split_whitespace().collect();
     let is_minisig = text.trim_start().starts_with("untrusted comment:");
     is_minisig || (!compact.is_empty() && STANDARD.decode(compact).is_ok())
+}
+
+/// Whether a text reads as a signature: a whole `.minisig` file, or the base64 of an ASN.1 sequence.
+fn is_signature(text: &str) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    let compact: String = text.split_whitespace().collect();
+    let is_asn1 = || STANDARD.decode(&compact).is_ok_and(|der| der.first() == Some(&SEQUENCE));
+    text.len() <= SIGNATURE_BYTES_MAX && (Minisig::decode(text.trim()).is_ok() || is_asn1())
 }
 
 /// What came with a file to show who made it.
@@ -113,7 +123,8 @@ impl Proof {
 ///
 /// # Errors
 /// When a signature by a trusted key is required: `plugin.signature-missing`; `plugin.signature-wrong`, when nobody made
-/// it who is trusted; of cosign's in a registry also `plugin.signature-of-another` and `plugin.signature-unreadable`.
+/// it who is trusted; `plugin.signature-unreadable`, when it is none; of cosign's in a registry also
+/// `plugin.signature-of-another`.
 pub(super) fn check(
     trust: &Signatures,
     name: &str,
@@ -138,6 +149,7 @@ pub(super) fn check(
 fn made_by<'a>(trust: &'a Signatures, bytes: &[u8], proof: &Proof) -> Result<&'a str, Lack> {
     match proof {
         Proof::Nothing { looked } => Err(Lack::Missing { looked: looked.clone() }),
+        Proof::OfFile(text) if !is_signature(text) => Err(Lack::NoSignature),
         Proof::OfFile(text) => signer(trust, text, bytes).ok_or(Lack::Untrusted),
         Proof::OfArtifact(cosign) => signer_of_artifact(trust, cosign),
     }
@@ -214,6 +226,8 @@ fn signed_manifest(payload: &[u8]) -> Result<Digest, String> {
 enum Lack {
     /// There is no signature; where it was looked for.
     Missing { looked: Option<String> },
+    /// What came with the file is none.
+    NoSignature,
     /// No trusted key made it.
     Untrusted,
     /// A trusted key made it, of another artifact.
@@ -226,6 +240,13 @@ impl Lack {
     fn failure(self, name: &str, trust: &Signatures) -> Failure {
         match self {
             Self::Missing { looked } => missing(name, looked.as_deref()),
+            Self::NoSignature => Failure::app(
+                "plugin.signature-unreadable",
+                format!("what came with {name} as its signature is none"),
+                "it is neither a whole .minisig file nor the base64 text that `cosign sign-blob` writes",
+                "sign the file again, or give its signature with --signature FILE; take away a .minisig or .sig file beside \
+                 it that is none",
+            ),
             Self::Untrusted => wrong(name, trust),
             Self::OfAnother { key, signed, artifact } => Failure::app(
                 "plugin.signature-of-another",
@@ -382,6 +403,11 @@ y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+b
         assert!(failure.why.contains("no key is trusted"), "{failure:?}");
         let long = "x".repeat(SIGNATURE_BYTES_MAX + 1);
         assert_eq!(tried(Policy::Warn, Some(&long)).unwrap(), Signature::Untrusted);
+        let cut = MINISIG.lines().take(2).collect::<Vec<_>>().join("\n");
+        for none in ["", "odd", "<html></html>", "MIGH is no ASN.1 either", &cut, &long] {
+            let failure = tried(Policy::Require, Some(none)).unwrap_err();
+            assert_eq!(failure.code, "plugin.signature-unreadable", "{none}: {failure}");
+        }
     }
 
     /// What cosign left beside an artifact, and what is said of it where a signature by this key is required.
@@ -459,5 +485,8 @@ y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+b
         for text in ["", "hello", rsa, "-----BEGIN PUBLIC KEY-----\n!!\n-----END PUBLIC KEY-----"] {
             assert_eq!(check_key("k", text).unwrap_err().code, "plugin.key-invalid", "{text}");
         }
+        let private = "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----";
+        let failure = check_key("k", private).unwrap_err();
+        assert!(failure.what.ends_with("is a private key"), "{failure}");
     }
 }

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod artifact;
+mod grants;
 mod index;
+mod lacking;
 
 use std::path::{Path, PathBuf};
 
@@ -238,6 +240,32 @@ async fn what_is_required_and_not_granted_is_refused_with_the_grant_to_give() {
 }
 
 #[tokio::test]
+async fn limits_above_the_hosts_ceilings_are_refused_however_they_are_granted() {
+    let world = World::new();
+    let asks = json!([
+        { "name": "limits", "wall_ms": 60000, "memory_bytes": 2_u64 << 30, "reason": "large maps" },
+    ]);
+    let file = component("1.0.0", asks);
+    let refused = world.install(file.clone(), Some("all")).await.unwrap_err();
+    assert_eq!(refused.code, "plugin.grant-too-large");
+    let why = "memory_bytes of 2147483648, and `plugin.granted_memory_bytes_max` is 1073741824";
+    assert_eq!(refused.why, why);
+    assert!(world.names(None).is_empty() && world.files().is_empty());
+
+    let fits = r#"[{"name": "limits", "wall_ms": 60000, "memory_bytes": 1073741824}]"#;
+    world.install(file, Some(fits)).await.unwrap();
+    let granted = |world: &World| {
+        let in_force = world.plugins.of_project(None);
+        in_force.all()[0].effective().limits(&windlass_model::Limits::default().plugin)
+    };
+    assert_eq!((granted(&world).wall_ms, granted(&world).memory_bytes_max), (60_000, 1 << 30));
+    let give = |text: &str| SetGrants { grant: text.parse::<Give>().unwrap() };
+    let refused = world.plugins.grant("scan", &give("all")).await.unwrap_err();
+    assert_eq!(refused.code, "plugin.grant-too-large");
+    assert_eq!(granted(&world).wall_ms, 60_000, "it keeps what it had");
+}
+
+#[tokio::test]
 async fn an_upgrade_that_asks_for_more_needs_a_new_grant() {
     let mut world = World::new();
     let old = json!([http(&["api.osv.dev"])]);
@@ -427,7 +455,7 @@ async fn a_file_that_is_no_plugin_changes_nothing() {
     let traps = "(func $s unreachable) (start $s)";
     let traps = with_manifest(&manifest("scan", "1.0.0", json!([])), "", traps);
     let rows = [
-        (b"no wasm".to_vec(), "plugin.not-loadable", "not a valid WebAssembly"),
+        (b"no wasm".to_vec(), "plugin.not-loadable", "not a WebAssembly component"),
         (unasked, "plugin.not-loadable", "does not ask for the capability exec"),
         (traps, "plugin.trapped", "does not start"),
     ];

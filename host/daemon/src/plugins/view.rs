@@ -18,7 +18,11 @@ impl Plugins {
         let (set, off) = (self.set(), self.switched_off(None));
         let summaries =
             set.all().into_iter().map(|(plugin, standing)| summary(&set, &plugin, standing, &off));
-        PluginsView { plugins: summaries.collect(), problems: set.problems() }
+        PluginsView {
+            plugins: summaries.collect(),
+            problems: set.problems(),
+            component_bytes_max: Some(self.sandbox.limits().component_bytes_max),
+        }
     }
 
     /// What every plugin says of itself.
@@ -31,7 +35,7 @@ impl Plugins {
         self.set().problems()
     }
 
-    /// A plugin with all that is known of it.
+    /// A plugin with all that is known of it here: which live versions it had a part in, the store knows.
     ///
     /// # Errors
     /// `plugin.not-found`
@@ -49,6 +53,7 @@ impl Plugins {
             versions,
             previous: installed.and_then(|one| one.previous.clone()),
             projects: projects.collect(),
+            live: Vec::new(),
             summary: summary(&set, &plugin, standing, &off),
         })
     }

@@ -114,12 +114,11 @@ pub(crate) async fn reconcile(host: &Arc<Host>) -> Result<(), Failure> {
     // Noted before it was made: whatever was found and is of this start is among them.
     let begun_since = host.observe.sessions.noted();
     for (container, labels) in found? {
-        if labels.get(&names::run_label(names::RUN_NAME)).is_some_and(|it| begun_since.contains(it))
-        {
+        let name = labels.get(&names::run_label(names::RUN_NAME)).cloned();
+        if name.as_ref().is_some_and(|name| begun_since.contains(name)) {
             continue;
         }
         let deployment = labels.get(&names::run_label(names::RUN_OF)).map(|id| id.parse());
-        let name = labels.get(&names::run_label(names::RUN_NAME)).cloned();
         let is_detached = labels.contains_key(&names::run_label(names::RUN_DETACHED));
         match (deployment, name) {
             (Some(Ok(deployment)), Some(name)) if is_detached => {

@@ -28,6 +28,8 @@ use run::{Git, GitFailed};
 
 /// Where the repositories of all projects lie, from the data directory.
 const CACHE: &str = "cache/git";
+/// Keeps the commit that was fetched last: Git tells the server of it, and is sent what is new since.
+const KEPT: &str = "refs/windlass/last";
 /// Packs in the cache after which it is made anew: each fetch adds one, and old ones hold commits that
 /// nothing points at any more.
 const CACHE_PACKS_MAX: usize = 40;
@@ -198,7 +200,7 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
     };
     let reference = asked.reference.unwrap_or("HEAD");
     if is_full_id(reference) {
-        match git.run(&["fetch", "--depth=1", "--no-tags", "--", asked.url, reference]).await {
+        match git.run(&fetch_one(asked.url, &kept(reference))).await {
             Ok(_) => return resolve(git, "FETCH_HEAD").await.map_err(failed),
             Err(e) if e.refused_by_id() => return from_everything(git, asked, reference).await,
             Err(e) => return Err(failed(e)),
@@ -215,14 +217,22 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
         if let Ok(commit) = cached(git, id).await {
             return Ok(commit);
         }
-        let fetched = git.run(&["fetch", "--depth=1", "--no-tags", "--", asked.url, name]).await;
-        fetched.map_err(failed)?;
+        git.run(&fetch_one(asked.url, &kept(name))).await.map_err(failed)?;
         return resolve(git, "FETCH_HEAD").await.map_err(failed);
     }
     if is_abbreviated_id(reference) {
         return from_everything(git, asked, reference).await;
     }
     Err(Trouble::Failure(failures::reference_not_found(asked, &known_names(git, asked.url).await)))
+}
+
+const fn fetch_one<'a>(url: &'a str, wanted: &'a str) -> [&'a str; 6] {
+    ["fetch", "--depth=1", "--no-tags", "--", url, wanted]
+}
+
+/// What is to be fetched, kept under [`KEPT`].
+fn kept(name: &str) -> String {
+    format!("+{name}:{KEPT}")
 }
 
 /// Fetches every branch and tag, for a commit that the server does not hand out by its id.
@@ -248,7 +258,7 @@ async fn from_everything(git: &Git<'_>, asked: &Asked<'_>, id: &str) -> Result<S
     }
 }
 
-/// The commit of an object that lies in the cache. Git keeps a pack only with all that its commit needs.
+/// The commit of an object that lies in the cache. Git keeps a pack only if all that its commit needs is there.
 async fn cached(git: &Git<'_>, id: &str) -> Result<String, GitFailed> {
     let commit = format!("{id}^{{commit}}");
     let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
@@ -279,8 +289,9 @@ async fn open_cache(git: &Git<'_>) -> Result<(), Failure> {
         if packs(&dir) > CACHE_PACKS_MAX {
             remove_tree(&dir)?;
         }
-        for name in ["shallow.lock", "index.lock", "config.lock", "packed-refs.lock", "HEAD.lock"] {
-            let _ = std::fs::remove_file(dir.join(name));
+        let names = ["shallow", "index", "config", "packed-refs", "HEAD", KEPT];
+        for name in names {
+            let _ = std::fs::remove_file(dir.join(format!("{name}.lock")));
         }
         std::fs::create_dir_all(&dir)?;
         Ok(dir.join("HEAD").exists() && dir.join("objects").is_dir())

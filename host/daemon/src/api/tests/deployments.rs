@@ -2,9 +2,11 @@
 
 use windlass_model::project::Intent;
 use windlass_model::secret::Masker;
-use windlass_model::{DeploymentId, DeploymentStatus, StepName, StepStatus};
+use windlass_model::stage::{Attached, AttachedKind};
+use windlass_model::{DeploymentId, DeploymentStatus, Digest, StepName, StepStatus, Timestamp};
 
 use super::{SHOP, World};
+use crate::pipeline::custom::record::Folder;
 
 async fn deploy(world: &World) -> DeploymentId {
     let body = r#"{"git_url": "https://example.org/shop", "reference": "main"}"#;
@@ -181,4 +183,26 @@ async fn a_watched_deployment_is_sent_at_each_change_until_it_is_settled() {
     let text = watched.as_str().unwrap();
     assert!(text.contains("event: deployment") && text.contains("\"status\":\"failed\""));
     assert!(text.trim_end().ends_with("data: {}"), "{text}");
+}
+
+#[tokio::test]
+async fn of_an_attached_file_what_is_noted_is_answered_while_more_is_added_to_it() {
+    let world = World::new().await;
+    let id = deploy(&world).await;
+    let folder = Folder::of(&world.host.config.data_dir, &id);
+    std::fs::create_dir_all(folder.at("attached/p")).unwrap();
+    std::fs::write(folder.at("attached/p/r.txt"), "noted, and more").unwrap();
+    let noted = Attached {
+        plugin: "p".to_owned(),
+        name: "r.txt".to_owned(),
+        kind: AttachedKind::Report,
+        media_type: "text/plain".to_owned(),
+        title: "Report".to_owned(),
+        bytes: 5,
+        digest: Digest::of(b"noted"),
+        attached_at: Timestamp::now(),
+    };
+    folder.keep_attached(&[noted]).unwrap();
+    let path = format!("/v1/deployments/{id}/artifacts/p/r.txt");
+    assert_eq!(world.expect(200, "GET", &path, "").await, "noted");
 }

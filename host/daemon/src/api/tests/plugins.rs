@@ -5,8 +5,11 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
 use windlass_model::access::TokenScope;
+use windlass_model::deployment::Chosen;
+use windlass_model::plan::Detection;
 use windlass_model::plugin::account::Account;
-use windlass_model::{Limits, ProjectName};
+use windlass_model::{DeploymentId, DeploymentStatus, Digest, Limits, ProjectName};
+use windlass_store::Change;
 
 use super::{TOKEN, World, assert_failure};
 use crate::access::audit::Audit;
@@ -76,13 +79,19 @@ async fn what_cannot_be_installed_is_refused_with_its_reason() {
         assert_eq!(status, expected, "{query}: {answer}");
         assert_failure(&answer, code);
     }
-    let large =
-        vec![
-            0;
-            usize::try_from(world.host.plugins.sandbox.limits().component_bytes_max).unwrap() + 1
-        ];
+    let bytes_max = world.host.plugins.sandbox.limits().component_bytes_max;
+    let large = vec![0; usize::try_from(bytes_max).unwrap() + 1];
     let (status, answer) = upload(&world, "", &large).await;
     assert_eq!(status, 413, "{answer}");
+    assert_failure(&answer, "request.body-too-large");
+    let said = answer.to_string();
+    assert!(
+        said.contains("a plugin has at most") && said.contains("component_bytes_max"),
+        "{said}"
+    );
+    assert!(!said.contains("dependencies"), "that is about applications: {said}");
+    let list = world.expect(200, "GET", "/v1/plugins", "").await;
+    assert_eq!(list["component_bytes_max"], json!(bytes_max), "it can be asked for before");
     let plain = r#"{"url": "http://example.com/scan.wasm"}"#;
     world.refused(400, "plugin.url-invalid", "POST", "/v1/plugin-fetch", plain).await;
     for (method, path, status, code) in [
@@ -238,4 +247,58 @@ async fn totals_are_of_the_projects_that_the_caller_may_see() {
     };
     assert_eq!(asked(None).unwrap().plugins[0].totals.calls, 4);
     assert_eq!(asked(Some("shop")).unwrap_err().code, "project.not-found");
+}
+
+/// A deployment of a new project is live, and was recognised by `scan`.
+async fn recognised(world: &World, project: &str) {
+    world.expect(201, "POST", "/v1/projects", &json!({ "name": project }).to_string()).await;
+    let path = format!("/v1/projects/{project}/environments/production/deployments?create=true");
+    let body = r#"{"git_url": "https://example.org/shop"}"#;
+    let queued = world.expect(202, "POST", &path, body).await;
+    let id: DeploymentId = queued["id"].as_str().unwrap().parse().unwrap();
+    let store = &world.host.store;
+    let mut found = store.deployment(&id).unwrap();
+    found.value.status = DeploymentStatus::Live;
+    found.value.outputs.chosen = Some(Chosen {
+        plugin: "scan".to_owned(),
+        version: "0.9.0".to_owned(),
+        digest: Digest::of(b"scan"),
+        detection: Detection::new("x", "X", "x", 90),
+        others: Vec::new(),
+    });
+    let (project, environment) = (&found.value.project, &found.value.environment);
+    let mut environment = store.environment(project, environment).unwrap();
+    environment.value.live = Some(id);
+    environment.value.generation += 1;
+    let changes =
+        [Change::deployment(found.value, found.revision), Change::Environment(environment)];
+    store.commit(changes.into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plugin_names_the_live_versions_that_it_had_a_part_in_which_the_caller_may_see() {
+    let world = with_scan().await;
+    let shown = world.expect(200, "GET", "/v1/plugins/scan", "").await;
+    assert_eq!((&shown["live"], &shown["projects"]), (&Value::Null, &json!([])));
+    for project in ["shop", "wiki"] {
+        recognised(&world, project).await;
+    }
+    // A project without anything live.
+    world.expect(201, "POST", "/v1/projects", r#"{"name": "empty"}"#).await;
+    let part = |project: &str| {
+        json!({ "project": project, "environment": "production", "number": 1,
+                "stages": ["detector"], "version": "0.9.0" })
+    };
+    let shown = world.expect(200, "GET", "/v1/plugins/scan", "").await;
+    assert_eq!(shown["live"], json!([part("shop"), part("wiki")]));
+    assert_eq!(shown["projects"], json!([]), "none of them chose anything");
+
+    let limited = Caller {
+        actor: "limited".to_owned(),
+        scope: TokenScope::Read,
+        projects: ["wiki".parse().unwrap()].into(),
+        token: None,
+    };
+    let shown = limited.within(|| chosen::show(&world.host, "scan")).unwrap();
+    assert_eq!(serde_json::to_value(shown.live).unwrap(), json!([part("wiki")]));
 }

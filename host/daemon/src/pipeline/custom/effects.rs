@@ -4,7 +4,7 @@
 //! would have needed. The time that the host spends is not the plugin's, so what it asks for is counted
 //! ([`Counts`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use windlass_sandbox::contract::exec::{Command, ExecError, Exit};
 use windlass_sandbox::contract::http::{self, HttpError, Request, Response};
 use windlass_sandbox::{Effects, Process};
 
+use super::attached::{Own, Sums};
 use super::cache::Cache;
 use super::record::Folder;
 use super::{attached, exec, http as requests};
@@ -37,6 +38,8 @@ pub(super) struct Granted {
     pub log: StepLog,
     pub folder: Folder,
     pub counts: Counts,
+    /// Of the files that it adds to.
+    pub sums: Arc<Sums>,
 }
 
 /// How long the last commands of a call may take to be removed, once it has ended.
@@ -49,6 +52,8 @@ pub(super) struct Counts {
     at_once: Arc<Semaphore>,
     commands: Semaphore,
     requests: Semaphore,
+    writes: Semaphore,
+    written_bytes: Mutex<u64>,
 }
 
 impl Counts {
@@ -57,6 +62,8 @@ impl Counts {
             at_once: Arc::new(Semaphore::new(limits.exec_at_once_max as usize)),
             commands: Semaphore::new(limits.exec_commands_max as usize),
             requests: Semaphore::new(limits.http_requests_max as usize),
+            writes: Semaphore::new(limits.writes_max as usize),
+            written_bytes: Mutex::new(0),
             limits: limits.clone(),
         }
     }
@@ -86,6 +93,27 @@ impl Counts {
     fn request(&self) -> Result<(), String> {
         let max = self.limits.http_requests_max;
         take_one(&self.requests, max, "send", "requests", "http_requests_max")
+    }
+
+    /// Counts a change to the call's files, notes or cache. Looking into the cache is not counted: it costs the call
+    /// CPU time of its own for what it gets.
+    ///
+    /// # Errors
+    /// The limit that it would go over.
+    fn write(&self, bytes: usize) -> Result<(), String> {
+        let (max, what) = (self.limits.writes_max, "changes to its files, notes and cache");
+        take_one(&self.writes, max, "make", what, "writes_max")?;
+        let max = self.limits.write_bytes_max;
+        let mut written = self.written_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = written.saturating_add(bytes as u64);
+        if all > max {
+            return Err(format!(
+                "a call may write {max} bytes to its files, notes and cache, and has written {written}; have \
+                 `stages.write_bytes_max` raised in the limits file if it needs more"
+            ));
+        }
+        *written = all;
+        Ok(())
     }
 
     /// Waits until no container of the call's commands is left. Nothing may begin one any more.
@@ -187,17 +215,13 @@ impl Effects for Granted {
     }
 
     async fn attach(&self, artifact: Artifact, content: Vec<u8>) -> Result<(), ArtifactError> {
-        self.files(move |folder, plugin, bytes_max| {
-            attached::attach(folder, plugin, &artifact, &content, bytes_max)
-        })
-        .await
+        self.count_file(&content)?;
+        self.keep_file(artifact, content).await
     }
 
     async fn append(&self, name: String, content: Vec<u8>) -> Result<(), ArtifactError> {
-        self.files(move |folder, plugin, bytes_max| {
-            attached::append(folder, plugin, &name, &content, bytes_max)
-        })
-        .await
+        self.count_file(&content)?;
+        self.files(move |own| own.append(&name, &content)).await
     }
 
     async fn cached(&self, key: String) -> Option<Vec<u8>> {
@@ -213,6 +237,8 @@ impl Effects for Granted {
             let message = self.not_granted(Kind::Cache);
             return Err(CacheError { reason: cache::Reason::Denied, message });
         }
+        let over = |message| CacheError { reason: cache::Reason::OverLimit, message };
+        self.counts.write(value.as_ref().map_or(0, Vec::len)).map_err(over)?;
         let store = self.store();
         let project = &self.deployment.project;
         let _one = self.host.named_lock(format!("stage-cache:{project}/{}", self.plugin)).await;
@@ -229,6 +255,8 @@ impl Effects for Granted {
             let message = self.not_granted(Kind::Annotations);
             return Err(AnnotationError { reason: annotations::Reason::Denied, message });
         }
+        let over = |message| AnnotationError { reason: annotations::Reason::OverLimit, message };
+        self.counts.write(annotation.value.len()).map_err(over)?;
         let masked = Annotation { value: self.log.masker().mask(&annotation.value), ..annotation };
         let _one = self.writes().await;
         let (folder, plugin) = (self.folder.clone(), self.plugin.clone());
@@ -242,9 +270,27 @@ impl Effects for Granted {
 }
 
 impl Granted {
+    /// Attaches a file in the plugin's name, without counting it: what the host keeps for the plugin is not the call's.
+    pub(super) async fn keep_file(
+        &self,
+        artifact: Artifact,
+        content: Vec<u8>,
+    ) -> Result<(), ArtifactError> {
+        self.files(move |own| own.attach(&artifact, &content)).await
+    }
+
+    /// Counts what goes to a file. What is denied is not counted.
+    fn count_file(&self, content: &[u8]) -> Result<(), ArtifactError> {
+        if !self.allowed.has(Kind::Artifacts) {
+            return Ok(());
+        }
+        let over = |message| ArtifactError { reason: artifacts::Reason::OverLimit, message };
+        self.counts.write(content.len()).map_err(over)
+    }
+
     async fn files(
         &self,
-        work: impl FnOnce(&Folder, &str, u64) -> Result<(), ArtifactError> + Send + 'static,
+        work: impl FnOnce(Own<'_>) -> Result<(), ArtifactError> + Send + 'static,
     ) -> Result<(), ArtifactError> {
         if !self.allowed.has(Kind::Artifacts) {
             let message = self.not_granted(Kind::Artifacts);
@@ -252,10 +298,11 @@ impl Granted {
         }
         let bytes_max = self.allowed.artifact_bytes_max();
         let _one = self.writes().await;
-        let (folder, plugin) = (self.folder.clone(), self.plugin.clone());
+        let (folder, plugin, sums) = (self.folder.clone(), self.plugin.clone(), self.sums.clone());
         let lost =
             || ArtifactError { reason: artifacts::Reason::HostFailed, message: LOST.to_owned() };
-        let done = blocking(move || work(&folder, &plugin, bytes_max)).await;
+        let own = move || work(Own { folder: &folder, plugin: &plugin, sums: &sums, bytes_max });
+        let done = blocking(own).await;
         done.unwrap_or_else(|| Err(lost()))
     }
 }
@@ -265,23 +312,29 @@ mod tests {
     use windlass_model::deployment::{Kind as Of, Source};
     use windlass_model::plugin::{Capability, Grants, effective};
     use windlass_model::secret::Masker;
-    use windlass_model::{EnvironmentName, Limits, StepName};
+    use windlass_model::{Digest, EnvironmentName, Limits, StepName};
     use windlass_sandbox::contract::exec::{self, Place};
 
     use super::*;
     use crate::pipeline::TABLE;
     use crate::testing::TestHost;
 
-    /// One that may ask `api.example`, and run commands in the output `app`.
+    /// One that may ask `api.example`, run commands in the output `app`, and keep a hundred bytes.
     fn granted(host: &Arc<Host>) -> Granted {
         let asked: Vec<Capability> = serde_json::from_value(serde_json::json!([
             { "name": "http", "hosts": ["*"], "methods": ["GET"], "reason": "test" },
             { "name": "exec", "outputs": ["*"], "reason": "test" },
+            { "name": "artifacts", "reason": "test" },
+            { "name": "cache", "reason": "test" },
+            { "name": "annotations", "reason": "test" },
         ]))
         .unwrap();
         let grants: Grants = serde_json::from_value(serde_json::json!([
             { "name": "http", "hosts": ["api.example"], "methods": ["GET"] },
             { "name": "exec", "outputs": ["app"] },
+            { "name": "artifacts", "bytes_max": 100 },
+            { "name": "cache", "bytes_max": 100 },
+            { "name": "annotations" },
         ]))
         .unwrap();
         let source = Source::Git { url: "file:///x".into(), reference: None };
@@ -297,6 +350,7 @@ mod tests {
             log,
             folder: Folder::of(&host.config.data_dir, &deployment.id),
             counts: Counts::new(&host.config.limits.stages),
+            sums: Arc::default(),
             deployment,
         }
     }
@@ -356,6 +410,68 @@ mod tests {
         let next = granted(&parts.host);
         assert_eq!(next.run(command()).await.unwrap_err().reason, exec::Reason::Denied);
         assert_eq!(next.fetch(request()).await.unwrap_err().reason, http::Reason::Denied);
+    }
+
+    fn file() -> Artifact {
+        Artifact {
+            name: "r.txt".to_owned(),
+            kind: artifacts::Kind::Report,
+            media_type: "text/plain".to_owned(),
+            title: String::new(),
+        }
+    }
+
+    fn note() -> Annotation {
+        let (name, value) = ("note".to_owned(), "v".to_owned());
+        Annotation { name, value, tone: annotations::Tone::Neutral, url: None }
+    }
+
+    #[tokio::test]
+    async fn files_notes_and_cache_change_as_often_as_the_limits_say_and_denials_do_not_count() {
+        let stages = StageLimits { writes_max: 5, ..StageLimits::default() };
+        let parts = TestHost::with(Limits { stages, ..Limits::default() }, &TABLE).await;
+        let mut denied = granted(&parts.host);
+        denied.allowed = Effective::default();
+        for _ in 0..6 {
+            let refused = denied.attach(file(), vec![0]).await.unwrap_err();
+            assert_eq!(refused.reason, artifacts::Reason::Denied);
+        }
+
+        let call = granted(&parts.host);
+        call.attach(file(), b"1".to_vec()).await.unwrap();
+        call.append("r.txt".to_owned(), b"2".to_vec()).await.unwrap();
+        call.cache("k".to_owned(), Some(b"3".to_vec())).await.unwrap();
+        call.cache("other".to_owned(), None).await.unwrap();
+        call.annotate(note()).await.unwrap();
+        let over = call.attach(file(), b"6".to_vec()).await.unwrap_err();
+        assert_eq!(over.reason, artifacts::Reason::OverLimit);
+        assert!(over.message.contains("stages.writes_max"), "{}", over.message);
+        let over = call.append("r.txt".to_owned(), b"6".to_vec()).await.unwrap_err();
+        assert_eq!(over.reason, artifacts::Reason::OverLimit);
+        let over = call.cache("k".to_owned(), Some(b"6".to_vec())).await.unwrap_err();
+        assert_eq!(over.reason, cache::Reason::OverLimit);
+        assert_eq!(call.annotate(note()).await.unwrap_err().reason, annotations::Reason::OverLimit);
+        assert_eq!(call.cached("k".to_owned()).await.unwrap(), b"3", "it can still look");
+        let attached = call.folder.attached();
+        assert_eq!((attached[0].bytes, &attached[0].digest), (2, &Digest::of(b"12")));
+        // What the host keeps in the plugin's name is not the call's.
+        call.keep_file(file(), b"kept".to_vec()).await.unwrap();
+
+        granted(&parts.host).annotate(note()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_bounded_however_few_writes_it_takes() {
+        let stages = StageLimits { write_bytes_max: 10, ..StageLimits::default() };
+        let parts = TestHost::with(Limits { stages, ..Limits::default() }, &TABLE).await;
+        let call = granted(&parts.host);
+        call.cache("k".to_owned(), Some(vec![0; 6])).await.unwrap();
+        let over = call.cache("k".to_owned(), Some(vec![0; 6])).await.unwrap_err();
+        assert_eq!(over.reason, cache::Reason::OverLimit);
+        assert!(over.message.contains("stages.write_bytes_max"), "{}", over.message);
+        call.attach(file(), vec![0; 4]).await.unwrap();
+        let over = call.append("r.txt".to_owned(), vec![0]).await.unwrap_err();
+        assert_eq!(over.reason, artifacts::Reason::OverLimit);
     }
 
     #[test]

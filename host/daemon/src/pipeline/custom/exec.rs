@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use windlass_build::disk::Mark;
 use windlass_containers::runtime::{Session, SessionControl, TaskStatus};
 use windlass_containers::{ContainerSpec, Runtime};
 use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
@@ -57,12 +58,16 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
     }
     let counted = granted.counts.command().map_err(|why| refused(Reason::OverLimit, why))?;
     let variables = variables(granted, &command)?;
+    // An image that is resolved here is not pruned before the container stands on it.
+    let mark = granted.host.builder.mark();
     let output = output(granted, &command.place).await?;
     let name = start::fresh_name(&granted.host);
     let run = Run {
         host: granted.host.clone(),
         deployment: granted.deployment.clone(),
         revision: 0,
+        unsaved: None,
+        held: None,
         log: granted.log.clone(),
         cancel: CancellationToken::new(),
         variables,
@@ -104,19 +109,21 @@ pub(super) async fn begin(granted: &Granted, command: Command) -> Result<Running
         limit: limit(&command, limits),
         lines_max: limits.exec_lines_max,
     };
-    started(spec, command, about, counted).await
+    started(spec, command, about, counted, mark).await
 }
 
 /// Starts it beside the call: where that ends meanwhile, what is being started has nobody who takes it, and so
-/// ends too.
+/// ends too. Its container stands on its snapshot from then on, so the mark is given back.
 async fn started(
     spec: ContainerSpec,
     command: Command,
     about: About,
     counted: OwnedSemaphorePermit,
+    mark: Mark,
 ) -> Result<Running, ExecError> {
     let starting = tokio::spawn(async move {
         let session = about.runtime.run_session(&spec, None).await;
+        drop(mark);
         match session {
             Ok(session) => Ok(Running::new(session, command.stdin, about, counted)),
             Err(error) => {

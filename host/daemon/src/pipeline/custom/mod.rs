@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use windlass_build::http::certificate_bundle;
 use windlass_model::plugin::{Hook, Stage};
-use windlass_model::settings::{OnFailure, Settings};
+use windlass_model::settings::{OnFailure, Settings, StageSettings};
 use windlass_model::stage::StageStatus;
 use windlass_model::{Deployment, DeploymentId, Failure, Limits, StepName};
 
@@ -209,19 +209,33 @@ fn planned(node: Node, deployment: &Deployment) -> Kept {
 fn nodes(settings: &Settings, plugins: &InForce) -> Result<Vec<Node>, Failure> {
     let mut nodes = Vec::new();
     for entry in &settings.stages {
-        let plugin = plugins.named(&entry.plugin, Stage::Custom)?;
-        let missing = plugin.missing();
-        if !missing.is_empty() {
-            return Err(plugins::not_granted(plugin.name(), &missing));
-        }
-        let manifest = &plugin.info().manifest;
-        let mut options = plugin.options().into_owned();
-        options.extend(entry.options.clone());
-        plugins::check_of_stage(manifest, &options)?;
-        nodes.extend(graph::nodes(entry, &manifest.custom)?);
+        let meant = nodes_of(entry, plugins);
+        nodes.extend(meant.map_err(|failure| beyond_warn(failure, entry.on_failure))?);
     }
     graph::check(&nodes)?;
     Ok(nodes)
+}
+
+/// The stages that an entry of the settings switches on.
+fn nodes_of(entry: &StageSettings, plugins: &InForce) -> Result<Vec<Node>, Failure> {
+    let plugin = plugins.named(&entry.plugin, Stage::Custom)?;
+    let manifest = &plugin.info().manifest;
+    if !plugin.missing().is_empty() {
+        let (name, asks) = (plugin.name(), &manifest.capabilities);
+        return Err(plugins::not_granted(name, asks, plugin.grants(), true));
+    }
+    let mut options = plugin.options().into_owned();
+    options.extend(entry.options.clone());
+    plugins::check_of_stage(manifest, &options)?;
+    graph::nodes(entry, &manifest.custom)
+}
+
+/// Says of a stage that cannot be run why its setting does not let that pass.
+fn beyond_warn(mut failure: Failure, on_failure: OnFailure) -> Failure {
+    if on_failure == OnFailure::Warn {
+        failure.why += "; `on_failure = \"warn\"` lets a stage pass that ran and failed, not one that cannot be run";
+    }
+    failure
 }
 
 /// How a deployment ended, for its stages in the background.
@@ -373,6 +387,15 @@ mod tests {
     use windlass_model::settings::When;
 
     use super::*;
+
+    #[test]
+    fn a_stage_that_cannot_be_run_says_that_warn_does_not_cover_that() {
+        let failure =
+            || Failure::app("plugin.not-granted", "it is not granted", "it asks", "grant");
+        let said = beyond_warn(failure(), OnFailure::Warn);
+        assert!(said.why.starts_with("it asks; `on_failure = \"warn\"`"), "{said}");
+        assert_eq!(beyond_warn(failure(), OnFailure::Fail).why, "it asks");
+    }
 
     #[test]
     fn two_stages_of_a_plugin_cannot_register_a_schedule_of_one_name() {

@@ -5,7 +5,7 @@
 //! outputs/<stage>@<hook>.json    what each passed on
 //! annotations.json               what plugins noted
 //! attached.json                  which files they attached
-//! attached/<plugin>/<name>       those files
+//! attached/<plugin>/<name>       those files, as far as attached.json says
 //! ```
 //!
 //! **Invariants.** `stages.json` is durable before a stage is begun and after it ended: what a crash cut off is

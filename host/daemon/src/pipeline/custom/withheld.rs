@@ -11,12 +11,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use windlass_model::Digest;
 use windlass_model::deployment::ArtifactKind;
 use windlass_model::secret::Masker;
-use windlass_model::stage::Withheld;
-use windlass_sandbox::Effects as _;
+use windlass_model::stage;
+use windlass_proxy::Withheld;
 use windlass_sandbox::contract::artifacts::{Artifact, Kind};
 
 use super::attached;
@@ -29,11 +28,13 @@ const ARCHIVE_BYTES_MAX: u64 = 48 << 20;
 const BLOCK_BYTES: u64 = 512;
 /// A name of so many bytes, or more, may take a header and blocks of its own.
 const NAME_BYTES_MIN: u64 = 100;
-/// Endings of precompressed forms: the proxy withholds them with their file.
-const FORMS: [&str; 3] = ["br", "gz", "zst"];
 
 /// Attaches the files that a stage withholds of each tree as `withheld-STAGE.OUTPUT.tar`; a line for people about each.
-pub(super) async fn keep(granted: &Granted, stage: &str, withheld: &[Withheld]) -> Vec<String> {
+pub(super) async fn keep(
+    granted: &Granted,
+    stage: &str,
+    withheld: &[stage::Withheld],
+) -> Vec<String> {
     let mut by_output: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for one in withheld {
         by_output.entry(&one.output).or_default().extend(one.paths.iter().cloned());
@@ -82,7 +83,7 @@ async fn of_tree(
         media_type: "application/x-tar".to_owned(),
         title: format!("Files of {output} that are not served"),
     };
-    if let Err(error) = granted.attach(artifact, packed.tar).await {
+    if let Err(error) = granted.keep_file(artifact, packed.tar).await {
         return Some(format!("what is withheld of {output} is not kept: {}", error.message));
     }
     let mut line = match files {
@@ -147,8 +148,8 @@ fn pack(root: &Path, globs: &[String], bytes_max: u64, masker: &Masker) -> io::R
     let mut tar = tar::Builder::new(Vec::new());
     let (mut files, mut no_room, mut compressed) = (0, 0, 0);
     let mut room = bytes_max.saturating_sub(2 * BLOCK_BYTES);
-    for path in found(root, &set(globs)?)? {
-        if is_form(&path) {
+    for path in found(root, &Withheld::of(globs)?)? {
+        if windlass_proxy::plain_of(&path).is_some() {
             compressed += 1;
             continue;
         }
@@ -189,19 +190,9 @@ fn cost(path: &Path, bytes: u64) -> u64 {
     bytes.next_multiple_of(BLOCK_BYTES).saturating_add(BLOCK_BYTES + long_name)
 }
 
-/// Globs as the proxy reads them: `*` does not cross a slash.
-fn set(globs: &[String]) -> io::Result<GlobSet> {
-    let invalid = |error: globset::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        set.add(GlobBuilder::new(glob).literal_separator(true).build().map_err(invalid)?);
-    }
-    set.build().map_err(invalid)
-}
-
 /// The regular files that are withheld, from the root and in order. A precompressed form is among them where there is
 /// no file that it is the form of.
-fn found(root: &Path, globs: &GlobSet) -> io::Result<Vec<PathBuf>> {
+fn found(root: &Path, withheld: &Withheld) -> io::Result<Vec<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -210,50 +201,32 @@ fn found(root: &Path, globs: &GlobSet) -> io::Result<Vec<PathBuf>> {
             let (path, kind) = (folder.join(entry.file_name()), entry.file_type()?);
             if kind.is_dir() {
                 folders.push(path);
-            } else if kind.is_file() && names(&path).any(|path| globs.is_match(path)) {
+            } else if kind.is_file() && withheld.has_file(&path) {
                 found.insert(path);
             }
         }
     }
-    let is_only = |path: &&PathBuf| !names(path).skip(1).any(|plain| found.contains(&plain));
+    let is_only =
+        |path: &&PathBuf| windlass_proxy::plain_of(path).is_none_or(|plain| !found.contains(plain));
     Ok(found.iter().filter(is_only).cloned().collect())
-}
-
-/// A path, and that of the file which it is a precompressed form of.
-fn names(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let plain = is_form(path).then(|| path.with_extension(""));
-    std::iter::once(path.to_owned()).chain(plain)
-}
-
-/// Whether a path is that of a precompressed form.
-fn is_form(path: &Path) -> bool {
-    path.extension().is_some_and(|it| FORMS.iter().any(|form| it == *form))
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use windlass_model::plugin::{Capability, Grants, effective};
     use windlass_model::{DeploymentId, Limits, StepName};
+    use windlass_test_support::folder_of;
 
     use super::*;
     use crate::pipeline::TABLE;
     use crate::pipeline::custom::effects::Counts;
     use crate::testing::{TestHost, queued};
-
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
 
     /// Names and texts of what is in the archive.
     fn unpacked(packed: &Packed) -> Vec<(String, String)> {
@@ -278,14 +251,14 @@ mod tests {
     #[test]
     fn what_is_withheld_is_packed_without_secrets_and_without_what_links_lead_to() {
         let long = format!("assets/{}/{}.js.map", "d".repeat(120), "f".repeat(120));
-        let root = tree(&[
+        let root = folder_of(&[
             ("a.js", "x()"),
             ("a.js.map", "one hunter2-token two"),
             ("world.map", "a map of the world"),
             (&long, "long"),
         ]);
         fs::write(root.path().join("a.js.map.gz"), gzip("one hunter2-token two")).unwrap();
-        let outside = tree(&[("secret.js.map", "not of the tree")]);
+        let outside = folder_of(&[("secret.js.map", "not of the tree")]);
         symlink(outside.path().join("secret.js.map"), root.path().join("link.js.map")).unwrap();
         symlink(outside.path(), root.path().join("folder")).unwrap();
         let masker = Masker::new(["hunter2-token"]);
@@ -307,7 +280,7 @@ mod tests {
     #[test]
     fn what_is_there_in_a_compressed_form_alone_is_left_out_and_counted() {
         let secret = "one hunter2-token two";
-        let root = tree(&[("a.js.map", secret), ("plain.txt", "served")]);
+        let root = folder_of(&[("a.js.map", secret), ("plain.txt", "served")]);
         for (path, text) in [
             ("a.js.map.gz", secret),
             ("b.js.map.gz", secret),
@@ -345,8 +318,11 @@ mod tests {
 
     #[test]
     fn the_archive_is_never_larger_than_what_there_is_room_for() {
-        let root =
-            tree(&[("a.map", &"a".repeat(3_000)), ("b.map", &"b".repeat(9_000)), ("c.map", "c")]);
+        let root = folder_of(&[
+            ("a.map", &"a".repeat(3_000)),
+            ("b.map", &"b".repeat(9_000)),
+            ("c.map", "c"),
+        ]);
         check_room(root.path(), 100_000, &["a.map", "b.map", "c.map"], 0);
         check_room(root.path(), 15_360, &["a.map", "b.map", "c.map"], 0);
         check_room(root.path(), 15_359, &["a.map", "b.map"], 1);
@@ -356,7 +332,7 @@ mod tests {
         // A header of its own and three blocks for each name.
         let folder = vec!["d".repeat(250); 5].join("/");
         let [a, b, c] = ["a", "b", "c"].map(|name| format!("{folder}/{name}.map"));
-        let root = tree(&[(&a, "a"), (&b, "b"), (&c, "c")]);
+        let root = folder_of(&[(&a, "a"), (&b, "b"), (&c, "c")]);
         check_room(root.path(), 10_240, &[&a, &b, &c], 0);
         check_room(root.path(), 10_239, &[&a, &b], 1);
     }
@@ -369,7 +345,9 @@ mod tests {
             media_type: "application/x-tar".to_owned(),
             title: String::new(),
         };
-        attached::attach(folder, plugin, &artifact, &vec![0_u8; bytes], 1 << 20).unwrap();
+        let own =
+            attached::Own { folder, plugin, sums: &attached::Sums::default(), bytes_max: 1 << 20 };
+        own.attach(&artifact, &vec![0_u8; bytes]).unwrap();
     }
 
     #[tokio::test]
@@ -406,11 +384,13 @@ mod tests {
             log: host.logs.open(&deployment.id, StepName::Build, Masker::default()).unwrap(),
             folder: Folder::of(&host.config.data_dir, &deployment.id),
             counts: Counts::new(&host.config.limits.stages),
+            sums: Arc::default(),
             deployment,
         };
         attach(&granted.folder, "p", "maps.tar", 3_000);
         attach(&granted.folder, "other", "maps.tar", 3_000);
-        let withheld = [Withheld { output: "app".to_owned(), paths: vec!["*.map".to_owned()] }];
+        let withheld =
+            [stage::Withheld { output: "app".to_owned(), paths: vec!["*.map".to_owned()] }];
         let kept = "1 withheld file of app is kept as withheld-collect.app.tar, 1 found no room in the 5000 \
                     bytes that are left for it";
         assert_eq!(keep(&granted, "collect", &withheld).await, [kept]);

@@ -9,12 +9,12 @@ use futures::stream::FuturesUnordered;
 use windlass_model::deployment::Warning;
 use windlass_model::event::Event;
 use windlass_model::plan::Context;
-use windlass_model::plugin::{Hook, Stage};
+use windlass_model::plugin::{Hook, Stage, narrowed_source};
 use windlass_model::settings::OnFailure;
 use windlass_model::stage::{Facts, Input, Outcome, StageStatus};
 use windlass_model::variable::Variable;
 use windlass_model::{Deployment, Failure, Timestamp};
-use windlass_sandbox::{CustomCall, PluginFault, Source};
+use windlass_sandbox::{CustomCall, Plugin, PluginFault, Source};
 
 use super::effects::{Counts, Granted};
 use super::graph::{self, Node};
@@ -25,6 +25,9 @@ use crate::host::Host;
 use crate::pipeline::{Run, needs_no_source, plan};
 use crate::plugins::{self, Asker, InForce};
 use crate::steplog::StepLog;
+
+/// Globs of a grant that are said.
+const GLOBS_SAID: usize = 5;
 
 /// What the stages of one hook of one deployment work with.
 pub(super) struct Job {
@@ -295,9 +298,10 @@ async fn call(
     plugin.info().manifest.version.clone_into(version);
     // Whether that fails the deployment is said by the stage's `on_failure`, as for every failure of it.
     job.plugins.require_on(plugin, Stage::Custom).map_err(|failure| (failure, false))?;
-    let missing = plugin.missing();
-    if !missing.is_empty() {
-        return Err((plugins::not_granted(plugin.name(), &missing), false));
+    if !plugin.missing().is_empty() {
+        let asks = &plugin.info().manifest.capabilities;
+        let failure = plugins::not_granted(plugin.name(), asks, plugin.grants(), true);
+        return Err((failure, false));
     }
     let mut options = plugin.options().into_owned();
     options.extend(node.options.clone());
@@ -314,9 +318,14 @@ async fn call(
         log: job.log.clone(),
         folder: job.folder.clone(),
         counts: Counts::new(&job.host.config.limits.stages),
+        sums: Arc::default(),
     };
+    let narrowed = job.source.as_ref().and_then(|_| narrowed(&plugin));
     let _place = job.host.stages.places_at(node.hook).acquire().await;
     job.log.say(format!("stage {} begins", node.name()));
+    if let Some(narrowed) = &narrowed {
+        job.log.say(format!("stage {}: {narrowed}", node.name()));
+    }
     let call =
         CustomCall { stage: &node.stage, context: &job.context, facts: &facts, inputs: &inputs };
     let sandbox = job.plugins.sandbox();
@@ -331,9 +340,26 @@ async fn call(
     let asker = Asker { host: &job.host, deployment: &job.deployment, log: &job.log };
     let answer = asker.answer(&plugin, Some(&node.stage), called, warnings).await;
     let mut outcome = answer.map_err(|failure| (failure, again))?;
-    let kept = withheld::keep(&effects, &node.stage, &outcome.withheld).await;
-    outcome.summary = summed_up(outcome.summary, kept);
+    let mut lines = withheld::keep(&effects, &node.stage, &outcome.withheld).await;
+    // What a stage did not find may lie where it could not look.
+    lines.extend(narrowed);
+    outcome.summary = summed_up(outcome.summary, lines);
     Ok(outcome)
+}
+
+/// What a stage sees of the source, for people, where its grant shows it less than its plugin asks for.
+fn narrowed(plugin: &Plugin) -> Option<String> {
+    let capabilities = &plugin.info().manifest.capabilities;
+    let seen = narrowed_source(capabilities, plugin.effective())?;
+    let (first, more) = seen.split_at(seen.len().min(GLOBS_SAID));
+    let globs = match more.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    };
+    Some(match globs.is_empty() {
+        true => "it sees nothing of the source: `source` is not granted".to_owned(),
+        false => format!("it sees only {globs} of the source: granted so"),
+    })
 }
 
 /// A stage's summary, if it has one, with further lines of the host.

@@ -161,6 +161,8 @@ mod tests {
                 host,
                 deployment,
                 revision: 0,
+                unsaved: None,
+                held: None,
                 log: log.unwrap(),
                 cancel: CancellationToken::new(),
                 variables: Vec::new(),

@@ -101,23 +101,31 @@ pub(crate) fn is_kept_without(
     Ok(false)
 }
 
-/// Releases a settled deployment's artifact, unless the deployment was changed meanwhile. The caller
-/// holds builds off. Can be repeated.
+/// Releases a settled deployment's artifact; whether it is let go. It is kept when somebody uses it or has come to
+/// want it, and when the deployment was changed meanwhile. Can be repeated.
 pub(crate) async fn let_go(
     host: &Host,
     mut deployment: Deployment,
     revision: u64,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let Some(artifact) = deployment.outputs.artifact.clone().filter(|_| is_over(deployment.status))
     else {
-        return Ok(());
+        return Ok(true);
     };
+    let removing = host.builder.removing().await;
+    let wanted = kept_always(host, &deployment.project, &deployment.environment)?;
+    if host.builder.is_held(&artifact.digest) || wanted.contains(&deployment.id) {
+        return Ok(false);
+    }
     deployment.artifact_pruned = true;
     match host.save_deployment(&deployment, revision).await {
-        Ok(_) => release(host, &deployment, &artifact).await,
+        Ok(_) => {
+            release(host, &removing, &deployment, &artifact).await?;
+            Ok(true)
+        }
         Err(failure) => {
             tracing::debug!(%failure, "it was changed meanwhile and is kept");
-            Ok(())
+            Ok(false)
         }
     }
 }

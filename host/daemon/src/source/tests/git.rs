@@ -1,5 +1,6 @@
 //! Fetching from local repositories with the real `git`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -264,6 +265,44 @@ async fn a_cache_that_lost_a_file_of_its_commit_is_made_anew() {
     std::fs::remove_file(cache.join("objects").join(folder).join(file)).unwrap();
     let got = world.fetch_git(&repo.url(), None).await.unwrap();
     assert_eq!((got.fetched.commit.as_deref(), index(&got.dir).as_str()), (Some(&*second), "two"));
+}
+
+/// The packs of a cache, with their sizes.
+fn packs_of(world: &World) -> BTreeMap<PathBuf, u64> {
+    let entries = std::fs::read_dir(cache_of(world).join("objects/pack")).unwrap().flatten();
+    let packs = entries.map(|entry| (entry.path(), entry.metadata().unwrap().len()));
+    packs.filter(|(path, _)| path.extension().is_some_and(|it| it == "pack")).collect()
+}
+
+#[tokio::test]
+async fn of_a_newer_commit_only_what_is_new_is_fetched_and_a_cache_without_the_rest_is_made_anew() {
+    let repo = Repo::new();
+    let noise = |seed: u32| {
+        let one = |n: u32| (n ^ seed).wrapping_mul(2_654_435_761).to_string();
+        (0..20_000_u32).map(one).collect::<String>()
+    };
+    repo.commit("first", &[("large", &noise(1)), ("index.html", "one")]);
+    let world = World::new();
+    world.fetch_git(&repo.url(), None).await.unwrap();
+    let first = packs_of(&world);
+    for (text, is_whole) in [("two", true), ("three", false)] {
+        let commit = repo.commit(text, &[("index.html", text)]);
+        if !is_whole {
+            // The newer pack alone: the commit that was fetched last is there, and a file of it is not.
+            for pack in first.keys() {
+                std::fs::remove_file(pack).unwrap();
+                std::fs::remove_file(pack.with_extension("idx")).unwrap();
+            }
+        }
+        let got = world.fetch_git(&repo.url(), None).await.unwrap();
+        assert_eq!((got.fetched.commit, index(&got.dir)), (Some(commit), text.to_owned()));
+        assert_eq!(std::fs::read_to_string(got.dir.join("large")).unwrap(), noise(1));
+        let packs = packs_of(&world);
+        let newer: u64 =
+            packs.iter().filter(|(path, _)| !first.contains_key(*path)).map(|it| it.1).sum();
+        let whole = first.values().sum::<u64>() / 2;
+        assert_eq!(newer < whole, is_whole, "{packs:?} after {first:?}");
+    }
 }
 
 #[tokio::test]
