@@ -173,17 +173,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::Read;
 
-    use super::*;
+    use windlass_test_support::folder_of;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use super::*;
 
     fn contents(archive: Archive) -> BTreeMap<String, String> {
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(archive.file));
@@ -205,7 +197,7 @@ mod tests {
 
     #[test]
     fn gitignore_is_respected_and_git_left_out() {
-        let root = tree(&[
+        let root = folder_of(&[
             (".gitignore", "node_modules/\n*.log\n!keep.log\n"),
             (".git/config", "x"),
             ("app.js", "hello"),
@@ -244,7 +236,7 @@ mod tests {
             all
         };
         let files = [("b.txt", "2"), ("a/c.txt", "1")];
-        let (one, other) = (tree(&files), tree(&files));
+        let (one, other) = (folder_of(&files), folder_of(&files));
         let old = std::time::SystemTime::UNIX_EPOCH;
         File::options()
             .write(true)
@@ -258,13 +250,13 @@ mod tests {
     #[test]
     fn long_paths_survive() {
         let long = format!("{}/{}.txt", "d".repeat(120), "f".repeat(150));
-        let root = tree(&[(&long, "x")]);
+        let root = folder_of(&[(&long, "x")]);
         assert!(contents(pack(root.path()).unwrap()).contains_key(&long));
     }
 
     #[test]
     fn a_link_to_an_absolute_path_is_refused_before_anything_is_sent() {
-        let root = tree(&[("a.txt", "x")]);
+        let root = folder_of(&[("a.txt", "x")]);
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("users")).unwrap();
         let failure = pack(root.path()).unwrap_err().failure;
         assert_eq!(failure.code, "cli.archive");
@@ -273,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_is_no_folder_or_empty_is_refused() {
-        let root = tree(&[(".gitignore", "*\n"), ("a.txt", "x")]);
+        let root = folder_of(&[(".gitignore", "*\n"), ("a.txt", "x")]);
         assert_eq!(pack(root.path()).unwrap_err().failure.code, "cli.nothing-to-deploy");
         let code = pack(&root.path().join("a.txt")).unwrap_err().failure.code;
         assert_eq!(code, "cli.no-such-folder");
@@ -281,7 +273,7 @@ mod tests {
 
     #[test]
     fn pipes_are_left_out_and_named() {
-        let root = tree(&[("a.txt", "x")]);
+        let root = folder_of(&[("a.txt", "x")]);
         let _socket = std::os::unix::net::UnixListener::bind(root.path().join("sock")).unwrap();
         assert_eq!(pack(root.path()).unwrap().left_out, [PathBuf::from("sock")]);
     }

@@ -248,6 +248,12 @@ pub trait Authoring {
     /// When a tool is missing or fails.
     fn build_plugin(&self, folder: &Path) -> Result<Built, Failure>;
 
+    /// The component of a path: itself, or the one that was built in this folder.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    fn find_component(&self, plugin: &Path) -> Result<PathBuf, Failure>;
+
     /// Looks whether a component, or the one that was built in a folder, is a plugin that runs here.
     ///
     /// # Errors

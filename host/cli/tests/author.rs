@@ -59,4 +59,6 @@ fn languages_and_stages_that_there_are_not_are_named_with_those_that_there_are()
     assert!(ran.err.contains("detector, builder, migrator"), "{}", ran.err);
     let ran = run(&["plugin", "run", ".", "--stage", "health"], "");
     assert_eq!((ran.exit, ran.out.as_str()), (Exit::Ok, "not asked: health stage alone\n"));
+    let ran = run(&["plugin", "bench", "--calls", "0"], "");
+    assert_eq!(ran.exit, Exit::Usage, "{}", ran.err);
 }

@@ -9,6 +9,7 @@ use common::{NoRoles, Server, run, run_with};
 use windlass_cli::exit::Exit;
 use windlass_model::api::{DeploymentView, ErrorBody};
 use windlass_model::deployment::{DeploymentStatus, Kind, Source, StepName, StepStatus};
+use windlass_model::stage::{Annotation, Tone};
 use windlass_model::{Deployment, Failure};
 
 fn view(status: DeploymentStatus) -> DeploymentView {
@@ -366,6 +367,25 @@ fn the_default_route_is_encoded_and_a_number_is_looked_up_in_the_project() {
         "DELETE /v1/projects/shop/environments/production/domains/%2A HTTP/1.1"
     );
     assert_eq!(seen[1].line, "GET /v1/deployments/7?project=shop HTTP/1.1");
+}
+
+#[test]
+fn the_newest_deployment_is_shown_with_what_a_page_of_them_leaves_out() {
+    let on_page = view(DeploymentStatus::Failed);
+    let mut in_full = on_page.clone();
+    in_full.annotations.push(Annotation {
+        plugin: "gatekeeper".into(),
+        name: "licences".into(),
+        value: "2 are unknown".into(),
+        tone: Tone::Warning,
+        url: None,
+    });
+    let page = format!("{{\"items\":[{}]}}", json(&on_page));
+    let server = Server::json(vec![("200 OK", page), ("200 OK", json(&in_full))]);
+    let ran = run(&["--url", &server.url, "-p", "shop", "show"], "");
+    assert!(ran.out.contains("notes\n") && ran.out.contains("2 are unknown"), "{}", ran.out);
+    let expected = format!("GET /v1/deployments/{} HTTP/1.1", on_page.deployment.id);
+    assert_eq!(server.finish()[1].line, expected);
 }
 
 #[test]

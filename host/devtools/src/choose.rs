@@ -175,9 +175,21 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
         let Detection { name, id, .. } = one.detection;
         format!("{name} (`{id}`, plugin {})", one.plugin.manifest.name)
     };
+    let (p, q) = (&first.plugin.manifest.name, &second.plugin.manifest.name);
+    let is_same = first.detection.id == second.detection.id;
+    let what = match is_same && p != q {
+        true => {
+            let Detection { name, id, .. } = first.detection;
+            format!("the plugins {p} and {q} both recognise the source as {name} (`{id}`)")
+        }
+        false => format!("the source is both {} and {}", describe(first), describe(second)),
+    };
     let folders = folders(first, second);
-    let ids = if first.detection.id == second.detection.id {
-        format!("remove one of the plugins that claim `{}`", first.detection.id)
+    let ids = if is_same {
+        format!(
+            "do without one of them: `windlass plugin disable {p} --project PROJECT` or `windlass plugin disable {q} \
+             --project PROJECT`; or remove the one that nobody needs"
+        )
     } else {
         format!(
             "choose one in windlass.toml: `build.framework = \"{}\"` or `build.framework = \"{}\"`{}; \
@@ -190,7 +202,7 @@ fn tie(first: &Candidate<'_>, second: &Candidate<'_>) -> Failure {
     };
     Failure::app(
         "detect.tie",
-        format!("the source is both {} and {}", describe(first), describe(second)),
+        what,
         format!(
             "both are {}% sure and neither is a special case of the other ({}; {})",
             first.detection.confidence,
@@ -375,6 +387,22 @@ mod tests {
                 reports.reverse();
             }
         }
+    }
+
+    #[test]
+    fn a_tie_of_two_plugins_over_one_framework_names_them_and_how_to_disable_one() {
+        let reports = ["p", "q"].map(|name| plugin(name, vec![found("mdbook", 60, &[])]));
+        let failure = choose(&reports, None).unwrap_err();
+        let what = "the plugins p and q both recognise the source as MDBOOK (`mdbook`)";
+        assert_eq!((failure.code.as_str(), failure.what.as_str()), ("detect.tie", what));
+        for name in ["p", "q"] {
+            let disable = format!("`windlass plugin disable {name} --project PROJECT`");
+            assert!(failure.fix.contains(&disable), "{failure}");
+        }
+        assert!(
+            !failure.fix.contains("build.framework"),
+            "it would not tell them apart: {failure}"
+        );
     }
 
     #[test]

@@ -160,17 +160,9 @@ impl Copying<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use windlass_test_support::folder_of;
 
-    fn folder(files: &[(&str, &str)]) -> TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use super::*;
 
     /// The folder's copy, and the folder that it lies in.
     fn tree(root: &Path) -> (Tree, TempDir) {
@@ -180,7 +172,7 @@ mod tests {
 
     #[test]
     fn ignored_files_are_not_seen() {
-        let root = folder(&[
+        let root = folder_of(&[
             (".gitignore", "dist/\n"),
             ("dist/index.html", "x"),
             ("a/b.txt", "b"),
@@ -194,20 +186,20 @@ mod tests {
 
     #[test]
     fn the_digest_stands_for_paths_modes_and_contents() {
-        let same = |files: &[(&str, &str)]| tree(folder(files).path()).0.digest().clone();
+        let same = |files: &[(&str, &str)]| tree(folder_of(files).path()).0.digest().clone();
         let base = same(&[("a", "1"), ("b", "2")]);
         assert_eq!(base, same(&[("b", "2"), ("a", "1")]));
         assert_ne!(base, same(&[("a", "1"), ("b", "3")]));
         assert_ne!(base, same(&[("a", "12"), ("b", "")]));
         assert_ne!(base, same(&[("a", "1"), ("c", "2")]));
-        let root = folder(&[("a", "1"), ("b", "2")]);
+        let root = folder_of(&[("a", "1"), ("b", "2")]);
         fs::set_permissions(root.path().join("b"), fs::Permissions::from_mode(0o755)).unwrap();
         assert_ne!(base, tree(root.path()).0.digest().clone());
     }
 
     #[test]
     fn too_many_files_are_refused() {
-        let root = folder(&[("a", "1"), ("b", "2")]);
+        let root = folder_of(&[("a", "1"), ("b", "2")]);
         let limits = Limits { source_files_max: 1, ..Limits::default() };
         let scratch = tempfile::tempdir().unwrap();
         let failure = Tree::of_folder(root.path(), scratch.path(), &limits).unwrap_err();

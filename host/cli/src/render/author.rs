@@ -132,10 +132,12 @@ pub fn answers(answers: &Answers, color: bool) -> String {
     for one in &answers.answers {
         text += &answered(one, color);
     }
-    for why in &answers.not_asked {
-        text += &format!("not asked: {}\n", harmless(why));
-    }
+    text += &not_asked(&answers.not_asked);
     text
+}
+
+fn not_asked(reasons: &[String]) -> String {
+    reasons.iter().map(|why| format!("not asked: {}\n", harmless(why))).collect()
 }
 
 fn answered(one: &Answered, color: bool) -> String {
@@ -177,7 +179,10 @@ pub fn bench(bench: &Bench) -> String {
             ]
         })
         .collect();
-    text += &table(&["function", "calls", "median", "p99", "slowest", "memory"], &rows);
+    if !rows.is_empty() {
+        text += &table(&["function", "calls", "median", "p99", "slowest", "memory"], &rows);
+    }
+    text += &not_asked(&bench.not_asked);
     text
 }
 
@@ -319,7 +324,7 @@ mod tests {
 
     #[test]
     fn figures_stand_in_columns() {
-        let figures = Bench {
+        let mut figures = Bench {
             plugin: "notes".into(),
             bytes: 204_800,
             compile_ms: 812,
@@ -332,11 +337,18 @@ mod tests {
                 max_us: 150_000,
                 memory_peak_bytes: 1_179_648,
             }],
+            not_asked: vec![],
         };
         insta::assert_snapshot!(bench(&figures), @r"
         notes: 200.0 KiB, compiled in 812 ms, loaded in 640 µs
         FUNCTION  CALLS  MEDIAN  P99     SLOWEST  MEMORY
         detect    500    61 µs   1.5 ms  150 ms   1.1 MiB
+        ");
+        figures.functions.clear();
+        figures.not_asked.push("decision: the context tells no `traffic`".into());
+        insta::assert_snapshot!(bench(&figures), @r"
+        notes: 200.0 KiB, compiled in 812 ms, loaded in 640 µs
+        not asked: decision: the context tells no `traffic`
         ");
     }
 }

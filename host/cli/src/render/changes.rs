@@ -9,7 +9,7 @@ pub fn block(changes: &Changes) -> String {
     let mut text = format!("changed since #{}, the last good one\n", changes.since_number);
     if changes.is_empty() {
         return text
-            + "  nothing that is known: the same source, variables, settings and plugins\n";
+            + "  nothing that is known: the same source, variables, settings, plugins and grants\n";
     }
     let mut add = |name: &str, value: String| {
         text += &format!("  {name:<10}  {}\n", harmless(&value));
@@ -30,6 +30,7 @@ pub fn block(changes: &Changes) -> String {
     for (name, list) in [
         ("setting", &changes.settings),
         ("plugin", &changes.plugins),
+        ("granted", &changes.grants),
         ("base", &changes.bases),
         ("toolchain", &changes.toolchains),
     ] {
@@ -64,6 +65,7 @@ mod tests {
             commit: Some(change("commit", Some("aaaa One"), "bbbb Two")),
             variables: VariableChanges { added: vec!["NEW".into()], ..VariableChanges::default() },
             plugins: vec![],
+            grants: vec![change("scan", Some("source: **/*.pem"), "source: **")],
             bases: vec![],
             toolchains: vec![],
             settings: vec![change("run.port", None, "4000")],
@@ -73,10 +75,12 @@ mod tests {
           commit      aaaa One -> bbbb Two
           variables   added: NEW
           setting     run.port: none -> 4000
+          granted     scan: source: **/*.pem -> source: **
         ");
         changes.commit = None;
         changes.variables.added.clear();
         changes.settings.clear();
+        changes.grants.clear();
         assert!(block(&changes).contains("nothing that is known"));
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use windlass_model::plugin::account::{PluginStats, PluginUse, SwitchedOff, Totals};
 use windlass_model::plugin::lock::{Origin, Policy, Signature, Version};
 use windlass_model::plugin::manage::{
-    Asked, PluginSummary, PluginView, PluginsView, ProjectPlugin, Proposal, SignaturesView,
-    Standing,
+    Asked, LiveUse, PluginSummary, PluginView, PluginsView, ProjectPlugin, Proposal,
+    SignaturesView, Standing,
 };
 use windlass_model::plugin::{CallOutcome, Capability, PluginInfo, Stage};
 
@@ -138,7 +138,7 @@ pub fn proposal(proposal: &Proposal) -> String {
         proposal.digest.short(),
         signature(&proposal.signature)
     );
-    text += &asks(&proposal.asks);
+    text += &asks(&proposal.asks, &proposal.stages);
     if let Some(before) = proposal.replaces.as_ref().filter(|_| !proposal.more.is_empty()) {
         let _ = writeln!(text, "more than {} asks for:", harmless(before));
         for capability in &proposal.more {
@@ -148,12 +148,28 @@ pub fn proposal(proposal: &Proposal) -> String {
     text
 }
 
-fn asks(asks: &[Asked]) -> String {
+fn asks(asks: &[Asked], stages: &[Stage]) -> String {
     if asks.is_empty() {
-        return "it asks for nothing: it sees the source, and answers\n".to_owned();
+        return format!("it asks for nothing: {}, and answers\n", sees(stages));
     }
     let lines = asks.iter().map(|one| asked(&one.capability, Some(one)));
     lines.fold("it asks for:\n".to_owned(), |text, line| text + &line)
+}
+
+/// What who asks for nothing sees of the source. A rollout component is never shown it, a custom stage only with
+/// the capability `source`.
+fn sees(filled: &[Stage]) -> String {
+    let (blind, seeing): (Vec<Stage>, Vec<Stage>) =
+        filled.iter().copied().partition(|stage| matches!(stage, Stage::Rollout | Stage::Custom));
+    match (seeing.is_empty(), blind.is_empty()) {
+        (false, true) => "it sees the source".to_owned(),
+        (true, _) => "it sees nothing of the source".to_owned(),
+        (false, false) => format!(
+            "it sees the source as {}, and nothing of it as {}",
+            stages(&seeing),
+            stages(&blind)
+        ),
+    }
 }
 
 fn asked(capability: &Capability, granted: Option<&Asked>) -> String {
@@ -187,7 +203,7 @@ pub fn full(view: &PluginView, now: Timestamp) -> String {
         bytes(info.bytes),
         info.digest.short()
     );
-    text += &asks(&view.asks);
+    text += &asks(&view.asks, &info.stages);
     text += &custom(info);
     if !view.versions.is_empty() {
         let previous = view.previous.as_ref();
@@ -211,12 +227,42 @@ pub fn full(view: &PluginView, now: Timestamp) -> String {
         text += "\n";
         text += &table(&["project", "uses", "version", "options"], &rows);
     }
+    if !view.live.is_empty() {
+        let rows: Vec<Vec<String>> = view.live.iter().map(live_row).collect();
+        text += "\n";
+        text += &table(&["live in", "environment", "deployment", "as", "version"], &rows);
+    }
     text += &off(&view.summary.switched_off);
     if !view.summary.everywhere {
         text += "\nonly projects that enable it use it\n";
     }
     if !manifest.options_schema.trim().is_empty() {
         let _ = write!(text, "\noptions:\n{}\n", schema(&manifest.options_schema));
+    }
+    text
+}
+
+/// What the removal of a plugin means for those that use it, in warnings; empty where nobody does.
+pub fn at_stake(view: &PluginView) -> String {
+    let name = harmless(&view.summary.info.manifest.name);
+    let mut text = String::new();
+    if !view.live.is_empty() {
+        let place = |one: &LiveUse| format!("{}/{}", one.project, one.environment);
+        let places: Vec<String> = view.live.iter().map(place).collect();
+        let _ = writeln!(
+            text,
+            "warning: {name} had a part in what is live in {}: that goes on running, and the next deployment there \
+             will not find the plugin",
+            places.join(", ")
+        );
+    }
+    if !view.projects.is_empty() {
+        let projects: Vec<&str> = view.projects.iter().map(|one| one.project.as_str()).collect();
+        let _ = writeln!(
+            text,
+            "warning: what these projects chose of {name} goes with it (options, versions, enabled or not): {}",
+            projects.join(", ")
+        );
     }
     text
 }
@@ -272,6 +318,21 @@ fn project_row(chosen: &ProjectPlugin) -> Vec<String> {
     ]
 }
 
+fn live_row(part: &LiveUse) -> Vec<String> {
+    let LiveUse { project, environment, number, stages: asked_as, version } = part;
+    let version = match version.as_str() {
+        "" => "-".to_owned(),
+        version => harmless(version),
+    };
+    vec![
+        project.to_string(),
+        environment.to_string(),
+        format!("#{number}"),
+        stages(asked_as),
+        version,
+    ]
+}
+
 /// What a project uses of one plugin, in a sentence.
 pub fn chosen(chosen: &ProjectPlugin) -> String {
     let ProjectPlugin { project, plugin, version, .. } = chosen;
@@ -299,6 +360,10 @@ pub fn signatures(view: &SignaturesView) -> String {
     for (name, key) in &view.keys {
         let kind = if key.contains("-----BEGIN") { "ECDSA P-256" } else { "minisign" };
         let _ = writeln!(text, "  {} ({kind})", harmless(name));
+    }
+    if view.policy == Policy::Require && view.keys.is_empty() {
+        text += "warning: no key is trusted, so nothing can be installed or upgraded\n  fix: `windlass plugin trust --add \
+                 NAME=FILE`, or `windlass plugin trust --policy warn`\n";
     }
     text
 }
@@ -437,6 +502,20 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_nothing_sees_the_source_in_the_stages_that_are_shown_it() {
+        use Stage::{Builder, Custom, Detector, Health, Migrator, Rollout};
+        let nothing = |sees: &str| format!("it asks for nothing: {sees}, and answers\n");
+        for all in [vec![Detector], vec![Builder, Migrator, Health]] {
+            assert_eq!(super::asks(&[], &all), nothing("it sees the source"));
+        }
+        for none in [vec![Custom], vec![Rollout], vec![Rollout, Custom]] {
+            assert_eq!(super::asks(&[], &none), nothing("it sees nothing of the source"));
+        }
+        let some = "it sees the source as detector, builder, and nothing of it as custom";
+        assert_eq!(super::asks(&[], &[Detector, Builder, Custom]), nothing(some));
+    }
+
+    #[test]
     fn all_that_is_known_of_one_is_shown() {
         let version = |version: &str, digest: &str| {
             json!({
@@ -457,6 +536,11 @@ mod tests {
             { "project": "blog", "plugin": "scan", "enabled": false, "version": "1.2.0",
               "pinned": false, "options": {} },
         ]);
+        view["live"] = json!([
+            { "project": "shop", "environment": "production", "number": 12,
+              "stages": ["health", "custom"], "version": "1.0.0" },
+            { "project": "wiki", "environment": "staging", "number": 3, "stages": ["custom"] },
+        ]);
         let now = "2026-01-04T03:04:05Z".parse().unwrap();
         insta::assert_snapshot!(full(&serde_json::from_value(view).unwrap(), now));
     }
@@ -467,5 +551,13 @@ mod tests {
         let view = SignaturesView { policy: Policy::Require, keys };
         let said = signatures(&view);
         assert!(said.starts_with("only what a trusted key signed") && said.contains("minisign"));
+        assert!(!said.contains("warning"), "{said}");
+        let none = |policy| SignaturesView { policy, keys: std::collections::BTreeMap::new() };
+        let said = signatures(&none(Policy::Require));
+        assert!(
+            said.contains("nothing can be installed") && said.contains("--add NAME=FILE"),
+            "{said}"
+        );
+        assert!(!signatures(&none(Policy::Warn)).contains("warning: no key"));
     }
 }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use windlass_model::api::DeploymentView;
 use windlass_model::stage::Attached;
 
-use super::{resolve, save};
+use super::{resolve_in_full, save};
 use crate::client;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::{bytes, harmless, table};
@@ -65,7 +65,7 @@ impl Artifact {
 impl List {
     fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
-        let view = resolve(session, &client, self.deployment.as_deref())?;
+        let view = resolve_in_full(session, &client, self.deployment.as_deref())?;
         if session.json() {
             session.print_json(&view.attached);
         } else {
@@ -100,7 +100,7 @@ pub(crate) fn rows(attached: &[Attached]) -> String {
 impl Get {
     fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
-        let view = resolve(session, &client, self.deployment.as_deref())?;
+        let view = resolve_in_full(session, &client, self.deployment.as_deref())?;
         let is_meant = |one: &&Attached| {
             one.name == self.name && self.plugin.as_ref().is_none_or(|name| *name == one.plugin)
         };

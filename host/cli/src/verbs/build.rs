@@ -14,7 +14,7 @@ use windlass_model::build::{BuildWhy, StepWhy};
 use windlass_model::image::SavedView;
 
 use super::deploy::{check_settings, is_git_address, project_of_file, project_of_repository};
-use super::{environment_path, save, unreadable};
+use super::{environment_path, save, unreadable, unreadable_file};
 use crate::client::{self, Client, with_query};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::{bytes, harmless, took};
@@ -165,7 +165,7 @@ impl Build {
         query.push(("name", &name));
         let to = with_query(&environment_path(session, &["builds", "archive"])?, &query);
         if path.is_file() {
-            let file = File::open(path).map_err(|e| unreadable(&path.display().to_string(), e))?;
+            let file = File::open(path).map_err(|e| unreadable_file(path, &e))?;
             return client.upload(&to, "application/octet-stream", &file);
         }
         check_settings(path, &session.environment())?;

@@ -10,7 +10,7 @@ use windlass_model::source::UploadKind;
 use windlass_model::{EnvironmentName, ProjectName};
 
 use super::wait::{Once, Wait};
-use super::{environment_path, unreadable};
+use super::{environment_path, unreadable, unreadable_file};
 use crate::client::{Client, with_query};
 use crate::exit::{CliError, CliResult, Exit};
 use crate::session::{Session, project_of_folder};
@@ -249,8 +249,8 @@ fn send_file(
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     let file = match opened {
         Ok((meta, file)) if meta.is_file() => file,
-        Ok(_) => return Err(unreadable(&path.display().to_string(), "it is no file")),
-        Err(error) => return Err(unreadable(&path.display().to_string(), error)),
+        Ok(_) => return Err(unreadable_file(path, &std::io::Error::other("it is no file"))),
+        Err(error) => return Err(unreadable_file(path, &error)),
     };
     if !session.json() {
         let to = &session.common.url;

@@ -1,5 +1,7 @@
 //! The verbs, one file each: its options, its help, and what it does.
 
+use std::path::Path;
+
 use clap::Subcommand;
 use windlass_model::api::{DeploymentView, EnvironmentView, Page};
 
@@ -241,6 +243,20 @@ fn resolve(
     }
 }
 
+/// The same as it is shown on its own, with what a page of several leaves out: its stages, what plugins noted on it and
+/// attached to it.
+fn resolve_in_full(
+    session: &Session<'_, '_>,
+    client: &Client,
+    reference: Option<&str>,
+) -> CliResult<DeploymentView> {
+    let found = resolve(session, client, reference)?;
+    match reference {
+        Some(_) => Ok(found),
+        None => client.get(&client::path(&["v1", "deployments", found.deployment.id.as_str()])),
+    }
+}
+
 /// The deployment whose image a person means: that which is live in an environment of this name, else as
 /// [`resolve`] finds it.
 fn taken(session: &Session<'_, '_>, client: &Client, named: &str) -> CliResult<DeploymentView> {
@@ -284,9 +300,16 @@ fn newest(session: &Session<'_, '_>, client: &Client) -> CliResult<DeploymentVie
 
 /// Asks for a name as confirmation, unless `--yes` was given.
 fn confirm(session: &mut Session<'_, '_>, yes: bool, what: &str, name: &str) -> CliResult<()> {
-    if yes {
-        return Ok(());
-    }
+    confirm_told(session, yes, (what, name, "everything in it"), |_| Ok(()))
+}
+
+/// The same of `(what, name, what goes with it)`. What else it means is told before, with `--yes` too.
+fn confirm_told(
+    session: &mut Session<'_, '_>,
+    yes: bool,
+    (what, name, with): (&str, &str, &str),
+    tell: impl FnOnce(&mut Session<'_, '_>) -> CliResult<()>,
+) -> CliResult<()> {
     let declined = |why: &str| {
         CliError::new(
             Exit::Refused,
@@ -296,12 +319,14 @@ fn confirm(session: &mut Session<'_, '_>, yes: bool, what: &str, name: &str) -> 
             "type its name when asked, or give --yes",
         )
     };
-    if !session.console.stdin_is_terminal() || session.json() {
+    if !yes && (!session.console.stdin_is_terminal() || session.json()) {
         return Err(declined("nobody is there to confirm it"));
     }
-    session
-        .console
-        .err(&format!("This deletes {what} {name} with everything in it. Type its name: "));
+    tell(session)?;
+    if yes {
+        return Ok(());
+    }
+    session.console.err(&format!("This deletes {what} {name} with {with}. Type its name: "));
     let typed = session.console.read_line().unwrap_or_default();
     if typed.trim() == name { Ok(()) } else { Err(declined("another name was typed")) }
 }
@@ -313,6 +338,16 @@ fn require_yes(yes: bool, not_done: String, why: &str) -> CliResult<()> {
     }
     let fix = "run it again with --yes";
     Err(CliError::new(Exit::Refused, "cli.not-confirmed", not_done, why, fix))
+}
+
+/// A file or a folder that could not be opened, or that had to be text and is none.
+fn unreadable_file(path: &Path, error: &std::io::Error) -> Box<CliError> {
+    let fix = match error.kind() {
+        std::io::ErrorKind::InvalidData => "give a file that is UTF-8 text",
+        _ => "check the path, and that you may read it",
+    };
+    let what = format!("cannot read {}", path.display());
+    CliError::bad_input("cli.unreadable", what, error.to_string(), fix)
 }
 
 /// What could not be read from standard input, a file or the environment.

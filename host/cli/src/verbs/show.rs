@@ -3,7 +3,7 @@
 use windlass_model::api::DeploymentView;
 use windlass_model::deployment::Kind;
 
-use super::resolve;
+use super::resolve_in_full;
 use crate::client::{self, Client};
 use crate::exit::{CliResult, Exit};
 use crate::render;
@@ -22,7 +22,7 @@ pub struct Show {
 impl Show {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
         let client = session.client()?;
-        let view = resolve(session, &client, self.deployment.as_deref())?;
+        let view = resolve_in_full(session, &client, self.deployment.as_deref())?;
         if session.json() {
             session.print_json(&view);
         } else {

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -101,6 +101,11 @@ impl Authoring for NoRoles {
     }
     fn build_plugin(&self, _: &Path) -> Result<Built, Failure> {
         Err(Failure::app("plugin.tool-missing", "cargo is not installed", "a test", "install it"))
+    }
+    fn find_component(&self, plugin: &Path) -> Result<PathBuf, Failure> {
+        let built = plugin.join("dist/notes.wasm");
+        let none = || Failure::app("plugin.not-built", "it was not built", "a test", "build it");
+        if built.is_file() { Ok(built) } else { Err(none()) }
     }
     fn check_plugin(&self, plugin: &Path) -> Result<Checked, Failure> {
         let what = format!("{} is no plugin that this Windlass runs", plugin.display());

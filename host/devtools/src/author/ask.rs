@@ -233,25 +233,44 @@ fn said<T>(call: Call<T>, what: impl Fn(T) -> Said) -> Call<Said> {
     Call { result: call.result.map(what), report: call.report, log: call.log }
 }
 
-/// The functions that a component fills and that can be asked about a source, each with what it is told.
+/// What a component can be asked about a source.
+pub(super) struct Askable {
+    /// The functions of pure stages, each with what it is told.
+    pub(super) functions: Vec<(Function, Inputs)>,
+    /// What its custom stages are told.
+    pub(super) learned: Inputs,
+    /// What is not asked, and why.
+    pub(super) not_asked: Vec<String>,
+}
+
+/// What a component, or one stage of it, can be asked about a source.
 ///
 /// # Errors
-/// `plugin.context-invalid`.
-pub(super) async fn functions(
+/// `plugin.context-invalid`, `plugin.stage-not-filled`.
+pub(super) async fn askable(
     plugin: &Loaded,
     subject: &Subject,
-) -> Result<Vec<(Function, Inputs)>, Failure> {
+    only: Option<Stage>,
+) -> Result<Askable, Failure> {
+    require_filled(plugin, only)?;
     let mut inputs = Inputs::of(subject)?;
-    let mut found = Vec::new();
+    let (mut functions, mut not_asked) = (Vec::new(), Vec::new());
     for function in Function::ALL.into_iter().filter(|one| plugin.plugin.fills(one.stage())) {
-        if let Ok(call) = one(plugin, function, subject, &subject.context, &inputs).await {
-            found.push((function, inputs.clone()));
-            if let Ok(said) = &call.result {
-                inputs.learn(said, subject, plugin);
+        let is_wanted = only.is_none_or(|stage| stage == function.stage());
+        match one(plugin, function, subject, &subject.context, &inputs).await {
+            Ok(call) => {
+                if is_wanted {
+                    functions.push((function, inputs.clone()));
+                }
+                if let Ok(said) = &call.result {
+                    inputs.learn(said, subject, plugin);
+                }
             }
+            Err(why) if is_wanted => not_asked.push(format!("{}: {why}", function.name())),
+            Err(_) => {}
         }
     }
-    Ok(found)
+    Ok(Askable { functions, learned: inputs, not_asked })
 }
 
 /// Asks everything that a component fills, or one stage, and says what was not asked and why.
@@ -263,9 +282,7 @@ pub(super) async fn all(
     subject: &Subject,
     only: Option<Stage>,
 ) -> Result<(Vec<Answered>, Vec<String>), Failure> {
-    if let Some(stage) = only.filter(|stage| !plugin.plugin.fills(*stage)) {
-        return Err(not_filled(plugin, stage));
-    }
+    require_filled(plugin, only)?;
     let mut inputs = Inputs::of(subject)?;
     let (mut answers, mut not_asked) = (Vec::new(), Vec::new());
     let wanted = |stage: Stage| only.is_none_or(|only| only == stage);
@@ -287,17 +304,18 @@ pub(super) async fn all(
     }
     if wanted(Stage::Custom) {
         for stage in &plugin.plugin.info().manifest.custom {
-            answers.push(custom(plugin, stage, subject, &inputs).await);
+            answers.push(custom(plugin, stage, subject, &subject.context, &inputs).await);
         }
     }
     Ok((answers, not_asked))
 }
 
 /// Runs a custom stage; what it did besides its answer is part of the answer.
-async fn custom(
+pub(super) async fn custom(
     plugin: &Loaded,
     stage: &CustomStage,
     subject: &Subject,
+    context: &Context,
     inputs: &Inputs,
 ) -> Answered {
     let told = &subject.told;
@@ -305,7 +323,6 @@ async fn custom(
     let facts = told.facts.facts(&stage.hooks, detected, &inputs.outputs);
     let given: Vec<_> = told.inputs.iter().map(ToldInput::input).collect();
     let effects = Arc::new(Remembering::new(told.granted.clone()));
-    let context = &subject.context;
     let call = CustomCall { stage: &stage.name, context, facts: &facts, inputs: &given };
     let source = Some(&subject.source);
     let call = plugin.sandbox.custom(&plugin.plugin, source, call, effects.clone()).await;
@@ -318,14 +335,15 @@ async fn custom(
     answered
 }
 
-fn not_filled(plugin: &Loaded, stage: Stage) -> Failure {
+fn require_filled(plugin: &Loaded, only: Option<Stage>) -> Result<(), Failure> {
+    let Some(stage) = only.filter(|stage| !plugin.plugin.fills(*stage)) else { return Ok(()) };
     let fills: Vec<&str> = plugin.plugin.info().stages.iter().map(|one| one.as_str()).collect();
-    Failure::app(
+    Err(Failure::app(
         "plugin.stage-not-filled",
         format!("{} fills no {}", plugin.name(), stage.as_str()),
         format!("it exports {}", fills.join(", ")),
         "ask one of these with --stage, or leave --stage out for all of them",
-    )
+    ))
 }
 
 /// An answer as it is shown and compared.

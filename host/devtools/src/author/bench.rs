@@ -1,11 +1,13 @@
-//! How fast a component is: compiling, loading, and warm calls of each function.
+//! How fast a component is: compiling, loading, and warm calls of each function and each custom stage.
 
 use std::time::Instant;
 
 use windlass_model::Failure;
-use windlass_model::author::{Bench, BenchPlugin, Benched};
+use windlass_model::author::{Answered, Bench, BenchPlugin, Benched};
+use windlass_model::plan::Context;
+use windlass_model::plugin::Stage;
 
-use super::ask::{self, Function, Inputs, Subject};
+use super::ask::{self, Askable, Subject};
 use super::component::{self, Loaded};
 use crate::local::Config;
 
@@ -15,10 +17,11 @@ const WARM_UP: u32 = 20;
 /// Measures a component.
 ///
 /// Everything is kept in a folder of its own, so that nothing was compiled or answered before. Each call is
-/// told the name of another variable, so that none is answered from what is kept.
+/// told the name of another variable, so that none is answered from what is kept. Commands and requests of a custom
+/// stage are answered at once from the context: what is measured is the component.
 ///
 /// # Errors
-/// As [`run`](super::run); and the fault of a call that fails.
+/// As [`run`](super::run), `plugin.stage-not-filled`; and the fault of a call that fails.
 pub async fn bench(config: &Config, request: &BenchPlugin) -> Result<Bench, Failure> {
     let component = component::find(&request.ask.plugin)?;
     let (source, told) = super::meant(&request.ask, &component)?;
@@ -35,15 +38,28 @@ pub async fn bench(config: &Config, request: &BenchPlugin) -> Result<Bench, Fail
     mapped.map_err(|e| component::not_loadable(&component, &e))?;
     let load_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let subject = Subject::open(&fresh, &source, told)?;
+    let Askable { functions: asked, learned, not_asked } =
+        ask::askable(&plugin, &subject, request.ask.stage).await?;
     let mut functions = Vec::new();
-    for (function, inputs) in ask::functions(&plugin, &subject).await? {
-        if request.ask.stage.is_none_or(|stage| stage == function.stage()) {
-            functions.push(measure(&plugin, function, &subject, &inputs, request.calls).await?);
-        }
+    for (function, inputs) in asked {
+        let call = async |context: Context| {
+            let call = ask::one(&plugin, function, &subject, &context, &inputs).await.ok()?;
+            Some(ask::answered(function.name(), call))
+        };
+        functions.push(measure(function.name(), &subject.context, request.calls, call).await?);
+    }
+    let custom = &plugin.plugin.info().manifest.custom;
+    let is_wanted = request.ask.stage.is_none_or(|stage| stage == Stage::Custom);
+    for stage in custom.iter().filter(|_| is_wanted) {
+        let call = async |context: Context| {
+            Some(Box::pin(ask::custom(&plugin, stage, &subject, &context, &learned)).await)
+        };
+        let name = format!("stage {}", stage.name);
+        functions.push(measure(&name, &subject.context, request.calls, call).await?);
     }
     let name = plugin.name().to_owned();
     let bytes = plugin.plugin.info().bytes;
-    Ok(Bench { plugin: name, bytes, compile_ms, load_us, functions })
+    Ok(Bench { plugin: name, bytes, compile_ms, load_us, functions, not_asked })
 }
 
 fn fresh(config: &Config) -> Result<tempfile::TempDir, Failure> {
@@ -59,20 +75,19 @@ fn fresh(config: &Config) -> Result<tempfile::TempDir, Failure> {
     })
 }
 
+/// Makes a call again and again; one that answers nothing is the last.
 async fn measure(
-    plugin: &Loaded,
-    function: Function,
-    subject: &Subject,
-    inputs: &Inputs,
+    function: &str,
+    context: &Context,
     calls: u32,
+    call: impl AsyncFn(Context) -> Option<Answered>,
 ) -> Result<Benched, Failure> {
     let mut took_us = Vec::new();
     let mut memory_peak_bytes = 0;
-    for n in 0..WARM_UP.saturating_add(calls.max(1)) {
-        let mut context = subject.context.clone();
+    for n in 0..WARM_UP.saturating_add(calls) {
+        let mut context = context.clone();
         context.variable_names.push(format!("WINDLASS_BENCH_{n}"));
-        let Ok(call) = ask::one(plugin, function, subject, &context, inputs).await else { break };
-        let answered = ask::answered(function.name(), call);
+        let Some(answered) = call(context).await else { break };
         if let Some(failure) = answered.failure {
             return Err(failure);
         }
@@ -83,7 +98,7 @@ async fn measure(
     }
     took_us.sort_unstable();
     Ok(Benched {
-        function: function.name().to_owned(),
+        function: function.to_owned(),
         calls: u32::try_from(took_us.len()).unwrap_or(u32::MAX),
         median_us: part(&took_us, 50),
         p99_us: part(&took_us, 99),

@@ -29,7 +29,7 @@ const NO_SOURCES: [&str; 8] = [
 ///
 /// # Errors
 /// `plugin.not-built`, `plugin.several-components`.
-pub(super) fn find(path: &Path) -> Result<PathBuf, Failure> {
+pub fn find(path: &Path) -> Result<PathBuf, Failure> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
@@ -114,6 +114,12 @@ impl Loaded {
         // No registry is asked: what images bring is not known here.
         let sandbox = local::sandbox(config)?.with_images(Arc::new(NotAsked::default()));
         let bad = |e| not_loadable(component, &e);
+        let limit_bytes = config.limits.plugin.component_bytes_max;
+        let bytes = std::fs::metadata(component).map_or(0, |meta| meta.len());
+        if bytes > limit_bytes {
+            // Before it is read: what is wrong inside matters less.
+            return Err(bad(LoadError::TooLarge { bytes, limit_bytes }));
+        }
         let inspected = windlass_sandbox::inspect(component).map_err(bad)?;
         let grants = Grants::all_of(&inspected.info.manifest.capabilities);
         let plugin = sandbox.load_granted(component, false, &grants).map_err(bad)?;
@@ -174,6 +180,36 @@ mod tests {
         assert_eq!(find(&dist.join("a.wasm")).unwrap(), dist.join("a.wasm"));
         fs::write(dist.join("b.wasm"), "").unwrap();
         assert_eq!(find(root.path()).unwrap_err().code, "plugin.several-components");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_or_no_component_is_refused_in_words_for_people() {
+        let root = tempfile::tempdir().unwrap();
+        let config = Config {
+            bundled_plugins: root.path().join("plugins"),
+            installed_plugins: root.path().join("more"),
+            cache_dir: root.path().join("cache"),
+            compiler: "/bin/false".into(),
+            compiler_args: vec![],
+            limits: windlass_model::Limits::default(),
+        };
+        let file = root.path().join("a.wasm");
+        let refused = || {
+            let Err(failure) = Loaded::open(&config, &file) else { panic!("it was loaded") };
+            assert_eq!(failure.code, "plugin.not-loadable");
+            failure
+        };
+        fs::File::create(&file).unwrap().set_len(40 << 20).unwrap();
+        let large = refused();
+        assert!(large.why.contains("a plugin has at most 33554432 (32.0 MiB)"), "{large}");
+        assert!(large.fix.contains("component_bytes_max"), "{large}");
+        fs::write(&file, "hello").unwrap();
+        let text = refused();
+        let why =
+            "it is not a WebAssembly component: it does not begin as every WebAssembly file does";
+        assert_eq!(text.why, why);
+        fs::write(&file, "").unwrap();
+        assert!(refused().why.ends_with("the file is empty"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`new`] (a folder from a template), [`build`] (the language's own tools), [`check`] (does it
 //! fit), `told` and `ask` (what it is told, and all its answers), [`test`] (the answers compared with what was
-//! written down), [`run`], [`bench`], [`index`] (what others find it by).
+//! written down), [`find`] (which component is meant), [`run`], [`bench`], [`index`] (what others find it by).
 
 mod ask;
 mod bench;
@@ -25,6 +25,7 @@ mod tools;
 pub use bench::bench;
 pub use build::build;
 pub use check::check;
+pub use component::find;
 pub use index::index;
 pub use new::new;
 pub use test::test;
@@ -42,7 +43,7 @@ use told::Told;
 /// # Errors
 /// When component, source or context cannot be read. That a stage refuses or fails is part of the answers.
 pub async fn run(config: &Config, request: &AskPlugin) -> Result<Answers, Failure> {
-    let component = component::find(&request.plugin)?;
+    let component = find(&request.plugin)?;
     let (source, told) = meant(request, &component)?;
     let plugin = component::Loaded::open(config, &component)?;
     let subject = ask::Subject::open(config, &source, told)?;

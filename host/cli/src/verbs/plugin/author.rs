@@ -19,7 +19,7 @@ use crate::session::Session;
   windlass plugin new my-plugin --lang python --stage migrator
   windlass plugin new my-plugin --sdk-path ~/windlass    # the SDK of a clone, in place of a copy")]
 pub(super) struct New {
-    /// Its name: 1 to 40 lower-case letters, digits and hyphens.
+    /// Its name: 1 to 40 lower-case letters, digits and hyphens; it begins with a letter.
     name: String,
     /// What it is written in.
     #[arg(long, value_name = "LANGUAGE", default_value = "rust", value_parser = languages())]
@@ -88,7 +88,7 @@ pub(super) struct Run {
     asked: Asked,
 }
 
-/// Measure a component: compiling, loading, and warm calls of each function.
+/// Measure a component: compiling, loading, and warm calls of each function and stage.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   windlass plugin bench
@@ -97,7 +97,7 @@ pub(super) struct Bench {
     #[command(flatten)]
     asked: Asked,
     /// Calls of each function that are measured.
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     calls: u32,
 }
 
@@ -148,7 +148,7 @@ pub(super) fn stages() -> impl clap::builder::TypedValueParser<Value = Stage> {
 
 /// What is there already is a refusal, as everywhere else.
 fn error(failure: Failure) -> Box<CliError> {
-    let exists = failure.is("plugin.folder-exists");
+    let exists = failure.is("plugin.folder-exists") || failure.is("plugin.exists");
     let mut error = CliError::of_role(failure);
     if exists {
         error.exit = Exit::Refused;

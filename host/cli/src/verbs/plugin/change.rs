@@ -6,19 +6,19 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use ureq::http::Method;
-use windlass_model::plugin::Give;
 use windlass_model::plugin::lock::Policy;
 use windlass_model::plugin::manage::{
-    PluginView, PluginsView, ProjectPlugin, SetGrants, SetProjectPlugin, SetSignatures,
-    SignaturesView,
+    Asked, PluginView, PluginsView, ProjectPlugin, SetGrants, SetProjectPlugin, SetSignatures,
+    SignaturesView, check_not_private,
 };
+use windlass_model::plugin::{Capability, Give};
 
 use crate::client;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::{self, harmless};
 use crate::session::Session;
 use crate::verbs::project::done;
-use crate::verbs::{confirm, unreadable};
+use crate::verbs::{confirm_told, unreadable_file};
 
 /// List plugins with the stages they fill, and those that could not be loaded.
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,9 @@ impl Show {
 }
 
 /// Remove an installed plugin with all its versions.
+///
+/// What projects chose of it goes too. What is live and used it goes on running; the next deployment there will not find
+/// it. Both are said before.
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
     /// The plugin.
@@ -64,7 +67,17 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        confirm(session, self.yes, "the plugin", &self.name)?;
+        let what = ("the plugin", &*self.name, "all its versions");
+        confirm_told(session, self.yes, what, |session| {
+            let view: PluginView = match session.client()?.get(&one(&self.name, &[])) {
+                Ok(view) => view,
+                // One whose file does not load cannot be shown, and is removed all the same.
+                Err(error) if error.exit == Exit::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            session.console.err(&render::plugin::at_stake(&view));
+            Ok(())
+        })?;
         session.client()?.delete(&one(&self.name, &[]))?;
         let sentence = format!("the plugin {} is removed", harmless(&self.name));
         done(session, &sentence, "removed", &self.name);
@@ -113,7 +126,20 @@ impl Grant {
         let path = one(&self.name, &["grants"]);
         let view: PluginView = session.client()?.send(Method::PUT, &path, &body)?;
         shown(session, &view);
+        warn_unasked(session, &self.name, &body.grant, &view.asks);
         Ok(Exit::Ok)
+    }
+}
+
+/// Says what of a grant has no effect, because the plugin does not ask for it.
+pub(super) fn warn_unasked(session: &mut Session<'_, '_>, name: &str, give: &Give, asks: &[Asked]) {
+    let asks: Vec<Capability> = asks.iter().map(|one| one.capability.clone()).collect();
+    let unasked = give.unasked(&asks).join("; ");
+    if !unasked.is_empty() {
+        let (name, unasked) = (harmless(name), harmless(&unasked));
+        session.console.err(&format!(
+            "warning: {name} does not ask for {unasked}: only what it asks for is granted\n"
+        ));
     }
 }
 
@@ -252,10 +278,17 @@ fn keys(named: &[String]) -> CliResult<BTreeMap<String, String>> {
                 "--add NAME=FILE",
             ));
         };
-        let key = std::fs::read_to_string(Path::new(file)).map_err(|e| unreadable(file, e))?;
-        Ok((name.to_owned(), key))
+        Ok((name.to_owned(), public_key(name, Path::new(file))?))
     };
     named.iter().map(read).collect()
+}
+
+/// The text of a public key's file. A private one stays on this machine.
+pub(super) fn public_key(name: &str, file: &Path) -> CliResult<String> {
+    let shown = file.display().to_string();
+    let key = std::fs::read_to_string(file).map_err(|e| unreadable_file(file, &e))?;
+    check_not_private(name, &shown, &key).map_err(CliError::of_role)?;
+    Ok(key)
 }
 
 fn one(name: &str, rest: &[&str]) -> String {

@@ -11,13 +11,12 @@ use windlass_model::plugin::discover::{IndexView, IndexesView, SearchView, SetIn
 use windlass_model::plugin::lock::Policy;
 
 use super::author::stages;
-use super::change::policy;
+use super::change::{policy, public_key};
 use crate::client;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::{self, harmless};
 use crate::session::Session;
 use crate::verbs::project::done;
-use crate::verbs::unreadable;
 
 /// Search the indexes for plugins that could be installed; without words, all of them.
 #[derive(Debug, clap::Args)]
@@ -99,11 +98,7 @@ struct Add {
 
 impl Add {
     fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        let read = |path: PathBuf| {
-            let shown = path.display().to_string();
-            std::fs::read_to_string(&path).map_err(|e| unreadable(&shown, e))
-        };
-        let key = self.key.map(read).transpose()?;
+        let key = self.key.map(|path| public_key(&self.name, &path)).transpose()?;
         let url = match self.address.starts_with('/') {
             true => format!("file://{}", self.address),
             false => self.address,

@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 
 use ureq::http::Method;
 use windlass_model::Digest;
+use windlass_model::limits::PluginLimits;
 use windlass_model::plugin::Give;
 use windlass_model::plugin::discover::Wanted;
 use windlass_model::plugin::lock::is_name;
-use windlass_model::plugin::manage::{FetchPlugin, Proposal};
+use windlass_model::plugin::manage::{Asked, FetchPlugin, PluginsView, Proposal};
 
 use crate::client;
 use crate::exit::{CliError, CliResult, Exit};
 use crate::render::{self, harmless};
 use crate::session::Session;
-use crate::verbs::unreadable;
+use crate::verbs::plugin::change::warn_unasked;
+use crate::verbs::unreadable_file;
+
+/// A component up to this size is sent without asking how large one may be, in bytes.
+const SENT_UNASKED_BYTES_MAX: u64 = 1 << 20;
 
 /// Install a plugin from a file, a folder of components, an address, an image registry, or an index.
 ///
@@ -31,7 +36,8 @@ use crate::verbs::unreadable;
   windlass plugin install acme/scan@1.2.0
   windlass plugin install scan.wasm --dry-run")]
 pub(super) struct Install {
-    /// A component, a folder of components, https://..., oci://..., or a name in the indexes.
+    /// A component, a folder of components, the folder of a plugin that was built, https://..., oci://..., or a
+    /// name in the indexes.
     from: String,
     #[command(flatten)]
     how: How,
@@ -52,7 +58,7 @@ pub(super) struct Install {
 pub(super) struct Upgrade {
     /// The plugin.
     name: String,
-    /// A component, https://..., oci://..., or a name in the indexes.
+    /// A component, the folder of a plugin that was built, https://..., oci://..., or a name in the indexes.
     from: String,
     #[command(flatten)]
     how: How,
@@ -81,18 +87,58 @@ enum Component {
     Url(String),
 }
 
+impl Component {
+    /// Of a file its name without folders, as people are told.
+    fn name(&self) -> String {
+        match self {
+            Self::File(file) => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Self::Url(url) => url.clone(),
+        }
+    }
+}
+
 impl Install {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        for from in sources(&self.from)? {
-            take(session, &from, None, &self.how, self.disabled)?;
+        let from = sources(session, &self.from)?;
+        match from.as_slice() {
+            [one] => take(session, one, None, &self.how, self.disabled).map(|()| Exit::Ok),
+            all => self.each(session, all),
         }
-        Ok(Exit::Ok)
+    }
+
+    /// Takes one after another. What is wrong with one is said, and keeps no other out; the first such gives the
+    /// command its exit code.
+    fn each(&self, session: &mut Session<'_, '_>, all: &[Component]) -> CliResult<Exit> {
+        let mut ended = Exit::Ok;
+        let mut left_out = Vec::new();
+        for from in all {
+            let Err(mut error) = take(session, from, None, &self.how, self.disabled) else {
+                continue;
+            };
+            // It would be the same for the rest.
+            if matches!(error.exit, Exit::Unreachable | Exit::Unauthorized) {
+                return Err(error);
+            }
+            let name = from.name();
+            error.failure.what = format!("{name}: {}", error.failure.what);
+            let json = session.json();
+            render::failure::report(session.console, &error.failure, json);
+            if left_out.is_empty() {
+                ended = error.exit;
+            }
+            left_out.push(name);
+        }
+        if !left_out.is_empty() && !session.json() {
+            let names = harmless(&left_out.join(", "));
+            session.console.note(&format!("not installed: {names}"));
+        }
+        Ok(ended)
     }
 }
 
 impl Upgrade {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        let from = match sources(&self.from)?.as_mut_slice() {
+        let from = match sources(session, &self.from)?.as_mut_slice() {
             [one] => std::mem::replace(one, Component::Url(String::new())),
             many => {
                 return Err(CliError::bad_input(
@@ -118,8 +164,8 @@ fn is_named(from: &str) -> bool {
     !is_here && is_name(&wanted.name) && wanted.index.as_deref().is_none_or(is_name)
 }
 
-/// A file, the components of a folder, an address, or a name.
-fn sources(from: &str) -> CliResult<Vec<Component>> {
+/// A file, the components of a folder, the one that was built in the folder of a plugin, an address, or a name.
+fn sources(session: &Session<'_, '_>, from: &str) -> CliResult<Vec<Component>> {
     if from.contains("://") || is_named(from) {
         return Ok(vec![Component::Url(from.to_owned())]);
     }
@@ -128,20 +174,16 @@ fn sources(from: &str) -> CliResult<Vec<Component>> {
         return Ok(vec![Component::File(path.to_owned())]);
     }
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|e| unreadable(from, e))? {
-        let path = entry.map_err(|e| unreadable(from, e))?.path();
+    for entry in std::fs::read_dir(path).map_err(|e| unreadable_file(path, &e))? {
+        let path = entry.map_err(|e| unreadable_file(path, &e))?.path();
         if path.extension().is_some_and(|extension| extension == "wasm") {
             files.push(path);
         }
     }
     files.sort();
     if files.is_empty() {
-        return Err(CliError::bad_input(
-            "cli.usage",
-            format!("there is no component in {from}"),
-            "no file of it ends in .wasm",
-            "name the component, or the folder that it was built in",
-        ));
+        let built = session.roles.authoring().find_component(path);
+        files.push(built.map_err(CliError::of_role)?);
     }
     Ok(files.into_iter().map(Component::File).collect())
 }
@@ -155,16 +197,21 @@ fn take(
     how: &How,
     disabled: bool,
 ) -> CliResult<()> {
+    if let Component::File(file) = from {
+        check_size(session, file)?;
+    }
     let sent = |session: &Session<'_, '_>, given, dry: bool| {
         send(session, from, upgrades, how, given, disabled, dry)
     };
     if session.json() {
         let answer = sent(session, (&how.grant, &how.digest), how.dry_run)?;
         session.print_json(&answer);
+        say_unasked(session, how, &answer);
         return Ok(());
     }
     let asked = sent(session, (&how.grant, &how.digest), true)?;
     session.console.out(&render::plugin::proposal(&asked));
+    say_unasked(session, how, &asked);
     if how.dry_run {
         return Ok(());
     }
@@ -187,6 +234,38 @@ fn take(
     Ok(())
 }
 
+fn say_unasked(session: &mut Session<'_, '_>, how: &How, proposal: &Proposal) {
+    if let Some(give) = &how.grant {
+        warn_unasked(session, &proposal.name, give, &proposal.asks);
+    }
+}
+
+/// Refuses a file that the host would not take. A host that refuses it ends the connection while it is still being sent,
+/// and then its answer may be lost.
+fn check_size(session: &Session<'_, '_>, file: &Path) -> CliResult<()> {
+    let bytes = std::fs::metadata(file).map_or(0, |meta| meta.len());
+    if bytes <= SENT_UNASKED_BYTES_MAX {
+        return Ok(());
+    }
+    let view: PluginsView = session.client()?.get("/v1/plugins")?;
+    let usual = || PluginLimits::default().component_bytes_max;
+    let bytes_max = view.component_bytes_max.unwrap_or_else(usual);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(CliError::bad_input(
+        "request.body-too-large",
+        format!("{} is too large for a plugin", file.display()),
+        format!(
+            "a plugin has at most {} on this host, and this file has {}",
+            render::bytes(bytes_max),
+            render::bytes(bytes)
+        ),
+        "build it optimised and without debug information, as `windlass plugin build` does; or raise \
+         `plugin.component_bytes_max` in the host's limits file",
+    ))
+}
+
 /// Whether there is something to be granted: of an upgrade only what it asks for more.
 fn wants(proposal: &Proposal) -> bool {
     match proposal.replaces {
@@ -205,13 +284,26 @@ fn agreed(session: &mut Session<'_, '_>, proposal: &Proposal) -> CliResult<Optio
     if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
         return Ok(Some(Give::All));
     }
-    Err(CliError::new(
+    Err(declined(proposal))
+}
+
+/// Nothing was granted. That it is taken with nothing is only offered of what can do without.
+fn declined(proposal: &Proposal) -> Box<CliError> {
+    let missing = |one: &&Asked| !one.capability.optional && one.granted.0.is_empty();
+    let missing = proposal.asks.iter().filter(missing);
+    let mut needed: Vec<&str> = missing.map(|one| one.capability.request.kind().as_str()).collect();
+    needed.dedup();
+    let least = match needed.as_slice() {
+        [] => "or none: --grant none".to_owned(),
+        needed => format!("it cannot do without {}", needed.join(",")),
+    };
+    CliError::new(
         Exit::Refused,
         "cli.not-confirmed",
         format!("{} was not installed", proposal.name),
         "what it asks for was not granted",
-        "grant some of it: --grant KIND,KIND; or none: --grant none",
-    ))
+        format!("grant some of it: --grant KIND,KIND; {least}"),
+    )
 }
 
 /// One request; `dry` only asks.
@@ -248,7 +340,7 @@ fn send(
                 Some(name) => client::path(&["v1", "plugins", name, "upgrade"]),
                 None => client::path(&["v1", "plugins"]),
             };
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let name = from.name();
             let (dry, disabled) = (dry.to_string(), disabled.to_string());
             let mut query = vec![("name", &*name), ("dry_run", &dry), ("disabled", &disabled)];
             let grant = grant.as_ref().map(ToString::to_string);
@@ -256,8 +348,7 @@ fn send(
             query.extend(grant.as_deref().map(|grant| ("grant", grant)));
             query.extend(digest.as_deref().map(|digest| ("digest", digest)));
             query.extend(signature.as_deref().map(|text| ("signature", text)));
-            let shown = file.display().to_string();
-            let opened = File::open(file).map_err(|e| unreadable(&shown, e))?;
+            let opened = File::open(file).map_err(|e| unreadable_file(file, &e))?;
             let path = client::with_query(&path, &query);
             client.upload(&path, "application/wasm", &opened)
         }
@@ -267,8 +358,7 @@ fn send(
 /// The signature that was named, or that lies beside the file.
 fn signature(from: &Component, how: &How) -> CliResult<Option<String>> {
     let read = |path: &Path| {
-        let shown = path.display().to_string();
-        std::fs::read_to_string(path).map(Some).map_err(|e| unreadable(&shown, e))
+        std::fs::read_to_string(path).map(Some).map_err(|e| unreadable_file(path, &e))
     };
     if let Some(path) = &how.signature {
         return read(path);
@@ -280,4 +370,30 @@ fn signature(from: &Component, how: &How) -> CliResult<Option<String>> {
         PathBuf::from(name)
     });
     beside.iter().find(|path| path.is_file()).map_or(Ok(None), |path| read(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_offered_as_a_grant_only_of_what_can_do_without() {
+        let proposal = |optional: bool| -> Proposal {
+            let wish = json!({ "name": "exec", "reason": "lists packages", "optional": true });
+            let asks = json!({ "name": "http", "hosts": ["a.example"], "reason": "asks",
+                               "optional": optional });
+            serde_json::from_value(json!({
+                "name": "scan", "version": "1.0.0", "digest": format!("sha256:{}", "ab".repeat(32)),
+                "bytes": 1, "summary": "s", "licence": "MIT", "stages": ["custom"],
+                "asks": [{ "capability": asks, "granted": [] }, { "capability": wish, "granted": [] }],
+                "signature": { "is": "not-checked" }, "installed": false,
+            }))
+            .unwrap()
+        };
+        assert!(declined(&proposal(true)).failure.fix.ends_with("or none: --grant none"));
+        let needs = declined(&proposal(false));
+        assert!(needs.failure.fix.ends_with("it cannot do without http"), "{needs}");
+    }
 }
