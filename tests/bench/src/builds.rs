@@ -1,5 +1,7 @@
 //! Builds of Dockerfiles against the peer, docker.io's BuildKit, in the same run and in turns: from the same
-//! folder, with the same base from the same registry, command line against command line.
+//! folder, with the same base from the same registry, command line against command line. Both give each command a
+//! network namespace of its own, as `docker build` does when nothing else is asked for; what that costs the peer is
+//! told beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,9 +70,19 @@ enum Case {
     Manifest,
 }
 
+/// What network the peer's commands have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PeerNetwork {
+    /// One of their own, as ours have.
+    Own,
+    /// The machine's.
+    Shared,
+}
+
 struct Sample {
     name: &'static str,
     dir: tempfile::TempDir,
+    dockerfile: &'static str,
     source: &'static str,
     manifest: &'static str,
 }
@@ -84,7 +96,7 @@ struct Both {
 pub(crate) fn measure() -> Result<Vec<Figure>> {
     let both = Both {
         host: TestHost::start(),
-        docker: PrivateDocker::start(),
+        docker: PrivateDocker::start_with_network(),
         registry: DockerRegistry::start(),
     };
     both.push_bases()?;
@@ -141,15 +153,14 @@ impl Both {
         &self,
         name: &'static str,
         fixture: &str,
-        dockerfile: &str,
+        dockerfile: &'static str,
         source: &'static str,
         manifest: &'static str,
     ) -> Result<Sample> {
         let dir = windlass_test_support::scratch("bench-sample");
         let from = windlass_test_support::fixture(fixture);
         run(Command::new("cp").arg("-r").arg(from.join(".")).arg(dir.path()))?;
-        self.write_dockerfile(dir.path(), dockerfile)?;
-        Ok(Sample { name, dir, source, manifest })
+        Ok(Sample { name, dir, dockerfile, source, manifest })
     }
 
     fn write_dockerfile(&self, dir: &Path, text: &str) -> Result<()> {
@@ -161,23 +172,29 @@ impl Both {
     fn compare(&self, sample: &Sample) -> Result<Vec<Figure>> {
         let mut figures = Vec::new();
         for (case, what, bar) in CASES {
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let (mut ours, mut theirs, mut theirs_shared) = (Vec::new(), Vec::new(), Vec::new());
+            // Only these carry out commands.
+            let has_commands = matches!(case, Case::Cold | Case::Manifest);
             for round in 0..ROUNDS {
                 sample.change(case, round)?;
-                let project = match case {
-                    // A project of its own has no warm cache mounts.
-                    Case::Cold => format!("{}-{round}", sample.name),
-                    _ => sample.name.to_owned(),
-                };
-                if case == Case::Cold {
-                    run(&mut self.docker.command(&["builder", "prune", "--all", "--force"]))?;
-                } else if round == 0 {
-                    self.build(sample, &project, case)?;
-                    self.build_with_peer(sample, case)?;
+                let project = sample.name;
+                self.choose_cache(sample, case, round)?;
+                if case != Case::Cold && round == 0 {
+                    self.build(sample, project, case)?;
+                    self.build_with_peer(sample, case, PeerNetwork::Own)?;
                     sample.change(case, ROUNDS)?;
                 }
-                ours.push(self.build(sample, &project, case)?);
-                theirs.push(self.build_with_peer(sample, case)?);
+                let (took_ms, carried_out) = self.build(sample, project, case)?;
+                let is_unchanged = case == Case::Unchanged;
+                ensure!(!is_unchanged || carried_out == 0, "{carried_out} steps were carried out");
+                ours.push(took_ms);
+                theirs.push(self.build_with_peer(sample, case, PeerNetwork::Own)?);
+                if has_commands {
+                    // Nothing that the builds before it left is in this one's way, or of use to it.
+                    sample.change(case, 2 * ROUNDS + round)?;
+                    self.choose_cache(sample, case, ROUNDS + round)?;
+                    theirs_shared.push(self.build_with_peer(sample, case, PeerNetwork::Shared)?);
+                }
             }
             let (ours, theirs) = (median(ours), median(theirs));
             figures.push(Figure {
@@ -187,11 +204,25 @@ impl Both {
                 bar: Some(bar),
                 note: format!("{ours:.0} ms to BuildKit's {theirs:.0} ms, medians of {ROUNDS}"),
             });
+            if has_commands {
+                let theirs = median(theirs_shared);
+                figures.push(Figure {
+                    what: "the same, to a BuildKit that isolates no network".to_owned(),
+                    measured: ours / theirs,
+                    unit: "×",
+                    bar: None,
+                    note: format!(
+                        "BuildKit: {theirs:.0} ms with `--network host`, medians of {ROUNDS}; the host's build \
+                         still has a network of its own"
+                    ),
+                });
+            }
         }
         Ok(figures)
     }
 
-    fn build(&self, sample: &Sample, project: &str, case: Case) -> Result<f64> {
+    /// How long it takes, and how many steps are carried out.
+    fn build(&self, sample: &Sample, project: &str, case: Case) -> Result<(f64, usize)> {
         let folder = sample.dir.path().to_string_lossy();
         let mut args = vec!["build", &folder, "--project", project];
         args.extend((case == Case::Cold).then_some("--no-cache"));
@@ -199,16 +230,24 @@ impl Both {
         let began = Instant::now();
         let built = self.host.cli_json(&args).ok();
         let took_ms = ms_since(began);
-        if case == Case::Unchanged {
-            let steps = built.json::<Built>().steps;
-            let carried_out = steps.iter().filter(|step| !step.cached).count();
-            ensure!(!steps.is_empty() && carried_out == 0, "{carried_out} steps were carried out");
-        }
-        Ok(took_ms)
+        let steps = built.json::<Built>().steps;
+        ensure!(!steps.is_empty(), "nothing was built");
+        Ok((took_ms, steps.iter().filter(|step| !step.cached).count()))
     }
 
-    fn build_with_peer(&self, sample: &Sample, case: Case) -> Result<f64> {
-        let mut command = self.docker.command(&["build", "--quiet", "--network", "host"]);
+    /// Each cold build begins with cache mounts of its own. None is emptied for it: while many files are removed,
+    /// and for minutes after, others are made more slowly on the same file system, whoever makes them.
+    fn choose_cache(&self, sample: &Sample, case: Case, round: usize) -> Result<()> {
+        let own = match case {
+            Case::Cold => format!("type=cache,id={}-{round},", sample.name),
+            _ => "type=cache,".to_owned(),
+        };
+        self.write_dockerfile(sample.dir.path(), &sample.dockerfile.replace("type=cache,", &own))
+    }
+
+    fn build_with_peer(&self, sample: &Sample, case: Case, network: PeerNetwork) -> Result<f64> {
+        let mut command = self.docker.command(&["build", "--quiet"]);
+        command.args((network == PeerNetwork::Shared).then_some("--network=host"));
         command.args(["--tag", sample.name]).args((case == Case::Cold).then_some("--no-cache"));
         settle()?;
         let began = Instant::now();
@@ -272,7 +311,7 @@ impl Both {
         let port = format!("PORT={}", address.port());
         settle()?;
         let began = Instant::now();
-        let mut build = self.docker.command(&["build", "--quiet", "--network", "host"]);
+        let mut build = self.docker.command(&["build", "--quiet"]);
         run(build.args(["--tag", "many"]).arg(folder))?;
         run(&mut self.docker.command(&[
             "run",

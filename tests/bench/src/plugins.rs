@@ -10,6 +10,7 @@ use windlass_model::Limits;
 use windlass_model::plan::Context;
 use windlass_model::plugin::Manifest;
 use windlass_sandbox::{Plugin, Sandbox, SandboxConfig, inspect};
+use windlass_test_support::adversaries::bytes;
 use windlass_test_support::{TestHost, binary};
 
 use crate::figure::{Figure, median};
@@ -47,36 +48,24 @@ fn bundled() -> PathBuf {
 }
 
 /// The same component under another name, and so of another digest: its manifest stands before its own.
-fn renamed(component: &Path, name: &str) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(component)?;
-    let manifest = inspect(component)?.info.manifest;
+fn renamed(path: &Path, name: &str) -> Result<Vec<u8>> {
+    /// The kind of a section that a host may pass over.
+    const CUSTOM: u8 = 0;
+    let component = std::fs::read(path)?;
+    let manifest = inspect(path)?.info.manifest;
     // Codes of failures begin with the name.
     let manifest = Manifest { name: name.to_owned(), failures: Vec::new(), ..manifest };
     let manifest = serde_json::to_vec(&manifest)?;
     let name = Manifest::SECTION.as_bytes();
-    let mut section = leb(name.len());
-    section.extend_from_slice(name);
-    section.extend_from_slice(&manifest);
-    let (header, rest) = bytes.split_at_checked(8).context("it is no component")?;
+    let mut content = Vec::new();
+    bytes::number(&mut content, name.len());
+    content.extend_from_slice(name);
+    content.extend_from_slice(&manifest);
+    let (header, rest) = component.split_at_checked(8).context("it is no component")?;
     let mut made = header.to_vec();
-    made.push(0);
-    made.extend(leb(section.len()));
-    made.extend(section);
+    bytes::section(&mut made, CUSTOM, &content);
     made.extend_from_slice(rest);
     Ok(made)
-}
-
-/// A number as WebAssembly writes it.
-fn leb(mut number: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = (number & 0x7f).to_le_bytes()[0];
-        number >>= 7;
-        bytes.push(if number > 0 { low | 0x80 } else { low });
-        if number == 0 {
-            return bytes;
-        }
-    }
 }
 
 /// Writes the health component under many names.

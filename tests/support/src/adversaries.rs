@@ -1,10 +1,11 @@
 //! Plugins of strangers who mean harm: what each tries, how it is made, and how it must end.
 //!
 //! One [table](table()) lists them, by [`Kind`]. The sandbox's tests play them as calls, with time and memory looked at
-//! (`every_adversary_is_stopped_named_and_harms_nothing`); the end-to-end tests beside a deployment. What a plugin
-//! can do with an interface that must be granted is played where that interface is made: requests over HTTP to
-//! loopback, metadata, private ranges and mapped addresses, by redirect and by names that change, in
-//! `host/daemon/src/pipeline/custom` and in the end-to-end tests of custom stages.
+//! (`every_adversary_is_stopped_named_and_harms_nothing`); the end-to-end tests beside a deployment. [`greedy`] lists
+//! custom stages, which may do something outside. What else a plugin can do with an interface that must be granted is
+//! played where that interface is made: requests over HTTP to loopback, metadata, private ranges and mapped addresses,
+//! by redirect and by names that change, in `host/daemon/src/pipeline/custom` and in the end-to-end tests of custom
+//! stages.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,15 @@ use windlass_model::plugin::{CallOutcome, CallReport, Stage};
 
 use crate::guest;
 
-mod bytes;
+pub mod bytes;
 mod damaged;
+pub mod greedy;
 pub mod hearts;
 mod laid;
 mod table;
 pub mod texts;
 
+pub use damaged::mutants;
 pub use table::table;
 
 /// What an adversary tries.
@@ -62,9 +65,13 @@ pub enum Kind {
     GiantLine,
     /// Has escape codes in its names and its log.
     EscapeCodes,
-    /// Reads and writes outside the source: by `..`, absolute paths, links, a slash behind a name.
+    /// Reads outside the source: by `..`, absolute paths, links, a slash behind a name.
     PathEscape,
-    /// The same, where the source has a pipe and a device.
+    /// Writes to the source, and beside it.
+    SourceChange,
+    /// Reads more at once than there is.
+    HugeRead,
+    /// Reads outside a source that has a pipe and a device.
     SpecialFile,
     /// Reads through a folder that is exchanged for a link meanwhile.
     RenameRace,
@@ -107,7 +114,7 @@ pub enum Kind {
 }
 
 /// Every kind, in the order of the table.
-pub const KINDS: [Kind; 39] = [
+pub const KINDS: [Kind; 41] = [
     Kind::LoopInCall,
     Kind::LoopInStart,
     Kind::LoopInPostReturn,
@@ -127,6 +134,8 @@ pub const KINDS: [Kind; 39] = [
     Kind::GiantLine,
     Kind::EscapeCodes,
     Kind::PathEscape,
+    Kind::SourceChange,
+    Kind::HugeRead,
     Kind::SpecialFile,
     Kind::RenameRace,
     Kind::UngrantedImport,

@@ -23,6 +23,7 @@ pub mod guest;
 pub mod hooks;
 pub mod host;
 pub mod http;
+pub mod https;
 pub mod leaks;
 pub mod load;
 pub mod mutate;
@@ -33,6 +34,7 @@ pub mod registry;
 pub mod repo;
 pub mod sample;
 pub mod server;
+pub mod smtp;
 pub mod wait;
 
 pub use cli::{CliOutput, Deployed};
@@ -40,11 +42,13 @@ pub use containerd_proxy::{ContainerdProxy, Fault};
 pub use docker::PrivateDocker;
 pub use host::{HostOptions, TestHost};
 pub use http::{Connection, Request, Response};
+pub use https::HttpsServer;
 pub use leaks::Machine;
 pub use load::{Load, LoadReport};
 pub use names::NameServer;
 pub use repo::GitRepo;
 pub use server::{Asked, Server};
+pub use smtp::{Mail, SmtpServer};
 pub use wait::{until, wait_for};
 
 use std::path::{Path, PathBuf};
@@ -83,6 +87,17 @@ pub fn binary() -> PathBuf {
         binary.display()
     );
     binary
+}
+
+/// A fresh folder with these files, by their paths in it.
+pub fn folder_of(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
 }
 
 /// A fresh folder for a test, on the disk of the target directory.

@@ -1,6 +1,9 @@
 //! Seeded damage, for short fuzzing: the same seed and place make the same damage again.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
+use wasm_mutate::WasmMutate;
 
 use crate::sample;
 
@@ -81,6 +84,34 @@ pub fn bytes(good: &[u8], dice: &mut Dice) -> Vec<u8> {
         }
     }
     bad
+}
+
+/// A core module that is changed once: an instruction, a constant, a function, some data, a type, an export or a
+/// custom section. It is as valid as the good one is.
+///
+/// # Panics
+/// When nothing in it can be changed.
+pub fn module(good: &[u8], dice: &mut Dice) -> Vec<u8> {
+    /// Not every kind of change fits every module.
+    const TRIES: usize = 200;
+    (0..TRIES).find_map(|_| changed(good, dice)).unwrap()
+}
+
+/// The change that is drawn, if it fits.
+fn changed(good: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
+    /// Places that are looked at for one that can be changed: a few for each function of a guest.
+    const PLACES_MAX: u64 = 5_000;
+    let seed = u64::try_from(dice.below(usize::MAX)).unwrap_or(u64::MAX);
+    let spoil = move |data: &mut Vec<u8>, bytes_max: usize| -> wasm_mutate::Result<()> {
+        *data = bytes(data, &mut Dice::new(seed, 0));
+        data.truncate(bytes_max);
+        Ok(())
+    };
+    let mut mutator = WasmMutate::default();
+    mutator.seed(seed).fuel(PLACES_MAX).raw_mutate_func(Some(Arc::new(spoil)));
+    let mut mutants = mutator.run(good).ok()?;
+    let mutant = mutants.next()?.ok()?;
+    wasmparser::validate(&mutant).is_ok().then_some(mutant)
 }
 
 /// JSON with some of its values exchanged for odd ones, removed, or doubled.
@@ -186,5 +217,20 @@ mod tests {
         assert_eq!(spoiled(3), spoiled(3));
         assert!((0..20).any(|place| spoiled(place) != good));
         assert_eq!(noise(1, 40), noise(1, 40));
+    }
+
+    #[test]
+    fn a_module_that_is_changed_is_another_and_stays_valid() {
+        let good = wat::parse_str(
+            "(module (func (export \"f\") (param i32) (result i32)
+                (i32.add (local.get 0) (i32.const 7))))",
+        )
+        .unwrap();
+        for place in 0..100 {
+            let bad = module(&good, &mut Dice::new(7, place));
+            assert_ne!(bad, good, "{place}");
+            wasmparser::validate(&bad).unwrap();
+            assert_eq!(bad, module(&good, &mut Dice::new(7, place)), "{place}");
+        }
     }
 }

@@ -4,14 +4,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Types of a question (RFC 1035, RFC 3596).
-const A: u16 = 1;
-const AAAA: u16 = 28;
-/// An answer to a recursive question, and the same that refuses, so that the next name server is asked.
-const ANSWER: u16 = 0x8180;
-const REFUSED: u16 = 0x8185;
-/// Header of a message.
-const HEADER_BYTES: usize = 12;
+use hickory_proto::op::{Message, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::{RData, Record, RecordType};
 
 /// The running server, on an address of the loopback network that is this process's own. It ends with the process.
 #[derive(Debug)]
@@ -55,46 +49,34 @@ impl NameServer {
     }
 }
 
-/// The answer to a message; `None` to what is no question.
+/// The answer to a message; `None` to what is no question. What is not known is refused, so that the next name server
+/// is asked; no answer may be kept.
 fn answer(message: &[u8], name: &str, next: impl FnOnce() -> Ipv4Addr) -> Option<Vec<u8>> {
-    let (asked, question_bytes) = name_of(message.get(HEADER_BYTES..)?)?;
-    let question = message.get(HEADER_BYTES..HEADER_BYTES + question_bytes + 4)?;
-    let kind = u16::from_be_bytes([question[question_bytes], question[question_bytes + 1]]);
-    let is_known = asked.eq_ignore_ascii_case(name);
-    let address = (is_known && kind == A).then(next);
-    let flags = if is_known && matches!(kind, A | AAAA) { ANSWER } else { REFUSED };
-    let mut answer = message[..2].to_vec();
-    // One question, and as many answers as there are addresses.
-    for number in [flags, 1, u16::from(address.is_some()), 0, 0] {
-        answer.extend(number.to_be_bytes());
-    }
-    answer.extend(question);
-    if let Some(address) = address {
-        // The name of the question, an address of the internet, for no time at all, in four bytes.
-        answer.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        answer.extend(address.octets());
-    }
-    Some(answer)
-}
-
-/// The name at the beginning, and its bytes with the one that ends it.
-fn name_of(mut rest: &[u8]) -> Option<(String, usize)> {
-    let whole = rest.len();
-    let mut labels = Vec::new();
-    loop {
-        let (length, behind) = rest.split_first()?;
-        let (label, next) = behind.split_at_checked(usize::from(*length))?;
-        rest = next;
-        if label.is_empty() {
-            return Some((labels.join("."), whole - rest.len()));
+    let asked = Message::from_vec(message).ok()?;
+    let question = asked.queries.first()?;
+    let (asked_for, kind) = (question.name(), question.query_type());
+    let mut answer = Message::response(asked.metadata.id, OpCode::Query);
+    answer.metadata = Metadata::response_from_request(&asked.metadata);
+    answer.metadata.recursion_available = true;
+    answer.add_query(question.clone());
+    let is_known = asked_for.to_ascii().trim_end_matches('.').eq_ignore_ascii_case(name);
+    match kind {
+        RecordType::A if is_known => {
+            let address = RData::A(next().into());
+            answer.add_answer(Record::from_rdata(asked_for.clone(), 0, address));
         }
-        labels.push(String::from_utf8_lossy(label).into_owned());
+        RecordType::AAAA if is_known => {}
+        _ => answer.metadata.response_code = ResponseCode::Refused,
     }
+    answer.to_vec().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const A: u16 = 1;
+    const AAAA: u16 = 28;
 
     /// A question as resolvers put it.
     fn question(name: &str, kind: u16) -> Vec<u8> {

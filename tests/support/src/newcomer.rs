@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{CliOutput, TestHost, binary, target_dir};
 
 /// What stands in a block of commands, the first of a README being number 0, without the comments behind them.
-/// Measuring is left out: it compiles everything again.
+/// Measuring is left out: it compiles everything again, and has a test of its own.
 ///
 /// # Panics
 /// When the README has no such block.

@@ -1,7 +1,7 @@
 //! An HTTP server of this machine that answers as a test says and keeps what it is asked.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::wait::wait_for;
 
 /// How long a client may take for its request.
-const READ_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -43,8 +43,8 @@ impl Asked {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    fn read(stream: &TcpStream) -> std::io::Result<Self> {
-        stream.set_read_timeout(Some(READ_WITHIN))?;
+    /// What a connection begins with.
+    pub(crate) fn read(stream: impl Read) -> std::io::Result<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
@@ -88,11 +88,11 @@ impl Server {
             let mut number = 0;
             for stream in listener.incoming().flatten() {
                 // A client that hangs up is no concern of the others.
-                let Ok(asked) = Asked::read(&stream) else { continue };
+                let Ok(asked) = read_from(&stream) else { continue };
                 let (status, body) = answer(&asked, number);
                 number += 1;
                 kept.lock().unwrap().push_back(asked);
-                let _ = respond(&stream, status, &body.into());
+                let _ = respond(&stream, status, &[], &body.into());
             }
         });
         Self { port, asked }
@@ -124,11 +124,24 @@ impl Server {
     }
 }
 
-fn respond(mut stream: &TcpStream, status: u16, body: &[u8]) -> std::io::Result<()> {
+fn read_from(stream: &TcpStream) -> std::io::Result<Asked> {
+    stream.set_read_timeout(Some(READ_WITHIN))?;
+    Asked::read(stream)
+}
+
+/// Answers a request, with these headers beside those that every answer has.
+pub(crate) fn respond(
+    mut stream: impl Write,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<()> {
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     write!(
         stream,
-        "HTTP/1.1 {status} Said\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        "HTTP/1.1 {status} Said\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
     )?;
     stream.write_all(body)
 }

@@ -5,6 +5,7 @@
 //! of these names. What has to lie in a source, and how close to their limits calls end, is the sandbox's tests' to
 //! play: here all of them have the limits of one host.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use windlass_model::failure::Fault;
 use windlass_model::plugin::Stage;
 use windlass_model::plugin::manage::Proposal;
 use windlass_model::{DeploymentStatus, Failure, StepName};
+use windlass_test_support::adversaries::greedy::{GREEDY, Greedy};
 use windlass_test_support::adversaries::{Adversary, Ends, Kind, Made, table};
 use windlass_test_support::{
     Deployed, GitRepo, HostOptions, TestHost, guest, leaks, sample, scratch, until, wait_for,
@@ -23,8 +25,8 @@ use crate::shop::{App, HOST, PROJECT, Shop, assert_unharmed};
 const ROUND: usize = 8;
 /// The project that they are deployed to.
 const SITE: &str = "site";
-/// Memory of one call.
-const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Memory of one call: enough for what is too long to be made in it.
+const MEMORY_BYTES_MAX: u64 = 512 << 20;
 /// What the host itself may need beside the memory that it lends to a call.
 const HOST_BYTES_MAX: u64 = 256 << 20;
 const SOON: Duration = Duration::from_secs(60);
@@ -51,21 +53,94 @@ fn a_deployment_beside_adversaries_goes_live_and_each_of_theirs_ends_as_document
     let serve = shop.host.serve_pid();
     let before = resident_bytes(serve, "VmRSS:");
     let mut played = sample::of_named(table(), ROUND, |one| one.name.clone());
+    let mut failed = Vec::new();
     for round in 0.. {
         let some: Vec<Adversary> = played.drain(..ROUND.min(played.len())).collect();
         if some.is_empty() {
             break;
         }
-        play_round(&mut shop, round, &some);
+        play_round(&mut shop, round, &some, &mut failed);
     }
+    assert!(failed.is_empty(), "{failed:#?}");
     assert_eq!(shop.host.serve_pid(), serve, "the host went on");
     let grown = resident_bytes(serve, "VmHWM:").saturating_sub(before);
     assert!(grown < MEMORY_BYTES_MAX / 10 * 11 + HOST_BYTES_MAX, "the host grew by {grown} bytes");
     shop.host.finish();
 }
 
-/// Plays some of them while a deployment builds and visitors come.
-fn play_round(shop: &mut Shop, round: usize, some: &[Adversary]) {
+/// Changes that a call of a stage may make.
+const WRITES_MAX: u64 = 300;
+
+#[test]
+fn a_deployment_beside_stages_that_ask_for_ever_goes_live_and_each_of_them_is_stopped() {
+    let options = HostOptions::default()
+        .limit("stop_grace_s", 3)
+        .limit("plugin.cpu_ms", 1_000)
+        .limit("plugin.wall_ms", 60_000)
+        .limit("plugin.faults_in_a_row_max", 0)
+        .limit("stages.exec_commands_max", 5)
+        .limit("stages.writes_max", i64::try_from(WRITES_MAX).unwrap());
+    let host = TestHost::start_with(options);
+    let (file, grants) = (guest::stages(), "source,exec,artifacts,cache,annotations");
+    host.cli(&["plugin", "install", file.to_str().unwrap(), "--grant", grants]).ok();
+    host.cli(&["project", "create", SITE]).ok();
+    let mut shop = Shop::open_on(host);
+    let serve = shop.host.serve_pid();
+    beside(&mut shop, 0, |host| {
+        for one in GREEDY {
+            assert_greedy_is_stopped(host, &one);
+        }
+    });
+    assert_eq!(shop.host.serve_pid(), serve, "the host went on");
+    shop.host.finish();
+}
+
+/// It gets as much as the host's limit says, and is ended and named when its own time is over.
+fn assert_greedy_is_stopped(host: &TestHost, one: &Greedy) {
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write(
+        "windlass.toml",
+        &format!(
+            "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-build'\n\
+             options = {{ misbehave = '{}' }}\n",
+            one.misbehave
+        ),
+    );
+    repo.commit("One that is greedy");
+    let deployed = host.deploy_git(SITE, &repo, &[]);
+    let failure = deployed.failed("plugin.timed-out");
+    assert_eq!(failure.fault, Fault::Plugin(guest::STAGES.to_owned()), "{one:?}: {failure:#?}");
+    assert!(failure.what.contains("test-stages.act at after-build"), "{one:?}: {failure:#?}");
+    let number = deployed.number().to_string();
+    let log = host.cli(&["logs", "--step", "build", &number, "--project", SITE]).ok().stdout;
+    assert!(log.contains(one.meets), "{one:?}: {log}");
+    if one.misbehave == "append-forever" {
+        let attached = host.show(SITE, deployed.number()).attached;
+        assert_eq!(attached[0].bytes, WRITES_MAX, "one for each change: {attached:#?}");
+    }
+}
+
+/// Plays some of them while a deployment builds and visitors come. Those that do not end as they should are noted.
+fn play_round(shop: &mut Shop, round: usize, some: &[Adversary], failed: &mut Vec<String>) {
+    beside(shop, round, |host| {
+        for one in some {
+            let play = AssertUnwindSafe(|| match &one.made {
+                Made::Guest(how) => {
+                    let deployed = host.deploy_git(SITE, &asking(how), &[]);
+                    assert_ended(one, &deployed, guest::NAME);
+                }
+                Made::File(_) => install(host, one),
+                Made::Odd(lay) => drop_in(host, one, *lay),
+            });
+            if catch_unwind(play).is_err() {
+                failed.push(one.name.clone());
+            }
+        }
+    });
+}
+
+/// Plays something while a deployment builds and visitors come: it goes live, and they notice nothing.
+fn beside(shop: &mut Shop, round: usize, play: impl FnOnce(&TestHost)) {
     let load = shop.load();
     let before = shop.text.clone();
     // A build that takes its time, which its neighbours must not take from it.
@@ -74,16 +149,7 @@ fn play_round(shop: &mut Shop, round: usize, some: &[Adversary]) {
     shop.text = shop.commit(App::Good { migrates_ms: 0 });
     shop.ask();
     until("the build sleeps", SOON, || !leaks::pids_naming(&nap).is_empty());
-    for one in some {
-        match &one.made {
-            Made::Guest(how) => {
-                let deployed = shop.host.deploy_git(SITE, &asking(how), &[]);
-                assert_ended(one, &deployed, guest::NAME);
-            }
-            Made::File(_) => install(&shop.host, one),
-            Made::Odd(lay) => drop_in(&shop.host, one, *lay),
-        }
-    }
+    play(&shop.host);
     let live = "it goes live beside them";
     shop.host.wait_deployment(PROJECT, shop.last, live, Duration::from_secs(120), |view| {
         assert_eq!(view.deployment.failure, None);
@@ -161,10 +227,13 @@ fn assert_refused(one: &Adversary, failure: &Failure) {
     // It may not come to the call that was to end otherwise.
     let is_not_loadable = failure.code == "plugin.not-loadable";
     let is_documented = codes(one, failure).contains(&failure.code.as_str());
-    assert!(is_not_loadable || is_documented, "{name}: {failure:#?}");
+    // An empty file is an empty request.
+    let is_empty = matches!(one.kind, Kind::RandomBytes | Kind::NoComponent)
+        && failure.code == "request.body-empty";
+    assert!(is_not_loadable || is_documented || is_empty, "{name}: {failure:#?}");
     assert_ne!(failure.fault, Fault::Host, "{name}: {failure:#?}");
     assert!(!failure.why.is_empty() && !failure.fix.is_empty(), "{name}: {failure:#?}");
-    if is_open(one) {
+    if is_open(one) || is_empty {
         return;
     }
     assert!(failure.what.contains("odd"), "{name}: {failure:#?}");

@@ -2,6 +2,8 @@
 //! source maps, what is installed, and what of that is known to be vulnerable.
 
 use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use windlass_model::StepName;
 use windlass_model::api::DeploymentView;
 use windlass_model::stage::{StageRun, StageStatus};
-use windlass_test_support::{Deployed, GitRepo, HostOptions, Server, TestHost};
+use windlass_test_support::{CliOutput, Deployed, GitRepo, HostOptions, Server, TestHost};
 
 pub(crate) const PROJECT: &str = "bundled";
 pub(crate) const HOST: &str = "bundled.localhost";
@@ -354,6 +356,65 @@ fn a_database_at_an_address_is_asked_as_far_as_it_is_granted_and_remembered_with
     repo.commit("Another version");
     let failure = deploy().failed("vulnerabilities.unreachable");
     assert!(failure.why.contains("answered 503: busy"), "{failure:#?}");
+    host.finish();
+}
+
+/// The snapshot that `snapshot.py` makes of [`ADVISORY`] for npm, in a new folder `osv` of this one.
+fn snapshot(folder: &Path) {
+    std::fs::write(folder.join("GHSA-35jh-r3h4-6jhm.json"), ADVISORY).unwrap();
+    let python = |args: &[&str]| {
+        CliOutput::of(Command::new("python3").args(args).current_dir(folder)).ok();
+    };
+    python(&["-m", "zipfile", "-c", "npm.zip", "GHSA-35jh-r3h4-6jhm.json"]);
+    let script = "../../plugins/vulnerabilities/snapshot.py";
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+    python(&[script.to_str().unwrap(), "--from", ".", "osv", "npm"]);
+}
+
+#[test]
+fn a_snapshot_on_a_server_of_the_operator_is_read_by_every_project() {
+    let host = host();
+    let folder = tempfile::tempdir().unwrap();
+    snapshot(folder.path());
+    let files = folder.path().to_owned();
+    let osv = Server::answering(move |asked, _| {
+        let file = files.join(asked.target().trim_start_matches('/'));
+        std::fs::read(file).map_or_else(|_| (404, b"not here".to_vec()), |bytes| (200, bytes))
+    });
+    let place = format!("localhost:{}", osv.port());
+    let grant = json!([{"name": "source", "paths": ["**"]}, {"name": "artifacts"}, {"name": "cache"},
+        {"name": "annotations"},
+        {"name": "http", "hosts": [&place], "methods": ["GET"], "private": ["localhost"]}]);
+    host.cli(&["plugin", "grant", "vulnerabilities", &grant.to_string()]).ok();
+    let asked = || -> Vec<String> {
+        let all = std::iter::from_fn(|| (!osv.asked().is_empty()).then(|| osv.next(SOON)));
+        all.map(|one| one.line).collect()
+    };
+    let repo = GitRepo::of_fixture("plain-node");
+    repo.write("tools/package-lock.json", LOCK);
+    let database = format!("options = {{ database = 'snapshot+http://{place}/osv' }}\n");
+    let settings = format!("[[stages]]\nplugin = 'vulnerabilities'\n{database}");
+    repo.write("windlass.toml", &settings);
+    repo.commit("Scan");
+
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("vulnerabilities.found");
+    assert!(failure.why.contains("GHSA-35jh-r3h4-6jhm (CVE-2021-23337)"), "{failure:#?}");
+    // The digits are those of the SHA-256 of `lodash`.
+    let index = "GET /osv/snapshot.json HTTP/1.1";
+    assert_eq!(asked(), [index, "GET /osv/npm/94a.txt HTTP/1.1"]);
+    host.deploy_git(PROJECT, &repo, &[]).failed("vulnerabilities.found");
+    assert_eq!(asked(), [index], "the snapshot has not changed");
+
+    repo.write("tools/package-lock.json", &LOCK.replace("4.17.15", "4.17.21"));
+    repo.commit("Mended");
+    let view = host.deploy_git("another", &repo, &[]).live().view;
+    assert_eq!(done(&view, "scan").summary, "no known vulnerability in 1 component");
+    assert_eq!(asked(), [index, "GET /osv/npm/94a.txt HTTP/1.1"], "a project of its own");
+
+    // A file that is not there is no file without entries.
+    std::fs::remove_file(folder.path().join("osv/npm/94a.txt")).unwrap();
+    let failure = host.deploy_git("third", &repo, &[]).failed("vulnerabilities.snapshot-unusable");
+    assert!(failure.why.contains("/osv/npm/94a.txt answered 404: not here"), "{failure:#?}");
     host.finish();
 }
 

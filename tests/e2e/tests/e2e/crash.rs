@@ -503,10 +503,10 @@ fn an_instance_that_ended_while_the_host_was_down_is_not_switched_to() {
     let mut shop = open();
     let old = shop.instances();
     let load = shop.load();
-    shop.arm("before:switch");
+    shop.arm("begun:switch");
     shop.commit(App::Good { migrates_ms: 0 });
     shop.ask_what_dies("deployments", &serde_json::json!({ "git_url": shop.repo.url() }));
-    shop.dies_at("before:switch");
+    shop.dies_at("begun:switch");
     let tasks = shop.host.ctr_lines(&["tasks", "list"]);
     let new = tasks.iter().find(|line| line.ends_with("RUNNING") && !line.contains(&old[0].0));
     let pid = new.unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();

@@ -114,6 +114,73 @@ fn many_versions_stay_under_a_small_budget_and_can_be_gone_back_to() {
     host.finish();
 }
 
+/// Versions that each of two projects deploys beside a build without an end.
+const OVERLAPPING: u64 = 4;
+
+#[test]
+fn artifacts_go_while_builds_overlap_and_what_can_be_gone_back_to_stays() {
+    let mib = |n: u64| i64::try_from(n * MIB).unwrap();
+    let options = HostOptions::default()
+        .limit("keep_artifacts", 1)
+        .limit("deployments_running_max", 6)
+        .limit("build.running_max", 4)
+        .limit("build.steps_running_max", 8)
+        .limit("build.memory_bytes_max", mib(512))
+        .limit("build.memory_bytes_all_max", mib(4 * 512))
+        .limit("build.cpu_millis_max", 500)
+        .limit("build.cpu_millis_all_max", 4 * 500);
+    let host = TestHost::start_with(options);
+    let endless = GitRepo::of_fixture("plain-node");
+    let (package, start) = (endless.read("package.json"), "\"start\": \"node server.js\"");
+    assert!(package.contains(start), "{package}");
+    let slow = format!("{start}, \"build\": \"sleep 1000\"");
+    endless.write("package.json", &package.replace(start, &slow));
+    endless.commit("Build for long");
+    let path = "/v1/projects/slow/environments/production/deployments?create=true";
+    let body = serde_json::json!({ "git_url": endless.url() });
+    let answer = host.api("POST", path, Some(&body));
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let builds = |what: &str| {
+        host.wait_deployment("slow", 1, what, WITHIN, |view| !view.building.is_empty());
+    };
+    builds("the build without an end runs");
+
+    let projects = [PROJECT, "blog"];
+    std::thread::scope(|threads| {
+        for (n, project) in (1..).zip(projects) {
+            let host = &host;
+            threads.spawn(move || {
+                let mut app = App::new();
+                app.seed = app.seed.wrapping_add(n);
+                for version in 1..=OVERLAPPING {
+                    app.version(version);
+                    host.deploy_git(project, &app.repo, &[]).live();
+                }
+            });
+        }
+    });
+    let before = OVERLAPPING - 1;
+    for project in projects {
+        for number in 1..before {
+            let what = "it is let go while something is built";
+            host.wait_deployment(project, number, what, WITHIN, |view| {
+                view.deployment.artifact_pruned
+            });
+        }
+        assert!(!host.show(project, before).deployment.artifact_pruned, "it can be gone back to");
+    }
+    let left = prune(&host, &["--artifacts", "--yes"]);
+    assert_eq!(left.left, Vec::<String>::new(), "nothing of it waits for the build");
+    for project in projects {
+        host.cli(&["rollback", &before.to_string(), "--project", project]).ok();
+        assert_eq!(host.get(&format!("{project}.localhost"), "/").text(), format!("v{before}"));
+    }
+    builds("it was built all the time");
+    host.cli(&["cancel", "1", "--project", "slow"]).ok();
+    host.wait_deployment("slow", 1, "it ends", WITHIN, |view| view.deployment.status.is_over());
+    host.finish();
+}
+
 #[test]
 fn every_byte_has_somebody_and_is_counted_once() {
     let host = TestHost::start();

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use windlass_model::DeploymentStatus;
+use windlass_model::api::DeploymentView;
 use windlass_model::running::RunningView;
-use windlass_test_support::{Deployed, TestHost, scratch, until};
+use windlass_test_support::{Deployed, HostOptions, TestHost, scratch, until};
 
 use crate::builds::Events;
 use crate::sources::{PASSWORD, Registry, architecture, saved_image, saved_image_of};
@@ -248,6 +249,40 @@ fn a_host_that_is_killed_in_the_middle_of_a_push_pushes_again_and_leaves_nothing
     host.cli(&push).ok();
     deploy(&host, &["--image", &name]).live();
     assert_eq!(host.get("boxed.localhost", "/").text(), "pushed");
+    assert_nothing_left(&host);
+    host.finish();
+}
+
+#[test]
+fn what_is_pushed_stays_and_other_artifacts_go_while_a_registry_reads_nothing_more() {
+    let dir = scratch("stalled");
+    let host = TestHost::start_with(HostOptions::default().limit("keep_artifacts", 0));
+    let deploy_page = |page: &str| {
+        let image = saved_image(dir.path(), page, architecture());
+        deploy(&host, &["--image-archive", text(&image)]).live();
+    };
+    let gone = |number: u64, what: &str| {
+        let is_gone = |view: &DeploymentView| view.deployment.artifact_pruned;
+        host.wait_deployment("boxed", number, what, WITHIN, is_gone);
+    };
+    deploy_page("one");
+    let registry = Registry::start();
+    let holding = Holding::start(&registry.address, u64::MAX, 250_000);
+    login(&host, &holding.address);
+    let name = format!("{}/team/app:1", holding.address);
+    let mut client = in_background(&host, &["push", "1", &name]);
+    holding.wait_held();
+    deploy_page("two");
+    deploy_page("three");
+    gone(2, "an artifact goes while another is pushed");
+    assert!(!host.show("boxed", 1).deployment.artifact_pruned, "it is pushed");
+
+    holding.release();
+    assert!(client.wait().unwrap().success(), "the push goes on");
+    deploy_page("four");
+    gone(1, "what was pushed goes as well");
+    deploy(&host, &["--image", &name]).live();
+    assert_eq!(host.get("boxed.localhost", "/").text(), "one");
     assert_nothing_left(&host);
     host.finish();
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use windlass_model::Digest;
 use windlass_model::api::DeploymentView;
+use windlass_model::plugin::Stage;
+use windlass_model::plugin::manage::PluginView;
 use windlass_test_support::{CliOutput, GitRepo, Server, TestHost, guest};
 
 const PLUGIN: &str = guest::STAGES;
@@ -104,6 +106,15 @@ fn a_plugin_is_installed_used_upgraded_with_a_grant_and_taken_back() {
     plugin(&host, &["enable", PLUGIN, "--version", "0.1.0", "--project", "one"]).ok();
     assert_eq!(version_used(&host, "two", &repo), "0.2.0");
     assert_eq!(version_used(&host, "one", &repo), "0.1.0", "it is pinned");
+
+    // Who uses it: also the one that chose nothing.
+    let shown: PluginView = plugin(&host, &["show", PLUGIN, "--json"]).ok().json();
+    let live: Vec<_> =
+        shown.live.iter().map(|part| (part.project.as_str(), part.version.as_str())).collect();
+    assert_eq!(live, [("one", "0.1.0"), ("two", "0.2.0")], "{shown:#?}");
+    assert!(shown.live.iter().all(|part| part.stages == [Stage::Custom]), "{shown:#?}");
+    let chose: Vec<_> = shown.projects.iter().map(|chosen| chosen.project.as_str()).collect();
+    assert_eq!(chose, ["one"]);
 
     // One that asks for more.
     let failure = plugin(&host, &["upgrade", PLUGIN, third, "--json"]).failure();

@@ -333,7 +333,8 @@ fn many_requests_for_fifty_projects_at_once_are_answered_and_settle() {
                 }
                 _ => false,
             };
-            assert!(superseded || deployment.live_at.is_some(), "{deployment:#?}");
+            let failure = &deployment.failure;
+            assert!(superseded || deployment.live_at.is_some(), "{failure:#?} of {deployment:#?}");
             assert_ne!(deployment.status, DeploymentStatus::Live);
             all.push(deployment);
         }

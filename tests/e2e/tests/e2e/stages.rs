@@ -1,5 +1,6 @@
 //! Custom stages: a real component at every hook of the pipeline, and what the host does for it.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -100,9 +101,12 @@ fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
     assert_eq!((attached.name.as_str(), attached.plugin.as_str()), ("files.txt", guest::STAGES));
     let fetched = String::from_utf8(host.attached(PROJECT, 1, "files.txt")).unwrap();
     assert_eq!(fetched, format!("#1 has {counted}, after none\n"));
-    let shown = host.cli(&["show", "1", "--project", PROJECT]).ok().stdout;
-    for part in ["before-switch", "test-stages.gate", "files.txt", "Files of the source"] {
-        assert!(shown.contains(part), "{shown}");
+    // With a number and without: it is the newest.
+    for which in [&["show", "1", "--project", PROJECT][..], &["show", "--project", PROJECT]] {
+        let shown = host.cli(which).ok().stdout;
+        for part in ["before-switch", "test-stages.gate", "files.txt", "Files of the source"] {
+            assert!(shown.contains(part), "{which:?}: {shown}");
+        }
     }
     let log = host.cli(&["logs", "--step", "finish", "1", "--project", PROJECT]).ok().stdout;
     assert!(log.contains("is tried again") && log.contains("succeeded"), "{log}");
@@ -120,6 +124,55 @@ fn stages_run_at_every_hook_pass_on_what_they_found_and_leave_an_artifact() {
             .ends_with(&format!("after {}", counted.split(' ').next().unwrap()))
     );
     host.finish();
+}
+
+#[test]
+fn branches_run_at_the_same_time_and_what_joins_them_after_both() {
+    // Long for a busy machine: only where one branch waits for the other's end it is ever reached.
+    let (host, repo) = world_with(HostOptions::default().limit("stages.http_timeout_ms", 120_000));
+    let port = meeting(&["/left", "/right"]);
+    let entry = |stage: &str| format!("[[stages]]\nplugin = 'test-stages'\nstage = '{stage}'\n");
+    let branch = |stage: &str| {
+        let options = format!("options = {{ url = 'http://localhost:{port}/{stage}' }}\n");
+        entry(stage) + &options
+    };
+    set(&repo, &[entry("join"), branch("left"), branch("right"), entry("inspect")].concat());
+    host.deploy_git(PROJECT, &repo, &[]).live();
+    let view = host.wait_stages(PROJECT, 1);
+    for name in ["left", "right"] {
+        let said = format!("200 from http://localhost:{port}/{name}: all are here");
+        assert_eq!(stage(&view, name).summary, said);
+    }
+    let (root, join) = (stage(&view, "inspect"), stage(&view, "join"));
+    assert_eq!(join.summary, "after left and right");
+    for name in ["left", "right"] {
+        let branch = stage(&view, name);
+        assert!(root.ended_at <= branch.started_at && branch.ended_at <= join.started_at);
+    }
+    host.finish();
+}
+
+/// The port of a server that answers nobody before all of these paths were asked for.
+fn meeting(paths: &'static [&'static str]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut waiting = BTreeMap::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..n]).into_owned();
+            waiting.insert(head.split(' ').nth(1).unwrap_or_default().to_owned(), stream);
+            if paths.iter().all(|path| waiting.contains_key(*path)) {
+                for mut stream in std::mem::take(&mut waiting).into_values() {
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\nall are here";
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            }
+        }
+    });
+    port
 }
 
 #[test]
@@ -161,24 +214,95 @@ fn a_stage_that_fails_fails_its_deployment_or_warns_as_it_is_set() {
 }
 
 #[test]
+fn a_stage_that_was_granted_less_of_the_source_says_so_and_a_changed_grant_is_among_what_changed() {
+    let host = TestHost::start();
+    let grant = |paths: &str| format!(r#"[{{"name":"source","paths":["{paths}"]}}]"#);
+    let (file, pems) = (guest::stages(), grant("**/*.pem"));
+    host.cli(&["plugin", "install", file.to_str().unwrap(), "--grant", &pems]).ok();
+    let repo = GitRepo::of_files(&[("index.html", "<p>Hello</p>\n"), ("a.key", "of a.key")]);
+    set(&repo, "[[stages]]\nplugin = 'test-stages'\nstage = 'inspect'\n");
+    let first = host.deploy_git(PROJECT, &repo, &[]).live();
+    let summary = &stage(&first.view, "inspect").summary;
+    assert_eq!(summary, "0 files; it sees only **/*.pem of the source: granted so");
+    let shown = host.cli(&["show", "1", "--project", PROJECT]).ok().stdout;
+    assert!(shown.contains("it sees only **/*.pem of the source"), "{shown}");
+
+    let all = grant("**");
+    host.cli(&["plugin", "grant", guest::STAGES, &all]).ok();
+    let second = host.deploy_git(PROJECT, &repo, &[]).live();
+    let summary = &stage(&second.view, "inspect").summary;
+    assert!(summary.ends_with(" files") && summary != "0 files", "{summary}");
+    let changes = host.show(PROJECT, 2).deployment.changes.unwrap();
+    let [change] = changes.grants.as_slice() else { panic!("{changes:#?}") };
+    assert_eq!(change.name, guest::STAGES);
+    assert_eq!(change.from.as_deref(), Some("source: **/*.pem"), "{changes:#?}");
+    assert_eq!(change.to.as_deref(), Some("source: **"), "{changes:#?}");
+
+    // What it may not read is refused as what it is, and counted.
+    let reads = "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'after-fetch'\n\
+                 options = { read = 'a.key' }\n";
+    set(&repo, reads);
+    let third = host.deploy_git(PROJECT, &repo, &[]).live();
+    assert_eq!(stage(&third.view, "act").summary, "of a.key");
+    host.cli(&["plugin", "grant", guest::STAGES, &pems]).ok();
+    let failure = host.deploy_git(PROJECT, &repo, &[]).failed("plugin.not-granted");
+    assert!(failure.why.contains("a.key") && failure.why.contains("**/*.pem"), "{failure:#?}");
+    let stats: serde_json::Value = host.cli_json(&["plugin", "stats", guest::STAGES]).ok().json();
+    let denied = |row: &serde_json::Value| row["host_calls"]["denied"].as_u64();
+    let rows = stats["plugins"].as_array().unwrap();
+    assert_eq!(rows.iter().filter_map(denied).sum::<u64>(), 1, "{stats:#}");
+    let shown = host.cli(&["show", "4", "--project", PROJECT]).ok().stdout;
+    let told =
+        |line: &str| line.contains("granted") && line.contains("source: ** -> source: **/*.pem");
+    assert!(shown.lines().any(told), "{shown}");
+    host.finish();
+}
+
+#[test]
+fn a_plugin_that_cannot_run_a_stage_is_said_with_what_is_to_be_changed() {
+    let (host, repo) = world(100);
+    let refused = |plugin: &str, on_failure: &str, code: &str| {
+        set(&repo, &format!("[[stages]]\nplugin = '{plugin}'\non_failure = '{on_failure}'\n"));
+        let failure = host.deploy_git(PROJECT, &repo, &[]).failed(code);
+        assert_eq!(failure.step, Some(StepName::Preflight), "{failure:#?}");
+        assert!(failure.why.contains("`[[stages]]` in windlass.toml"), "{failure:#?}");
+        let is_warned = failure.why.contains("`on_failure = \"warn\"` lets a stage pass that ran");
+        assert_eq!(is_warned, on_failure == "warn", "{failure:#?}");
+        failure
+    };
+    let mistyped = refused("test-stage", "warn", "plugin.missing");
+    assert!(mistyped.fix.contains("write `plugin = \"test-stages\"`"), "{mistyped:#?}");
+    let other = refused("node", "fail", "plugin.stage-not-filled");
+    assert!(other.what.contains("no custom stage"), "{other:#?}");
+    host.cli(&["plugin", "disable", "test-stages", "--project", PROJECT]).ok();
+    let disabled = refused("test-stages", "fail", "plugin.missing");
+    let enable = format!("windlass plugin enable test-stages --project {PROJECT}");
+    assert!(disabled.fix.contains(&enable), "{disabled:#?}");
+    host.finish();
+}
+
+#[test]
 fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_granted() {
     let (host, repo) = world(100);
     host.cli(&["project", "create", PROJECT]).ok();
     host.cli(&["env", "set", "TOKEN=hunter2-token", "--secret", "--project", PROJECT]).ok();
     host.cli(&["env", "set", "PLAIN=in the clear", "--project", PROJECT]).ok();
-    let run = |script: &str, variables: &str, lines: bool| {
+    let run_with = |script: &str, variables: &str, more: &str| {
         set(
             &repo,
             &format!(
                 "[[stages]]\nplugin = 'test-stages'\nstage = 'act'\nat = 'before-switch'\n\
                  on_failure = 'warn'\n[stages.options]\ncommand = ['sh', '-c', '''{script}''']\n\
-                 variables = {variables}\nlines = {lines}\n"
+                 variables = {variables}\n{more}\n"
             ),
         );
         let deployed = host.deploy_git(PROJECT, &repo, &[]);
         let deployed = deployed.live();
         let view = host.wait_stages(PROJECT, deployed.number());
         stage(&view, "act").summary.clone()
+    };
+    let run = |script: &str, variables: &str, lines: bool| {
+        run_with(script, variables, &format!("lines = {lines}"))
     };
     let script = "echo $TOKEN $PLAIN $WINDLASS_PROJECT; exit 3";
     assert_eq!(run(script, "['TOKEN', 'PLAIN']", false), "3: [secret] in the clear staged");
@@ -190,7 +314,20 @@ fn commands_of_a_stage_run_in_a_container_of_the_deployment_and_see_what_was_gra
     let said = run("true", "['ABSENT']", false);
     assert!(said.contains("ABSENT is not granted, or not set"), "{said}");
     let said = run("sleep 600", "[]", false);
-    assert_eq!(said, "137: ", "ended at the limit of the host");
+    assert_eq!(said, "137 at its time: ", "ended at the limit of the host");
+
+    // All of it, more than a pipe holds, and then its end.
+    let read = |script: &str, text: &str, times: usize| {
+        run_with(script, "[]", &format!("stdin = '{text}'\nstdin_times = {times}"))
+    };
+    assert_eq!(read("cat", "0123456789abcdef", 1), "0: 0123456789abcdef");
+    assert_eq!(read("wc -c", "0123456789abcdef", 5_000), "0: 80000");
+    assert_eq!(
+        read("exit 4", "0123456789abcdef", 5_000),
+        "4: ",
+        "what is not read holds nobody up"
+    );
+    assert_eq!(read("cat", "", 1), "0: ", "nothing, and its end");
     let logs = host.cli(&["logs", "--step", "check", "1", "--project", PROJECT]).ok().stdout;
     assert!(!logs.contains("hunter2"), "{logs}");
     host.finish();

@@ -98,7 +98,8 @@ impl Bench {
             folder.write("behave", "");
             folder.write(file, text);
             let call = self.sandbox.detect(&self.plugin, &folder.source(), &context()).await;
-            assert!(call.result.is_err(), "{:?}", call.result);
+            let fault = call.result.unwrap_err().to_string();
+            assert!(fault.contains(said), "{fault}\nhas no {said}");
             let log: String = call.log.iter().map(|line| format!("{line:?}\n")).collect();
             assert!(log.contains(said), "{log}\nhas no {said}");
         }

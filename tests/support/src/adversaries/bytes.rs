@@ -21,6 +21,11 @@ pub(crate) fn with_core(component: &[u8], module: &[u8]) -> Vec<u8> {
     made
 }
 
+/// The module of a component that exports `detect`; of one with one module, that one.
+pub(crate) fn core(component: &[u8]) -> &[u8] {
+    &component[core_of(component)]
+}
+
 /// A component inside of so many others, of which the outermost has what `outside` has behind its header.
 pub(crate) fn nested(component: &[u8], depth: usize, outside: &[u8]) -> Vec<u8> {
     let mut inner = component.to_vec();
@@ -34,16 +39,16 @@ pub(crate) fn nested(component: &[u8], depth: usize, outside: &[u8]) -> Vec<u8> 
 }
 
 /// Adds a section.
-pub(crate) fn section(to: &mut Vec<u8>, id: u8, content: &[u8]) {
+pub fn section(to: &mut Vec<u8>, id: u8, content: &[u8]) {
     to.push(id);
     number(to, content.len());
     to.extend_from_slice(content);
 }
 
 /// Adds a number in the form that WebAssembly gives it.
-pub(crate) fn number(to: &mut Vec<u8>, mut value: usize) {
+pub fn number(to: &mut Vec<u8>, mut value: usize) {
     loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
+        let low = (value & 0x7f).to_le_bytes()[0];
         value >>= 7;
         to.push(if value == 0 { low } else { low | 0x80 });
         if value == 0 {
@@ -74,7 +79,7 @@ fn sections(component: &[u8]) -> Vec<(u8, Range<usize>)> {
     found
 }
 
-/// Where the module is that exports `detect`; of a component with one module, that one.
+/// Where that module is.
 fn core_of(component: &[u8]) -> Range<usize> {
     let modules: Vec<Range<usize>> = sections(component)
         .into_iter()
@@ -135,8 +140,7 @@ fn exports(module: &[u8]) -> Vec<Named> {
 
 /// The full name of a module that the core of a component imports, by how it begins.
 pub(crate) fn imported(component: &[u8], begins: &str) -> String {
-    let core = core_of(component);
-    for payload in Parser::new(0).parse_all(&component[core]) {
+    for payload in Parser::new(0).parse_all(core(component)) {
         if let Payload::ImportSection(section) = payload.unwrap() {
             let mut names = section.into_imports().map(|import| import.unwrap().module.to_owned());
             if let Some(found) = names.find(|name| name.starts_with(begins)) {
@@ -151,7 +155,7 @@ pub(crate) fn imported(component: &[u8], begins: &str) -> String {
 /// name.
 pub(crate) fn functions(component: &[u8], body: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
-    for (name, of) in exports(&component[core_of(component)]) {
+    for (name, of) in exports(core(component)) {
         let list = |what: &str, types: &[ValType]| match types {
             [] => String::new(),
             types => {

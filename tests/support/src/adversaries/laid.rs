@@ -75,6 +75,12 @@ pub(crate) fn a_door_that_is_exchanged(source: &Path) {
 pub(crate) fn saw_the_inside(seen: &Seen) {
     assert_eq!(seen.evidence["batch inside"], "seen: inside");
     assert_eq!(seen.evidence["wasi inside"], "seen: inside");
+    for with_a_slash in ["link-to-outside/", "inside/", "link-to-folder/"] {
+        for way in ["batch", "wasi", "folder"] {
+            let came = &seen.evidence[&format!("{way} {with_a_slash}")];
+            assert!(came.starts_with("denied"), "{way} {with_a_slash}: {came}");
+        }
+    }
     assert_nothing_else(seen);
 }
 
@@ -109,4 +115,12 @@ pub(crate) fn saw_no_outside(seen: &Seen) {
     let count = |what: &str| seen.evidence[what].parse::<u32>().unwrap();
     assert_eq!(count("outside"), 0, "{:?}", seen.evidence);
     assert!(count("inside") > 0, "{:?}", seen.evidence);
+    // The link was there too: what was read was exchanged meanwhile.
+    assert!(count("refused") > 0, "{:?}", seen.evidence);
+}
+
+/// It got the file, and nothing behind it.
+pub(crate) fn read_no_more_than_there_is(seen: &Seen) {
+    let bytes = std::fs::metadata(seen.source.join("behave")).unwrap().len();
+    assert!(seen.log.contains(&format!("read: Ok({bytes})")), "{:?}", seen.log);
 }

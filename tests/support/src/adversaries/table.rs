@@ -325,9 +325,9 @@ fn reaches() -> Vec<Adversary> {
             Ends::Harmless(laid::saw_the_inside_in_batches),
         )
         .lay(laid::ways_out_and_special_files),
-        guest(Kind::PathEscape, "detect=changes", Ends::Harmless(laid::changed_nothing))
+        guest(Kind::SourceChange, "detect=changes", Ends::Harmless(laid::changed_nothing))
             .lay(laid::ways_out),
-        guest(Kind::PathEscape, "detect=huge-read", Ends::Harmless(|_| ())),
+        guest(Kind::HugeRead, "detect=huge-read", Ends::Harmless(laid::read_no_more_than_there_is)),
         guest(Kind::RenameRace, "detect=race", Ends::Harmless(laid::saw_no_outside))
             .lay(laid::a_door_that_is_exchanged),
         guest(
@@ -522,9 +522,9 @@ fn files() -> Vec<Adversary> {
         .says(&["core"]),
         file(Kind::NoComponent, "an empty file", no(), Vec::new),
         file(Kind::NoComponent, "a text", no(), || b"#!/bin/sh\nexec evil\n".to_vec())
-            .says(&["not a valid"]),
+            .says(&["not a WebAssembly component"]),
         file(Kind::NoComponent, "an archive", no(), || b"PK\x03\x04 and more".to_vec())
-            .says(&["not a valid"]),
+            .says(&["not a WebAssembly component"]),
         file(Kind::NoComponent, "a header alone", no(), || b"\0asm\x0d\0\x01\0".to_vec())
             .says(&["manifest"]),
         file(Kind::ForgedCode, "compiled code", no(), elf).says(&["compiled code"]),
@@ -569,12 +569,13 @@ fn damage() -> Vec<Adversary> {
         file(Kind::RandomBytes, "random bytes behind a header", Ends::NotLoadable, move || {
             damaged::noise_with_a_header(seed)
         });
-    let mutants = (0..mutate::cases(40, 200)).map(move |place| {
+    let torn = (0..mutate::cases(20, 100)).map(move |place| {
         let damage = move |guest: &[u8]| {
             let small = transplant(guest, &Heart::default());
             mutate::bytes(if place % 4 == 0 { guest } else { &small }, &mut Dice::new(seed, place))
         };
         of_guest(Kind::Mutated, format!("mutant {place} of {seed}"), Ends::Named, Box::new(damage))
     });
-    cut.chain(short).chain(noise).chain([begun]).chain(mutants).collect()
+    let mutants = (0..mutate::cases(20, 100)).map(move |place| damaged::small_mutant(seed, place));
+    cut.chain(short).chain(noise).chain([begun]).chain(torn).chain(mutants).collect()
 }

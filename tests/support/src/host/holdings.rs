@@ -56,7 +56,8 @@ impl TestHost {
             ("tasks", self.ctr(&["tasks", "list", "-q"])),
             ("leases", self.ctr(&["leases", "list", "-q"])),
         ];
-        let machine = windlass_containers::leak::machine(self.id());
+        let mut machine = windlass_containers::leak::machine(self.id());
+        windlass_containers::leak::leave_out_spare(&mut machine);
         for kind in ["cgroups", "mounts", "network namespaces", "network attachments"] {
             holdings.push((kind, machine.get(kind).cloned().unwrap_or_default()));
         }

@@ -36,9 +36,20 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("mount-cache", "cache", MOUNT_POINT),
     ("mount-cache", "var/named", MOUNT_POINT),
     ("mount-tmpfs", "scratch", MOUNT_POINT),
+    ("source-modes", "alone", MODES),
+    ("source-modes", "src/.git", GIT_FOLDER),
+    ("source-modes", "src/.git/HEAD", GIT_FOLDER),
+    ("source-modes", "src/closed", MODES),
+    ("source-modes", "src/closed/in", MODES),
+    ("source-modes", "src/group", MODES),
+    ("source-modes", "src/private", MODES),
+    ("special-files", "made/pipe", "this version of the peer leaves pipes out of a copy"),
 ];
 const MOUNT_POINT: &str =
     "a mount's target that was not there goes with the mount; this version of the peer leaves it";
+const MODES: &str =
+    "a source's modes are 755 and 644, as Git knows them, whatever a checkout's umask was";
+const GIT_FOLDER: &str = "the source is a commit's files, and .git is no part of them";
 
 /// Fixtures whose Dockerfile the peer cannot build, and why: it builds `peer.Dockerfile` instead, which says the
 /// same in older words.
@@ -58,6 +69,7 @@ const OLDER_WORDS: &[(&str, &str)] = &[
     ("heredoc-run", "here-documents are newer than it"),
     ("heredoc-script", "here-documents are newer than it"),
     ("network-none", "RUN --network is newer than it; the test gives its builds no network"),
+    ("special-files", "COPY --link is newer than it"),
 ];
 
 fn case_settings(fixture: &std::path::Path) -> toml::Table {

@@ -80,16 +80,49 @@ impl Peer {
     }
 }
 
-/// A registry for everyone, with the bases that the fixtures begin with.
+/// A registry for everyone, with the bases that the fixtures begin with, and an image with attributes.
 pub(crate) fn registry_with_bases() -> DockerRegistry {
     let (registry, dir) = (DockerRegistry::start(), scratch("base"));
-    let (root, layer) = (dir.path().join("rootfs"), dir.path().join("layer.tar"));
+    let (root, marked) = (dir.path().join("rootfs"), dir.path().join("marked"));
     write_rootfs(&root);
-    run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
+    write_marked(&marked);
+    let layer = packed(&root);
     for (name, config) in bases() {
         registry.push_rootfs(name, &layer, &config);
     }
+    registry.push_rootfs("marked", &packed(&marked), &serde_json::json!({ "Env": [PATH] }));
     registry
+}
+
+/// A folder as a layer, with the attributes that trees are compared by.
+fn packed(root: &Path) -> PathBuf {
+    let layer = root.with_extension("tar");
+    let attributes =
+        ["--xattrs", "--xattrs-include=security.capability", "--xattrs-include=user.*"];
+    let tar = ["-cf", text(&layer), "-C", text(root), "."];
+    run(Command::new("tar").args(attributes).args(tar));
+    layer
+}
+
+/// `CAP_NET_BIND_SERVICE`, as `setcap` writes it (`vfs_cap_data` of the kernel, version 2).
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// A program with a capability, and two names of one file with a note.
+fn write_marked(root: &Path) {
+    let dir = root.join("marked");
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = |name: &str, attributes: &[(&str, &[u8])]| {
+        let path = dir.join(name);
+        std::fs::write(&path, name).unwrap();
+        for (attribute, value) in attributes {
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(&path, *attribute, value, flags).unwrap();
+        }
+    };
+    let note = b"for both sides".as_slice();
+    file("able", &[("security.capability", CAPABILITY.as_slice()), ("user.note", note)]);
+    file("first", &[("user.note", note)]);
+    std::fs::hard_link(dir.join("first"), dir.join("second")).unwrap();
 }
 
 const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
@@ -160,7 +193,8 @@ pub(crate) fn serve_file() -> OutsideServer {
     })
 }
 
-/// A copy of a fixture that both build, with the address of the registry in it.
+/// A copy of a fixture that both build, with the address of the registry in it. Modes are those that Git knows; a
+/// fixture that is about others, or about files that Git does not hold, makes them in its `prepare.sh`.
 pub(crate) fn prepared(fixture: &Path, registry: &DockerRegistry) -> (tempfile::TempDir, PathBuf) {
     let dir = scratch("context");
     let context = dir.path().join("context");

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use windlass_model::Digest;
 
-/// Paths with what they are: kind, mode, owner, content, and the first of their hard links.
+/// Paths with what they are: kind, mode, owner, content, extended attributes, and the names of the same file.
 pub(crate) type Tree = BTreeMap<String, String>;
 
 fn described(kind: char, mode: u32, owner: (u64, u64), body: &str) -> String {
@@ -20,6 +20,41 @@ fn described(kind: char, mode: u32, owner: (u64, u64), body: &str) -> String {
 
 fn hashed(bytes: &[u8]) -> String {
     format!("{} bytes {}", bytes.len(), Digest::of(bytes).short())
+}
+
+/// Extended attributes by name.
+type Attributes = BTreeMap<String, Vec<u8>>;
+
+/// How a tar calls an extended attribute.
+const IN_TAR: &str = "SCHILY.xattr.";
+
+/// Whether an extended attribute belongs to the file: its capabilities, and what programs note at it. All others are
+/// the machine's or the file system's.
+fn is_compared(name: &str) -> bool {
+    name == "security.capability" || name.starts_with("user.")
+}
+
+/// The attributes that are compared of a file, a folder or a link.
+fn attributes_of(path: &Path) -> Attributes {
+    const BYTES_MAX: usize = 64 << 10;
+    let mut list = vec![0_u8; BYTES_MAX];
+    let length = rustix::fs::llistxattr(path, &mut list[..]).unwrap();
+    let names = list[..length].split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let value_of = |name: &str| {
+        let mut value = vec![0_u8; BYTES_MAX];
+        let length = rustix::fs::lgetxattr(path, name, &mut value[..]).unwrap();
+        value.truncate(length);
+        value
+    };
+    let compared = names.filter(|name| is_compared(name));
+    compared.map(|name| (name.to_string(), value_of(&name))).collect()
+}
+
+fn with_attributes(mut text: String, attributes: &Attributes) -> String {
+    for (name, value) in attributes {
+        text.push_str(&format!(" {name}={value:02x?}"));
+    }
+    text
 }
 
 /// What is in a folder.
@@ -52,7 +87,7 @@ fn walk(root: &Path, dir: &Path, tree: &mut Tree, links: &mut BTreeMap<(u64, u64
         } else {
             described('o', mode, owner, "")
         };
-        tree.insert(name, text);
+        tree.insert(name, with_attributes(text, &attributes_of(&path)));
     }
 }
 
@@ -64,12 +99,21 @@ pub(crate) fn of_tar(path: &Path) -> Tree {
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = name_of(&entry.path().unwrap());
+        let extensions = entry.pax_extensions().unwrap().into_iter().flatten();
+        let attribute = |one: std::io::Result<tar::PaxExtension<'_>>| {
+            let one = one.unwrap();
+            let name = one.key().unwrap().strip_prefix(IN_TAR).filter(|name| is_compared(name))?;
+            Some((name.to_owned(), one.value_bytes().to_vec()))
+        };
+        let attributes: Attributes = extensions.filter_map(attribute).collect();
         let header = entry.header();
         let (mode, kind) = (header.mode().unwrap(), header.entry_type());
         let owner = (header.uid().unwrap(), header.gid().unwrap());
         let target = entry.link_name().unwrap().map(|target| target.into_owned());
         let text = match kind {
-            tar::EntryType::Directory => described('d', mode, owner, ""),
+            tar::EntryType::Directory => {
+                with_attributes(described('d', mode, owner, ""), &attributes)
+            }
             tar::EntryType::Symlink => {
                 described('l', mode, owner, &target.unwrap().display().to_string())
             }
@@ -82,7 +126,7 @@ pub(crate) fn of_tar(path: &Path) -> Tree {
             tar::EntryType::Regular => {
                 let mut body = Vec::new();
                 entry.read_to_end(&mut body).unwrap();
-                described('f', mode, owner, &hashed(&body))
+                with_attributes(described('f', mode, owner, &hashed(&body)), &attributes)
             }
             _ => described('o', mode, owner, ""),
         };
