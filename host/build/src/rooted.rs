@@ -93,7 +93,7 @@ impl Root {
     fn lookup(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let path = relative(path)?;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        Ok(rustix::fs::openat2(&self.fd, &path, flags, Mode::empty(), resolve)?)
+        Ok(windlass_containers::open_scoped(&self.fd, path.as_path(), flags, resolve)?)
     }
 
     /// A regular file, links followed inside the root.

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 use crate::error::{Result, RuntimeError};
+use crate::scoped::open_scoped;
 
 /// More is not read of a user database.
 const DATABASE_BYTES_MAX: u64 = 4 << 20;
@@ -94,8 +95,7 @@ fn read_inside(root: &Path, path: &str) -> String {
         let root = rustix::fs::openat(CWD, root, directory, Mode::empty())?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file =
-            std::fs::File::from(rustix::fs::openat2(root, path, flags, Mode::empty(), inside)?);
+        let file = std::fs::File::from(open_scoped(root, path, flags, inside)?);
         let mut bytes = Vec::new();
         if file.metadata()?.is_file() {
             file.take(DATABASE_BYTES_MAX).read_to_end(&mut bytes)?;

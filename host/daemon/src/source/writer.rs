@@ -9,9 +9,10 @@ use std::io::{Read, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use windlass_containers::open_scoped;
 use windlass_model::{Digest, Failure};
 
 use super::archive::{invalid, unsafe_entry};
@@ -116,7 +117,7 @@ impl Writer {
             return Err(unsafe_entry(path, &why));
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat2(&self.root, target, flags, Mode::empty(), beneath());
+        let fd = open_scoped(&self.root, target, flags, beneath());
         Ok(fd.map_err(|e| failed(target, e))?.into())
     }
 
@@ -153,7 +154,7 @@ impl Writer {
             Some(found) => found,
             None => {
                 let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = openat2(&self.root, parent, flags, Mode::empty(), beneath())
+                let fd = open_scoped(&self.root, parent, flags, beneath())
                     .map_err(|e| failed(parent, e))?;
                 (parent.to_owned(), fd)
             }
@@ -166,7 +167,7 @@ impl Writer {
         for (path, _) in self.tree.iter().filter(|(_, entry)| entry.mode == "120000") {
             let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            match openat2(&self.root, path.as_str(), flags, Mode::empty(), inside) {
+            match open_scoped(&self.root, path.as_str(), flags, inside) {
                 Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(Errno::XDEV) => {
                     return Err(unsafe_entry(path, "it is a symbolic link that leads outside"));

@@ -38,7 +38,7 @@ pub use withheld::{Withheld, plain_of};
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// How often the kernel may ask to try again because something was renamed meanwhile.
-const RENAME_RETRIES: usize = 8;
+const RENAME_RETRIES: usize = 1_000;
 
 /// An opened tree.
 #[derive(Debug)]
@@ -180,7 +180,10 @@ impl Tree {
                     let file = File::from(file);
                     Ok(file.metadata()?.is_file().then_some(file))
                 }
-                Err(Errno::AGAIN) => continue,
+                Err(Errno::AGAIN) => {
+                    std::thread::yield_now();
+                    continue;
+                }
                 Err(
                     Errno::NOENT
                     | Errno::NOTDIR
@@ -195,7 +198,7 @@ impl Tree {
                 Err(error) => Err(error.into()),
             };
         }
-        Ok(None)
+        Err(Errno::AGAIN.into())
     }
 }
 

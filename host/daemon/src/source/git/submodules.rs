@@ -8,7 +8,8 @@
 
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{OFlags, ResolveFlags};
+use windlass_containers::open_scoped;
 use windlass_model::{Failure, Limits};
 
 use super::export::{self, Exported};
@@ -114,7 +115,7 @@ fn plain_folder(root: &Path, path: &str) -> Result<std::path::PathBuf, Failure> 
         std::fs::create_dir_all(root).and_then(|()| std::fs::File::open(root)).and_then(|root| {
             let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
+            Ok(open_scoped(root, path, flags, resolve)?)
         });
     match opened {
         Ok(_) => Ok(folder),
