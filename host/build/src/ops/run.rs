@@ -66,10 +66,8 @@ pub(crate) async fn run(
     let place = place.map_err(|e| not_started(session, context, &shown, &e))?;
     let (left_behind, before) = (left_behind?, before?);
     spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
-    let ended = {
-        let watch = Watch::begin(session, context.active, &spec, before);
-        in_container(session, &spec, time_limit(session, command), &watch).await
-    };
+    let watch = Watch::begin(session, context.active, &spec, before);
+    let ended = in_container(session, &spec, time_limit(session, command), &watch).await;
     drop(memory);
     // Only then it is known that nothing of the command is in it any more.
     if let (Some(place), Ok(_)) = (place, &ended) {

@@ -200,8 +200,8 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
     };
     let reference = asked.reference.unwrap_or("HEAD");
     if is_full_id(reference) {
-        match git.run(&fetch_one(asked.url, &kept(reference))).await {
-            Ok(_) => return resolve(git, "FETCH_HEAD").await.map_err(failed),
+        match fetch_one(git, asked.url, reference).await {
+            Ok(commit) => return Ok(commit),
             Err(e) if e.refused_by_id() => return from_everything(git, asked, reference).await,
             Err(e) => return Err(failed(e)),
         }
@@ -217,8 +217,7 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
         if let Ok(commit) = cached(git, id).await {
             return Ok(commit);
         }
-        git.run(&fetch_one(asked.url, &kept(name))).await.map_err(failed)?;
-        return resolve(git, "FETCH_HEAD").await.map_err(failed);
+        return fetch_one(git, asked.url, name).await.map_err(failed);
     }
     if is_abbreviated_id(reference) {
         return from_everything(git, asked, reference).await;
@@ -226,13 +225,11 @@ async fn fetch_commit(git: &Git<'_>, asked: &Asked<'_>) -> Result<String, Troubl
     Err(Trouble::Failure(failures::reference_not_found(asked, &known_names(git, asked.url).await)))
 }
 
-const fn fetch_one<'a>(url: &'a str, wanted: &'a str) -> [&'a str; 6] {
-    ["fetch", "--depth=1", "--no-tags", "--", url, wanted]
-}
-
-/// What is to be fetched, kept under [`KEPT`].
-fn kept(name: &str) -> String {
-    format!("+{name}:{KEPT}")
+/// Fetches what has this name or id, without what came before it; it is kept under [`KEPT`].
+async fn fetch_one(git: &Git<'_>, url: &str, name: &str) -> Result<String, GitFailed> {
+    let kept = format!("+{name}:{KEPT}");
+    git.run(&["fetch", "--depth=1", "--no-tags", "--", url, &kept]).await?;
+    resolve(git, "FETCH_HEAD").await
 }
 
 /// Fetches every branch and tag, for a commit that the server does not hand out by its id.
