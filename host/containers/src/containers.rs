@@ -446,7 +446,8 @@ impl Engine {
         Ok(records.into_inner().containers.into_iter().map(container).collect())
     }
 
-    /// Takes away what a start that was cut off left behind before there was a record of the container.
+    /// Takes away what a start that was cut off left behind before there was a record of the container, and
+    /// places that were made for builds to come.
     /// Only at start, when no other call can run.
     pub(crate) async fn sweep_orphans(&self) -> Result<()> {
         let none = Labels::new();
@@ -465,9 +466,9 @@ impl Engine {
         found.dedup();
         let orphan = |id: &String| !known.contains(id) && spec::check_id(id).is_ok();
         for id in found.into_iter().filter(orphan) {
-            tracing::info!(id, "taking away what an unfinished start left");
+            tracing::info!(id, "taking away what belongs to no container");
             if let Err(error) = self.container_delete(&id).await {
-                tracing::warn!(id, %error, "an unfinished start left something");
+                tracing::warn!(id, %error, "what belongs to no container could not be taken away");
             }
         }
         Ok(())
