@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use crate::ops::Allowance;
 
 /// Read and written at once.
-const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = 64 << 10;
+/// Not less is read at once, however short a file says that it is.
+const CHUNK_BYTES_MIN: usize = 4 << 10;
 
 /// What a file is written from.
 pub(crate) trait Body: Read {
@@ -41,13 +43,16 @@ pub(crate) fn write(
     allowance: Option<&Allowance>,
 ) -> io::Result<u64> {
     spend(allowance, 0)?;
+    let mut chunk = CHUNK_BYTES;
     if let Some(from) = body.as_file() {
         let meta = from.metadata()?;
         if meta.blocks() * 512 < meta.len() {
             return write_sparse(from, &meta, to, allowance);
         }
+        let whole = usize::try_from(meta.len()).unwrap_or(CHUNK_BYTES);
+        chunk = whole.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES);
     }
-    let mut buffer = vec![0_u8; CHUNK_BYTES];
+    let mut buffer = vec![0_u8; chunk];
     let mut bytes = 0;
     loop {
         let n = match body.read(&mut buffer) {

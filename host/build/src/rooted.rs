@@ -109,6 +109,18 @@ impl Root {
         File::open(format!("/proc/self/fd/{number}"))
     }
 
+    /// A regular file of this name in the directory itself; a link is not followed. Not for where devices may
+    /// lie.
+    pub(crate) fn open_named(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.fd, name, OFlags::RDONLY | flags, Mode::empty())?;
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        match kind {
+            FileType::RegularFile => Ok(file.into()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        }
+    }
+
     /// At most `bytes_max` bytes of a regular file.
     pub(crate) fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -374,11 +386,19 @@ fn write_new(
     allowance: Option<&Allowance>,
 ) -> io::Result<u64> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))?;
+    let fd = rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode & 0o777))?;
     let mut file = File::from(fd);
     let bytes = content::write(body, &mut file, allowance)?;
-    set_owner(&file, owner)?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+    // To look is cheaper than to change: with very many files that counts.
+    let made = rustix::fs::fstat(&file)?;
+    let is_owned = (made.st_uid, made.st_gid) == (owner.uid, owner.gid);
+    if !is_owned {
+        set_owner(&file, owner)?;
+    }
+    // A change of the owner takes some bits of the mode away.
+    if !is_owned || made.st_mode & 0o7777 != mode & 0o7777 {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o7777))?;
+    }
     Ok(bytes)
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 use windlass_containers::Runtime;
 use windlass_model::deployment::Warning;
-use windlass_model::plan::{Base, RunConfig, Toolchain};
+use windlass_model::plan::{Base, Place, RunConfig, Toolchain};
 use windlass_model::secret::Masker;
 use windlass_model::{Digest, Failure};
 
@@ -21,6 +21,7 @@ use super::{Builder, scratch_dir};
 use crate::base::{BaseImage, Bases};
 use crate::disk::{Guard, Held};
 use crate::log::BuildLog;
+use crate::place::Pick;
 use crate::request::{BuildConfig, BuildRequest, StepOutcome};
 use crate::source::Tree;
 
@@ -66,6 +67,8 @@ pub(crate) struct Session {
     shared: Arc<Shared>,
     /// Images that this step has resolved, in order.
     images: Vec<BaseImage>,
+    /// What the copies of this step pick from the source.
+    picked: Vec<(Place, Vec<Pick>)>,
 }
 
 /// What all steps of a build share.
@@ -83,7 +86,10 @@ struct Shared {
 impl Shared {
     fn note_written(&self, name: &str, bytes: u64) -> u64 {
         let mut written = locked(&self.written);
-        written.insert(name.to_owned(), bytes);
+        match written.get_mut(name) {
+            Some(noted) => *noted = bytes,
+            None => drop(written.insert(name.to_owned(), bytes)),
+        }
         written.values().sum()
     }
 
@@ -178,6 +184,7 @@ impl Session {
             salt: Arc::new(super::record::salt(&config.data_dir)?),
             shared: Arc::default(),
             images: Vec::new(),
+            picked: Vec::new(),
             config,
         })
     }
@@ -199,7 +206,18 @@ impl Session {
     /// The session of one step, which begins.
     pub(super) fn of_step(&self, place: usize, name: &str) -> Self {
         let log = self.log.of_step(place, name);
-        Self { log, place, images: Vec::new(), ..self.clone() }
+        Self { log, place, images: Vec::new(), picked: Vec::new(), ..self.clone() }
+    }
+
+    /// Keeps what a copy picks from the source, until it is carried out.
+    pub(crate) fn keep_picks(&mut self, place: &Place, picks: Vec<Pick>) {
+        self.picked.push((place.clone(), picks));
+    }
+
+    /// What a copy picks from the source, if that was kept.
+    pub(crate) fn take_picks(&mut self, place: &Place) -> Option<Vec<Pick>> {
+        let at = self.picked.iter().position(|(kept, _)| kept == place)?;
+        Some(self.picked.swap_remove(at).1)
     }
 
     /// Resolves a base once a build.
@@ -283,10 +301,12 @@ impl Session {
         self.shared.note_shared(dir, bytes);
     }
 
-    /// [`Self::note_written`] under one name, for threads that have no session.
+    /// [`Self::note_written`] under one name, for threads that have no session: bytes beside those that are
+    /// noted there by now.
     pub(crate) fn noting(&self, name: String) -> impl Fn(u64) -> u64 + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
-        move |bytes| shared.note_written(&name, bytes)
+        let before = locked(&shared.written).get(&name).copied().unwrap_or(0);
+        move |bytes| shared.note_written(&name, before + bytes)
     }
 
     /// What the whole build has written to the disk, as far as it was noted.

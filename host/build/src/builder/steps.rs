@@ -210,6 +210,9 @@ impl Session {
             }
             Origin::Source => {
                 let tree = std::sync::Arc::clone(self.source_of(sources.sources));
+                let listing = std::sync::Arc::clone(&tree);
+                // Said by the selection, should it have failed.
+                drop(blocking(move || listing.entries().map(drop)).await?);
                 let selection = tree.select(sources).map_err(|e| ops::not_there(&e))?;
                 let read = move || Ok((tree.digest(&selection)?, tree.named(&selection)?));
                 let (digest, files) = blocking(read).await?.map_err(|e: std::io::Error| {
@@ -306,7 +309,12 @@ impl Session {
         for (number, op) in step.ops.iter().enumerate() {
             self.check_cancelled()?;
             let id = format!("build-{}-{}-{number}", self.request.deployment, self.place);
-            let allowance = Allowance::of(self, &id);
+            // What is copied for a command lies beside the step's files, and stays until the build is over.
+            let noted = match op {
+                Op::Run(_) => format!("{id}-host"),
+                _ => active.to_owned(),
+            };
+            let allowance = Allowance::of(self, noted);
             let context = OpContext { step, active, env: &prepared.env, id, allowance };
             ops::carry_out(self, &context, op).await.map_err(|failure| placed(failure, step))?;
         }

@@ -17,8 +17,9 @@ use crate::disk::free::{Disks, Floor, Free};
 
 /// The disks are looked at whenever so much was written since the last look.
 const LOOK_BYTES: u64 = 8 << 20;
-/// So much counts for a look whenever something is counted: an empty file takes its place, too.
-const COUNTED_BYTES: u64 = 4 << 10;
+/// A file takes whole blocks of the file system. One counts for a look whenever something is counted: an empty
+/// file takes its place, too.
+const BLOCK_BYTES: u64 = 4 << 10;
 
 /// Told what was written within one allowance; answers what the whole build has written.
 type Noting = Box<dyn Fn(u64) -> u64 + Send + Sync>;
@@ -45,8 +46,8 @@ enum Stopped {
 }
 
 impl Allowance {
-    /// For the operation of this name, which begins.
-    pub(crate) fn of(session: &Session, id: &str) -> Arc<Self> {
+    /// For an operation that begins; what it writes is noted under this name.
+    pub(crate) fn of(session: &Session, name: String) -> Arc<Self> {
         let disks = Disks::of(&session.config.data_dir);
         Arc::new(Self {
             bytes_max: session.config.limits.build.disk_bytes_max,
@@ -54,7 +55,7 @@ impl Allowance {
             began: disks.free(),
             disks,
             cancel: session.request.cancel.clone(),
-            noting: Box::new(session.noting(format!("{id}-host"))),
+            noting: Box::new(session.noting(name)),
             written: AtomicU64::new(0),
             unlooked: AtomicU64::new(0),
             stopped: Arc::default(),
@@ -80,7 +81,7 @@ impl Allowance {
         })
     }
 
-    /// Counts bytes that are about to be written; none for a file that is about to be made.
+    /// Counts bytes that are about to be written, in whole blocks; none for a file that is about to be made.
     ///
     /// # Errors
     /// When nothing more may be written; [`Self::failure`] says why.
@@ -99,23 +100,19 @@ impl Allowance {
         if self.cancel.is_cancelled() {
             return Some(Stopped::Cancelled);
         }
+        let bytes = bytes.next_multiple_of(BLOCK_BYTES);
         let written = self.written.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let (all, bytes_max) = ((self.noting)(written), self.bytes_max);
         if all > bytes_max {
             return Some(Stopped::Over(Over::Disk { bytes: all, bytes_max }));
         }
-        let more = bytes + COUNTED_BYTES;
+        let more = bytes + BLOCK_BYTES;
         if self.unlooked.fetch_add(more, Ordering::Relaxed) + more < LOOK_BYTES {
             return None;
         }
         self.unlooked.store(0, Ordering::Relaxed);
         let free = self.floor.crossed(&self.began, &self.disks.free())?;
         Some(Stopped::Over(Over::Floor { free, floor: self.floor }))
-    }
-
-    /// All that was written lies in the step's files now, and is measured with them.
-    pub(super) fn end(&self) {
-        (self.noting)(0);
     }
 
     /// The failure of an operation that was stopped, `None` if it was not.
@@ -142,6 +139,7 @@ mod tests {
     use windlass_model::Limits;
 
     use super::*;
+    use crate::content::CHUNK_BYTES;
     use crate::rooted::{Owner, Root};
 
     const MIB: u64 = 1 << 20;
@@ -198,14 +196,16 @@ mod tests {
         assert_eq!(*noted.lock().unwrap(), 0);
         write(&root, "one", &mut open("big")).unwrap();
         assert_eq!(*noted.lock().unwrap(), 2 * MIB);
+        // A byte takes a block.
+        std::fs::write(path("small"), "1").unwrap();
+        write(&root, "small-copy", &mut open("small")).unwrap();
+        assert_eq!(*noted.lock().unwrap(), 2 * MIB + BLOCK_BYTES);
         assert!(allowance.failure("copy", "app").is_none());
         write(&root, "two", &mut open("big")).unwrap_err();
-        assert_eq!(std::fs::metadata(path("two")).unwrap().len(), MIB);
+        assert_eq!(std::fs::metadata(path("two")).unwrap().len(), MIB - CHUNK_BYTES as u64);
         let failure = allowance.failure("copy", "app").unwrap();
         assert_eq!(failure.code, "build.disk-limit");
         write(&apart, "more", &mut open("big")).unwrap_err();
-        allowance.end();
-        assert_eq!(*noted.lock().unwrap(), 0);
     }
 
     #[test]

@@ -77,9 +77,10 @@ pub(crate) fn copy_selected(
     if into_dir && !to.is_dir(dest) {
         to.create_dirs(dest, options.owner.unwrap_or_default())?;
     }
+    let entries = from.entries()?;
     let mut dirs: Vec<(PathBuf, (i64, i64))> = Vec::new();
     for chosen in &selection.chosen {
-        let entry = &from.entries[chosen.index];
+        let entry = &entries[chosen.index];
         let path = if into_dir { dest.join(&chosen.to) } else { dest.to_owned() };
         let owner = options.owner.unwrap_or(entry.owner);
         let mode = options.mode.unwrap_or(match (options.plain_modes, &entry.kind) {

@@ -88,7 +88,6 @@ pub(crate) async fn carry_out(
     if is_command {
         return Ok(());
     }
-    context.allowance.end();
     // What these write stands in the plan, which is small.
     if matches!(op, Op::WriteFile { .. } | Op::MakeDir { .. }) {
         return Ok(());
@@ -133,6 +132,12 @@ async fn operate(
 
 /// The sources of a copy are not there, or its globs cannot be read.
 pub(crate) fn not_there(error: &SelectError) -> Failure {
+    if let SelectError::Unlisted(why) = error {
+        return unreadable(
+            "What the build copies from cannot be listed",
+            &io::Error::other(why.clone()),
+        );
+    }
     Failure::app(
         COPY_MISSING,
         "A file that the build copies is not in the source",

@@ -28,7 +28,8 @@ const DOWNLOADED: u32 = 0o600;
 
 /// Where files come from.
 enum Opened {
-    Source(Arc<Tree>),
+    /// The source, and what is picked from it if that is known.
+    Source(Arc<Tree>, Option<Vec<Pick>>),
     Mounted(Mounted),
     /// Files made for this copy, by their names.
     Made(tempfile::TempDir, Vec<String>),
@@ -57,9 +58,10 @@ pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<I
             Input { from: InputFrom::Image(shown), digest: image.snapshot }
         }
         Placed::Source => {
-            let (tree, place) = (Arc::clone(&session.source), place.clone());
-            let (digest, files) = blocking(move || source_digest(&tree, &place)).await??;
-            Input { from: InputFrom::Source(files), digest: digest.to_string() }
+            let (tree, wanted) = (Arc::clone(&session.source), place.clone());
+            let found = blocking(move || source_digest(&tree, &wanted)).await??;
+            session.keep_picks(place, found.picks);
+            Input { from: InputFrom::Source(found.files), digest: found.digest.to_string() }
         }
         Placed::Download { url, sha256: None, .. } => download_input(session, url).await?,
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
@@ -94,14 +96,14 @@ pub(crate) async fn place(
         let to = open(target.path())?.within(&allowance);
         let job = Job { wanted: &wanted, mode: mode.as_ref(), limits };
         if !wanted.link {
-            job.copy(&opened, &to)?;
+            job.copy(opened, &to)?;
             return Ok(target);
         }
         let failed = |e: std::io::Error| io_failure("A copy could not be made", &scratch, &e);
         std::fs::create_dir_all(&scratch).map_err(failed)?;
         let upper = tempfile::tempdir_in(&scratch).map_err(failed)?;
         let root = open(upper.path())?.within(&allowance.apart());
-        job.copy(&opened, &root)?;
+        job.copy(opened, &root)?;
         lay_over(&root, &to)
             .map_err(|e| unreadable(&format!("{} cannot be laid over", wanted.dest), &e))?;
         Ok(target)
@@ -111,7 +113,10 @@ pub(crate) async fn place(
 
 async fn open_origin(session: &mut Session, wanted: &Place) -> Result<Opened, Failure> {
     let snapshot = match &wanted.origin {
-        Placed::Source => return Ok(Opened::Source(Arc::clone(&session.source))),
+        Placed::Source => {
+            let picks = session.take_picks(wanted);
+            return Ok(Opened::Source(Arc::clone(&session.source), picks));
+        }
         Placed::Step(id) => session.step_snapshot(id)?,
         Placed::Image(reference) => session.image_snapshot(reference)?,
         Placed::Inline(files) => {
@@ -157,30 +162,36 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn copy(&self, opened: &Opened, to: &Root) -> Result<(), Failure> {
+    fn copy(&self, mut opened: Opened, to: &Root) -> Result<(), Failure> {
         let wanted = self.wanted;
         let given = wanted.chown.as_deref().map(|text| owner::of_file(text, to)).transpose()?;
         let failed = |e: std::io::Error| {
             unreadable(&format!("{} cannot be copied to {}", self.what(), wanted.dest), &e)
         };
+        let known = match &mut opened {
+            Opened::Source(_, picks) => picks.take(),
+            _ => None,
+        };
         let mounted;
-        let (from, names) = match opened {
-            Opened::Source(tree) => (&tree.root, None),
+        let (from, source) = match &opened {
+            Opened::Source(tree, _) => (&tree.root, true),
             Opened::Mounted(at) => {
                 mounted = Root::open(at.path()).map_err(failed)?;
-                (&mounted, None)
+                (&mounted, false)
             }
-            Opened::Made(dir, names) => {
+            Opened::Made(dir, _) => {
                 mounted = Root::open(dir.path()).map_err(failed)?;
-                (&mounted, Some(names))
+                (&mounted, false)
             }
         };
-        let source = matches!(opened, Opened::Source(_));
         let owner = given.or(source.then(Owner::default));
         let putting = Putting { from, to, owner, mode: self.mode, plain: source };
-        let picks = match names {
-            Some(names) => names.iter().map(|name| made(from, name)).collect::<Result<_, _>>(),
-            None => picks(from, wanted, source),
+        let picks = match (known, &opened) {
+            (Some(picks), _) => Ok(picks),
+            (None, Opened::Made(_, names)) => {
+                names.iter().map(|name| made(from, name)).collect::<Result<_, _>>()
+            }
+            (None, _) => picks(from, wanted, source),
         };
         for pick in picks.map_err(|e| refused(&e))? {
             if let (true, Pick::File(entry, _)) = (wanted.unpack, &pick)
@@ -245,11 +256,16 @@ fn picks(from: &Root, wanted: &Place, source: bool) -> Result<Vec<Pick>, PickErr
     Ok(all)
 }
 
-/// Of all that is copied from the source, and of each file, for people.
-fn source_digest(
-    tree: &Tree,
-    place: &Place,
-) -> Result<(Digest, BTreeMap<String, String>), Failure> {
+/// What a copy from the source reads.
+struct Found {
+    /// Of all of it.
+    digest: Digest,
+    /// Of each file, for people.
+    files: BTreeMap<String, String>,
+    picks: Vec<Pick>,
+}
+
+fn source_digest(tree: &Tree, place: &Place) -> Result<Found, Failure> {
     let picks = picks(&tree.root, place, true).map_err(|e| refused(&e))?;
     let (mut sha, mut files) = (Sha256::new(), Vec::new());
     for pick in &picks {
@@ -273,7 +289,8 @@ fn source_digest(
             }
         }
     }
-    Ok((Digest::from_sha256(sha.finalize().into()), grouped(&files)))
+    let (digest, files) = (Digest::from_sha256(sha.finalize().into()), grouped(&files));
+    Ok(Found { digest, files, picks })
 }
 
 fn refused(error: &PickError) -> Failure {
@@ -314,7 +331,8 @@ mod tests {
             link: false,
             unpack: false,
         };
-        source_digest(&Tree::dir(dir.path()).unwrap(), &place).unwrap()
+        let found = source_digest(&Tree::dir(dir.path()).unwrap(), &place).unwrap();
+        (found.digest, found.files)
     }
 
     #[test]

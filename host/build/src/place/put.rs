@@ -1,6 +1,7 @@
 //! Putting what was picked into a root.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::num::NonZero;
@@ -105,17 +106,23 @@ impl Putting<'_> {
     }
 
     fn files_in_turn(&self, files: &[(&Entry, PathBuf)]) -> io::Result<()> {
-        let mut open: Option<(&Path, Folder)> = None;
+        let mut from: Option<(&Path, Root)> = None;
+        let mut to: Option<(&Path, Folder)> = None;
         for (entry, path) in files {
-            let parent = path.parent().unwrap_or(Path::new(""));
-            let (owner, name) = (self.owner_of(entry), path.file_name().unwrap_or_default());
-            let folder = match open.take() {
+            let (own, parent) = (parent_of(&entry.path), parent_of(path));
+            let (own_name, name) = (name_of(&entry.path), name_of(path));
+            let owner = self.owner_of(entry);
+            let read = match from.take() {
+                Some((at, folder)) if at == own => folder,
+                _ => self.from.sub(own)?,
+            };
+            let written = match to.take() {
                 Some((at, folder)) if at == parent => folder,
                 _ => self.to.folder(parent, owner)?,
             };
-            let mut body = self.from.open_file(&entry.path)?;
-            folder.write_file(name, &mut body, self.mode_of(entry), owner)?;
-            open = Some((parent, folder));
+            let mut body = read.open_named(own_name)?;
+            written.write_file(name, &mut body, self.mode_of(entry), owner)?;
+            (from, to) = (Some((own, read)), Some((parent, written)));
         }
         Ok(())
     }
@@ -168,6 +175,14 @@ impl Putting<'_> {
         };
         self.mode.map_or(own, |mode| mode.of(own, is_dir))
     }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
 /// How many threads copy on this machine.

@@ -1,10 +1,10 @@
-//! The source tree of a build: listed once, hashed as far as it is asked for.
+//! The source tree of a build: listed at most once, hashed as far as it is asked for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use windlass_model::Digest;
@@ -23,8 +23,7 @@ pub(crate) use stat::StatCache;
 pub(crate) struct Tree {
     /// The directory.
     pub(crate) root: Root,
-    /// Everything in it.
-    pub(crate) entries: Vec<Entry>,
+    listed: OnceLock<Vec<Entry>>,
     /// Where it lies on the host.
     pub(crate) path: PathBuf,
     prefix: PathBuf,
@@ -44,9 +43,9 @@ impl Tree {
         let root = whole.sub(Path::new(app_dir))?;
         let path = whole.resolved(Path::new(app_dir))?;
         let prefix = path.strip_prefix(dir.canonicalize()?).unwrap_or(Path::new("")).to_owned();
-        let entries = root.walk()?;
-        let (known, hashed) = (known.unwrap_or_default(), Mutex::default());
-        Ok(Self { root, entries, path, prefix, known, hashed, stats: None })
+        let known = known.unwrap_or_default();
+        let (listed, hashed) = (OnceLock::new(), Mutex::default());
+        Ok(Self { root, listed, path, prefix, known, hashed, stats: None })
     }
 
     /// Remembers what is hashed from one build to the next, in this data directory. Not for what lies in
@@ -68,14 +67,21 @@ impl Tree {
         Self::source(path, "", None)
     }
 
+    /// Everything in it, as it was when this was first asked for.
+    pub(crate) fn entries(&self) -> io::Result<&[Entry]> {
+        if let Some(listed) = self.listed.get() {
+            return Ok(listed);
+        }
+        let listed = self.root.walk()?;
+        Ok(self.listed.get_or_init(|| listed))
+    }
+
     /// What a copy of these globs means.
     pub(crate) fn select(&self, copy: &CopySources<'_>) -> Result<Selection, SelectError> {
         let candidate = |e: &'_ Entry| e.kind == Kind::Dir;
-        let candidates: Vec<Candidate<'_>> = self
-            .entries
-            .iter()
-            .map(|e| Candidate { path: &e.path, is_dir: candidate(e) })
-            .collect();
+        let entries = self.entries().map_err(|e| SelectError::Unlisted(e.to_string()))?;
+        let candidates: Vec<Candidate<'_>> =
+            entries.iter().map(|e| Candidate { path: &e.path, is_dir: candidate(e) }).collect();
         let CopySources { sources, exclude, dest, parents, without_git } = *copy;
         select(&candidates, sources, exclude, dest, parents, without_git)
     }
@@ -83,10 +89,10 @@ impl Tree {
     /// The digest of what was selected: paths, kinds, executable bits and contents, and whether it goes into a
     /// directory.
     pub(crate) fn digest(&self, selection: &Selection) -> io::Result<Digest> {
-        let mut sha = Sha256::new();
+        let (entries, mut sha) = (self.entries()?, Sha256::new());
         sha.update([u8::from(selection.into_dir)]);
         for Chosen { index, to } in &selection.chosen {
-            let entry = &self.entries[*index];
+            let entry = &entries[*index];
             sha.update(to.as_os_str().as_bytes());
             sha.update([0]);
             sha.update(self.content_id(entry)?.as_bytes());
@@ -98,9 +104,10 @@ impl Tree {
     /// The files that were selected by name, each with the beginning of its digest; where there are very
     /// many, the folders of the first levels that hold few enough.
     pub(crate) fn named(&self, selection: &Selection) -> io::Result<BTreeMap<String, String>> {
+        let entries = self.entries()?;
         let mut files: Vec<(PathBuf, String)> = Vec::with_capacity(selection.chosen.len());
         for Chosen { index, .. } in &selection.chosen {
-            let entry = &self.entries[*index];
+            let entry = &entries[*index];
             if entry.kind != Kind::Dir {
                 files.push((entry.path.clone(), self.content_id(entry)?));
             }

@@ -38,6 +38,9 @@ pub(crate) enum SelectError {
     /// A name without wildcards that is not there, or no match at all.
     #[error("{0:?} is not there")]
     Missing(String),
+    /// The directory cannot be listed.
+    #[error("it cannot be listed: {0}")]
+    Unlisted(String),
     /// The glob cannot be read.
     #[error("the pattern {pattern:?} is not a glob: {why}")]
     BadGlob {
