@@ -199,6 +199,14 @@ impl Lowering<'_> {
     fn cache(&mut self, state: &State, one: &Instruction, keys: &mut Keys) -> Found<Mount> {
         let given = keys.take(&["id"]).filter(|id| !id.is_empty());
         let target = target(state, keys)?;
+        if target.split('/').any(|part| part == "node_modules") {
+            return Err(Problem::unsupported(
+                format!(
+                    "the cache {target} lies in a node_modules: what is installed there would be missing from the image"
+                ),
+                "cache the package manager's own store, for instance target=/root/.npm",
+            ));
+        }
         for name in ["from", "source"] {
             if keys.take(&[name]).is_some_and(|value| !value.is_empty()) {
                 return Err(Problem::unsupported(

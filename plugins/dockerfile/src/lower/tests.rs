@@ -466,6 +466,8 @@ fn mounts_that_cannot_be_are_refused() {
     no("--mount=type=cache,target=/x,shering=locked", "dockerfile.syntax", "did you mean sharing");
     no("--mount=type=cache,target=/x,from=a", "dockerfile.unsupported", "begin empty");
     no("--mount=type=cache,target=/x,ro", "dockerfile.unsupported", "read-only");
+    let modules = "--mount=type=cache,target=/app/node_modules/.cache";
+    no(modules, "dockerfile.unsupported", "lies in a node_modules");
     no("--mount=type=cache,target=/x,sharing=some", "dockerfile.syntax", "locked");
     no("--mount=type=tmpfs,target=/x,size=much", "dockerfile.syntax", "64m");
     no("--mount=type=secret", "dockerfile.syntax", "id=NAME");
