@@ -255,12 +255,6 @@ impl Both {
         Ok(ms_since(began))
     }
 
-    /// How many layers the host wrote from its snapshots.
-    fn layers(&self) -> usize {
-        let blobs = self.host.ctr_lines(&["content", "list"]);
-        blobs.iter().filter(|line| line.contains("windlass.layer=")).count()
-    }
-
     /// A commit of an application with many files, to its first answer.
     fn many_files(&self) -> Result<Vec<Figure>> {
         let repository = GitRepo::empty();
@@ -284,7 +278,7 @@ impl Both {
             let our_ms = ms_since(began);
             ensure!(first == text, "{first:?} was served instead of {text:?}");
             let their_ms = self.run_with_peer(repository.path(), &text)?;
-            let now = self.layers();
+            let now = self.host.layer_blobs();
             // The first brings the base and fills the caches.
             if round > 0 {
                 ensure!(now <= layers, "a layer was written: {layers} layers, then {now}");

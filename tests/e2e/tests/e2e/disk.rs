@@ -332,6 +332,12 @@ fn a_build_is_made_and_never_goes_live() {
     let asset = found.expect("the application's file is in the folder");
     assert_eq!(std::fs::read_to_string(asset).unwrap(), app.repo.read("asset.txt"));
 
+    // No layer was written for what was deployed, kept or put into a folder; an archive needs them.
+    assert_eq!(host.layer_blobs(), 0);
+    let archive = format!("oci={}", dir.path().join("shop.tar").display());
+    host.cli(&["build", &url, "--project", PROJECT, "--output", &archive]).ok();
+    assert!(host.layer_blobs() > 0, "the layers of the archive are nowhere");
+
     // A host that dies in a build goes on with it, and nothing of it goes live.
     app.version(3);
     host.stop_serve();
@@ -344,17 +350,35 @@ fn a_build_is_made_and_never_goes_live() {
     host.set_env(&[]);
     host.restart();
     cut.wait().unwrap();
-    let view = host.wait_deployment(PROJECT, 5, "the build ends", WITHIN, |view| {
+    let view = host.wait_deployment(PROJECT, 6, "the build ends", WITHIN, |view| {
         view.deployment.status.is_over()
     });
     assert_eq!(view.deployment.status, DeploymentStatus::Built);
     assert_eq!(host.get(SITE, "/").text(), "v1");
-    let gone = prune(&host, &["--images", "--yes"]);
-    assert!(gone.items.iter().any(|item| item.name.starts_with("shop:next")), "{gone:#?}");
-    let said = |item: &PruneItem| item.why.contains("MiB of its steps become cache");
-    assert!(gone.items.iter().any(said), "{gone:#?}");
-    assert_eq!(host.get(SITE, "/").text(), "v1");
+
+    images_go_also_after_a_kill(&mut host);
     host.finish();
+}
+
+/// A prune of all images is cut off after the first, and does the rest when it is asked for again.
+fn images_go_also_after_a_kill(host: &mut TestHost) {
+    let plan = prune(host, &["--images"]);
+    assert!(plan.items.iter().any(|item| item.name.starts_with("shop:next")), "{plan:#?}");
+    let said = |item: &PruneItem| item.why.contains("MiB of its steps become cache");
+    assert!(plan.items.iter().any(said), "{plan:#?}");
+    host.stop_serve();
+    host.set_env(&[("WINDLASS_FAILPOINT", "during:prune-artifacts")]);
+    host.restart();
+    assert_ne!(host.cli(&["prune", "--images", "--yes"]).code, 0);
+    host.wait_serve_ended(WITHIN);
+    assert_eq!(host.take_failpoint_hit().as_deref(), Some("during:prune-artifacts"));
+    assert_eq!(host.get(SITE, "/").text(), "v1");
+    host.set_env(&[]);
+    host.restart();
+    let rest = prune(host, &["--images", "--yes"]);
+    assert_eq!(rest.items.len(), plan.items.len() - 1, "{rest:#?}");
+    assert_eq!(prune(host, &["--images"]).items, []);
+    assert_eq!(host.get(SITE, "/").text(), "v1");
 }
 
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {

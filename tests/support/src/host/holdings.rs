@@ -33,6 +33,13 @@ impl TestHost {
         output.stdout.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
+    /// How many layers lie in containerd as blobs: those that were pulled, and those that the host wrote from its
+    /// snapshots.
+    pub fn layer_blobs(&self) -> usize {
+        let blobs = self.ctr_lines(&["content", "list"]);
+        blobs.iter().filter(|line| line.contains("containerd.io/uncompressed=")).count()
+    }
+
     /// The same, its words: the first column.
     pub fn ctr(&self, args: &[&str]) -> Vec<String> {
         let first = |line: &String| line.split_whitespace().next().map(str::to_owned);
