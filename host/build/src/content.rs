@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use crate::ops::Allowance;
+use crate::ops::{Allowance, BLOCK_BYTES};
 
 /// Read and written at once.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
@@ -42,7 +42,8 @@ pub(crate) fn write(
     to: &mut File,
     allowance: Option<&Allowance>,
 ) -> io::Result<u64> {
-    spend(allowance, 0)?;
+    spend(allowance, BLOCK_BYTES)?;
+    let mut counted = BLOCK_BYTES;
     let mut chunk = CHUNK_BYTES;
     if let Some(from) = body.as_file() {
         let meta = from.metadata()?;
@@ -62,9 +63,13 @@ pub(crate) fn write(
         if n == 0 {
             return Ok(bytes);
         }
-        spend(allowance, n as u64)?;
-        to.write_all(&buffer[..n])?;
         bytes += n as u64;
+        let blocks = bytes.next_multiple_of(BLOCK_BYTES);
+        if blocks > counted {
+            spend(allowance, blocks - counted)?;
+            counted = blocks;
+        }
+        to.write_all(&buffer[..n])?;
     }
 }
 
@@ -86,7 +91,7 @@ fn write_sparse(
             if n == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            spend(allowance, n as u64)?;
+            spend(allowance, (n as u64).next_multiple_of(BLOCK_BYTES))?;
             to.write_all_at(&buffer[..n], at - begin)?;
             at += n as u64;
         }

@@ -17,10 +17,10 @@ use rustix::fs::{
 };
 
 use crate::content::{self, Body};
-use crate::ops::Allowance;
+use crate::ops::{Allowance, BLOCK_BYTES};
 
 /// Directories below each other that a walk follows.
-const DEPTH_MAX: usize = 256;
+pub(crate) const DEPTH_MAX: usize = 256;
 /// The kernel's limits for a value, and for all names of a file.
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 
@@ -166,12 +166,21 @@ impl Root {
 
     /// Something without bytes is about to be made.
     fn count(&self) -> io::Result<()> {
-        self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.spend(0))
+        self.allowance.as_ref().map_or(Ok(()), |allowance| allowance.spend(BLOCK_BYTES))
+    }
+
+    /// What is about to be made may take more than was counted.
+    fn is_more_than_counted(&self) {
+        if let Some(allowance) = &self.allowance {
+            allowance.is_more_than_counted();
+        }
     }
 
     /// Makes a second name for a file, replacing a file or link of that name.
     pub(crate) fn hard_link(&self, first: &Path, second: &Path) -> io::Result<()> {
         self.count()?;
+        // A file of a layer below is copied for its second name.
+        self.is_more_than_counted();
         let first = relative(first)?;
         let of = self.lookup(first.parent().unwrap_or(Path::new("")), dir_flags())?;
         let (parent, name) = self.place(second, Owner::default())?;
@@ -186,6 +195,7 @@ impl Root {
         if length == 0 {
             return Ok(());
         }
+        self.is_more_than_counted();
         let file = self.open_file(to)?;
         for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];

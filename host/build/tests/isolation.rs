@@ -167,6 +167,16 @@ async fn what_short_commands_and_copies_write_counts_together() {
     assert!(failure.what.contains("the step s5"), "{failure:?}");
     assert_stopped_near(&failure, 64, 16);
 
+    // So does what they say.
+    let say = script("yes $(printf %0200d 1) | busybox head -c 1000000");
+    let ops = (0..8).map(|_| Op::Run(say.clone())).collect();
+    let said = plan(vec![busybox(), step("app", Base::Step("base".to_owned()), ops)]);
+    let failure = host.build(said).await.unwrap_err();
+    assert_eq!(failure.code, "build.output-limit", "{failure:?}");
+    assert!(failure.why.contains("a build may write 4 MiB"), "{failure:?}");
+    let begun = host.log().matches("$ yes").count();
+    assert!((3..=5).contains(&begun), "{begun} commands");
+
     // What was taken over into caches counts as well.
     let into_cache = |n: u32| {
         let (id, target) = (format!("c{n}"), "/cache".to_owned());

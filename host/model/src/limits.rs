@@ -303,7 +303,7 @@ pub struct BuildLimits {
     pub memory_bytes_all_max: u64,
     /// CPU of all commands that run at the same time, in thousandths of a core; 0 means all cores.
     pub cpu_millis_all_max: u32,
-    /// Output of one command, in bytes; one that writes more is stopped. What is kept of it is
+    /// Output of all commands of one build, in bytes; one that writes more is stopped. What is kept of each is
     /// [`Limits::step_log_bytes_max`].
     pub output_bytes_max: u64,
     /// What one build may write to the disk, in bytes: its steps' files and its cache mounts.

@@ -25,6 +25,9 @@ use crate::place::Pick;
 use crate::request::{BuildConfig, BuildRequest, StepOutcome};
 use crate::source::Tree;
 
+/// Files and folders of a copy that are kept until it is carried out: some 30 MB.
+const PICKS_KEPT_MAX: usize = 100_000;
+
 /// A step that is done.
 #[derive(Debug, Clone)]
 pub(crate) struct Done {
@@ -67,8 +70,6 @@ pub(crate) struct Session {
     shared: Arc<Shared>,
     /// Images that this step has resolved, in order.
     images: Vec<BaseImage>,
-    /// What the copies of this step pick from the source.
-    picked: Vec<(Place, Vec<Pick>)>,
 }
 
 /// What all steps of a build share.
@@ -78,16 +79,25 @@ struct Shared {
     resolved: Mutex<HashMap<String, Arc<OnceCell<BaseImage>>>>,
     told: Mutex<BTreeMap<String, Digest>>,
     written: Mutex<BTreeMap<String, u64>>,
+    output: Mutex<BTreeMap<String, u64>>,
     /// What shared caches held when the build first used them.
     held: Mutex<BTreeMap<PathBuf, u64>>,
     used_caches: AtomicBool,
+    /// What the last copy that was looked up picks from the source: mostly it is the next that is carried out.
+    picked: Mutex<Option<(Place, Vec<Pick>)>>,
 }
 
 impl Shared {
     fn note_written(&self, name: &str, bytes: u64) -> u64 {
         let mut written = locked(&self.written);
+        written.insert(name.to_owned(), bytes);
+        written.values().sum()
+    }
+
+    fn note_more(&self, name: &str, bytes: u64) -> u64 {
+        let mut written = locked(&self.written);
         match written.get_mut(name) {
-            Some(noted) => *noted = bytes,
+            Some(noted) => *noted += bytes,
             None => drop(written.insert(name.to_owned(), bytes)),
         }
         written.values().sum()
@@ -133,7 +143,7 @@ impl Results {
 }
 
 impl Session {
-    /// Lists the source and prepares the log.
+    /// Opens the source and prepares the log.
     pub(super) async fn open(
         builder: &Builder,
         runtime: Arc<dyn Runtime>,
@@ -184,7 +194,6 @@ impl Session {
             salt: Arc::new(super::record::salt(&config.data_dir)?),
             shared: Arc::default(),
             images: Vec::new(),
-            picked: Vec::new(),
             config,
         })
     }
@@ -206,18 +215,24 @@ impl Session {
     /// The session of one step, which begins.
     pub(super) fn of_step(&self, place: usize, name: &str) -> Self {
         let log = self.log.of_step(place, name);
-        Self { log, place, images: Vec::new(), picked: Vec::new(), ..self.clone() }
+        Self { log, place, images: Vec::new(), ..self.clone() }
     }
 
-    /// Keeps what a copy picks from the source, until it is carried out.
-    pub(crate) fn keep_picks(&mut self, place: &Place, picks: Vec<Pick>) {
-        self.picked.push((place.clone(), picks));
+    /// Keeps what a copy picks from the source until it is carried out, or another is looked up.
+    pub(crate) fn keep_picks(&self, place: &Place, picks: Vec<Pick>) {
+        let count = |pick: &Pick| match pick {
+            Pick::File(..) => 1,
+            Pick::Inside(below) => below.len(),
+        };
+        if picks.iter().map(count).sum::<usize>() <= PICKS_KEPT_MAX {
+            *locked(&self.shared.picked) = Some((place.clone(), picks));
+        }
     }
 
     /// What a copy picks from the source, if that was kept.
-    pub(crate) fn take_picks(&mut self, place: &Place) -> Option<Vec<Pick>> {
-        let at = self.picked.iter().position(|(kept, _)| kept == place)?;
-        Some(self.picked.swap_remove(at).1)
+    pub(crate) fn take_picks(&self, place: &Place) -> Option<Vec<Pick>> {
+        let mut kept = locked(&self.shared.picked);
+        kept.take_if(|(of, _)| of == place).map(|(_, picks)| picks)
     }
 
     /// Resolves a base once a build.
@@ -290,6 +305,13 @@ impl Session {
         self.shared.note_written(name, bytes)
     }
 
+    /// Notes what a command has said so far, and answers what all of the build's have, in bytes.
+    pub(crate) fn note_output(&self, name: &str, bytes: u64) -> u64 {
+        let mut output = locked(&self.shared.output);
+        output.insert(name.to_owned(), bytes);
+        output.values().sum()
+    }
+
     /// Notes what a shared cache holds before a command uses it.
     pub(crate) fn begin_shared(&self, dir: &Path, bytes: u64) {
         self.shared.begin_shared(dir, bytes);
@@ -301,12 +323,11 @@ impl Session {
         self.shared.note_shared(dir, bytes);
     }
 
-    /// [`Self::note_written`] under one name, for threads that have no session: bytes beside those that are
-    /// noted there by now.
+    /// Notes so many bytes more under one name, for threads that have no session. Answers what
+    /// [`Self::note_written`] does.
     pub(crate) fn noting(&self, name: String) -> impl Fn(u64) -> u64 + Send + Sync + use<> {
         let shared = Arc::clone(&self.shared);
-        let before = locked(&shared.written).get(&name).copied().unwrap_or(0);
-        move |bytes| shared.note_written(&name, before + bytes)
+        move |bytes| shared.note_more(&name, bytes)
     }
 
     /// What the whole build has written to the disk, as far as it was noted.

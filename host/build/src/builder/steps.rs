@@ -211,8 +211,8 @@ impl Session {
             Origin::Source => {
                 let tree = std::sync::Arc::clone(self.source_of(sources.sources));
                 let listing = std::sync::Arc::clone(&tree);
-                // Said by the selection, should it have failed.
-                drop(blocking(move || listing.entries().map(drop)).await?);
+                let listed = blocking(move || listing.entries().map(drop)).await?;
+                listed.map_err(|e| ops::unreadable("The source cannot be read", &e))?;
                 let selection = tree.select(sources).map_err(|e| ops::not_there(&e))?;
                 let read = move || Ok((tree.digest(&selection)?, tree.named(&selection)?));
                 let (digest, files) = blocking(read).await?.map_err(|e: std::io::Error| {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -17,11 +17,11 @@ use crate::disk::free::{Disks, Floor, Free};
 
 /// The disks are looked at whenever so much was written since the last look.
 const LOOK_BYTES: u64 = 8 << 20;
-/// A file takes whole blocks of the file system. One counts for a look whenever something is counted: an empty
-/// file takes its place, too.
-const BLOCK_BYTES: u64 = 4 << 10;
+/// A file takes whole blocks of the file system, and whatever has a name at least as good as one: an empty file
+/// has its place in a directory.
+pub(crate) const BLOCK_BYTES: u64 = 4 << 10;
 
-/// Told what was written within one allowance; answers what the whole build has written.
+/// Told what is written more; answers what the whole build has written with it.
 type Noting = Box<dyn Fn(u64) -> u64 + Send + Sync>;
 
 /// What may be written for one operation. Threads share it.
@@ -34,8 +34,9 @@ pub(crate) struct Allowance {
     began: Vec<Free>,
     cancel: CancellationToken,
     noting: Noting,
-    written: AtomicU64,
     unlooked: AtomicU64,
+    /// Something was written whose bytes are not known.
+    is_short: AtomicBool,
     stopped: Arc<OnceLock<Stopped>>,
 }
 
@@ -56,8 +57,8 @@ impl Allowance {
             disks,
             cancel: session.request.cancel.clone(),
             noting: Box::new(session.noting(name)),
-            written: AtomicU64::new(0),
             unlooked: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
             stopped: Arc::default(),
         })
     }
@@ -65,9 +66,9 @@ impl Allowance {
     /// For files that are made before others take their place: what they take now is not counted once more
     /// with those.
     pub(super) fn apart(self: &Arc<Self>) -> Arc<Self> {
-        let outer = Arc::clone(self);
+        let (outer, own) = (Arc::clone(self), AtomicU64::new(0));
         let noting =
-            move |bytes: u64| (outer.noting)(outer.written.load(Ordering::Relaxed)) + bytes;
+            move |bytes: u64| (outer.noting)(0) + own.fetch_add(bytes, Ordering::Relaxed) + bytes;
         Arc::new(Self {
             bytes_max: self.bytes_max,
             floor: self.floor,
@@ -75,13 +76,13 @@ impl Allowance {
             began: self.began.clone(),
             cancel: self.cancel.clone(),
             noting: Box::new(noting),
-            written: AtomicU64::new(0),
             unlooked: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
             stopped: Arc::clone(&self.stopped),
         })
     }
 
-    /// Counts bytes that are about to be written, in whole blocks; none for a file that is about to be made.
+    /// Counts bytes that are about to be written, in whole blocks: one for what is about to be made.
     ///
     /// # Errors
     /// When nothing more may be written; [`Self::failure`] says why.
@@ -100,19 +101,26 @@ impl Allowance {
         if self.cancel.is_cancelled() {
             return Some(Stopped::Cancelled);
         }
-        let bytes = bytes.next_multiple_of(BLOCK_BYTES);
-        let written = self.written.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let (all, bytes_max) = ((self.noting)(written), self.bytes_max);
+        let (all, bytes_max) = ((self.noting)(bytes), self.bytes_max);
         if all > bytes_max {
             return Some(Stopped::Over(Over::Disk { bytes: all, bytes_max }));
         }
-        let more = bytes + BLOCK_BYTES;
-        if self.unlooked.fetch_add(more, Ordering::Relaxed) + more < LOOK_BYTES {
+        if self.unlooked.fetch_add(bytes, Ordering::Relaxed) + bytes < LOOK_BYTES {
             return None;
         }
         self.unlooked.store(0, Ordering::Relaxed);
         let free = self.floor.crossed(&self.began, &self.disks.free())?;
         Some(Stopped::Over(Over::Floor { free, floor: self.floor }))
+    }
+
+    /// What is about to be made may take more than can be told before: what was counted is not enough to go by.
+    pub(crate) fn is_more_than_counted(&self) {
+        self.is_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all that was written was counted.
+    pub(super) fn has_counted_all(&self) -> bool {
+        !self.is_short.load(Ordering::Relaxed)
     }
 
     /// The failure of an operation that was stopped, `None` if it was not.
@@ -126,7 +134,7 @@ impl Allowance {
 
 impl fmt::Debug for Allowance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Allowance").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("Allowance").field("bytes_max", &self.bytes_max).finish_non_exhaustive()
     }
 }
 
@@ -139,7 +147,7 @@ mod tests {
     use windlass_model::Limits;
 
     use super::*;
-    use crate::content::CHUNK_BYTES;
+    use crate::content::{Body, CHUNK_BYTES};
     use crate::rooted::{Owner, Root};
 
     const MIB: u64 = 1 << 20;
@@ -149,8 +157,9 @@ mod tests {
         let (disks, noted) = (Disks::of(dir), Arc::new(Mutex::new(0)));
         let seen = Arc::clone(&noted);
         let noting = move |bytes: u64| {
-            *seen.lock().unwrap() = bytes;
-            bytes
+            let mut all = seen.lock().unwrap();
+            *all += bytes;
+            *all
         };
         let allowance = Allowance {
             bytes_max: limits.build.disk_bytes_max,
@@ -159,8 +168,8 @@ mod tests {
             disks,
             cancel: CancellationToken::new(),
             noting: Box::new(noting),
-            written: AtomicU64::new(0),
             unlooked: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
             stopped: Arc::default(),
         };
         (Arc::new(allowance), noted)
@@ -173,10 +182,25 @@ mod tests {
     }
 
     fn write(root: &Root, name: &str, body: &mut File) -> io::Result<u64> {
-        let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
-        let owner = Owner { uid: uid.as_raw(), gid: gid.as_raw() };
-        root.write_file(Path::new(name), body, 0o644, owner)
+        root.write_file(Path::new(name), body, 0o644, owner())
     }
+
+    fn owner() -> Owner {
+        let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
+        Owner { uid: uid.as_raw(), gid: gid.as_raw() }
+    }
+
+    /// Gives a hundred bytes at once, as an archive may.
+    struct Slowly(File);
+
+    impl io::Read for Slowly {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(100);
+            self.0.read(&mut buffer[..most])
+        }
+    }
+
+    impl Body for Slowly {}
 
     #[test]
     fn a_copy_ends_where_the_limit_is_and_holes_count_as_nothing() {
@@ -187,19 +211,24 @@ mod tests {
         File::create(path("hole")).unwrap().set_len(1 << 40).unwrap();
         let open = |name: &str| File::open(path(name)).unwrap();
         assert_eq!(write(&root, "hole-copy", &mut open("hole")).unwrap(), 1 << 40);
-        assert_eq!(*noted.lock().unwrap(), 0);
+        assert_eq!(*noted.lock().unwrap(), BLOCK_BYTES);
 
         std::fs::write(path("big"), vec![7; 2 << 20]).unwrap();
         // What is laid over later is counted there alone.
         let apart = Root::open(dir.path()).unwrap().within(&allowance.apart());
         write(&apart, "apart", &mut open("big")).unwrap();
-        assert_eq!(*noted.lock().unwrap(), 0);
+        assert_eq!(*noted.lock().unwrap(), BLOCK_BYTES);
         write(&root, "one", &mut open("big")).unwrap();
-        assert_eq!(*noted.lock().unwrap(), 2 * MIB);
-        // A byte takes a block.
-        std::fs::write(path("small"), "1").unwrap();
-        write(&root, "small-copy", &mut open("small")).unwrap();
         assert_eq!(*noted.lock().unwrap(), 2 * MIB + BLOCK_BYTES);
+        // A byte takes a block, however few are read at once.
+        std::fs::write(path("small"), vec![7; 9000]).unwrap();
+        root.write_file(Path::new("small-copy"), &mut Slowly(open("small")), 0o644, owner())
+            .unwrap();
+        assert_eq!(*noted.lock().unwrap(), 2 * MIB + 4 * BLOCK_BYTES);
+        assert!(allowance.has_counted_all());
+        // A second name of a file that lies in a layer below is a copy of it.
+        root.hard_link(Path::new("one"), Path::new("second")).unwrap();
+        assert!(!allowance.has_counted_all());
         assert!(allowance.failure("copy", "app").is_none());
         write(&root, "two", &mut open("big")).unwrap_err();
         assert_eq!(std::fs::metadata(path("two")).unwrap().len(), MIB - CHUNK_BYTES as u64);

@@ -24,7 +24,7 @@ mod run;
 pub(crate) mod secrets;
 mod watch;
 
-pub(crate) use allowance::Allowance;
+pub(crate) use allowance::{Allowance, BLOCK_BYTES};
 pub(crate) use copy::{CopyOptions, copy_selected};
 pub(crate) use mode::Mode;
 pub(crate) use place::{download_input, inputs as place_inputs};

@@ -189,10 +189,11 @@ async fn in_container(
         None => outcome,
     };
     // All of its processes have ended, so that what it has written can be measured meanwhile.
+    let succeeded = matches!(&outcome, Ok(End::Exited(exit)) if exit.code == 0);
     let measure = async {
-        match &outcome {
-            Ok(End::Exited(exit)) if exit.code == 0 => watch.at_end().await,
-            _ => None,
+        match succeeded {
+            true => watch.at_end().await,
+            false => None,
         }
     };
     let (deleted, over) = tokio::join!(runtime.delete(&spec.id), measure);
@@ -202,6 +203,8 @@ async fn in_container(
     }
     let outcome = outcome?;
     deleted?;
+    // Its log is complete only now.
+    let over = over.or_else(|| watch.said_too_much().filter(|_| succeeded));
     Ok(over.map_or(outcome, End::Over))
 }
 

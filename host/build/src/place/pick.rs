@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::pattern::{Pattern, has_wildcard, plain};
 use super::{BadPattern, Rules};
-use crate::rooted::{Entry, Kind, Root};
+use crate::rooted::{DEPTH_MAX, Entry, Kind, Root};
 
 /// Where things are picked from, and what is left out.
 pub(crate) struct Picker<'a> {
@@ -203,6 +203,10 @@ impl Walk<'_, '_> {
         included: bool,
         pending: &mut Vec<Below>,
     ) -> Result<(), PickError> {
+        if to.components().count() > DEPTH_MAX {
+            let source = io::Error::other("the directories are nested too deeply");
+            return Err(PickError::Io { path: folder.display().to_string(), source });
+        }
         for entry in self.picker.children(folder)? {
             let to = to.join(entry.path.file_name().unwrap_or_default());
             let ignored = self.picker.ignore.hit(&entry.path);

@@ -24,6 +24,7 @@ pub(crate) struct Tree {
     /// The directory.
     pub(crate) root: Root,
     listed: OnceLock<Vec<Entry>>,
+    listing: Mutex<()>,
     /// Where it lies on the host.
     pub(crate) path: PathBuf,
     prefix: PathBuf,
@@ -44,8 +45,8 @@ impl Tree {
         let path = whole.resolved(Path::new(app_dir))?;
         let prefix = path.strip_prefix(dir.canonicalize()?).unwrap_or(Path::new("")).to_owned();
         let known = known.unwrap_or_default();
-        let (listed, hashed) = (OnceLock::new(), Mutex::default());
-        Ok(Self { root, listed, path, prefix, known, hashed, stats: None })
+        let (listed, listing, hashed) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Ok(Self { root, listed, listing, path, prefix, known, hashed, stats: None })
     }
 
     /// Remembers what is hashed from one build to the next, in this data directory. Not for what lies in
@@ -69,6 +70,8 @@ impl Tree {
 
     /// Everything in it, as it was when this was first asked for.
     pub(crate) fn entries(&self) -> io::Result<&[Entry]> {
+        // Who comes meanwhile waits, and lists nothing.
+        let _listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(listed) = self.listed.get() {
             return Ok(listed);
         }

@@ -374,7 +374,7 @@ pub const CODES: &[Code] = codes! {
     Host "build.no-secret-storage": "A secret could not be given to the build", "no tmpfs is mounted to hold it", "mount a tmpfs at /run";
     App "build.no-such-user": "A user or group is not in the base", "/etc/passwd or /etc/group does not list it", "name one that exists, or give its number";
     App "build.out-of-memory": "A command of the build was killed for want of memory", "it used more than `build.memory_bytes_max`", "make the build need less, or raise `build.memory_bytes_max` in the limits file";
-    App "build.output-limit": "A command of the build was stopped because it wrote too much output", "it wrote more than `build.output_bytes_max`", "let it say less, or raise `build.output_bytes_max` in the limits file";
+    App "build.output-limit": "A command of the build was stopped because it wrote too much output", "it and the commands before it wrote more than `build.output_bytes_max`", "let it say less, or raise `build.output_bytes_max` in the limits file";
     Plugin "build.plan-invalid": "The plan cannot be carried out", "it breaks a rule of the contract", "report it to the plugin's author";
     App "build.process-limit": "A command of the build wanted too many processes", "it was refused processes or threads beyond `build.pids_max`, and failed", "let it start fewer at once, or raise `build.pids_max` in the limits file";
     App "build.secret-missing": "The build needs a variable that is not set", "the plan mounts it as a secret and requires it", "set it: `windlass env set --secret --scope build NAME=value`";

@@ -36,7 +36,11 @@ impl BuildPlan {
     /// The first problem, in the plan's order.
     pub fn validate(&self, limits: &BuildLimits) -> Result<(), PlanProblem> {
         if self.steps.len() > limits.steps_max {
-            return problem("steps", format!("more than {} steps", limits.steps_max));
+            let most = limits.steps_max;
+            let why = format!(
+                "more than {most} steps: `build.steps_max` in the limits file allows no more"
+            );
+            return problem("steps", why);
         }
         if self.steps.iter().map(|step| step.ops.len()).sum::<usize>() > OPS_MAX {
             return problem("steps", format!("more than {OPS_MAX} operations"));
