@@ -16,7 +16,7 @@ use windlass_test_support::{CliOutput, GitRepo, PrivateDocker, Request, TestHost
 use crate::figure::{Figure, median};
 use crate::start::settled_mb;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Files of the application that is measured from its build to its first answer.
 const FILES: usize = 20_000;
 /// Builds in a row, after which the memory is looked at again.
@@ -175,25 +175,34 @@ impl Both {
             let (mut ours, mut theirs, mut theirs_shared) = (Vec::new(), Vec::new(), Vec::new());
             // Only these carry out commands.
             let has_commands = matches!(case, Case::Cold | Case::Manifest);
+            if case != Case::Cold {
+                sample.change(case, 2 * ROUNDS)?;
+                self.choose_cache(sample, case, 0)?;
+                self.build(sample, case)?;
+                self.build_with_peer(sample, case, PeerNetwork::Own)?;
+            }
+            let turns = if has_commands { 3 } else { 2 };
             for round in 0..ROUNDS {
-                sample.change(case, round)?;
-                let project = sample.name;
-                self.choose_cache(sample, case, round)?;
-                if case != Case::Cold && round == 0 {
-                    self.build(sample, project, case)?;
-                    self.build_with_peer(sample, case, PeerNetwork::Own)?;
-                    sample.change(case, ROUNDS)?;
-                }
-                let (took_ms, carried_out) = self.build(sample, project, case)?;
-                let is_unchanged = case == Case::Unchanged;
-                ensure!(!is_unchanged || carried_out == 0, "{carried_out} steps were carried out");
-                ours.push(took_ms);
-                theirs.push(self.build_with_peer(sample, case, PeerNetwork::Own)?);
-                if has_commands {
-                    // Nothing that the builds before it left is in this one's way, or of use to it.
-                    sample.change(case, 2 * ROUNDS + round)?;
-                    self.choose_cache(sample, case, ROUNDS + round)?;
-                    theirs_shared.push(self.build_with_peer(sample, case, PeerNetwork::Shared)?);
+                // Each begins a round as often: what one leaves to be done later is in the next one's way.
+                for turn in 0..turns {
+                    let whose = (round + turn) % turns;
+                    // The peer has what it built before; what it builds twice is another build for it.
+                    let variant = if whose == 2 { ROUNDS + round } else { round };
+                    sample.change(case, variant)?;
+                    self.choose_cache(sample, case, variant)?;
+                    match whose {
+                        0 => {
+                            let (took_ms, carried_out) = self.build(sample, case)?;
+                            let is_unchanged = case == Case::Unchanged;
+                            ensure!(!is_unchanged || carried_out == 0, "{carried_out} steps ran");
+                            ours.push(took_ms);
+                        }
+                        1 => theirs.push(self.build_with_peer(sample, case, PeerNetwork::Own)?),
+                        _ => {
+                            let shared = PeerNetwork::Shared;
+                            theirs_shared.push(self.build_with_peer(sample, case, shared)?);
+                        }
+                    }
                 }
             }
             let (ours, theirs) = (median(ours), median(theirs));
@@ -222,9 +231,9 @@ impl Both {
     }
 
     /// How long it takes, and how many steps are carried out.
-    fn build(&self, sample: &Sample, project: &str, case: Case) -> Result<(f64, usize)> {
+    fn build(&self, sample: &Sample, case: Case) -> Result<(f64, usize)> {
         let folder = sample.dir.path().to_string_lossy();
-        let mut args = vec!["build", &folder, "--project", project];
+        let mut args = vec!["build", &folder, "--project", sample.name];
         args.extend((case == Case::Cold).then_some("--no-cache"));
         settle()?;
         let began = Instant::now();
@@ -342,7 +351,7 @@ impl Both {
                 before = settled_mb(self.host.serve_pid())?;
             }
             sample.change(Case::Source, 1000 + round)?;
-            self.build(sample, sample.name, Case::Source)?;
+            self.build(sample, Case::Source)?;
         }
         let after = settled_mb(self.host.serve_pid())?;
         Ok(Figure {
