@@ -213,17 +213,26 @@ impl Builder {
             e.failure("A build's remains could not be removed")
         };
         let labels = Labels::from([(LABEL_BUILD.to_owned(), deployment.to_string())]);
-        for container in self.runtime.list(&labels).await.map_err(failed)? {
-            self.runtime.delete(&container.id).await.map_err(failed)?;
-        }
         let prefix = places::prefix(deployment);
-        let mut left = self.runtime.list_places(&prefix).await.map_err(failed)?;
-        left.extend(self.spare.taken_by(&prefix));
-        for place in left {
+        // Mostly there is nothing, and somebody waits to be told so.
+        let look = || async {
+            let (list, places) = (self.runtime.list(&labels), self.runtime.list_places(&prefix));
+            tokio::try_join!(list, places, self.runtime.list_snapshots(&labels)).map_err(failed)
+        };
+        let (containers, mut places, mut snapshots) = look().await?;
+        if !containers.is_empty() {
+            for container in containers {
+                self.runtime.delete(&container.id).await.map_err(failed)?;
+            }
+            // They took of the rest with them.
+            (_, places, snapshots) = look().await?;
+        }
+        places.extend(self.spare.taken_by(&prefix));
+        for place in places {
             self.runtime.remove_place(&place).await.map_err(failed)?;
             self.spare.is_gone(&place);
         }
-        for snapshot in self.runtime.list_snapshots(&labels).await.map_err(failed)? {
+        for snapshot in snapshots {
             if !snapshot.committed {
                 self.runtime.remove_snapshot(&snapshot.key).await.map_err(failed)?;
             }
