@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -287,13 +288,17 @@ fn a_build_that_misbehaves_is_named_and_harms_nobody() {
 #[test]
 fn a_build_reaches_neither_the_api_nor_the_metadata_address() {
     let mut shop = Shop::open();
-    let port = shop.host.api_address().port();
-    let gateways = Command::new("hostname").arg("-I").output().unwrap();
-    let own = String::from_utf8_lossy(&gateways.stdout).into_owned();
-    let mut targets: Vec<String> =
-        own.split_whitespace().map(|at| format!("{at} {port}")).collect();
+    // What listens on every address of the machine, as an API may; the machine itself comes to it.
+    let api = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = api.local_addr().unwrap().port();
+    let addresses = Command::new("hostname").arg("-I").output().unwrap();
+    let own = String::from_utf8_lossy(&addresses.stdout).into_owned();
+    let own: Vec<&str> = own.split_whitespace().filter(|at| at.contains('.')).collect();
+    drop(TcpStream::connect((own[0], port)).unwrap());
+    drop(api.accept().unwrap());
+    let mut targets: Vec<String> = own.iter().map(|at| format!("{at} {port}")).collect();
     targets.push("169.254.169.254 80".to_owned());
-    targets.push(format!("127.0.0.1 {port}"));
+    targets.push(format!("127.0.0.1 {}", shop.host.api_address().port()));
     // The gateway of the build's own network stands in its route table.
     let script = "const net = require('net'), fs = require('fs');\n\
         const hex = fs.readFileSync('/proc/net/route', 'utf8').split('\\n')[1]?.split('\\t')[2];\n\
@@ -315,6 +320,8 @@ fn a_build_reaches_neither_the_api_nor_the_metadata_address() {
     let log = shop.host.api("GET", &path, None).text();
     assert!(log.contains("shut 169.254.169.254 80"), "{log}");
     assert!(!log.contains("open "), "{log}");
+    api.set_nonblocking(true).unwrap();
+    assert!(api.accept().is_err(), "somebody came to what listens on the machine: {log}");
     assert_eq!(shop.host.get(HOST, "/").status, 200);
     shop.host.finish();
 }
