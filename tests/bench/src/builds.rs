@@ -24,6 +24,8 @@ const BUILDS: usize = 200;
 /// The machine's certificates, and what they are called in the bases.
 const MACHINE_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CERTIFICATES: &str = "machine-certificates.crt";
+/// How long a build that has carried out commands goes on behind its end.
+const AFTER_COMMANDS: Duration = Duration::from_secs(3);
 /// What is not growth but noise, in MB.
 const MEMORY_NOISE_MB: f64 = 8.0;
 
@@ -68,6 +70,13 @@ enum Case {
     Unchanged,
     Source,
     Manifest,
+}
+
+impl Case {
+    /// Whether commands are carried out, by either.
+    fn has_commands(self) -> bool {
+        matches!(self, Self::Cold | Self::Manifest)
+    }
 }
 
 /// What network the peer's commands have.
@@ -173,8 +182,7 @@ impl Both {
         let mut figures = Vec::new();
         for (case, what, bar) in CASES {
             let (mut ours, mut theirs, mut theirs_shared) = (Vec::new(), Vec::new(), Vec::new());
-            // Only these carry out commands.
-            let has_commands = matches!(case, Case::Cold | Case::Manifest);
+            let has_commands = case.has_commands();
             if case != Case::Cold {
                 sample.change(case, 2 * ROUNDS)?;
                 self.choose_cache(sample, case, 0)?;
@@ -235,7 +243,7 @@ impl Both {
         let folder = sample.dir.path().to_string_lossy();
         let mut args = vec!["build", &folder, "--project", sample.name];
         args.extend((case == Case::Cold).then_some("--no-cache"));
-        settle()?;
+        settle_after(case)?;
         let began = Instant::now();
         let built = self.host.cli_json(&args).ok();
         let took_ms = ms_since(began);
@@ -258,7 +266,7 @@ impl Both {
         let mut command = self.docker.command(&["build", "--quiet"]);
         command.args((network == PeerNetwork::Shared).then_some("--network=host"));
         command.args(["--tag", sample.name]).args((case == Case::Cold).then_some("--no-cache"));
-        settle()?;
+        settle_after(case)?;
         let began = Instant::now();
         run(command.arg(sample.dir.path()))?;
         Ok(ms_since(began))
@@ -425,6 +433,15 @@ fn run(command: &mut Command) -> Result<()> {
 /// what the other has left in memory.
 fn settle() -> Result<()> {
     run(&mut Command::new("sync"))
+}
+
+/// The same, when a side has done what it does some time after a build: nobody waits for that, and it must not be in the
+/// other one's way either.
+fn settle_after(case: Case) -> Result<()> {
+    if case.has_commands() {
+        std::thread::sleep(AFTER_COMMANDS);
+    }
+    settle()
 }
 
 fn ms_since(began: Instant) -> f64 {
