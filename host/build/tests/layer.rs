@@ -79,13 +79,16 @@ async fn one_case(host: &Host, seed: u64, case: u64) {
     let runtime = &host.runtime;
     let keep = Labels::from([("containerd.io/gc.root".to_owned(), "1".to_owned())]);
     let mut random = trees::Random::new(seed);
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut lists): (Vec<String>, usize) = (Vec::new(), 0);
     for level in 0..DEPTH {
         let (key, name) = (format!("making-{case}-{level}"), format!("tree-{case}-{level}"));
         let parent = names.last().map(String::as_str);
         runtime.prepare_snapshot(&key, parent, &keep).await.unwrap();
         let mounted = runtime.mount_snapshot(&key, Mode::ReadWrite).await.unwrap();
         trees::change(mounted.path(), &mut random);
+        if level == 0 {
+            lists = trees::add_lists(mounted.path());
+        }
         drop(mounted);
         runtime.commit_snapshot(&key, &name, &keep).await.unwrap();
         names.push(name);
@@ -107,6 +110,7 @@ async fn one_case(host: &Host, seed: u64, case: u64) {
         let unpacked = runtime.mount_snapshot(&applied, Mode::ReadOnly).await.unwrap();
         let (made, unpacked) = (trees::read(made.path()), trees::read(unpacked.path()));
         trees::assert_same(&made, &unpacked, &format!("seed {seed}, level {level}"));
+        assert!(level > 0 || trees::with_lists(&unpacked) >= lists, "seed {seed}: {lists} lists");
         entries += made.len();
         parent = Some(applied);
     }

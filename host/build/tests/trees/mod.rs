@@ -109,7 +109,7 @@ fn add(at: &Path, others: &[PathBuf], random: &mut Random) {
             let target = *random.pick(&["nowhere", "/etc/passwd", "../..", long.as_str()]);
             std::os::unix::fs::symlink(target, at).unwrap();
         }
-        7 if !others.is_empty() => {
+        7 if !others.is_empty() && !hands_down(at.parent().unwrap()) => {
             let _too_many_links = std::fs::hard_link(random.pick(others), at);
         }
         8 => node(FileType::CharacterDevice, rustix::fs::makedev(5, 70_000)).unwrap(),
@@ -152,7 +152,8 @@ fn alter(dirs: &[PathBuf], others: &[PathBuf], random: &mut Random) {
         }
         (5, Some(other)) => {
             let to = dir.join(random.name());
-            if to.symlink_metadata().is_err() && to.as_os_str().len() < 3000 {
+            let is_free = to.symlink_metadata().is_err() && to.as_os_str().len() < 3000;
+            if is_free && !hands_down(&dir) {
                 std::fs::rename(other, to).unwrap();
             }
         }
@@ -181,13 +182,21 @@ fn attributes(at: &Path, random: &mut Random) {
     let set = |name: &str, value: &[u8]| {
         rustix::fs::lsetxattr(at, name, value, XattrFlags::empty()).unwrap();
     };
-    match random.below(4) {
+    match random.below(6) {
         0 => set("user.binary", &[0, 1, b'\n', b'=', 255]),
         1 => set("user.long", &vec![b'v'; 900]),
         2 if meta.is_file() => {
             let capability: [u32; 5] = [0x0200_0001, 0x0400, 0, 0, 0];
             let bytes: Vec<u8> = capability.iter().flat_map(|word| word.to_le_bytes()).collect();
             set("security.capability", &bytes);
+        }
+        3 | 4 => {
+            let user = *random.pick(&[0, 1000, 4_000_000_000]);
+            let permissions = *random.pick(&[0, 4, 7]);
+            let _unsupported = set_list(at, ACCESS, &list_for(user, permissions));
+            if meta.is_dir() && std::fs::read_dir(at).unwrap().next().is_none() {
+                let _unsupported = set_list(at, DEFAULT, &list_for(user, permissions));
+            }
         }
         _ => {
             let ago = *random.pick(&[0, 86_400 * 365 * 50, 3_600]);
@@ -196,6 +205,70 @@ fn attributes(at: &Path, random: &mut Random) {
             file.set_modified(time).unwrap();
         }
     }
+}
+
+/// Attributes of [access lists](https://man7.org/linux/man-pages/man5/acl.5.html): of an entry itself, and of what
+/// is made in a folder. A folder gets the second while it is empty, and nothing is moved into it: who unpacks a
+/// layer makes the folder first, and everything in it then has the list.
+const ACCESS: &str = "system.posix_acl_access";
+const DEFAULT: &str = "system.posix_acl_default";
+
+/// A list in the kernel's form: the version, and of each entry the kind, the permissions and the id.
+fn list_for(user: u32, permissions: u16) -> Vec<u8> {
+    const NO_ID: u32 = u32::MAX;
+    // Owner, user, owning group, group, mask, others.
+    let entries: [(u16, u16, u32); 6] = [
+        (0x01, 7, NO_ID),
+        (0x02, permissions, user),
+        (0x04, 5, NO_ID),
+        (0x08, 4, 2_097_152),
+        (0x10, 7, NO_ID),
+        (0x20, 1, NO_ID),
+    ];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (kind, permissions, id) in entries {
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+/// Whether the file system has access lists.
+fn set_list(at: &Path, name: &str, list: &[u8]) -> bool {
+    match rustix::fs::lsetxattr(at, name, list, XattrFlags::empty()) {
+        Ok(()) => true,
+        Err(rustix::io::Errno::OPNOTSUPP) => false,
+        Err(error) => panic!("{name} of {}: {error}", at.display()),
+    }
+}
+
+/// Whether what is made in a folder gets an access list.
+fn hands_down(dir: &Path) -> bool {
+    let mut list = [0_u8; 1024];
+    rustix::fs::lgetxattr(dir, DEFAULT, &mut list[..]).is_ok()
+}
+
+/// Adds entries with access lists of their own, and some that have theirs from the folder; how many, which is
+/// none where the file system has no such lists.
+pub(crate) fn add_lists(root: &Path) -> usize {
+    let (dir, alone) = (root.join("with lists"), root.join("with a list"));
+    std::fs::create_dir(&dir).unwrap();
+    if !set_list(&dir, DEFAULT, &list_for(4_000_000_000, 6)) {
+        return 0;
+    }
+    assert!(set_list(&dir, ACCESS, &list_for(1000, 7)));
+    std::fs::write(dir.join("file"), "with the folder's list").unwrap();
+    std::fs::create_dir(dir.join("folder")).unwrap();
+    std::fs::write(&alone, "with a list of its own").unwrap();
+    assert!(set_list(&alone, ACCESS, &list_for(1000, 4)));
+    4
+}
+
+/// How many entries of a tree have access lists.
+pub(crate) fn with_lists(tree: &BTreeMap<PathBuf, Node>) -> usize {
+    let is_list = |(name, _): &(Vec<u8>, Vec<u8>)| name.starts_with(b"system.posix_acl_");
+    tree.values().filter(|node| node.xattrs.iter().any(is_list)).count()
 }
 
 /// An entry as it is compared.
