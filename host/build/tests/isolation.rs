@@ -16,7 +16,7 @@ use common::{DEADLINE, Host, busybox, copy, plan, script, scripted, step, variab
 use windlass_containers::runtime::{Access, Attachment, ContainerSpec, LogSpec, Rootfs};
 use windlass_model::plan::{Base, BuildPlan, Mount, Op, Origin, Place, Placed, Run, Sharing};
 use windlass_model::{Failure, Limits};
-use windlass_test_support::outside::{OutsideServer, Page};
+use windlass_test_support::outside::{self, METADATA, OutsideServer, Page};
 
 const MIB: u64 = 1 << 20;
 
@@ -321,9 +321,8 @@ impl Api {
 async fn inside(host: &Host, neighbour: Ipv4Addr, api: &Api) -> Vec<(IpAddr, u16)> {
     let (port, port6) = api.ports();
     let mut targets = vec![(IpAddr::from(neighbour), 8080)];
-    for metadata in ["169.254.169.254", "100.100.100.200", "fd00:ec2::254"] {
-        targets.push((metadata.parse().unwrap(), 80));
-    }
+    targets.extend(METADATA.map(|metadata| (IpAddr::from(metadata), 80)));
+    targets.push(("fd00:ec2::254".parse().unwrap(), 80));
     let mut own = Vec::new();
     for network in ["windlass-build", "blog"] {
         own.push(IpAddr::from(host.runtime.ensure_network(network).await.unwrap()));
@@ -343,8 +342,10 @@ async fn inside(host: &Host, neighbour: Ipv4Addr, api: &Api) -> Vec<(IpAddr, u16
 async fn a_build_that_looks_around_finds_neither_the_host_nor_metadata_nor_another_app() {
     let host = Host::start(229).await;
     let neighbour = neighbour(&host).await;
-    let api = Api::start();
-    let targets = inside(&host, neighbour, &api).await;
+    let (api, server) = (Api::start(), OutsideServer::start_with_metadata(|_| Page::Absent));
+    let mut targets = inside(&host, neighbour, &api).await;
+    // The positive control: who has the addresses of metadata is reached under its own.
+    targets.push((server.address.ip(), 80));
     let one = |(ip, port): &(IpAddr, u16)| {
         format!("nc -w 1 {ip} {port} </dev/null >/dev/null 2>&1 && echo open {ip} {port}; ")
     };
@@ -354,8 +355,10 @@ async fn a_build_that_looks_around_finds_neither_the_host_nor_metadata_nor_anoth
     host.build(scripted(networked)).await.unwrap();
     let log = host.log();
     assert!(log.contains("looked"), "{log}");
-    assert!(!log.lines().any(|line| line.starts_with("open ")), "{log}");
+    let open: Vec<&str> = log.lines().filter(|line| line.starts_with("open ")).collect();
+    assert_eq!(open, [format!("open {} 80", server.address.ip())], "{log}");
     assert!(!api.was_met(), "{log}");
+    outside::wait_for_metadata();
     host.runtime.delete("neighbour").await.unwrap();
     host.finish().await;
 }

@@ -10,12 +10,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use common::{DEADLINE, Host, ROOTFS, until};
 use windlass_containers::runtime::{Access, Attachment, LABEL_GC_ROOT, Labels, Mount, Rootfs};
 use windlass_containers::{Runtime, doctor};
+use windlass_test_support::outside::{self, METADATA, OutsideServer, Page};
 
 #[tokio::test]
 async fn limits_hold_and_running_out_of_memory_is_named() {
@@ -201,66 +201,6 @@ fn owner(path: &Path) -> (u32, u32) {
     (meta.uid(), meta.gid())
 }
 
-/// A neighbour of this machine: a namespace with addresses of its own, which serve HTTP.
-struct Neighbour {
-    name: String,
-    address: String,
-}
-
-const METADATA: &str = "169.254.169.254";
-
-impl Neighbour {
-    /// Its network is `198.51.<third>.0/24`.
-    fn new(third: u8) -> Self {
-        let name = format!("wlt{}", std::process::id());
-        let neighbour = Self { name: name.clone(), address: format!("198.51.{third}.2") };
-        let peer = format!("{name}p");
-        ip(&["netns", "add", &name]);
-        ip(&["link", "add", &name, "type", "veth", "peer", "name", &peer, "netns", &name]);
-        ip(&["addr", "add", &format!("198.51.{third}.1/24"), "dev", &name]);
-        ip(&["link", "set", &name, "up"]);
-        ip(&["-n", &name, "addr", "add", &format!("198.51.{third}.2/24"), "dev", &peer]);
-        ip(&["-n", &name, "link", "set", &peer, "up"]);
-        let served = std::env::temp_dir();
-        ip(&[
-            "netns",
-            "exec",
-            &name,
-            "busybox",
-            "httpd",
-            "-p",
-            "80",
-            "-h",
-            served.to_str().unwrap(),
-        ]);
-        neighbour
-    }
-
-    /// Gives it the address of a cloud's metadata service as well.
-    fn with_metadata(self) -> Self {
-        let metadata = format!("{METADATA}/32");
-        ip(&["route", "add", &metadata, "dev", &self.name]);
-        ip(&["-n", &self.name, "addr", "add", &metadata, "dev", &format!("{}p", self.name)]);
-        self
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output().unwrap();
-        for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
-            let _ = Command::new("kill").arg(pid).status();
-        }
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
-        let _ = Command::new("ip").args(["link", "delete", &self.name]).output();
-    }
-}
-
-fn ip(arguments: &[&str]) {
-    let done = Command::new("ip").args(arguments).output().unwrap();
-    assert!(done.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
 /// Script lines that say for each target whether a TCP connection opens.
 fn reach(targets: &[String]) -> String {
     let one = |target: &String| {
@@ -277,7 +217,7 @@ const SERVE: &str =
 #[tokio::test]
 async fn a_container_reaches_its_network_and_the_outside_but_not_the_host() {
     let host = Host::start(222).await;
-    let neighbour = Neighbour::new(100).with_metadata();
+    let neighbour = OutsideServer::start_with_metadata(|_| Page::Absent);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut addresses = Vec::new();
@@ -292,22 +232,23 @@ async fn a_container_reaches_its_network_and_the_outside_but_not_the_host() {
     let foreign_gateway = host.engine.ensure_network("blog").await.unwrap();
     let targets = [
         "db 8080".to_owned(),
-        format!("{} 80", neighbour.address),
-        format!("{METADATA} 80"),
+        format!("{} 80", neighbour.address.ip()),
+        format!("{} 80", METADATA[0]),
+        format!("{} 80", METADATA[1]),
         format!("{gateway} {port}"),
         format!("{foreign_gateway} {port}"),
-        format!("198.51.100.1 {port}"),
+        format!("{} {port}", neighbour.gateway),
         format!("{} 8080", addresses[1]),
         format!("{foreign_gateway} 53"),
     ];
     let script = format!("{}nslookup other || echo unknown other", reach(&targets));
     let (_, text) = host.run(&host.shell_in("web", "shop", &script)).await;
-    for (target, open) in targets.iter().zip([true, true, false, false, false, false, false, false])
-    {
-        let line = format!("{} {target}\n", if open { "open" } else { "shut" });
+    for (n, target) in targets.iter().enumerate() {
+        let line = format!("{} {target}\n", if n < 2 { "open" } else { "shut" });
         assert!(text.contains(&line), "{line} is not in:\n{text}");
     }
     assert!(text.contains("unknown other"), "{text}");
+    outside::wait_for_metadata();
     drop(neighbour);
     host.finish().await;
 }
@@ -315,7 +256,7 @@ async fn a_container_reaches_its_network_and_the_outside_but_not_the_host() {
 #[tokio::test]
 async fn builds_reach_the_outside_and_not_each_other() {
     let host = Host::start(223).await;
-    let neighbour = Neighbour::new(101);
+    let neighbour = OutsideServer::start(|_| Page::Absent);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut serves = host.shell("serves", SERVE);
@@ -326,7 +267,7 @@ async fn builds_reach_the_outside_and_not_each_other() {
     let targets = [
         format!("{address} 8080"),
         format!("{gateway} {port}"),
-        format!("{} 80", neighbour.address),
+        format!("{} 80", neighbour.address.ip()),
     ];
     host.engine.ensure_place("place", &Attachment::build()).await.unwrap();
     // In a place that was made before, the second time after another one.

@@ -5,10 +5,17 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustix::thread::UnshareFlags;
 use windlass_containers::subnet_in_use;
 use windlass_model::network::Subnet;
+
+use crate::wait::wait_for;
+
+/// Where clouds have their metadata.
+pub const METADATA: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(100, 100, 100, 200)];
 
 /// What the server has under a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct OutsideServer {
     pub url: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The address of this machine beside it.
+    pub gateway: Ipv4Addr,
     /// The interface on this machine.
     here: String,
 }
@@ -38,7 +47,22 @@ impl OutsideServer {
     /// # Panics
     /// Without root and `ip`.
     pub fn start(page: impl Fn(&str) -> Page + Send + 'static) -> Self {
-        Self::start_in(MEASUREMENTS, 80, page)
+        Self::start_in(MEASUREMENTS, 80, &[], page)
+    }
+
+    /// The same, which this machine also reaches under every address of [`METADATA`], see
+    /// [`wait_for_metadata`].
+    ///
+    /// # Panics
+    /// As [`start`](Self::start), and when it is not reached there.
+    pub fn start_with_metadata(page: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        let server = Self::start_in(MEASUREMENTS, 80, &METADATA, page);
+        for address in METADATA {
+            // Behind the routes to servers of other tests: when those go, this one is reached.
+            ip(&format!("route append {address}/32 dev {}", server.here));
+        }
+        wait_for_metadata();
+        server
     }
 
     /// The same on this port of an address that counts as one of the public internet, though nobody there has it.
@@ -46,10 +70,15 @@ impl OutsideServer {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_public(port: u16, page: impl Fn(&str) -> Page + Send + 'static) -> Self {
-        Self::start_in(RELAYS, port, page)
+        Self::start_in(RELAYS, port, &[], page)
     }
 
-    fn start_in(block: Block, port: u16, page: impl Fn(&str) -> Page + Send + 'static) -> Self {
+    fn start_in(
+        block: Block,
+        port: u16,
+        others: &'static [Ipv4Addr],
+        page: impl Fn(&str) -> Page + Send + 'static,
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         // A name of an interface has 15 letters at most.
@@ -57,7 +86,8 @@ impl OutsideServer {
         let (here, there) = (interface('h'), interface('t'));
         let subnet = free_subnet(block, pid);
         let address = SocketAddr::from((subnet.host(0).unwrap(), port));
-        let server = Self { url: format!("http://{address}"), address, here: here.clone() };
+        let (url, gateway) = (format!("http://{address}"), subnet.gateway());
+        let server = Self { url, address, gateway, here: here.clone() };
         let (sender, ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             // SAFETY: the thread has a network namespace of its own from here on, which nothing else shares.
@@ -65,8 +95,11 @@ impl OutsideServer {
             // What it runs is in its namespace; the process number names that of the others.
             ip(&format!("link add {there} type veth peer name {here} netns {pid}"));
             ip(&format!("addr add {}/30 dev {there}", address.ip()));
+            for other in others {
+                ip(&format!("addr add {other}/32 dev {there}"));
+            }
             ip(&format!("link set {there} up"));
-            let listener = TcpListener::bind(address).unwrap();
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
             sender.send(()).unwrap();
             for stream in listener.incoming().flatten() {
                 // Who hangs up has what it wanted.
@@ -74,9 +107,24 @@ impl OutsideServer {
             }
         });
         ready.recv().expect("the server's network could not be made");
-        ip(&format!("addr add {}/30 dev {}", subnet.gateway(), server.here));
+        ip(&format!("addr add {gateway}/30 dev {}", server.here));
         ip(&format!("link set {} up", server.here));
         server
+    }
+}
+
+/// Waits until this machine reaches somebody under every address of [`METADATA`]: before and after somebody else
+/// must not.
+///
+/// # Panics
+/// When nobody is there.
+pub fn wait_for_metadata() {
+    for address in METADATA {
+        wait_for("metadata is reached from the machine itself", Duration::from_secs(10), || {
+            let socket = SocketAddr::from((address, 80));
+            let reached = TcpStream::connect_timeout(&socket, Duration::from_secs(1));
+            reached.map(drop).map_err(|e| format!("{socket}: {e}"))
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use windlass_model::build::{BuildWhy, CacheCleared, Reason, StepWhy};
 use windlass_model::{DeploymentStatus, StepName, StepStatus};
+use windlass_test_support::outside::{self, METADATA, OutsideServer, Page};
 use windlass_test_support::{Deployed, HostOptions, TestHost, sample, wait_for};
 
 use crate::crash::ENDS_WITHIN;
@@ -297,7 +298,11 @@ fn a_build_reaches_neither_the_api_nor_the_metadata_address() {
     drop(TcpStream::connect((own[0], port)).unwrap());
     drop(api.accept().unwrap());
     let mut targets: Vec<String> = own.iter().map(|at| format!("{at} {port}")).collect();
-    targets.push("169.254.169.254 80".to_owned());
+    // Somebody is under the addresses of metadata, and is reached under its own.
+    let server = OutsideServer::start_with_metadata(|_| Page::Absent);
+    let metadata = METADATA.map(|address| format!("{address} 80"));
+    let reachable = format!("{} 80", server.address.ip());
+    targets.extend(metadata.iter().chain([&reachable]).cloned());
     targets.push(format!("127.0.0.1 {}", shop.host.api_address().port()));
     // The gateway of the build's own network stands in its route table.
     let script = "const net = require('net'), fs = require('fs');\n\
@@ -318,8 +323,12 @@ fn a_build_reaches_neither_the_api_nor_the_metadata_address() {
     shop.deploy_next();
     let path = format!("/v1/deployments/{}/logs?project={PROJECT}&step=build", shop.last);
     let log = shop.host.api("GET", &path, None).text();
-    assert!(log.contains("shut 169.254.169.254 80"), "{log}");
-    assert!(!log.contains("open "), "{log}");
+    for target in &metadata {
+        assert!(log.contains(&format!("shut {target}")), "{target}: {log}");
+    }
+    assert!(log.contains(&format!("open {reachable}")), "{log}");
+    assert_eq!(log.matches("open ").count(), 1, "{log}");
+    outside::wait_for_metadata();
     api.set_nonblocking(true).unwrap();
     assert!(api.accept().is_err(), "somebody came to what listens on the machine: {log}");
     assert_eq!(shop.host.get(HOST, "/").status, 200);
