@@ -21,6 +21,7 @@ pub struct DockerRegistry {
     child: Child,
     /// `127.0.0.1:PORT`
     pub address: String,
+    is_guarded: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -65,7 +66,7 @@ impl DockerRegistry {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry is missing: run `apt-get install docker-registry`");
-        let registry = Self { child, address, _dir: dir };
+        let registry = Self { child, address, is_guarded: htpasswd.is_some(), _dir: dir };
         wait_for("the registry listens", Duration::from_secs(20), || {
             TcpStream::connect(&registry.address).map(drop).map_err(|e| e.to_string())
         });
@@ -73,29 +74,45 @@ impl DockerRegistry {
     }
 
     /// Pushes an image `NAME:1` of one layer, which is a tar archive of a root file system, with the `config`
-    /// of the [image specification](https://github.com/opencontainers/image-spec/blob/main/config.md).
+    /// of the [image specification](https://github.com/opencontainers/image-spec/blob/main/config.md); as [`LOGIN`]
+    /// where that counts.
     ///
     /// # Panics
     /// When it cannot be pushed.
     pub fn push_rootfs(&self, name: &str, layer: &Path, config: &serde_json::Value) {
+        self.push_layers(name, &[layer], config);
+    }
+
+    /// The same of several layers, the lowest first.
+    ///
+    /// # Panics
+    /// When it cannot be pushed.
+    pub fn push_layers(&self, name: &str, layers: &[&Path], config: &serde_json::Value) {
         let dir = crate::scratch("base");
-        let mut hash = Command::new("sha256sum");
-        let digest = format!("sha256:{}", &run(hash.arg(layer))[..64]);
+        let hashes = run(Command::new("sha256sum").args(layers));
+        let diff_ids: Vec<String> =
+            hashes.lines().map(|line| format!("sha256:{}", &line[..64])).collect();
+        let files: Vec<String> = (0..layers.len()).map(|n| format!("layer-{n}.tar")).collect();
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         let config = serde_json::json!({
             "architecture": architecture, "os": "linux", "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [digest]},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        let manifest = r#"[{"Config":"config.json","RepoTags":["a:1"],"Layers":["layer.tar"]}]"#;
-        std::fs::write(dir.path().join("manifest.json"), manifest).unwrap();
-        std::fs::copy(layer, dir.path().join("layer.tar")).unwrap();
+        let manifest =
+            serde_json::json!([{"Config": "config.json", "RepoTags": ["a:1"], "Layers": files}]);
+        std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+        for (layer, file) in layers.iter().zip(&files) {
+            std::fs::copy(layer, dir.path().join(file)).unwrap();
+        }
         let image = dir.path().join("image.tar");
         let mut pack = Command::new("tar");
         pack.arg("-cf").arg(&image).arg("-C").arg(dir.path());
-        run(pack.args(["manifest.json", "config.json", "layer.tar"]));
+        run(pack.args(["manifest.json", "config.json"]).args(&files));
+        let login = self.is_guarded.then(|| format!("--dest-creds={}:{}", LOGIN.0, LOGIN.1));
         run(Command::new("skopeo")
             .args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"])
+            .args(login)
             .arg(format!("docker-archive:{}", image.display()))
             .arg(format!("docker://{}/{name}:1", self.address)));
     }

@@ -4,10 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use windlass_model::DeploymentStatus;
 use windlass_model::api::DeploymentView;
 use windlass_model::disk::{DiskView, PruneItem, PruneKind, PruneView};
-use windlass_test_support::{GitRepo, HostOptions, TestHost, sample, wait_for};
+use windlass_model::{DeploymentStatus, Digest};
+use windlass_test_support::registry::DockerRegistry;
+use windlass_test_support::{
+    Deployed, GitRepo, HostOptions, TestHost, sample, scratch, until, wait_for,
+};
+
+use crate::sources::{layer_with, put_busybox, serving};
 
 const PROJECT: &str = "shop";
 const SITE: &str = "shop.localhost";
@@ -111,6 +116,112 @@ fn many_versions_stay_under_a_small_budget_and_can_be_gone_back_to() {
         assert_eq!(code, 0, "back to #{back}");
         assert_eq!(host.get(SITE, "/").text(), format!("v{back}"));
     }
+    host.finish();
+}
+
+#[test]
+fn bases_over_their_budget_go_the_oldest_first_and_what_is_needed_stays() {
+    let (registry, dir) = (DockerRegistry::start(), scratch("bases"));
+    let push = |name: &str| {
+        let root = dir.path().join(name);
+        put_busybox(&root);
+        let layer = layer_with(&root, &[("index.html", name)]);
+        registry.push_rootfs(name, &layer, &serving());
+        std::fs::read(layer).unwrap()
+    };
+    let (kept, pages) = (push("kept"), ["one", "two", "three", "four"]);
+    let layers = pages.map(push);
+    // Room for one base that nothing needs, and not for two.
+    let budget_bytes = kept.len() as u64 * 3 / 2;
+    let options = HostOptions::default()
+        .limit("disk.bases_bytes_max", i64::try_from(budget_bytes).unwrap())
+        .limit("disk.reclaim_below_bytes", 0)
+        .limit("keep_artifacts", 1);
+    let host = TestHost::start_with(options);
+    let deploy = |page: &str, project: &str| {
+        let image = format!("{}/{page}:1", registry.address);
+        let args = ["deploy", "--image", &image, "--project", project];
+        Deployed::of(&host.cli_json(&args)).live();
+    };
+    // It is used before all others, and stays live.
+    deploy("kept", "kept");
+    for page in pages {
+        deploy(page, "boxed");
+    }
+
+    // An image of one layer is a snapshot of the layer's name.
+    let is_there = |layer: &[u8]| {
+        let snapshot = format!("image-{}", Digest::of(layer).hex());
+        host.ctr(&["snapshots", "list"]).contains(&snapshot)
+    };
+    until("the oldest base that nothing needs goes", WITHIN, || !is_there(&layers[0]));
+    wait_for("the next one fits into the budget", WITHIN, || {
+        let items = prune(&host, &["--bases"]).items;
+        let bases: Vec<PruneItem> =
+            items.into_iter().filter(|item| item.kind == PruneKind::Bases).collect();
+        match bases.as_slice() {
+            [base] if base.name.contains("/two@") => Ok(()),
+            _ => Err(format!("{bases:#?}")),
+        }
+    });
+
+    // What is needed can be deployed again, and gone back to without its registry.
+    Deployed::of(&host.cli_json(&["redeploy", "--project", "kept"])).live();
+    drop(registry);
+    Deployed::of(&host.cli_json(&["rollback", "3", "--project", "boxed"])).live();
+    assert_eq!(host.get("boxed.localhost", "/").text(), "three");
+    assert_eq!(host.get("kept.localhost", "/").text(), "kept");
+    assert!(is_there(&kept) && !is_there(&layers[0]));
+    assert!(layers[1..].iter().all(|layer| is_there(layer)), "{:#?}", disk(&host));
+    let (bytes, bytes_max) = budget(&disk(&host), PruneKind::Bases);
+    assert!(bytes_max == budget_bytes && (1..=bytes_max).contains(&bytes), "{bytes}");
+    host.finish();
+}
+
+/// Waits until no step is left that no artifact needs.
+fn wait_cache_gone(host: &TestHost) {
+    wait_for("the cache goes", WITHIN, || match budget(&disk(host), PruneKind::Cache) {
+        (0, _) => Ok(()),
+        (bytes, _) => Err(format!("{bytes} bytes of it are left")),
+    });
+}
+
+#[test]
+fn a_cache_within_its_budget_goes_where_too_little_is_free_and_only_there() {
+    const SAID: &str = "nothing is left to prune";
+    let options =
+        HostOptions::default().limit("keep_artifacts", 0).limit("disk.reclaim_below_bytes", 0);
+    let mut host = TestHost::start_with(options);
+    let app = App::new();
+    for n in 1..=3 {
+        app.version(n);
+        host.deploy_git(PROJECT, &app.repo, &[]).live();
+    }
+    let cached = || {
+        let (bytes, bytes_max) = budget(&disk(&host), PruneKind::Cache);
+        if bytes >= 2 * MIB { Ok((bytes, bytes_max)) } else { Err(format!("{bytes}")) }
+    };
+    // The end of each deployment was followed by a look at the disk.
+    let (bytes, bytes_max) = wait_for("the replaced versions are cache", WITHIN, cached);
+    assert!(bytes < bytes_max, "{bytes} of {bytes_max}");
+    assert!(!host.serve_log().contains(SAID), "there is room");
+
+    // No disk has so much room. Nobody deploys: the host looks by itself.
+    host.stop_serve();
+    host.set_limit("disk.reclaim_below_bytes", 1 << 60);
+    host.restart();
+    wait_cache_gone(&host);
+    until("it is said that it stays low", WITHIN, || host.serve_log().contains(SAID));
+    assert_eq!(host.get(SITE, "/").text(), "v3");
+
+    // What a build makes and the live version needs stays all the time, and what it replaces goes.
+    app.version(4);
+    host.deploy_git(PROJECT, &app.repo, &[]).live();
+    host.wait_deployment(PROJECT, 3, "its artifact is let go", WITHIN, |view| {
+        view.deployment.artifact_pruned
+    });
+    wait_cache_gone(&host);
+    assert_eq!(host.get(SITE, "/").text(), "v4");
     host.finish();
 }
 
@@ -324,7 +435,7 @@ fn a_build_is_made_and_never_goes_live() {
     assert_eq!(refused.failure().code, "rollback.never-live");
 
     // The files of what was built, in a folder of this machine.
-    let dir = windlass_test_support::scratch("built");
+    let dir = scratch("built");
     let folder = dir.path().join("files");
     let to = format!("folder={}", folder.display());
     host.cli(&["build", &url, "--project", PROJECT, "--output", &to]).ok();

@@ -1,21 +1,25 @@
-//! Images taken out of deployments: pushed and saved from the command line, and `kill -9` of the host in
-//! the middle of a pull, a push and a save.
+//! Images taken out of deployments: pushed and saved from the command line, layers that are pulled side by
+//! side, and `kill -9` of the host in the middle of a pull, a push and a save.
 
-use std::io::{Read as _, Write as _};
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use windlass_model::DeploymentStatus;
 use windlass_model::api::DeploymentView;
 use windlass_model::running::RunningView;
-use windlass_test_support::{Deployed, HostOptions, TestHost, scratch, until};
+use windlass_test_support::registry::DockerRegistry;
+use windlass_test_support::{Deployed, HostOptions, Request, TestHost, http, scratch, until};
 
 use crate::builds::Events;
-use crate::sources::{PASSWORD, Registry, architecture, saved_image, saved_image_of};
+use crate::sources::{
+    PASSWORD, Registry, architecture, layer_with, put_busybox, saved_image, saved_image_of, serving,
+};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const PROJECT: [&str; 2] = ["--project", "boxed"];
@@ -283,6 +287,145 @@ fn what_is_pushed_stays_and_other_artifacts_go_while_a_registry_reads_nothing_mo
     gone(1, "what was pushed goes as well");
     deploy(&host, &["--image", &name]).live();
     assert_eq!(host.get("boxed.localhost", "/").text(), "one");
+    assert_nothing_left(&host);
+    host.finish();
+}
+
+/// Passes requests on, each on a connection of its own, and holds those for an image's layers until two of these
+/// are there at once.
+struct Gate {
+    address: String,
+    shared: Arc<Gated>,
+}
+
+struct Gated {
+    to: String,
+    /// `sha256:...`
+    layers: BTreeSet<String>,
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Layers that were asked for.
+    all: BTreeSet<String>,
+    /// Those of them that are held.
+    held: BTreeSet<String>,
+    /// Two were held at once: everything passes from then on.
+    met: bool,
+    /// One was held for so long that no other can come: everything passes, too.
+    gave_up: bool,
+}
+
+impl Gate {
+    /// Before this image of a registry for everyone.
+    fn start(registry: &str, image: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = Arc::new(Gated {
+            to: registry.to_owned(),
+            layers: layers_of(registry, image),
+            wanted: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let of_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let shared = Arc::clone(&of_thread);
+                std::thread::spawn(move || {
+                    let _hung_up = shared.pass(client);
+                });
+            }
+        });
+        Self { address, shared }
+    }
+}
+
+impl Gated {
+    fn pass(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let mut head = Vec::new();
+        for line in BufReader::new(&client).lines() {
+            let line = line?;
+            if line.is_empty() {
+                break;
+            }
+            if !line.to_ascii_lowercase().starts_with("connection:") {
+                head.push(line);
+            }
+        }
+        let Some(first) = head.first() else { return Ok(()) };
+        if let Some(layer) = self.layers.iter().find(|layer| first.contains(layer.as_str())) {
+            self.hold(layer);
+        }
+        let mut server = TcpStream::connect(&self.to)?;
+        head.push("connection: close\r\n\r\n".to_owned());
+        server.write_all(head.join("\r\n").as_bytes())?;
+        std::io::copy(&mut server, &mut client).map(drop)
+    }
+
+    fn hold(&self, layer: &str) {
+        let mut wanted = self.wanted.lock().unwrap();
+        wanted.all.insert(layer.to_owned());
+        wanted.held.insert(layer.to_owned());
+        if wanted.held.len() > 1 {
+            wanted.met = true;
+            self.changed.notify_all();
+        }
+        let is_shut = |wanted: &mut Wanted| !wanted.met && !wanted.gave_up;
+        let waited = self.changed.wait_timeout_while(wanted, WITHIN, is_shut);
+        let (mut wanted, time) = waited.unwrap();
+        wanted.held.remove(layer);
+        if time.timed_out() {
+            wanted.gave_up = true;
+        }
+    }
+}
+
+/// The digests of an image's layers, as its registry has them.
+fn layers_of(registry: &str, image: &str) -> BTreeSet<String> {
+    const ACCEPT: &str = "application/vnd.docker.distribution.manifest.v2+json, \
+                          application/vnd.oci.image.manifest.v1+json";
+    let target = format!("/v2/{image}/manifests/1");
+    let headers = vec![("accept", ACCEPT.to_owned())];
+    let request = Request { method: "GET", target: &target, host: registry, headers, body: None };
+    let answer = http::send(registry.parse().unwrap(), &request).unwrap();
+    let manifest: serde_json::Value = answer.json();
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    layers.map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_layers_of_an_image_are_pulled_side_by_side() {
+    const LAYERS: usize = 4;
+    let (registry, dir) = (DockerRegistry::start(), scratch("layers"));
+    let layer = |n: usize| -> PathBuf {
+        let root = dir.path().join(format!("layer-{n}"));
+        if n == 0 {
+            put_busybox(&root);
+        }
+        let (own, said) = (format!("{n}.txt"), format!("of layer {n}"));
+        layer_with(&root, &[("index.html", said.as_str()), (own.as_str(), said.as_str())])
+    };
+    let layers: Vec<PathBuf> = (0..LAYERS).map(layer).collect();
+    let layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+    registry.push_layers("many", &layers, &serving());
+    let gate = Gate::start(&registry.address, "many");
+    assert_eq!(gate.shared.layers.len(), LAYERS);
+
+    let host = TestHost::start();
+    deploy(&host, &["--image", &format!("{}/many:1", gate.address)]).live();
+    {
+        let wanted = gate.shared.wanted.lock().unwrap();
+        assert!(wanted.met, "one layer came after the other: {wanted:?}");
+        assert_eq!(wanted.all, gate.shared.layers);
+    }
+    // Whichever comes first, they lie on each other in their order.
+    let page = |path: &str| host.get("boxed.localhost", path).text();
+    assert_eq!(page("/"), format!("of layer {}", LAYERS - 1));
+    for n in 0..LAYERS {
+        assert_eq!(page(&format!("/{n}.txt")), format!("of layer {n}"));
+    }
     assert_nothing_left(&host);
     host.finish();
 }

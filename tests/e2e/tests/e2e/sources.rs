@@ -62,10 +62,35 @@ fn finished_files_are_served_as_they_are_from_a_folder_and_from_archives() {
     host.finish();
 }
 
+/// What images run that serve `/www`.
+const SERVE: [&str; 7] = ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"];
+
+/// The configuration of an image that serves `/www`.
+pub(crate) fn serving() -> serde_json::Value {
+    serde_json::json!({ "Cmd": SERVE, "Env": ["PATH=/bin"], "ExposedPorts": {"8080/tcp": {}} })
+}
+
+/// Puts busybox into a root file system.
+pub(crate) fn put_busybox(root: &Path) {
+    std::fs::create_dir_all(root.join("bin")).unwrap();
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
+    std::fs::copy(busybox.unwrap(), root.join("bin/busybox")).unwrap();
+}
+
+/// Writes these files of `/www` into a root file system, and packs it beside it, as a layer.
+pub(crate) fn layer_with(root: &Path, pages: &[(&str, &str)]) -> PathBuf {
+    std::fs::create_dir_all(root.join("www")).unwrap();
+    for (page, content) in pages {
+        std::fs::write(root.join("www").join(page), content).unwrap();
+    }
+    let layer = root.with_extension("tar");
+    run(Command::new("tar").args(["-cf", text(&layer), "-C", text(root), "."]));
+    layer
+}
+
 /// An image as `docker save` packs it: busybox that serves one page.
 pub(crate) fn saved_image(dir: &Path, page: &str, architecture: &str) -> PathBuf {
-    let serve = ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"];
-    saved_image_of(dir, page, architecture, &serde_json::json!({ "Cmd": serve }))
+    saved_image_of(dir, page, architecture, &serde_json::json!({ "Cmd": SERVE }))
 }
 
 /// The same with this command, and what else its configuration says.
@@ -76,10 +101,8 @@ pub(crate) fn saved_image_of(
     said: &serde_json::Value,
 ) -> PathBuf {
     let root = dir.join("rootfs");
-    std::fs::create_dir_all(root.join("bin")).unwrap();
+    put_busybox(&root);
     std::fs::create_dir_all(root.join("www")).unwrap();
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
-    std::fs::copy(busybox.unwrap(), root.join("bin/busybox")).unwrap();
     std::fs::write(root.join("www/index.html"), page).unwrap();
     let parts = dir.join("parts");
     std::fs::create_dir_all(&parts).unwrap();

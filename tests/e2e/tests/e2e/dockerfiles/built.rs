@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use windlass_model::build::{BuildWhy, StepWhy};
 use windlass_model::{DeploymentStatus, StepName, StepStatus};
 use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{CliOutput, Deployed, TestHost, scratch};
@@ -124,5 +125,55 @@ fn a_folder_of_this_machine_becomes_archives_and_files_and_needs_no_command_for_
     assert_eq!(deployed.failed("start.no-command").step, Some(StepName::Plan));
     assert_ne!(deployed.step(StepName::Build), StepStatus::Succeeded);
     drop((registry, peer));
+    library.host.finish();
+}
+
+/// What a person is told of a step that ended well.
+fn told(step: &StepWhy) -> String {
+    let outcome = if step.cached { "cached" } else { "built" };
+    let (s, ms) = (step.took_ms / 1000, step.took_ms % 1000);
+    let took = match s {
+        0 => format!("{ms} ms"),
+        1..60 => format!("{s}.{} s", ms / 100),
+        _ => format!("{} min {} s", s / 60, s % 60),
+    };
+    format!("    {outcome:<6}  {took:>9}  {}", step.name)
+}
+
+#[test]
+fn a_person_is_told_each_step_with_its_time_and_those_that_were_cached() {
+    let registry = registry_with_bases();
+    let library = Library::new(&registry);
+    let folder = library.at("library");
+    // Says what it told, and how many steps were cached.
+    let build = |number: u64| {
+        let args = ["build", text(&folder), "--project", "library"];
+        let said = library.host.cli(&args).ok().stdout;
+        let number = number.to_string();
+        let why = ["why", number.as_str(), "--project", "library"];
+        let why: BuildWhy = library.host.cli_json(&why).ok().json();
+        assert_eq!(why.steps.len(), STEPS, "{why:#?}");
+        // Steps that run side by side end in any order.
+        let mut ended: Vec<String> = why.steps.iter().map(told).collect();
+        let mut lines: Vec<&str> = said.lines().filter(|line| line.starts_with("    ")).collect();
+        ended.sort();
+        lines.sort_unstable();
+        assert_eq!(lines, ended, "{said}");
+        let cached = why.steps.iter().filter(|step| step.cached).count();
+        (said, cached)
+    };
+    let (first, cached) = build(1);
+    assert_eq!(cached, 0);
+    assert!(first.contains("\nbuild      succeeded"), "{first}");
+    assert!(first.contains("RUN mkdir /out") && first.contains("COPY notes.txt"), "{first}");
+    let (again, cached) = build(2);
+    assert_eq!(cached, STEPS, "{again}");
+    assert!(again.contains("\nbuild      cached"), "{again}");
+    // Of a step that is made again it is not said that it was cached.
+    library.write("notes.txt", "the second\n");
+    let (changed, cached) = build(3);
+    assert_eq!(cached, STEPS - 1, "{changed}");
+    assert!(changed.contains("\nbuild      succeeded"), "{changed}");
+    drop(registry);
     library.host.finish();
 }

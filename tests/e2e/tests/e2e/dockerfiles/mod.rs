@@ -9,6 +9,8 @@ use windlass_test_support::registry::DockerRegistry;
 use windlass_test_support::{GitRepo, TestHost, fixture, sample};
 
 mod built;
+mod guarded;
+mod namespaces;
 mod ours;
 mod peer;
 mod tree;

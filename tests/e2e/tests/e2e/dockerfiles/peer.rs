@@ -82,7 +82,12 @@ impl Peer {
 
 /// A registry for everyone, with the bases that the fixtures begin with, and an image with attributes.
 pub(crate) fn registry_with_bases() -> DockerRegistry {
-    let (registry, dir) = (DockerRegistry::start(), scratch("base"));
+    with_bases(DockerRegistry::start())
+}
+
+/// The same images, pushed to this registry.
+pub(crate) fn with_bases(registry: DockerRegistry) -> DockerRegistry {
+    let dir = scratch("base");
     let (root, marked) = (dir.path().join("rootfs"), dir.path().join("marked"));
     write_rootfs(&root);
     write_marked(&marked);
