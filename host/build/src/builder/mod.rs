@@ -161,6 +161,7 @@ impl Builder {
         let _place = self.budget.build(&session.wait()).await?;
         let outcome = session.build().await;
         let left = session.places.end().await;
+        session.places.prepare_spare();
         let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
         let bytes_max = self.config.limits.build.cache_bytes_max;
         if session.used_caches() {

@@ -2,8 +2,8 @@
 //!
 //! To connect a namespace to the network and to take it away again takes longer than many a command. So a place is made
 //! as soon as it is known that a command with a network comes, serves one after the other, and is taken away beside the
-//! rest of the build when no such command is left. While a host builds, one more is ready for the next build: it is made
-//! while a command with a network runs.
+//! rest of the build when no such command is left. One more is ready for the next build: it is made some time after a
+//! build with such a command has ended, when nobody waits, for to make it takes the CPU of what runs meanwhile.
 //!
 //! **Invariant: a place is of one build alone, and in it is one command at a time.** One whose command may not be gone
 //! serves no other. All are gone when the build has ended but the one that is of none yet; those of a build that nobody
@@ -26,6 +26,8 @@ use super::session::locked;
 /// Number of the next place: what goes in the background is never one that was made since.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
+/// After a build, before one is made for the next: what was built is started meanwhile, and somebody waits for that.
+const SPARE_AFTER: Duration = Duration::from_secs(2);
 /// How long the one that is ready is kept when no build takes it.
 const SPARE_FOR: Duration = Duration::from_secs(600);
 
@@ -174,9 +176,11 @@ impl Places {
         ended
     }
 
-    /// A command with a network runs, so that there is time to make a place for the next build.
-    pub(crate) fn prepare_spare(&self) {
-        self.spare.prepare();
+    /// The build has ended: if it needed a place, the next one finds one ready.
+    pub(super) fn prepare_spare(&self) {
+        if locked(&self.state).has_begun {
+            self.spare.prepare(SPARE_AFTER);
+        }
     }
 
     fn begin(&self, state: &mut State) -> Made {
@@ -255,39 +259,51 @@ impl Spare {
         locked(&self.taken).remove(name);
     }
 
-    /// Makes one in the background, unless there is one. It goes when it was needed by nobody for long.
-    fn prepare(&self) {
+    /// Makes one in the background, after so long, unless there is one. It goes when it was needed by nobody for long.
+    fn prepare(&self, after: Duration) {
         let mut ready = locked(&self.ready);
         if !matches!(*ready, Ready::None) {
             return;
         }
         *ready = Ready::Making;
-        let spare = self.clone();
+        let Self { runtime, ready, taken } = self.clone();
+        // A host that ends meanwhile is not held up by it.
+        let kept = Arc::downgrade(&runtime);
+        drop(runtime);
         tokio::spawn(async move {
-            let name = format!("{SPARE_PLACE}{}", NEXT.fetch_add(1, Ordering::Relaxed));
-            let made = async {
-                // A killed host may have left one of this name.
-                spare.runtime.remove_place(&name).await?;
-                spare.runtime.ensure_place(&name, &Attachment::build()).await
-            };
-            let made = made.await;
-            *locked(&spare.ready) = match &made {
-                Ok(()) => Ready::Is(name.clone()),
-                Err(_) => Ready::None,
-            };
-            if let Err(error) = made {
-                tracing::debug!(%error, "no place in the network is ready for the next build");
-                return;
-            }
-            // A host that ends meanwhile is not held up by it.
+            tokio::time::sleep(after).await;
+            let Some(runtime) = kept.upgrade() else { return };
+            let spare = Self { runtime, ready, taken };
+            let Some(name) = spare.make().await else { return };
             let Self { runtime, ready, taken } = spare;
-            let kept = Arc::downgrade(&runtime);
             drop(runtime);
             tokio::time::sleep(SPARE_FOR).await;
             if let Some(runtime) = kept.upgrade() {
                 (Self { runtime, ready, taken }).let_go(&name).await;
             }
         });
+    }
+
+    /// Makes one; its name.
+    async fn make(&self) -> Option<String> {
+        let name = format!("{SPARE_PLACE}{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let made = async {
+            // A killed host may have left one of this name.
+            self.runtime.remove_place(&name).await?;
+            self.runtime.ensure_place(&name, &Attachment::build()).await
+        };
+        let made = made.await;
+        *locked(&self.ready) = match &made {
+            Ok(()) => Ready::Is(name.clone()),
+            Err(_) => Ready::None,
+        };
+        match made {
+            Ok(()) => Some(name),
+            Err(error) => {
+                tracing::debug!(%error, "no place in the network is ready for the next build");
+                None
+            }
+        }
     }
 
     async fn let_go(&self, name: &str) {
@@ -349,7 +365,7 @@ mod tests {
     use super::*;
 
     async fn prepared(spare: &Spare) -> String {
-        spare.prepare();
+        spare.prepare(Duration::ZERO);
         loop {
             if let Ready::Is(name) = &*locked(&spare.ready) {
                 return name.clone();

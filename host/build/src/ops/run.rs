@@ -166,9 +166,6 @@ async fn in_container(
     });
     let outcome = async {
         runtime.create_and_start(spec).await?;
-        if spec.network.is_some() {
-            session.places.prepare_spare();
-        }
         tokio::select! {
             exit = runtime.wait(&spec.id) => {
                 let exit = exit?;
