@@ -23,6 +23,11 @@ const DEPTH_MAX: usize = 512;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const XATTR_BYTES_MAX: usize = 64 * 1024;
+/// What a directory hands down to all that is made in it, whoever makes it.
+const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
+/// A list without entries, which takes away the one that is there: the version alone, as in the kernel's
+/// `posix_acl_xattr.h`.
+const NO_LIST: &[u8] = &[2, 0, 0, 0];
 
 /// Why a directory cannot become a layer.
 #[derive(Debug, thiserror::Error)]
@@ -129,14 +134,21 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<(), WalkError> {
         let path = [found.path.as_slice(), b"/"].concat();
-        self.head_at(found, &path, Type::Dir, b"", 0, &attributes.kept)?;
+        let before = attributes.without_default_list();
+        let kept = before.as_ref().unwrap_or(&attributes.kept);
+        self.head_at(found, &path, Type::Dir, b"", 0, kept)?;
         if attributes.opaque {
             self.marker(&join(&found.path, OPAQUE))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let below = rustix::fs::openat(found.fd, found.name, flags, Mode::empty());
         let below = below.map_err(|e| failed(&found.path, e.into()))?;
-        self.dir(&below, &found.path, depth + 1)
+        self.dir(&below, &found.path, depth + 1)?;
+        match before {
+            // Once more behind all that is in it: what was there before the list, or was moved in, has none from it.
+            Some(_) => self.head_at(found, &path, Type::Dir, b"", 0, &attributes.kept),
+            None => Ok(()),
+        }
     }
 
     fn file(&mut self, found: &Found<'_>, xattrs: &Xattrs) -> Result<(), WalkError> {
@@ -204,6 +216,16 @@ type Xattrs = [(Vec<u8>, Vec<u8>)];
 struct Attributes {
     kept: Vec<(Vec<u8>, Vec<u8>)>,
     opaque: bool,
+}
+
+impl Attributes {
+    /// Those of a directory that hands down an access list, until all that is in it is there.
+    fn without_default_list(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let at = self.kept.iter().position(|(name, _)| name == DEFAULT_LIST)?;
+        let mut kept = self.kept.clone();
+        kept[at].1 = NO_LIST.to_vec();
+        Some(kept)
+    }
 }
 
 fn attributes(found: &Found<'_>) -> Result<Attributes, WalkError> {

@@ -109,7 +109,7 @@ fn add(at: &Path, others: &[PathBuf], random: &mut Random) {
             let target = *random.pick(&["nowhere", "/etc/passwd", "../..", long.as_str()]);
             std::os::unix::fs::symlink(target, at).unwrap();
         }
-        7 if !others.is_empty() && !hands_down(at.parent().unwrap()) => {
+        7 if !others.is_empty() => {
             let _too_many_links = std::fs::hard_link(random.pick(others), at);
         }
         8 => node(FileType::CharacterDevice, rustix::fs::makedev(5, 70_000)).unwrap(),
@@ -153,7 +153,7 @@ fn alter(dirs: &[PathBuf], others: &[PathBuf], random: &mut Random) {
         (5, Some(other)) => {
             let to = dir.join(random.name());
             let is_free = to.symlink_metadata().is_err() && to.as_os_str().len() < 3000;
-            if is_free && !hands_down(&dir) {
+            if is_free {
                 std::fs::rename(other, to).unwrap();
             }
         }
@@ -194,7 +194,7 @@ fn attributes(at: &Path, random: &mut Random) {
             let user = *random.pick(&[0, 1000, 4_000_000_000]);
             let permissions = *random.pick(&[0, 4, 7]);
             let _unsupported = set_list(at, ACCESS, &list_for(user, permissions));
-            if meta.is_dir() && std::fs::read_dir(at).unwrap().next().is_none() {
+            if meta.is_dir() {
                 let _unsupported = set_list(at, DEFAULT, &list_for(user, permissions));
             }
         }
@@ -208,8 +208,7 @@ fn attributes(at: &Path, random: &mut Random) {
 }
 
 /// Attributes of [access lists](https://man7.org/linux/man-pages/man5/acl.5.html): of an entry itself, and of what
-/// is made in a folder. A folder gets the second while it is empty, and nothing is moved into it: who unpacks a
-/// layer makes the folder first, and everything in it then has the list.
+/// is made in a folder. What is there before the folder has the second, or is moved into it, has no list from it.
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
 
@@ -243,12 +242,6 @@ fn set_list(at: &Path, name: &str, list: &[u8]) -> bool {
     }
 }
 
-/// Whether what is made in a folder gets an access list.
-fn hands_down(dir: &Path) -> bool {
-    let mut list = [0_u8; 1024];
-    rustix::fs::lgetxattr(dir, DEFAULT, &mut list[..]).is_ok()
-}
-
 /// Adds entries with access lists of their own, and some that have theirs from the folder; how many, which is
 /// none where the file system has no such lists.
 pub(crate) fn add_lists(root: &Path) -> usize {
@@ -260,6 +253,12 @@ pub(crate) fn add_lists(root: &Path) -> usize {
     assert!(set_list(&dir, ACCESS, &list_for(1000, 7)));
     std::fs::write(dir.join("file"), "with the folder's list").unwrap();
     std::fs::create_dir(dir.join("folder")).unwrap();
+    // Made before its folder hands a list down, and moved into one that does.
+    std::fs::create_dir_all(root.join("later with lists/folder")).unwrap();
+    std::fs::write(root.join("later with lists/file"), "without a list").unwrap();
+    assert!(set_list(&root.join("later with lists"), DEFAULT, &list_for(1000, 6)));
+    std::fs::write(root.join("moved"), "without a list").unwrap();
+    std::fs::rename(root.join("moved"), dir.join("moved")).unwrap();
     std::fs::write(&alone, "with a list of its own").unwrap();
     assert!(set_list(&alone, ACCESS, &list_for(1000, 4)));
     4
