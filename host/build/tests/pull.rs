@@ -70,6 +70,40 @@ async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
     host.finish().await;
 }
 
+/// What a Dockerfile's builder does: it asks what a tag is, and its plan names the digest.
+#[tokio::test]
+async fn a_tag_means_what_it_was_told_to_mean_last_when_its_registry_is_gone() {
+    let host = Host::start(195).await;
+    let registry = Registry::start();
+    let tag = format!("{}/team/base:1", registry.address);
+    let describe = async |text: &str| host.bases.describe(text).await;
+    let pinned = async || {
+        let (digest, _) = describe(&tag).await.unwrap();
+        let base = Base::Image(format!("{tag}@{digest}"));
+        assert_eq!(host.bases.resolve(&base, &|_| {}).await.unwrap().digest, digest);
+        digest
+    };
+    let push = |note: &str| registry.push_with("team/base", "1", architecture(), note);
+
+    let (first, second) = (push("first"), push("second"));
+    assert_ne!(first, second);
+    // Somebody's own pin of what the tag no longer is says nothing about the tag.
+    assert_eq!(pinned().await, second);
+    let old = Base::Image(format!("{tag}@{first}"));
+    assert_eq!(host.bases.resolve(&old, &|_| {}).await.unwrap().digest, first);
+    let moved = push("third");
+    assert_eq!(pinned().await, moved);
+    // Moved back to what is there already.
+    assert_eq!(push("second"), second);
+    assert_eq!(describe(&tag).await.unwrap().0, second);
+
+    drop(registry);
+    assert_eq!(describe(&tag).await.unwrap().0, second);
+    let other = tag.replace("base:1", "base:2");
+    assert_eq!(describe(&other).await.unwrap_err().code, "registry.unreachable");
+    host.finish().await;
+}
+
 fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }

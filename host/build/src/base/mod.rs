@@ -128,6 +128,8 @@ struct Inner {
     guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
     unreachable: Mutex<HashMap<String, (Instant, String)>>,
+    /// What tags were told to mean, under the names that these are remembered under: until the image is there.
+    meant: Mutex<HashMap<String, Digest>>,
 }
 
 impl Bases {
@@ -152,6 +154,7 @@ impl Bases {
             guard: Arc::default(),
             mirrors,
             unreachable: Mutex::default(),
+            meant: Mutex::default(),
         };
         Self { inner: Arc::new(inner), access: Access::default() }
     }
@@ -394,7 +397,10 @@ impl Inner {
             return Ok((found.digest, found.config));
         }
         match self.manifest(reference, access).await {
-            Ok(manifest) => Ok((manifest.digest, manifest.config)),
+            Ok(manifest) => {
+                self.note_meaning(reference, access, &manifest.digest).await?;
+                Ok((manifest.digest, manifest.config))
+            }
             Err(
                 error @ PullError::Registry(
                     RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. },
@@ -423,6 +429,36 @@ impl Inner {
         let by_tag = Reference { digest: None, ..reference.clone() };
         let found = record::find(&*self.runtime, &self.guard, &access.remembered(&by_tag)).await?;
         Ok(found.filter(|found| found.digest == *digest))
+    }
+
+    /// A tag means this image from here on, also when nobody answers later: whoever was told so asks for it by its
+    /// digest, and then it is there under that alone.
+    async fn note_meaning(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
+        if reference.digest.is_some() {
+            return Ok(());
+        }
+        let by_tag = access.remembered(reference);
+        let known = record::find(&*self.runtime, &self.guard, &by_tag).await?;
+        if known.is_some_and(|known| known.digest == *digest) {
+            return Ok(());
+        }
+        let pinned = Reference { digest: Some(digest.clone()), ..reference.clone() };
+        match record::find(&*self.runtime, &self.guard, &access.remembered(&pinned)).await? {
+            Some(image) => record::remember(&*self.runtime, &by_tag, &image).await,
+            None => {
+                self.meant().insert(by_tag, digest.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn meant(&self) -> std::sync::MutexGuard<'_, HashMap<String, Digest>> {
+        self.meant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
@@ -457,6 +493,10 @@ impl Inner {
         let work = async {
             let image = pull::unpack(leased, &client, reference, manifest, report, &room).await?;
             record::remember(&**leased, &asked, &image).await.map_err(PullError::Other)?;
+            let by_tag = access.remembered(&Reference { digest: None, ..reference.clone() });
+            if self.meant().remove(&by_tag).is_some_and(|meant| meant == image.digest) {
+                record::remember(&**leased, &by_tag, &image).await.map_err(PullError::Other)?;
+            }
             Ok(image)
         };
         let outcome = work.await;
