@@ -7,7 +7,7 @@
 mod common;
 mod trees;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
@@ -53,6 +53,18 @@ fn json(path: &Path) -> Value {
 fn blob(dir: &Path, digest: &Value) -> std::path::PathBuf {
     let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
     dir.join("blobs/sha256").join(hex)
+}
+
+/// Every name in a layer stands there once: others refuse a layer that names anything twice.
+fn assert_named_once(layer: &Path, shown: &str) {
+    let mut list = Command::new("tar");
+    let listed = list.args(["--quoting-style=escape", "-tf"]).arg(layer).output().unwrap();
+    assert!(listed.status.success(), "{shown}: {}", String::from_utf8_lossy(&listed.stderr));
+    let mut names = BTreeSet::new();
+    for name in listed.stdout.split(|byte| *byte == b'\n').filter(|name| !name.is_empty()) {
+        let name = name.strip_suffix(b"/").unwrap_or(name);
+        assert!(names.insert(name), "{shown}: {:?} twice", String::from_utf8_lossy(name));
+    }
 }
 
 /// The manifest of an OCI archive.
@@ -104,12 +116,14 @@ async fn one_case(host: &Host, seed: u64, case: u64) {
     for (level, layer) in manifest["layers"].as_array().unwrap().iter().enumerate() {
         let digest: Digest = layer["digest"].as_str().unwrap().parse().unwrap();
         assert!(runtime.blob(&digest).await.unwrap().is_some(), "a made layer is kept");
+        let shown = format!("seed {seed}, level {level}");
+        assert_named_once(&blob(dir.path(), &layer["digest"]), &shown);
         let applied = format!("applied-{case}-{level}");
         runtime.apply_layer(parent.as_deref(), &applied, &digest, None, &keep).await.unwrap();
         let made = runtime.mount_snapshot(&names[level], Mode::ReadOnly).await.unwrap();
         let unpacked = runtime.mount_snapshot(&applied, Mode::ReadOnly).await.unwrap();
         let (made, unpacked) = (trees::read(made.path()), trees::read(unpacked.path()));
-        trees::assert_same(&made, &unpacked, &format!("seed {seed}, level {level}"));
+        trees::assert_same(&made, &unpacked, &shown);
         assert!(level > 0 || trees::with_lists(&unpacked) >= lists, "seed {seed}: {lists} lists");
         entries += made.len();
         parent = Some(applied);

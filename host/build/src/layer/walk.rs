@@ -23,7 +23,8 @@ const DEPTH_MAX: usize = 512;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const XATTR_BYTES_MAX: usize = 64 * 1024;
-/// What a directory hands down to all that is made in it, whoever makes it.
+/// An access list of an entry itself, and the one that a directory hands down to all that is made in it.
+const LIST: &[u8] = b"system.posix_acl_access";
 const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
 /// A list without entries, which takes away the one that is there: the version alone, as in the kernel's
 /// `posix_acl_xattr.h`.
@@ -49,7 +50,7 @@ pub(super) fn write(dir: &Path, to: &mut dyn Write) -> Result<(), WalkError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| io(dir)(e.into()))?;
     let mut walk = Walk { to, linked: HashMap::new() };
-    walk.dir(&fd, b"", 0)?;
+    walk.dir(&fd, b"", Place::default())?;
     walk.to.write_all(&tarball::END).map_err(io(Path::new("the layer's end")))
 }
 
@@ -64,6 +65,15 @@ struct Walk<'a> {
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
 
+/// The directory that is being read.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// Whether what is made in it is given an access list.
+    hands_down: bool,
+    /// Directories above it.
+    depth: usize,
+}
+
 /// An entry of the directory that is being read.
 struct Found<'a> {
     fd: &'a OwnedFd,
@@ -73,21 +83,21 @@ struct Found<'a> {
 }
 
 impl Walk<'_> {
-    fn dir(&mut self, fd: &OwnedFd, prefix: &[u8], depth: usize) -> Result<(), WalkError> {
+    fn dir(&mut self, fd: &OwnedFd, prefix: &[u8], place: Place) -> Result<(), WalkError> {
         let here = |source: io::Error| failed(prefix, source);
-        if depth > DEPTH_MAX {
+        if place.depth > DEPTH_MAX {
             return Err(unsupported(prefix, "its directories are nested too deeply"));
         }
         for name in names(fd).map_err(here)? {
             let stat = rustix::fs::statat(fd, &name, AtFlags::SYMLINK_NOFOLLOW);
             let stat = stat.map_err(|e| here(e.into()))?;
             let path = join(prefix, name.as_bytes());
-            self.entry(&Found { fd, name: &name, path, stat }, depth)?;
+            self.entry(&Found { fd, name: &name, path, stat }, place)?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, found: &Found<'_>, depth: usize) -> Result<(), WalkError> {
+    fn entry(&mut self, found: &Found<'_>, place: Place) -> Result<(), WalkError> {
         let kind = FileType::from_raw_mode(found.stat.st_mode);
         if kind == FileType::CharacterDevice && found.stat.st_rdev == 0 {
             return self.marker(&whiteout_of(&found.path));
@@ -99,9 +109,12 @@ impl Walk<'_> {
         if found.name.as_bytes().starts_with(WHITEOUT) {
             return Err(unsupported(&found.path, "names that begin with .wh. mean deleted files"));
         }
-        let attributes = attributes(found)?;
+        let mut attributes = attributes(found)?;
+        if place.hands_down {
+            attributes.without_lists_from_above(kind);
+        }
         if kind == FileType::Directory {
-            return self.directory(found, &attributes, depth);
+            return self.directory(found, &attributes, place);
         }
         if found.stat.st_nlink > 1 {
             let id = (found.stat.st_dev, found.stat.st_ino);
@@ -131,24 +144,18 @@ impl Walk<'_> {
         &mut self,
         found: &Found<'_>,
         attributes: &Attributes,
-        depth: usize,
+        place: Place,
     ) -> Result<(), WalkError> {
         let path = [found.path.as_slice(), b"/"].concat();
-        let before = attributes.without_default_list();
-        let kept = before.as_ref().unwrap_or(&attributes.kept);
-        self.head_at(found, &path, Type::Dir, b"", 0, kept)?;
+        self.head_at(found, &path, Type::Dir, b"", 0, &attributes.kept)?;
         if attributes.opaque {
             self.marker(&join(&found.path, OPAQUE))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let below = rustix::fs::openat(found.fd, found.name, flags, Mode::empty());
         let below = below.map_err(|e| failed(&found.path, e.into()))?;
-        self.dir(&below, &found.path, depth + 1)?;
-        match before {
-            // Once more behind all that is in it: what was there before the list, or was moved in, has none from it.
-            Some(_) => self.head_at(found, &path, Type::Dir, b"", 0, &attributes.kept),
-            None => Ok(()),
-        }
+        let place = Place { hands_down: attributes.has(DEFAULT_LIST), depth: place.depth + 1 };
+        self.dir(&below, &found.path, place)
     }
 
     fn file(&mut self, found: &Found<'_>, xattrs: &Xattrs) -> Result<(), WalkError> {
@@ -219,12 +226,24 @@ struct Attributes {
 }
 
 impl Attributes {
-    /// Those of a directory that hands down an access list, until all that is in it is there.
-    fn without_default_list(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-        let at = self.kept.iter().position(|(name, _)| name == DEFAULT_LIST)?;
-        let mut kept = self.kept.clone();
-        kept[at].1 = NO_LIST.to_vec();
-        Some(kept)
+    fn has(&self, name: &[u8]) -> bool {
+        self.kept.iter().any(|(known, _)| known == name)
+    }
+
+    /// Of an entry in a directory that hands down an access list, but that has none from it, because it was there
+    /// before or was moved in: whoever unpacks it is told to take the list away again.
+    fn without_lists_from_above(&mut self, kind: FileType) {
+        let lists = match kind {
+            FileType::Symlink => return,
+            FileType::Directory => [LIST, DEFAULT_LIST].as_slice(),
+            _ => &[LIST],
+        };
+        for name in lists {
+            if !self.has(name) {
+                self.kept.push((name.to_vec(), NO_LIST.to_vec()));
+            }
+        }
+        self.kept.sort();
     }
 }
 
