@@ -75,30 +75,36 @@ async fn an_image_is_pulled_by_tag_and_digest_and_what_is_wrong_is_named() {
 async fn a_tag_means_what_it_was_told_to_mean_last_when_its_registry_is_gone() {
     let host = Host::start(195).await;
     let registry = Registry::start();
-    let tag = format!("{}/team/base:1", registry.address);
+    let proxy = Proxy::start(&registry.address);
+    let tag = format!("{}/team/base:1", proxy.address);
     let describe = async |text: &str| host.bases.describe(text).await;
-    let pinned = async || {
-        let (digest, _) = describe(&tag).await.unwrap();
-        let base = Base::Image(format!("{tag}@{digest}"));
-        assert_eq!(host.bases.resolve(&base, &|_| {}).await.unwrap().digest, digest);
-        digest
-    };
     let push = |note: &str| registry.push_with("team/base", "1", architecture(), note);
 
-    let (first, second) = (push("first"), push("second"));
-    assert_ne!(first, second);
-    // Somebody's own pin of what the tag no longer is says nothing about the tag.
-    assert_eq!(pinned().await, second);
-    let old = Base::Image(format!("{tag}@{first}"));
-    assert_eq!(host.bases.resolve(&old, &|_| {}).await.unwrap().digest, first);
-    let moved = push("third");
-    assert_eq!(pinned().await, moved);
-    // Moved back to what is there already.
+    let resolve = async |digest: &Digest| {
+        let base = Base::Image(format!("{tag}@{digest}"));
+        assert_eq!(host.bases.resolve(&base, &|_| {}).await.unwrap().digest, *digest);
+    };
+    let told = async || describe(&tag).await.unwrap().0;
+
+    let (first, second, third) = (push("first"), push("second"), push("third"));
+    assert_eq!(told().await, third);
+    // Somebody's own pin of what the tag is no longer says nothing about the tag, before and behind the one that does.
+    resolve(&first).await;
+    resolve(&third).await;
+    resolve(&second).await;
+    proxy.fail("GET", "/manifests/", Fault::Status(429), usize::MAX);
+    assert_eq!(told().await, third);
+    proxy.heal();
+
+    // Told and never pulled; then it moved back to what is there already.
+    let fourth = push("fourth");
+    assert_eq!(told().await, fourth);
     assert_eq!(push("second"), second);
-    assert_eq!(describe(&tag).await.unwrap().0, second);
+    assert_eq!(told().await, second);
+    resolve(&fourth).await;
 
     drop(registry);
-    assert_eq!(describe(&tag).await.unwrap().0, second);
+    assert_eq!(told().await, second);
     let other = tag.replace("base:1", "base:2");
     assert_eq!(describe(&other).await.unwrap_err().code, "registry.unreachable");
     host.finish().await;

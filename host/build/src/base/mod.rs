@@ -39,6 +39,8 @@ pub(crate) use record::all;
 use room::Room;
 use toolchain::{Origin, has_image, no_image, settle};
 
+/// Tags whose meaning is waited for at once; beyond it those of pulls that never came are forgotten.
+const MEANT_MAX: usize = 1000;
 /// How long an unreachable registry is not asked again.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(300);
 
@@ -128,7 +130,7 @@ struct Inner {
     guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
     unreachable: Mutex<HashMap<String, (Instant, String)>>,
-    /// What tags were told to mean, under the names that these are remembered under: until the image is there.
+    /// What tags were told to mean ([`told`]), until the image is there.
     meant: Mutex<HashMap<String, Digest>>,
 }
 
@@ -243,6 +245,13 @@ impl Bases {
             )
         })?
     }
+}
+
+/// The name that what a tag was told to mean is remembered under. It is none that an image is asked for by: what a
+/// toolchain's tag meant when its base was pulled stays its base.
+fn told(reference: &Reference, access: &Access) -> String {
+    let by_tag = Reference { digest: None, ..reference.clone() };
+    format!("{} as it was told", access.remembered(&by_tag))
 }
 
 impl Inner {
@@ -398,17 +407,25 @@ impl Inner {
         }
         match self.manifest(reference, access).await {
             Ok(manifest) => {
-                self.note_meaning(reference, access, &manifest.digest).await?;
+                let noted = self.note_meaning(reference, access, &manifest.digest).await;
+                if let Err(failure) = noted {
+                    tracing::warn!(%reference, why = failure.why, "what a tag means was not noted");
+                }
                 Ok((manifest.digest, manifest.config))
             }
             Err(
                 error @ PullError::Registry(
                     RegistryError::Unreachable { .. } | RegistryError::RateLimited { .. },
                 ),
-            ) => match self.remembered(reference, access).await? {
-                Some(found) => Ok((found.digest, found.config)),
-                None => Err(error.failure(reference)),
-            },
+            ) => {
+                let told = told(reference, access);
+                let found = match record::find(&*self.runtime, &self.guard, &told).await? {
+                    Some(found) => Some(found),
+                    None => self.remembered(reference, access).await?,
+                };
+                let found = found.ok_or_else(|| error.failure(reference))?;
+                Ok((found.digest, found.config))
+            }
             Err(error) => Err(error.failure(reference)),
         }
     }
@@ -442,18 +459,50 @@ impl Inner {
         if reference.digest.is_some() {
             return Ok(());
         }
-        let by_tag = access.remembered(reference);
-        let known = record::find(&*self.runtime, &self.guard, &by_tag).await?;
+        let told = told(reference, access);
+        // Before it is looked for: a pull that ends meanwhile finds the note, or is found.
+        {
+            let mut meant = self.meant();
+            if meant.len() >= MEANT_MAX {
+                meant.clear();
+            }
+            meant.insert(told.clone(), digest.clone());
+        }
+        let known = record::find(&*self.runtime, &self.guard, &told).await?;
         if known.is_some_and(|known| known.digest == *digest) {
+            self.forget_meaning(&told, digest);
             return Ok(());
         }
         let pinned = Reference { digest: Some(digest.clone()), ..reference.clone() };
-        match record::find(&*self.runtime, &self.guard, &access.remembered(&pinned)).await? {
-            Some(image) => record::remember(&*self.runtime, &by_tag, &image).await,
-            None => {
-                self.meant().insert(by_tag, digest.clone());
-                Ok(())
-            }
+        if let Some(image) = self.remembered(&pinned, access).await? {
+            record::remember(&*self.runtime, &told, &image).await?;
+            self.forget_meaning(&told, digest);
+        }
+        Ok(())
+    }
+
+    /// An image is there: if its tag was told to mean it, that is remembered.
+    async fn keep_meaning(
+        &self,
+        leased: &dyn Runtime,
+        reference: &Reference,
+        access: &Access,
+        image: &BaseImage,
+    ) -> Result<(), Failure> {
+        let told = told(reference, access);
+        let is_meant = self.meant().get(&told) == Some(&image.digest);
+        if is_meant {
+            record::remember(leased, &told, image).await?;
+            self.forget_meaning(&told, &image.digest);
+        }
+        Ok(())
+    }
+
+    /// Unless the tag was told to mean something else since.
+    fn forget_meaning(&self, told: &str, digest: &Digest) {
+        let mut meant = self.meant();
+        if meant.get(told) == Some(digest) {
+            meant.remove(told);
         }
     }
 
@@ -493,10 +542,8 @@ impl Inner {
         let work = async {
             let image = pull::unpack(leased, &client, reference, manifest, report, &room).await?;
             record::remember(&**leased, &asked, &image).await.map_err(PullError::Other)?;
-            let by_tag = access.remembered(&Reference { digest: None, ..reference.clone() });
-            if self.meant().remove(&by_tag).is_some_and(|meant| meant == image.digest) {
-                record::remember(&**leased, &by_tag, &image).await.map_err(PullError::Other)?;
-            }
+            let kept = self.keep_meaning(&**leased, reference, access, &image).await;
+            kept.map_err(PullError::Other)?;
             Ok(image)
         };
         let outcome = work.await;
