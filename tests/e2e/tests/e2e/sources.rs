@@ -102,12 +102,10 @@ pub(crate) fn saved_image_of(
 ) -> PathBuf {
     let root = dir.join("rootfs");
     put_busybox(&root);
-    std::fs::create_dir_all(root.join("www")).unwrap();
-    std::fs::write(root.join("www/index.html"), page).unwrap();
     let parts = dir.join("parts");
     std::fs::create_dir_all(&parts).unwrap();
     let layer = parts.join("layer.tar");
-    run(Command::new("tar").args(["-cf", text(&layer), "-C", text(&root), "."]));
+    std::fs::rename(layer_with(&root, &[("index.html", page)]), &layer).unwrap();
     let mut section = serde_json::json!({
         "Env": ["PATH=/bin"], "ExposedPorts": {"8080/tcp": {}},
     });
