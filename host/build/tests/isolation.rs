@@ -516,6 +516,25 @@ async fn caches_are_held_to_their_quota_after_a_build() {
 }
 
 #[tokio::test]
+async fn only_what_a_build_adds_to_a_shared_cache_counts_as_written() {
+    let mut limits = Limits::default();
+    limits.build.disk_bytes_max = 32 * MIB;
+    let host = Host::with_limits(200, limits).await;
+    let fill = |name: &str, mib: u32| {
+        let text = format!("dd if=/dev/zero of=/cache/{name} bs=1M count={mib} 2>/dev/null");
+        scripted(with_cache(&text, Sharing::Shared))
+    };
+    for name in ["one", "two", "three"] {
+        host.build(fill(name, 20)).await.unwrap();
+    }
+    let failure = host.build(fill("four", 40)).await.unwrap_err();
+    assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+    // What it wrote is there: the cache is written to directly.
+    assert!(host.data.path().join("cache/mounts/shop/store/four").exists());
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn steps_at_the_same_time_meet_in_a_shared_cache() {
     let host = Host::start(232).await;
     let meets = |own: &str, other: &str| {

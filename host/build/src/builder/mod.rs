@@ -2,6 +2,7 @@
 //! carried out or looked up, the artifact is recorded, the lease goes.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub const LABEL_BUILD: &str = "windlass.build";
 /// On a lease of work that a host does not take up again: pulls, pushes, saves.
 pub(crate) const LABEL_WORK: &str = "windlass.work";
 
+/// After a build, before its caches are held to their quota: what was built is started meanwhile.
+const EVICT_AFTER: Duration = Duration::from_secs(2);
 /// A build that takes longer than its limit by this much loses what it made.
 const LEASE_SLACK: Duration = Duration::from_secs(3600);
 
@@ -165,9 +168,12 @@ impl Builder {
         let (dir, project) = (self.config.data_dir.clone(), session.request.project.clone());
         let bytes_max = self.config.limits.build.cache_bytes_max;
         if session.used_caches() {
-            // Nobody waits for it: measuring large caches takes its time.
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = caches::evict(&dir, &project, bytes_max) {
+            // Nobody waits for it, but for what was built: measuring large caches takes its time.
+            tokio::spawn(async move {
+                tokio::time::sleep(EVICT_AFTER).await;
+                let evict = move || caches::evict(&dir, &project, bytes_max);
+                let evicted = tokio::task::spawn_blocking(evict).await;
+                if let Err(error) = evicted.map_err(io::Error::other).flatten() {
                     tracing::warn!(%error, "cache mounts could not be held to their quota");
                 }
             });
@@ -322,7 +328,7 @@ pub(crate) fn scratch_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf
 
 fn remove_dir(dir: &Path) -> Result<(), Failure> {
     match std::fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::host(
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::host(
             "build.io",
             "A build's remains could not be removed",
             format!("{}: {e}", dir.display()),
