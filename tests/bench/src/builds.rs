@@ -17,7 +17,8 @@ use crate::figure::{Figure, median};
 use crate::start::settled_mb;
 
 const ROUNDS: usize = 7;
-const ROUNDS_OF_COMMANDS: usize = 11;
+/// No round of a case has this number: of either network of the peer, warming up or not.
+const BUILDS_OF_CASE: usize = 4 * ROUNDS;
 /// Files of the application that is measured from its build to its first answer.
 const FILES: usize = 20_000;
 /// Builds in a row, after which the memory is looked at again.
@@ -77,11 +78,6 @@ impl Case {
     /// Whether commands are carried out, by either.
     fn has_commands(self) -> bool {
         matches!(self, Self::Cold | Self::Manifest)
-    }
-
-    /// How often each builds. Commands download, so that their times vary by a tenth and more.
-    fn rounds(self) -> usize {
-        if self.has_commands() { ROUNDS_OF_COMMANDS } else { ROUNDS }
     }
 }
 
@@ -188,22 +184,26 @@ impl Both {
         let mut figures = Vec::new();
         for (case, what, bar) in CASES {
             let (mut ours, mut theirs, mut theirs_shared) = (Vec::new(), Vec::new(), Vec::new());
-            let (has_commands, rounds) = (case.has_commands(), case.rounds());
+            let has_commands = case.has_commands();
             if case != Case::Cold {
-                sample.change(case, 2 * rounds)?;
+                sample.change(case, BUILDS_OF_CASE)?;
                 self.choose_cache(sample, case, 0)?;
                 self.build(sample, case)?;
                 self.build_with_peer(sample, case, PeerNetwork::Own)?;
             }
             let turns = if has_commands { 3 } else { 2 };
-            for round in 0..rounds {
+            for round in 0..ROUNDS {
                 // Each begins a round as often: what one leaves to be done later is in the next one's way.
                 for turn in 0..turns {
                     let whose = (round + turn) % turns;
                     // The peer has what it built before; what it builds twice is another build for it.
-                    let variant = if whose == 2 { rounds + round } else { round };
+                    let variant = if whose == 2 { ROUNDS + round } else { round };
+                    if has_commands {
+                        self.warm_up(sample, case, 2 * ROUNDS + variant, whose)?;
+                    }
                     sample.change(case, variant)?;
                     self.choose_cache(sample, case, variant)?;
+                    settle_after(case)?;
                     match whose {
                         0 => {
                             let (took_ms, carried_out) = self.build(sample, case)?;
@@ -225,7 +225,7 @@ impl Both {
                 measured: ours / theirs,
                 unit: "×",
                 bar: Some(bar),
-                note: format!("{ours:.0} ms to BuildKit's {theirs:.0} ms, medians of {rounds}"),
+                note: format!("{ours:.0} ms to BuildKit's {theirs:.0} ms, medians of {ROUNDS}"),
             });
             if has_commands {
                 let theirs = median(theirs_shared);
@@ -235,7 +235,7 @@ impl Both {
                     unit: "×",
                     bar: None,
                     note: format!(
-                        "BuildKit: {theirs:.0} ms with `--network host`, medians of {rounds}; the host's build \
+                        "BuildKit: {theirs:.0} ms with `--network host`, medians of {ROUNDS}; the host's build \
                          still has a network of its own"
                     ),
                 });
@@ -244,12 +244,23 @@ impl Both {
         Ok(figures)
     }
 
+    /// Another build of the same kind by the same side, which does not count: a machine that takes back what was idle
+    /// for a while leaves each with what it read just now, the programs in its base among it.
+    fn warm_up(&self, sample: &Sample, case: Case, variant: usize, whose: usize) -> Result<()> {
+        sample.change(case, variant)?;
+        self.choose_cache(sample, case, variant)?;
+        match whose {
+            0 => self.build(sample, case).map(drop),
+            1 => self.build_with_peer(sample, case, PeerNetwork::Own).map(drop),
+            _ => self.build_with_peer(sample, case, PeerNetwork::Shared).map(drop),
+        }
+    }
+
     /// How long it takes, and how many steps are carried out.
     fn build(&self, sample: &Sample, case: Case) -> Result<(f64, usize)> {
         let folder = sample.dir.path().to_string_lossy();
         let mut args = vec!["build", &folder, "--project", sample.name];
         args.extend((case == Case::Cold).then_some("--no-cache"));
-        settle_after(case)?;
         let began = Instant::now();
         let built = self.host.cli_json(&args).ok();
         let took_ms = ms_since(began);
@@ -272,7 +283,6 @@ impl Both {
         let mut command = self.docker.command(&["build", "--quiet"]);
         command.args((network == PeerNetwork::Shared).then_some("--network=host"));
         command.args(["--tag", sample.name]).args((case == Case::Cold).then_some("--no-cache"));
-        settle_after(case)?;
         let began = Instant::now();
         run(command.arg(sample.dir.path()))?;
         Ok(ms_since(began))
@@ -365,6 +375,7 @@ impl Both {
                 before = settled_mb(self.host.serve_pid())?;
             }
             sample.change(Case::Source, 1000 + round)?;
+            settle()?;
             self.build(sample, Case::Source)?;
         }
         let after = settled_mb(self.host.serve_pid())?;
