@@ -13,6 +13,7 @@ use windlass_build::registry::{
     About, Client, CosignFound, CosignSignature, Reference, push_component,
 };
 use windlass_build::{Access, BaseConfig, BasePolicy, Bases, Login};
+use windlass_containers::fake::FakeRuntime;
 use windlass_containers::runtime::Labels;
 use windlass_model::plan::{Base, Op};
 use windlass_model::{Digest, Secret};
@@ -92,9 +93,11 @@ async fn a_tag_means_what_it_was_told_to_mean_last_when_its_registry_is_gone() {
     resolve(&first).await;
     resolve(&third).await;
     resolve(&second).await;
-    proxy.fail("GET", "/manifests/", Fault::Status(429), usize::MAX);
-    assert_eq!(told().await, third);
-    proxy.heal();
+    for trouble in [429, 503] {
+        proxy.fail("GET", "/manifests/", Fault::Status(trouble), usize::MAX);
+        assert_eq!(told().await, third, "{trouble}");
+        proxy.heal();
+    }
 
     // Told and never pulled; then it moved back to what is there already.
     let fourth = push("fourth");
@@ -170,12 +173,14 @@ async fn a_pull_goes_on_where_it_was_cut_and_never_takes_what_is_wrong() {
     assert!(ranges[0].contains("bytes=300000-"), "{ranges:?}");
     assert!(ranges[1].contains("bytes=400000-"), "{ranges:?}");
 
-    // One that stays away is named.
+    // One that stays in trouble is named, and what is on the disk is taken as it was.
     proxy.fail("GET", "/manifests/", Fault::Status(503), usize::MAX);
     let other = Base::Image(format!("{}/team/other", proxy.address));
     let failure = host.bases.resolve(&other, &|_| {}).await.unwrap_err();
-    assert_eq!(failure.code, "registry.protocol");
+    assert_eq!(failure.code, "registry.unreachable");
     assert!(failure.why.contains("503"), "{failure:?}");
+    assert!(!failure.fix.contains("DNS"), "it answers: {failure:?}");
+    assert_eq!(pull().await.unwrap().snapshot, image.snapshot);
     host.finish().await;
 }
 
@@ -212,6 +217,30 @@ async fn a_mirror_is_asked_first_and_the_registry_for_what_it_has_wrong() {
     let only = Base::Image(format!("{}/team/only:1", origin.address));
     assert_eq!(bases.resolve(&only, &|_| {}).await.unwrap().digest, last);
     host.finish().await;
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_for_other_images_when_its_registry_gave_no_answer_for_one() {
+    let registry = Registry::start();
+    let digest = registry.push("team/base", "1", architecture());
+    let mirror = Proxy::start(&registry.address);
+    let data = tempfile::tempdir().unwrap();
+    let config = BaseConfig {
+        data_dir: data.path().to_owned(),
+        policy: BasePolicy::Registry,
+        cache_dir: None,
+        certificates: None,
+    };
+    // No name below `invalid` has an address.
+    let mirrors = vec![format!("nowhere.invalid=http://{}", mirror.address).parse().unwrap()];
+    let bases = Bases::with_mirrors(Arc::new(FakeRuntime::new().unwrap()), config, mirrors);
+    let look_up =
+        async |tag: &str| bases.look_up(&format!("nowhere.invalid/team/base:{tag}")).await;
+    assert_eq!(look_up("lacking").await.unwrap_err().code, "registry.unreachable");
+    let found = look_up("1").await.unwrap();
+    assert_eq!(found.reference, format!("nowhere.invalid/team/base@{digest}"));
+    assert_eq!(look_up("lacking").await.unwrap_err().code, "registry.unreachable");
+    assert_eq!(mirror.take_seen("/manifests/lacking").len(), 2);
 }
 
 #[tokio::test]

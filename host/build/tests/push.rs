@@ -93,6 +93,14 @@ async fn a_push_that_is_cut_off_is_made_again_and_a_name_never_leads_to_half_an_
     assert_eq!(tag(&registry.address, "team/shop", "1"), 404);
     assert!(!host.left().await.contains(&"leases"));
 
+    // A registry that stays in trouble is told as that.
+    proxy.heal();
+    proxy.fail("POST", "/blobs/uploads", Fault::Status(503), usize::MAX);
+    let failure = push().await.unwrap_err();
+    assert_eq!(failure.code, "registry.unreachable");
+    assert!(failure.why.contains("status 503"), "{failure:?}");
+    assert!(!failure.why.contains("were sent"), "{failure:?}");
+
     // Now and then it does not.
     proxy.heal();
     proxy.fail("PUT", "/blobs/", Fault::CutRequest(200_000), 1);

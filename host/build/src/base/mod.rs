@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use windlass_containers::{Labels, Runtime, RuntimeError};
@@ -22,6 +22,7 @@ use crate::registry::{Access, ImageManifest, Mirror, Reference, RegistryError};
 use crate::settled;
 
 mod assemble;
+mod away;
 mod family;
 mod making;
 mod pull;
@@ -32,8 +33,9 @@ mod requirement;
 mod room;
 mod toolchain;
 
+use away::Away;
 use making::{Lease, Making};
-use pull::PullError;
+use pull::{Image, PullError};
 use recipe::Recipe;
 pub(crate) use record::all;
 use room::Room;
@@ -41,8 +43,6 @@ use toolchain::{Origin, has_image, no_image, settle};
 
 /// Tags whose meaning is waited for at once; beyond it those of pulls that never came are forgotten.
 const MEANT_MAX: usize = 1000;
-/// How long an unreachable registry is not asked again.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(300);
 
 /// Where the bases of toolchains come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -129,7 +129,7 @@ struct Inner {
     /// What builds use now.
     guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
-    unreachable: Mutex<HashMap<String, (Instant, String)>>,
+    away: Away,
     /// What tags were told to mean ([`told`]), until the image is there.
     meant: Mutex<HashMap<String, Digest>>,
 }
@@ -155,7 +155,7 @@ impl Bases {
             floor: OnceLock::new(),
             guard: Arc::default(),
             mirrors,
-            unreachable: Mutex::default(),
+            away: Away::default(),
             meant: Mutex::default(),
         };
         Self { inner: Arc::new(inner), access: Access::default() }
@@ -269,7 +269,7 @@ impl Inner {
         {
             return Ok(found);
         }
-        match self.pull_unless_unreachable(&reference, access, report).await {
+        match self.pull(&reference, access, report).await {
             Err(PullError::Registry(
                 error @ (RegistryError::Unreachable { .. }
                 | RegistryError::RateLimited { .. }
@@ -321,7 +321,7 @@ impl Inner {
             return Ok(found);
         }
         if let Some(reference) = &reference {
-            match self.pull_unless_unreachable(reference, &Access::default(), report).await {
+            match self.pull(reference, &Access::default(), report).await {
                 Ok(image) => return Ok(with_toolchain(image, official.map(|s| s.toolchain()))),
                 Err(PullError::Registry(error))
                     if policy == BasePolicy::Auto && may_assemble_instead(&error) =>
@@ -334,52 +334,26 @@ impl Inner {
         self.assemble(&recipe?, report).await
     }
 
-    async fn pull_unless_unreachable(
-        &self,
-        reference: &Reference,
-        access: &Access,
-        report: &Report,
-    ) -> Result<BaseImage, PullError> {
-        self.refuse_unreachable(reference)?;
-        self.pull(reference, access, report).await
-    }
-
-    /// A registry that did not answer a moment ago is not waited for again. One on this machine answers
-    /// or refuses at once, so it is asked each time.
-    fn refuse_unreachable(&self, reference: &Reference) -> Result<(), PullError> {
-        let host = reference.host().to_owned();
-        match self.unreachable().get(&host).cloned() {
-            Some((at, why)) if at.elapsed() < UNREACHABLE_FOR && !reference.is_plain_http() => {
-                Err(PullError::Registry(RegistryError::Unreachable { host, why }))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn note_unreachable(&self, reference: &Reference, error: Option<&PullError>) {
-        let host = reference.host().to_owned();
-        match error {
-            Some(PullError::Registry(RegistryError::Unreachable { why, .. })) => {
-                self.unreachable().insert(host, (Instant::now(), why.clone()));
-            }
-            _ => drop(self.unreachable().remove(&host)),
-        }
-    }
-
-    /// What an image is at its registry now, unless that did not answer a moment ago.
+    /// What an image is at its registry now, or at a mirror of it, and where it is read from. A registry that gave
+    /// no answer a moment ago is not waited for again.
     async fn manifest(
         &self,
         reference: &Reference,
         access: &Access,
-    ) -> Result<ImageManifest, PullError> {
-        let asked = async {
-            self.refuse_unreachable(reference)?;
-            let image = pull::open(reference, self, access).await?;
-            pull::manifest(&image).await
-        };
-        let manifest = asked.await;
-        self.note_unreachable(reference, manifest.as_ref().err());
-        manifest
+    ) -> Result<(Image, ImageManifest), PullError> {
+        let away = self.away.why(reference, Instant::now());
+        let is_asked = away.is_none();
+        let image = pull::open(reference, self, access, away).await?;
+        let manifest = pull::manifest(&image).await;
+        // That it was passed over must not keep it away for longer.
+        if is_asked {
+            let error = match &manifest {
+                Err(PullError::Registry(error)) => Some(error),
+                _ => None,
+            };
+            self.away.note(reference, error, Instant::now());
+        }
+        Ok((image, manifest?))
     }
 
     /// Digest and first port of an image.
@@ -389,7 +363,7 @@ impl Inner {
         access: &Access,
     ) -> Result<(Digest, Option<u16>), Failure> {
         match self.manifest(reference, access).await {
-            Ok(manifest) => Ok((manifest.digest, manifest.config.exposed.first().copied())),
+            Ok((_, manifest)) => Ok((manifest.digest, manifest.config.exposed.first().copied())),
             Err(error) => Err(error.failure(reference)),
         }
     }
@@ -406,7 +380,7 @@ impl Inner {
             return Ok((found.digest, found.config));
         }
         match self.manifest(reference, access).await {
-            Ok(manifest) => {
+            Ok((_, manifest)) => {
                 let noted = self.note_meaning(reference, access, &manifest.digest).await;
                 if let Err(failure) = noted {
                     tracing::warn!(%reference, why = failure.why, "what a tag means was not noted");
@@ -510,21 +484,14 @@ impl Inner {
         self.meant.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unreachable(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, String)>> {
-        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn pull(
         &self,
         reference: &Reference,
         access: &Access,
         report: &Report,
     ) -> Result<BaseImage, PullError> {
-        let client = pull::open(reference, self, access).await?;
         // A download that is cut later on says nothing about whether the registry answers.
-        let manifest = pull::manifest(&client).await;
-        self.note_unreachable(reference, manifest.as_ref().err());
-        let manifest = manifest?;
+        let (client, manifest) = self.manifest(reference, access).await?;
         let asked = access.remembered(reference);
         let _one = tokio::select! {
             one = self.making.one(manifest.digest.as_str()) => one,

@@ -38,14 +38,16 @@ pub(super) async fn manifest(client: &Image) -> Result<ImageManifest, PullError>
 /// Where an image is read from.
 pub(super) type Image = Arc<dyn ImageSource>;
 
-/// The registry of an image with its mirrors, or the folder that it was uploaded to.
+/// The registry of an image with its mirrors, or the folder that it was uploaded to. A registry that is away, for this
+/// reason, is not asked.
 pub(super) async fn open(
     reference: &Reference,
     bases: &Inner,
     access: &Access,
+    away: Option<String>,
 ) -> Result<Image, PullError> {
     let Some(dir) = access.uploaded(reference).cloned() else {
-        return Ok(Arc::new(bases.client(reference, access)));
+        return Ok(Arc::new(bases.client(reference, access).away(away)));
     };
     let opened = tokio::task::spawn_blocking(move || Layout::open(&dir)).await;
     let layout = opened.map_err(|e| PullError::Other(broken(&e)))?.map_err(PullError::Other)?;

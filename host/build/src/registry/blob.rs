@@ -114,13 +114,14 @@ impl BlobReader {
             tracing::info!(digest = %self.digest, at = self.at, why, "a download goes on");
             match self.request() {
                 Ok(()) => return Ok(()),
-                Err(RegistryError::Unreachable { why: now, .. }) => why = now,
+                // One that answered was asked again already.
+                Err(RegistryError::Unreachable { why: now, answered: false, .. }) => why = now,
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
         let host = self.place.host.clone();
         let why = format!("the download was cut after {} of {} bytes: {why}", self.at, self.bytes);
-        Err(io::Error::other(RegistryError::Unreachable { host, why }))
+        Err(io::Error::other(RegistryError::Unreachable { host, why, answered: false }))
     }
 
     /// Counts what was waited for bytes; a place that is slower than its pace is not waited for any more.

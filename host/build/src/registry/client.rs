@@ -152,6 +152,15 @@ impl Client {
         Self { time_max: Some(time_max), ..self }
     }
 
+    /// The same where the registry gave no answer a moment ago, for this reason: it is not asked, and its mirrors are.
+    #[must_use]
+    pub(crate) fn away(self, why: Option<String>) -> Self {
+        if let (Some(why), Some(own)) = (why, self.places.last()) {
+            own.leave_out(why);
+        }
+        self
+    }
+
     /// The image's manifest and configuration for this machine, each checked against its digest.
     ///
     /// # Errors
@@ -389,6 +398,30 @@ mod tests {
         let (own, asked) = answering("127.0.0.1:0", good);
         let (registry, _) = answering("127.0.0.1:0", redirect(own));
         assert_eq!(ask(registry).unwrap(), b"{}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn of_a_registry_that_is_away_the_mirrors_alone_are_asked() {
+        let head = |status: &str| {
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}")
+        };
+        let (own, asked) = answering("127.0.0.1:0", head("200 OK"));
+        let ask = |mirror: SocketAddr, away: Option<&str>| {
+            let reference = format!("{own}/team/scan:1").parse().unwrap();
+            let mirrors = vec![(format!("http://{mirror}"), None)];
+            let client = Client::new(reference, None, None, mirrors);
+            client.away(away.map(str::to_owned)).tagged("1", 1_000)
+        };
+        let (has_it, _) = answering("127.0.0.1:0", head("200 OK"));
+        let (lacks_it, asked_mirror) = answering("127.0.0.1:0", head("404 No"));
+        assert_eq!(ask(has_it, Some("no route")).unwrap(), b"{}");
+        let error = ask(lacks_it, Some("no route")).unwrap_err();
+        assert_eq!(error.code(), "registry.unreachable", "{error}");
+        assert!(error.to_string().contains("no route"), "{error}");
+        assert_eq!(asked_mirror.load(Ordering::SeqCst), 1);
+        assert_eq!(asked.load(Ordering::SeqCst), 0, "it is away");
+        assert_eq!(ask(lacks_it, None).unwrap(), b"{}");
         assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 

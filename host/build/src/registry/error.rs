@@ -22,13 +22,15 @@ pub enum RegistryError {
         /// Whether a login was shown.
         with_login: bool,
     },
-    /// No connection, or no answer.
-    #[error("{host} cannot be reached: {why}")]
+    /// No connection, no answer, or none but that it cannot serve anybody for now.
+    #[error("{host} {}: {why}", absence(*answered))]
     Unreachable {
         /// The registry's host.
         host: String,
         /// What was seen.
         why: String,
+        /// Whether it answered, that it is in trouble: that may be so for one image alone.
+        answered: bool,
     },
     /// It leads where the host does not go.
     #[error("{host} leads to another server that is not asked: {why}")]
@@ -145,8 +147,11 @@ impl RegistryError {
         match self {
             Self::NotFound { .. } | Self::Unauthorized { .. } => "check the name and the login",
             Self::UnsupportedPlatform { .. } => "choose an image that is made for this machine",
-            Self::Unreachable { .. } | Self::RateLimited { .. } => {
+            Self::Unreachable { answered: false, .. } => {
                 "check this machine's connection and DNS, then try again"
+            }
+            Self::Unreachable { answered: true, .. } | Self::RateLimited { .. } => {
+                "try again in a few minutes"
             }
             Self::LeadsAway { .. } => {
                 "name another registry; one of your own on this machine has to answer, and to give tokens and \
@@ -172,6 +177,10 @@ impl RegistryError {
             _ => Failure::host(self.code(), what, why, fix),
         }
     }
+}
+
+fn absence(answered: bool) -> &'static str {
+    if answered { "cannot serve this for now" } else { "cannot be reached" }
 }
 
 fn readers(with_login: bool) -> &'static str {

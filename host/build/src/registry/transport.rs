@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -44,6 +44,8 @@ pub(super) struct Transport {
     authorization: Mutex<Option<String>>,
     /// Whether it ever answered: a connection that fails then is worth another try.
     answered: AtomicBool,
+    /// Why it is not asked at all: it gave no answer a moment ago.
+    away: OnceLock<String>,
 }
 
 /// Pauses between tries of the same thing.
@@ -81,7 +83,13 @@ impl Transport {
             scopes: Mutex::new(vec![scope]),
             authorization: Mutex::default(),
             answered: AtomicBool::new(false),
+            away: OnceLock::new(),
         }
+    }
+
+    /// It is not asked from here on: each request ends with this, as if there had been no answer.
+    pub(super) fn leave_out(&self, why: String) {
+        let _first = self.away.set(why);
     }
 
     /// An address below the repository: `blobs/sha256:...`.
@@ -118,9 +126,21 @@ impl Transport {
         &self,
         attempt: impl Fn(Option<&str>) -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Response<Body>, RegistryError> {
+        if let Some(why) = self.away.get() {
+            let (host, why) = (self.host.clone(), why.clone());
+            return Err(RegistryError::Unreachable { host, why, answered: false });
+        }
+        self.patiently(|| self.once(&attempt))
+    }
+
+    /// Tries again while a server is busy or a connection breaks, with pauses; the last answer may be a busy one still.
+    fn patiently(
+        &self,
+        attempt: impl Fn() -> Result<Response<Body>, Trouble>,
+    ) -> Result<Response<Body>, RegistryError> {
         let mut pauses = Pauses::default();
         loop {
-            match self.once(&attempt) {
+            match attempt() {
                 Ok(response) if is_busy(response.status().as_u16()) => {
                     if !pauses.wait(asked_pause(&response)) {
                         return Ok(response);
@@ -171,7 +191,14 @@ impl Transport {
                 let words = response.body_mut().with_config().limit(64 << 10).read_to_string();
                 let words: String = words.unwrap_or_default().chars().take(WORDS_MAX).collect();
                 let words = words.replace(|c: char| c.is_control(), " ");
-                Err(self.protocol(&format!("status {status} for {what}: {}", words.trim())))
+                let why = format!("status {status} for {what}: {}", words.trim());
+                match status {
+                    408 | 500..=599 => {
+                        let host = self.host.clone();
+                        Err(RegistryError::Unreachable { host, why, answered: true })
+                    }
+                    _ => Err(self.protocol(&why)),
+                }
             }
         }
     }
@@ -184,7 +211,7 @@ impl Transport {
         let (host, why) = (self.host.clone(), error.to_string());
         match is_refused(error) {
             true => RegistryError::LeadsAway { host, why },
-            false => RegistryError::Unreachable { host, why },
+            false => RegistryError::Unreachable { host, why, answered: false },
         }
     }
 
@@ -193,7 +220,7 @@ impl Transport {
         let challenge = refused.headers().get("www-authenticate").and_then(|v| v.to_str().ok());
         let challenge = challenge.unwrap_or_default();
         let value = match (Challenge::parse(challenge), &self.login) {
-            (Some(bearer), _) => self.fetch_token(bearer)?.map(|token| format!("Bearer {token}")),
+            (Some(bearer), _) => self.fetch_token(&bearer)?.map(|token| format!("Bearer {token}")),
             (None, Some(login)) if is_basic(challenge) => Some(login.basic()),
             (None, _) => None,
         };
@@ -202,28 +229,42 @@ impl Transport {
         Ok(found)
     }
 
-    fn fetch_token(&self, bearer: Challenge) -> Result<Option<String>, RegistryError> {
+    /// The token; none where the service gives none to who asks. That it is busy or in trouble is no such answer.
+    fn fetch_token(&self, bearer: &Challenge) -> Result<Option<String>, RegistryError> {
         if !bearer.realm.starts_with("https://") && !self.base.starts_with("http://") {
             return Err(self.protocol("it wants a token to be fetched without encryption"));
         }
+        let mut answer = self.patiently(|| self.ask_for_token(bearer))?;
+        match answer.status().as_u16() {
+            200..=299 => {}
+            408 | 429 | 500..=599 => {
+                let what = format!("a token of {}", bearer.realm);
+                return self.expect(answer, &what).map(|_| None);
+            }
+            _ => return Ok(None),
+        }
+        let body = answer.body_mut().with_config().limit(DOCUMENT_BYTES_MAX).read_to_vec();
+        let token: Token = manifest::json(&self.host, &body.map_err(|e| self.transport(&e))?)?;
+        Ok(token.token.or(token.access_token))
+    }
+
+    fn ask_for_token(&self, bearer: &Challenge) -> Result<Response<Body>, Trouble> {
         let mut request = self.agent.get(&bearer.realm);
         for scope in lock(&self.scopes).iter() {
             request = request.query("scope", scope);
         }
-        if let Some(service) = bearer.service {
+        if let Some(service) = &bearer.service {
             request = request.query("service", service);
         }
         if let Some(login) = &self.login {
             request = request.header("authorization", login.basic());
         }
         let request = request.config().timeout_global(Some(TOKEN_TIME_MAX)).build();
-        let mut answer = request.call().map_err(|e| self.transport(&e))?;
-        if !answer.status().is_success() {
-            return Ok(None);
-        }
-        let body = answer.body_mut().with_config().limit(DOCUMENT_BYTES_MAX).read_to_vec();
-        let token: Token = manifest::json(&self.host, &body.map_err(|e| self.transport(&e))?)?;
-        Ok(token.token.or(token.access_token))
+        request.call().map_err(|error| match is_connecting(&error) {
+            // That the registry answered says nothing about this server.
+            true => Trouble::Registry(self.transport(&error)),
+            false => Trouble::Connection(error),
+        })
     }
 }
 
@@ -311,7 +352,97 @@ struct Token {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::client::Client;
     use super::*;
+
+    fn answer(status: &str, fields: &str, body: &str) -> String {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\nretry-after: 0\r\n{fields}content-length: \
+             {length}\r\n\r\n{body}"
+        )
+    }
+
+    /// A registry that answers by the head of a request and its own address; how often it was asked.
+    fn serving(
+        answers: impl Fn(&str, &str) -> String + Send + 'static,
+    ) -> (Client, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (own, asked) = (address.clone(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut head = [0; 4096];
+                let bytes = stream.read(&mut head).unwrap_or_default();
+                let said = answers(&String::from_utf8_lossy(&head[..bytes]), &own);
+                let _hung_up = stream.write_all(said.as_bytes());
+            }
+        });
+        let reference = format!("{address}/team/scan:1").parse().unwrap();
+        (Client::new(reference, None, None, Vec::new()), asked)
+    }
+
+    #[test]
+    fn a_registry_in_trouble_is_asked_again_and_then_told_with_its_own_words() {
+        for (status, times) in [(408, 5), (500, 5), (503, 5), (507, 1)] {
+            let (client, asked) = serving(move |_, _| {
+                answer(&format!("{status} Trouble"), "", "we are moving house")
+            });
+            let error = client.tagged("1", 1_000).unwrap_err();
+            assert!(
+                matches!(error, RegistryError::Unreachable { answered: true, .. }),
+                "{error:?}"
+            );
+            let said = error.to_string();
+            assert!(said.contains(&format!("status {status}")), "{said}");
+            assert!(said.contains("moving house"), "{said}");
+            assert_eq!(asked.load(Ordering::SeqCst), times, "{said}");
+        }
+        let (client, _) = serving(|_, _| answer("429 Too Many", "", ""));
+        assert_eq!(client.tagged("1", 1_000).unwrap_err().code(), "registry.rate-limited");
+        let (client, _) = serving(|_, _| answer("418 Teapot", "", ""));
+        assert_eq!(client.tagged("1", 1_000).unwrap_err().code(), "registry.protocol");
+    }
+
+    #[test]
+    fn a_token_service_that_is_busy_is_asked_again_and_its_trouble_is_no_missing_login() {
+        // What it answers at first, and how often; after that it gives a token.
+        let ask = |status: &'static str, times: usize| {
+            let tokens = AtomicUsize::new(0);
+            let (client, _) = serving(move |head, own| {
+                if head.starts_with("GET /token") {
+                    return match tokens.fetch_add(1, Ordering::SeqCst) < times {
+                        true => answer(status, "", "come later"),
+                        false => answer("200 OK", "", r#"{"token":"t-1"}"#),
+                    };
+                }
+                if head.to_ascii_lowercase().contains("authorization: bearer t-1") {
+                    return answer("200 OK", "", "{}");
+                }
+                let realm = format!("Bearer realm=\"http://{own}/token\",service=\"s\"");
+                answer("401 No", &format!("www-authenticate: {realm}\r\n"), "")
+            });
+            client.tagged("1", 1_000)
+        };
+        assert_eq!(ask("429 Too Many", 2).unwrap(), b"{}");
+        assert_eq!(ask("503 Busy", 2).unwrap(), b"{}");
+        let code = |status| ask(status, usize::MAX).unwrap_err().code();
+        assert_eq!(code("429 Too Many"), "registry.rate-limited");
+        assert_eq!(code("520 Odd"), "registry.unreachable");
+        assert_eq!(code("403 No"), "registry.unauthorized");
+        let busy = ask("503 Busy", usize::MAX).unwrap_err();
+        assert_eq!(busy.code(), "registry.unreachable");
+        let said = busy.to_string();
+        assert!(said.contains("status 503 for a token of http://127.0.0.1:"), "{said}");
+        assert!(said.contains("come later"), "{said}");
+    }
 
     #[test]
     fn a_challenge_is_read() {

@@ -229,7 +229,7 @@ pub const CODES: &[Code] = codes! {
     App "artifact.not-found": "There is no such file", "no plugin attached a file of this name to the deployment, or it was pruned with it", "`windlass artifact list` shows what there is";
     Host "artifact.file-unreadable": "An attached file cannot be read", "the system refused", "check the disk and the permissions of `stages` in the data directory";
     App "image.no-artifact": "The deployment has no image", "it was not built to its end, or what it was built into was removed to save space", "choose another, or build it again with `windlass redeploy`";
-    App "image.no-such-output": "The deployment has no such output", "another name was given, or it has several and none is the web process's", "name one of its outputs with --image";
+    App "image.no-such-output": "The deployment has no such output", "another name was given, or it has several and none is the web process's", "name one of its outputs with --image, or with --from of `windlass build`";
     App "image.unknown-format": "There is no such form of an image archive", "the forms are oci and docker", "windlass save <deployment> --output image.tar --format oci";
     Host "image.io": "An image could not be written", "the disk is full, or the system refused", "check the free space, then try again";
     App "image.archive-invalid": "The upload is no archive of an image", "it is neither an OCI layout nor what `docker save` writes, or it is damaged", "make it with `docker save -o image.tar NAME`";
@@ -350,7 +350,7 @@ pub const CODES: &[Code] = codes! {
     App "registry.redirect-refused": "A registry leads to a server that is not asked", "its redirect or its token service is inside (this machine, networks behind its bridges, metadata of its cloud), or without TLS", "name another registry; one of your own on this machine has to answer, and to give tokens and layers, under one host name";
     Host "registry.too-slow": "The registry sends a layer too slowly", "it is overloaded, or the line to it is", "try again later, or have the host ask a faster mirror first: `windlass serve --registry-mirror`";
     App "registry.unauthorized": "The registry wants a login", "the image is private, or does not exist", "check the name, or store a login with `windlass registry login`";
-    Host "registry.unreachable": "The registry could not be reached", "its name is not found, or it does not answer", "check this machine's connection and DNS, then try again";
+    Host "registry.unreachable": "The registry could not be reached", "its name is not found, it does not answer, or it answers that it cannot for now (5xx)", "check this machine's connection and DNS, then try again";
     App "registry.unsupported-platform": "The image is not made for this machine", "it has no variant for the processor", "choose an image that has one";
 
     // build.
