@@ -5,11 +5,12 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Host, Registry, busybox, copy, plan, script, scripted, step};
-use windlass_build::ArchiveFormat;
 use windlass_build::disk::{Ask, Class, Rule, Victim, What, Why};
+use windlass_build::{Access, ArchiveFormat, BuildConfig, Builder};
 use windlass_model::plan::{Base, BuildPlan, Copy, Mount, Op, Origin, Run, Sharing};
 use windlass_model::{Digest, Limits};
 
@@ -237,6 +238,31 @@ async fn a_layer_that_inflates_beyond_what_is_free_is_stopped_and_leaves_nothing
 }
 
 #[tokio::test]
+async fn no_image_is_saved_or_pushed_below_the_floor_and_nothing_is_made_for_it() {
+    let host = Host::start(215).await;
+    let built = host.build(app()).await.unwrap();
+    let registry = Registry::start();
+    let to = format!("{}/team/shop:1", registry.address);
+    let blobs = async || host.runtime.list_blobs(&Default::default()).await.unwrap().len();
+    let before = blobs().await;
+    let limits = Limits { disk_free_bytes_min: u64::MAX, ..Limits::default() };
+    let config = BuildConfig { data_dir: host.data.path().to_owned(), limits, certificates: None };
+    let low = Builder::new(Arc::clone(&host.runtime), host.bases.clone(), config);
+    let export = low.export(Access::default());
+    let saved = export.spool(&built.artifact, None, ArchiveFormat::Oci).await.unwrap_err();
+    let pushed = export.push(&built.artifact, None, &to).await.unwrap_err();
+    for failure in [saved, pushed] {
+        assert_eq!(failure.code, "base.disk-floor", "{failure:?}");
+        assert!(failure.fix.contains("windlass prune"), "{failure:?}");
+    }
+    assert_eq!(blobs().await, before, "a layer was made");
+    assert!(!host.left().await.contains(&"leases"));
+    drop((export, low));
+    host.builder.push(&built.artifact, None, &to).await.unwrap();
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn what_somebody_holds_who_has_no_build_stays_until_it_is_given_back() {
     let host = Host::start(253).await;
     let registry = Registry::start();
@@ -244,7 +270,7 @@ async fn what_somebody_holds_who_has_no_build_stays_until_it_is_given_back() {
     registry.push("team/base", "1", architecture);
     let base = Base::Image(format!("{}/team/base:1", registry.address));
     let held = host.builder.mark();
-    let access = windlass_build::Access::default();
+    let access = Access::default();
     let image = host.builder.resolve_base(&base, access, &|_| {}).await.unwrap();
     assert_eq!(prune(&host, ask(at_most(0), at_most(0))).await, []);
     assert!(host.runtime.snapshot(&image.snapshot).await.unwrap().is_some());

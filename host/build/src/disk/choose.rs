@@ -95,9 +95,9 @@ pub enum Why {
 pub struct Victim {
     /// What it is.
     pub what: What,
-    /// Name for people.
+    /// Name for people; others may be called the same.
     pub name: String,
-    /// The snapshot, or the file.
+    /// The snapshot, or the file: no other of its kind has it.
     pub key: String,
     /// Records that go with it.
     pub records: Vec<Digest>,
@@ -372,10 +372,11 @@ impl Candidate<'_> {
     }
 }
 
-/// The beginning of a step's key, as people see it.
+/// The beginning of a step's key, as people see it: of what follows `step-`, without the boot that stands behind it
+/// where the step was made again. Those two are called alike; their keys differ.
 fn short(key: &str) -> String {
-    let key = key.rsplit([':', '-']).next().unwrap_or(key);
-    key.chars().take(12).collect()
+    let hex = key.split_once('-').map_or(key, |(_, hex)| hex);
+    hex.chars().take_while(|c| *c != '-').take(12).collect()
 }
 
 #[cfg(test)]

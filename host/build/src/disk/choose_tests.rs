@@ -101,6 +101,17 @@ fn the_least_recently_used_goes_first_and_what_an_artifact_needs_never() {
 }
 
 #[test]
+fn a_step_is_shown_by_the_beginning_of_its_hash_also_where_it_was_made_again() {
+    let hash = "0123456789abcdef".repeat(4);
+    assert_eq!(short(&format!("step-{hash}")), "0123456789ab");
+    assert_eq!(short(&format!("step-{hash}-5e0c7a1b")), "0123456789ab");
+    let other = "fedcba9876543210".repeat(4);
+    assert_eq!(short(&format!("step-{other}-5e0c7a1b")), "fedcba987654");
+    assert_eq!(short("step-old"), "old");
+    assert_eq!(short("7"), "7");
+}
+
+#[test]
 fn a_base_goes_with_the_steps_on_it_unless_one_of_them_is_used() {
     let only_bases = Ask { bases: unused(14), ..ask() };
     let gone = choose(&picture(), &BTreeSet::new(), &only_bases);

@@ -1,9 +1,11 @@
 //! What is free on the file systems that builds write to, and how much of it stays so.
 
 use std::fmt;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfs;
 use windlass_model::Limits;
 
 /// Below so much the disk counts as full.
@@ -29,7 +31,15 @@ impl Free {
 
     /// Of the file system that holds this path.
     fn of(path: &Path) -> Self {
-        let Ok(stat) = rustix::fs::statvfs(path) else { return Self::UNKNOWN };
+        rustix::fs::statvfs(path).map_or(Self::UNKNOWN, |stat| Self::told(&stat))
+    }
+
+    /// Of the file system that an open file lies on.
+    pub(crate) fn of_file(file: &File) -> Self {
+        rustix::fs::fstatvfs(file).map_or(Self::UNKNOWN, |stat| Self::told(&stat))
+    }
+
+    const fn told(stat: &StatVfs) -> Self {
         let bytes = stat.f_bavail * stat.f_frsize;
         // Some file systems make inodes as they need them, and say that there are none.
         Self { bytes, inodes: stat.f_favail, has_inodes: stat.f_files > 0 }

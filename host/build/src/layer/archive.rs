@@ -15,6 +15,7 @@ use windlass_model::{Digest, Failure};
 
 use super::blob::{Present, failed};
 use super::image::{self, Document, Image};
+use super::room::Room;
 use super::tarball::{self, Entry, Type};
 use super::{ArchiveFormat, Export, SavedImage};
 use crate::registry::{MANIFEST_TYPE, Reference};
@@ -70,8 +71,10 @@ async fn write(
     // In full: `docker.io/library/shop:12`.
     let name = export.name.as_deref().and_then(|name| name.parse::<Reference>().ok());
     let name = name.map(|name| name.to_string());
+    let room = Room::of(export);
     let written = async {
         let image = image::make(export, &*runtime, artifact, output, nowhere).await?;
+        room.fits(&file, image.layers().iter().map(|layer| layer.bytes).sum())?;
         let tar = Tar { file: tokio::fs::File::from_std(file), bytes: 0, named };
         let bytes = tar.image(&*runtime, &image, format, name.as_deref()).await?;
         Ok(SavedImage {
@@ -82,7 +85,7 @@ async fn write(
             notes: image.notes,
         })
     };
-    let written = written.await;
+    let written = room.guard(Box::pin(written)).await;
     export.builder.end_work(&lease).await;
     written
 }

@@ -17,6 +17,7 @@ use windlass_containers::{Labels, Runtime, RuntimeError};
 use windlass_model::{Digest, Failure};
 
 use super::Export;
+use super::room::Room;
 use super::walk::{self, WalkError};
 use crate::pipe::Pipe;
 use crate::registry::{Client, Layer, Reference, RegistryError};
@@ -161,6 +162,7 @@ async fn fetch(
     if runtime.blob(&piece.layer.digest).await.map_err(failed)?.is_some() {
         return Ok(true);
     }
+    Room::of(export).check(piece.layer.bytes)?;
     let client = export.builder.bases.client(from, &export.access);
     match fetched(runtime, client, &piece.layer).await? {
         Ok(()) => Ok(true),

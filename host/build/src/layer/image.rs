@@ -95,7 +95,9 @@ fn choose<'a>(artifact: &'a Artifact, name: Option<&str>) -> Result<&'a Artifact
             Some(name) => format!("The deployment has no output {name:?}"),
             None => "The deployment has several outputs, and no web process".to_owned(),
         };
-        let fix = format!("name one of them: --image {}", names.first().unwrap_or(&"NAME"));
+        let first = names.first().unwrap_or(&"NAME");
+        let fix =
+            format!("name one of them: --image {first}, or --from {first} of `windlass build`");
         Failure::app("image.no-such-output", what, format!("it has {}", names.join(", ")), fix)
     })
 }
@@ -307,6 +309,8 @@ mod tests {
         assert_eq!(choose(&artifact(&["a"], None), None).unwrap().name, "a");
         let none = choose(&artifact(&["a", "b"], None), None).unwrap_err();
         assert!(none.why.contains("a, b"), "{none:?}");
+        // Each verb has an option of its own for it.
+        assert!(none.fix.contains("--image a") && none.fix.contains("--from a"), "{none:?}");
     }
 
     #[test]

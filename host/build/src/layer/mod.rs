@@ -7,12 +7,14 @@
 //! registry's own blob again.
 //!
 //! Reading order: `tarball` and `walk` (a directory of the overlay becomes a tar), `blob` (a tar becomes a
-//! blob of the content store), `image` (the documents), `archive` and `push` (where they go).
+//! blob of the content store), `image` (the documents), `archive` and `push` (where they go), `room` (what stays free
+//! on the disk meanwhile).
 
 mod archive;
 mod blob;
 mod image;
 mod push;
+mod room;
 mod tarball;
 mod walk;
 
@@ -147,7 +149,7 @@ impl Builder {
     /// a name it is the output of the web process, or the only one.
     ///
     /// # Errors
-    /// `image.no-such-output`, `layer.*`, `image.io`, the runtime's.
+    /// `image.no-such-output`, `layer.*`, `image.io`, `base.disk-floor`, the runtime's.
     pub async fn save(
         &self,
         artifact: &Artifact,
@@ -162,7 +164,7 @@ impl Builder {
     /// is there already is not sent again, and the name is given last.
     ///
     /// # Errors
-    /// `image.no-such-output`, `layer.*`, `registry.*`, the runtime's.
+    /// `image.no-such-output`, `layer.*`, `registry.*`, `base.disk-floor`, the runtime's.
     pub async fn push(
         &self,
         artifact: &Artifact,

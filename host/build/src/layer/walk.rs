@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::EPOCH;
 use super::tarball::{self, Entry, Type};
-use crate::rooted::names;
+use crate::rooted::{is_kept_attribute, names};
 
 /// Directories below each other; a path of the kernel's longest length has at most this many.
 const DEPTH_MAX: usize = 512;
@@ -267,7 +267,7 @@ fn attributes(found: &Found<'_>) -> Result<Attributes, WalkError> {
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let overlay =
             name.strip_prefix(b"trusted.overlay.").or(name.strip_prefix(b"user.overlay."));
-        let kept = overlay.is_none() && is_kept(name);
+        let kept = is_kept_attribute(name);
         if !kept && overlay.is_none() {
             continue;
         }
@@ -285,13 +285,6 @@ fn attributes(found: &Found<'_>) -> Result<Attributes, WalkError> {
     }
     all.kept.sort();
     Ok(all)
-}
-
-/// Those that belong to the file and mean the same on every machine.
-fn is_kept(name: &[u8]) -> bool {
-    name.starts_with(b"user.")
-        || name.starts_with(b"system.posix_acl_")
-        || name == b"security.capability"
 }
 
 fn says_opaque(found: &Found<'_>, name: &[u8], value: &[u8]) -> Result<bool, WalkError> {

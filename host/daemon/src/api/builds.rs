@@ -120,7 +120,8 @@ async fn create_from_archive(
     asked::check_archive_name(&args.name)?;
     asked::prepare(&app.host, &target, &request).await?;
     let stream = body.into_data_stream();
-    let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
+    let data_dir = &app.host.config.data_dir;
+    let digest = uploads::take_in(&app.host, data_dir, stream, bytes_max).await?;
     let source = UploadKind::Source.source(digest, args.name, false);
     let of = ("build", &target.project, &target.environment, &args.keep, &source, args.no_cache);
     request.once = key.of(&of)?;

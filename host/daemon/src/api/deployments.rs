@@ -82,7 +82,8 @@ pub(super) async fn create_from_archive(
     deployments::check_archive_name(&args.name)?;
     deployments::prepare(&app.host, &target, &request).await?;
     let stream = body.into_data_stream();
-    let digest = uploads::store(&app.host.config.data_dir, stream, bytes_max).await?;
+    let data_dir = &app.host.config.data_dir;
+    let digest = uploads::take_in(&app.host, data_dir, stream, bytes_max).await?;
     let Target { project, environment } = &target;
     let source = args.kind.source(digest, args.name, args.spa);
     request.once = match args.no_cache {

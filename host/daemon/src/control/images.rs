@@ -9,14 +9,14 @@ use windlass_model::deployment::Artifact;
 use windlass_model::image::{PushImage, PushedView, SavedView};
 use windlass_model::{Deployment, Failure};
 
-use crate::failpoint;
 use crate::host::Host;
+use crate::{disk, failpoint};
 
 /// Pushes a deployment's image, with the project's login for that registry. What is pushed is held meanwhile,
 /// and nothing else is.
 ///
 /// # Errors
-/// `image.no-artifact`, `image.no-such-output`, `layer.*`, `registry.*`.
+/// `image.no-artifact`, `image.no-such-output`, `layer.*`, `registry.*`, `base.disk-floor`.
 pub async fn push(
     host: &Arc<Host>,
     of: &Deployment,
@@ -26,6 +26,7 @@ pub async fn push(
     let export = export(host, of)?;
     let _held = host.builder.hold(&artifact.digest).await;
     host.builder.verify_artifact(artifact).await?;
+    prune_if_low(host).await?;
     failpoint::reached("during:push");
     let pushed = export.push(artifact, wanted.output.as_deref(), &wanted.reference).await?;
     tracing::info!(deployment = %of.id, reference = pushed.reference, "an image was pushed");
@@ -41,7 +42,7 @@ pub async fn push(
 /// Writes a deployment's image into a file without a name.
 ///
 /// # Errors
-/// `image.no-artifact`, `image.no-such-output`, `image.unknown-format`, `image.io`, `layer.*`.
+/// `image.no-artifact`, `image.no-such-output`, `image.unknown-format`, `image.io`, `layer.*`, `base.disk-floor`.
 pub async fn save(
     host: &Arc<Host>,
     of: &Deployment,
@@ -53,9 +54,17 @@ pub async fn save(
     let export = export(host, of)?.named(format!("{}:{}", of.project, of.number));
     let _held = host.builder.hold(&artifact.digest).await;
     host.builder.verify_artifact(artifact).await?;
+    prune_if_low(host).await?;
     let (saved, file) = export.spool(artifact, output, format).await?;
     let SavedImage { digest, config, bytes, layers, notes } = saved;
     Ok((SavedView { digest, config, bytes, layers, notes }, file))
+}
+
+/// Makes room for layers and archives where less is free than a deployment needs. They may take half of that: the
+/// builder sees to it.
+async fn prune_if_low(host: &Host) -> Result<(), Failure> {
+    let _still_low = disk::room(host, None).await?;
+    Ok(())
 }
 
 /// A deployment as it is now, with its artifact held, if it has one: nothing takes that before it is stored that the

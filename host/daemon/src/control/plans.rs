@@ -41,7 +41,7 @@ pub(crate) async fn of_git(
 /// Takes an archive in, to be looked at. Who hangs up meanwhile leaves nothing.
 ///
 /// # Errors
-/// `archive.name-invalid`, `project.not-found`, `environment.not-found`, and those of [`uploads::store`].
+/// `archive.name-invalid`, `project.not-found`, `environment.not-found`, and those of [`uploads::take_in`].
 pub(crate) async fn take_in<E: std::fmt::Display>(
     host: &Arc<Host>,
     target: &Target,
@@ -53,7 +53,7 @@ pub(crate) async fn take_in<E: std::fmt::Display>(
     require(host, target)?;
     let scratch = Scratch::of_upload(host.clone());
     let stored: Result<Digest, Failure> =
-        uploads::store(&scratch.data_dir(), body, bytes_max).await;
+        uploads::take_in(host, &scratch.data_dir(), body, bytes_max).await;
     match stored {
         Ok(digest) => Ok(Upload { scratch, source: Source::Archive { digest, name } }),
         Err(failure) => {

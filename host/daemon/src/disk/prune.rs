@@ -1,4 +1,7 @@
 //! Pruning on demand: first what would go and why, then the same carried out.
+//!
+//! **Invariant: only what went is told as gone**, by what tells it from everything else: names are for people, and two
+//! may be called alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +10,7 @@ use std::time::Duration;
 use windlass_build::disk::{Ask, Pass, Rule, Victim, What, Why};
 use windlass_model::deployment::Artifact;
 use windlass_model::disk::{PruneItem, PruneKind, PruneRequest, PruneView};
-use windlass_model::{Deployment, Digest, Failure, Timestamp};
+use windlass_model::{Deployment, DeploymentId, Digest, Failure, Timestamp};
 
 use self::freed::Freed;
 use super::{LOCK, retention, told};
@@ -25,25 +28,40 @@ mod freed;
 pub(crate) async fn prune(host: &Host, request: &PruneRequest) -> Result<PruneView, Failure> {
     let _one = host.named_lock(LOCK.to_owned()).await;
     let mut job = Job::look(host, request).await?;
-    let mut items: Vec<PruneItem> = Vec::new();
-    // What several deployments have goes once, with the first of them.
-    let mut freed = std::mem::take(&mut job.freed);
-    for going in &job.deployments {
-        let artifact = going.deployment.outputs.artifact.as_ref();
-        let freed = artifact.and_then(|artifact| freed.remove(&artifact.digest));
-        items.push(going.item(freed.unwrap_or_default()));
-    }
-    for orphan in &job.orphans {
-        items.push(of_orphan(orphan, freed.remove(orphan).unwrap_or_default()));
-    }
-    items.extend(job.victims.iter().map(of_victim));
-    items.extend(job.uploads.iter().map(|upload| upload.item()));
-    if !request.dry_run {
+    let found = job.found();
+    let items: Vec<PruneItem> = if request.dry_run {
+        found.into_iter().map(|(_, item)| item).collect()
+    } else {
         let gone = job.carry_out(host).await?;
-        items.retain(|item| item.kind == PruneKind::Uploads || gone.contains(&item.name));
-    }
+        went(found, &gone)
+    };
     let bytes = items.iter().map(|item| item.bytes).sum();
     Ok(PruneView { dry_run: request.dry_run, items, bytes, left: job.left })
+}
+
+/// Which one something is of all that goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Which {
+    /// The artifact of a deployment.
+    Deployment(DeploymentId),
+    /// A record that no deployment refers to.
+    Orphan(Digest),
+    /// What the builder keeps, by its key.
+    Kept(What, String),
+    /// An upload.
+    Upload,
+}
+
+impl Which {
+    fn of(victim: &Victim) -> Self {
+        Self::Kept(victim.what, victim.key.clone())
+    }
+}
+
+/// What went of what was found. Nobody asks which uploads did.
+fn went(found: Vec<(Which, PruneItem)>, gone: &BTreeSet<Which>) -> Vec<PruneItem> {
+    let is_gone = |which: &Which| *which == Which::Upload || gone.contains(which);
+    found.into_iter().filter(|(which, _)| is_gone(which)).map(|(_, item)| item).collect()
 }
 
 /// One whose artifact goes, as it was seen.
@@ -141,20 +159,46 @@ impl<'a> Job<'a> {
         }
         let victims = pass.choose(&ask);
         let freed = freed::with(host, pass.picture(), &artifacts, &victims).await?;
-        let uploads = match wants(PruneKind::Uploads) {
+        let (uploads, young) = match wants(PruneKind::Uploads) {
             true => uploads_to_go(host).await?,
-            false => Vec::new(),
+            false => (Vec::new(), 0),
         };
+        if young > 0 && request.kinds.contains(&PruneKind::Uploads) {
+            left.push(format!(
+                "{young} of the uploads: they came less than an hour ago, and their deployments \
+                 may be about to be made"
+            ));
+        }
         Ok(Self { request, deployments, orphans, freed, pass, ask, victims, uploads, left })
     }
 
-    /// Artifacts first, so that their steps are nobody's any more. Answers the names of what went, but for uploads.
-    async fn carry_out(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
+    /// What goes, in order, and which it is.
+    fn found(&mut self) -> Vec<(Which, PruneItem)> {
+        let mut found = Vec::new();
+        // What several deployments have goes once, with the first of them.
+        let mut freed = std::mem::take(&mut self.freed);
+        for going in &self.deployments {
+            let artifact = going.deployment.outputs.artifact.as_ref();
+            let freed = artifact.and_then(|artifact| freed.remove(&artifact.digest));
+            let which = Which::Deployment(going.deployment.id.clone());
+            found.push((which, going.item(freed.unwrap_or_default())));
+        }
+        for orphan in &self.orphans {
+            let item = of_orphan(orphan, freed.remove(orphan).unwrap_or_default());
+            found.push((Which::Orphan(orphan.clone()), item));
+        }
+        found.extend(self.victims.iter().map(|victim| (Which::of(victim), of_victim(victim))));
+        found.extend(self.uploads.iter().map(|upload| (Which::Upload, upload.item())));
+        found
+    }
+
+    /// Artifacts first, so that their steps are nobody's any more. Answers what went, but for uploads.
+    async fn carry_out(&mut self, host: &Host) -> Result<BTreeSet<Which>, Failure> {
         let mut gone = self.carry_out_artifacts(host).await?;
         let victims = std::mem::take(&mut self.victims);
         let asked = victims.len();
         let removed = self.pass.carry_out(victims, &told).await?;
-        gone.extend(removed.iter().map(|victim| victim.name.clone()));
+        gone.extend(removed.iter().map(Which::of));
         if removed.len() < asked {
             let n = asked - removed.len();
             self.left
@@ -169,7 +213,7 @@ impl<'a> Job<'a> {
     }
 
     /// Lets artifacts go, and takes those steps off the list that stand in one that has come into use since the look.
-    async fn carry_out_artifacts(&mut self, host: &Host) -> Result<BTreeSet<String>, Failure> {
+    async fn carry_out_artifacts(&mut self, host: &Host) -> Result<BTreeSet<Which>, Failure> {
         let mut gone = BTreeSet::new();
         let asked = self.deployments.len() + self.orphans.len();
         if asked == 0 {
@@ -177,9 +221,9 @@ impl<'a> Job<'a> {
         }
         let mut stayed = 0;
         for going in std::mem::take(&mut self.deployments) {
-            let name = going.name();
+            let which = Which::Deployment(going.deployment.id.clone());
             if prune::let_go(host, going.deployment, going.revision).await? {
-                gone.insert(name);
+                gone.insert(which);
             } else {
                 stayed += 1;
             }
@@ -190,7 +234,7 @@ impl<'a> Job<'a> {
             // A build may have been stored with it since.
             let is_kept = prune::is_kept_without(host, &orphan, &BTreeSet::new())?;
             if !is_kept && removing.delete(&orphan).await? {
-                gone.insert(orphan.short().to_owned());
+                gone.insert(Which::Orphan(orphan));
             } else {
                 stayed += 1;
             }
@@ -317,11 +361,13 @@ fn uploads_kept(host: &Host) -> Result<BTreeSet<Digest>, Failure> {
     Ok(kept)
 }
 
-async fn uploads_to_go(host: &Host) -> Result<Vec<Upload>, Failure> {
+/// Those that go, and how many are too young for it.
+async fn uploads_to_go(host: &Host) -> Result<(Vec<Upload>, usize), Failure> {
     let (kept, data_dir) = (uploads_kept(host)?, host.config.data_dir.clone());
     let found = tokio::task::spawn_blocking(move || {
         let upload = |path: PathBuf| Upload { bytes: super::measure::size(&path).bytes, path };
-        uploads::to_go(&data_dir, &kept).map(|paths| paths.into_iter().map(upload).collect())
+        let found = uploads::unclaimed(&data_dir, &kept)?;
+        Ok::<_, std::io::Error>((found.old.into_iter().map(upload).collect(), found.young))
     });
     found.await.map_err(std::io::Error::other).flatten().map_err(|e| broken(&e))
 }
@@ -338,4 +384,93 @@ fn broken(error: &std::io::Error) -> Failure {
         error.to_string(),
         "check the permissions of `uploads` in the data directory",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_containers::runtime::Access;
+    use windlass_containers::{Labels, Runtime as _};
+    use windlass_model::Limits;
+
+    use super::*;
+    use crate::testing::TestHost;
+
+    /// A cached step that holds so many bytes.
+    async fn step(parts: &TestHost, key: &str, bytes: usize) {
+        let labels = Labels::from([("windlass.kind".to_owned(), "step".to_owned())]);
+        parts.runtime.prepare_snapshot("draft", None, &labels).await.unwrap();
+        let mounted = parts.runtime.mount_snapshot("draft", Access::ReadWrite).await.unwrap();
+        std::fs::write(mounted.path().join("file"), vec![1; bytes]).unwrap();
+        drop(mounted);
+        parts.runtime.commit_snapshot("draft", key, &labels).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_two_that_are_called_alike_the_one_that_stays_is_not_told_as_gone() {
+        let parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
+        // The second one was made again after the machine had stopped.
+        let first = format!("step-{}", "ab".repeat(32));
+        let second = format!("{first}-5e0c7a1b");
+        step(&parts, &first, 1000).await;
+        step(&parts, &second, 5000).await;
+        let kinds = vec![PruneKind::Cache];
+        let request = PruneRequest { dry_run: false, kinds, older_than_s: None };
+        let mut job = Box::pin(Job::look(&parts.host, &request)).await.unwrap();
+        let found = job.found();
+        let names: Vec<&str> = found.iter().map(|(_, item)| item.name.as_str()).collect();
+        assert_eq!(names, ["abababababab"; 2]);
+
+        // Somebody builds on it before it is its turn.
+        let work = Labels::new();
+        parts.runtime.prepare_snapshot("work", Some(&second), &work).await.unwrap();
+        let gone = Box::pin(job.carry_out(&parts.host)).await.unwrap();
+        let bytes: Vec<u64> = went(found, &gone).iter().map(|item| item.bytes).collect();
+        assert_eq!(bytes, [1000]);
+        assert!(parts.runtime.snapshot(&first).await.unwrap().is_none());
+        assert!(parts.runtime.snapshot(&second).await.unwrap().is_some());
+        assert_eq!(job.left.len(), 1, "{:?}", job.left);
+    }
+
+    #[tokio::test]
+    async fn uploads_that_just_came_are_left_and_told() {
+        let parts = TestHost::with(Limits::default(), &crate::pipeline::TABLE).await;
+        let dir = parts.host.config.data_dir.join("uploads");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(Digest::of(b"young").hex()), "young").unwrap();
+        let old = std::fs::File::create(dir.join(Digest::of(b"old").hex())).unwrap();
+        let before = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
+        old.set_modified(before).unwrap();
+        let request = |kinds| PruneRequest { dry_run: false, kinds, older_than_s: None };
+        let asked = request(vec![PruneKind::Uploads]);
+        let view = Box::pin(prune(&parts.host, &asked)).await.unwrap();
+        assert_eq!((view.items.len(), view.left.len()), (1, 1), "{view:?}");
+        assert!(view.left.iter().all(|left| left.starts_with("1 of the uploads: ")), "{view:?}");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        // Nobody asked for uploads.
+        let view = Box::pin(prune(&parts.host, &request(Vec::new()))).await.unwrap();
+        assert_eq!((view.items.len(), view.left.len()), (0, 0), "{view:?}");
+    }
+
+    #[test]
+    fn what_is_called_alike_is_told_apart_by_its_kind_and_its_key() {
+        let item = || PruneItem {
+            kind: PruneKind::Bases,
+            name: "node:22".to_owned(),
+            bytes: 1,
+            last_used: None,
+            why: String::new(),
+        };
+        // Two bases of a tag that moved.
+        let base = |key: &str| Which::Kept(What::Base, key.to_owned());
+        let archive = || Which::Kept(What::BaseArchive, "image-b".to_owned());
+        let went = |gone: &[Which]| {
+            let all = [base("image-a"), base("image-b"), archive(), Which::Upload];
+            let found = all.into_iter().map(|which| (which, item())).collect();
+            went(found, &gone.iter().cloned().collect()).len()
+        };
+        assert_eq!(went(&[]), 1, "nobody asks which uploads went");
+        assert_eq!(went(&[base("image-a")]), 2);
+        assert_eq!(went(&[base("image-a"), archive()]), 3);
+        assert_eq!(went(&[Which::Orphan(Digest::of(b"image-a"))]), 1);
+    }
 }

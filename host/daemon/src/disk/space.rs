@@ -52,11 +52,10 @@ impl Missing {
 
     /// All that there are, where a floor of inodes is not reached: nothing tells how many those have.
     pub(super) fn with_inodes(mut self, places: &[DiskPlace]) -> Self {
-        let lacks = |place: &DiskPlace| inodes_floor(place).is_some();
-        if places.iter().any(lacks) {
+        if places.iter().any(lacks_inodes) {
             self.of_builds = u64::MAX;
         }
-        if places.first().is_some_and(lacks) {
+        if places.first().is_some_and(lacks_inodes) {
             self.of_data = u64::MAX;
         }
         self
@@ -76,7 +75,24 @@ pub(super) fn missing(host: &Host, wanted_bytes: u64) -> Missing {
 
 /// The first floor that is not reached.
 pub(crate) fn below_floor(places: &[DiskPlace]) -> Option<Failure> {
-    places.iter().find_map(|place| bytes_floor(place).or_else(|| inodes_floor(place)))
+    places.iter().find_map(|place| missed(place, "no deployment starts"))
+}
+
+/// The first floor of which not half is reached: what comes in is stopped there, as builds and pulls are.
+pub(crate) fn below_half(places: &[DiskPlace]) -> Option<Failure> {
+    places.iter().find_map(|place| {
+        let half = DiskPlace {
+            free_bytes_min: place.free_bytes_min / 2,
+            free_inodes_min: place.free_inodes_min / 2,
+            ..place.clone()
+        };
+        missed(&half, "what comes in is stopped")
+    })
+}
+
+/// The floor of a file system that is not reached, with what is done below it.
+fn missed(place: &DiskPlace, rule: &str) -> Option<Failure> {
+    bytes_floor(place, rule).or_else(|| inodes_floor(place, rule))
 }
 
 /// Where containerd keeps snapshots and blobs, when it is the host's own.
@@ -104,7 +120,7 @@ fn of(path: &Path, limits: &Limits) -> Result<DiskPlace, Failure> {
     })
 }
 
-fn bytes_floor(place: &DiskPlace) -> Option<Failure> {
+fn bytes_floor(place: &DiskPlace, rule: &str) -> Option<Failure> {
     let (free, floor) = (place.free_bytes, place.free_bytes_min);
     (free < floor).then(|| {
         Failure::host(
@@ -115,7 +131,7 @@ fn bytes_floor(place: &DiskPlace) -> Option<Failure> {
                 place.bytes >> 20,
                 place.path.display()
             ),
-            format!("no deployment starts below {} MiB, so that what runs is safe", floor >> 20),
+            format!("{rule} below {} MiB, so that what runs is safe", floor >> 20),
             "see `windlass disk` for who uses it and `windlass prune` for what can go, or lower \
              `disk_free_bytes_min` in the limits file",
         )
@@ -123,9 +139,13 @@ fn bytes_floor(place: &DiskPlace) -> Option<Failure> {
 }
 
 /// A file system without a fixed number of inodes says that it has none.
-fn inodes_floor(place: &DiskPlace) -> Option<Failure> {
+const fn lacks_inodes(place: &DiskPlace) -> bool {
+    place.inodes > 0 && place.free_inodes < place.free_inodes_min
+}
+
+fn inodes_floor(place: &DiskPlace, rule: &str) -> Option<Failure> {
     let (free, floor) = (place.free_inodes, place.free_inodes_min);
-    (place.inodes > 0 && free < floor).then(|| {
+    lacks_inodes(place).then(|| {
         Failure::host(
             "preflight.inode-floor",
             format!(
@@ -133,7 +153,7 @@ fn inodes_floor(place: &DiskPlace) -> Option<Failure> {
                 place.inodes,
                 place.path.display()
             ),
-            format!("no deployment starts below {floor}: each file takes one"),
+            format!("{rule} below {floor}: each file takes one"),
             "remove small files: see `windlass disk` for who has them and `windlass prune` for what \
              can go, or lower `disk_free_inodes_min` in the limits file",
         )
@@ -163,6 +183,26 @@ mod tests {
         assert!(failure.what.contains("99 of 1000") && failure.why.contains("100"), "{failure:?}");
         place.inodes = 0;
         assert_eq!(below_floor(&[place]), None, "it has no fixed number of them");
+    }
+
+    #[test]
+    fn what_comes_in_may_take_half_of_what_a_deployment_needs_to_begin() {
+        let place = |free_bytes: u64, free_inodes: u64| DiskPlace {
+            path: "/".into(),
+            bytes: 1000 << 20,
+            free_bytes: free_bytes << 20,
+            inodes: 1000,
+            free_inodes,
+            free_bytes_min: 100 << 20,
+            free_inodes_min: 100,
+        };
+        let code = |place: DiskPlace| below_half(&[place]).map(|failure| failure.code);
+        assert_eq!(code(place(50, 50)), None);
+        assert_eq!(code(place(49, 50)).as_deref(), Some("preflight.disk-floor"));
+        assert_eq!(code(place(50, 49)).as_deref(), Some("preflight.inode-floor"));
+        let said = below_half(&[place(500, 500), place(3, 500)]).unwrap();
+        assert!(said.why.contains("stopped below 50 MiB"), "{said:?}");
+        assert!(said.what.contains("only 3 MiB of 1000 MiB"), "{said:?}");
     }
 
     #[test]

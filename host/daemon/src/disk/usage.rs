@@ -1,4 +1,7 @@
 //! Who uses what. Each byte is counted once: what several projects use stands with the host.
+//!
+//! **Invariant: the sum is the whole data directory**, but for the few folders that only hold what is counted. What
+//! has no name of its own here is `other`, so that a new folder is never left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,15 +25,18 @@ const BY_PROJECT: [(&str, &str); 4] = [
     ("cache/stages", "plugin-caches"),
 ];
 /// Folders of the data directory that belong to the host.
-const OF_THE_HOST: [(&str, &str, &str); 5] = [
+const OF_THE_HOST: [(&str, &str, &str); 7] = [
     ("store", "state", ""),
     ("backups", "backups", "at most `backups_kept_max`"),
     ("plugins", "plugins", ""),
     ("cache/plugins", "plugins", "installed ones, and what was compiled of all"),
+    ("cache/stat", "state", ""),
     ("work", "workspaces", "of deployments that are at work"),
+    // What their commands have changed in cache mounts, until it is taken over.
+    ("cache/changes", "workspaces", "of deployments that are at work"),
 ];
-/// What is counted in another way.
-const COUNTED: [&str; 6] = ["static", "uploads", "logs", "stages", "containerd", "cache"];
+/// Folders of the data directory that are counted as a whole in another way.
+const COUNTED: [&str; 3] = ["static", "uploads", "containerd/root"];
 
 /// What uses what, for whom.
 #[derive(Debug, Default)]
@@ -61,11 +67,17 @@ impl Sums {
                 let note = "several projects use it; counted here once, and with none of them";
                 self.host(&format!("shared-{what}"), size, note);
             }
-            _ => self.host(
-                &format!("unclaimed-{what}"),
-                size,
-                "no deployment refers to it: it goes with the next sweep",
-            ),
+            _ => {
+                // An upload that just came may be about to get its deployment.
+                let note = match what {
+                    "uploads" => {
+                        "no deployment refers to it: an hour after it came, `windlass prune \
+                         --uploads` or the hourly sweep takes it"
+                    }
+                    _ => "no deployment refers to it: it goes with the hourly sweep",
+                };
+                self.host(&format!("unclaimed-{what}"), size, note);
+            }
         }
     }
 
@@ -115,8 +127,11 @@ pub(crate) async fn view(host: &Host) -> Result<DiskView, Failure> {
         sums.projects.entry(project.name).or_default();
     }
     let (data_dir, of_deployments) = (host.config.data_dir.clone(), of_deployments(host)?);
+    let archives = picture.archives.iter().map(|archive| archive.path.clone());
+    let counted = of_deployments.iter().map(|left| left.dir.clone()).chain(archives).collect();
     let measured = tokio::task::spawn_blocking(move || {
         folders(&data_dir, &mut sums);
+        rest(&data_dir, &counted_of(&data_dir, counted), &mut sums);
         for (hex, users) in by_hex(&trees, &data_dir.join("static")) {
             sums.shared(users, "static", size(&data_dir.join("static").join(hex)));
         }
@@ -301,13 +316,26 @@ fn folders(data_dir: &Path, sums: &mut Sums) {
             sums.host("state", size(&root.join(&name)), "records of Windlass and of containerd");
         }
     }
-    let top = |folder: &str| folder.split('/').next().unwrap_or_default().to_owned();
-    let mut known: BTreeSet<String> = COUNTED.map(str::to_owned).into();
-    known.extend(BY_PROJECT.map(|(folder, _)| top(folder)));
-    known.extend(OF_THE_HOST.map(|(folder, ..)| top(folder)));
-    for name in names(data_dir) {
-        if !known.contains(&name) {
-            sums.host("other", size(&data_dir.join(&name)), "logs of the host, events, audit log");
+}
+
+/// The files and folders that are counted by their names: these, and those of the tables.
+fn counted_of(data_dir: &Path, mut counted: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let of_projects = BY_PROJECT.map(|(folder, _)| folder);
+    let of_the_host = OF_THE_HOST.map(|(folder, ..)| folder);
+    let folders = of_projects.into_iter().chain(of_the_host).chain(COUNTED);
+    counted.extend(folders.map(|folder| data_dir.join(folder)));
+    counted
+}
+
+/// Everything in a folder that is not among what is counted, and in which nothing of that lies.
+fn rest(dir: &Path, counted: &BTreeSet<PathBuf>, sums: &mut Sums) {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        // What lies in a folder comes right behind it.
+        match counted.range(path.clone()..).next() {
+            Some(found) if *found == path => {}
+            Some(found) if found.starts_with(&path) => rest(&path, counted, sums),
+            _ => sums.host("other", size(&path), "logs of the host, events, audit log"),
         }
     }
 }
@@ -345,16 +373,67 @@ mod tests {
         write("volumes/shop/production/data/file");
         write("cache/mounts/shop/npm/file");
         write("cache/git/config");
+        write("cache/changes/01/npm/upper/file");
+        write("cache/stat/0a1b.json");
         write("backups/one.tar.zst");
         write("containerd/root/io.containerd.metadata.v1.bolt/meta.db");
         write("containerd/root/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/file");
-        write("proxy.log");
         let mut sums = Sums::default();
         folders(dir.path(), &mut sums);
         let shop = &sums.projects[&"shop".parse::<ProjectName>().unwrap()];
         assert!(shop["volumes"].bytes >= 8192 && shop["cache-mounts"].bytes >= 8192, "{shop:?}");
         let files = |what: &str| sums.host[what].0.files;
-        assert_eq!((files("backups"), files("state"), files("other")), (1, 1, 2));
+        assert_eq!((files("backups"), files("state"), files("other")), (1, 2, 1));
+        assert_eq!(files("workspaces"), 1);
+        assert!(sums.host["workspaces"].0.bytes >= 8192);
         assert_eq!(sums.projects.len(), 1, "Git's configuration is no project");
+    }
+
+    #[test]
+    fn what_no_name_stands_for_is_counted_and_nothing_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, vec![1; 8192]).unwrap();
+        };
+        // Counted one by one, with what uses them.
+        let elsewhere =
+            ["logs/01/08-build.jsonl", "stages/01/stages.json", "cache/bases/done.tar.zst"];
+        let of_names = [
+            "volumes/shop/data",
+            "cache/mounts/shop/npm/file",
+            "cache/changes/01/npm/upper/file",
+            "cache/stat/0a1b.json",
+            "work/01/source/file",
+            "static/0a1b/index.html",
+            "uploads/0a1b",
+            "containerd/root/io.containerd.content.v1.content/blob",
+        ];
+        let others = [
+            "cache/salt",
+            "cache/bases/.begun/base.tar.zst",
+            "cache/of-a-later-version/file",
+            "logs/not-a-deployment/file",
+            "stages/02/stages.json",
+            "containerd/containerd.log",
+            "build/01/file",
+            "proxy.log",
+        ];
+        elsewhere.iter().chain(&of_names).chain(&others).for_each(|path| write(path));
+        let counted = ["logs/01", "stages/01/", "cache/bases/done.tar.zst"];
+        let counted = counted.iter().map(|path| dir.path().join(path)).collect();
+        let mut sums = Sums::default();
+        rest(dir.path(), &counted_of(dir.path(), counted), &mut sums);
+        assert_eq!(sums.host["other"].0.files, others.len() as u64);
+        assert!(sums.host.len() == 1 && sums.projects.is_empty(), "{sums:?}");
+
+        // With those that the tables name it is all but what is counted one by one.
+        folders(dir.path(), &mut sums);
+        let of_projects = sums.projects.values().flat_map(BTreeMap::values).copied();
+        let all = of_projects.chain(sums.host.values().map(|(size, _)| *size));
+        let files: u64 = all.map(|size| size.files).sum();
+        // Trees, uploads and blobs are counted by the digests of artifacts.
+        assert_eq!(files + 3 + elsewhere.len() as u64, size(dir.path()).files);
     }
 }

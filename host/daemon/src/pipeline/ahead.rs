@@ -24,7 +24,7 @@ use windlass_model::{DeploymentId, Digest, Failure, StepName};
 use super::images::Images;
 use super::{plan, preflight, start};
 use crate::control::Target;
-use crate::disk::space;
+use crate::disk;
 use crate::host::Host;
 use crate::plugins::InForce;
 use crate::source::{self, Before, Credentials, FetchRequest, FetchedWorkspace};
@@ -143,9 +143,7 @@ async fn looked_at(
 ) -> Result<PlanView, Failure> {
     let host = &scratch.host;
     let limits = &host.config.limits;
-    if let Some(below) = space::below_floor(&space::places(&host.config.data_dir, limits)?) {
-        return Err(below);
-    }
+    disk::require_room(host, None).await?;
     let credentials = host.source_credentials(&target.project)?;
     let workspace = fetch(scratch, target, source, &credentials, cancel).await?;
     let Target { project, environment } = target;
@@ -199,7 +197,8 @@ async fn fetch(
     })?;
     let cancel = cancel.child_token();
     let deadline = Duration::from_secs(limits.fetch_s);
-    let mut fetched = std::pin::pin!(source::fetch(request, &log, &cancel));
+    let fetching = Box::pin(source::fetch(request, &log, &cancel));
+    let mut fetched = std::pin::pin!(disk::while_room(host, &cancel, fetching));
     tokio::select! {
         biased;
         fetched = &mut fetched => fetched,

@@ -9,7 +9,7 @@ use windlass_model::Failure;
 use super::{Done, Run, Work, has_artifact, inherit, memory, needs_no_source, only_built, promote};
 use crate::disk::space;
 use crate::host::Host;
-use crate::{diagnose, failpoint};
+use crate::{diagnose, disk, failpoint};
 
 mod domains;
 mod needs;
@@ -27,7 +27,7 @@ impl Work for Preflight {
             Some(diagnose::changes::made_with(&run.host, &run.deployment.project, &run.variables));
         let limits = run.host.config.limits.clone();
         let mut missing = Vec::new();
-        missing.extend(room(run).await?);
+        missing.extend(disk::room(&run.host, Some(&run.log)).await?);
         let available = available_memory();
         missing.extend(free_memory(available, limits.memory_free_bytes_min).err());
         failpoint::reached("during:preflight");
@@ -79,19 +79,6 @@ fn numbers(host: &Host, memory_bytes: Option<u64>) -> String {
     let mib = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), |b| (b >> 20).to_string());
     let (disk, memory) = (mib(places.first().map(|place| place.free_bytes)), mib(memory_bytes));
     format!("nothing is missing; {disk} MiB of disk and {memory} MiB of memory are free")
-}
-
-/// What floor of the disk is not reached, also after caches were pruned for it.
-async fn room(run: &Run) -> Result<Option<Failure>, Failure> {
-    let (data_dir, limits) = (&run.host.config.data_dir, &run.host.config.limits);
-    let Some(below) = space::below_floor(&space::places(data_dir, limits)?) else {
-        return Ok(None);
-    };
-    run.log.say(format!("{}: pruning caches", below.what));
-    if let Err(failure) = crate::disk::make_room(&run.host).await {
-        tracing::warn!(%failure, "no room could be made");
-    }
-    Ok(space::below_floor(&space::places(data_dir, limits)?))
 }
 
 fn free_memory(available_bytes: Option<u64>, floor_bytes: u64) -> Result<(), Failure> {

@@ -141,8 +141,15 @@ pub(crate) async fn all_of(host: &Host, history: &[(Deployment, u64)]) -> Result
 
 /// How often a quiet host is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// A cached step that no build has used for so long goes.
-const CACHE_UNUSED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The sweep takes nothing that was used less long ago: younger files without a record may be those of a build
+/// that is at work.
+const UNUSED_FOR_MIN: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Age since its last use at which the sweep takes a cached step: the host's limit. Where that is shorter than the
+/// sweep's own least, [`crate::disk`] keeps it, for steps alone.
+fn cache_unused_for(limits: &Limits) -> Duration {
+    crate::disk::unused_for(limits).max(UNUSED_FOR_MIN)
+}
 
 /// Sweeps the whole host at its start and every hour: artifacts that no deployment refers to, and old cached steps;
 /// and when no deployment is at work uploads and logs that none refers to, and plans.
@@ -186,7 +193,7 @@ async fn sweep_once(host: &Host) -> Result<(), Failure> {
 async fn sweep_artifacts(host: &Host) -> Result<(), Failure> {
     let removing = host.builder.removing().await;
     let artifacts = retained(host)?.into_iter().map(|(_, digest)| digest).collect();
-    removing.prune(&artifacts, CACHE_UNUSED_FOR).await?;
+    removing.prune(&artifacts, cache_unused_for(&host.config.limits)).await?;
     Ok(())
 }
 
@@ -287,11 +294,12 @@ fn is_over(status: DeploymentStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use windlass_containers::{Labels, Runtime as _};
     use windlass_model::deployment::Kind;
     use windlass_model::{Digest, Timestamp};
 
     use super::*;
-    use crate::testing::{migrated, queued};
+    use crate::testing::{TestHost, migrated, queued};
 
     fn deployment(number: u64, status: DeploymentStatus) -> Deployment {
         let mut deployment = queued(number);
@@ -354,6 +362,35 @@ mod tests {
         let to_go = keep.artifacts_to_go(all.iter());
         let numbers = all.iter().filter(|one| to_go.contains(&one.id)).map(|one| one.number);
         assert_eq!(numbers.collect::<Vec<_>>(), [4, 3, 1]);
+    }
+
+    #[tokio::test]
+    async fn the_sweep_takes_a_step_at_the_age_that_the_host_s_limit_says() {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        // By how many days it may be unused: whether a step goes that was used twenty days ago.
+        for (days, goes) in [(None, true), (Some(14), true), (Some(30), false)] {
+            let mut limits = Limits::default();
+            limits.disk.unused_days_max = days.unwrap_or(limits.disk.unused_days_max);
+            let world = TestHost::with(limits, &crate::pipeline::TABLE).await;
+            let labels = Labels::from([
+                ("windlass.kind".to_owned(), "step".to_owned()),
+                ("windlass.last-used".to_owned(), (Timestamp::now() - 20 * DAY).to_string()),
+            ]);
+            world.runtime.prepare_snapshot("draft", None, &labels).await.unwrap();
+            world.runtime.commit_snapshot("draft", "step-old", &labels).await.unwrap();
+            sweep_once(&world.host).await.unwrap();
+            let is_gone = world.runtime.snapshot("step-old").await.unwrap().is_none();
+            assert_eq!(is_gone, goes, "{days:?} days");
+        }
+    }
+
+    #[test]
+    fn what_a_build_may_be_writing_is_not_swept_however_short_the_limit_is() {
+        let mut limits = Limits::default();
+        limits.disk.unused_days_max = 0;
+        assert_eq!(cache_unused_for(&limits), UNUSED_FOR_MIN);
+        limits.disk.unused_days_max = 15;
+        assert!(cache_unused_for(&limits) > UNUSED_FOR_MIN);
     }
 
     #[test]

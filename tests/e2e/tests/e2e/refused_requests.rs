@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
+use windlass_model::StepName;
 use windlass_model::api::ErrorBody;
 use windlass_test_support::{
     CliOutput, GitRepo, HostOptions, Request, Response, TestHost, binary, http,
@@ -132,6 +133,14 @@ fn nothing_is_deployed_below_the_floor_of_free_disk() {
     let repo = GitRepo::of_fixture("html");
     let failure = host.deploy_git("site", &repo, &[]).failed("preflight.disk-floor");
     assert!(failure.fix.contains("prune") || failure.fix.contains("free"), "{failure:#?}");
+    assert_eq!(failure.step, Some(StepName::Fetch), "before anything is fetched: {failure:#?}");
+    // Large enough to be refused while it is being sent.
+    let archive = "/v1/projects/site/environments/production/deployments/archive";
+    let large = vec![b'x'; 32 << 20];
+    let answer = host.api_raw("POST", archive, "application/octet-stream", Some(&large));
+    assert_eq!(failure_code(&answer), "preflight.disk-floor", "{}", answer.text());
+    let uploads = std::fs::read_dir(host.data_dir().join("uploads"));
+    assert_eq!(uploads.map_or(0, Iterator::count), 0);
     host.finish();
 }
 

@@ -3,7 +3,9 @@
 use windlass_model::project::Intent;
 use windlass_model::secret::Masker;
 use windlass_model::stage::{Attached, AttachedKind};
-use windlass_model::{DeploymentId, DeploymentStatus, Digest, StepName, StepStatus, Timestamp};
+use windlass_model::{
+    DeploymentId, DeploymentStatus, Digest, Limits, StepName, StepStatus, Timestamp,
+};
 
 use super::{SHOP, World};
 use crate::pipeline::custom::record::Folder;
@@ -97,6 +99,22 @@ async fn an_archive_is_stored_and_deployed() {
     let redeploy = "/v1/deployments/1/redeploy?project=shop";
     world.refused(409, "deployment.upload-gone", "POST", redeploy, "").await;
     world.refused(400, "request.body-empty", "POST", &path, "").await;
+}
+
+#[tokio::test]
+async fn no_upload_is_taken_in_below_the_floor_of_free_disk() {
+    let limits = Limits { disk_free_bytes_min: u64::MAX, ..Limits::default() };
+    let world = World::with(limits).await;
+    world.expect(201, "POST", "/v1/projects", r#"{"name": "shop"}"#).await;
+    for kind in ["deployments", "builds", "plan"] {
+        let path = format!("{SHOP}/{kind}/archive?name=shop");
+        world.refused(500, "preflight.disk-floor", "POST", &path, "the archive").await;
+    }
+    let data_dir = &world.host.config.data_dir;
+    for folder in ["uploads", "work"] {
+        let left = std::fs::read_dir(data_dir.join(folder)).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{folder}");
+    }
 }
 
 #[tokio::test]
