@@ -11,6 +11,7 @@ use crate::rooted::{Owner, Root};
 
 #[cfg(test)]
 mod fuzz;
+mod pax;
 mod walk;
 mod whole;
 use walk::walk;
@@ -138,7 +139,7 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn tar(&mut self, reader: impl Read) -> Result<(), ArchiveError> {
-        walk(reader, |entry| {
+        walk(reader, |entry, _| {
             let path = entry.path().map_err(ArchiveError::Io)?.into_owned();
             let kind = entry.header().entry_type();
             let executable = entry.header().mode().unwrap_or(0) & 0o111 != 0;

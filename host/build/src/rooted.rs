@@ -19,10 +19,14 @@ use rustix::fs::{
 use crate::content::{self, Body};
 use crate::ops::{Allowance, BLOCK_BYTES};
 
+mod special;
+
+pub(crate) use special::is_kept_attribute;
+
 /// Directories below each other that a walk follows.
 pub(crate) const DEPTH_MAX: usize = 256;
-/// The kernel's limits for a value, and for all names of a file.
-const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+/// Links on one way, as the kernel follows them.
+const LINKS_MAX: usize = 40;
 
 /// Numeric owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -188,58 +192,6 @@ impl Root {
         Ok(rustix::fs::linkat(&of, own, &parent, &name, AtFlags::empty())?)
     }
 
-    /// Gives a file the extended attributes of another; those that cannot be set are left out.
-    pub(crate) fn copy_attributes(&self, from: &File, to: &Path) -> io::Result<()> {
-        let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-        let Ok(length) = rustix::fs::flistxattr(from, &mut list[..]) else { return Ok(()) };
-        if length == 0 {
-            return Ok(());
-        }
-        self.is_more_than_counted();
-        let file = self.open_file(to)?;
-        for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-            if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value[..]) {
-                let flags = rustix::fs::XattrFlags::empty();
-                let _unsupported = rustix::fs::fsetxattr(&file, name, &value[..length], flags);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a device, pipe or socket like one of another root, with its time, replacing a file or link of that name;
-    /// parents are made. A character device 0/0 only marks that a file was removed: nothing is made for it.
-    pub(crate) fn copy_node(
-        &self,
-        from: &Self,
-        entry: &Entry,
-        to: &Path,
-        mode: u32,
-        owner: Owner,
-    ) -> io::Result<()> {
-        let own = relative(&entry.path)?;
-        let dir = from.lookup(own.parent().unwrap_or(Path::new("")), dir_flags())?;
-        let name = own.file_name().unwrap_or_default();
-        let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        match kind {
-            FileType::CharacterDevice if stat.st_rdev == 0 => return Ok(()),
-            FileType::CharacterDevice
-            | FileType::BlockDevice
-            | FileType::Fifo
-            | FileType::Socket => {}
-            _ => return Err(io::Error::other("it became another kind of file meanwhile")),
-        }
-        self.count()?;
-        let (parent, name) = self.place(to, owner)?;
-        let mode = Mode::from_raw_mode(mode & 0o7777);
-        rustix::fs::mknodat(&parent, &name, kind, mode, stat.st_rdev)?;
-        chown(&parent, Path::new(&name), owner)?;
-        // Again, because the kernel takes the umask off, and what a change of the owner clears.
-        rustix::fs::chmodat(&parent, &name, mode, AtFlags::empty())?;
-        self.set_mtime(to, entry.mtime)
-    }
-
     /// Removes what has this name, with all that is in it.
     pub(crate) fn remove_all(&self, path: &Path) -> io::Result<()> {
         let path = relative(path)?;
@@ -320,6 +272,39 @@ impl Root {
         let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1 };
         let times = Timestamps { last_access: time, last_modification: time };
         Ok(rustix::fs::utimensat(&parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// What would have to be made for something to be at this path, parents first; nothing where something is.
+    /// Links are followed, also one that leads nowhere yet.
+    pub(crate) fn missing(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let (mut here, mut missing, mut links) = (PathBuf::new(), Vec::new(), 0);
+        let mut ahead = backwards(path);
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                here.pop();
+                continue;
+            }
+            let next = here.join(&name);
+            match self.entry(&next) {
+                Ok(Entry { kind: Kind::Symlink(target), .. }) => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(rustix::io::Errno::LOOP.into());
+                    }
+                    let target = Path::new(&target);
+                    if target.is_absolute() {
+                        here = PathBuf::new();
+                    }
+                    ahead.extend(backwards(target));
+                    continue;
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(next.clone()),
+                Err(e) => return Err(e),
+            }
+            here = next;
+        }
+        Ok(missing)
     }
 
     /// Removes an empty file or directory of this name; what holds something stays.
@@ -501,6 +486,13 @@ fn relative(path: &Path) -> io::Result<PathBuf> {
     Ok(clean)
 }
 
+/// The names of a path, the last one first; `..` is one of them.
+fn backwards(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev();
+    let names = parts.filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    names.map(|name| name.as_os_str().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -551,6 +543,34 @@ mod tests {
             ("b/c".into(), Kind::File { bytes: 3 }),
         ];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_missing_on_a_way_is_told_parents_first_and_through_links() {
+        let (dir, root) = root();
+        let at = |path: &str| dir.path().join(path);
+        std::fs::create_dir_all(at("etc/deep")).unwrap();
+        std::fs::write(at("etc/file"), "").unwrap();
+        for (link, target) in [
+            ("etc/nowhere", "../run/stub"),
+            ("absolute", "/var/lib"),
+            ("in", "etc/deep"),
+            ("loop", "loop"),
+        ] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let check = |path: &str, expected: &[&str]| {
+            let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+            assert_eq!(root.missing(Path::new(path)).unwrap(), expected, "{path}");
+        };
+        check("/etc/file", &[]);
+        check("/", &[]);
+        check("/a/b/c", &["a", "a/b", "a/b/c"]);
+        check("/etc/new", &["etc/new"]);
+        check("/etc/nowhere", &["run", "run/stub"]);
+        check("/absolute/x", &["var", "var/lib", "var/lib/x"]);
+        check("/in/x", &["etc/deep/x"]);
+        assert!(root.missing(Path::new("/loop")).is_err());
     }
 
     #[test]

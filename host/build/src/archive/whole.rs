@@ -1,4 +1,5 @@
-//! Unpacking an archive that belongs to the build itself: with modes, owners, times and links as they are.
+//! Unpacking an archive that belongs to the build itself: with modes, owners, times, attributes and links as they are,
+//! and with its pipes and devices.
 //!
 //! **Invariant: nothing is written outside the root.** Links may point anywhere, for they are only ever followed
 //! inside of it.
@@ -7,9 +8,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use super::{ArchiveError, ArchiveLimits, Unpacked, escapes, forbidden, kind_name, plain_tar};
-use super::{read_up_to, walk};
-use crate::rooted::{Kind, Owner, Root};
+use super::{pax, read_up_to, walk};
+use crate::rooted::{Kind, Owner, Root, is_kept_attribute};
 
 /// Unpacks a tar (plain, or packed with gzip, bzip2, xz or zstd) below `dest`; whether it is one is told by its
 /// contents, and the answer. `dest` belongs to `dir`; files get `owner`, or keep their own.
@@ -65,7 +68,7 @@ struct Whole<'a> {
 
 impl Whole<'_> {
     fn tar(&mut self, reader: impl Read) -> Result<(), ArchiveError> {
-        walk(reader, |entry| self.entry(entry))?;
+        walk(reader, |entry, heads| self.entry(entry, heads))?;
         // Last, because what is put into a directory changes its time.
         for (path, mtime) in self.times.iter().rev() {
             self.root.set_mtime(path, *mtime).map_err(ArchiveError::Io)?;
@@ -73,7 +76,11 @@ impl Whole<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), ArchiveError> {
+    fn entry(
+        &mut self,
+        entry: &mut tar::Entry<'_, impl Read>,
+        heads: &[u8],
+    ) -> Result<(), ArchiveError> {
         let name = entry.path().map_err(ArchiveError::Io)?.into_owned();
         let below = below(&name)?;
         let kind = entry.header().entry_type();
@@ -95,6 +102,7 @@ impl Whole<'_> {
         match kind {
             tar::EntryType::Directory => {
                 self.root.write_dir(&path, mode, owner).map_err(ArchiveError::Io)?;
+                self.note_attributes(&path, heads)?;
                 self.times.push((path, mtime));
                 return Ok(());
             }
@@ -107,11 +115,33 @@ impl Whole<'_> {
             }
             tar::EntryType::Link => {
                 let first = self.dest.join(self::below(&link.unwrap_or_default())?);
-                return self.root.hard_link(&first, &path).map_err(ArchiveError::Io);
+                self.root.hard_link(&first, &path).map_err(ArchiveError::Io)?;
+                return self.note_attributes(&path, heads);
             }
-            other => return Err(forbidden(&name, kind_name(other))),
+            other => {
+                let Some(node) = node_of(&name, entry.header())? else {
+                    return Err(forbidden(&name, kind_name(other)));
+                };
+                self.make_parents(&path)?;
+                self.root.write_node(&path, node, mode, owner).map_err(ArchiveError::Io)?;
+            }
         }
+        self.note_attributes(&path, heads)?;
         self.root.set_mtime(&path, mtime).map_err(ArchiveError::Io)
+    }
+
+    /// The attributes that layers keep; of others nobody knows what they mean here.
+    fn note_attributes(&self, path: &Path, heads: &[u8]) -> Result<(), ArchiveError> {
+        let all = pax::attributes(heads).into_iter();
+        all.filter(|(name, _)| is_kept_attribute(name))
+            .try_for_each(|(name, value)| self.root.set_attribute(path, name, value))
+            .map_err(ArchiveError::Io)
+    }
+
+    /// The parents are the archive's own, or root's.
+    fn make_parents(&self, path: &Path) -> Result<(), ArchiveError> {
+        let parent = path.parent().unwrap_or(self.dest);
+        self.root.create_dirs(parent, Owner::default()).map(drop).map_err(ArchiveError::Io)
     }
 
     /// Removes what is in the way, but a directory in the place of a directory.
@@ -131,9 +161,7 @@ impl Whole<'_> {
     ) -> Result<(), ArchiveError> {
         let left = self.limits.bytes_max - self.done.bytes;
         let mut body = body.take(left + 1);
-        // The parents are the archive's own, or root's.
-        let parent = path.parent().unwrap_or(self.dest);
-        self.root.create_dirs(parent, Owner::default()).map_err(ArchiveError::Io)?;
+        self.make_parents(path)?;
         let bytes = self.root.write_file(path, &mut body, mode, owner).map_err(ArchiveError::Io)?;
         if bytes > left {
             return Err(ArchiveError::TooLarge { limit: self.limits.bytes_max, unit: "bytes" });
@@ -141,6 +169,24 @@ impl Whole<'_> {
         self.done.bytes += bytes;
         Ok(())
     }
+}
+
+/// A pipe, or a device with its number; nothing for all other kinds.
+fn node_of(name: &Path, header: &tar::Header) -> Result<Option<(FileType, u64)>, ArchiveError> {
+    let kind = match header.entry_type() {
+        tar::EntryType::Fifo => return Ok(Some((FileType::Fifo, 0))),
+        tar::EntryType::Char => FileType::CharacterDevice,
+        tar::EntryType::Block => FileType::BlockDevice,
+        _ => return Ok(None),
+    };
+    let number = |half: io::Result<Option<u32>>| half.map_err(ArchiveError::Io);
+    let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
+    let device = rustix::fs::makedev(major.unwrap_or(0), minor.unwrap_or(0));
+    // An overlay keeps it for itself.
+    if kind == FileType::CharacterDevice && device == 0 {
+        return Err(forbidden(name, "device 0/0, the mark of a removed file"));
+    }
+    Ok(Some((kind, device)))
 }
 
 /// The path below the destination: an absolute one begins there too.
@@ -159,8 +205,10 @@ fn below(path: &Path) -> Result<PathBuf, ArchiveError> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
     use std::process::Command;
+
+    use rustix::fs::{CWD, Mode, XattrFlags, makedev, mknodat};
 
     use super::*;
 
@@ -238,5 +286,119 @@ mod tests {
         let root = Root::open(to.path()).unwrap();
         let _refused = unpack_whole(&mut file, &root, Path::new("/"), LIMITS, (me(), Some(me())));
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    /// Unpacks into a folder that is made for it.
+    fn unpacked(archive: &mut File) -> (tempfile::TempDir, Result<bool, ArchiveError>) {
+        let to = tempfile::tempdir().unwrap();
+        let root = Root::open(to.path()).unwrap();
+        let done = unpack_whole(archive, &root, Path::new("/"), LIMITS, (me(), Some(me())));
+        (to, done)
+    }
+
+    fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+        let mut value = vec![0_u8; 256];
+        let length = rustix::fs::lgetxattr(path, name, &mut value[..]).ok()?;
+        value.truncate(length);
+        Some(value)
+    }
+
+    /// The attribute that file capabilities are stored in, with two of them: `CAP_DAC_OVERRIDE` and `CAP_FOWNER`, which
+    /// together are a line break.
+    const CAPABILITY: (&str, &[u8]) =
+        ("security.capability", &[1, 0, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+    #[test]
+    fn pipes_devices_and_attributes_arrive() {
+        let from = tempfile::tempdir().unwrap();
+        let at = |path: &str| from.path().join(path);
+        std::fs::create_dir(at("d")).unwrap();
+        std::fs::write(at("d/server"), "program").unwrap();
+        let node = |name: &str, kind, device| {
+            mknodat(CWD, at(name), kind, Mode::from_raw_mode(0o600), device)
+        };
+        node("d/pipe", FileType::Fifo, 0).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(at("d/pipe"), mode).unwrap();
+        // Only root makes devices, and not in every container.
+        let has_device = node("d/null", FileType::CharacterDevice, makedev(1, 3)).is_ok();
+        let has_disk = node("d/disk", FileType::BlockDevice, makedev(7, 300)).is_ok();
+        // Not every file system has attributes, and not every user may set them.
+        let set = |(path, (name, value)): &(&str, (&str, &[u8]))| {
+            rustix::fs::setxattr(at(path), *name, value, XattrFlags::empty()).is_ok()
+        };
+        let note = ("user.note", b"1\n2".as_slice());
+        let all = [("d/server", note), ("d/server", CAPABILITY), ("d", note)];
+        let attributes: Vec<_> = all.into_iter().filter(set).collect();
+        let archive = tempfile::NamedTempFile::new().unwrap();
+        let made = Command::new("tar")
+            .args(["--xattrs", "--xattrs-include=*", "-cf"])
+            .arg(archive.path())
+            .arg("-C")
+            .arg(from.path())
+            .arg(".")
+            .status()
+            .unwrap();
+        assert!(made.success());
+
+        let (to, done) = unpacked(&mut archive.reopen().unwrap());
+        assert!(done.unwrap());
+        let of = |name: &str| std::fs::symlink_metadata(to.path().join("d").join(name)).unwrap();
+        assert!(of("pipe").file_type().is_fifo());
+        assert_eq!(of("pipe").mode() & 0o7777, 0o666, "whatever the umask is");
+        let own = std::fs::symlink_metadata(at("d/pipe")).unwrap();
+        assert_eq!(of("pipe").mtime(), own.mtime());
+        if has_device {
+            assert!(of("null").file_type().is_char_device());
+            assert_eq!(of("null").rdev(), makedev(1, 3));
+        }
+        if has_disk {
+            assert!(of("disk").file_type().is_block_device());
+            assert_eq!(of("disk").rdev(), makedev(7, 300));
+        }
+        for (path, (name, value)) in attributes {
+            let found = attribute(&to.path().join(path), name);
+            assert_eq!(found.as_deref(), Some(value), "{name} of {path}");
+        }
+    }
+
+    #[test]
+    fn attributes_that_a_layer_does_not_keep_are_left_out() {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        let given = ["user.overlay.opaque", "security.selinux", "trusted.overlay.opaque"];
+        let records = given.map(|name| format!("SCHILY.xattr.{name}"));
+        let records = records.iter().map(|key| (key.as_str(), b"y".as_slice()));
+        builder.append_pax_extensions(records).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("file").unwrap();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+        let (to, done) = unpacked(&mut builder.into_inner().unwrap());
+        assert!(done.unwrap());
+        for name in given {
+            let found = attribute(&to.path().join("file"), name);
+            // A machine with SELinux gives every file a label of its own.
+            assert_ne!(found.as_deref(), Some(&b"y"[..]), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_an_image_is_refused() {
+        for kind in [tar::EntryType::Char, tar::EntryType::new(b'D')] {
+            let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+            let mut header = tar::Header::new_ustar();
+            header.set_path("odd").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(0);
+            header.set_device_major(0).unwrap();
+            header.set_device_minor(0).unwrap();
+            header.set_cksum();
+            builder.append(&header, &b""[..]).unwrap();
+            let (to, done) = unpacked(&mut builder.into_inner().unwrap());
+            assert!(matches!(done, Err(ArchiveError::Forbidden { .. })), "{done:?}");
+            assert!(!to.path().join("odd").exists());
+        }
     }
 }

@@ -60,6 +60,7 @@ pub(super) async fn body(
     let download = Download {
         url: wanted.url.to_owned(),
         dir: session.scratch(),
+        bytes_max: FETCH_BYTES_MAX,
         time_max: Duration::from_millis(session.config.limits.build.command_wall_ms),
         stop: stop.clone(),
     };
@@ -84,6 +85,8 @@ struct Download {
     url: String,
     /// Where its file lies, without a name: it goes when it is closed.
     dir: PathBuf,
+    /// A longer file is refused.
+    bytes_max: u64,
     /// From its beginning to its last byte.
     time_max: Duration,
     /// Ends it with the next bytes that come, or with the silence after which none are waited for.
@@ -111,11 +114,14 @@ impl Download {
         if !response.status().is_success() {
             return Err(self.failed(format!("the server answered {}", response.status())));
         }
+        if response.body().content_length().is_some_and(|bytes| bytes > self.bytes_max) {
+            return Err(self.too_large());
+        }
         let unwritable = |e: io::Error| io_failure("A download cannot be kept", &self.dir, &e);
         std::fs::create_dir_all(&self.dir).map_err(unwritable)?;
         let mut file = tempfile::tempfile_in(&self.dir).map_err(unwritable)?;
-        let mut body = response.into_body().into_with_config().limit(FETCH_BYTES_MAX).reader();
-        let mut sha = Sha256::new();
+        let mut body = response.into_body().into_reader();
+        let (mut sha, mut bytes) = (Sha256::new(), 0);
         let mut buffer = vec![0_u8; 128 * 1024];
         loop {
             let n = body.read(&mut buffer).map_err(|e| self.failed(e.to_string()))?;
@@ -124,6 +130,10 @@ impl Download {
             }
             if n == 0 {
                 break;
+            }
+            bytes += n as u64;
+            if bytes > self.bytes_max {
+                return Err(self.too_large());
             }
             sha.update(&buffer[..n]);
             file.write_all(&buffer[..n]).map_err(unwritable)?;
@@ -142,6 +152,16 @@ impl Download {
             "commit the file to the repository, or serve it from another machine: what a \
                        build downloads is kept from the same places as its commands"
                 .to_owned();
+        failure
+    }
+
+    fn too_large(&self) -> Failure {
+        let mib = self.bytes_max >> 20;
+        let why = format!("it has more than {mib} MiB, and the host downloads no more");
+        let mut failure = self.failed(why);
+        failure.fix = "download it with a command of the build, as `RUN wget` does: for that only what \
+                       the build as a whole may write counts (`build.disk_bytes_max` in the limits file)"
+            .to_owned();
         failure
     }
 
@@ -175,7 +195,21 @@ mod tests {
     use crate::http::agent;
 
     fn download(url: String, dir: &Path, time_max: Duration) -> Download {
-        Download { url, dir: dir.to_owned(), time_max, stop: CancellationToken::new() }
+        let (dir, stop) = (dir.to_owned(), CancellationToken::new());
+        Download { url, dir, bytes_max: FETCH_BYTES_MAX, time_max, stop }
+    }
+
+    /// A server of one answer.
+    fn answering(answer: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _head = stream.read(&mut [0; 4096]).unwrap();
+            // Whoever has read enough hangs up.
+            let _closed = stream.write_all(&answer);
+        });
+        url
     }
 
     /// A server of one file that has no end, a byte at a time; how many bytes it has sent.
@@ -207,6 +241,31 @@ mod tests {
         assert_eq!(failure.code, "build.fetch-failed");
         assert!(failure.why.contains("this machine"), "{failure:?}");
         assert!(failure.fix.contains("another machine"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_download_that_is_too_large_is_refused_with_a_way_out() {
+        let body = vec![b'x'; 3 << 20];
+        let said = format!("content-length: {}\r\n", body.len());
+        for (length, bytes_max, is_taken) in [
+            (said.as_str(), 3 << 20, true),
+            ("", 3 << 20, true),
+            (said.as_str(), (3 << 20) - 1, false),
+            ("", (3 << 20) - 1, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\n{length}connection: close\r\n\r\n");
+            let url = answering([head.as_bytes(), &body].concat());
+            let download =
+                Download { bytes_max, ..download(url, dir.path(), Duration::from_secs(60)) };
+            let done = download.run(&agent(None, TIMEOUTS));
+            assert_eq!(done.is_ok(), is_taken, "{length} {bytes_max}: {done:?}");
+            if let Err(failure) = done {
+                assert_eq!(failure.code, "build.fetch-failed");
+                assert!(failure.why.contains("more than 2 MiB"), "{failure:?}");
+                assert!(failure.fix.contains("RUN wget"), "{failure:?}");
+            }
+        }
     }
 
     #[test]

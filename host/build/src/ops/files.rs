@@ -96,10 +96,44 @@ pub(super) fn refused(archive: &str, error: &ArchiveError) -> Failure {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
+    let fix = match error {
+        ArchiveError::Escapes { .. } | ArchiveError::Forbidden { .. } => {
+            "pack it again with relative paths, regular files and links that stay inside"
+        }
+        ArchiveError::TooLarge { unit: "bytes" | "entries", .. } => {
+            "unpack it with a command of the build (RUN tar), or raise `source_bytes_max` or \
+             `source_files_max` in the limits file"
+        }
+        ArchiveError::TooLarge { .. } => "pack it again with shorter names and attributes",
+        ArchiveError::UnknownFormat => "pack it again, as a tar (plain, gzip or zstd) or as a zip",
+        ArchiveError::Io(_) => {
+            "check that it can be unpacked elsewhere; if it can, check the host's free space"
+        }
+    };
     Failure::app(
         "build.archive-refused",
         format!("The archive {archive} was not unpacked"),
         why,
-        "pack it again with relative paths, regular files and links that stay inside",
+        fix,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_of_an_archive_is_told_with_the_limit_that_it_is_over() {
+        let too_large = |unit| refused("a.tar", &ArchiveError::TooLarge { limit: 7, unit });
+        for unit in ["bytes", "entries"] {
+            let failure = too_large(unit);
+            assert!(failure.why.contains(&format!("more than 7 {unit}")), "{failure:?}");
+            assert!(failure.fix.contains("source_files_max"), "{failure:?}");
+        }
+        let failure = too_large("bytes of names and attributes of one entry");
+        assert!(failure.fix.contains("shorter names"), "{failure:?}");
+        let (entry, kind) = ("dev/null".to_owned(), "device");
+        let failure = refused("a.tar", &ArchiveError::Forbidden { entry, kind });
+        assert!(failure.fix.contains("regular files"), "{failure:?}");
+    }
 }

@@ -159,4 +159,14 @@ mod tests {
             assert_eq!(Mode::parse(text).unwrap_err().code, "build.invalid-mode", "{text}");
         }
     }
+
+    #[test]
+    fn what_is_a_mode_here_is_one_to_the_plugin_too() {
+        let cases = include_str!("../../../../tests/fixtures/modes.txt").lines();
+        for case in cases.filter(|line| !line.starts_with('#')) {
+            let (expected, text) = case.split_once(' ').unwrap();
+            let seen = if Mode::parse(text).is_ok() { "good" } else { "bad" };
+            assert_eq!(seen, expected, "{text}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! One instruction onto a stage.
 
+use std::collections::BTreeSet;
+
 use windlass_sdk::HealthCheck;
 use windlass_sdk::plan::{MakeDir, Op};
 
@@ -8,6 +10,10 @@ use crate::ignore::clean;
 use crate::instruction::{Command, Health, Instruction, Kind};
 use crate::problem::{Found, Problem};
 use crate::words::Lexer;
+
+/// Ports that an image names, at most: all that one protocol has, and some more. All of two would be over what a plan
+/// may hold (`plugin.hostcall_bytes_max` of the host).
+const PORTS_MAX: usize = 70_000;
 
 impl Lowering<'_> {
     pub(super) fn apply(
@@ -112,7 +118,7 @@ impl Lowering<'_> {
     }
 
     fn expose(&self, state: &mut State, ports: &[String]) -> Found<()> {
-        let mut named = Vec::new();
+        let mut known: BTreeSet<String> = state.ports.iter().cloned().collect();
         for port in ports {
             let lookup = |name: &str| state.env.get(name).map(str::to_owned);
             let words = Lexer::new(self.file.escape).words(port, &lookup);
@@ -121,12 +127,14 @@ impl Lowering<'_> {
                 Problem::new("dockerfile.variable", format!("{port}: {why}"), fix)
             })?;
             for word in words {
-                named.extend(ports_of(&word)?);
-            }
-        }
-        for port in named {
-            if !state.ports.contains(&port) {
-                state.ports.push(port);
+                let named = ports_of(&word)?.into_iter();
+                state.ports.extend(named.filter(|port| known.insert(port.clone())));
+                if state.ports.len() > PORTS_MAX {
+                    let what = format!("with {word} the image names more than {PORTS_MAX} ports");
+                    let fix = "name fewer: EXPOSE opens none, and a program may listen on ports that \
+                               are not named";
+                    return Err(Problem::unsupported(what, fix));
+                }
             }
         }
         Ok(())
@@ -187,7 +195,6 @@ fn argv(state: &State, command: &Command) -> Vec<String> {
 
 /// `80`, `80/udp`, `8000-8002`, and with an address and a port of the host in front, which mean nothing here.
 fn ports_of(text: &str) -> Found<Vec<String>> {
-    const PORTS_MAX: u16 = 1_000;
     let bad = || {
         let what = format!("{text:?} is no port");
         Problem::syntax(what, "write 8080, 8080/udp or 8000-8002")
@@ -201,7 +208,7 @@ fn ports_of(text: &str) -> Found<Vec<String>> {
     let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
     let number = |text: &str| text.parse::<u16>().map_err(|_| bad());
     let (first, last) = (number(first)?, number(last)?);
-    if first > last || last - first > PORTS_MAX {
+    if first > last {
         return Err(bad());
     }
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())

@@ -218,16 +218,26 @@ fn destination(folder: &str, dest: &str) -> String {
 }
 
 fn check_mode(mode: &str) -> Found<()> {
-    let octal = mode.bytes().all(|b| b.is_ascii_digit());
-    let good = match octal {
-        true => u32::from_str_radix(mode, 8).is_ok_and(|mode| mode <= 0o7777),
-        false => {
-            mode.contains(['+', '-', '=']) && mode.chars().all(|c| "ugoarwxXst+-=,".contains(c))
-        }
-    };
-    if good {
+    if is_mode(mode) {
         return Ok(());
     }
     let what = format!("--chmod={mode} is no mode");
     Err(Problem::syntax(what, "use octal digits, as 755, or for instance u=rwX,go=rX"))
+}
+
+/// Whether the host takes it as a mode: octal digits, or clauses as `chmod` has them.
+pub(super) fn is_mode(mode: &str) -> bool {
+    if mode.bytes().all(|b| b.is_ascii_digit()) {
+        return u32::from_str_radix(mode, 8).is_ok_and(|mode| mode <= 0o7777);
+    }
+    mode.split(',').all(|clause| {
+        let mut parts = clause.split(['+', '-', '=']);
+        let classes = parts.next().unwrap_or_default();
+        let mut operations = parts.peekable();
+        operations.peek().is_some()
+            && classes.chars().all(|class| "ugoa".contains(class))
+            && operations.all(|what| {
+                matches!(what, "u" | "g" | "o") || what.chars().all(|c| "rwxXst".contains(c))
+            })
+    })
 }

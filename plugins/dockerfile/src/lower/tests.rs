@@ -4,6 +4,7 @@ use windlass_sdk::HealthCheck;
 use windlass_sdk::images::{ImageConfig, ImageError};
 use windlass_sdk::plan::{BuildPlan, Mount, Op, Placed};
 
+use super::copy::is_mode;
 use super::*;
 
 /// `base` brings everything that an image can bring; `plain` nothing.
@@ -170,6 +171,17 @@ fn flags_of_copies_arrive() {
     refused("FROM scratch\nCOPY --link --chown=app a /\n", "dockerfile.syntax", 2, "numbers");
     refused("FROM scratch\nCOPY --chmod=999 a /\n", "dockerfile.syntax", 2, "--chmod=999");
     refused("FROM scratch\nCOPY --chmod=rwx a /\n", "dockerfile.syntax", 2, "u=rwX");
+    refused("FROM plain\nRUN a\nCOPY --chmod=u=rw,r a /\n", "dockerfile.syntax", 3, "u=rw,r");
+}
+
+#[test]
+fn what_is_no_mode_to_the_host_is_none_here() {
+    let cases = include_str!("../../../../tests/fixtures/modes.txt").lines();
+    for case in cases.filter(|line| !line.starts_with('#')) {
+        let (expected, text) = case.split_once(' ').unwrap();
+        let seen = if is_mode(text) { "good" } else { "bad" };
+        assert_eq!(seen, expected, "{text}");
+    }
 }
 
 #[test]
@@ -245,6 +257,19 @@ fn copies_from_images_are_pinned_and_slips_are_told() {
     refused("FROM scratch\nARG X=1\nCOPY --from=$X a /", "dockerfile.syntax", 3, "no variables");
     refused("FROM nowhere\nCMD x", "dockerfile.image", 1, "nowhere");
     assert!(run("FROM away\nCMD x", &Case::default()).err().unwrap().passing);
+}
+
+#[test]
+fn where_a_stage_may_have_been_meant_those_that_exist_are_named() {
+    let one = "FROM plain AS base\nFROM scratch\nCOPY --from=nope a /";
+    refused(one, "dockerfile.image", 3, "; the stage before it is base");
+    let two = "FROM plain AS base\nFROM plain AS assets\nFROM scratch\nCOPY --from=nope a /";
+    refused(two, "dockerfile.image", 4, "; the stages before it are base and assets");
+    for image in ["example.org/nope", "nope:1"] {
+        let text = format!("FROM plain AS base\nFROM scratch\nCOPY --from={image} a /");
+        let problem = run(&text, &Case::default()).err().unwrap();
+        assert_eq!(problem.fix, "check its name and tag");
+    }
 }
 
 #[test]
@@ -525,6 +550,18 @@ fn what_the_image_says_of_itself() {
     refused("FROM plain\nEXPOSE 90000", "dockerfile.syntax", 2, "no port");
     refused("FROM plain\nEXPOSE 9-8", "dockerfile.syntax", 2, "no port");
     refused("FROM plain\nSTOPSIGNAL SIGNOPE", "dockerfile.syntax", 2, "no signal");
+}
+
+#[test]
+fn a_range_of_ports_may_be_all_that_there_are() {
+    let ports = |text: &str| good(&format!("FROM base\nEXPOSE {text}\nCMD x")).state.ports;
+    let dynamic = ports("49152-65535/udp 50000/UDP 80");
+    assert_eq!(dynamic.len(), 1 + 16_384, "the base names 80/tcp");
+    assert_eq!(dynamic[..2], ["80/tcp", "49152/udp"]);
+    assert_eq!(dynamic.last().map(String::as_str), Some("65535/udp"));
+    assert_eq!(ports("1-65535").len(), 65_535);
+    let too_many = "FROM plain\nEXPOSE 1-65535\nEXPOSE 1-65535/udp\nCMD x";
+    refused(too_many, "dockerfile.unsupported", 3, "more than 70000 ports");
 }
 
 #[test]

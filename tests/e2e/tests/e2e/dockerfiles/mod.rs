@@ -37,6 +37,12 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("mount-bind", "t", MOUNT_POINT),
     ("mount-cache", "cache", MOUNT_POINT),
     ("mount-cache", "var/named", MOUNT_POINT),
+    ("mount-points-absent", "etc", MOUNT_POINT),
+    ("mount-points-absent", "made", MOUNT_POINT),
+    ("mount-points-absent", "made/for", MOUNT_POINT),
+    ("mount-points-absent", "made/for/it", MOUNT_POINT),
+    ("mount-secret", "run", MOUNT_POINT),
+    ("mount-secret", "run/secrets", MOUNT_POINT),
     ("mount-tmpfs", "scratch", MOUNT_POINT),
     ("source-modes", "alone", MODES),
     ("source-modes", "src/.git", GIT_FOLDER),
@@ -47,8 +53,8 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("source-modes", "src/private", MODES),
     ("special-files", "made/pipe", "this version of the peer leaves pipes out of a copy"),
 ];
-const MOUNT_POINT: &str =
-    "a mount's target that was not there goes with the mount; this version of the peer leaves it";
+const MOUNT_POINT: &str = "a mount's target that was not there goes with the mount, and so do its parents; this \
+                           version of the peer leaves directories";
 const MODES: &str =
     "a source's modes are 755 and 644, as Git knows them, whatever a checkout's umask was";
 const GIT_FOLDER: &str = "the source is a commit's files, and .git is no part of them";

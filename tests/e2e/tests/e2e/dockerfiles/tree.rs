@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde_json::Value;
@@ -16,6 +16,11 @@ fn described(kind: char, mode: u32, owner: (u64, u64), body: &str) -> String {
     // The mode of a link means nothing.
     let mode = if kind == 'l' { 0o777 } else { mode & 0o7777 };
     format!("{kind} {mode:o} {}:{} {body}", owner.0, owner.1)
+}
+
+/// A pipe or a device, with its number.
+fn special(what: &str, major: u32, minor: u32) -> String {
+    format!("{what} {major}:{minor}")
 }
 
 fn hashed(bytes: &[u8]) -> String {
@@ -85,7 +90,14 @@ fn walk(root: &Path, dir: &Path, tree: &mut Tree, links: &mut BTreeMap<(u64, u64
             }
             described('f', mode, owner, &hashed(&std::fs::read(&path).unwrap()))
         } else {
-            described('o', mode, owner, "")
+            let (kind, device) = (meta.file_type(), meta.rdev());
+            let what = match kind.is_char_device() {
+                true => "character device",
+                false if kind.is_block_device() => "block device",
+                false => "pipe",
+            };
+            let body = special(what, rustix::fs::major(device), rustix::fs::minor(device));
+            described('o', mode, owner, &body)
         };
         tree.insert(name, with_attributes(text, &attributes_of(&path)));
     }
@@ -128,7 +140,13 @@ pub(crate) fn of_tar(path: &Path) -> Tree {
                 entry.read_to_end(&mut body).unwrap();
                 with_attributes(described('f', mode, owner, &hashed(&body)), &attributes)
             }
-            _ => described('o', mode, owner, ""),
+            tar::EntryType::Char | tar::EntryType::Block => {
+                let what = if kind.is_character_special() { "character" } else { "block" };
+                let number = |half: std::io::Result<Option<u32>>| half.unwrap().unwrap();
+                let (major, minor) = (number(header.device_major()), number(header.device_minor()));
+                described('o', mode, owner, &special(&format!("{what} device"), major, minor))
+            }
+            _ => described('o', mode, owner, &special("pipe", 0, 0)),
         };
         if !name.is_empty() {
             tree.insert(name, text);
