@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, what fails fails the test")]
 
+mod builds;
 mod common;
 mod plugins;
 

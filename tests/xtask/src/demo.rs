@@ -28,7 +28,9 @@ pub(crate) fn run(once: bool) -> Result<()> {
     let demo = Demo::new(binary, folder)?;
     let outcome = demo.play(once, &interrupted);
     let cleared = demo.clear();
-    outcome.and(cleared)
+    outcome.and(cleared)?;
+    println!("\nEverything of the demo is torn down, its data too.");
+    Ok(())
 }
 
 struct Demo {
@@ -63,8 +65,14 @@ impl Demo {
         let played = self.deploy().and_then(|()| {
             let url = format!("http://127.0.0.1:{}", self.proxy);
             check(self.proxy)?;
+            if once {
+                println!(
+                    "\nThe sample application went live at {url} and was checked; now it ends."
+                );
+                return Ok(());
+            }
             self.say(&url);
-            if once { Ok(()) } else { wait_for(interrupted, &mut serve) }
+            wait_for(interrupted, &mut serve)
         });
         // Ctrl-C reaches `serve` too; it may be gone already.
         let _ = Command::new("kill").arg(serve.id().to_string()).stderr(Stdio::null()).status();
@@ -128,7 +136,8 @@ impl Demo {
 
     /// Stops everything of the demo and removes its folder.
     fn clear(&self) -> Result<()> {
-        process::run(self.cli().args(["teardown", "--yes"]))?;
+        // It would say that the data stays.
+        process::output(self.cli().args(["teardown", "--yes"]))?;
         std::fs::remove_dir_all(&self.data).context("removing the demo's data")
     }
 }

@@ -167,8 +167,7 @@ fn facts(view: &DeploymentView, origin: Option<u64>) -> Vec<(&'static str, Strin
         }
     }
     if deployment.artifact_pruned {
-        let how = format!("windlass rollback {} --rebuild", deployment.number);
-        facts.push(("artifact", format!("pruned; to go back to it, build it again: {how}")));
+        facts.push(("artifact", format!("pruned; {}", made_again(deployment))));
     }
     if view.pinned {
         facts.push(("pinned", "its record, logs and artifact are never pruned".to_owned()));
@@ -181,6 +180,19 @@ fn facts(view: &DeploymentView, origin: Option<u64>) -> Vec<(&'static str, Strin
         facts.push(("cancelled", cancelled(reason)));
     }
     facts
+}
+
+/// How to have again what was pruned. Only what was live once can be gone back to.
+fn made_again(deployment: &Deployment) -> String {
+    let number = deployment.number;
+    if deployment.live_at.is_some() {
+        return format!("to go back to it, build it again: windlass rollback {number} --rebuild");
+    }
+    let deployed = format!("to build its source again and deploy it: windlass redeploy {number}");
+    match deployment.kind.is_build() {
+        true => format!("to build it again: windlass build; {deployed}"),
+        false => deployed,
+    }
 }
 
 /// The migrations that were run since the version that is gone back to.
@@ -409,6 +421,25 @@ mod tests {
             format!("  builds       bundle, since {}\n", date(at(2000))),
         ] {
             assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_what_was_pruned_is_made_again_is_what_the_host_does() {
+        let advice = |kind: Kind, was_live: bool| {
+            let mut view = live();
+            view.deployment.artifact_pruned = true;
+            view.deployment.kind = kind;
+            view.deployment.live_at = was_live.then(|| at(8250));
+            full(&view, None, false)
+        };
+        assert!(advice(Kind::Deploy, true).contains(": windlass rollback 12 --rebuild\n"));
+        let failed = advice(Kind::Deploy, false);
+        assert!(failed.contains(": windlass redeploy 12\n"), "{failed}");
+        let built = advice(Kind::Build { image: String::new() }, false);
+        assert!(built.contains(": windlass build; ") && built.contains(": windlass redeploy 12\n"));
+        for never_live in [failed, built] {
+            assert!(!never_live.contains("rollback"), "{never_live}");
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -11,9 +10,13 @@ use windlass_model::DeploymentStatus;
 use windlass_model::ProjectName;
 use windlass_model::api::{CreateDeployment, DeploymentView};
 use windlass_model::build::{BuildWhy, StepWhy};
+use windlass_model::deployment::Artifact;
 use windlass_model::image::SavedView;
 
-use super::deploy::{check_settings, is_git_address, project_of_file, project_of_repository};
+use super::deploy::{
+    check_settings, is_git_address, only_for_git, project_of_file, project_of_repository, say_file,
+    say_packed,
+};
 use super::{environment_path, save, unreadable, unreadable_file};
 use crate::client::{self, Client, with_query};
 use crate::exit::{CliError, CliResult, Exit};
@@ -21,6 +24,8 @@ use crate::render::{bytes, harmless, took};
 use crate::session::{Session, project_of_folder};
 use crate::watch::{Watched, until_settled_with};
 use crate::{archive, render};
+
+mod folder;
 
 /// Build a folder or a Git repository on the host, and deploy nothing.
 ///
@@ -74,8 +79,11 @@ fn output(text: &str) -> Result<Output, String> {
 
 impl Build {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
-        if let Output::Folder(dir) = &self.output {
-            refuse_full(dir)?;
+        self.refuse_reference()?;
+        match &self.output {
+            Output::Folder(dir) => folder::refuse_full(dir)?,
+            Output::Archive(_, file) => save::refuse_unwritable(file)?,
+            Output::Image(_) => {}
         }
         if session.common.project.is_none() {
             session.common.project = Some(self.project()?);
@@ -105,6 +113,9 @@ impl Build {
         if view.deployment.status != DeploymentStatus::Built {
             return Ok(self.ended(session, &view, &steps));
         }
+        if let (Some(name), Some(artifact)) = (&self.from, &view.deployment.outputs.artifact) {
+            refuse_absent(name, artifact)?;
+        }
         let written = self.fetch(session, &client, &view)?;
         if session.json() {
             session.print_json(&json!({ "deployment": view, "steps": steps, "output": written }));
@@ -128,6 +139,14 @@ impl Build {
             session.console.err(&text);
         }
         Exit::Failed
+    }
+
+    /// What lies in a folder has no branches to choose from.
+    fn refuse_reference(&self) -> CliResult<()> {
+        match self.reference.is_some() && !is_git_address(&self.source) {
+            true => Err(only_for_git("--ref is", &self.source, "built")),
+            false => Ok(()),
+        }
     }
 
     fn project(&self) -> CliResult<ProjectName> {
@@ -166,10 +185,12 @@ impl Build {
         let to = with_query(&environment_path(session, &["builds", "archive"])?, &query);
         if path.is_file() {
             let file = File::open(path).map_err(|e| unreadable_file(path, &e))?;
+            say_file(session, path);
             return client.upload(&to, "application/octet-stream", &file);
         }
         check_settings(path, &session.environment())?;
         let archive = archive::pack(path)?;
+        say_packed(session, &archive);
         client.upload(&to, "application/gzip", &archive.file)
     }
 
@@ -206,7 +227,7 @@ impl Build {
             Output::Folder(dir) => {
                 let (_, body) =
                     client.download(&with_query(&of("files"), &query), "content-type")?;
-                let files = unpack(body, dir)?;
+                let files = folder::write(body, dir)?;
                 (
                     format!("{}: {files} files", dir.display()),
                     json!({ "folder": dir, "files": files }),
@@ -218,6 +239,21 @@ impl Build {
         }
         Ok(value)
     }
+}
+
+/// Refuses the name of an output that was not built. Which there are is known when the plan is.
+fn refuse_absent(name: &str, artifact: &Artifact) -> CliResult<()> {
+    if artifact.output(name).is_some() {
+        return Ok(());
+    }
+    let names: Vec<&str> = artifact.outputs.iter().map(|output| output.name.as_str()).collect();
+    let first = names.first().unwrap_or(&"NAME");
+    Err(CliError::bad_input(
+        "export.no-such-output",
+        format!("the build has no output {name:?}"),
+        format!("its outputs are {}", names.join(", ")),
+        format!("name one of them, as in `--from {first}`; what was built is in the cache"),
+    ))
 }
 
 /// What became of the steps; nothing when the build did not come so far.
@@ -236,50 +272,37 @@ fn line(step: &StepWhy) -> String {
     format!("    {outcome:<6}  {:>9}  {}", took(step.took_ms), harmless(&step.name))
 }
 
-fn refuse_full(dir: &Path) -> CliResult<()> {
-    let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
-    if is_empty && !dir.is_file() {
-        return Ok(());
-    }
-    Err(CliError::new(
-        Exit::Usage,
-        "cli.not-saved",
-        format!("{} is not an empty folder", dir.display()),
-        "what is built is not mixed with what lies there",
-        "name a folder that is empty or not there yet",
-    ))
-}
-
-/// Unpacks a tar into a folder, without owners; how many files came out.
-fn unpack(body: impl Read, dir: &Path) -> CliResult<u64> {
-    let failed = |e: std::io::Error| {
-        CliError::new(
-            Exit::Failed,
-            "cli.not-saved",
-            format!("the files could not be written to {}", dir.display()),
-            e.to_string(),
-            "check the folder and its free space, empty it, and build again",
-        )
-    };
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    let mut tar = tar::Archive::new(body);
-    tar.set_preserve_permissions(false);
-    let (mut files, mut folders) = (0, 0);
-    for entry in tar.entries().map_err(failed)? {
-        let mut entry = entry.map_err(failed)?;
-        let counted = if entry.header().entry_type().is_dir() { &mut folders } else { &mut files };
-        *counted += 1;
-        if !entry.unpack_in(dir).map_err(failed)? {
-            return Err(failed(std::io::Error::other("an entry leads out of the folder")));
-        }
-    }
-    // Also an empty output has its own folder in it.
-    if folders == 0 { Err(failed(std::io::Error::other("nothing came"))) } else { Ok(files) }
-}
-
 #[cfg(test)]
 mod tests {
+    use windlass_model::Digest;
+    use windlass_model::deployment::{ArtifactKind, ArtifactOutput};
+    use windlass_model::plan::RunConfig;
+
     use super::*;
+
+    #[test]
+    fn an_output_that_was_not_built_is_refused_with_those_that_were() {
+        let output = |name: &str| ArtifactOutput {
+            name: name.to_owned(),
+            snapshot: String::new(),
+            kind: ArtifactKind::Image { config: RunConfig::default() },
+        };
+        let artifact = Artifact {
+            digest: Digest::of(b"artifact"),
+            outputs: vec![output("app"), output("worker")],
+            processes: Vec::new(),
+            bases: Vec::new(),
+            toolchains: Vec::new(),
+            plan: Digest::of(b"plan"),
+        };
+        assert!(refuse_absent("worker", &artifact).is_ok());
+        let refused = refuse_absent("nope", &artifact).unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+        let failure = refused.failure;
+        assert_eq!(failure.code, "export.no-such-output");
+        assert!(failure.what.contains("\"nope\"") && failure.why.contains("app, worker"));
+        assert!(failure.fix.contains("--from app"), "{failure:?}");
+    }
 
     #[test]
     fn outputs_name_what_becomes_of_it() {
@@ -306,23 +329,5 @@ mod tests {
         };
         assert_eq!(line(&step("npm ci", true, 3)), "    cached       3 ms  npm ci");
         assert_eq!(line(&step("copy files", false, 2100)), "    built       2.1 s  copy files");
-    }
-
-    #[test]
-    fn a_tar_is_unpacked_and_one_that_is_cut_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let made = dir.path().join("made");
-        std::fs::create_dir_all(made.join("inner")).unwrap();
-        std::fs::write(made.join("inner/file"), "text").unwrap();
-        let mut tar = tar::Builder::new(Vec::new());
-        tar.append_dir_all(".", &made).unwrap();
-        let bytes = tar.into_inner().unwrap();
-        let to = dir.path().join("to");
-        assert_eq!(unpack(&bytes[..], &to).unwrap(), 1);
-        assert_eq!(std::fs::read_to_string(to.join("inner/file")).unwrap(), "text");
-        assert!(refuse_full(&to).is_err());
-        let cut = dir.path().join("cut");
-        assert!(unpack(&bytes[..700], &cut).is_err());
-        assert!(unpack(&[][..], &cut).is_err());
     }
 }

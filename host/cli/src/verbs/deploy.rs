@@ -176,16 +176,8 @@ impl Deploy {
         if !is_named && self.git_token_env.is_none() && !self.git_token_stdin {
             return Ok(());
         }
-        Err(CliError::new(
-            Exit::Usage,
-            "cli.usage",
-            "--ref, --branch, --tag, --commit and the Git token are for Git addresses",
-            format!(
-                "{:?} is taken as a path, and what lies there is deployed as it is",
-                self.source
-            ),
-            "give the repository's address, or leave these options out",
-        ))
+        let options = "--ref, --branch, --tag, --commit and the Git token are";
+        Err(only_for_git(options, &self.source, "deployed"))
     }
 
     /// A folder is packed first; a file is an archive already, and the host looks what is in it.
@@ -215,17 +207,7 @@ impl Deploy {
             UploadKind::Static => archive::pack_all(path)?,
             UploadKind::Source | UploadKind::ImageArchive => archive::pack(path)?,
         };
-        for path in &archive.left_out {
-            session.console.note(&format!("left out, not a file: {}", path.display()));
-        }
-        if !session.json() {
-            session.console.note(&format!(
-                "sending {} ({}) to {}",
-                render::count(archive.files, "file"),
-                render::bytes(archive.bytes),
-                session.common.url,
-            ));
-        }
+        say_packed(session, &archive);
         upload(session, client, path, "application/gzip", &archive.file, &query)
     }
 }
@@ -252,11 +234,31 @@ fn send_file(
         Ok(_) => return Err(unreadable_file(path, &std::io::Error::other("it is no file"))),
         Err(error) => return Err(unreadable_file(path, &error)),
     };
+    say_file(session, path);
+    upload(session, client, path, "application/octet-stream", &file, query)
+}
+
+/// Says what of a folder is sent, and what is left out.
+pub(super) fn say_packed(session: &mut Session<'_, '_>, packed: &archive::Archive) {
+    for path in &packed.left_out {
+        session.console.note(&format!("left out, not a file: {}", path.display()));
+    }
+    if !session.json() {
+        session.console.note(&format!(
+            "sending {} ({}) to {}",
+            render::count(packed.files, "file"),
+            render::bytes(packed.bytes),
+            session.common.url,
+        ));
+    }
+}
+
+/// Says which file is sent.
+pub(super) fn say_file(session: &mut Session<'_, '_>, path: &Path) {
     if !session.json() {
         let to = &session.common.url;
         session.console.note(&format!("sending {} to {to}", path.display()));
     }
-    upload(session, client, path, "application/octet-stream", &file, query)
 }
 
 fn upload(
@@ -273,6 +275,18 @@ fn upload(
     all.extend(query);
     let path = environment_path(session, &["deployments", "archive"])?;
     client.upload(&with_query(&path, &all), content_type, file)
+}
+
+/// The refusal of options that a path has no use for: of them and what they are, as in `--ref is`, and what is done
+/// with the path.
+pub(super) fn only_for_git(options: &str, source: &str, done: &str) -> Box<CliError> {
+    CliError::new(
+        Exit::Usage,
+        "cli.usage",
+        format!("{options} for Git addresses"),
+        format!("{source:?} is taken as a path, and what lies there is {done} as it is"),
+        "give the repository's address, or leave these options out",
+    )
 }
 
 /// What the host would refuse is refused before anything is sent.

@@ -44,6 +44,7 @@ pub struct Save {
 
 impl Save {
     pub(super) fn run(self, session: &mut Session<'_, '_>) -> CliResult<Exit> {
+        refuse_unwritable(&self.output)?;
         let client = session.client()?;
         let view = taken(session, &client, &self.deployment)?;
         let format = match self.format {
@@ -73,6 +74,34 @@ impl Save {
     }
 }
 
+/// Refuses a file that cannot be written, before anything is made for it.
+///
+/// # Errors
+/// `cli.not-saved`.
+pub(super) fn refuse_unwritable(file: &Path) -> CliResult<()> {
+    let dir = folder_of(file);
+    let why = if file.is_dir() {
+        "it is a folder".to_owned()
+    } else if !dir.is_dir() {
+        format!("there is no folder {}", dir.display())
+    } else if let Err(error) = tempfile::tempfile_in(dir) {
+        error.to_string()
+    } else {
+        return Ok(());
+    };
+    Err(CliError::new(
+        Exit::Usage,
+        "cli.not-saved",
+        format!("{} cannot be written", file.display()),
+        why,
+        "name a file in a folder that is there and that you may write to",
+    ))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes beside the file, and renames when all of it is there.
 pub(super) fn write(mut body: impl std::io::Read, to: &Path, bytes: u64) -> CliResult<()> {
     let failed = |why: String| {
@@ -84,12 +113,11 @@ pub(super) fn write(mut body: impl std::io::Read, to: &Path, bytes: u64) -> CliR
             "check the folder and its free space, then run it again",
         )
     };
-    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let io = |e: std::io::Error| failed(e.to_string());
     let mut partial = tempfile::Builder::new()
         .prefix(".windlass-image-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(dir)
+        .tempfile_in(folder_of(to))
         .map_err(io)?;
     let copied = std::io::copy(&mut body, &mut partial).map_err(io)?;
     if copied != bytes {

@@ -141,7 +141,17 @@ pub async fn pin(
             "pin.artifact-pruned",
             format!("deployment #{number} cannot be pinned"),
             "its artifact has been removed already, so there is nothing to keep it for",
-            format!("build it again with `windlass rollback {number} --rebuild`, and pin that"),
+            // Only what was live once can be gone back to.
+            match deployment.live_at {
+                Some(_) => {
+                    format!(
+                        "build it again with `windlass rollback {number} --rebuild`, and pin that"
+                    )
+                }
+                None => {
+                    format!("deploy its source with `windlass redeploy {number}`, and pin that")
+                }
+            },
         ));
     }
     let (id, at) = (deployment.id.clone(), Timestamp::now());

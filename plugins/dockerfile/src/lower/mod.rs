@@ -207,10 +207,10 @@ impl Lowering<'_> {
             return Ok(known.clone());
         }
         let config = (self.given.images)(name, self.given.platform).map_err(|error| {
-            let stages =
-                self.file.stages[..before].iter().filter_map(|stage| stage.name.as_deref());
-            let meant =
-                nearest(name, stages).map(|meant| format!("did you mean the stage {meant:?}?"));
+            let stages: Vec<&str> =
+                self.file.stages[..before].iter().filter_map(|one| one.name.as_deref()).collect();
+            let meant = nearest(name, stages.iter().copied());
+            let meant = meant.map(|meant| format!("did you mean the stage {meant:?}?"));
             let (what, fix) = match error {
                 ImageError::NotFound => ("is not there", "check its name and tag"),
                 ImageError::Denied => ("wants a login", "store one with `windlass registry login`"),
@@ -223,7 +223,7 @@ impl Lowering<'_> {
             };
             let passing = matches!(error, ImageError::Unreachable);
             let what = format!("the image {name} {what}");
-            let fix = meant.unwrap_or_else(|| fix.to_owned());
+            let fix = meant.unwrap_or_else(|| format!("{fix}{}", instead(name, &stages)));
             Problem { passing, ..Problem::new("dockerfile.image", what, fix) }
         })?;
         let tagged = match name.rsplit('/').next().unwrap_or_default() {
@@ -336,6 +336,20 @@ impl Lowering<'_> {
                     meant.unwrap_or_default()
                 ));
             }
+        }
+    }
+}
+
+/// The stages that may have been meant by what looks like the name of one, behind another way out.
+fn instead(name: &str, stages: &[&str]) -> String {
+    if name.contains(['/', ':', '@']) {
+        return String::new();
+    }
+    match stages {
+        [] => String::new(),
+        [only] => format!("; the stage before it is {only}"),
+        [first @ .., last] => {
+            format!("; the stages before it are {} and {last}", first.join(", "))
         }
     }
 }
