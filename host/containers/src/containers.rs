@@ -175,10 +175,9 @@ impl Engine {
         if let Some(started) = self.container_started(&spec.id).await? {
             return Ok(started);
         }
-        let log = spec.log.clone();
-        let log = blocking(move || logger::prepare(&log)).await?;
-        let io = TaskIo::logger(&logger::uri(&self.config().logger_exe, &log));
-        let io = |_: &Path| -> Result<TaskIo> {
+        let io = self.log_of(spec).await?;
+        let io = |dir: &Path| -> Result<TaskIo> {
+            logger::hand_over(&spec.log, dir)?;
             // The task is created next, and started right after.
             may_run.store(true, Ordering::SeqCst);
             Ok(io.clone())
@@ -195,10 +194,16 @@ impl Engine {
     }
 
     async fn container_create(&self, spec: &ContainerSpec) -> Result<Started> {
-        let log = spec.log.clone();
-        let log = blocking(move || logger::prepare(&log)).await?;
-        let io = TaskIo::logger(&logger::uri(&self.config().logger_exe, &log));
-        self.container_create_with(spec, None, &|_| Ok(io.clone())).await
+        let io = self.log_of(spec).await?;
+        let io = |dir: &Path| logger::hand_over(&spec.log, dir).map(|()| io.clone());
+        self.container_create_with(spec, None, &io).await
+    }
+
+    /// The streams of a container that go to its log, which is prepared.
+    async fn log_of(&self, spec: &ContainerSpec) -> Result<TaskIo> {
+        let (log, run) = (spec.log.clone(), self.paths().containers().join(&spec.id));
+        let dir = blocking(move || logger::prepare(&log, &run)).await?;
+        Ok(TaskIo::logger(&logger::uri(&self.config().logger_exe, &dir)))
     }
 
     /// Creates a container whose streams are pipes instead of a log.

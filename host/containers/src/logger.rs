@@ -30,27 +30,36 @@ const READ_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Settings {
+    /// Where the values are that must not be kept; the logger takes the file away.
+    mask: Option<PathBuf>,
     file_bytes_max: u64,
     files_max: u32,
     lines_per_s_max: u32,
     line_bytes_max: usize,
 }
 
-/// Prepares the directory of a log; the answer is its path.
-pub(crate) fn prepare(spec: &LogSpec) -> Result<PathBuf> {
+/// Prepares the directory of a log; the answer is its path. What is to be masked the logger finds in `run`, a
+/// directory in memory that is removed with the container, see [`hand_over`].
+pub(crate) fn prepare(spec: &LogSpec, run: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(&spec.dir).map_err(RuntimeError::io("create directory", &spec.dir))?;
     let settings = Settings {
+        mask: (!spec.mask.is_empty()).then(|| run.join(MASK)),
         file_bytes_max: spec.file_bytes_max.max(1024),
         files_max: spec.files_max.max(1),
         lines_per_s_max: spec.lines_per_s_max,
         line_bytes_max: spec.line_bytes_max.max(64),
     };
     write_private(&spec.dir.join(SETTINGS), &settings)?;
-    if !spec.mask.is_empty() {
-        write_private(&spec.dir.join(MASK), &spec.mask)?;
-    }
     let _ = std::fs::remove_file(spec.dir.join(CLOSED));
     Ok(spec.dir.clone())
+}
+
+/// Gives the logger that is started next the values that it masks, in a directory in memory.
+pub(crate) fn hand_over(spec: &LogSpec, run: &Path) -> Result<()> {
+    if spec.mask.is_empty() {
+        return Ok(());
+    }
+    write_private(&run.join(MASK), &spec.mask)
 }
 
 fn write_private<T: Serialize>(path: &Path, value: &T) -> Result<()> {
@@ -181,12 +190,15 @@ impl Source {
         count > 0
     }
 
-    /// Ends a line that is too long, before a value that is to be masked and has only begun.
+    /// Ends a line that is too long, before a value that is to be masked and has only begun. One that began with the
+    /// line is waited for.
     fn cut(&mut self, at: Timestamp, log: &mut Log) {
-        let rest = match log.masker.begun_at(&self.rest) {
-            0 => Vec::new(),
-            begun => self.rest.split_off(begun),
+        let bytes_max = log.settings.line_bytes_max + log.masker.longest();
+        let cut = match log.masker.cut_at(&self.rest) {
+            None if self.rest.len() < bytes_max => return,
+            cut => cut.unwrap_or(self.rest.len()),
         };
+        let rest = self.rest.split_off(cut);
         self.emit(at, log);
         self.rest = rest;
     }
@@ -224,13 +236,17 @@ const NOT_WRITTEN: &str = "the disk did not take them";
 impl Log {
     fn open(dir: &Path) -> Self {
         let settings = read_json(&dir.join(SETTINGS)).unwrap_or(Settings {
+            mask: None,
             file_bytes_max: 16 << 20,
             files_max: 4,
             lines_per_s_max: 10_000,
             line_bytes_max: 16 * 1024,
         });
-        let mask: Vec<String> = read_json(&dir.join(MASK)).unwrap_or_default();
-        let _ = std::fs::remove_file(dir.join(MASK));
+        let mut mask: Vec<String> = Vec::new();
+        if let Some(path) = &settings.mask {
+            mask = read_json(path).unwrap_or_default();
+            let _ = std::fs::remove_file(path);
+        }
         let kept: VecDeque<u64> = files(dir).into();
         let mut log = Self {
             dir: dir.to_owned(),
@@ -402,7 +418,8 @@ mod tests {
 
     /// Plays the role on two pipes; the answer are the ends to write to and the running role.
     fn play(spec: &LogSpec) -> (File, File, std::thread::JoinHandle<()>) {
-        let dir = prepare(spec).unwrap();
+        let dir = prepare(spec, &spec.dir).unwrap();
+        hand_over(spec, &spec.dir).unwrap();
         let (out_read, out_write) = rustix::pipe::pipe().unwrap();
         let (err_read, err_write) = rustix::pipe::pipe().unwrap();
         let log = Log::open(&dir);
@@ -512,6 +529,25 @@ mod tests {
             let kept: String = texts(&spec.dir).into_iter().map(|(_, text)| text).collect();
             let expected = format!("{}[secret]{}", "x".repeat(before), "y".repeat(30));
             assert_eq!(kept, expected, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_begins_as_another_ends_is_masked_at_the_cut_too() {
+        let mask = vec!["hunter2h".to_owned(), "2hours-late".to_owned(), "s".repeat(150)];
+        for before in 80..=100 {
+            for secret in &mask {
+                let dir = tempfile::tempdir().unwrap();
+                let spec = LogSpec { mask: mask.clone(), ..spec(dir.path()) };
+                let (mut out, err, role) = play(&spec);
+                drop(err);
+                let text = format!("{}{secret}\n{secret}", "x".repeat(before));
+                out.write_all(text.as_bytes()).unwrap();
+                drop(out);
+                role.join().unwrap();
+                let kept: String = texts(&spec.dir).into_iter().map(|(_, text)| text).collect();
+                assert_eq!(kept, format!("{}[secret][secret]", "x".repeat(before)), "{secret}");
+            }
         }
     }
 

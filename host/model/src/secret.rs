@@ -102,15 +102,26 @@ impl Masker {
         masked
     }
 
-    /// Where the text may be cut: a known value that begins behind this place may go on behind the end.
-    /// The text's length when none has begun.
-    pub fn begun_at(&self, text: &[u8]) -> usize {
+    /// Where the text may be cut: a known value that begins behind this place may go on behind the end, and no
+    /// value lies on both sides of it. The text's length when none has begun; nothing when there is no such place.
+    pub fn cut_at(&self, text: &[u8]) -> Option<usize> {
         let begun = |value: &String| {
             let value = value.as_bytes();
             let longest = value.len().saturating_sub(1).min(text.len());
             (1..=longest).rev().find(|count| text.ends_with(&value[..*count]))
         };
-        text.len() - self.values.iter().filter_map(begun).max().unwrap_or_default()
+        let mut at = text.len() - self.values.iter().filter_map(begun).max().unwrap_or_default();
+        let around = |at| self.values.iter().filter_map(move |value| around(text, value, at)).min();
+        while let Some(start) = around(at) {
+            at = start;
+        }
+        (at > 0).then_some(at)
+    }
+
+    /// Bytes of the longest text that is masked.
+    pub fn longest(&self) -> usize {
+        // They are sorted.
+        self.values.first().map_or(0, String::len)
     }
 
     /// Whether there is nothing to mask.
@@ -123,6 +134,13 @@ impl fmt::Debug for Masker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Masker({} values)", self.values.len())
     }
+}
+
+/// Where a value begins that the place lies within.
+fn around(text: &[u8], value: &str, at: usize) -> Option<usize> {
+    let first = (at + 1).saturating_sub(value.len());
+    (first..at)
+        .find(|&start| text.get(start..).is_some_and(|text| text.starts_with(value.as_bytes())))
 }
 
 /// A value and its usual encodings.
