@@ -235,6 +235,8 @@ async fn a_container_reaches_its_network_and_the_outside_but_not_the_host() {
         format!("{} 80", neighbour.address.ip()),
         format!("{} 80", METADATA[0]),
         format!("{} 80", METADATA[1]),
+        format!("{} 80", METADATA[2]),
+        format!("{} 80", METADATA[3]),
         format!("{gateway} {port}"),
         format!("{foreign_gateway} {port}"),
         format!("{} {port}", neighbour.gateway),

@@ -14,8 +14,12 @@ use windlass_model::network::Subnet;
 use crate::wait::wait_for;
 
 /// Where clouds have their metadata.
-pub const METADATA: [Ipv4Addr; 2] =
-    [Ipv4Addr::new(169, 254, 169, 254), Ipv4Addr::new(100, 100, 100, 200)];
+pub const METADATA: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
 
 /// What the server has under a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,18 @@ use std::path::Path;
 
 use super::routes;
 
-/// Where clouds have their metadata, beside link-local addresses.
-pub(super) const METADATA_V4: [Ipv4Addr; 2] =
-    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-/// The same with IPv6.
-pub(super) const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Where clouds have their metadata, beside link-local addresses: those of Alibaba, Oracle and Azure.
+pub(super) const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+/// The same with IPv6: those of Amazon, Google and Scaleway.
+pub(super) const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
 
 /// The addresses of this machine and the networks behind its bridges, as they were when it was asked.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +46,9 @@ impl Inside {
                     || ip.is_broadcast()
                     || METADATA_V4.contains(&ip)
             }
-            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip == METADATA_V6,
+            IpAddr::V6(ip) => {
+                ip.is_loopback() || ip.is_unicast_link_local() || METADATA_V6.contains(&ip)
+            }
         };
         always
             || ip.is_unspecified()

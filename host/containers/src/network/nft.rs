@@ -54,6 +54,7 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
     let ours = format!("\"{}*\"", bridge_prefix(host));
     let gateways = gateways.join(", ");
     let metadata = METADATA_V4.map(|ip| ip.to_string()).join(", ");
+    let metadata_v6 = METADATA_V6.map(|ip| ip.to_string()).join(", ");
     format!(
         "{reset}table inet {table} {{
 \tset gateways {{
@@ -74,7 +75,7 @@ fn script(host: &HostId, networks: &[NetworkRecord]) -> String {
 {same_bridge}\t\tiifname {ours} ip daddr 169.254.0.0/16 drop
 \t\tiifname {ours} ip6 daddr fe80::/10 drop
 \t\tiifname {ours} ip daddr {{ {metadata} }} drop
-\t\tiifname {ours} ip6 daddr {METADATA_V6} drop
+\t\tiifname {ours} ip6 daddr {{ {metadata_v6} }} drop
 {allowed}\t\tiifname {ours} meta oifkind \"bridge\" drop
 \t\toifname {ours} drop
 \t}}
@@ -138,7 +139,9 @@ mod tests {
         );
         let metadata = script.find("169.254.0.0/16 drop").unwrap();
         assert!(metadata < script.rfind(allowed).unwrap(), "metadata is never let through");
-        for other in ["fd00:ec2::254 drop", "{ 100.100.100.200, 192.0.0.192 } drop"] {
+        let v4 = "{ 100.100.100.200, 192.0.0.192, 168.63.129.16 } drop";
+        let v6 = "{ fd00:ec2::254, fd20:ce::254, fd00:42::42 } drop";
+        for other in [v4, v6] {
             assert!(script.find(other).unwrap() < script.rfind(allowed).unwrap(), "{script}");
         }
         assert!(script.contains("iifname \"wl0011aa*\" meta oifkind \"bridge\" drop"));
