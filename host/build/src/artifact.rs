@@ -15,6 +15,7 @@ use windlass_model::{Digest, Failure, Timestamp};
 use crate::builder::io_failure;
 use crate::disk::{Held, Holds};
 use crate::settled::is_suspect;
+use crate::whole;
 
 /// Version of the record's form.
 pub(crate) const FORMAT: u32 = 1;
@@ -235,7 +236,9 @@ fn prune_trees(
     holds: &Holds,
     unused_for: Duration,
 ) -> Result<usize, Failure> {
-    let entries = std::fs::read_dir(data_dir.join("static")).into_iter().flatten().flatten();
+    let all = data_dir.join("static");
+    whole::sweep(&all).map_err(|e| io_failure("A static tree could not be removed", &all, &e))?;
+    let entries = std::fs::read_dir(&all).into_iter().flatten().flatten();
     let used: BTreeSet<&str> = used.iter().map(Digest::hex).collect();
     let mut removed = 0;
     for entry in entries {
@@ -254,10 +257,5 @@ fn prune_trees(
 }
 
 fn remove_tree(dir: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(io_failure("A static tree could not be removed", dir, &e))
-        }
-        _ => Ok(()),
-    }
+    whole::remove(dir).map_err(|e| io_failure("A static tree could not be removed", dir, &e))
 }

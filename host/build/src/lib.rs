@@ -29,6 +29,7 @@ mod rooted;
 mod settled;
 mod source;
 mod tree;
+mod whole;
 
 pub use artifact::{Pruned, read_artifact};
 pub use base::{BaseConfig, BaseImage, BasePolicy, Bases, FoundImage};

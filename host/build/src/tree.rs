@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use windlass_containers::Labels;
 use windlass_containers::runtime::Access;
-use windlass_model::{Digest, Failure};
+use windlass_model::{DeploymentId, Digest, Failure};
 
 use crate::artifact::static_dir;
 use crate::builder::{Session, blocking, io_failure};
@@ -56,7 +56,7 @@ pub(crate) async fn export(
         .await
         .map_err(|e| e.failure("The static tree could not be opened"))?;
     let data_dir = session.config.data_dir.clone();
-    let partial = data_dir.join("static").join(format!(".{}", session.request.deployment));
+    let partial = partial_dir(&data_dir, &session.request.deployment);
     let (root, held) = (source.root.clone(), session.held.clone());
     let (tree, skipped) = blocking(move || {
         let from = Root::open(mounted.path()).and_then(|whole| whole.sub(Path::new(&root)));
@@ -78,6 +78,11 @@ pub(crate) async fn export(
         .map_err(|e| e.failure("The static tree could not be recorded"))?;
     session.log.host(format!("static tree: {} files, {} bytes", tree.files, tree.bytes));
     Ok(tree)
+}
+
+/// Where a tree lies while it is made.
+pub(crate) fn partial_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf {
+    data_dir.join("static").join(format!(".{deployment}"))
 }
 
 async fn exported_before(

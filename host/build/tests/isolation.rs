@@ -113,6 +113,11 @@ async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answ
             "n=0; while true; do n=$((n+1)); dd if=/dev/zero of=/f$n bs=1M count=1 2>/dev/null; done",
             "build.disk-limit",
         ),
+        // A file without a name takes the disk all the same.
+        (
+            "exec 3>/f; rm /f; while true; do dd if=/dev/zero bs=1M count=1 >&3 2>/dev/null; done",
+            "build.disk-limit",
+        ),
         ("dd if=/dev/zero of=/dev/shm/x bs=1M count=100", "build.disk-full"),
     ];
     for (text, code) in hogs {
@@ -131,6 +136,12 @@ async fn each_hog_is_stopped_within_its_limit_and_named_while_the_neighbour_answ
     endless.timeout_ms = Some(1500);
     let failure = misbehaves(&host, neighbour, endless).await;
     assert_eq!(failure.code, "build.timed-out", "{failure:?}");
+    // What lies below a path that is too long for whoever measures by paths.
+    let hides = "n=$(printf %0255d 0); i=0; while [ $i -lt 20 ]; do mkdir $n; cd $n; i=$((i+1)); done; \
+                 while true; do dd if=/dev/zero bs=1M count=1 2>/dev/null >> x; done";
+    let failure = misbehaves(&host, neighbour, script(hides)).await;
+    assert_eq!(failure.code, "build.disk-limit", "{failure:?}");
+    assert!(failure.why.contains("cannot be measured"), "{failure:?}");
     let fills = "while true; do dd if=/dev/zero bs=1M count=1 2>/dev/null >> /cache/big; done";
     for sharing in [Sharing::Locked, Sharing::Shared] {
         let failure = misbehaves(&host, neighbour, with_cache(fills, sharing)).await;

@@ -166,6 +166,16 @@ impl Cgroup {
         self.keyed(controller, "pids.events", "max").unwrap_or_default()
     }
 
+    /// The processes in it.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let dir = match is_v2() {
+            true => Path::new(ROOT).join(&self.name),
+            false => Path::new(ROOT).join("pids").join(&self.name),
+        };
+        let listed = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+        listed.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// What it uses now.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let v2 = is_v2();

@@ -6,6 +6,19 @@ use crate::error::{Result, RuntimeError};
 use crate::network::Attached;
 use crate::runtime::ContainerSpec;
 
+const HOSTNAME: &str = "/etc/hostname";
+const HOSTS: &str = "/etc/hosts";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Where a container finds the files that are generated for it. For one that its own files do not have, an empty file
+/// is made there, and is left in them.
+pub fn generated_paths(has_network: bool) -> &'static [&'static str] {
+    match has_network {
+        true => &[HOSTNAME, HOSTS, RESOLV_CONF],
+        false => &[HOSTNAME, HOSTS],
+    }
+}
+
 /// What was written, as `(file on the host, path in the container)`.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
@@ -21,15 +34,12 @@ pub(crate) fn write(
 ) -> Result<Files> {
     std::fs::create_dir_all(dir).map_err(RuntimeError::io("create directory", dir))?;
     let hostname = hostname(spec);
-    let mut texts = vec![
-        ("/etc/hostname", format!("{hostname}\n")),
-        ("/etc/hosts", hosts(&hostname, attached)),
-    ];
+    let mut texts = vec![(HOSTNAME, format!("{hostname}\n")), (HOSTS, hosts(&hostname, attached))];
     if let Some(attached) = attached {
         // The helper is away for a moment when it reads its names anew: a question is asked again then.
         let options = "ndots:0 timeout:1 attempts:5";
         let text = format!("nameserver {}\noptions {options}\n", attached.gateway);
-        texts.push(("/etc/resolv.conf", text));
+        texts.push((RESOLV_CONF, text));
     }
     let mut mounts = Vec::new();
     for (target, text) in texts {

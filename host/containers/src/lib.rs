@@ -33,12 +33,14 @@ mod snapshots;
 pub mod spec;
 mod spread;
 mod tasks;
+mod unlinked;
 mod userdb;
 mod userns;
 
 pub use boot::boot_id;
 pub use engine::{Config, Engine};
 pub use error::{Result, RuntimeError};
+pub use files::generated_paths;
 pub use network::{Inside, KnownNetwork, known_networks, subnet_in_use};
 pub use runtime::{ContainerSpec, Labels, Runtime};
 pub use scoped::open_scoped;

@@ -21,6 +21,7 @@ use crate::ops::{caches, secrets};
 use crate::registry::Access;
 use crate::request::{BuildConfig, BuildOutcome, BuildRequest};
 use crate::settled::{Settling, is_suspect};
+use crate::tree;
 
 mod budget;
 mod clear;
@@ -252,6 +253,7 @@ impl Builder {
         released.map_err(failed)?;
         remove_dir(&scratch_dir(&self.config.data_dir, deployment))?;
         remove_dir(&caches::changes_dir(&self.config.data_dir, deployment))?;
+        remove_dir(&tree::partial_dir(&self.config.data_dir, deployment))?;
         secrets::remove(deployment)
     }
 

@@ -9,17 +9,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags};
 use windlass_model::plan::Sharing;
 use windlass_model::{DeploymentId, Failure, ProjectName, Timestamp};
 
 use super::OpContext;
 use crate::builder::{Session, io_failure};
 use crate::disk::CacheMount;
+use crate::whole;
 
 pub(super) mod overlay;
 pub(crate) mod synced;
@@ -122,15 +124,37 @@ pub(crate) fn changes_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf
     data_dir.join("cache/changes").join(deployment.as_str())
 }
 
-/// Bytes on the disk of everything below a folder.
+/// Bytes on the disk of everything below a folder. What is nested so deeply that nobody would do it but to hide it
+/// counts as more than any limit.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let of = |entry: std::fs::DirEntry| {
-        let Ok(meta) = entry.metadata() else { return 0 };
-        let below = if meta.is_dir() { disk_bytes(&entry.path()) } else { 0 };
-        meta.blocks() * 512 + below
+    rustix::fs::open(dir, DIR_FLAGS, Mode::empty()).map_or(0, |dir| bytes_in(&dir, 0))
+}
+
+/// Nested more deeply, folders are not measured.
+const DEPTH_MAX: usize = 512;
+const DIR_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// By open folders, and not by paths: those have a greatest length.
+fn bytes_in(dir: &OwnedFd, depth: usize) -> u64 {
+    if depth > DEPTH_MAX {
+        return u64::MAX / 4;
+    }
+    let Ok(entries) = Dir::read_from(dir) else { return 0 };
+    let of = |entry: &DirEntry| {
+        let name = entry.file_name();
+        let Ok(stat) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return 0 };
+        let mut bytes = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            && let Ok(below) = rustix::fs::openat(dir, name, DIR_FLAGS, Mode::empty())
+        {
+            bytes = bytes.saturating_add(bytes_in(&below, depth + 1));
+        }
+        bytes
     };
-    entries.map(of).sum()
+    let named =
+        entries.flatten().filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
+    named.fold(0, |sum, entry| sum.saturating_add(of(&entry)))
 }
 
 /// What was removed of cache mounts.
@@ -154,6 +178,7 @@ fn caches_of(all: &Path) -> io::Result<Vec<Found>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
+    whole::sweep(all)?;
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;
@@ -179,7 +204,7 @@ fn remove(found: &Found) -> io::Result<bool> {
     if was_locked_before && lock.metadata()?.modified()? > found.used {
         return Ok(false);
     }
-    remove_dir(&found.dir).map(|()| true)
+    whole::remove(&found.dir).map(|()| true)
 }
 
 fn remove_dir(dir: &Path) -> io::Result<()> {

@@ -36,6 +36,8 @@ const TOLERATED: u64 = 64;
 /// very many files takes its time, and what a count misses of a directory's own size, or counts twice of what
 /// was replaced, is a part of that.
 const COUNTED_SHARE: u64 = 16;
+/// So often a measure is tried while nothing moves.
+const MEASURE_TRIES: usize = 3;
 const KILL: i32 = 9;
 
 /// What is watched of one command.
@@ -58,6 +60,8 @@ pub(super) enum Over {
     Output { bytes: u64, bytes_max: u64 },
     /// What its build has written to the disk.
     Disk { bytes: u64, bytes_max: u64 },
+    /// What can be measured.
+    Unmeasured,
     /// What the host needs to have free.
     Floor { free: Free, floor: Floor },
 }
@@ -153,17 +157,29 @@ impl<'a> Watch<'a> {
         Some(Over::Disk { bytes, bytes_max })
     }
 
+    /// The same while nothing moves. What cannot be measured then never can be: paths may be too long for it.
+    async fn measure_still(&self, bytes_max: u64) -> Option<Over> {
+        for _ in 0..MEASURE_TRIES {
+            if let Some(bytes) = self.measure().await {
+                return (bytes > bytes_max).then_some(Over::Disk { bytes, bytes_max });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Some(Over::Unmeasured)
+    }
+
     /// What the whole build has written by now; `None` when it could not be measured.
     async fn measure(&self) -> Option<u64> {
         let own: u64 = sizes(&self.dirs.own).await.ok()?.iter().sum();
         let shared = sizes(&self.dirs.shared).await.ok()?;
         let step = self.session.runtime.snapshot_bytes(self.active).await.ok()?;
+        let unlinked = self.session.runtime.unlinked_bytes(self.id).await.ok()?;
         // What earlier commands of the step wrote into caches stands under their own names.
         self.session.note_written(self.id, own.saturating_sub(self.before));
         for (dir, bytes) in self.dirs.shared.iter().zip(shared) {
             self.session.note_shared(dir, bytes);
         }
-        Some(self.session.note_written(self.active, step))
+        Some(self.session.note_written(self.active, step).saturating_add(unlinked))
     }
 
     /// Freezes the command and measures; it is killed if it is over, else it goes on.
@@ -172,8 +188,7 @@ impl<'a> Watch<'a> {
         if let Err(error) = runtime.freeze(self.id).await {
             tracing::warn!(id = self.id, %error, "a command could not be frozen");
         }
-        let bytes = self.measure().await.filter(|bytes| *bytes > bytes_max);
-        let over = bytes.map(|bytes| Over::Disk { bytes, bytes_max });
+        let over = self.measure_still(bytes_max).await;
         if let Some(over) = over {
             self.decide(over);
             self.signal_all().await;
@@ -277,6 +292,12 @@ impl Over {
                     bytes_max >> 20
                 ),
                 "let it write less, or raise `build.disk_bytes_max` in the limits file",
+            ),
+            Self::Unmeasured => Failure::app(
+                "build.disk-limit",
+                what,
+                "what its build has written cannot be measured: its paths may be longer than 4096 letters",
+                "let it make shorter paths; where it does not make long ones, build again and look into the host's log",
             ),
             Self::Floor { free, floor } => Failure::host(
                 "build.disk-floor",

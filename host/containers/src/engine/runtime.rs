@@ -18,6 +18,7 @@ use crate::runtime::{
 };
 use crate::snapshots::blocking;
 use crate::spec;
+use crate::unlinked;
 
 #[async_trait]
 impl Runtime for Engine {
@@ -234,6 +235,11 @@ impl Runtime for Engine {
 
     async fn forks_refused(&self, id: &str) -> Result<u64> {
         Ok(self.cgroup(id).forks_refused())
+    }
+
+    async fn unlinked_bytes(&self, id: &str) -> Result<u64> {
+        let group = self.cgroup(id);
+        blocking(move || Ok(unlinked::bytes(&group.processes()))).await
     }
 
     async fn delete(&self, id: &str) -> Result<()> {

@@ -179,6 +179,10 @@ pub trait Runtime: Send + Sync {
     async fn forks_refused(&self, _id: &str) -> Result<u64> {
         Ok(0)
     }
+    /// Bytes on the disk of files that were removed and that processes of a container still hold; 0 when it is not known.
+    async fn unlinked_bytes(&self, _id: &str) -> Result<u64> {
+        Ok(0)
+    }
     /// Kills and deletes a container with everything that belongs to it: task, record, writable
     /// snapshot (unless it was given as [`Rootfs::Active`]), network namespace, address, generated
     /// files. Its logs stay. When this returns, its last lines are in the log.

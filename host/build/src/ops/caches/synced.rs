@@ -15,8 +15,9 @@ use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 
-use super::{ALL, LOCKS, remove_dir};
+use super::{ALL, LOCKS};
 use crate::settled::BOOT;
+use crate::whole;
 
 /// The lock file of a cache that is not synced, with the time of its last use.
 type Unsynced = (PathBuf, SystemTime);
@@ -43,7 +44,7 @@ pub(super) fn forget_suspect(lock: &File, dir: &Path) -> io::Result<bool> {
     }
     let found = is_suspect()?;
     if found {
-        remove_dir(dir)?;
+        whole::remove(dir)?;
         lock.set_len(0)?;
     }
     rustix::fs::flock(lock, FlockOperation::Unlock)?;
