@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use windlass_model::Digest;
 use windlass_model::build::{BasePart, InputPart, KeyParts, OpPart};
-use windlass_model::plan::{KeyValues, Op};
+use windlass_model::plan::{KeyValues, Mount, Op, Origin, Placed};
 
 use crate::ops::shown_op;
 
 /// Raised when the executor's way of carrying out a step changes its result.
-pub(crate) const EXECUTOR_VERSION: u32 = 2;
+pub(crate) const EXECUTOR_VERSION: u32 = 3;
 
 /// All that a step's key is made of. Git ids stand in for contents where they are known.
 #[derive(Debug, Clone, Serialize)]
@@ -63,7 +63,9 @@ impl Serialize for Input {
 impl KeyInput<'_> {
     /// The key, which is the name of the step's snapshot.
     pub(crate) fn key(&self) -> String {
-        let digest = Digest::of_json(&(EXECUTOR_VERSION, self));
+        let ops: Vec<Op> = self.ops.iter().map(keyed).collect();
+        let input = KeyInput { ops: &ops, ..self.clone() };
+        let digest = Digest::of_json(&(EXECUTOR_VERSION, input));
         format!("step-{}", digest.hex())
     }
 
@@ -71,7 +73,7 @@ impl KeyInput<'_> {
     pub(crate) fn parts(&self, base: BasePart) -> KeyParts {
         let op = |(op, inputs): (&Op, &Vec<Input>)| OpPart {
             shown: shown_op(op),
-            digest: short(&Digest::of_json(op)),
+            digest: short(&Digest::of_json(&keyed(op))),
             inputs: inputs.iter().cloned().map(part).collect(),
         };
         let variable = |(name, digest): &(String, Digest)| (name.clone(), short(digest));
@@ -87,6 +89,39 @@ impl KeyInput<'_> {
             variables: self.variables.iter().map(variable).collect(),
             ops: self.ops.iter().zip(self.inputs).map(op).collect(),
         }
+    }
+}
+
+/// An operation without what only leads to its inputs, whose digests stand for it: the ids of other steps, which may
+/// be counted, and the ignore file, of which most has nothing to do with what is copied.
+fn keyed(op: &Op) -> Op {
+    let mut op = op.clone();
+    match &mut op {
+        Op::Copy(copy) => forget_step(&mut copy.origin),
+        Op::Extract { origin, .. } => forget_step(origin),
+        Op::Place(place) => {
+            place.ignore.clear();
+            if let Placed::Step(id) = &mut place.origin {
+                id.clear();
+            }
+        }
+        Op::Run(run) => {
+            for mount in &mut run.mounts {
+                if let Mount::Bind { from_step, .. } = mount
+                    && !from_step.is_empty()
+                {
+                    "a step".clone_into(from_step);
+                }
+            }
+        }
+        Op::WriteFile { .. } | Op::Fetch { .. } | Op::MakeDir { .. } => {}
+    }
+    op
+}
+
+fn forget_step(origin: &mut Origin) {
+    if let Origin::Step(id) = origin {
+        id.clear();
     }
 }
 
@@ -116,7 +151,7 @@ pub(crate) const fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use windlass_model::plan::Run;
+    use windlass_model::plan::{Place, Run};
 
     use super::*;
 
@@ -169,6 +204,47 @@ mod tests {
         ]);
         assert_eq!(keys.len(), 10);
         assert_eq!(plain().key(), plain().key());
+    }
+
+    #[test]
+    fn what_a_step_is_called_and_what_is_ignored_is_no_part_of_the_key() {
+        let place = |origin: Placed, ignore: &[&str]| {
+            Op::Place(Place {
+                origin,
+                paths: vec!["a".to_owned()],
+                ignore: ignore.iter().map(|line| (*line).to_owned()).collect(),
+                exclude: Vec::new(),
+                dest: "/".to_owned(),
+                chown: None,
+                chmod: None,
+                parents: false,
+                link: false,
+                unpack: false,
+            })
+        };
+        let bind = |from_step: &str| {
+            Op::Run(Run {
+                argv: vec!["make".to_owned()],
+                env: vec![],
+                cwd: None,
+                user: None,
+                network: false,
+                mounts: vec![Mount::Bind {
+                    from_step: from_step.to_owned(),
+                    path: "/".to_owned(),
+                    target: "/t".to_owned(),
+                    writable: false,
+                }],
+                timeout_ms: None,
+            })
+        };
+        let key = |op: Op| KeyInput { ops: &[op], ..plain() }.key();
+        let step = |id: &str| place(Placed::Step(id.to_owned()), &[]);
+        assert_eq!(key(step("s0-1")), key(step("s0-2")));
+        assert_eq!(key(place(Placed::Source, &["*.log"])), key(place(Placed::Source, &[])));
+        assert_eq!(key(bind("s0-1")), key(bind("s0-2")));
+        let apart = [step("a"), place(Placed::Source, &[]), bind("a"), bind("")].map(key);
+        assert_eq!(std::collections::BTreeSet::from(apart).len(), 4);
     }
 
     #[test]

@@ -293,6 +293,7 @@ async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
             writable: false,
         },
         Mount::Tmpfs { target: "/scratch".to_owned(), bytes_max: None },
+        Mount::Tmpfs { target: "/made/for/it".to_owned(), bytes_max: None },
     ];
     let run = |text: &str| {
         let mut run = script(text);
@@ -315,9 +316,12 @@ async fn secrets_and_mounts_leave_no_trace_in_the_layer_or_the_log() {
     {
         let snapshot = &built.artifact.outputs[0].snapshot;
         let mounted = host.runtime.mount_snapshot(snapshot, Access::ReadOnly).await.unwrap();
-        for path in ["secrets/token", "cache/file", "bound.txt", "scratch/x", "dev/windlass"] {
+        let of_mounts = ["secrets", "cache", "bound.txt", "scratch", "made", "dev/windlass"];
+        let of_every_container = ["etc/hosts", "etc/hostname", "etc/resolv.conf"];
+        for path in of_mounts.into_iter().chain(of_every_container) {
             assert!(!mounted.path().join(path).exists(), "{path} stayed");
         }
+        assert!(mounted.path().join("etc/passwd").exists());
         let environment = std::fs::read_to_string(mounted.path().join("environment")).unwrap();
         assert!(environment.contains("PATH=") && !environment.contains("hunter2"), "{environment}");
     }

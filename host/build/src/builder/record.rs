@@ -1,12 +1,13 @@
 //! What is written down of a step's key, and why it was not found.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use windlass_model::Failure;
-use windlass_model::build::{BuildRecord, KeyParts, Reason, reasons};
+use windlass_model::build::{BuildRecord, KeyParts, Reason, StepRecord, reasons};
 
 use super::session::io_failure;
 
@@ -49,18 +50,53 @@ fn read_or_make(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// A step of a plan, as it is looked for in the records of earlier builds.
+pub(super) struct LookedFor<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    /// Of all steps of the plan.
+    pub(super) names: &'a BTreeSet<String>,
+}
+
+impl LookedFor<'_> {
+    /// The same step in an earlier build. Ids may be counted, and what a step is called may say where it stands: what
+    /// was put in above it changes both. One of another name is the same step if that name is nobody's now.
+    fn in_record<'r>(&self, record: &'r BuildRecord) -> Option<&'r StepRecord> {
+        let by_id = record.steps.iter().find(|step| step.id == self.id);
+        let same_name = |step: &&StepRecord| without_line(&step.name) == without_line(self.name);
+        if let Some(found) = by_id.filter(same_name) {
+            return Some(found);
+        }
+        if let Some(found) = record.steps.iter().find(same_name) {
+            return Some(found);
+        }
+        let mut names = self.names.iter().map(|name| without_line(name));
+        by_id.filter(|step| names.all(|name| name != without_line(&step.name)))
+    }
+}
+
+/// The name without the line of a build file that may stand behind it.
+fn without_line(name: &str) -> &str {
+    let line =
+        |rest: &str| rest.ends_with(')') && rest.trim_end_matches(')').parse::<u32>().is_ok();
+    match name.rsplit_once(" (line ") {
+        Some((name, rest)) if line(rest) => name,
+        _ => name,
+    }
+}
+
 /// Why a step with this key is carried out, against the newest earlier build that had it.
 pub(super) fn why(
     bypass: bool,
     earlier: &[BuildRecord],
-    id: &str,
+    step: &LookedFor<'_>,
     key: &str,
     parts: &KeyParts,
 ) -> Vec<Reason> {
     if bypass {
         return vec![Reason::NoCache];
     }
-    match earlier.iter().find_map(|record| record.step(id)) {
+    match earlier.iter().find_map(|record| step.in_record(record)) {
         None => vec![Reason::NoEarlierBuild],
         Some(old) if old.key == key && old.succeeded => vec![Reason::Pruned],
         Some(old) if old.key == key => vec![Reason::Failed],
@@ -108,12 +144,47 @@ mod tests {
             record("app", "1", "/app", true),
             record("app", "2", "/", true),
         ];
-        let why = |key: &str, cwd: &str| why(false, &earlier, "app", key, &parts(cwd));
+        let names = BTreeSet::new();
+        let app = LookedFor { id: "app", name: "app", names: &names };
+        let why = |key: &str, cwd: &str| why(false, &earlier, &app, key, &parts(cwd));
         assert_eq!(why("1", "/app"), [Reason::Pruned]);
         assert_eq!(why("2", "/"), [Reason::Cwd]);
         let failed = [record("app", "1", "/app", false)];
-        assert_eq!(super::why(false, &failed, "app", "1", &parts("/app")), [Reason::Failed]);
-        assert_eq!(super::why(false, &[], "app", "1", &parts("/")), [Reason::NoEarlierBuild]);
-        assert_eq!(super::why(true, &earlier, "app", "1", &parts("/")), [Reason::NoCache]);
+        assert_eq!(super::why(false, &failed, &app, "1", &parts("/app")), [Reason::Failed]);
+        assert_eq!(super::why(false, &[], &app, "1", &parts("/")), [Reason::NoEarlierBuild]);
+        assert_eq!(super::why(true, &earlier, &app, "1", &parts("/")), [Reason::NoCache]);
+    }
+
+    #[test]
+    fn a_step_is_found_again_when_others_were_put_in_above_it() {
+        let record = |steps: &[(&str, &str)]| BuildRecord {
+            steps: (0..)
+                .zip(steps)
+                .map(|(place, (id, name))| StepRecord {
+                    place,
+                    id: (*id).to_owned(),
+                    name: (*name).to_owned(),
+                    key: (*name).to_owned(),
+                    cached: false,
+                    succeeded: true,
+                    took_ms: 0,
+                    reasons: vec![],
+                    parts: KeyParts::default(),
+                })
+                .collect(),
+        };
+        let old = record(&[("s0-0", "COPY a b (line 2)"), ("s0-1", "RUN npm ci (line 3)")]);
+        let new = ["WORKDIR /app (line 2)", "COPY a b (line 3)", "RUN npm ci (line 4)"];
+        let names = BTreeSet::from(new.map(str::to_owned));
+        let found = |id: &str, name: &str, names: &BTreeSet<String>| {
+            let step = LookedFor { id, name, names }.in_record(&old);
+            step.map(|step| step.name.clone())
+        };
+        assert_eq!(found("s0-0", new[0], &names), None, "it is new");
+        assert_eq!(found("s0-1", new[1], &names).as_deref(), Some("COPY a b (line 2)"));
+        assert_eq!(found("s0-2", new[2], &names).as_deref(), Some("RUN npm ci (line 3)"));
+        let edited = "RUN npm ci --omit=dev (line 3)";
+        let names = BTreeSet::from(["COPY a b (line 2)", edited].map(str::to_owned));
+        assert_eq!(found("s0-1", edited, &names).as_deref(), Some("RUN npm ci (line 3)"));
     }
 }

@@ -282,6 +282,12 @@ impl Session {
         found.ok_or_else(|| bug(&format!("the step {id} was not carried out")))
     }
 
+    /// What a step is called, for people.
+    pub(crate) fn step_name(&self, id: &str) -> String {
+        let step = self.request.plan.steps.iter().find(|step| step.id == id);
+        step.map_or_else(|| id.to_owned(), |step| step.name.clone())
+    }
+
     /// Says something that stops nothing.
     pub(crate) fn warn(&self, code: &str, message: String) {
         let warning = (self.place, Warning { code: code.to_owned(), message });

@@ -102,8 +102,14 @@ impl Session {
     /// Why the step is carried out. Records of earlier builds may have to be read.
     async fn why(&self, step: &BuildStep, prepared: &Prepared) -> Result<Vec<Reason>, Failure> {
         let (bypass, earlier) = (self.request.cache.bypass, self.request.cache.earlier.clone());
-        let (id, key, parts) = (step.id.clone(), prepared.key.clone(), prepared.parts.clone());
-        blocking(move || record::why(bypass, earlier.records(), &id, &key, &parts)).await
+        let names = self.request.plan.steps.iter().map(|step| step.name.clone()).collect();
+        let (id, name) = (step.id.clone(), step.name.clone());
+        let (key, parts) = (prepared.key.clone(), prepared.parts.clone());
+        blocking(move || {
+            let looked_for = record::LookedFor { id: &id, name: &name, names: &names };
+            record::why(bypass, earlier.records(), &looked_for, &key, &parts)
+        })
+        .await
     }
 
     /// Waits for a place among the steps of this host, and carries the step out.
@@ -125,7 +131,7 @@ impl Session {
         let (parent, base) = match &step.base {
             Base::Scratch => (None, RunConfig::default()),
             Base::Step(id) => {
-                part.step = Some(id.clone());
+                part.step = Some(self.step_name(id));
                 let base = self.done.get(id).map(|done| done.base.clone()).unwrap_or_default();
                 (Some(self.step_snapshot(id)?), base)
             }
@@ -201,7 +207,8 @@ impl Session {
     ) -> Result<Input, Failure> {
         match origin {
             Origin::Step(id) => {
-                Ok(Input { from: InputFrom::Step(id.clone()), digest: self.step_snapshot(id)? })
+                let digest = self.step_snapshot(id)?;
+                Ok(Input { from: InputFrom::Step(self.step_name(id)), digest })
             }
             Origin::Image(reference) => {
                 let image = self.resolve(&Base::Image(reference.clone())).await?;
@@ -253,6 +260,10 @@ impl Session {
         }
         let used = self.used();
         self.runtime.label_snapshot(&known.key, &used).await.map_err(failed)?;
+        if known.key != key {
+            // It leads to the newer one: without it the result is not found any more.
+            self.runtime.label_snapshot(key, &used).await.map_err(failed)?;
+        }
         Ok(Found::Hit(name))
     }
 
@@ -294,7 +305,8 @@ impl Session {
         self.runtime.commit_snapshot(&active, name, &labels).await.map_err(what)?;
         (self.request.cache.told)(StepEvent::Committed { id: step.id.clone() });
         if name != prepared.key {
-            let newer = Labels::from([(LABEL_NEWER.to_owned(), name.to_owned())]);
+            let mut newer = self.used();
+            newer.insert(LABEL_NEWER.to_owned(), name.to_owned());
             self.runtime.label_snapshot(&prepared.key, &newer).await.map_err(what)?;
         }
         Ok(())

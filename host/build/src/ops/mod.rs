@@ -22,6 +22,7 @@ mod place;
 mod revision;
 mod run;
 pub(crate) mod secrets;
+mod stubs;
 mod watch;
 
 pub(crate) use allowance::{Allowance, BLOCK_BYTES};
@@ -31,6 +32,11 @@ pub(crate) use place::{download_input, inputs as place_inputs};
 
 /// Code of the failure of a copy whose sources are not there.
 pub(crate) const COPY_MISSING: &str = "build.copy-missing";
+
+/// What to do about a file that the source does not have. How the source came is not known here.
+const ABSENT_FROM_SOURCE: &str = "check that it is committed, that its name is spelled as in the \
+     repository, that [build] app_dir is right, and that no .gitignore names it: what one names is \
+     not sent with a folder";
 
 /// What the operations of one step share.
 pub(crate) struct OpContext<'a> {
@@ -142,7 +148,7 @@ pub(crate) fn not_there(error: &SelectError) -> Failure {
         COPY_MISSING,
         "A file that the build copies is not in the source",
         error.to_string(),
-        "check that it is committed and that [build] app_dir is right",
+        ABSENT_FROM_SOURCE,
     )
 }
 

@@ -37,8 +37,10 @@ const TMPFS_BYTES_DEFAULT: u64 = 256 << 20;
 pub(super) struct Prepared {
     /// For the container.
     pub(super) mounts: Vec<ContainerMount>,
-    /// For the command's environment.
+    /// For the command's environment, beneath all others.
     pub(super) env: Vec<(String, String)>,
+    /// The same, above all others: secrets that it asks for by name.
+    pub(super) secret_env: Vec<(String, String)>,
     /// Places that the mounts leave behind in the snapshot.
     pub(super) targets: Vec<String>,
     caches: BTreeMap<String, UsedCache>,
@@ -89,7 +91,8 @@ pub(super) async fn prepare(
                 match found {
                     Some(variable) => {
                         let value = variable.value.expose();
-                        prepared.env.extend(env.iter().map(|env| (env.clone(), value.clone())));
+                        let pairs = env.iter().map(|env| (env.clone(), value.clone()));
+                        prepared.secret_env.extend(pairs);
                         if let Some(target) = target {
                             let (id, owner) = (&request.deployment, owner.unwrap_or_default());
                             let file = secrets::write(id, name, value, *mode, owner)?;

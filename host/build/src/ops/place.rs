@@ -8,21 +8,26 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use windlass_containers::runtime::{Access, Mounted};
+use windlass_containers::{Labels, RuntimeError};
 use windlass_model::plan::{Base, Place, Placed};
 use windlass_model::{Digest, Failure};
 
 use super::copy::mount;
 use super::files::open;
-use super::{COPY_MISSING, Mode, OpContext, fetch, owner, revision, unreadable};
+use super::{
+    ABSENT_FROM_SOURCE, COPY_MISSING, Mode, OpContext, fetch, owner, revision, unreadable,
+};
 use crate::archive::{ArchiveLimits, unpack_whole};
 use crate::builder::{Session, blocking, io_failure};
 use crate::content::Body;
 use crate::key::{Input, InputFrom, short};
-use crate::place::{Pick, PickError, Picker, Putting, Rules, lay_over};
+use crate::place::{Pick, PickError, Picker, Putting, Rules, digest_of_taken, lay_over};
 use crate::rooted::{Entry, Kind, Owner, Root};
 use crate::source::Tree;
 use crate::source::named::grouped;
 
+/// Prefix of a label on a step's snapshot: the digest of what a copy takes of it.
+const LABEL_TAKEN: &str = "windlass.taken.";
 /// Mode of a downloaded file.
 const DOWNLOADED: u32 = 0o600;
 
@@ -50,7 +55,8 @@ pub(super) fn shown(place: &Place) -> String {
 pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<Input>, Failure> {
     let found = match &place.origin {
         Placed::Step(id) => {
-            Input { from: InputFrom::Step(id.clone()), digest: session.step_snapshot(id)? }
+            let digest = step_digest(session, id, place).await?;
+            Input { from: InputFrom::Step(session.step_name(id)), digest }
         }
         Placed::Image(reference) => {
             let image = session.resolve(&Base::Image(reference.clone())).await?;
@@ -67,6 +73,33 @@ pub(crate) async fn inputs(session: &mut Session, place: &Place) -> Result<Vec<I
         Placed::Inline(_) | Placed::Download { .. } => return Ok(Vec::new()),
     };
     Ok(vec![found])
+}
+
+/// What a copy takes of a step's result, so that the copy is the same when the step is carried out again and that part
+/// of its result is as it was. It is read once of each result, and noted at it; where it is very much, the whole result
+/// stands for it.
+async fn step_digest(session: &Session, id: &str, place: &Place) -> Result<String, Failure> {
+    let snapshot = session.step_snapshot(id)?;
+    let failed = |e: RuntimeError| e.failure("The result of a step could not be looked at");
+    let picked = Digest::of_json(&(&place.paths, &place.exclude, place.parents));
+    let label = format!("{LABEL_TAKEN}{}", short(&picked));
+    let known = session.runtime.snapshot(&snapshot).await.map_err(failed)?;
+    if let Some(digest) = known.and_then(|known| known.labels.get(&label).cloned()) {
+        return Ok(digest);
+    }
+    let mounted = mount(session, &snapshot, Access::ReadOnly).await?;
+    let wanted = place.clone();
+    let digest = blocking(move || {
+        let from = open(mounted.path())?;
+        let picks = picks(&from, &wanted, false).map_err(|e| refused(&e, &wanted.origin))?;
+        digest_of_taken(&from, &picks)
+            .map_err(|e| unreadable("What is copied of a step cannot be read", &e))
+    })
+    .await??;
+    let digest = digest.map_or_else(|| snapshot.clone(), |digest| digest.to_string());
+    let noted = Labels::from([(label, digest.clone())]);
+    session.runtime.label_snapshot(&snapshot, &noted).await.map_err(failed)?;
+    Ok(digest)
 }
 
 /// What a download without a digest reads: the version that the address has now.
@@ -193,7 +226,7 @@ impl Job<'_> {
             }
             (None, _) => picks(from, wanted, source),
         };
-        for pick in picks.map_err(|e| refused(&e))? {
+        for pick in picks.map_err(|e| refused(&e, &wanted.origin))? {
             if let (true, Pick::File(entry, _)) = (wanted.unpack, &pick)
                 && self.unpack(&putting, entry, given)?
             {
@@ -266,7 +299,7 @@ struct Found {
 }
 
 fn source_digest(tree: &Tree, place: &Place) -> Result<Found, Failure> {
-    let picks = picks(&tree.root, place, true).map_err(|e| refused(&e))?;
+    let picks = picks(&tree.root, place, true).map_err(|e| refused(&e, &place.origin))?;
     let (mut sha, mut files) = (Sha256::new(), Vec::new());
     for pick in &picks {
         // A file and a folder with such a file in it may arrive at different places.
@@ -293,19 +326,39 @@ fn source_digest(tree: &Tree, place: &Place) -> Result<Found, Failure> {
     Ok(Found { digest, files, picks })
 }
 
-fn refused(error: &PickError) -> Failure {
+fn refused(error: &PickError, origin: &Placed) -> Failure {
     let what = "A file that the build copies is not there";
     let fix = match error {
-        PickError::Ignored(_) => "take it out of the ignore file, or add a line with `!` for it",
+        PickError::Ignored(_) => {
+            "take it out of the ignore file, or add a line with `!` for it".to_owned()
+        }
         PickError::Pattern(_) => {
-            "correct the pattern: `[` needs a `]`, and `\\` something to escape"
+            "correct the pattern: `[` needs a `]`, and `\\` something to escape".to_owned()
         }
-        PickError::Missing(_) | PickError::Io { .. } => {
-            "check that it is committed, that its name is spelled as in the repository, and that \
-             [build] app_dir is right"
-        }
+        PickError::Missing(_) | PickError::Io { .. } => absent_from(origin),
     };
     Failure::app(COPY_MISSING, what, error.to_string(), fix)
+}
+
+/// What to do about a file that is not where a copy takes it from.
+fn absent_from(origin: &Placed) -> String {
+    match origin {
+        Placed::Step(_) => {
+            "it is copied from another stage of the build, not from the source: check \
+                            that a command there makes it, and under this very path"
+                .to_owned()
+        }
+        Placed::Image(reference) => {
+            let image = reference.split('@').next().unwrap_or(reference);
+            format!(
+                "it is copied from the image {image}, not from the source: check that this version \
+                 of it has the file, and under this very path"
+            )
+        }
+        Placed::Source | Placed::Inline(_) | Placed::Download { .. } => {
+            ABSENT_FROM_SOURCE.to_owned()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -333,6 +386,21 @@ mod tests {
         };
         let found = source_digest(&Tree::dir(dir.path()).unwrap(), &place).unwrap();
         (found.digest, found.files)
+    }
+
+    #[test]
+    fn what_is_not_there_is_looked_for_where_the_copy_takes_it_from() {
+        let missing = PickError::Missing("/nope".to_owned());
+        let fix = |origin: &Placed| refused(&missing, origin).fix;
+        let source = fix(&Placed::Source);
+        assert!(source.contains("committed") && source.contains(".gitignore"), "{source}");
+        let step = fix(&Placed::Step("s0-1".to_owned()));
+        assert!(step.contains("another stage"), "{step}");
+        let image = fix(&Placed::Image("node:22@sha256:aaaa".to_owned()));
+        assert!(image.contains("the image node:22,"), "{image}");
+        for fix in [step, image] {
+            assert!(!fix.contains("committed") && !fix.contains("app_dir"), "{fix}");
+        }
     }
 
     #[test]

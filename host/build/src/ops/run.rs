@@ -1,22 +1,20 @@
 //! Running one command in a container on the step's writable snapshot.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::Notify;
 use windlass_containers::runtime::{
-    Access, Attachment, ContainerSpec, Exit, LogSpec, ResourceLimits, Rootfs,
+    Attachment, ContainerSpec, Exit, LogSpec, ResourceLimits, Rootfs,
 };
 use windlass_containers::{RuntimeError, logs};
 use windlass_model::Failure;
 use windlass_model::plan::Run;
 
 use super::OpContext;
-use super::copy::mount;
-use super::files::open;
 use super::mounts::{self, Prepared};
+use super::stubs::Stubs;
 use super::watch::{Before, Over, Watch};
 use crate::builder::{Session, build_labels, cancelled, given};
 use crate::disk::free::Free;
@@ -58,13 +56,13 @@ pub(crate) async fn run(
             false => Ok(None),
         }
     };
-    let (left_behind, before, place) = tokio::join!(
-        absent(session, context, &prepared.targets),
+    let (stubs, before, place) = tokio::join!(
+        Stubs::before(session, context, &prepared.targets, command.network),
         Before::of(session, prepared.written()),
         place
     );
     let place = place.map_err(|e| not_started(session, context, &shown, &e))?;
-    let (left_behind, before) = (left_behind?, before?);
+    let (stubs, before) = (stubs?, before?);
     spec.network = place.as_ref().map(|place| Attachment::build().at(place.name()));
     let watch = Watch::begin(session, context.active, &spec, before);
     let ended = in_container(session, &spec, time_limit(session, command), &watch).await;
@@ -75,11 +73,7 @@ pub(crate) async fn run(
     }
     let succeeded = matches!(&ended, Ok(End::Exited(exit)) if exit.code == 0);
     prepared.settle(session, succeeded).await?;
-    if !left_behind.is_empty() {
-        let target = mount(session, context.active, Access::ReadWrite).await?;
-        let root = open(target.path())?;
-        left_behind.iter().for_each(|path| root.remove_empty(Path::new(path)));
-    }
+    stubs.remove(session, context).await?;
     let ended = ended.map_err(|e| not_started(session, context, &shown, &e))?;
     verdict(session, context, &shown, &ended)
 }
@@ -87,21 +81,6 @@ pub(crate) async fn run(
 fn time_limit(session: &Session, command: &Run) -> Duration {
     let most = session.config.limits.build.command_wall_ms;
     Duration::from_millis(command.timeout_ms.map_or(most, |ms| u64::from(ms).min(most)))
-}
-
-/// Mount points that are not in the snapshot yet and must not stay in it.
-async fn absent(
-    session: &Session,
-    context: &OpContext<'_>,
-    targets: &[String],
-) -> Result<Vec<String>, Failure> {
-    if targets.is_empty() {
-        return Ok(Vec::new());
-    }
-    // What is only looked at is mounted so: an older kernel syncs a whole file system after the other.
-    let mounted = mount(session, context.active, Access::ReadOnly).await?;
-    let root = open(mounted.path())?;
-    Ok(targets.iter().filter(|path| root.resolved(Path::new(path)).is_err()).cloned().collect())
 }
 
 fn spec(
@@ -113,9 +92,10 @@ fn spec(
     let limits = &session.config.limits;
     let variables = &session.request.variables;
     let values = given(&session.request).map(|v| (v.name.clone(), v.value.expose().clone()));
-    // Later ones win: certificates, variables, the step's own, the command's own.
+    // Later ones win: certificates, variables, the step's own, the command's own, secrets that it asks for.
     let mut env = prepared.env.clone();
-    for (name, value) in values.chain(context.env.clone()).chain(command.env.clone()) {
+    let own = context.env.iter().chain(&command.env).chain(&prepared.secret_env);
+    for (name, value) in values.chain(own.cloned()) {
         env.retain(|(known, _)| *known != name);
         env.push((name, value));
     }

@@ -5,7 +5,9 @@
 mod pattern;
 mod pick;
 mod put;
+mod taken;
 
 pub(crate) use pattern::{BadPattern, Rules};
 pub(crate) use pick::{Pick, PickError, Picker};
 pub(crate) use put::{Putting, lay_over};
+pub(crate) use taken::digest as digest_of_taken;

@@ -46,7 +46,10 @@ async fn the_record_says_what_changed_of_each_step() {
     std::fs::write(bench.source.path().join("package.json"), "{ }").unwrap();
     let (_, both) = recorded(&bench, |_| (), &[file]).await;
     assert_eq!(said(&both, "deps"), ["package.json changed"]);
-    assert_eq!(said(&both, "app"), ["the step deps has another result", "package.json changed"]);
+    assert_eq!(
+        said(&both, "app"),
+        ["the step \"deps\" has another result", "package.json changed"]
+    );
 
     let with_key = |value: &'static str| {
         move |request: &mut BuildRequest| {

@@ -78,7 +78,7 @@ async fn a_whole_plan_gives_its_commands_what_they_ask_for_and_nothing_else() {
     assert!(built.unwrap().all_cached(), "a rotated secret builds nothing again");
     let (_, sour) = recorded(&bench, with(asks(), Some("two"), "sour"), &[first]).await;
     assert_eq!(said(&sour, "deps"), ["the variable FLAVOUR changed"]);
-    assert_eq!(said(&sour, "app"), ["the step deps has another result"]);
+    assert_eq!(said(&sour, "app"), ["the step \"deps\" has another result"]);
 }
 
 #[tokio::test]

@@ -48,7 +48,9 @@ pub fn reasons(old: &KeyParts, new: &KeyParts) -> Vec<Reason> {
 }
 
 fn base(old: &KeyParts, new: &KeyParts, found: &mut Vec<Reason>) {
-    if old.base == new.base {
+    // Of a step only its result counts: what it is called may say where it stands.
+    let of_steps = old.base.step.is_some() && new.base.step.is_some();
+    if old.base == new.base || of_steps && old.base.snapshot == new.base.snapshot {
         return;
     }
     found.push(match &new.base.step {
@@ -59,7 +61,7 @@ fn base(old: &KeyParts, new: &KeyParts, found: &mut Vec<Reason>) {
 
 fn named(base: &super::BasePart) -> String {
     match (&base.step, base.image.as_str(), base.snapshot.as_str()) {
-        (Some(step), ..) => format!("the step {step}"),
+        (Some(step), ..) => format!("the step {step:?}"),
         (None, "", "") => "nothing".to_owned(),
         (None, "", snapshot) => snapshot.to_owned(),
         (None, image, _) => image.to_owned(),
@@ -182,7 +184,7 @@ mod tests {
         );
         said(
             |p| p.base = BasePart { step: Some("deps".into()), ..BasePart::default() },
-            &["the step deps has another result"],
+            &["the step \"deps\" has another result"],
         );
         said(|p| p.cwd = "/".into(), &["the working directory changed"]);
         said(|p| p.user = "app".into(), &["the user changed"]);

@@ -74,7 +74,7 @@ pub struct KeyParts {
 /// What a step starts from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BasePart {
-    /// The step, when it is one.
+    /// The name of the step, when it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// Image's reference with its digest; empty for a step and for nothing.
@@ -98,7 +98,7 @@ pub struct OpPart {
 /// Something that an operation reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InputPart {
-    /// The other step it comes from.
+    /// The name of the other step it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
     /// The image it comes from.
@@ -170,7 +170,7 @@ pub enum Reason {
     },
     /// A step that it starts from, or copies from, has another result.
     Step {
-        /// That step.
+        /// Its name.
         step: String,
     },
     /// An operation is another.
@@ -229,7 +229,7 @@ impl fmt::Display for Reason {
             }
             Self::Platform { from, to } => write!(f, "the platform was {from} and is {to}"),
             Self::Base { from, to } => write!(f, "the base changed from {from} to {to}"),
-            Self::Step { step } => write!(f, "the step {step} has another result"),
+            Self::Step { step } => write!(f, "the step {step:?} has another result"),
             Self::Command { shown, how } => write!(f, "`{shown}` {how}"),
             Self::Env { name, how } => write!(f, "{name} of the step's environment {how}"),
             Self::Variable { name, how } => write!(f, "the variable {name} {how}"),

@@ -177,3 +177,79 @@ fn a_person_is_told_each_step_with_its_time_and_those_that_were_cached() {
     drop(registry);
     library.host.finish();
 }
+
+/// A folder with an application of two stages: the second copies of the first what is made of a part of `main.txt`.
+const IN_STAGES: &str = "FROM BASE AS plan
+COPY main.txt /src/
+RUN grep ^needs /src/main.txt > /recipe
+FROM BASE
+COPY --from=plan /recipe /recipe
+RUN cat /recipe > /installed
+COPY main.txt /app/
+";
+
+/// The names of the steps that are carried out, each with why, without the lines of the Dockerfile.
+fn carried_out(host: &TestHost, dir: &tempfile::TempDir, number: u64) -> Vec<(String, String)> {
+    let args = ["build", text(dir.path()), "--project", "stages"];
+    host.cli_json(&args).ok();
+    let number = number.to_string();
+    let why: BuildWhy = host.cli_json(&["why", &number, "--project", "stages"]).ok().json();
+    assert!(why.steps.iter().all(|step| step.succeeded), "{why:#?}");
+    let of = |step: &StepWhy| {
+        let name = step.name.split_once(" (line").map_or(&*step.name, |(name, _)| name);
+        let name = name.split_once(": ").map_or(name, |(_, name)| name);
+        (name.to_owned(), step.said.join(", "))
+    };
+    why.steps.iter().filter(|step| !step.cached).map(of).collect()
+}
+
+#[test]
+fn a_stage_that_is_made_again_is_copied_again_only_where_what_is_copied_is_another() {
+    let registry = registry_with_bases();
+    let host = TestHost::start();
+    let dir = scratch("stages");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let dockerfile = IN_STAGES.replace("BASE", &format!("{}/base:1", registry.address));
+    write("Dockerfile", &dockerfile);
+    write("main.txt", "needs a\nsays one\n");
+    assert_eq!(carried_out(&host, &dir, 1).len(), 5);
+    assert_eq!(carried_out(&host, &dir, 2), []);
+
+    // The first stage is made again, and what the second takes of it is the same.
+    write("main.txt", "needs a\nsays two\n");
+    let again = carried_out(&host, &dir, 3);
+    let names: Vec<&str> = again.iter().map(|(name, _)| name.as_str()).collect();
+    let first = ["COPY main.txt /src/", "RUN grep ^needs /src/main.txt > /recipe"];
+    assert_eq!(names.len(), 3, "{again:?}");
+    for name in first.iter().chain(&["COPY main.txt /app/"]) {
+        assert!(names.contains(name), "{again:?}");
+    }
+
+    // Now it is another one.
+    write("main.txt", "needs b\nsays two\n");
+    let again = carried_out(&host, &dir, 4);
+    let installs = again.iter().find(|(name, _)| name == "RUN cat /recipe > /installed");
+    let copies = again.iter().find(|(name, _)| name == "COPY --from=plan /recipe /recipe");
+    assert!(installs.is_some(), "{again:?}");
+    let expected = "RUN grep ^needs /src/main.txt > /recipe (line 3)\" has another result";
+    assert!(copies.is_some_and(|(_, why)| why.contains(expected)), "{again:?}");
+
+    // What is ignored and copied by nobody builds nothing again; nor does a stage that nobody needs.
+    write(".dockerignore", "*.log\n");
+    assert_eq!(carried_out(&host, &dir, 5), []);
+    write("Dockerfile", &format!("FROM scratch AS unused\nCOPY none /\n{dockerfile}"));
+    assert_eq!(carried_out(&host, &dir, 6), []);
+
+    // What is put in above names itself, and nothing below it is told to have changed.
+    let above = dockerfile.replace("COPY --from", "WORKDIR /app\nCOPY --from");
+    write("Dockerfile", &above);
+    let again = carried_out(&host, &dir, 7);
+    assert_eq!(again.len(), 4, "{again:?}");
+    assert_eq!(again[0], ("WORKDIR /app".to_owned(), "no earlier build of it is known".to_owned()));
+    for (name, why) in &again[1..] {
+        assert!(!why.contains("changed") || why.contains("working directory"), "{name}: {why}");
+        assert!(!why.contains("no earlier build"), "{name}: {why}");
+    }
+    drop(registry);
+    host.finish();
+}

@@ -1,0 +1,182 @@
+//! A digest of what a copy takes of another step's result.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+
+use sha2::{Digest as _, Sha256};
+use windlass_model::Digest;
+
+use super::Pick;
+use crate::content::CHUNK_BYTES;
+use crate::rooted::{Entry, Kind, Root};
+
+/// More is not read: to carry the copy out costs as much.
+const BYTES_MAX: u64 = 64 << 20;
+/// The same of files.
+const FILES_MAX: usize = 10_000;
+/// Bytes of a list of attributes, and of an attribute's value.
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+
+/// The digest of all that is picked, without the times: what is alike arrives alike. `None` where that would mean
+/// to read very much, or where there is something that is no file, folder or link.
+pub(crate) fn digest(root: &Root, picks: &[Pick]) -> io::Result<Option<Digest>> {
+    let entries = || {
+        picks.iter().flat_map(|pick| match pick {
+            Pick::File(entry, name) => vec![(entry, name.as_os_str())],
+            Pick::Inside(below) => {
+                below.iter().map(|one| (&one.entry, one.to.as_os_str())).collect()
+            }
+        })
+    };
+    let (mut count, mut bytes) = (0_usize, 0_u64);
+    for (entry, _) in entries() {
+        count += 1;
+        match entry.kind {
+            Kind::File { bytes: own } => bytes = bytes.saturating_add(own),
+            Kind::Other => return Ok(None),
+            Kind::Dir | Kind::Symlink(_) => {}
+        }
+    }
+    if count > FILES_MAX || bytes > BYTES_MAX {
+        return Ok(None);
+    }
+    let mut sha = Sha256::new();
+    // A file and a folder with such a file in it may arrive at different places.
+    for pick in picks {
+        let (kind, count) = match pick {
+            Pick::File(..) => ("file", 1),
+            Pick::Inside(below) => ("inside", below.len()),
+        };
+        sha.update(format!("{kind} {count}\0"));
+    }
+    for (entry, to) in entries() {
+        add(&mut sha, root, entry, to)?;
+    }
+    Ok(Some(Digest::from_sha256(sha.finalize().into())))
+}
+
+fn add(sha: &mut Sha256, root: &Root, entry: &Entry, to: &OsStr) -> io::Result<()> {
+    part(sha, to.as_bytes());
+    part(sha, format!("{:o} {} {}", entry.mode, entry.owner.uid, entry.owner.gid).as_bytes());
+    match &entry.kind {
+        Kind::Dir => part(sha, b"folder"),
+        Kind::Symlink(target) => {
+            part(sha, b"link");
+            part(sha, target.as_bytes());
+        }
+        Kind::File { bytes } => {
+            part(sha, format!("file {bytes}").as_bytes());
+            let mut file = root.open_file(&entry.path)?;
+            add_attributes(sha, &file)?;
+            add_content(sha, &mut file)?;
+        }
+        Kind::Other => {}
+    }
+    Ok(())
+}
+
+fn add_content(sha: &mut Sha256, file: &mut File) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut bytes = 0_u64;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => {
+                sha.update(buffer.get(..count).unwrap_or_default());
+                bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sha.update(bytes.to_be_bytes());
+    Ok(())
+}
+
+/// Names and values of extended attributes, which a copy keeps.
+fn add_attributes(sha: &mut Sha256, file: &File) -> io::Result<()> {
+    let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+    let length = match rustix::fs::flistxattr(file, &mut list[..]) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::NOTSUP) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let list = list.get(..length).unwrap_or_default();
+    let mut names: Vec<&[u8]> =
+        list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    sha.update((names.len() as u64).to_be_bytes());
+    for name in names {
+        let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+        let length = rustix::fs::fgetxattr(file, name, &mut value[..])?;
+        part(sha, name);
+        part(sha, value.get(..length).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// With its length in front, so that no two lists of parts look alike.
+fn part(sha: &mut Sha256, bytes: &[u8]) {
+    sha.update((bytes.len() as u64).to_be_bytes());
+    sha.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::super::{Picker, Rules};
+    use super::*;
+
+    fn digest_of(make: impl Fn(&Path)) -> Option<Digest> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("out")).unwrap();
+        std::fs::write(dir.path().join("out/recipe.json"), "same").unwrap();
+        make(dir.path());
+        let root = Root::open(dir.path()).unwrap();
+        let none: [String; 0] = [];
+        let picker = Picker {
+            root: &root,
+            ignore: Rules::new(&none).unwrap(),
+            exclude: Rules::new(&none).unwrap(),
+            without_git: false,
+            parents: false,
+        };
+        digest(&root, &picker.pick("out").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_beside_and_when_it_was_made_does_not_count_and_all_else_does() {
+        let plain = digest_of(|_| {}).unwrap();
+        let beside = digest_of(|dir| std::fs::write(dir.join("main.rs"), "changed").unwrap());
+        assert_eq!(beside.as_ref(), Some(&plain));
+        let changes: [fn(&Path); 6] = [
+            |dir| std::fs::write(dir.join("out/recipe.json"), "else").unwrap(),
+            |dir| std::fs::write(dir.join("out/more"), "").unwrap(),
+            |dir| std::fs::rename(dir.join("out/recipe.json"), dir.join("out/r")).unwrap(),
+            |dir| {
+                let mode = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(dir.join("out/recipe.json"), mode).unwrap();
+            },
+            |dir| {
+                std::os::unix::fs::chown(dir.join("out/recipe.json"), Some(1000), None).unwrap();
+            },
+            |dir| std::os::unix::fs::symlink("recipe.json", dir.join("out/link")).unwrap(),
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            assert_ne!(digest_of(change).unwrap(), plain, "{n}");
+        }
+    }
+
+    #[test]
+    fn very_much_is_not_read() {
+        let large = |dir: &Path| {
+            let file = File::create(dir.join("out/large")).unwrap();
+            file.set_len(BYTES_MAX + 1).unwrap();
+        };
+        assert_eq!(digest_of(large), None);
+    }
+}
