@@ -40,9 +40,13 @@ impl Progress {
         if self.left.get() > 0 {
             return ArchiveError::Io(error);
         }
-        let unit = "bytes of names and attributes of one entry";
-        ArchiveError::TooLarge { limit: HEADERS_BYTES_MAX, unit }
+        too_large()
     }
+}
+
+fn too_large() -> ArchiveError {
+    let unit = "bytes of names and attributes of one entry";
+    ArchiveError::TooLarge { limit: HEADERS_BYTES_MAX, unit }
 }
 
 /// Reads from an archive, as much as is left.
@@ -90,7 +94,12 @@ pub(super) fn walk<R: Read>(
         each(&mut entry, heads.unwrap_or_default())?;
         // What it holds beyond what was read of it is no contents of anything.
         progress.left.set(HEADERS_BYTES_MAX);
-        io::copy(&mut entry, &mut io::sink()).map_err(|error| progress.failed(error))?;
+        // Holes are read as well, and are nowhere in the archive.
+        let mut rest = (&mut entry).take(HEADERS_BYTES_MAX + 1);
+        let passed = io::copy(&mut rest, &mut io::sink());
+        if passed.map_err(|error| progress.failed(error))? > HEADERS_BYTES_MAX {
+            return Err(too_large());
+        }
     }
 }
 
@@ -120,6 +129,27 @@ mod tests {
         assert!(seen >= 2_000);
         let refused = walk(named(4 << 20).as_slice(), |_, _| Ok(())).unwrap_err();
         assert!(matches!(refused, ArchiveError::TooLarge { .. }), "{refused:?}");
+    }
+
+    #[test]
+    fn a_hole_that_nobody_reads_is_not_read_to_its_end() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("x").unwrap();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        // A real size of 2^62 bytes, as a number and not as octal digits.
+        gnu.realsize = [0x80, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0];
+        gnu.sparse[0].offset = gnu.realsize;
+        gnu.sparse[0].numbytes = *b"00000000000\0";
+        header.set_cksum();
+        let mut tar = header.as_bytes().to_vec();
+        tar.extend([0; 2 * BLOCK_BYTES]);
+        let refused = walk(tar.as_slice(), |entry, _| {
+            assert_eq!(entry.size(), 1 << 62);
+            Ok(())
+        });
+        assert!(matches!(refused, Err(ArchiveError::TooLarge { .. })), "{refused:?}");
     }
 
     #[test]
