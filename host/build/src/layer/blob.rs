@@ -110,7 +110,7 @@ pub(super) async fn layers(
         if walk::is_empty(&link.dir).map_err(|e| unreadable(&link.dir, &e))? {
             continue;
         }
-        let layer = make(runtime, link.dir).await?;
+        let layer = make(export, runtime, link.dir).await?;
         // A base keeps the note of where it came from; what is made in its place is for this time only.
         if !link.labels.contains_key(LABEL_LAYER_FROM) {
             runtime.label_snapshot(&link.snapshot, &note(&layer, None)).await.map_err(failed)?;
@@ -162,9 +162,10 @@ async fn fetch(
     if runtime.blob(&piece.layer.digest).await.map_err(failed)?.is_some() {
         return Ok(true);
     }
-    Room::of(export).check(piece.layer.bytes)?;
+    let room = Room::of(export);
+    room.check(piece.layer.bytes)?;
     let client = export.builder.bases.client(from, &export.access);
-    match fetched(runtime, client, &piece.layer).await? {
+    match room.guard(fetched(runtime, client, &piece.layer)).await? {
         Ok(()) => Ok(true),
         Err(error) => {
             let short = piece.layer.digest.short();
@@ -188,7 +189,15 @@ async fn fetched(
 }
 
 /// The layer of a directory that the host itself made, kept by nothing but the lease.
-pub(super) async fn make(runtime: &dyn Runtime, dir: PathBuf) -> Result<Layer, Failure> {
+pub(super) async fn make(
+    export: &Export,
+    runtime: &dyn Runtime,
+    dir: PathBuf,
+) -> Result<Layer, Failure> {
+    Room::of(export).guard(Box::pin(made(runtime, dir))).await
+}
+
+async fn made(runtime: &dyn Runtime, dir: PathBuf) -> Result<Layer, Failure> {
     let (send, receive) = mpsc::channel::<io::Result<Bytes>>(8);
     let at = dir.clone();
     let writer = tokio::task::spawn_blocking(move || write(&dir, send));
@@ -319,7 +328,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), vec![7; 3 << 20]).unwrap();
         std::fs::write(dir.path().join(".wh.b"), "").unwrap();
-        let failure = make(&runtime, dir.path().to_owned()).await.unwrap_err();
+        let failure = made(&runtime, dir.path().to_owned()).await.unwrap_err();
         assert_eq!(failure.code, "layer.unsupported");
         assert_eq!(runtime.list_blobs(&Labels::new()).await.unwrap(), []);
     }

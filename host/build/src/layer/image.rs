@@ -69,7 +69,7 @@ pub(super) async fn make(
         }
         ArtifactKind::StaticTree { tree, .. } => {
             let dir = static_dir(&export.builder.config.data_dir, tree);
-            let layer = blob::make(runtime, dir).await?;
+            let layer = blob::make(export, runtime, dir).await?;
             notes.push("the files are at the image's root; it runs nothing by itself".to_owned());
             (vec![Piece { layer, from: None }], RunConfig::default())
         }

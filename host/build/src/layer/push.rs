@@ -16,7 +16,6 @@ use windlass_model::{Digest, Failure};
 use super::Export;
 use super::blob::{Piece, Present, failed};
 use super::image::{self, Document, Image};
-use super::room::Room;
 use crate::registry::{MANIFEST_TYPE, Reference, RegistryError, Target, in_memory};
 
 /// Layers on their way at once.
@@ -91,7 +90,7 @@ impl Push {
         };
         let runtime = &*self.runtime;
         let making = Box::pin(image::make(export, runtime, artifact, output, present));
-        let image = Room::of(export).guard(making).await?;
+        let image = making.await?;
         let bytes_sent =
             self.layers(&image, reference).await? + self.documents(&image, reference).await?;
         let digest = image.manifest.digest.clone();
