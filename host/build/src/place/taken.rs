@@ -1,9 +1,11 @@
 //! A digest of what a copy takes of another step's result.
 
-use std::ffi::OsStr;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
 use windlass_model::Digest;
@@ -22,16 +24,8 @@ const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 /// The digest of all that is picked, without the times: what is alike arrives alike. `None` where that would mean
 /// to read very much, or where there is something that is no file, folder or link.
 pub(crate) fn digest(root: &Root, picks: &[Pick]) -> io::Result<Option<Digest>> {
-    let entries = || {
-        picks.iter().flat_map(|pick| match pick {
-            Pick::File(entry, name) => vec![(entry, name.as_os_str())],
-            Pick::Inside(below) => {
-                below.iter().map(|one| (&one.entry, one.to.as_os_str())).collect()
-            }
-        })
-    };
     let (mut count, mut bytes) = (0_usize, 0_u64);
-    for (entry, _) in entries() {
+    for (entry, _) in picks.iter().flat_map(entries_of) {
         count += 1;
         match entry.kind {
             Kind::File { bytes: own } => bytes = bytes.saturating_add(own),
@@ -51,13 +45,33 @@ pub(crate) fn digest(root: &Root, picks: &[Pick]) -> io::Result<Option<Digest>> 
         };
         sha.update(format!("{kind} {count}\0"));
     }
-    for (entry, to) in entries() {
-        add(&mut sha, root, entry, to)?;
+    for pick in picks {
+        // A copy keeps the names of one file together, within a pick.
+        let mut links = HashMap::new();
+        for (entry, to) in entries_of(pick) {
+            add(&mut sha, root, entry, to, &mut links)?;
+        }
     }
     Ok(Some(Digest::from_sha256(sha.finalize().into())))
 }
 
-fn add(sha: &mut Sha256, root: &Root, entry: &Entry, to: &OsStr) -> io::Result<()> {
+fn entries_of(pick: &Pick) -> Vec<(&Entry, &OsStr)> {
+    match pick {
+        Pick::File(entry, name) => vec![(entry, name.as_os_str())],
+        Pick::Inside(below) => below.iter().map(|one| (&one.entry, one.to.as_os_str())).collect(),
+    }
+}
+
+/// The first name of each file that has several, by device and inode.
+type Links = HashMap<(u64, u64), OsString>;
+
+fn add(
+    sha: &mut Sha256,
+    root: &Root,
+    entry: &Entry,
+    to: &OsStr,
+    links: &mut Links,
+) -> io::Result<()> {
     part(sha, to.as_bytes());
     part(sha, format!("{:o} {} {}", entry.mode, entry.owner.uid, entry.owner.gid).as_bytes());
     match &entry.kind {
@@ -69,6 +83,11 @@ fn add(sha: &mut Sha256, root: &Root, entry: &Entry, to: &OsStr) -> io::Result<(
         Kind::File { bytes } => {
             part(sha, format!("file {bytes}").as_bytes());
             let mut file = root.open_file(&entry.path)?;
+            let meta = file.metadata()?;
+            if meta.nlink() > 1 {
+                let first = links.entry((meta.dev(), meta.ino())).or_insert_with(|| to.to_owned());
+                part(sha, first.as_bytes());
+            }
             add_attributes(sha, &file)?;
             add_content(sha, &mut file)?;
         }
@@ -166,6 +185,11 @@ mod tests {
             },
             |dir| std::os::unix::fs::symlink("recipe.json", dir.join("out/link")).unwrap(),
         ];
+        let copied = digest_of(|dir| std::fs::write(dir.join("out/b"), "same").unwrap());
+        let linked = digest_of(|dir| {
+            std::fs::hard_link(dir.join("out/recipe.json"), dir.join("out/b")).unwrap();
+        });
+        assert_ne!(copied, linked, "what is written to one of them later arrives in both");
         for (n, change) in changes.into_iter().enumerate() {
             assert_ne!(digest_of(change).unwrap(), plain, "{n}");
         }
