@@ -25,6 +25,8 @@ pub const ROLE: &str = "__logger";
 
 const SETTINGS: &str = "logger.json";
 const MASK: &str = "mask.json";
+/// So often a place to cut is looked for in as many bytes as a line may have.
+const LOOKS_OF_A_LINE: usize = 16;
 /// Bytes read at once of one stream.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -159,11 +161,13 @@ struct Source {
     stream: Stream,
     file: File,
     rest: Vec<u8>,
+    /// So long there was no place to cut it at.
+    uncut: usize,
 }
 
 impl Source {
     fn new(stream: Stream, file: File) -> Self {
-        Self { stream, file, rest: Vec::new() }
+        Self { stream, file, rest: Vec::new(), uncut: 0 }
     }
 
     /// Reads once; `false` at the end of the stream.
@@ -179,7 +183,7 @@ impl Source {
                 self.emit(at, log);
             } else {
                 self.rest.push(*byte);
-                if self.rest.len() >= log.settings.line_bytes_max {
+                if self.rest.len() >= log.settings.line_bytes_max.max(self.uncut) {
                     self.cut(at, log);
                 }
             }
@@ -195,9 +199,15 @@ impl Source {
     fn cut(&mut self, at: Timestamp, log: &mut Log) {
         let bytes_max = log.settings.line_bytes_max + log.masker.longest();
         let cut = match log.masker.cut_at(&self.rest) {
-            None if self.rest.len() < bytes_max => return,
+            None if self.rest.len() < bytes_max => {
+                // To look takes its time: not again for every byte.
+                let more = (log.settings.line_bytes_max / LOOKS_OF_A_LINE).max(1);
+                self.uncut = (self.rest.len() + more).min(bytes_max);
+                return;
+            }
             cut => cut.unwrap_or(self.rest.len()),
         };
+        self.uncut = 0;
         let rest = self.rest.split_off(cut);
         self.emit(at, log);
         self.rest = rest;
@@ -209,6 +219,7 @@ impl Source {
         }
         let text = String::from_utf8_lossy(&self.rest).into_owned();
         self.rest.clear();
+        self.uncut = 0;
         log.write(LogLine { at, stream: self.stream, text });
     }
 }
@@ -228,10 +239,13 @@ struct Log {
     dropped: Dropped,
     /// Why lines are being dropped.
     reason: &'static str,
+    /// Nobody knows what is to be masked, so nothing is kept.
+    withheld: bool,
 }
 
 const TOO_FAST: &str = "more lines came in a second than are kept";
 const NOT_WRITTEN: &str = "the disk did not take them";
+const NOT_MASKED: &str = "the secrets in them could not be masked: the values were not to be read";
 
 impl Log {
     fn open(dir: &Path) -> Self {
@@ -242,11 +256,16 @@ impl Log {
             lines_per_s_max: 10_000,
             line_bytes_max: 16 * 1024,
         });
-        let mut mask: Vec<String> = Vec::new();
-        if let Some(path) = &settings.mask {
-            mask = read_json(path).unwrap_or_default();
+        // An older host, which this program is about to replace, puts them beside the log.
+        let beside = Some(dir.join(MASK)).filter(|path| path.exists());
+        let path = settings.mask.clone().or(beside);
+        let mask: Option<Vec<String>> = path.as_ref().map_or(Some(Vec::new()), |path| {
+            let mask = read_json(path);
             let _ = std::fs::remove_file(path);
-        }
+            mask
+        });
+        let withheld = mask.is_none();
+        let mask = mask.unwrap_or_default();
         let kept: VecDeque<u64> = files(dir).into();
         let mut log = Self {
             dir: dir.to_owned(),
@@ -261,6 +280,7 @@ impl Log {
             lines: 0,
             dropped: Dropped::default(),
             reason: TOO_FAST,
+            withheld,
         };
         if !log.reopen() {
             log.rotate();
@@ -328,6 +348,11 @@ impl Log {
     }
 
     fn write(&mut self, mut line: LogLine) {
+        if self.withheld {
+            self.dropped.add(1, line.text.len() as u64);
+            self.reason = NOT_MASKED;
+            return;
+        }
         let second = line.at.as_second();
         if second != self.second {
             self.second = second;
@@ -549,6 +574,51 @@ mod tests {
                 assert_eq!(kept, format!("{}[secret][secret]", "x".repeat(before)), "{secret}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_much_longer_than_a_line_is_masked_without_a_long_look() {
+        let secret: String =
+            (0..30_000_u32).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let mask = vec![secret.clone()];
+        let spec =
+            LogSpec { mask, line_bytes_max: 16 << 10, file_bytes_max: 1 << 20, ..spec(dir.path()) };
+        let (mut out, err, role) = play(&spec);
+        drop(err);
+        writeln!(out, "it is {secret}, and goes on").unwrap();
+        drop(out);
+        role.join().unwrap();
+        let kept: String = texts(&spec.dir).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(kept, "it is [secret], and goes on");
+    }
+
+    #[test]
+    fn without_the_values_to_mask_nothing_is_kept_and_those_of_an_older_host_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = LogSpec { mask: vec!["hunter22".to_owned()], ..spec(dir.path()) };
+        let kept = |make: &dyn Fn(&Path)| {
+            let _ = std::fs::remove_dir_all(&spec.dir);
+            prepare(&spec, dir.path()).unwrap();
+            make(&spec.dir);
+            let (read, write) = rustix::pipe::pipe().unwrap();
+            let (end, other) = rustix::pipe::pipe().unwrap();
+            drop(other);
+            File::from(write).write_all(b"password=hunter22\n").unwrap();
+            run(Log::open(&spec.dir), read.into(), end.into());
+            let text = std::fs::read_to_string(spec.dir.join(file_name(1))).unwrap();
+            assert!(!text.contains("hunter22"), "{text}");
+            text
+        };
+        assert!(kept(&|_| ()).contains(NOT_MASKED));
+        let older = |log: &Path| {
+            let settings =
+                r#"{"file_bytes_max":2048,"files_max":3,"lines_per_s_max":0,"line_bytes_max":100}"#;
+            std::fs::write(log.join(SETTINGS), settings).unwrap();
+            std::fs::write(log.join(MASK), r#"["hunter22"]"#).unwrap();
+        };
+        assert!(kept(&older).contains("password=[secret]"));
+        assert!(!spec.dir.join(MASK).exists());
     }
 
     #[test]
