@@ -7,6 +7,7 @@
 //! A command has a cache that is not shared as an overlay: what it changes lies apart from the cache until
 //! it has succeeded, and only then is it taken over ([`overlay`]). What a failed command wrote is thrown away.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,7 +15,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use windlass_model::plan::Sharing;
 use windlass_model::{DeploymentId, Failure, ProjectName, Timestamp};
 
@@ -124,37 +126,41 @@ pub(crate) fn changes_dir(data_dir: &Path, deployment: &DeploymentId) -> PathBuf
     data_dir.join("cache/changes").join(deployment.as_str())
 }
 
-/// Bytes on the disk of everything below a folder. What is nested so deeply that nobody would do it but to hide it
-/// counts as more than any limit.
+/// Bytes on the disk of everything below a folder, [`BYTES_UNKNOWN`] at most. What cannot be looked into counts as
+/// that: nobody nests folders so deeply but to hide what is in them.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
-    rustix::fs::open(dir, DIR_FLAGS, Mode::empty()).map_or(0, |dir| bytes_in(&dir, 0))
+    bytes_in(rustix::fs::open(dir, DIR_FLAGS, Mode::empty()), 0).min(BYTES_UNKNOWN)
 }
 
-/// Nested more deeply, folders are not measured.
-const DEPTH_MAX: usize = 512;
+/// More than any limit, and so little that many of them can be added.
+const BYTES_UNKNOWN: u64 = 1 << 50;
+/// Nested more deeply, folders are not measured: each level holds a descriptor.
+const DEPTH_MAX: usize = 256;
 const DIR_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// By open folders, and not by paths: those have a greatest length.
-fn bytes_in(dir: &OwnedFd, depth: usize) -> u64 {
-    if depth > DEPTH_MAX {
-        return u64::MAX / 4;
-    }
-    let Ok(entries) = Dir::read_from(dir) else { return 0 };
-    let of = |entry: &DirEntry| {
-        let name = entry.file_name();
-        let Ok(stat) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return 0 };
-        let mut bytes = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-            && let Ok(below) = rustix::fs::openat(dir, name, DIR_FLAGS, Mode::empty())
-        {
-            bytes = bytes.saturating_add(bytes_in(&below, depth + 1));
-        }
-        bytes
+fn bytes_in(opened: rustix::io::Result<OwnedFd>, depth: usize) -> u64 {
+    let dir = match opened {
+        Ok(dir) if depth <= DEPTH_MAX => dir,
+        // It went meanwhile, or is another kind of file now.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return 0,
+        _ => return BYTES_UNKNOWN,
     };
-    let named =
-        entries.flatten().filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."));
-    named.fold(0, |sum, entry| sum.saturating_add(of(&entry)))
+    let Ok(entries) = Dir::read_from(&dir) else { return BYTES_UNKNOWN };
+    // One descriptor less while it goes down.
+    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_owned()).collect();
+    let of = |name: &CStr| {
+        let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return 0 };
+        let bytes = u64::try_from(stat.st_blocks).unwrap_or_default() * 512;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return bytes;
+        }
+        let below = rustix::fs::openat(&dir, name, DIR_FLAGS, Mode::empty());
+        bytes.saturating_add(bytes_in(below, depth + 1))
+    };
+    let names = names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b".."));
+    names.fold(0, |sum: u64, name| sum.saturating_add(of(name)))
 }
 
 /// What was removed of cache mounts.
@@ -178,7 +184,7 @@ fn caches_of(all: &Path) -> io::Result<Vec<Found>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    whole::sweep(all)?;
+    whole::sweep(all);
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;
@@ -337,6 +343,26 @@ mod tests {
         drop(lock);
         assert_eq!(evict(data.path(), &shop, 0).unwrap().removed, 2);
         assert!(!used.exists() && !new.exists() && other.exists());
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_to_be_measured_is_over_every_quota() {
+        let data = tempfile::tempdir().unwrap();
+        let shop: ProjectName = "shop".parse().unwrap();
+        let deep = cache(data.path(), "shop", "deep", KIB, 10);
+        assert!(disk_bytes(&deep) < 100 << 10);
+        for branch in 0..5 {
+            let mut at = rustix::fs::open(&deep, DIR_FLAGS, Mode::empty()).unwrap();
+            for level in 0..=DEPTH_MAX {
+                let name = format!("{branch}-{level}-{}", "x".repeat(200));
+                rustix::fs::mkdirat(&at, &name, Mode::RWXU).unwrap();
+                at = rustix::fs::openat(&at, &name, DIR_FLAGS, Mode::empty()).unwrap();
+            }
+        }
+        assert_eq!(disk_bytes(&deep), BYTES_UNKNOWN);
+        assert_eq!(evict(data.path(), &shop, 1 << 40).unwrap().removed, 1);
+        assert!(!deep.exists());
+        assert_eq!(disk_bytes(&deep), 0, "what is not there has no bytes");
     }
 
     #[test]

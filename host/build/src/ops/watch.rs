@@ -134,10 +134,19 @@ impl<'a> Watch<'a> {
             let start = Instant::now();
             // Files that vanish during a walk may spoil it: then it is done again while all stands still.
             let is_suspected = is_urgent || self.measure().await.is_none_or(|all| all > disk_max);
-            if is_suspected && let Some(over) = self.measure_frozen(disk_max).await {
-                return over;
+            let mut is_measured = true;
+            if is_suspected {
+                match self.measure_frozen(disk_max, is_urgent).await {
+                    Some(Over::Unmeasured) if !is_urgent => is_measured = false,
+                    Some(over) => return over,
+                    None => {}
+                }
             }
-            (walked, walk_took, at_walk) = (Instant::now(), start.elapsed(), free);
+            (walked, walk_took) = (Instant::now(), start.elapsed());
+            // What cannot be measured may be so for a moment. As long as it is, all that the disk lost may be its.
+            if is_measured {
+                at_walk = free;
+            }
         }
     }
 
@@ -153,11 +162,10 @@ impl<'a> Watch<'a> {
     /// looked at before.
     pub(super) async fn at_end(&self) -> Option<Over> {
         let bytes_max = self.session.config.limits.build.disk_bytes_max;
-        let bytes = self.measure().await.filter(|bytes| *bytes > bytes_max)?;
-        Some(Over::Disk { bytes, bytes_max })
+        self.measure_still(bytes_max).await
     }
 
-    /// The same while nothing moves. What cannot be measured then never can be: paths may be too long for it.
+    /// The same while nothing moves. What cannot be measured then cannot be as it is: paths may be too long for it.
     async fn measure_still(&self, bytes_max: u64) -> Option<Over> {
         for _ in 0..MEASURE_TRIES {
             if let Some(bytes) = self.measure().await {
@@ -182,14 +190,15 @@ impl<'a> Watch<'a> {
         Some(self.session.note_written(self.active, step).saturating_add(unlinked))
     }
 
-    /// Freezes the command and measures; it is killed if it is over, else it goes on.
-    async fn measure_frozen(&self, bytes_max: u64) -> Option<Over> {
+    /// Freezes the command and measures; it is killed if it is over, else it goes on. What cannot be measured counts as
+    /// over where it is `urgent`.
+    async fn measure_frozen(&self, bytes_max: u64, urgent: bool) -> Option<Over> {
         let runtime = &self.session.runtime;
         if let Err(error) = runtime.freeze(self.id).await {
             tracing::warn!(id = self.id, %error, "a command could not be frozen");
         }
         let over = self.measure_still(bytes_max).await;
-        if let Some(over) = over {
+        if let Some(over) = over.filter(|over| urgent || !matches!(over, Over::Unmeasured)) {
             self.decide(over);
             self.signal_all().await;
         }
