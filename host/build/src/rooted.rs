@@ -21,7 +21,7 @@ use crate::ops::{Allowance, BLOCK_BYTES};
 
 mod special;
 
-pub(crate) use special::is_kept_attribute;
+pub(crate) use special::{attributes, is_kept_attribute};
 
 /// Directories below each other that a walk follows.
 pub(crate) const DEPTH_MAX: usize = 256;

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -11,15 +10,13 @@ use sha2::{Digest as _, Sha256};
 use windlass_model::Digest;
 
 use super::Pick;
-use crate::content::CHUNK_BYTES;
-use crate::rooted::{Entry, Kind, Root};
+use crate::rooted::{Entry, Kind, Root, attributes};
+use crate::source::sha256_of;
 
 /// More is not read: to carry the copy out costs as much.
 const BYTES_MAX: u64 = 64 << 20;
 /// The same of files.
 const FILES_MAX: usize = 10_000;
-/// Bytes of a list of attributes, and of an attribute's value.
-const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 
 /// The digest of all that is picked, without the times: what is alike arrives alike. `None` where that would mean
 /// to read very much, or where there is something that is no file, folder or link.
@@ -88,50 +85,16 @@ fn add(
                 let first = links.entry((meta.dev(), meta.ino())).or_insert_with(|| to.to_owned());
                 part(sha, first.as_bytes());
             }
-            add_attributes(sha, &file)?;
-            add_content(sha, &mut file)?;
+            // As a copy keeps them.
+            let attributes = attributes(&file);
+            sha.update((attributes.len() as u64).to_be_bytes());
+            for (name, value) in &attributes {
+                part(sha, name);
+                part(sha, value);
+            }
+            part(sha, sha256_of(&mut file)?.as_bytes());
         }
         Kind::Other => {}
-    }
-    Ok(())
-}
-
-fn add_content(sha: &mut Sha256, file: &mut File) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut bytes = 0_u64;
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                sha.update(buffer.get(..count).unwrap_or_default());
-                bytes += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    sha.update(bytes.to_be_bytes());
-    Ok(())
-}
-
-/// Names and values of extended attributes, which a copy keeps.
-fn add_attributes(sha: &mut Sha256, file: &File) -> io::Result<()> {
-    let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-    let length = match rustix::fs::flistxattr(file, &mut list[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    let list = list.get(..length).unwrap_or_default();
-    let mut names: Vec<&[u8]> =
-        list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
-    names.sort_unstable();
-    sha.update((names.len() as u64).to_be_bytes());
-    for name in names {
-        let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-        let length = rustix::fs::fgetxattr(file, name, &mut value[..])?;
-        part(sha, name);
-        part(sha, value.get(..length).unwrap_or_default());
     }
     Ok(())
 }
@@ -144,6 +107,7 @@ fn part(sha: &mut Sha256, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 

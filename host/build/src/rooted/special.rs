@@ -1,6 +1,7 @@
 //! What there is beside directories, regular files and links, and beside their contents: devices, pipes and sockets,
 //! and extended attributes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -23,22 +24,32 @@ pub(crate) fn is_kept_attribute(name: &[u8]) -> bool {
     is_known && !name.starts_with(b"user.overlay.")
 }
 
+/// Names and values of a file's extended attributes, by name. Those that cannot be read are left out.
+pub(crate) fn attributes(file: &File) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+    let length = rustix::fs::flistxattr(file, &mut list[..]).unwrap_or_default();
+    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    let value_of = |name: &[u8]| {
+        let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
+        let length = rustix::fs::fgetxattr(file, name, &mut value[..]).ok()?;
+        value.truncate(length);
+        Some((name.to_owned(), value))
+    };
+    names.filter(|name| !name.is_empty()).filter_map(value_of).collect()
+}
+
 impl Root {
     /// Gives a file the extended attributes of another; those that cannot be set are left out.
     pub(crate) fn copy_attributes(&self, from: &File, to: &Path) -> io::Result<()> {
-        let mut list = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-        let Ok(length) = rustix::fs::flistxattr(from, &mut list[..]) else { return Ok(()) };
-        if length == 0 {
+        let all = attributes(from);
+        if all.is_empty() {
             return Ok(());
         }
         self.is_more_than_counted();
         let file = self.open_file(to)?;
-        for name in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            let mut value = vec![0_u8; ATTRIBUTE_BYTES_MAX];
-            if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value[..]) {
-                let flags = XattrFlags::empty();
-                let _unsupported = rustix::fs::fsetxattr(&file, name, &value[..length], flags);
-            }
+        for (name, value) in all {
+            let flags = XattrFlags::empty();
+            let _unsupported = rustix::fs::fsetxattr(&file, &*name, &value, flags);
         }
         Ok(())
     }
