@@ -44,7 +44,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use windlass_build::{BaseConfig, BasePolicy, Bases, BuildConfig, Builder, Mirror};
@@ -58,14 +57,6 @@ pub use host::Host;
 pub use recover::{RecoverConfig, recover};
 pub use teardown::{TeardownConfig, teardown};
 
-/// As many open files as the machine allows: to remove what a build has nested deeply takes one for each level.
-fn raise_open_files() {
-    let most = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
-        tracing::debug!(%error, "the open-file limit stays as it is");
-    }
-}
-
 /// Runs the control plane until SIGTERM or SIGINT. Deployments that run then are taken up by the next
 /// start; live ones are not touched.
 ///
@@ -73,7 +64,10 @@ fn raise_open_files() {
 /// Why it could not start, as a person can mend it.
 pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = signals()?;
-    raise_open_files();
+    // To remove what a build has nested deeply takes one for each level.
+    if let Err(error) = windlass_proxy::raise_open_files() {
+        tracing::debug!(%error, "the open-file limit stays as it is");
+    }
     backup::check(&config.limits)?;
     let store = open_store(&config.data_dir, &config.limits).await?;
     failpoint::arm(&config.data_dir);

@@ -43,6 +43,7 @@ pub use control::protocol::{ControlError, ErrorCode, GenerationStats, Stats};
 pub use file::read_table;
 pub use limits::ProxyLimits;
 pub use listen::listen_on;
+pub use role::raise_open_files;
 pub use route::{DrainDeadlines, Instance, Route, Targets};
 pub use statics::{Withheld, plain_of};
 

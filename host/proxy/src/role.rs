@@ -134,13 +134,20 @@ async fn reap(plane: Arc<Plane>) {
     }
 }
 
+/// Raises this process's limit of open files as far as the machine allows.
+///
+/// # Errors
+/// What the kernel says; the limit stays as it is then.
+pub fn raise_open_files() -> io::Result<()> {
+    let most = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?)
+}
+
 /// The limit, or what the open-file limit allows at two descriptors a connection, after that limit
 /// was raised as far as it goes.
 fn connections_max(limits: &ProxyLimits) -> usize {
-    let files = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: files.maximum, maximum: files.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(error = %io::Error::from(error), "the open-file limit stays low");
+    if let Err(error) = raise_open_files() {
+        tracing::warn!(%error, "the open-file limit stays low");
     }
     let Some(files) = getrlimit(Resource::Nofile).current else {
         return limits.connections_max;
