@@ -28,7 +28,7 @@ pub(crate) struct KeyInput<'a> {
     pub(crate) user: &'a str,
     /// Names of variables that its commands see, each with a digest that needs this host's salt.
     pub(crate) variables: &'a [(String, Digest)],
-    /// The operations, their mounts included.
+    /// The operations, their mounts included, each as [`keyed`] gives it.
     pub(crate) ops: &'a [Op],
     /// For each operation, what it reads: digests of files, keys of other steps.
     pub(crate) inputs: &'a [Vec<Input>],
@@ -63,9 +63,7 @@ impl Serialize for Input {
 impl KeyInput<'_> {
     /// The key, which is the name of the step's snapshot.
     pub(crate) fn key(&self) -> String {
-        let ops: Vec<Op> = self.ops.iter().map(keyed).collect();
-        let input = KeyInput { ops: &ops, ..self.clone() };
-        let digest = Digest::of_json(&(EXECUTOR_VERSION, input));
+        let digest = Digest::of_json(&(EXECUTOR_VERSION, self));
         format!("step-{}", digest.hex())
     }
 
@@ -73,7 +71,7 @@ impl KeyInput<'_> {
     pub(crate) fn parts(&self, base: BasePart) -> KeyParts {
         let op = |(op, inputs): (&Op, &Vec<Input>)| OpPart {
             shown: shown_op(op),
-            digest: short(&Digest::of_json(&keyed(op))),
+            digest: short(&Digest::of_json(op)),
             inputs: inputs.iter().cloned().map(part).collect(),
         };
         let variable = |(name, digest): &(String, Digest)| (name.clone(), short(digest));
@@ -94,7 +92,7 @@ impl KeyInput<'_> {
 
 /// An operation without what only leads to its inputs, whose digests stand for it: the ids of other steps, which may
 /// be counted, and the ignore file, of which most has nothing to do with what is copied.
-fn keyed(op: &Op) -> Op {
+pub(crate) fn keyed(op: &Op) -> Op {
     let mut op = op.clone();
     match &mut op {
         Op::Copy(copy) => forget_step(&mut copy.origin),
@@ -238,7 +236,7 @@ mod tests {
                 timeout_ms: None,
             })
         };
-        let key = |op: Op| KeyInput { ops: &[op], ..plain() }.key();
+        let key = |op: Op| KeyInput { ops: &[keyed(&op)], ..plain() }.key();
         let step = |id: &str| place(Placed::Step(id.to_owned()), &[]);
         assert_eq!(key(step("s0-1")), key(step("s0-2")));
         assert_eq!(key(place(Placed::Source, &["*.log"])), key(place(Placed::Source, &[])));

@@ -62,27 +62,21 @@ impl LookedFor<'_> {
     /// The same step in an earlier build. Ids may be counted, and what a step is called may say where it stands: what
     /// was put in above it changes both. One of another name is the same step if that name is nobody's now.
     fn in_record<'r>(&self, record: &'r BuildRecord) -> Option<&'r StepRecord> {
-        let by_id = record.steps.iter().find(|step| step.id == self.id);
+        let by_id = record.step(self.id);
         let same_name = |step: &&StepRecord| without_line(&step.name) == without_line(self.name);
-        if let Some(found) = by_id.filter(same_name) {
-            return Some(found);
-        }
-        if let Some(found) = record.steps.iter().find(same_name) {
-            return Some(found);
-        }
-        let mut names = self.names.iter().map(|name| without_line(name));
-        by_id.filter(|step| names.all(|name| name != without_line(&step.name)))
+        let by_name = || record.steps.iter().find(same_name);
+        let of_another_name = || {
+            let mut names = self.names.iter().map(|name| without_line(name));
+            by_id.filter(|step| names.all(|name| name != without_line(&step.name)))
+        };
+        by_id.filter(same_name).or_else(by_name).or_else(of_another_name)
     }
 }
 
 /// The name without the line of a build file that may stand behind it.
 fn without_line(name: &str) -> &str {
-    let line =
-        |rest: &str| rest.ends_with(')') && rest.trim_end_matches(')').parse::<u32>().is_ok();
-    match name.rsplit_once(" (line ") {
-        Some((name, rest)) if line(rest) => name,
-        _ => name,
-    }
+    let is_line = |rest: &str| rest.strip_suffix(')').is_some_and(|n| n.parse::<u32>().is_ok());
+    name.rsplit_once(" (line ").filter(|(_, rest)| is_line(rest)).map_or(name, |(name, _)| name)
 }
 
 /// Why a step with this key is carried out, against the newest earlier build that had it.

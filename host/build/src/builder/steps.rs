@@ -12,7 +12,7 @@ use super::session::{Done, Session, blocking};
 use super::{build_labels, record, variables};
 use crate::artifact::{KIND_STEP, LABEL_KIND, LABEL_LAST_USED};
 use crate::base::BaseImage;
-use crate::key::{Input, InputFrom, KeyInput, platform};
+use crate::key::{Input, InputFrom, KeyInput, keyed, platform};
 use crate::ops::{self, Allowance, OpContext};
 use crate::request::{StepEvent, StepOutcome};
 use crate::settled;
@@ -148,6 +148,7 @@ impl Session {
         }
         let env = merged(&base.env, &step.env);
         let variables = variables::keyed(&self.request, step, &self.salt);
+        let ops: Vec<Op> = step.ops.iter().map(keyed).collect();
         let input = KeyInput {
             parent: parent.as_deref().unwrap_or_default(),
             platform: &platform(),
@@ -155,7 +156,7 @@ impl Session {
             cwd: &step.cwd,
             user: &step.user,
             variables: &variables,
-            ops: &step.ops,
+            ops: &ops,
             inputs: &inputs,
         };
         let (key, parts) = (input.key(), input.parts(part));
