@@ -89,8 +89,7 @@ impl Push {
             })
         };
         let runtime = &*self.runtime;
-        let making = Box::pin(image::make(export, runtime, artifact, output, present));
-        let image = making.await?;
+        let image = image::make(export, runtime, artifact, output, present).await?;
         let bytes_sent =
             self.layers(&image, reference).await? + self.documents(&image, reference).await?;
         let digest = image.manifest.digest.clone();

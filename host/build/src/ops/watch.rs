@@ -137,8 +137,9 @@ impl<'a> Watch<'a> {
             let mut is_measured = true;
             if is_suspected {
                 match self.measure_frozen(disk_max, is_urgent).await {
-                    Some(Over::Unmeasured) if !is_urgent => is_measured = false,
-                    Some(over) => return over,
+                    Some(over) if self.verdict().is_some() => return over,
+                    // It goes on, because there is no hurry.
+                    Some(_) => is_measured = false,
                     None => {}
                 }
             }
