@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use windlass_containers::runtime::TaskStatus;
 use windlass_model::deployment::{HealthRecord, Instance};
-use windlass_model::plan::{HealthPolicy, Observation, ProbeOutcome, Verdict};
+use windlass_model::plan::{HealthPolicy, Observation, Probe, ProbeOutcome, Verdict};
 use windlass_model::{Failure, LogLine};
 
 use super::listening::{self, Listening};
@@ -16,6 +16,9 @@ use crate::{failpoint, probe};
 
 /// Observations that are kept with the deployment, and shown to the judge.
 const OBSERVATIONS_MAX: usize = 512;
+/// Before this nothing is said of where else an application listens, unless it fails: to find out, the kernel walks
+/// every connection of the machine, for milliseconds, and at first nearly all listen nowhere yet.
+const LISTENS_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) struct Check;
 
@@ -149,11 +152,12 @@ async fn try_probe(
     let tried = Instant::now();
     let outcome = match ended(run, &instance).await {
         Some(outcome) => outcome,
-        None => refine(
-            &instance,
-            wanted_port(wanted, &instance),
-            probe::once(run.host.runtime.as_ref(), &instance, wanted, policy, began).await,
-        ),
+        None => {
+            let runtime = run.host.runtime.as_ref();
+            let outcome = probe::once(runtime, &instance, wanted, policy, began).await;
+            let early = began.elapsed() < LISTENS_AFTER;
+            if early { outcome } else { refine(&instance, wanted, outcome) }
+        }
     };
     let took_ms = u32::try_from(tried.elapsed().as_millis()).unwrap_or(u32::MAX);
     let probe = u32::try_from(index).unwrap_or(u32::MAX);
@@ -165,8 +169,7 @@ async fn try_probe(
     seen.drain(..seen.len().saturating_sub(OBSERVATIONS_MAX));
 }
 
-fn wanted_port(probe: &windlass_model::plan::Probe, instance: &Instance) -> Option<u16> {
-    use windlass_model::plan::Probe;
+fn wanted_port(probe: &Probe, instance: &Instance) -> Option<u16> {
     match probe {
         Probe::Http { port, .. } | Probe::Tcp { port, .. } => port.or(instance.port),
         Probe::Command { .. } | Probe::StaysUp { .. } => None,
@@ -185,8 +188,8 @@ async fn ended(run: &Run, instance: &Instance) -> Option<ProbeOutcome> {
 }
 
 /// "Refused" by an application that listens elsewhere is a wrong address.
-fn refine(instance: &Instance, port: Option<u16>, outcome: ProbeOutcome) -> ProbeOutcome {
-    let (ProbeOutcome::Refused, Some(port)) = (outcome, port) else {
+fn refine(instance: &Instance, probe: &Probe, outcome: ProbeOutcome) -> ProbeOutcome {
+    let (ProbeOutcome::Refused, Some(port)) = (outcome, wanted_port(probe, instance)) else {
         return outcome;
     };
     match listening::judge(&listening::sockets(instance.pid), port) {
@@ -209,6 +212,10 @@ fn explain(
         .iter()
         .find(|i| unwell.is_none_or(|probe| probe.process() == i.process.as_str()))
         .or(instances.first());
+    let last = match (last, unwell, instance) {
+        (Some(outcome), Some(probe), Some(instance)) => Some(refine(instance, probe, outcome)),
+        _ => last,
+    };
     let log = instance.map_or_else(Vec::new, |i| last_lines(run, i));
     let name = instance
         .map_or_else(|| "the instance".to_owned(), |i| names::instance_log(&i.process, i.ordinal));
