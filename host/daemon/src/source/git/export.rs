@@ -89,12 +89,13 @@ pub(super) async fn tree(
 
 async fn describe(git: &Git<'_>, commit: &str, limits: &Limits) -> Result<Described, Failure> {
     let format = "--format=%T%x00%s%x00%an";
-    let said =
-        git.run(&["log", "-1", "--no-show-signature", format, commit]).await.map_err(failed)?;
+    let log = ["log", "-1", "--no-show-signature", format, commit];
+    let list = ["ls-tree", "-r", "-z", "-l", "--full-tree", commit];
+    let (said, listed) = tokio::join!(git.run(&log), git.run_bytes(&list, &[]));
+    let said = said.map_err(failed)?;
     let mut parts = said.trim_end_matches('\n').split('\0').map(str::to_owned);
     let mut part = || parts.next().unwrap_or_default();
     let (tree_oid, subject, author) = (part(), part(), part());
-    let listed = git.run_bytes(&["ls-tree", "-r", "-z", "-l", "--full-tree", commit], &[]).await;
     let listing = parse_listing(&listed.map_err(failed)?).map_err(|what| {
         // Git says BAD for the size of a file that is gone from the cache.
         failed(GitFailed::Exited { stderr: format!("git ls-tree wrote {what}") })
