@@ -18,6 +18,8 @@ use containerd_client::tonic::transport::Channel;
 use containerd_client::types::Mount;
 use containerd_client::types::v1::Process;
 use prost_types::Any;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use windlass_model::Secret;
 
 use crate::cgroup::Cgroup;
@@ -33,7 +35,7 @@ use crate::runtime::{
     TerminalSize,
 };
 use crate::shims::{self, Shim};
-use crate::snapshots::blocking;
+use crate::snapshots::{blocking, joined};
 use crate::spec::{self, Surroundings};
 use crate::tasks::TaskIo;
 use crate::userdb::{self, User};
@@ -61,7 +63,23 @@ struct Recorded {
     rootfs: Vec<Mount>,
     staged: Option<Staged>,
     user: User,
-    address: Option<Ipv4Addr>,
+    network: Option<Attaching>,
+}
+
+/// A container's place in the network, whose way out is being made: nothing may run there before it is.
+struct Attaching {
+    reserved: Attached,
+    whole: Option<JoinHandle<Result<Attached>>>,
+}
+
+impl Attaching {
+    /// Waits until it is whole.
+    async fn end(self) -> Result<()> {
+        match self.whole {
+            Some(whole) => joined(whole).await.map(drop),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A container without a record yet. When nobody waits for it any more, as after a cancel, what was made of it is
@@ -70,7 +88,7 @@ struct Unfinished {
     engine: Option<Engine>,
     id: String,
     /// Closed when the network's part has ended, which nothing can cut off.
-    attaching: Option<tokio::sync::oneshot::Receiver<()>>,
+    attaching: Option<oneshot::Receiver<()>>,
 }
 
 impl Unfinished {
@@ -235,9 +253,19 @@ impl Engine {
         let mut unfinished = Unfinished::new(self, &spec.id);
         let recorded = self.container_record_with(spec, terminal, &mut unfinished).await;
         unfinished.end();
-        let Recorded { rootfs, staged, user, address } = recorded?;
+        let Recorded { rootfs, staged, user, network } = recorded?;
         let io = io(&self.paths().containers().join(&spec.id))?;
-        let pid = self.task_create(&spec.id, rootfs, io).await?;
+        let address = network.as_ref().map(|network| network.reserved.address);
+        // A task that is created runs nothing yet, and takes about as long as the way out of its namespace.
+        let attached = async {
+            match network {
+                Some(network) => network.end().await,
+                None => Ok(()),
+            }
+        };
+        let (pid, attached) = tokio::join!(self.task_create(&spec.id, rootfs, io), attached);
+        attached?;
+        let pid = pid?;
         if staged.is_some() {
             blocking(move || {
                 drop(staged);
@@ -258,27 +286,27 @@ impl Engine {
         unfinished: &mut Unfinished,
     ) -> Result<Recorded> {
         let attaching = self.attach(spec, unfinished);
-        let (root, attached) = tokio::join!(self.prepare_root(spec), attaching);
-        let ((rootfs, user), attached) = (root?, attached?);
+        let (root, network) = tokio::join!(self.prepare_root(spec), attaching);
+        let ((rootfs, user), network) = (root?, network?);
+        let attached = network.as_ref().map(|network| network.reserved.clone());
         let dir = self.paths().containers().join(&spec.id);
         let files = {
             let (spec, attached) = (spec.clone(), attached.clone());
             blocking(move || files::write(&dir, &spec, attached.as_ref())).await?
         };
-        let address = attached.as_ref().map(|attached| attached.address);
         let staged = self.stage(spec, &rootfs, attached.as_ref(), &files).await?;
         let Some(staged) = staged else {
             let made =
                 Made { user: &user, attached: attached.as_ref(), files: &files, staged: None };
             self.create_record(spec, &made, terminal).await?;
-            return Ok(Recorded { rootfs, staged: None, user, address });
+            return Ok(Recorded { rootfs, staged: None, user, network });
         };
         let spec = ContainerSpec { mounts: staged.mounts.clone(), ..spec.clone() };
         let files = Files { mounts: staged.files.clone(), ..files };
         let made =
             Made { user: &user, attached: attached.as_ref(), files: &files, staged: Some(&staged) };
         self.create_record(&spec, &made, terminal).await?;
-        Ok(Recorded { rootfs: staged.rootfs.clone(), staged: Some(staged), user, address })
+        Ok(Recorded { rootfs: staged.rootfs.clone(), staged: Some(staged), user, network })
     }
 
     /// The root file system's mounts, and the user as it says.
@@ -326,24 +354,37 @@ impl Engine {
             .map(Some)
     }
 
+    /// Begins to attach it, and returns when its namespace and its address are known.
     async fn attach(
         &self,
         spec: &ContainerSpec,
         unfinished: &mut Unfinished,
-    ) -> Result<Option<Attached>> {
+    ) -> Result<Option<Attaching>> {
         let Some(attachment) = spec.network.clone() else {
             return Ok(None);
         };
         let (network, id) = (self.network(), spec.id.clone());
         // It goes on when nobody waits for it any more.
-        let (done, attached) = tokio::sync::oneshot::channel::<()>();
-        unfinished.attaching = Some(attached);
-        let attach = move || {
-            let attached = network.attach(&id, &attachment);
+        let (done, ended) = oneshot::channel::<()>();
+        unfinished.attaching = Some(ended);
+        let (tell, reserved) = oneshot::channel();
+        let mut tell = Some(tell);
+        let whole = tokio::task::spawn_blocking(move || {
+            let attached = network.attach(&id, &attachment, &mut |reserved| {
+                if let Some(tell) = tell.take() {
+                    // Who has given up is told by nothing.
+                    let _given_up = tell.send(reserved.clone());
+                }
+            });
             drop(done);
             attached
+        });
+        let attaching = match reserved.await {
+            Ok(reserved) => Attaching { reserved, whole: Some(whole) },
+            // Nothing was reserved: it failed.
+            Err(_) => Attaching { reserved: joined(whole).await?, whole: None },
         };
-        blocking(attach).await.map(Some)
+        Ok(Some(attaching))
     }
 
     async fn create_record(

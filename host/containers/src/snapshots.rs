@@ -16,6 +16,7 @@ use containerd_client::services::v1::snapshots::{
 use containerd_client::tonic::Code;
 use containerd_client::tonic::transport::Channel;
 use containerd_client::types::{Descriptor, Mount};
+use tokio::task::JoinHandle;
 use windlass_model::Digest;
 
 use crate::client::{
@@ -342,7 +343,12 @@ pub(crate) fn temporary() -> Labels {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// What became of work on a thread.
+pub(crate) async fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
+    match work.await {
         Ok(outcome) => outcome,
         Err(error) => Err(RuntimeError::Io {
             operation: "finish work for",

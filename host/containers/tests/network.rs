@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use common::{DEADLINE, Host, until};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use windlass_containers::Runtime;
 use windlass_containers::runtime::{Attachment, ExecSpec, Labels, TaskStatus};
+use windlass_containers::{Runtime, RuntimeError};
 use windlass_model::network::Addresses as _;
 
 fn aardvark(host: &Host) -> Option<i32> {
@@ -211,6 +211,35 @@ async fn a_network_whose_containers_come_and_go_keeps_its_bridge_until_it_is_rem
     host.engine.remove_network("net").await.unwrap();
     let left = host.engine.inventory().await.unwrap();
     assert_eq!(left.keys().copied().collect::<Vec<_>>(), ["snapshots"], "{left:?}");
+    host.finish().await;
+}
+
+/// Its record and its task are made while its network is.
+#[tokio::test]
+async fn a_command_whose_network_cannot_be_made_is_not_run_and_leaves_nothing() {
+    let host = Host::start(199).await;
+    host.engine.create_and_start(&host.shell_in("stays", "net", "sleep 1000")).await.unwrap();
+    let held = || windlass_containers::leak::machine(&host.config.host_id);
+    let bridge = held().remove("bridges").unwrap_or_default().concat();
+    host.engine.delete("stays").await.unwrap();
+    let before = held();
+    // Something else has the name of its bridge, and goes with what was made.
+    let occupy = || {
+        let args = ["link", "add", &bridge, "type", "veth", "peer", "name", "wl-test-peer"];
+        assert!(std::process::Command::new("ip").args(args).status().unwrap().success());
+    };
+    let spec = host.shell_in("web", "net", "echo runs");
+    occupy();
+    let error = host.engine.create_and_start(&spec).await.unwrap_err();
+    occupy();
+    let once = host.engine.start_once(&spec).await.unwrap_err();
+    for error in [error, once] {
+        assert!(matches!(error, RuntimeError::Network { operation: "setup", .. }), "{error}");
+    }
+    assert_eq!(common::output(&spec.log.dir), "");
+    assert_eq!(held(), before);
+    assert_eq!(host.run(&spec).await, (0, "runs\n".to_owned()));
+    host.engine.remove_network("net").await.unwrap();
     host.finish().await;
 }
 

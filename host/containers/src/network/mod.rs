@@ -49,7 +49,15 @@ pub trait Network: Send + Sync {
     /// Names of the networks.
     fn list(&self) -> Result<Vec<String>>;
     /// Gives a container a fresh network namespace with an address in the network, or those of its place.
-    fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached>;
+    /// `reserved` is told of both as soon as they are the container's; what leads out of the namespace is there when
+    /// this returns, and nothing may run in it before. What a failed one leaves goes with [`detach`](Self::detach), once
+    /// nobody uses what was reserved.
+    fn attach(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        reserved: Reserved<'_>,
+    ) -> Result<Attached>;
     /// Makes a place for containers to come: a namespace with an address that belongs to none of them.
     fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()>;
     /// Names of the places that begin so.
@@ -64,6 +72,9 @@ pub trait Network: Send + Sync {
     /// Removes everything of this host from the machine.
     fn teardown(&self) -> Result<()>;
 }
+
+/// Is told of a namespace and an address once.
+pub type Reserved<'a> = &'a mut dyn FnMut(&Attached);
 
 /// A container's place in a network.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use windlass_model::network::{AddressError, Addresses};
 
 use super::aardvark::Aardvark;
 use super::state::{AttachmentRecord, NetworkRecord, State, bridge_name, keeper_name, lock};
-use super::{Attached, Network, iptables, leftovers, netns, nft};
+use super::{Attached, Network, Reserved, iptables, leftovers, netns, nft};
 use crate::doctor::Parts;
 use crate::error::{Result, RuntimeError};
 use crate::runtime::Attachment;
@@ -89,6 +89,7 @@ impl Netavark {
         container: &str,
         attachment: &Attachment,
         is_place: bool,
+        reserved: Reserved<'_>,
     ) -> Result<Attached> {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(RuntimeError::Network {
@@ -111,29 +112,18 @@ impl Netavark {
         self.state.put_attachment(&record)?;
         let path = self.state.netns(container);
         netns::create(&path)?;
+        let gateway = network.subnet.gateway();
+        let attached = Attached { netns: path, address, gateway };
+        reserved(&attached);
         let before = ports(&network.bridge);
-        self.run("setup", &record, &path)?;
+        self.run("setup", &record, &attached.netns)?;
         pin_address(&network.bridge);
         if attachment.isolated {
             isolate(&network.bridge, &before)?;
             keep(&network.bridge);
         }
-        self.dns.settle(&path, network.subnet.gateway(), container)?;
-        Ok(Attached { netns: path, address, gateway: network.subnet.gateway() })
-    }
-
-    /// Attaches, or leaves nothing of it.
-    fn attach_whole(
-        &self,
-        container: &str,
-        attachment: &Attachment,
-        is_place: bool,
-    ) -> Result<Attached> {
-        self.attach_locked(container, attachment, is_place).inspect_err(|_| {
-            if let Err(error) = self.detach_locked(container) {
-                tracing::warn!(container, %error, "a failed setup left something");
-            }
-        })
+        self.dns.settle(&attached.netns, gateway, container)?;
+        Ok(attached)
     }
 
     /// A place that is made, as what is in it sees it.
@@ -338,8 +328,9 @@ impl Network for Netavark {
         addresses: &[SocketAddr],
         timeout: Duration,
     ) -> Result<Vec<Option<String>>> {
-        let attached = self.attach(name, &Attachment::member(network, Vec::new()))?;
-        let tried = super::dial::all(&attached.netns, addresses, timeout);
+        let tried = self
+            .attach(name, &Attachment::member(network, Vec::new()), &mut |_reserved| {})
+            .and_then(|attached| super::dial::all(&attached.netns, addresses, timeout));
         self.detach(name)?;
         tried
     }
@@ -348,12 +339,17 @@ impl Network for Netavark {
         Ok(self.state.networks()?.into_iter().map(|network| network.name).collect())
     }
 
-    fn attach(&self, container: &str, attachment: &Attachment) -> Result<Attached> {
+    fn attach(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        reserved: Reserved<'_>,
+    ) -> Result<Attached> {
         if let Some(place) = &attachment.place {
-            return self.place(place);
+            return self.place(place).inspect(reserved);
         }
         let _lock = lock()?;
-        self.attach_whole(container, attachment, false)
+        self.attach_locked(container, attachment, false, reserved)
     }
 
     fn ensure_place(&self, name: &str, attachment: &Attachment) -> Result<()> {
@@ -361,7 +357,14 @@ impl Network for Netavark {
         match self.place(name) {
             // Under the lock nothing is half made but what failed, which is nothing any more.
             Ok(_) => Ok(()),
-            Err(_) => self.attach_whole(name, attachment, true).map(drop),
+            Err(_) => {
+                let attached = self.attach_locked(name, attachment, true, &mut |_reserved| {});
+                attached.map(drop).inspect_err(|_| {
+                    if let Err(error) = self.detach_locked(name) {
+                        tracing::warn!(name, %error, "a failed setup left something");
+                    }
+                })
+            }
         }
     }
 
