@@ -25,6 +25,7 @@ use windlass_model::Secret;
 use crate::cgroup::Cgroup;
 use crate::client::{Idempotent, MESSAGE_BYTES_MAX, SNAPSHOTTER, from_wire, label_filter, to_wire};
 use crate::engine::Engine;
+use crate::engine::again::again;
 use crate::error::{Result, RuntimeError};
 use crate::files::{self, Files};
 use crate::init;
@@ -174,7 +175,7 @@ impl Engine {
             // It may have been started for all that is known: the next try finds out by its name.
             Err(error @ RuntimeError::Unavailable { .. }) => Err(error),
             Err(error) => {
-                if let Err(left) = self.container_delete(&spec.id).await {
+                if let Err(left) = again(|| self.container_delete(&spec.id)).await {
                     tracing::warn!(id = spec.id, error = %left, "a failed start left something");
                 }
                 Err(error)
@@ -196,13 +197,13 @@ impl Engine {
         let io = self.log_of(spec).await?;
         let io = |dir: &Path| -> Result<TaskIo> {
             logger::hand_over(&spec.log, dir)?;
-            // The task is created next, and started right after.
+            // The task is created next, and started as soon as its network is whole.
             may_run.store(true, Ordering::SeqCst);
             Ok(io.clone())
         };
         match self.container_create_with(spec, None, &io).await {
             Err(error) if !matches!(error, RuntimeError::Unavailable { .. }) => {
-                if let Err(left) = self.container_delete(&spec.id).await {
+                if let Err(left) = again(|| self.container_delete(&spec.id)).await {
                     tracing::warn!(id = spec.id, error = %left, "a failed start left something");
                 }
                 Err(error)

@@ -25,6 +25,7 @@ use windlass_model::Stream;
 use crate::cgroup::Cgroup;
 use crate::client::Idempotent as _;
 use crate::engine::Engine;
+use crate::engine::again::again;
 use crate::error::{Result, RuntimeError};
 use crate::exec::PROCESS_TYPE;
 use crate::runtime::{ContainerSpec, ExecSpec, Session, SessionControl, SessionSpec, TerminalSize};
@@ -228,7 +229,9 @@ impl Engine {
             Ok(pipes)
         };
         if let Err(error) = self.container_create_attached(spec, terminal, &open).await {
-            let _ = self.container_delete(&id).await;
+            if let Err(left) = again(|| self.container_delete(&id)).await {
+                tracing::warn!(id, error = %left, "a session that did not begin left something");
+            }
             return Err(error);
         }
         let made = made.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Makes the call until containerd answers, with whatever it answers.
-pub(super) async fn again<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn again<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
     let until = Instant::now() + AWAY_MAX;
     let mut pause = PAUSE;
     loop {

@@ -3,7 +3,7 @@
 //! **Invariant: everything the engine makes outside the data directory carries the host id**, so that
 //! two hosts on one machine never meet: namespace, runc's root, sockets, cgroups, bridges, nft table.
 
-mod again;
+pub(crate) mod again;
 mod own;
 mod paths;
 mod runtime;

@@ -331,8 +331,9 @@ impl Network for Netavark {
         let tried = self
             .attach(name, &Attachment::member(network, Vec::new()), &mut |_reserved| {})
             .and_then(|attached| super::dial::all(&attached.netns, addresses, timeout));
-        self.detach(name)?;
-        tried
+        let detached = self.detach(name);
+        let tried = tried?;
+        detached.map(|()| tried)
     }
 
     fn list(&self) -> Result<Vec<String>> {

@@ -59,6 +59,7 @@ pub(crate) async fn all(
             *seen = these;
         }
         if let Some(reason) = verdict? {
+            settle(policy, &subjects, seen);
             return Err(explain(run, policy, &subjects, seen, &reason));
         }
     }
@@ -198,6 +199,28 @@ fn refine(instance: &Instance, probe: &Probe, outcome: ProbeOutcome) -> ProbeOut
     }
 }
 
+/// The probe that was tried last, and the instance that it asked.
+fn asked_last<'a>(
+    policy: &'a HealthPolicy,
+    instances: &'a [Instance],
+    seen: &[Observation],
+) -> (Option<&'a Probe>, Option<&'a Instance>) {
+    let probe = seen.last().and_then(|o| policy.probes.get(o.probe as usize));
+    let instance = instances
+        .iter()
+        .find(|i| probe.is_none_or(|probe| probe.process() == i.process.as_str()))
+        .or(instances.first());
+    (probe, instance)
+}
+
+/// Finds out of the last outcome what nobody looked for so early.
+fn settle(policy: &HealthPolicy, instances: &[Instance], seen: &mut [Observation]) {
+    let (probe, instance) = asked_last(policy, instances, seen);
+    if let (Some(probe), Some(instance), Some(last)) = (probe, instance, seen.last_mut()) {
+        last.outcome = refine(instance, probe, last.outcome);
+    }
+}
+
 /// The typed failure behind a judge's reason, by what was seen last.
 fn explain(
     run: &Run,
@@ -207,15 +230,7 @@ fn explain(
     reason: &str,
 ) -> Failure {
     let last = seen.last().map(|observation| observation.outcome);
-    let unwell = seen.last().and_then(|o| policy.probes.get(o.probe as usize));
-    let instance = instances
-        .iter()
-        .find(|i| unwell.is_none_or(|probe| probe.process() == i.process.as_str()))
-        .or(instances.first());
-    let last = match (last, unwell, instance) {
-        (Some(outcome), Some(probe), Some(instance)) => Some(refine(instance, probe, outcome)),
-        _ => last,
-    };
+    let (_, instance) = asked_last(policy, instances, seen);
     let log = instance.map_or_else(Vec::new, |i| last_lines(run, i));
     let name = instance
         .map_or_else(|| "the instance".to_owned(), |i| names::instance_log(&i.process, i.ordinal));
