@@ -91,11 +91,10 @@ impl Build {
         let client = session.client()?;
         let accepted = self.send(session, &client)?;
         let (number, project) = (accepted.deployment.number, accepted.deployment.project.clone());
-        let mut said = BTreeSet::new();
+        let (mut said, mut latest) = (BTreeSet::new(), None);
         let mut news = |view: &DeploymentView| {
-            let ended = steps(&client, view).into_iter();
-            let new = ended.filter(|step| said.insert(step.id.clone()));
-            new.map(|step| line(&step)).collect()
+            let ended = latest.insert(steps(&client, view)).iter();
+            ended.filter(|step| said.insert(step.id.clone())).map(line).collect()
         };
         let watching = session.client()?;
         let watched = until_settled_with(session, watching, accepted, Some(&mut news))?;
@@ -109,7 +108,8 @@ impl Build {
                 return Ok(Exit::Interrupted);
             }
         };
-        let steps = steps(&client, &view);
+        // They were asked for last when it was over, unless it was from the beginning.
+        let steps = latest.unwrap_or_else(|| steps(&client, &view));
         if view.deployment.status != DeploymentStatus::Built {
             return Ok(self.ended(session, &view, &steps));
         }
