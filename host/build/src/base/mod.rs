@@ -24,6 +24,7 @@ use crate::settled;
 mod assemble;
 mod away;
 mod family;
+mod known;
 mod making;
 mod pull;
 mod reach;
@@ -34,6 +35,7 @@ mod room;
 mod toolchain;
 
 use away::Away;
+use known::Known;
 use making::{Lease, Making};
 use pull::{Image, PullError};
 use recipe::Recipe;
@@ -130,6 +132,8 @@ struct Inner {
     guard: Arc<Guard>,
     mirrors: Vec<Mirror>,
     away: Away,
+    /// What images were at their registries.
+    known: Known,
     /// What tags were told to mean ([`told`]), until the image is there.
     meant: Mutex<HashMap<String, Digest>>,
 }
@@ -156,6 +160,7 @@ impl Bases {
             guard: Arc::default(),
             mirrors,
             away: Away::default(),
+            known: Known::default(),
             meant: Mutex::default(),
         };
         Self { inner: Arc::new(inner), access: Access::default() }
@@ -344,7 +349,8 @@ impl Inner {
         let away = self.away.why(reference, Instant::now());
         let is_asked = away.is_none();
         let image = pull::open(reference, self, access, away).await?;
-        let manifest = pull::manifest(&image).await;
+        let asked = access.remembered(reference);
+        let manifest = pull::manifest(&image, self.known.find(&asked)).await;
         // That it was passed over must not keep it away for longer.
         if is_asked {
             let error = match &manifest {
@@ -353,7 +359,9 @@ impl Inner {
             };
             self.away.note(reference, error, Instant::now());
         }
-        Ok((image, manifest?))
+        let manifest = manifest?;
+        self.known.note(asked, &manifest);
+        Ok((image, manifest))
     }
 
     /// Digest and first port of an image.

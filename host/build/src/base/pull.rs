@@ -26,10 +26,13 @@ pub(super) enum PullError {
     Other(Failure),
 }
 
-/// Reads the manifest. Blocking work is done on its own thread.
-pub(super) async fn manifest(client: &Image) -> Result<ImageManifest, PullError> {
+/// Reads the manifest, as far as another is not known. Blocking work is done on its own thread.
+pub(super) async fn manifest(
+    client: &Image,
+    known: Option<ImageManifest>,
+) -> Result<ImageManifest, PullError> {
     let client = Arc::clone(client);
-    tokio::task::spawn_blocking(move || client.manifest())
+    tokio::task::spawn_blocking(move || client.manifest(known))
         .await
         .map_err(|e| PullError::Other(broken(&e)))?
         .map_err(PullError::Registry)

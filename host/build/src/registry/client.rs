@@ -57,8 +57,8 @@ pub struct ImageManifest {
 
 /// Where an image is read from. Blocking: the caller puts it on a thread of its own.
 pub(crate) trait ImageSource: Send + Sync {
-    /// The image for this machine.
-    fn manifest(&self) -> Result<ImageManifest, RegistryError>;
+    /// The image for this machine; the one that is known, if its name still means that.
+    fn manifest(&self, known: Option<ImageManifest>) -> Result<ImageManifest, RegistryError>;
     /// How many places there are to read a layer from.
     fn places(&self) -> usize {
         1
@@ -72,8 +72,16 @@ pub(crate) trait ImageSource: Send + Sync {
 }
 
 impl ImageSource for Client {
-    fn manifest(&self) -> Result<ImageManifest, RegistryError> {
-        Self::manifest(self)
+    fn manifest(&self, known: Option<ImageManifest>) -> Result<ImageManifest, RegistryError> {
+        let expected = self.reference.digest.clone();
+        let (digest, top) = self.document("manifests", self.reference.selector(), expected)?;
+        if let Some(known) = known.filter(|known| known.digest == digest) {
+            return Ok(known);
+        }
+        let (what, host) = (self.reference.to_string(), self.reference.host());
+        manifest::read(&what, host, digest, &top, |kind, wanted| {
+            Ok(self.document(kind, wanted.as_str(), Some(wanted.clone()))?.1)
+        })
     }
 
     fn places(&self) -> usize {
@@ -159,19 +167,6 @@ impl Client {
             own.leave_out(why);
         }
         self
-    }
-
-    /// The image's manifest and configuration for this machine, each checked against its digest.
-    ///
-    /// # Errors
-    /// Every [`RegistryError`].
-    pub fn manifest(&self) -> Result<ImageManifest, RegistryError> {
-        let expected = self.reference.digest.clone();
-        let (digest, top) = self.document("manifests", self.reference.selector(), expected)?;
-        let (what, host) = (self.reference.to_string(), self.reference.host());
-        manifest::read(&what, host, digest, &top, |kind, wanted| {
-            Ok(self.document(kind, wanted.as_str(), Some(wanted.clone()))?.1)
-        })
     }
 
     /// What is read.
@@ -423,6 +418,23 @@ mod tests {
         assert_eq!(asked.load(Ordering::SeqCst), 0, "it is away");
         assert_eq!(ask(lacks_it, None).unwrap(), b"{}");
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn of_an_image_that_is_known_only_what_names_it_is_read_again() {
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        let (registry, asked) = answering("127.0.0.1:0", head.to_owned());
+        let reference = format!("{registry}/team/app:1").parse().unwrap();
+        let client = Client::new(reference, None, None, Vec::new());
+        let known = |text: &[u8]| ImageManifest {
+            digest: Digest::of(text),
+            config: RunConfig { cwd: "/known".to_owned(), ..RunConfig::default() },
+            layers: Vec::new(),
+        };
+        assert_eq!(client.manifest(Some(known(b"{}"))).unwrap(), known(b"{}"));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let error = client.manifest(Some(known(b"another"))).unwrap_err();
+        assert_eq!(error.code(), client.manifest(None).unwrap_err().code());
     }
 
     #[test]

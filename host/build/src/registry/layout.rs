@@ -141,7 +141,7 @@ impl Layout {
 }
 
 impl ImageSource for Layout {
-    fn manifest(&self) -> Result<ImageManifest, RegistryError> {
+    fn manifest(&self, _: Option<ImageManifest>) -> Result<ImageManifest, RegistryError> {
         Ok(self.manifest.clone())
     }
 
