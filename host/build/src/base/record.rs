@@ -43,10 +43,9 @@ pub(super) async fn find(
     guard: &Guard,
     asked: &str,
 ) -> Result<Option<BaseImage>, Failure> {
-    let Some((_, image)) = newest(runtime, asked).await? else { return Ok(None) };
-    // Again, with removals held off: it may have gone since.
-    let _looking = guard.touch(&image.snapshot).await;
+    let looking = guard.looking().await;
     let Some((record, image)) = newest(runtime, asked).await? else { return Ok(None) };
+    looking.pin(&image.snapshot);
     let used = Labels::from([(LABEL_LAST_USED.to_owned(), Timestamp::now().to_string())]);
     if let Err(error) = runtime.label_blob(&record, &used).await {
         tracing::warn!(%error, base = image.reference, "its use was not noted");
