@@ -223,18 +223,26 @@ impl Builder {
         let labels = Labels::from([(LABEL_BUILD.to_owned(), deployment.to_string())]);
         let prefix = places::prefix(deployment);
         // Mostly there is nothing, and somebody waits to be told so.
-        let look = || async {
-            let (list, places) = (self.runtime.list(&labels), self.runtime.list_places(&prefix));
-            tokio::try_join!(list, places, self.runtime.list_snapshots(&labels)).map_err(failed)
-        };
-        let (containers, mut places, mut snapshots) = look().await?;
+        let (containers, mut places, leases) = tokio::try_join!(
+            self.runtime.list(&labels),
+            self.runtime.list_places(&prefix),
+            self.runtime.list_leases(&labels)
+        )
+        .map_err(failed)?;
         if !containers.is_empty() {
             for container in containers {
                 self.runtime.delete(&container.id).await.map_err(failed)?;
             }
             // They took of the rest with them.
-            (_, places, snapshots) = look().await?;
+            places = self.runtime.list_places(&prefix).await.map_err(failed)?;
         }
+        // Nothing but its lease keeps what a build has not committed. To list snapshots, containerd goes through all of
+        // them: the more are cached, the longer it takes.
+        let snapshots = match collects {
+            Collects::AtOnce if !leases.is_empty() => self.runtime.list_snapshots(&labels).await,
+            Collects::AtOnce | Collects::Later => Ok(Vec::new()),
+        };
+        let snapshots = snapshots.map_err(failed)?;
         places.extend(self.spare.taken_by(&prefix));
         for place in places {
             self.runtime.remove_place(&place).await.map_err(failed)?;
