@@ -16,7 +16,9 @@ use windlass_build::{
 };
 use windlass_containers::Runtime;
 use windlass_containers::fake::{Behaviour, FakeRuntime};
-use windlass_containers::runtime::{ContainerSpec, Labels, Mount as ContainerMount, Rootfs};
+use windlass_containers::runtime::{
+    Access, ContainerSpec, Labels, Mount as ContainerMount, Rootfs,
+};
 use windlass_model::build::{BuildRecord, Reason};
 use windlass_model::plan::{
     Base, BuildPlan, BuildStep, Copy, Op, Origin, Output, OutputKind, ProcessKind, ProcessPlan,
@@ -212,6 +214,30 @@ async fn what_a_killed_build_left_is_removed_by_the_next_attempt() {
     assert_eq!(bench.runtime.list_snapshots(&Labels::new()).await.unwrap(), []);
     assert_eq!(bench.runtime.list(&Labels::new()).await.unwrap(), []);
     assert_eq!(bench.runtime.list_leases(&Labels::new()).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_attempt_whose_lease_has_ended_is_not_gone_on_with() {
+    let bench = bench(0);
+    let request = request(&bench, plan());
+    let labels = Labels::from([(
+        windlass_build::builder::LABEL_BUILD.to_owned(),
+        request.deployment.to_string(),
+    )]);
+    for place in 0..3 {
+        let key = format!("build-{}-{place}", request.deployment);
+        bench.runtime.prepare_snapshot(&key, None, &labels).await.unwrap();
+        let mounted = bench.runtime.mount_snapshot(&key, Access::ReadWrite).await.unwrap();
+        std::fs::write(mounted.path().join("half-written"), "").unwrap();
+    }
+    bench.builder.build(request).await.unwrap();
+    let cached = bench.runtime.list_snapshots(&Labels::new()).await.unwrap();
+    let committed: Vec<_> = cached.iter().filter(|snapshot| snapshot.committed).collect();
+    assert!(!committed.is_empty(), "{cached:?}");
+    for snapshot in committed {
+        let mounted = bench.runtime.mount_snapshot(&snapshot.key, Access::ReadOnly).await.unwrap();
+        assert!(!mounted.path().join("half-written").exists(), "{}", snapshot.key);
+    }
 }
 
 #[tokio::test]

@@ -229,17 +229,19 @@ impl Builder {
             self.runtime.list_leases(&labels)
         )
         .map_err(failed)?;
-        if !containers.is_empty() {
+        let had_containers = !containers.is_empty();
+        if had_containers {
             for container in containers {
                 self.runtime.delete(&container.id).await.map_err(failed)?;
             }
             // They took of the rest with them.
             places = self.runtime.list_places(&prefix).await.map_err(failed)?;
         }
-        // Nothing but its lease keeps what a build has not committed. To list snapshots, containerd goes through all of
-        // them: the more are cached, the longer it takes.
+        // Nothing but its lease and its containers keeps what a build has not committed. To list snapshots, containerd
+        // goes through all of them: the more are cached, the longer it takes.
+        let is_kept = had_containers || !leases.is_empty();
         let snapshots = match collects {
-            Collects::AtOnce if !leases.is_empty() => self.runtime.list_snapshots(&labels).await,
+            Collects::AtOnce if is_kept => self.runtime.list_snapshots(&labels).await,
             Collects::AtOnce | Collects::Later => Ok(Vec::new()),
         };
         let snapshots = snapshots.map_err(failed)?;

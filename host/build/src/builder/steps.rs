@@ -285,6 +285,8 @@ impl Session {
         let what = |e: windlass_containers::RuntimeError| {
             e.failure(format!("The step {:?} could not be carried out", step.name))
         };
+        // Of an attempt that was cut off, whose lease ended before: it would be gone on with.
+        self.runtime.remove_snapshot(&active).await.map_err(what)?;
         self.runtime
             .prepare_snapshot(&active, prepared.parent.as_deref(), &build_labels(&self.request))
             .await
