@@ -13,7 +13,8 @@ use crate::registry::ImageManifest;
 const KNOWN_MAX: usize = 256;
 /// What is larger is read anew each time: a registry may say very much of an image.
 const LAYERS_MAX: usize = 200;
-const CONFIG_BYTES_MAX: usize = 32 << 10;
+const TYPES_BYTES_MAX: usize = 32 << 10;
+const CONFIG_BYTES_MAX: usize = 16 << 10;
 
 /// Images by the names that they are remembered under.
 #[derive(Default)]
@@ -42,7 +43,8 @@ impl Known {
 
 fn is_large(image: &ImageManifest) -> bool {
     let config = serde_json::to_vec(&image.config).map_or(usize::MAX, |config| config.len());
-    image.layers.len() > LAYERS_MAX || config > CONFIG_BYTES_MAX
+    let types: usize = image.layers.iter().map(|layer| layer.media_type.len()).sum();
+    image.layers.len() > LAYERS_MAX || types > TYPES_BYTES_MAX || config > CONFIG_BYTES_MAX
 }
 
 #[cfg(test)]

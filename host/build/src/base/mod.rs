@@ -360,7 +360,9 @@ impl Inner {
             self.away.note(reference, error, Instant::now());
         }
         let manifest = manifest?;
-        self.known.note(asked, &manifest);
+        if access.uploaded(reference).is_none() {
+            self.known.note(asked, &manifest);
+        }
         Ok((image, manifest))
     }
 
