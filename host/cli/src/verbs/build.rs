@@ -93,7 +93,8 @@ impl Build {
         let (number, project) = (accepted.deployment.number, accepted.deployment.project.clone());
         let (mut said, mut latest) = (BTreeSet::new(), None);
         let mut news = |view: &DeploymentView| {
-            let ended = latest.insert(steps(&client, view)).iter();
+            latest = steps(&client, view).or_else(|| latest.take());
+            let ended = latest.iter().flatten();
             ended.filter(|step| said.insert(step.id.clone())).map(line).collect()
         };
         let watching = session.client()?;
@@ -109,7 +110,7 @@ impl Build {
             }
         };
         // They were asked for last when it was over, unless it was from the beginning.
-        let steps = latest.unwrap_or_else(|| steps(&client, &view));
+        let steps = latest.or_else(|| steps(&client, &view)).unwrap_or_default();
         if view.deployment.status != DeploymentStatus::Built {
             return Ok(self.ended(session, &view, &steps));
         }
@@ -256,10 +257,10 @@ fn refuse_absent(name: &str, artifact: &Artifact) -> CliResult<()> {
     ))
 }
 
-/// What became of the steps; nothing when the build did not come so far.
-fn steps(client: &Client, view: &DeploymentView) -> Vec<StepWhy> {
+/// What became of the steps; nothing when the host does not say. None are there when the build did not come so far.
+fn steps(client: &Client, view: &DeploymentView) -> Option<Vec<StepWhy>> {
     let path = client::path(&["v1", "deployments", view.deployment.id.as_str(), "why"]);
-    client.get::<BuildWhy>(&path).map(|why| why.steps).unwrap_or_default()
+    client.get::<BuildWhy>(&path).map(|why| why.steps).ok()
 }
 
 /// A step that ended: cached, built or failed, and in what time.

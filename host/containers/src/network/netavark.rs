@@ -331,9 +331,13 @@ impl Network for Netavark {
         let tried = self
             .attach(name, &Attachment::member(network, Vec::new()), &mut |_reserved| {})
             .and_then(|attached| super::dial::all(&attached.netns, addresses, timeout));
-        let detached = self.detach(name);
-        let tried = tried?;
-        detached.map(|()| tried)
+        match (tried, self.detach(name)) {
+            (Err(error), Err(left)) => {
+                tracing::warn!(name, error = %left, "a failed look from a network left something");
+                Err(error)
+            }
+            (tried, detached) => detached.and(tried),
+        }
     }
 
     fn list(&self) -> Result<Vec<String>> {
