@@ -197,14 +197,17 @@ async fn a_variable_is_part_of_the_key_and_the_steps_own_environment_wins() {
     assert!(spec.mounts.iter().all(read_only), "{:?}", spec.mounts);
 }
 
+/// Labels of what an attempt of the same deployment makes.
+fn of_attempt(request: &BuildRequest) -> Labels {
+    let label = windlass_build::builder::LABEL_BUILD.to_owned();
+    Labels::from([(label, request.deployment.to_string())])
+}
+
 #[tokio::test]
 async fn what_a_killed_build_left_is_removed_by_the_next_attempt() {
     let bench = bench(1);
     let request = request(&bench, plan());
-    let labels = Labels::from([(
-        windlass_build::builder::LABEL_BUILD.to_owned(),
-        request.deployment.to_string(),
-    )]);
+    let labels = of_attempt(&request);
     let lease = format!("build-{}", request.deployment);
     let key = format!("build-{}-0", request.deployment);
     bench.runtime.create_lease(&lease, &labels, Duration::from_secs(60)).await.unwrap();
@@ -220,10 +223,7 @@ async fn what_a_killed_build_left_is_removed_by_the_next_attempt() {
 async fn what_is_left_of_an_attempt_whose_lease_has_ended_is_not_gone_on_with() {
     let bench = bench(0);
     let request = request(&bench, plan());
-    let labels = Labels::from([(
-        windlass_build::builder::LABEL_BUILD.to_owned(),
-        request.deployment.to_string(),
-    )]);
+    let labels = of_attempt(&request);
     for place in 0..3 {
         let key = format!("build-{}-{place}", request.deployment);
         bench.runtime.prepare_snapshot(&key, None, &labels).await.unwrap();
